@@ -1,0 +1,23 @@
+"""Time for leases and caches."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds since an arbitrary moment, never running backwards."""
+
+    def __call__(self) -> float: ...
+
+
+def boot_clock() -> float:
+    """Seconds since boot, counting on while the machine sleeps.
+
+    CLOCK_MONOTONIC stands still in suspend, so that a lease measured by it would
+    outlive its grant. Where CLOCK_BOOTTIME is missing (macOS), CLOCK_MONOTONIC
+    keeps running in sleep and serves as well.
+    """
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -1,0 +1,67 @@
+"""The one vocabulary of failures, and what each is on the wire.
+
+An error's text says what was wrong and what to do. It never holds a password,
+a hash or a token. `reason` is stable and machine-readable: metrics, logs and
+tests use it, never the text.
+"""
+
+from typing import ClassVar
+
+from grpclib.const import Status
+
+
+class VecguardError(Exception):
+    """Base of every expected failure.
+
+    Attributes:
+        status: the gRPC status that a caller receives.
+        reason: a stable word for metrics and logs.
+    """
+
+    status: ClassVar[Status] = Status.INTERNAL
+    reason: ClassVar[str] = "internal"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UnavailableError(VecguardError):
+    """A part that is needed cannot be reached or does not serve; trying again may help."""
+
+    status = Status.UNAVAILABLE
+    reason = "unavailable"
+
+
+class OutcomeUnknownError(UnavailableError):
+    """A change may or may not have been applied. Repeating it is safe."""
+
+    reason = "outcome_unknown"
+
+
+class DeadlineError(VecguardError):
+    """The caller's deadline passed first."""
+
+    status = Status.DEADLINE_EXCEEDED
+    reason = "deadline_exceeded"
+
+
+class OverloadedError(VecguardError):
+    """A bounded queue is full or a limit is reached."""
+
+    status = Status.RESOURCE_EXHAUSTED
+    reason = "overloaded"
+
+
+class UnsupportedError(VecguardError):
+    """The method exists elsewhere, but not here."""
+
+    status = Status.UNIMPLEMENTED
+    reason = "unsupported"
+
+
+class ConfigurationError(VecguardError):
+    """The configuration cannot be used. The process must not start."""
+
+    status = Status.FAILED_PRECONDITION
+    reason = "configuration"
