@@ -60,6 +60,13 @@ class UnsupportedError(VecguardError):
     reason = "unsupported"
 
 
+class InvalidParameterError(VecguardError):
+    """A value in a request breaks a rule."""
+
+    status = Status.INVALID_ARGUMENT
+    reason = "invalid_parameter"
+
+
 class ConfigurationError(VecguardError):
     """The configuration cannot be used. The process must not start."""
 

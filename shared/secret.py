@@ -3,7 +3,7 @@
 import hmac
 from typing import Generic, NoReturn, TypeVar
 
-T = TypeVar("T", str, bytes)
+T = TypeVar("T", bound=str | bytes)
 
 
 class Secret(Generic[T]):
@@ -29,7 +29,7 @@ class Secret(Generic[T]):
         raise TypeError("a secret cannot be turned into text; use reveal() where it is needed")
 
     def __format__(self, format_spec: str) -> NoReturn:
-        str(self)
+        self.__str__()
 
     def __bool__(self) -> bool:
         return bool(self._value)

@@ -1,0 +1,166 @@
+"""Creating, changing and removing users: rules, permissions, and the check of the old password."""
+
+from typing import Protocol
+
+from services.proxy.accounts.errors import (
+    InvalidAccountError,
+    RootProtectedError,
+    UserExistsError,
+    UserLimitError,
+    UserNotFoundError,
+    WrongOldPasswordError,
+)
+from services.proxy.accounts.permissions import ROOT, Actor, Permissions, Privilege
+from services.proxy.authentication.credentials import Credential, CredentialCache
+from services.proxy.authentication.verifier import Verifier
+from shared.errors import OverloadedError
+from shared.generated.vecguard.internal import v1 as pb
+from shared.passwords import PasswordHash, PasswordPolicy
+from shared.secret import Secret
+from shared.usernames import UsernamePolicy, is_storable
+
+# How often an update is judged again because somebody else's came first.
+_MAX_ROUNDS = 5
+
+
+class Directory(Protocol):
+    """Root coord, as far as accounts need it."""
+
+    async def list_users(self) -> list[pb.Credential]: ...
+
+    async def create(
+        self, username: str, password: PasswordHash, description: str
+    ) -> pb.MutationReply: ...
+
+    async def update(
+        self,
+        username: str,
+        *,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        description: str | None,
+    ) -> pb.MutationReply: ...
+
+    async def delete(self, username: str) -> pb.MutationReply: ...
+
+
+class Accounts:
+    """What Milvus's account RPCs mean.
+
+    Passwords are hashed here, in the proxy: it scales with the number of proxies, and
+    root coord never sees a clear password.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        credentials: CredentialCache,
+        verifier: Verifier,
+        *,
+        permissions: Permissions,
+        usernames: UsernamePolicy,
+        passwords: PasswordPolicy,
+        max_description_bytes: int,
+    ) -> None:
+        self._directory = directory
+        self._credentials = credentials
+        self._verifier = verifier
+        self.permissions = permissions
+        self._usernames = usernames
+        self._passwords = passwords
+        self._max_description_bytes = max_description_bytes
+
+    async def create(
+        self, actor: Actor, username: str, password: Secret[str], description: str
+    ) -> None:
+        """Adds a user. Raises AccountError, InvalidParameterError or PermissionDeniedError."""
+        self.permissions.require(actor, Privilege.CREATE)
+        name = self._usernames.normalise(username)
+        self._passwords.check(password)
+        self._check_description(description)
+        reply = await self._directory.create(name, await self._verifier.hash(password), description)
+        match reply.outcome:
+            case pb.MutationOutcome.USER_EXISTS:
+                raise UserExistsError(name)
+            case pb.MutationOutcome.USER_LIMIT_REACHED:
+                raise UserLimitError
+
+    async def update(
+        self,
+        actor: Actor,
+        username: str,
+        *,
+        old_password: Secret[str],
+        new_password: Secret[str] | None,
+        description: str | None,
+    ) -> None:
+        """Changes the password, the description or both. Raises as `create` does."""
+        self.permissions.require(actor, Privilege.UPDATE_USER, target=username)
+        if new_password is None and description is None:
+            raise InvalidAccountError(
+                "must update either password or description: invalid parameter"
+            )
+        self._check_description(description)
+        if new_password is not None:
+            self._passwords.check(new_password)
+        needs_old = new_password is not None and self.permissions.needs_old_password(
+            actor, username
+        )
+        for _ in range(_MAX_ROUNDS):
+            verified = await self._verify_old(username, old_password) if needs_old else None
+            password = await self._verifier.hash(new_password) if new_password else None
+            reply = await self._directory.update(
+                username,
+                expected_revision=verified.revision if verified else None,
+                password=password,
+                description=description,
+            )
+            match reply.outcome:
+                case pb.MutationOutcome.APPLIED:
+                    return
+                case pb.MutationOutcome.REVISION_CHANGED:
+                    self._credentials.forget(username)
+                case _ if needs_old:
+                    raise WrongOldPasswordError(username)
+                case _:
+                    raise UserNotFoundError
+        raise OverloadedError("the credential keeps changing, try again later")
+
+    async def delete(self, actor: Actor, username: str) -> None:
+        """Removes a user; an unknown one is no error. Raises as `create` does."""
+        self.permissions.require(actor, Privilege.DROP)
+        if username == ROOT:
+            raise RootProtectedError
+        await self._directory.delete(username)
+
+    async def list_users(self, actor: Actor) -> list[pb.Credential]:
+        """All users. Raises PermissionDeniedError."""
+        self.permissions.require(actor, Privilege.SELECT)
+        return await self._directory.list_users()
+
+    async def describe(self, actor: Actor, username: str | None) -> list[pb.Credential]:
+        """One user, or all for None; an unknown one is an empty list, not an error."""
+        self.permissions.require(actor, Privilege.SELECT_USER, target=username)
+        users = await self._directory.list_users()
+        return [user for user in users if username in (None, user.username)]
+
+    async def _verify_old(self, username: str, password: Secret[str]) -> Credential:
+        if not is_storable(username):
+            raise WrongOldPasswordError(username)
+        held = await self._credentials.get(username)
+        if not await self._verifier.verify(password, held.password):
+            newest = await self._credentials.refresh(held)
+            if newest.revision == held.revision or not await self._verifier.verify(
+                password, newest.password
+            ):
+                raise WrongOldPasswordError(username)
+            return newest
+        return held
+
+    def _check_description(self, description: str | None) -> None:
+        length = len((description or "").encode())
+        if length > self._max_description_bytes:
+            raise InvalidAccountError(
+                "invalid description length: invalid parameter"
+                f"[{length} out of range 0 <= value <= {self._max_description_bytes}]"
+            )

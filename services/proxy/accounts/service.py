@@ -1,0 +1,164 @@
+"""Milvus's account RPCs: translates messages, and every failure into Milvus's Status."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+
+import betterproto
+
+from services.proxy.accounts.accounts import Accounts
+from services.proxy.accounts.errors import (
+    INVALID_PARAMETER,
+    AccountError,
+    InvalidAccountError,
+    RoleNotFoundError,
+)
+from services.proxy.accounts.permissions import (
+    ADMIN_ROLE,
+    PUBLIC_ROLE,
+    Actor,
+    Privilege,
+    roles_of,
+)
+from shared.errors import InvalidParameterError
+from shared.generated.milvus.proto import common
+from shared.generated.milvus.proto import milvus as pb
+from shared.grpc.server import current_caller
+from shared.secret import Secret
+
+_DEFAULT_DATABASE = "default"
+
+
+class AccountService(pb.MilvusServiceBase):
+    """Serves the relay only: it trusts the identity headers, which no client can write."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def create_credential(
+        self, create_credential_request: pb.CreateCredentialRequest
+    ) -> common.Status:
+        request = create_credential_request
+
+        async def create() -> None:
+            await self._accounts.create(
+                _actor(),
+                request.username,
+                _decoded(request.password, "decode password fail"),
+                request.description or "",
+            )
+
+        return await _status_of(create)
+
+    async def update_credential(
+        self, update_credential_request: pb.UpdateCredentialRequest
+    ) -> common.Status:
+        request = update_credential_request
+
+        async def update() -> None:
+            new = request.new_password
+            await self._accounts.update(
+                _actor(),
+                request.username,
+                old_password=_decoded(request.old_password, "decode old password failed"),
+                new_password=_decoded(new, "decode password failed") if new else None,
+                description=request.description,
+            )
+
+        return await _status_of(update)
+
+    async def delete_credential(
+        self, delete_credential_request: pb.DeleteCredentialRequest
+    ) -> common.Status:
+        return await _status_of(
+            lambda: self._accounts.delete(_actor(), delete_credential_request.username)
+        )
+
+    async def list_cred_users(
+        self, list_cred_users_request: pb.ListCredUsersRequest
+    ) -> pb.ListCredUsersResponse:
+        del list_cred_users_request
+        users = await self._accounts.list_users(_actor())
+        return pb.ListCredUsersResponse(usernames=[user.username for user in users])
+
+    async def select_user(self, select_user_request: pb.SelectUserRequest) -> pb.SelectUserResponse:
+        request = select_user_request
+        wanted = request.user.name if betterproto.serialized_on_wire(request.user) else None
+        users = await self._accounts.describe(_actor(), wanted)
+        return pb.SelectUserResponse(
+            results=[
+                pb.UserResult(
+                    user=pb.UserEntity(name=user.username),
+                    roles=[pb.RoleEntity(name=role) for role in roles_of(user.username)]
+                    if request.include_role_info
+                    else [],
+                    description=user.description,
+                )
+                for user in users
+            ]
+        )
+
+    async def select_role(self, select_role_request: pb.SelectRoleRequest) -> pb.SelectRoleResponse:
+        request = select_role_request
+        actor = _actor()
+        self._accounts.permissions.require(actor, Privilege.SELECT)
+        wanted = request.role.name if betterproto.serialized_on_wire(request.role) else None
+        roles = [role for role in (ADMIN_ROLE, PUBLIC_ROLE) if wanted in (None, role)]
+        users = await self._accounts.list_users(actor) if request.include_user_info else []
+        return pb.SelectRoleResponse(
+            results=[
+                pb.RoleResult(
+                    role=pb.RoleEntity(name=role),
+                    users=[
+                        pb.UserEntity(name=user.username)
+                        for user in users
+                        if role in roles_of(user.username)
+                    ],
+                )
+                for role in roles
+            ]
+        )
+
+    async def select_grant(
+        self, select_grant_request: pb.SelectGrantRequest
+    ) -> pb.SelectGrantResponse:
+        self._accounts.permissions.require(_actor(), Privilege.SELECT)
+        # admin may do everything and public nothing special, so there are no grants to list.
+        if select_grant_request.entity.role.name not in (ADMIN_ROLE, PUBLIC_ROLE):
+            return pb.SelectGrantResponse(status=_failure(RoleNotFoundError()))
+        return pb.SelectGrantResponse()
+
+
+def _actor() -> Actor:
+    metadata = current_caller().metadata
+    return Actor(
+        username=metadata.get("x-vecguard-user"),
+        database=metadata.get("dbname") or _DEFAULT_DATABASE,
+    )
+
+
+def _decoded(text: str, complaint: str) -> Secret[str]:
+    try:
+        return Secret(base64.b64decode(text, validate=True).decode())
+    except (binascii.Error, UnicodeError):
+        # Without the cause, which may quote the password.
+        raise InvalidAccountError(f"{complaint}: not base64 of UTF-8: invalid parameter") from None
+
+
+async def _status_of(change: Callable[[], Awaitable[None]]) -> common.Status:
+    try:
+        await change()
+    except AccountError as error:
+        return _failure(error)
+    except InvalidParameterError as error:
+        return _failure(InvalidAccountError(error.message))
+    return common.Status()
+
+
+def _failure(error: AccountError) -> common.Status:
+    return common.Status(
+        error_code=common.ErrorCode(error.legacy),
+        code=error.code,
+        reason=error.message,
+        extra_info={"is_input_error": "true"} if error.code == INVALID_PARAMETER else {},
+    )

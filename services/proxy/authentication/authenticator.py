@@ -1,0 +1,155 @@
+"""Who a request is from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.proxy.authentication import header
+from services.proxy.authentication.credentials import Credential, CredentialCache
+from services.proxy.authentication.errors import WrongCredentialsError
+from services.proxy.authentication.logins import Login, Logins
+from services.proxy.authentication.verifier import Verifier
+from shared.errors import OverloadedError, UnavailableError, VecguardError
+from shared.observability.log import get_logger
+from shared.passwords import PasswordHash
+from shared.singleflight import SingleFlight
+
+log = get_logger(__name__)
+
+# How often one login is judged again because its credential changed meanwhile.
+_MAX_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a request was authenticated as, by which version of the password."""
+
+    username: str
+    revision: int
+
+
+class Trust(Protocol):
+    """Whether what this proxy has in memory may decide."""
+
+    def is_valid(self) -> bool: ...
+
+    def explain(self) -> UnavailableError:
+        """Why it may not, and for how long."""
+        ...
+
+
+class Rehasher(Protocol):
+    """Replaces a stored hash by another of the same password.
+
+    Returns the new revision; None when the credential has changed meanwhile.
+    """
+
+    async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None: ...
+
+
+class Authenticator:
+    """Judges `authorization` values by memory first, then by bcrypt against root coord's record.
+
+    Every judgement is about one revision of a credential, and it counts only if that
+    revision is still the newest known and the trust is valid at the moment of the answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        logins: Logins,
+        credentials: CredentialCache,
+        verifier: Verifier,
+        trust: Trust,
+        rehasher: Rehasher,
+    ) -> None:
+        self._logins = logins
+        self._credentials = credentials
+        self._verifier = verifier
+        self._trust = trust
+        self._rehasher = rehasher
+        self._checks: SingleFlight[bytes, Principal] = SingleFlight()
+
+    async def authenticate(self, values: Sequence[bytes]) -> Principal:
+        """The principal behind the values of the `authorization` header.
+
+        Raises:
+            AuthenticationError: no valid login; one text for every wrong login.
+            UnavailableError: nothing may be decided now, and it says why.
+            OverloadedError: too many logins are being checked.
+        """
+        value = header.single_value(values)
+        digest = self._logins.digest(value)
+        principal = self._from_memory(digest)
+        if principal is not None:
+            return principal
+        login = header.parse(value)
+        return await self._checks.do(digest, lambda: self._check(login, digest))
+
+    def _from_memory(self, digest: bytes) -> Principal | None:
+        """The answer that is known already. Raises like `authenticate`; None: not known."""
+        accepted = self._logins.accepted(digest)
+        remembered = accepted or self._logins.refused(digest)
+        if remembered is None:
+            return None
+        held = self._credentials.peek(remembered.username)
+        if held is None or held.revision != remembered.revision:
+            return None
+        self._require_trust()
+        if accepted is None:
+            raise WrongCredentialsError
+        return Principal(remembered.username, remembered.revision)
+
+    async def _check(self, login: header.PresentedLogin, digest: bytes) -> Principal:
+        for _ in range(_MAX_ROUNDS):
+            # Root coord may have confirmed the revision that this very login was judged at.
+            held = await self._held(login.username)
+            principal = self._from_memory(digest)
+            if principal is not None:
+                return principal
+            matches = await self._verifier.verify(login.password, held.password)
+            if matches:
+                held = await self._modernised(login, held)
+            else:
+                newest = await self._credentials.refresh(held)
+                if newest.revision != held.revision:
+                    continue
+            if not self._is_current(held):
+                continue
+            self._require_trust()
+            judged = Login(login.username, held.revision)
+            if not matches:
+                self._logins.refuse(digest, judged)
+                raise WrongCredentialsError
+            self._logins.accept(digest, judged)
+            return Principal(judged.username, judged.revision)
+        raise OverloadedError("the credential keeps changing, try again later")
+
+    async def _held(self, username: str) -> Credential:
+        self._require_trust()
+        return await self._credentials.get(username)
+
+    def _is_current(self, credential: Credential) -> bool:
+        held = self._credentials.peek(credential.username)
+        return held is not None and held.revision == credential.revision
+
+    def _require_trust(self) -> None:
+        if not self._trust.is_valid():
+            raise self._trust.explain()
+
+    async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
+        """The credential with its hash at the configured cost; unchanged if that fails."""
+        if held.password is None or held.password.cost == self._verifier.cost:
+            return held
+        try:
+            password = await self._verifier.hash(login.password)
+            revision = await self._rehasher.rehash(held.username, held.revision, password)
+        except VecguardError as error:
+            # The login is right all the same; the next one tries again.
+            log.warning("rehash_failed", user=held.username, reason=error.reason)
+            return held
+        if revision is None:
+            return held
+        newer = Credential(held.username, password, revision, read_revision=revision)
+        self._credentials.replace(held, newer)
+        return newer

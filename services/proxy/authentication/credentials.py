@@ -1,0 +1,159 @@
+"""What this proxy holds of the credentials, and how it gets them."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cachetools import TTLCache
+
+from shared.clock import Clock
+from shared.passwords import PasswordHash
+from shared.singleflight import SingleFlight
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One user as read from root coord.
+
+    Attributes:
+        password: None when there is no such user.
+        revision: the password's version; 0 when there is no such user.
+        read_revision: the store's revision at which this was read.
+    """
+
+    username: str
+    password: PasswordHash | None
+    revision: int
+    read_revision: int
+
+
+class CredentialSource(Protocol):
+    """Reads the newest record. Raises UnavailableError, or DeadlineError after a bounded time."""
+
+    async def fetch(self, username: str) -> Credential: ...
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """A read that is under way.
+
+    `floor` is the newest revision that was invalidated meanwhile: an older result is of
+    the past and is read again. A read that starts after an invalidation needs no floor,
+    because root coord's reads are linearizable.
+    """
+
+    floor: float = 0
+
+
+class CredentialCache:
+    """A TTL cache of credentials with one fetch per user at a time.
+
+    Unknown users are remembered apart from known ones, so that a flood of names cannot
+    push out anybody who exists.
+    """
+
+    def __init__(
+        self,
+        source: CredentialSource,
+        *,
+        ttl_seconds: float,
+        max_known: int,
+        max_unknown: int,
+        refresh_interval_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._refresh_interval_seconds = refresh_interval_seconds
+        self._clock = clock
+        self._known: TTLCache[str, Credential] = TTLCache(max_known, ttl_seconds, clock)
+        self._unknown: TTLCache[str, Credential] = TTLCache(max_unknown, ttl_seconds, clock)
+        self._fetched_at: TTLCache[str, float] = TTLCache(
+            max_known + max_unknown, refresh_interval_seconds, clock
+        )
+        self._flights: SingleFlight[str, Credential] = SingleFlight()
+        self._fetches: dict[str, _Fetch] = {}
+
+    def peek(self, username: str) -> Credential | None:
+        """What is held of this user now, without asking anybody."""
+        return self._known.get(username) or self._unknown.get(username)
+
+    async def get(self, username: str) -> Credential:
+        """What is held of this user, fetched when nothing is. Raises what the source raises."""
+        return self.peek(username) or await self._fetch_once(username)
+
+    async def refresh(self, held: Credential) -> Credential:
+        """The newest record of a user whose held one does not match.
+
+        At most one fetch in `refresh_interval_seconds` for each user, whatever clients
+        send; in between, what is held is the answer. Raises what the source raises.
+        """
+        if held.username in self._fetched_at:
+            return self.peek(held.username) or held
+        return await self._fetch_once(held.username)
+
+    def replace(self, held: Credential, newer: Credential) -> None:
+        """Puts `newer` in the place of `held`, unless something else is there by now."""
+        if self.peek(held.username) is held:
+            self._store(newer)
+
+    def invalidate(self, username: str, revision: float) -> None:
+        """Forgets what was read of this user before `revision`, also what is being read."""
+        held = self.peek(username)
+        if held is not None and held.read_revision < revision:
+            self._drop(username)
+        fetch = self._fetches.get(username)
+        if fetch is not None:
+            fetch.floor = max(fetch.floor, revision)
+
+    def forget(self, username: str) -> None:
+        """Somebody knows better: whatever is held of this user is of the past."""
+        self.invalidate(username, _ANY_REVISION)
+
+    def invalidate_all(self) -> None:
+        """Forgets everything, also what is being read before now."""
+        self._known.clear()
+        self._unknown.clear()
+        for fetch in self._fetches.values():
+            fetch.floor = _ANY_REVISION
+
+    def held(self) -> list[tuple[str, int]]:
+        """Every user that is held with its revision (0: held as unknown)."""
+        return [
+            (credential.username, credential.revision)
+            for cache in (self._known, self._unknown)
+            for credential in list(cache.values())
+        ]
+
+    def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
+        """Forgets those of these users that were read before `revision`."""
+        for username in usernames:
+            self.invalidate(username, revision)
+
+    async def _fetch_once(self, username: str) -> Credential:
+        return await self._flights.do(username, lambda: self._fetch(username))
+
+    async def _fetch(self, username: str) -> Credential:
+        try:
+            while True:
+                fetch = self._fetches[username] = _Fetch()
+                credential = await self._source.fetch(username)
+                if credential.read_revision >= fetch.floor:
+                    self._store(credential)
+                    self._fetched_at[username] = self._clock()
+                    return credential
+        finally:
+            self._fetches.pop(username, None)
+
+    def _store(self, credential: Credential) -> None:
+        self._drop(credential.username)
+        cache = self._unknown if credential.password is None else self._known
+        cache[credential.username] = credential
+
+    def _drop(self, username: str) -> None:
+        self._known.pop(username, None)
+        self._unknown.pop(username, None)
+
+
+# No read reaches it: a floor that makes any read under way start again.
+_ANY_REVISION = math.inf

@@ -1,0 +1,60 @@
+"""The `authorization` metadata value: base64(user:password), as Milvus clients send it."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.proxy.authentication.errors import (
+    ApiKeyError,
+    MalformedHeaderError,
+    MissingHeaderError,
+    WrongCredentialsError,
+)
+from shared.secret import Secret
+from shared.usernames import is_storable
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedLogin:
+    """Who a request says it is from, not yet believed."""
+
+    username: str
+    password: Secret[str]
+
+
+def single_value(values: Sequence[bytes]) -> bytes:
+    """The one value of the header.
+
+    Two values could be judged by one part and used by another, so they are refused.
+
+    Raises:
+        MissingHeaderError: there is none.
+        MalformedHeaderError: there are several.
+    """
+    if not values:
+        raise MissingHeaderError
+    if len(values) > 1:
+        raise MalformedHeaderError
+    return values[0]
+
+
+def parse(value: bytes) -> PresentedLogin:
+    """Reads one value; the password may contain colons.
+
+    Raises:
+        MalformedHeaderError: it is not base64 (RFC 4648, section 4) of UTF-8.
+        ApiKeyError: it has no colon.
+        WrongCredentialsError: no store can hold such a user name.
+    """
+    try:
+        text = base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        # Without the cause, which may quote the value.
+        raise MalformedHeaderError from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise ApiKeyError
+    if not is_storable(username):
+        raise WrongCredentialsError
+    return PresentedLogin(username, Secret(password))

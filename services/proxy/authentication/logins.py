@@ -1,0 +1,51 @@
+"""Logins that were checked before: the reason why a known one costs no bcrypt."""
+
+import hashlib
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An `authorization` value that was checked against a credential of one revision."""
+
+    username: str
+    revision: int
+
+
+class Logins:
+    """Accepted and refused logins, by keyed digest.
+
+    The digest is BLAKE2b (RFC 7693) with a random key of this process: no clear password
+    stays in memory, and how long a look-up takes tells nothing about any password.
+    Refusals are kept apart, so that a flood of them cannot push out a good login. An
+    entry says nothing by itself: it holds only as long as its revision is the newest.
+    """
+
+    def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:
+        self._accepted: LRUCache[bytes, Login] = LRUCache(max_accepted)
+        self._refused: LRUCache[bytes, Login] = LRUCache(max_refused)
+        self._key = key
+
+    def digest(self, value: bytes) -> bytes:
+        """By which an `authorization` value is remembered."""
+        return hashlib.blake2b(value, digest_size=16, key=self._key).digest()
+
+    def accepted(self, digest: bytes) -> Login | None:
+        """The login that was found right, if any."""
+        return self._accepted.get(digest)
+
+    def refused(self, digest: bytes) -> Login | None:
+        """The login that was found wrong, if any."""
+        return self._refused.get(digest)
+
+    def accept(self, digest: bytes, login: Login) -> None:
+        """Remembers a right login."""
+        self._refused.pop(digest, None)
+        self._accepted[digest] = login
+
+    def refuse(self, digest: bytes, login: Login) -> None:
+        """Remembers a wrong login."""
+        self._accepted.pop(digest, None)
+        self._refused[digest] = login

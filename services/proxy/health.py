@@ -1,0 +1,36 @@
+"""The standard health service, and what a proxy says about its condition."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from shared.generated.grpc.health import v1 as pb
+from shared.observability.health import HealthReport
+
+_WATCH_INTERVAL_SECONDS = 1.0
+
+
+class HealthService(pb.HealthBase):
+    """grpc.health.v1 for the proxy as a whole (the empty service name)."""
+
+    def __init__(self, report: HealthReport) -> None:
+        self._report = report
+
+    async def check(self, health_check_request: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
+        return pb.HealthCheckResponse(status=self._status(health_check_request.service))
+
+    async def watch(
+        self, health_check_request: pb.HealthCheckRequest
+    ) -> AsyncIterator[pb.HealthCheckResponse]:
+        previous = None
+        while True:
+            status = self._status(health_check_request.service)
+            if status != previous:
+                yield pb.HealthCheckResponse(status=status)
+                previous = status
+            await asyncio.sleep(_WATCH_INTERVAL_SECONDS)
+
+    def _status(self, service: str) -> pb.HealthCheckResponseServingStatus:
+        status = pb.HealthCheckResponseServingStatus
+        if service:
+            return status(status.SERVICE_UNKNOWN)
+        return status(status.SERVING if self._report.evaluate().ready else status.NOT_SERVING)

@@ -1,0 +1,62 @@
+"""How a relayed call can fail on our side."""
+
+from grpclib.const import Status
+
+from shared.errors import OverloadedError, UnavailableError, VecguardError
+
+
+class MalformedCallError(VecguardError):
+    """The request is no gRPC call; it is answered by an HTTP status."""
+
+    status = Status.INTERNAL
+    reason = "malformed_call"
+
+    def __init__(self, http_status: int, message: str) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+
+class InvalidTimeoutError(VecguardError):
+    """`grpc-timeout` is not what the gRPC specification allows."""
+
+    status = Status.INTERNAL
+    reason = "malformed_timeout"
+
+
+class MalformedMessageError(VecguardError):
+    """The client's stream ends in the middle of a message."""
+
+    reason = "malformed_message"
+
+
+class MessageTooLargeError(OverloadedError):
+    """A message is over the configured limit."""
+
+    reason = "message_too_large"
+
+
+class UpstreamUnavailableError(UnavailableError):
+    """The upstream cannot be reached, hung up, or answers no gRPC."""
+
+    reason = "upstream_unavailable"
+
+
+class UpstreamCancelledError(VecguardError):
+    """The upstream has cancelled the call."""
+
+    status = Status.CANCELLED
+    reason = "upstream_cancelled"
+
+
+class UpstreamProtocolError(VecguardError):
+    """The upstream broke off the call in a way that is no refusal."""
+
+    status = Status.INTERNAL
+    reason = "upstream_protocol"
+
+
+class ClientGoneError(VecguardError):
+    """The client has reset the stream or closed the connection; nobody reads an answer."""
+
+    status = Status.CANCELLED
+    reason = "client_gone"

@@ -1,0 +1,33 @@
+"""What a revocation does in this proxy: caches forget, open calls end."""
+
+from collections.abc import Iterable
+
+from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.errors import RevokedError
+from services.proxy.relay.active import ActiveCalls
+
+
+class Revocations:
+    """Applies invalidations to everything that holds an older state."""
+
+    def __init__(self, credentials: CredentialCache, active: ActiveCalls) -> None:
+        self._credentials = credentials
+        self._active = active
+
+    def invalidate(self, username: str, revision: int) -> None:
+        """Nothing of this user older than `revision` counts any more."""
+        self._credentials.invalidate(username, revision)
+        self._active.end_older(username, revision, RevokedError())
+
+    def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
+        """The same for users that were found to have changed unnoticed."""
+        for username in usernames:
+            self.invalidate(username, revision)
+
+    def invalidate_all(self) -> None:
+        """Everything is to be read again; open calls are judged when that is done."""
+        self._credentials.invalidate_all()
+
+    def held(self) -> list[tuple[str, int]]:
+        """Every user that is held, with its revision."""
+        return self._credentials.held()

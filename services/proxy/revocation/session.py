@@ -1,0 +1,154 @@
+"""The session stream to the active root coord: renews the lease, applies invalidations."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import betterproto
+from grpclib.client import Stream
+from grpclib.const import Cardinality
+
+from services.proxy.revocation.lease import Lease
+from shared.clock import Clock
+from shared.errors import UnavailableError
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.channel import Channel, translated_errors
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+_ROUTE = "/vecguard.internal.v1.RootCoord/Session"
+_ANSWER_TIMEOUT_SECONDS = 10.0
+
+
+class Invalidatable(Protocol):
+    """What is forgotten when root coord says so."""
+
+    def invalidate(self, username: str, revision: int) -> None: ...
+
+    def invalidate_all(self) -> None: ...
+
+    def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None: ...
+
+    def held(self) -> list[tuple[str, int]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How this proxy process introduces itself."""
+
+    proxy_id: str
+    version: str
+    revocation_mode: str
+
+
+class Session:
+    """One stream, from its opening until it breaks.
+
+    Nothing that is held is trusted under a new stream before its revisions were compared
+    with root coord's, so the first renewal is sent only after that.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        identity: Identity,
+        lease: Lease,
+        caches: Invalidatable,
+        clock: Clock,
+    ) -> None:
+        self._channel = channel
+        self._identity = identity
+        self._lease = lease
+        self._caches = caches
+        self._clock = clock
+        self._renew_interval_seconds = 1.0
+
+    async def run(self, peer: str, opened: Callable[[int], None]) -> None:
+        """Serves the session; `opened(term)` is called when root coord has accepted it.
+
+        Ends only by raising what ended the stream, naming `peer`, in an exception group
+        once the session was open.
+        """
+        stream: Stream[Any, Any] = self._channel.request(
+            _ROUTE, Cardinality.STREAM_STREAM, pb.SessionRequest, pb.SessionReply
+        )
+        with translated_errors(peer):
+            async with stream:
+                async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
+                    term = await self._open(stream)
+                opened(term)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive(peer, stream, term))
+                    tasks.create_task(self._resynchronise_and_renew(peer, stream, term))
+
+    async def _open(self, stream: Stream[Any, Any]) -> int:
+        await stream.send_message(
+            pb.SessionRequest(
+                open=pb.Open(
+                    proxy_id=self._identity.proxy_id,
+                    version=self._identity.version,
+                    revocation_mode=self._identity.revocation_mode,
+                )
+            )
+        )
+        _, opened = betterproto.which_one_of(
+            await stream.recv_message() or pb.SessionReply(), "kind"
+        )
+        if not isinstance(opened, pb.Opened):
+            raise UnavailableError("root coord did not open the session")
+        self._lease.granted_for(opened.lease_ttl_ms / 1000)
+        self._renew_interval_seconds = opened.renew_interval_ms / 1000
+        return opened.term
+
+    async def _resynchronise_and_renew(
+        self, peer: str, stream: Stream[Any, Any], term: int
+    ) -> None:
+        with translated_errors(peer):
+            await self._resynchronise(term)
+            while True:
+                number = self._lease.sending(self._clock())
+                await stream.send_message(pb.SessionRequest(renew=pb.Renew(number=number)))
+                await asyncio.sleep(self._renew_interval_seconds)
+
+    async def _resynchronise(self, term: int) -> None:
+        held = self._caches.held()
+        if not held:
+            return
+        reply = await pb.RootCoordStub(self._channel).sync_revisions(
+            pb.SyncRevisionsRequest(
+                held=[
+                    pb.UserRevision(username=username, revision=revision)
+                    for username, revision in held
+                ]
+            ),
+            timeout=_ANSWER_TIMEOUT_SECONDS,
+        )
+        if reply.term != term:
+            raise UnavailableError("root coord changed while revisions were compared")
+        self._caches.invalidate_stale(reply.stale, reply.read_revision)
+        log.info("session_resynchronised", held=len(held), stale=len(reply.stale))
+
+    async def _receive(self, peer: str, stream: Stream[Any, Any], term: int) -> None:
+        with translated_errors(peer):
+            async for reply in stream:
+                _, content = betterproto.which_one_of(reply, "kind")
+                if isinstance(content, pb.Renewed) and content.term == term:
+                    self._lease.renewed(content.number)
+                elif isinstance(content, pb.Invalidate):
+                    self._apply(content)
+                    await self._acknowledge(stream, content.sequence)
+                elif isinstance(content, pb.Surrender):
+                    self._lease.surrender()
+                    await self._acknowledge(stream, content.sequence)
+        raise UnavailableError("root coord has ended the session")
+
+    def _apply(self, notice: pb.Invalidate) -> None:
+        if notice.everything:
+            self._caches.invalidate_all()
+        for invalidation in notice.invalidations:
+            self._caches.invalidate(invalidation.username, invalidation.revision)
+
+    async def _acknowledge(self, stream: Stream[Any, Any], sequence: int) -> None:
+        await stream.send_message(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=sequence)))

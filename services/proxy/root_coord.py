@@ -1,0 +1,202 @@
+"""This proxy's link to root coord: finds the active one, holds the session, asks and changes."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import cycle
+
+from services.proxy.authentication.credentials import Credential
+from services.proxy.revocation.lease import Lease
+from services.proxy.revocation.session import Identity, Invalidatable, Session
+from shared.clock import Clock
+from shared.errors import DeadlineError, OutcomeUnknownError, UnavailableError, VecguardError
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.addresses import Address
+from shared.grpc.channel import Channel, translated_errors
+from shared.grpc.credentials import hash_from_wire, hash_to_wire
+from shared.observability.log import get_logger
+from shared.passwords import PasswordHash
+
+log = get_logger(__name__)
+
+_READ_TIMEOUT_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    channel: Channel
+    address: Address
+    term: int
+
+
+class RootCoordLink:
+    """Keeps one session with the active root coord and sends every question its way.
+
+    Attributes:
+        sessions_opened: how many sessions this process has had.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        connect: Callable[[Address], Channel],
+        *,
+        identity: Identity,
+        lease: Lease,
+        clock: Clock,
+        mutation_timeout_seconds: float,
+    ) -> None:
+        self._addresses = addresses
+        self._connect = connect
+        self._identity = identity
+        self._lease = lease
+        self._clock = clock
+        self._mutation_timeout_seconds = mutation_timeout_seconds
+        self._connection: _Connection | None = None
+        self._last_error = "no attempt yet"
+        self.sessions_opened = 0
+
+    @property
+    def address(self) -> Address | None:
+        """The root coord that holds the session; None while there is none."""
+        return self._connection.address if self._connection else None
+
+    async def run(self, caches: Invalidatable) -> None:
+        """Opens a session, and another one whenever it breaks, until cancelled."""
+        pause = _FIRST_PAUSE_SECONDS
+        for address in cycle(self._addresses):
+            opened_before = self.sessions_opened
+            try:
+                await self._hold_session(address, caches)
+            except* (VecguardError, OSError) as group:
+                self._last_error = _first_message(group)
+                log.warning("session_failed", address=str(address), error=self._last_error)
+            if self.sessions_opened > opened_before:
+                pause = _FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def fetch(self, username: str) -> Credential:
+        """The newest record of a user. Raises UnavailableError or DeadlineError."""
+        async with self._asking() as (connection, root_coord):
+            reply = await root_coord.get_credential(
+                pb.GetCredentialRequest(username=username), timeout=_READ_TIMEOUT_SECONDS
+            )
+        if self._connection is None or reply.term != self._connection.term:
+            raise UnavailableError(f"root coord at {connection.address} changed during a read")
+        known = bool(reply.credential.username)
+        return Credential(
+            username=username,
+            password=hash_from_wire(reply.credential.password) if known else None,
+            revision=reply.credential.revision,
+            read_revision=reply.read_revision,
+        )
+
+    async def list_users(self) -> list[pb.Credential]:
+        """All users, without hashes."""
+        async with self._asking() as (_, root_coord):
+            reply = await root_coord.list_users(
+                pb.ListUsersRequest(), timeout=_READ_TIMEOUT_SECONDS
+            )
+        return reply.users
+
+    async def create(
+        self, username: str, password: PasswordHash, description: str
+    ) -> pb.MutationReply:
+        """Adds a user; answered when every proxy knows."""
+        async with self._changing() as root_coord:
+            return await root_coord.create_credential(
+                pb.CreateCredentialRequest(
+                    username=username, password=hash_to_wire(password), description=description
+                ),
+                timeout=self._mutation_timeout_seconds,
+            )
+
+    async def update(
+        self,
+        username: str,
+        *,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        description: str | None,
+    ) -> pb.MutationReply:
+        """Changes what is not None; answered when every proxy knows."""
+        request = pb.UpdateCredentialRequest(
+            username=username, expected_revision=expected_revision or 0, description=description
+        )
+        if password is not None:
+            request.password = hash_to_wire(password)
+        async with self._changing() as root_coord:
+            return await root_coord.update_credential(
+                request, timeout=self._mutation_timeout_seconds
+            )
+
+    async def delete(self, username: str) -> pb.MutationReply:
+        """Removes a user; answered when every proxy knows."""
+        async with self._changing() as root_coord:
+            return await root_coord.delete_credential(
+                pb.DeleteCredentialRequest(username=username),
+                timeout=self._mutation_timeout_seconds,
+            )
+
+    async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None:
+        """Replaces a hash of the same password; None: the credential has changed meanwhile."""
+        async with self._asking() as (_, root_coord):
+            reply = await root_coord.rehash_credential(
+                pb.RehashCredentialRequest(
+                    username=username, expected_revision=revision, password=hash_to_wire(password)
+                ),
+                timeout=_READ_TIMEOUT_SECONDS,
+            )
+        return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
+
+    async def _hold_session(self, address: Address, caches: Invalidatable) -> None:
+        channel = self._connect(address)
+
+        def opened(term: int) -> None:
+            self._connection = _Connection(channel, address, term)
+            self.sessions_opened += 1
+            log.info("session_opened", address=str(address), term=term)
+
+        try:
+            session = Session(channel, self._identity, self._lease, caches, self._clock)
+            await session.run(f"root coord at {address}", opened)
+        finally:
+            self._connection = None
+            channel.close()
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[tuple[_Connection, pb.RootCoordStub]]:
+        connection = self._connection
+        if connection is None:
+            tried = ", ".join(map(str, self._addresses))
+            raise UnavailableError(
+                f"root coord cannot be reached at {tried} ({self._last_error}); try again"
+            )
+        with translated_errors(f"root coord at {connection.address}"):
+            yield connection, pb.RootCoordStub(connection.channel)
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[pb.RootCoordStub]:
+        sent = False
+        try:
+            async with self._asking() as (_, root_coord):
+                sent = True
+                yield root_coord
+        except (UnavailableError, DeadlineError) as error:
+            if not sent:
+                raise
+            raise OutcomeUnknownError(
+                f"{error.message}; the outcome of the change is unknown, it is safe to repeat it"
+            ) from error
+
+
+def _first_message(group: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

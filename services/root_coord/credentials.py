@@ -1,0 +1,126 @@
+"""Creating, changing and removing credentials, so that an answer means it holds everywhere."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
+
+from services.root_coord.revocation import Invalidation
+from services.root_coord.store.interface import CredentialStore, Mutation
+from shared.errors import InvalidParameterError, OutcomeUnknownError
+from shared.observability.log import get_logger
+from shared.passwords import PasswordHash
+from shared.usernames import is_storable
+
+log = get_logger(__name__)
+
+ROOT = "root"
+
+
+class Revoker(Protocol):
+    """Makes every proxy forget a user's older state."""
+
+    async def invalidate(self, invalidation: Invalidation) -> None: ...
+
+
+class Credentials:
+    """Every change is stored, then revoked everywhere, then answered.
+
+    A change that has begun is carried through even when its caller hangs up, because
+    a change that is stored and not revoked would be served by old caches.
+    """
+
+    def __init__(self, store: CredentialStore, revoker: Revoker, *, user_limit: int) -> None:
+        self._store = store
+        self._revoker = revoker
+        self._user_limit = user_limit
+        self._running: set[asyncio.Task[Mutation]] = set()
+
+    async def create(self, username: str, password: PasswordHash, description: str) -> Mutation:
+        """Adds a user."""
+        if not is_storable(username):
+            raise InvalidParameterError("the user name cannot be stored")
+        return await self._carry_through(
+            username,
+            lambda: self._store.create(
+                username, password, description, user_limit=self._user_limit
+            ),
+        )
+
+    async def update(
+        self,
+        username: str,
+        *,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        description: str | None,
+    ) -> Mutation:
+        """Changes the password, the description or both."""
+        return await self._carry_through(
+            username,
+            lambda: self._store.update(
+                username,
+                expected_revision=expected_revision,
+                password=password,
+                description=description,
+            ),
+        )
+
+    async def delete(self, username: str) -> Mutation:
+        """Removes a user, and succeeds when there is none."""
+        if username == ROOT:
+            raise InvalidParameterError("root user cannot be deleted")
+        return await self._carry_through(username, lambda: self._store.delete(username))
+
+    async def rehash(
+        self, username: str, expected_revision: int, password: PasswordHash
+    ) -> Mutation:
+        """Replaces a hash by another one of the same password. Revokes nothing."""
+        return await self._store.update(
+            username, expected_revision=expected_revision, password=password, description=None
+        )
+
+    async def drain(self) -> None:
+        """Waits until every change that has begun is carried through."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _carry_through(
+        self, username: str, change: Callable[[], Awaitable[Mutation]]
+    ) -> Mutation:
+        task = asyncio.create_task(self._store_and_revoke(username, change))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _store_and_revoke(
+        self, username: str, change: Callable[[], Awaitable[Mutation]]
+    ) -> Mutation:
+        try:
+            mutation = await change()
+        except OutcomeUnknownError:
+            # It may have been applied: whoever holds the older state must read again.
+            snapshot = await self._store.get(username)
+            await self._revoker.invalidate(Invalidation(username, snapshot.revision))
+            raise
+        if mutation.applied:
+            await self._revoker.invalidate(Invalidation(username, mutation.revision))
+        log.info(
+            "credential_changed" if mutation.applied else "credential_unchanged",
+            user=username,
+            outcome=mutation.outcome.name.lower(),
+            revision=mutation.revision,
+        )
+        return mutation
+
+
+async def ensure_root(
+    store: CredentialStore, hash_initial_password: Callable[[], Coroutine[None, None, PasswordHash]]
+) -> bool:
+    """Creates `root` when there is none. Returns whether it was created.
+
+    An existing root is never changed, so a configured initial password has no effect later.
+    """
+    if (await store.get(ROOT)).value is not None:
+        return False
+    created = await store.create(ROOT, await hash_initial_password(), "", user_limit=2**31)
+    return created.applied

@@ -1,0 +1,168 @@
+"""Who must still acknowledge an invalidation, and whose lease has run out.
+
+Pure: time comes in as an argument, and what is to be sent goes out as values. The
+protocol is described in docs/revocation.md; its terms (session, lease, invalidation,
+sequence) are used here as they are there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from shared.errors import UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidation:
+    """Forget what you hold of this user that was read before this revision."""
+
+    username: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An invalidation as it is sent to every session, numbered for its acknowledgement."""
+
+    sequence: int
+    invalidation: Invalidation
+
+
+@dataclass(slots=True)
+class _Session:
+    lease_until: float | None = None
+    connected: bool = True
+    pending: dict[int, Notice] = field(default_factory=dict)
+
+
+class Sessions:
+    """The proxies that may decide something from their caches.
+
+    A session belongs to a proxy process, not to a stream: when a stream breaks the
+    session still counts until its lease has run out, and a new stream of the same
+    process takes the session over, with the notices that are not yet acknowledged.
+    """
+
+    def __init__(self, lease_ttl_seconds: float) -> None:
+        self._lease_ttl_seconds = lease_ttl_seconds
+        self._sessions: dict[str, _Session] = {}
+        self._awaited: dict[int, set[str]] = {}
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        """How many sessions are connected."""
+        return sum(session.connected for session in self._sessions.values())
+
+    def open(self, proxy_id: str) -> list[Notice]:
+        """A stream was opened. Returns the notices that its process has yet to acknowledge."""
+        session = self._sessions.setdefault(proxy_id, _Session())
+        session.connected = True
+        return list(session.pending.values())
+
+    def renew(self, proxy_id: str, now: float) -> None:
+        """Grants a lease from now on.
+
+        The proxy counts it from the moment of sending, which was earlier, so that its
+        lease ends first.
+
+        Raises:
+            UnavailableError: the session was never opened or has been forgotten.
+        """
+        session = self._sessions.get(proxy_id)
+        if session is None:
+            raise UnavailableError("the session is not open; open a new one")
+        session.lease_until = now + self._lease_ttl_seconds
+
+    def acknowledge(self, proxy_id: str, sequence: int) -> list[int]:
+        """Notices up to `sequence` are applied. Returns the sequences that are settled by it."""
+        session = self._sessions.get(proxy_id)
+        if session is None:
+            return []
+        applied = [number for number in session.pending if number <= sequence]
+        for number in applied:
+            del session.pending[number]
+        return self._settle(proxy_id, applied)
+
+    def disconnect(self, proxy_id: str) -> list[int]:
+        """A stream broke. Without a lease the session ends; returns what that settles."""
+        session = self._sessions.get(proxy_id)
+        if session is None:
+            return []
+        session.connected = False
+        if session.lease_until is None:
+            return self._forget(proxy_id)
+        return []
+
+    def invalidate(self, invalidation: Invalidation, now: float) -> tuple[Notice, tuple[str, ...]]:
+        """A change is stored. Returns the notice and the connected sessions to send it to.
+
+        Every session with a lease is awaited, also one whose stream is broken, until it
+        acknowledges or `expire` finds that its lease has run out.
+        """
+        self._sequence += 1
+        notice = Notice(self._sequence, invalidation)
+        awaited = set()
+        for proxy_id, session in self._sessions.items():
+            if session.lease_until is not None and session.lease_until > now:
+                session.pending[notice.sequence] = notice
+                awaited.add(proxy_id)
+        if awaited:
+            self._awaited[notice.sequence] = awaited
+        connected = tuple(
+            proxy_id for proxy_id, session in self._sessions.items() if session.connected
+        )
+        return notice, connected
+
+    def is_settled(self, sequence: int) -> bool:
+        """Whether nobody can decide by what this notice revokes."""
+        return sequence not in self._awaited
+
+    def expire(self, now: float) -> list[int]:
+        """Awaits no longer those whose lease has run out; returns the settled sequences.
+
+        Their notices need no repeating either: a connected session applies what is in its
+        stream before it can see its next lease, and a new stream begins with a
+        resynchronisation.
+        """
+        settled = []
+        for proxy_id, session in tuple(self._sessions.items()):
+            if session.lease_until is None or session.lease_until > now:
+                continue
+            if not session.connected:
+                settled += self._forget(proxy_id)
+                continue
+            settled += self._settle(proxy_id, session.pending)
+            session.lease_until = None
+            session.pending.clear()
+        return settled
+
+    def next_expiry(self) -> float | None:
+        """When the next lease that somebody waits for runs out; None when nobody waits."""
+        awaited = set().union(*self._awaited.values())
+        return min(
+            (
+                lease_until
+                for proxy_id in awaited
+                if (lease_until := self._sessions[proxy_id].lease_until) is not None
+            ),
+            default=None,
+        )
+
+    def outstanding(self) -> Mapping[int, frozenset[str]]:
+        """For each unsettled sequence, the proxies it waits for."""
+        return {sequence: frozenset(awaited) for sequence, awaited in self._awaited.items()}
+
+    def _forget(self, proxy_id: str) -> list[int]:
+        session = self._sessions.pop(proxy_id)
+        return self._settle(proxy_id, session.pending)
+
+    def _settle(self, proxy_id: str, sequences: Iterable[int]) -> list[int]:
+        settled = []
+        for sequence in sequences:
+            awaited = self._awaited.get(sequence)
+            if awaited is None:
+                continue
+            awaited.discard(proxy_id)
+            if not awaited:
+                del self._awaited[sequence]
+                settled.append(sequence)
+        return settled

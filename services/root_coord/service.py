@@ -1,0 +1,135 @@
+"""The gRPC door: translates messages, decides nothing."""
+
+from typing import Any
+
+import betterproto
+from grpclib.const import Handler
+from grpclib.server import Stream
+
+from services.root_coord.credentials import Credentials
+from services.root_coord.sessions import SessionHub
+from services.root_coord.store.interface import (
+    CredentialStore,
+    Mutation,
+    Outcome,
+    StoredCredential,
+)
+from shared.errors import InvalidParameterError
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.credentials import hash_from_wire, hash_to_wire
+
+_OUTCOMES = {
+    Outcome.APPLIED: pb.MutationOutcome.APPLIED,
+    Outcome.USER_EXISTS: pb.MutationOutcome.USER_EXISTS,
+    Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
+    Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
+    Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
+}
+_SESSION = "/vecguard.internal.v1.RootCoord/Session"
+
+
+class RootCoordService(pb.RootCoordBase):
+    """What proxies ask of root coord."""
+
+    def __init__(
+        self, store: CredentialStore, credentials: Credentials, hub: SessionHub, *, term: int
+    ) -> None:
+        self._store = store
+        self._credentials = credentials
+        self._hub = hub
+        self._term = term
+
+    def __mapping__(self) -> dict[str, Handler]:
+        # betterproto offers a request iterator and a reply iterator; a session needs to
+        # read and write independently of each other, so it takes the stream itself.
+        mapping: dict[str, Handler] = super().__mapping__()
+        mapping[_SESSION] = mapping[_SESSION]._replace(func=self._serve_session)
+        return mapping
+
+    async def _serve_session(self, stream: Stream[Any, Any]) -> None:
+        await self._hub.serve(stream)
+
+    async def get_credential(
+        self, get_credential_request: pb.GetCredentialRequest
+    ) -> pb.GetCredentialReply:
+        snapshot = await self._store.get(get_credential_request.username)
+        reply = pb.GetCredentialReply(term=self._term, read_revision=snapshot.revision)
+        if snapshot.value is not None and snapshot.value.password is not None:
+            reply.credential = _described(snapshot.value)
+            reply.credential.password = hash_to_wire(snapshot.value.password)
+        return reply
+
+    async def sync_revisions(
+        self, sync_revisions_request: pb.SyncRevisionsRequest
+    ) -> pb.SyncRevisionsReply:
+        snapshot = await self._store.list_all()
+        current = {credential.username: credential.revision for credential in snapshot.value}
+        return pb.SyncRevisionsReply(
+            term=self._term,
+            read_revision=snapshot.revision,
+            stale=[
+                held.username
+                for held in sync_revisions_request.held
+                if current.get(held.username, 0) != held.revision
+            ],
+        )
+
+    async def list_users(self, list_users_request: pb.ListUsersRequest) -> pb.ListUsersReply:
+        del list_users_request
+        snapshot = await self._store.list_all()
+        return pb.ListUsersReply(users=[_described(credential) for credential in snapshot.value])
+
+    async def create_credential(
+        self, create_credential_request: pb.CreateCredentialRequest
+    ) -> pb.MutationReply:
+        request = create_credential_request
+        return _reply(
+            await self._credentials.create(
+                request.username, hash_from_wire(request.password), request.description
+            )
+        )
+
+    async def update_credential(
+        self, update_credential_request: pb.UpdateCredentialRequest
+    ) -> pb.MutationReply:
+        request = update_credential_request
+        has_password = betterproto.serialized_on_wire(request.password)
+        if not has_password and request.description is None:
+            raise InvalidParameterError("must update either password or description")
+        return _reply(
+            await self._credentials.update(
+                request.username,
+                expected_revision=request.expected_revision or None,
+                password=hash_from_wire(request.password) if has_password else None,
+                description=request.description,
+            )
+        )
+
+    async def delete_credential(
+        self, delete_credential_request: pb.DeleteCredentialRequest
+    ) -> pb.MutationReply:
+        return _reply(await self._credentials.delete(delete_credential_request.username))
+
+    async def rehash_credential(
+        self, rehash_credential_request: pb.RehashCredentialRequest
+    ) -> pb.MutationReply:
+        request = rehash_credential_request
+        return _reply(
+            await self._credentials.rehash(
+                request.username, request.expected_revision, hash_from_wire(request.password)
+            )
+        )
+
+
+def _described(credential: StoredCredential) -> pb.Credential:
+    return pb.Credential(
+        username=credential.username,
+        revision=credential.revision,
+        description=credential.description,
+    )
+
+
+def _reply(mutation: Mutation) -> pb.MutationReply:
+    return pb.MutationReply(
+        outcome=pb.MutationOutcome(_OUTCOMES[mutation.outcome]), revision=mutation.revision
+    )

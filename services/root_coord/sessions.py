@@ -1,0 +1,198 @@
+"""The session streams: carries out what `revocation.Sessions` decides."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import betterproto
+
+from services.root_coord.revocation import Invalidation, Notice, Sessions
+from shared.clock import Clock
+from shared.errors import InvalidParameterError, UnavailableError
+from shared.generated.vecguard.internal import v1 as pb
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+# A stream that has this many messages unsent is not being read; its proxy starts afresh.
+_OUTBOX_LIMIT = 4096
+_OPEN_TIMEOUT_SECONDS = 10.0
+
+
+class SessionStream(Protocol):
+    """The server's end of one Session RPC."""
+
+    async def recv_message(self) -> pb.SessionRequest | None: ...
+
+    async def send_message(self, message: pb.SessionReply) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """What a session is told when it is opened."""
+
+    term: int
+    ttl_seconds: float
+    renew_interval_seconds: float
+
+
+class _Outbox:
+    """What is still to be sent on one stream, in order. None ends the stream."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[pb.SessionReply | None] = asyncio.Queue(_OUTBOX_LIMIT)
+
+    def put(self, reply: pb.SessionReply) -> None:
+        """Queues a message, or ends a stream that nobody reads."""
+        try:
+            self._queue.put_nowait(reply)
+        except asyncio.QueueFull:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the stream without sending what is queued."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def drain_into(self, stream: SessionStream) -> None:
+        while (reply := await self._queue.get()) is not None:
+            await stream.send_message(reply)
+
+
+class SessionHub:
+    """All open session streams, and the waiting for their acknowledgements."""
+
+    def __init__(self, sessions: Sessions, terms: LeaseTerms, clock: Clock) -> None:
+        self._sessions = sessions
+        self._terms = terms
+        self._clock = clock
+        self._outboxes: dict[str, _Outbox] = {}
+        self._settled: dict[int, asyncio.Future[None]] = {}
+
+    @property
+    def connected(self) -> int:
+        """How many proxies have an open stream."""
+        return len(self._outboxes)
+
+    def close(self) -> None:
+        """Ends every stream; the leases that were granted still count."""
+        for outbox in self._outboxes.values():
+            outbox.close()
+
+    async def serve(self, stream: SessionStream) -> None:
+        """Serves one stream until either side ends it.
+
+        Raises:
+            InvalidParameterError: the first message is no Open, or it names no process.
+            UnavailableError: the stream was ended here; the proxy is to open a new one.
+        """
+        async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
+            first = await stream.recv_message()
+        _, opening = betterproto.which_one_of(first or pb.SessionRequest(), "kind")
+        if not isinstance(opening, pb.Open) or not opening.proxy_id:
+            raise InvalidParameterError("a session begins with Open and the proxy's id")
+        proxy_id = opening.proxy_id
+        outbox = self._open(proxy_id)
+        log.info("session_opened", proxy=proxy_id, version=opening.version)
+        try:
+            await self._exchange(proxy_id, stream, outbox)
+        finally:
+            if self._outboxes.get(proxy_id) is outbox:
+                del self._outboxes[proxy_id]
+                self._resolve(self._sessions.disconnect(proxy_id))
+            log.info("session_closed", proxy=proxy_id)
+
+    async def invalidate(self, invalidation: Invalidation) -> None:
+        """Returns when nobody can decide by an older state any more.
+
+        That is when each session has acknowledged, or when its lease has run out.
+        """
+        notice, connected = self._sessions.invalidate(invalidation, self._clock())
+        for proxy_id in connected:
+            self._outboxes[proxy_id].put(_message(notice))
+        if self._sessions.is_settled(notice.sequence):
+            return
+        settled = asyncio.get_running_loop().create_future()
+        self._settled[notice.sequence] = settled
+        try:
+            while not settled.done():
+                await asyncio.wait([settled], timeout=self._until_next_expiry())
+                self._resolve(self._sessions.expire(self._clock()))
+        finally:
+            del self._settled[notice.sequence]
+
+    def _open(self, proxy_id: str) -> _Outbox:
+        self._resolve(self._sessions.expire(self._clock()))
+        older = self._outboxes.get(proxy_id)
+        if older is not None:
+            older.close()
+        outbox = self._outboxes[proxy_id] = _Outbox()
+        outbox.put(
+            pb.SessionReply(
+                opened=pb.Opened(
+                    term=self._terms.term,
+                    lease_ttl_ms=round(self._terms.ttl_seconds * 1000),
+                    renew_interval_ms=round(self._terms.renew_interval_seconds * 1000),
+                )
+            )
+        )
+        for notice in self._sessions.open(proxy_id):
+            outbox.put(_message(notice))
+        return outbox
+
+    async def _exchange(self, proxy_id: str, stream: SessionStream, outbox: _Outbox) -> None:
+        receiving = asyncio.create_task(self._receive(proxy_id, stream, outbox))
+        sending = asyncio.create_task(outbox.drain_into(stream))
+        try:
+            await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            receiving.cancel()
+            sending.cancel()
+            results = await asyncio.gather(receiving, sending, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        if isinstance(results[0], asyncio.CancelledError):
+            raise UnavailableError("root coord has ended this session; open a new one")
+
+    async def _receive(self, proxy_id: str, stream: SessionStream, outbox: _Outbox) -> None:
+        while (request := await stream.recv_message()) is not None:
+            if self._outboxes.get(proxy_id) is not outbox:
+                return  # a newer stream of the same process has taken over
+            kind, content = betterproto.which_one_of(request, "kind")
+            if isinstance(content, pb.Renew):
+                self._sessions.renew(proxy_id, self._clock())
+                outbox.put(
+                    pb.SessionReply(
+                        renewed=pb.Renewed(number=content.number, term=self._terms.term)
+                    )
+                )
+            elif isinstance(content, pb.Acknowledge):
+                self._resolve(self._sessions.acknowledge(proxy_id, content.sequence))
+            else:
+                raise InvalidParameterError(f"unexpected message in a session: {kind or 'empty'}")
+
+    def _until_next_expiry(self) -> float | None:
+        expiry = self._sessions.next_expiry()
+        return None if expiry is None else max(0.0, expiry - self._clock())
+
+    def _resolve(self, sequences: Iterable[int]) -> None:
+        for sequence in sequences:
+            settled = self._settled.get(sequence)
+            if settled is not None and not settled.done():
+                settled.set_result(None)
+
+
+def _message(notice: Notice) -> pb.SessionReply:
+    return pb.SessionReply(
+        invalidate=pb.Invalidate(
+            sequence=notice.sequence,
+            invalidations=[
+                pb.Invalidation(
+                    username=notice.invalidation.username, revision=notice.invalidation.revision
+                )
+            ],
+        )
+    )

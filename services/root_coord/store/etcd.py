@@ -1,0 +1,129 @@
+"""Credentials in etcd, in Milvus's layout."""
+
+from collections.abc import Sequence
+
+from services.root_coord.store.interface import (
+    Mutation,
+    Outcome,
+    Snapshot,
+    StoredCredential,
+)
+from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
+from shared.etcd import Compare, Delete, EtcdClient, KeyValue, Operation, Put
+from shared.observability.log import get_logger
+from shared.passwords import PasswordHash
+
+log = get_logger(__name__)
+
+
+class EtcdCredentialStore:
+    """The `CredentialStore` of production: every change is one guarded transaction."""
+
+    def __init__(self, client: EtcdClient, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def get(self, username: str) -> Snapshot[StoredCredential | None]:
+        result = await self._client.range(self._keys.user(username).encode())
+        value = self._credential(result.kvs[0]) if result.kvs else None
+        return Snapshot(result.revision, value)
+
+    async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
+        result = await self._client.range(self._keys.users.encode(), prefix=True)
+        return Snapshot(result.revision, tuple(map(self._credential, result.kvs)))
+
+    async def create(
+        self, username: str, password: PasswordHash, description: str, *, user_limit: int
+    ) -> Mutation:
+        key = self._keys.user(username).encode()
+        value = Record.new(password, description).encode()
+        while True:
+            users = await self._client.range(self._keys.users.encode(), prefix=True, keys_only=True)
+            existing = await self._client.range(key)
+            if existing.kvs:
+                return self._repeated_or(Outcome.USER_EXISTS, existing.kvs[0], password)
+            if users.count >= user_limit:
+                return Mutation(Outcome.USER_LIMIT_REACHED)
+            # The limit holds under concurrency because the transaction applies only if no
+            # user was created since they were counted.
+            mutation = await self._guarded(
+                [
+                    Compare.version(key, "==", 0),
+                    Compare.create_revision(
+                        self._keys.users.encode(), "<", users.revision + 1, prefix=True
+                    ),
+                ],
+                [Put(key, value)],
+            )
+            if mutation is not None:
+                return mutation
+
+    async def update(
+        self,
+        username: str,
+        *,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        description: str | None,
+    ) -> Mutation:
+        key = self._keys.user(username).encode()
+        while True:
+            result = await self._client.range(key)
+            if not result.kvs:
+                return Mutation(Outcome.USER_NOT_FOUND)
+            stored = result.kvs[0]
+            if expected_revision not in (None, stored.mod_revision):
+                return self._repeated_or(Outcome.REVISION_CHANGED, stored, password)
+            changed = self._record(stored).changed(password, description)
+            mutation = await self._guarded(
+                [Compare.mod_revision(key, "==", stored.mod_revision)],
+                [Put(key, changed.encode())],
+            )
+            if mutation is not None:
+                return mutation
+
+    async def delete(self, username: str) -> Mutation:
+        key = self._keys.user(username).encode()
+        mutation = await self._guarded(
+            [Compare.version(key, ">", 0)],
+            [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],
+        )
+        return mutation or Mutation(Outcome.USER_NOT_FOUND)
+
+    async def _guarded(
+        self, conditions: Sequence[Compare], changes: Sequence[Operation]
+    ) -> Mutation | None:
+        """The applied change; None when a condition does not hold (any more)."""
+        result = await self._client.txn(conditions, changes)
+        return Mutation(Outcome.APPLIED, result.revision) if result.succeeded else None
+
+    def _credential(self, stored: KeyValue) -> StoredCredential:
+        username = stored.key.decode(errors="replace").removeprefix(self._keys.users)
+        record = self._record(stored)
+        return StoredCredential(
+            username, self._password(username, record), stored.mod_revision, record.description
+        )
+
+    def _record(self, stored: KeyValue) -> Record:
+        try:
+            return Record.decode(stored.value)
+        except CorruptRecordError:
+            return Record({})  # without a password; a reset by an administrator mends it
+
+    def _password(self, username: str, record: Record) -> PasswordHash | None:
+        try:
+            return record.password
+        except CorruptRecordError as error:
+            log.warning("corrupt_credential", user=username, error=str(error))
+            return None
+
+    def _repeated_or(
+        self, outcome: Outcome, stored: KeyValue, password: PasswordHash | None
+    ) -> Mutation:
+        """`outcome`, unless this very hash is stored: then the change was applied before."""
+        try:
+            if self._record(stored).password == password:
+                return Mutation(Outcome.APPLIED, stored.mod_revision)
+        except CorruptRecordError:
+            pass
+        return Mutation(outcome)

@@ -1,0 +1,91 @@
+"""What root coord needs of a store. The etcd adapter stands beside this file."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Generic, Protocol, TypeVar
+
+from shared.passwords import PasswordHash
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredential:
+    """One user as the store has it.
+
+    Attributes:
+        password: None when the record cannot be read, so that no password matches.
+        revision: the store's revision at which the record was last changed.
+    """
+
+    username: str
+    password: PasswordHash | None
+    revision: int
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[T]):
+    """A value as it was at one revision of the store."""
+
+    revision: int
+    value: T
+
+
+class Outcome(Enum):
+    """How a guarded change ended. Only APPLIED changed anything."""
+
+    APPLIED = auto()
+    USER_EXISTS = auto()
+    USER_NOT_FOUND = auto()
+    USER_LIMIT_REACHED = auto()
+    REVISION_CHANGED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A change's outcome, and the store's revision of the change when it was applied."""
+
+    outcome: Outcome
+    revision: int = 0
+
+    @property
+    def applied(self) -> bool:
+        """Whether the store was changed."""
+        return self.outcome is Outcome.APPLIED
+
+
+class CredentialStore(Protocol):
+    """Linearizable reads and guarded changes.
+
+    Each method raises UnavailableError when the store cannot be reached; a change raises
+    OutcomeUnknownError when it may or may not have been applied. Repeating a change with
+    the same hash is safe: it reports the first one's success.
+    """
+
+    async def get(self, username: str) -> Snapshot[StoredCredential | None]: ...
+
+    async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
+        """All users in alphabetical order."""
+        ...
+
+    async def create(
+        self, username: str, password: PasswordHash, description: str, *, user_limit: int
+    ) -> Mutation:
+        """Adds a user unless the name is taken or `user_limit` users exist."""
+        ...
+
+    async def update(
+        self,
+        username: str,
+        *,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        description: str | None,
+    ) -> Mutation:
+        """Changes what is not None, if the record still has `expected_revision` (None: any)."""
+        ...
+
+    async def delete(self, username: str) -> Mutation:
+        """Removes a user with all that is bound to the name."""
+        ...

@@ -1,0 +1,109 @@
+"""Milvus's key layout and record format, so that its users carry over and can go back.
+
+Keys are `<rootPath>/<metaSubPath>/root-coord/credential/users/<user>`; a value is
+`{"encrypted_password": "$2a$10$...", "time_tick": 123, "description": ""}` with zero
+values left out. One field is ours: `password_scheme`, only where it is not plain bcrypt.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from shared.passwords import PasswordHash, PasswordScheme
+from shared.secret import Secret
+
+_PASSWORD = "encrypted_password"  # noqa: S105 - a field's name
+_SCHEME = "password_scheme"
+_DESCRIPTION = "description"
+# A digest of the clear password that Milvus once stored; it must not outlive a change.
+_LEGACY_DIGEST = "sha256_password"
+
+
+class CorruptRecordError(Exception):
+    """A stored value is not a credential. The text never shows the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where things are kept below one root."""
+
+    root: str
+
+    @classmethod
+    def of(cls, root_path: str, meta_sub_path: str) -> "Keys":
+        """Keys below `etcd.rootPath` and `etcd.metaSubPath`."""
+        return cls("/".join(part.strip("/") for part in (root_path, meta_sub_path) if part))
+
+    @property
+    def users(self) -> str:
+        """Prefix of every user's record."""
+        return f"{self.root}/root-coord/credential/users/"
+
+    def user(self, username: str) -> str:
+        """One user's record."""
+        return self.users + username
+
+    def roles_of(self, username: str) -> str:
+        """Prefix of the roles that are bound to one user."""
+        return f"{self.root}/root-coord/credential/user-role-mapping/{username}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A value, kept whole: fields that we do not know survive a change."""
+
+    fields: dict[str, Any]
+
+    @classmethod
+    def new(cls, password: PasswordHash, description: str) -> "Record":
+        """The record of a new user."""
+        return cls({}).changed(password, description)
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Record":
+        """Reads a stored value. Raises CorruptRecordError when it is no JSON object."""
+        try:
+            fields = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise CorruptRecordError("not JSON") from error
+        if not isinstance(fields, dict):
+            raise CorruptRecordError("not a JSON object")
+        return cls(fields)
+
+    def encode(self) -> bytes:
+        """The value to store."""
+        return json.dumps(self.fields, separators=(",", ":")).encode()
+
+    @property
+    def password(self) -> PasswordHash:
+        """The stored hash. Raises CorruptRecordError when there is none that can be used."""
+        encrypted = self.fields.get(_PASSWORD)
+        if not isinstance(encrypted, str):
+            raise CorruptRecordError(f"no {_PASSWORD}")
+        try:
+            scheme = PasswordScheme(self.fields.get(_SCHEME, PasswordScheme.BCRYPT))
+            return PasswordHash(Secret(encrypted), scheme)
+        except (ValueError, TypeError):
+            # Without the cause, which may quote the value.
+            raise CorruptRecordError(f"{_PASSWORD} or {_SCHEME} cannot be used") from None
+
+    @property
+    def description(self) -> str:
+        """Free text; empty when there is none."""
+        description = self.fields.get(_DESCRIPTION, "")
+        return description if isinstance(description, str) else ""
+
+    def changed(self, password: PasswordHash | None, description: str | None) -> "Record":
+        """A copy in which what is not None is replaced."""
+        fields = dict(self.fields)
+        if password is not None:
+            fields[_PASSWORD] = password.encrypted.reveal()
+            fields[_SCHEME] = str(password.scheme)
+            fields.pop(_LEGACY_DIGEST, None)
+            if password.scheme is PasswordScheme.BCRYPT:
+                del fields[_SCHEME]
+        if description is not None:
+            fields[_DESCRIPTION] = description
+            if not description:
+                del fields[_DESCRIPTION]
+        return Record(fields)

@@ -1,0 +1,41 @@
+"""The times of the revocation protocol."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.config.fields import Seconds, Section
+
+
+class ClockMarginSettings(Section):
+    """How much two machines' clocks may disagree about the length of a lease."""
+
+    ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.01, description="Part of lease.ttl that is given up for clock drift."
+    )
+    fixed: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="What is given up besides, in seconds."
+    )
+
+
+class LeaseSettings(Section):
+    """Until when a proxy may trust its caches."""
+
+    ttl: Seconds = Field(default=10.0, description="Length of a session's lease, in seconds.")
+    renew_interval: Seconds = Field(
+        default=1.0, description="Time between two renewals, in seconds; below half of lease.ttl."
+    )
+    clock_margin: ClockMarginSettings = ClockMarginSettings()
+
+    @property
+    def margin(self) -> float:
+        """What is given up of a lease for the clocks' sake, in seconds."""
+        return self.ttl * self.clock_margin.ratio + self.clock_margin.fixed
+
+
+class ElectionSettings(Section):
+    """Which root coord is the active one."""
+
+    ttl: Seconds = Field(
+        default=5.0, description="Length of the leader's own lease, in seconds; below lease.ttl."
+    )

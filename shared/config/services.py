@@ -1,0 +1,129 @@
+"""What the proxy and root coord listen on, and where they find each other and the backend."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.config.fields import (
+    Address,
+    Addresses,
+    Count,
+    Expected,
+    MessageSize,
+    NameExtras,
+    Port,
+    Seconds,
+    Section,
+)
+
+ListenAddress = Annotated[
+    str, Field(min_length=1), Expected("an IP address or host name to listen on")
+]
+#: A login travels in one header; more than this does not fit the usual limits for headers.
+PasswordLength = Annotated[int, Field(gt=0, le=1024)]
+
+
+class OperationsSettings(Section):
+    """The port for metrics and health."""
+
+    ip: ListenAddress = Field(
+        default="0.0.0.0", description="Address that metrics and health are served on."
+    )
+    port: Port = Field(
+        default=9091, description="Port that metrics and health are served on; 0: any free one."
+    )
+
+
+class NameValidationSettings(Section):
+    """Which user names are allowed."""
+
+    extra_chars: NameExtras = Field(
+        default="",
+        description="Characters allowed in user names besides letters, digits and underscore: "
+        "any of . and -",
+    )
+
+
+class ProxyGrpcSettings(Section):
+    """Limits of one message."""
+
+    server_max_recv_size: MessageSize = Field(
+        default=268_435_456, description="Largest message taken from a client, in bytes."
+    )
+    server_max_send_size: MessageSize = Field(
+        default=268_435_456, description="Largest message sent to a client, in bytes."
+    )
+
+
+class ProxySettings(Section):
+    """The public door."""
+
+    ip: ListenAddress = Field(default="0.0.0.0", description="Address that clients connect to.")
+    port: Port = Field(default=19530, description="Port that clients connect to; 0: any free one.")
+    min_password_length: PasswordLength = Field(
+        default=6, description="Shortest password that can be set, in bytes."
+    )
+    max_password_length: PasswordLength = Field(
+        default=256, description="Longest password that can be set, in bytes."
+    )
+    max_username_length: Annotated[int, Field(gt=0, le=255)] = Field(
+        default=32, description="Longest user name, in characters."
+    )
+    max_user_num: Count = Field(default=100, description="Most users there can be.")
+    max_user_description_length: Annotated[int, Field(ge=0)] = Field(
+        default=1024, description="Longest description of a user, in bytes."
+    )
+    name_validation: NameValidationSettings = NameValidationSettings()
+    grpc: ProxyGrpcSettings = ProxyGrpcSettings()
+    operations: OperationsSettings = OperationsSettings()
+    forward_authorization: bool = Field(
+        default=False, description="Whether the backend gets to see the authorization header."
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0, description="How long a stop waits for open requests, in seconds."
+    )
+
+
+class RootCoordSettings(Section):
+    """The credential service."""
+
+    ip: ListenAddress = Field(default="0.0.0.0", description="Address that proxies connect to.")
+    port: Port = Field(default=53100, description="Port that proxies connect to; 0: any free one.")
+    addresses: Addresses = Field(
+        default=("localhost:53100",),
+        description="Where proxies look for root coord: the addresses of all its processes.",
+    )
+    operations: OperationsSettings = OperationsSettings()
+    drain_timeout: Seconds = Field(
+        default=30.0, description="How long a stop waits for open requests, in seconds."
+    )
+
+
+class BackendTlsSettings(Section):
+    """TLS towards the backend."""
+
+    enabled: bool = Field(default=False, description="Whether the backend is reached over TLS.")
+    ca_pem_path: str = Field(
+        default="",
+        description="File with the CAs that may have signed its certificate (PEM); "
+        "empty: those of the system.",
+    )
+    client_pem_path: str = Field(
+        default="", description="File with the certificate to show to the backend (PEM)."
+    )
+    client_key_path: str = Field(default="", description="File with its key (PEM).")
+    server_name: str = Field(
+        default="", description="Name expected in its certificate; empty: that of the address."
+    )
+
+
+class BackendSettings(Section):
+    """What is protected."""
+
+    address: Address = Field(
+        default="localhost:19540", description="Where authenticated requests go."
+    )
+    connect_timeout: Seconds = Field(
+        default=5.0, description="Deadline of a connection attempt, in seconds."
+    )
+    tls: BackendTlsSettings = BackendTlsSettings()

@@ -1,0 +1,139 @@
+"""Reads and transactions."""
+
+from collections.abc import Sequence
+
+from betterproto import which_one_of
+
+from shared.etcd.channel import Rpc
+from shared.etcd.cluster import Access, Cluster
+from shared.etcd.model import (
+    Compare,
+    Delete,
+    DeleteResult,
+    Get,
+    Operation,
+    OperationResult,
+    Operator,
+    Put,
+    PutResult,
+    RangeResult,
+    Subject,
+    TxnResult,
+    key_range,
+    key_value,
+)
+from shared.generated import etcdserverpb as pb
+
+_RANGE = Rpc("/etcdserverpb.KV/Range", pb.RangeRequest, pb.RangeResponse)
+_TXN = Rpc("/etcdserverpb.KV/Txn", pb.TxnRequest, pb.TxnResponse)
+
+_OPERATORS: dict[Operator, str] = {
+    "==": "EQUAL",
+    ">": "GREATER",
+    "<": "LESS",
+    "!=": "NOT_EQUAL",
+}
+# The name of the target, and of the field that holds the operand.
+_SUBJECTS: dict[Subject, tuple[str, str]] = {
+    Subject.VERSION: ("VERSION", "version"),
+    Subject.CREATE_REVISION: ("CREATE", "create_revision"),
+    Subject.MOD_REVISION: ("MOD", "mod_revision"),
+    Subject.VALUE: ("VALUE", "value"),
+    Subject.LEASE: ("LEASE", "lease"),
+}
+
+
+async def read(
+    cluster: Cluster, request: pb.RangeRequest, timeout_seconds: float | None
+) -> RangeResult:
+    """One read; see `EtcdClient.range`."""
+    reply = await cluster.call(
+        _RANGE,
+        request,
+        header=lambda reply: reply.header,
+        access=Access.REPEATABLE if request.serializable else Access.READ,
+        timeout_seconds=timeout_seconds,
+    )
+    return _range_result(reply, reply.header.revision)
+
+
+async def transact(
+    cluster: Cluster,
+    compares: Sequence[Compare],
+    success: Sequence[Operation],
+    failure: Sequence[Operation],
+    timeout_seconds: float | None,
+) -> TxnResult:
+    """One transaction; see `EtcdClient.txn`."""
+    writes = any(not isinstance(operation, Get) for operation in (*success, *failure))
+    reply = await cluster.call(
+        _TXN,
+        pb.TxnRequest(
+            compare=[_compare(compare) for compare in compares],
+            success=[_request_op(operation) for operation in success],
+            failure=[_request_op(operation) for operation in failure],
+        ),
+        header=lambda reply: reply.header,
+        access=Access.WRITE if writes else Access.READ,
+        timeout_seconds=timeout_seconds,
+    )
+    revision = reply.header.revision
+    return TxnResult(
+        succeeded=reply.succeeded,
+        revision=revision,
+        responses=tuple(_operation_result(response, revision) for response in reply.responses),
+    )
+
+
+def _compare(compare: Compare) -> pb.Compare:
+    target, field = _SUBJECTS[compare.subject]
+    first, end = key_range(compare.key, prefix=compare.prefix)
+    message = pb.Compare(
+        result=pb.CompareCompareResult.from_string(_OPERATORS[compare.operator]),
+        target=pb.CompareCompareTarget.from_string(target),
+        key=first,
+        range_end=end,
+    )
+    setattr(message, field, compare.operand)
+    return message
+
+
+def _request_op(operation: Operation) -> pb.RequestOp:
+    match operation:
+        case Put(key, value, lease):
+            return pb.RequestOp(request_put=pb.PutRequest(key=key, value=value, lease=lease))
+        case Delete(key, prefix):
+            first, end = key_range(key, prefix=prefix)
+            return pb.RequestOp(
+                request_delete_range=pb.DeleteRangeRequest(key=first, range_end=end)
+            )
+        case Get(key, prefix, limit, keys_only, count_only):
+            first, end = key_range(key, prefix=prefix)
+            return pb.RequestOp(
+                request_range=pb.RangeRequest(
+                    key=first,
+                    range_end=end,
+                    limit=limit,
+                    keys_only=keys_only,
+                    count_only=count_only,
+                )
+            )
+
+
+def _operation_result(response: pb.ResponseOp, revision: int) -> OperationResult:
+    match which_one_of(response, "response"):
+        case ("response_range", pb.RangeResponse() as reply):
+            return _range_result(reply, revision)
+        case ("response_delete_range", pb.DeleteRangeResponse() as reply):
+            return DeleteResult(deleted=reply.deleted)
+        case _:
+            return PutResult()
+
+
+def _range_result(reply: pb.RangeResponse, revision: int) -> RangeResult:
+    return RangeResult(
+        revision=revision,
+        kvs=tuple(key_value(kv) for kv in reply.kvs),
+        count=reply.count,
+        more=reply.more,
+    )

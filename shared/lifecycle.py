@@ -1,0 +1,233 @@
+"""How a service process starts, runs and ends.
+
+Exit codes: 0 a clean stop, 1 an expected failure, 2 a configuration that cannot be used,
+70 a bug, 128+n the second signal n while stopping.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Self
+
+from shared.config import Settings, load_settings, render
+from shared.errors import ConfigurationError, VecguardError
+from shared.observability.log import configure_logging, get_logger
+from shared.observability.metrics import vecguard_version
+
+CONFIG_VARIABLE: Final = "VECGUARD_CONFIG"
+
+EXIT_CLEAN: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_CONFIGURATION: Final = 2
+EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_log = get_logger(__name__)
+
+
+class ShutdownSignal:
+    """Becomes set once, when the process is asked to stop."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def is_set(self) -> bool:
+        """Whether the process was asked to stop."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Return when the process is asked to stop, at once if it was already."""
+        await self._event.wait()
+
+    def set(self) -> None:
+        """Ask the process to stop."""
+        self._event.set()
+
+
+Main = Callable[[Settings, ShutdownSignal], Awaitable[None]]
+
+
+def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int:
+    """Run a service until it ends or is told to, and say with which code to exit.
+
+    SIGTERM and SIGINT set the shutdown signal; `main` is expected to drain and return. A
+    second one ends the process on the spot.
+
+    Args:
+        name: the service's name, as its log entries carry it.
+        main: the service; gets the settings and the shutdown signal.
+        argv: the arguments without the program's name; those of the process unless given.
+    """
+    arguments = _parse(name, argv)
+    _fill_standard_descriptors()
+    # Until the settings are known; what goes wrong with them is told this way.
+    configure_logging("info", "auto", service=name)
+    try:
+        settings = load_settings(_config_file(arguments), os.environ)
+        if arguments.print_config:
+            return _print(render(settings))
+        configure_logging(settings.log.level, settings.log.format, service=name)
+        _log.info("starting", version=vecguard_version())
+        _run(main, settings)
+    except KeyboardInterrupt:
+        # Only before `_run` took the signals over.
+        return 128 + signal.SIGINT
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the last stop before the exit code
+        return _report(error)
+    _log.info("stopped")
+    return EXIT_CLEAN
+
+
+def _parse(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"vecguard-{name.replace('_', '-')}", allow_abbrev=False)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help=f"YAML file with settings (else the one that {CONFIG_VARIABLE} names, else none)",
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the effective settings, secrets masked, and exit",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {vecguard_version()}")
+    return parser.parse_args(argv)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open what the parent closed: libuv aborts when it is given one of these for a socket."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is the one that is given out.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _config_file(arguments: argparse.Namespace) -> Path | None:
+    given: Path | None = arguments.config
+    if given is not None:
+        return given
+    named = os.environ.get(CONFIG_VARIABLE)
+    return Path(named) if named else None
+
+
+def _print(text: str) -> int:
+    """Write to standard output, which may be a pipe that nobody reads any more."""
+    if getattr(sys, "stdout", None) is None:
+        _log.error("cannot write to standard output", reason="it is closed")
+        return EXIT_FAILED
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _discard_output()
+        _log.error("cannot write to standard output", reason=error.strerror)
+        return EXIT_FAILED
+    return EXIT_CLEAN
+
+
+def _discard_output() -> None:
+    # The interpreter flushes what is left when it exits, and would complain once more.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415  # optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _run(main: Main, settings: Settings) -> None:
+    shutdown = ShutdownSignal()
+    with _StopSignals(shutdown) as signals, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        signals.deliver_to(runner.get_loop())
+        runner.run(_awaited(main, settings, shutdown))
+
+
+async def _awaited(main: Main, settings: Settings, shutdown: ShutdownSignal) -> None:
+    await main(settings, shutdown)
+
+
+class _StopSignals:
+    """Turns the first SIGTERM or SIGINT into the shutdown signal, and the second into the end.
+
+    The handlers are the interpreter's, not the loop's, so that the second signal works even
+    when a callback keeps the loop busy; and they stay until the loop is closed, as its
+    threads may take long to end.
+    """
+
+    def __init__(self, shutdown: ShutdownSignal) -> None:
+        self._shutdown = shutdown
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._received: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in _STOP_SIGNALS:
+            self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def deliver_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        if self._received is not None:
+            loop.call_soon(self._announce, self._received)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._received is not None:
+            # Nothing is logged: this may have interrupted the log itself.
+            os._exit(128 + number)
+        self._received = signal.Signals(number)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._announce, self._received)
+
+    def _announce(self, number: signal.Signals) -> None:
+        _log.info("stopping; a second signal stops at once", signal=number.name)
+        self._shutdown.set()
+
+
+def _report(error: BaseException) -> int:
+    """Log what ended the service, and choose the exit code."""
+    leaves = list(_leaves(error))
+    expected = [leaf for leaf in leaves if isinstance(leaf, VecguardError)]
+    # One cause may end several tasks with the same words.
+    for message, reason in dict.fromkeys((leaf.message, leaf.reason) for leaf in expected):
+        _log.error(message, reason=reason)
+    for leaf in expected:
+        _log.debug("where it was raised", exc_info=leaf)
+    if len(expected) < len(leaves):
+        _log.critical("ended by an unexpected error", exc_info=_traced(error, leaves))
+        return EXIT_BUG
+    configuration = all(isinstance(leaf, ConfigurationError) for leaf in expected)
+    return EXIT_CONFIGURATION if configuration else EXIT_FAILED
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _traced(error: BaseException, leaves: Sequence[BaseException]) -> BaseException:
+    """A group of one adds nothing but frames of the task group."""
+    return leaves[0] if len(leaves) == 1 else error

@@ -1,0 +1,130 @@
+"""The operations port: health and metrics over HTTP, read-only."""
+
+import os
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from shared.config.addresses import join_address
+from shared.errors import ConfigurationError
+from shared.observability.health import Check, Health, HealthReport
+
+#: Requests here are answered at once; what is still open when the process stops gets this long.
+_SHUTDOWN_SECONDS: Final = 1.0
+#: Nobody has a reason to send a body.
+_MAX_BODY: Final = 1024
+
+
+class OperationsServer:
+    """Serves /livez, /readyz, /healthz and /metrics while the context is open.
+
+    Args:
+        ip: the address to listen on.
+        port: the port to listen on; 0 for any free one.
+        health: answers /readyz and /healthz.
+        registry: answers /metrics.
+        key: the setting that chose ip and port, named when they cannot be had.
+    """
+
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        health: HealthReport,
+        registry: CollectorRegistry,
+        *,
+        key: str = "operations",
+    ) -> None:
+        self._ip = ip
+        self._port = port
+        self._health = health
+        self._registry = registry
+        self._key = key
+        self._stack = AsyncExitStack()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once the context is open."""
+        return self._port
+
+    async def __aenter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        # HEAD comes with GET; any other method on a known path is 405 by aiohttp's router.
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._healthz),
+                web.get("/healthz", self._healthz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+        async with AsyncExitStack() as stack:
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            try:
+                await web.TCPSite(runner, self._ip, self._port).start()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{self._key}: cannot listen on {join_address(self._ip, self._port)}: "
+                    f"{_reason(error)}"
+                ) from error
+            self._port = runner.addresses[0][1]
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        health = self._health.evaluate()
+        return web.json_response(_as_json(health), status=200 if health.ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text repeats the address; a failed look-up has a negative number.
+    known = error.errno is not None and error.errno > 0
+    return os.strerror(error.errno or 0) if known else str(error.strerror or error)
+
+
+def _as_json(health: Health) -> dict[str, Any]:
+    return {
+        "ready": health.ready,
+        "failures": [_line(check) for check in health.failures],
+        "warnings": [_line(check) for check in health.warnings],
+        "checks": {
+            check.name: {
+                "healthy": check.healthy,
+                "critical": check.critical,
+                "message": check.message,
+            }
+            for check in health.checks
+        },
+    }
+
+
+def _line(check: Check) -> str:
+    return f"{check.name}: {check.message}"

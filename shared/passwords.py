@@ -1,0 +1,100 @@
+"""Password rules and the two hash schemes.
+
+bcrypt reads 72 bytes. A password of up to 72 UTF-8 bytes is hashed by plain
+bcrypt, byte-compatible with Milvus; a longer one by bcrypt over
+base64(SHA-256(password)), and marked so. Nothing is ever cut silently.
+
+Hashing is slow by design (about 70 ms at cost 10): call it in a thread.
+"""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import bcrypt
+
+from shared.errors import InvalidParameterError
+from shared.secret import Secret
+
+BCRYPT_MAX_BYTES = 72
+
+# Milvus (Go) writes the 2a prefix; 2b and 2y differ from it in name only.
+_PREFIX = b"2a"
+_BCRYPT_HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+
+
+class PasswordScheme(StrEnum):
+    """How a hash was made of the password."""
+
+    BCRYPT = "bcrypt"
+    BCRYPT_SHA256 = "bcrypt-sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordHash:
+    """A stored hash with the scheme that made it.
+
+    Raises:
+        ValueError: `encrypted` is not a bcrypt hash, so that no password can match it.
+    """
+
+    encrypted: Secret[str]
+    scheme: PasswordScheme = PasswordScheme.BCRYPT
+
+    def __post_init__(self) -> None:
+        match = _BCRYPT_HASH.fullmatch(self.encrypted.reveal())
+        if not match or not 4 <= int(match[1]) <= 31:  # noqa: PLR2004 - bcrypt's own range
+            raise ValueError("not a bcrypt hash")
+
+    @property
+    def cost(self) -> int:
+        """Bcrypt's cost: the binary logarithm of its rounds."""
+        return int(self.encrypted.reveal()[4:6])
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordPolicy:
+    """Which new passwords are accepted. Lengths count characters."""
+
+    min_length: int = 6
+    max_length: int = 256
+
+    def check(self, password: Secret[str]) -> None:
+        """Raises InvalidParameterError with Milvus's text when the length is out of range."""
+        length = len(password.reveal())
+        if not self.min_length <= length <= self.max_length:
+            raise InvalidParameterError(
+                "invalid password length: invalid parameter"
+                f"[{length} out of range {self.min_length} <= value <= {self.max_length}]"
+            )
+
+
+def hash_password(password: Secret[str], cost: int) -> PasswordHash:
+    """Hashes a new password with a fresh salt."""
+    octets = password.reveal().encode()
+    scheme = (
+        PasswordScheme.BCRYPT if len(octets) <= BCRYPT_MAX_BYTES else PasswordScheme.BCRYPT_SHA256
+    )
+    encrypted = bcrypt.hashpw(_bcrypt_input(octets, scheme), bcrypt.gensalt(cost, _PREFIX))
+    return PasswordHash(Secret(encrypted.decode()), scheme)
+
+
+def verify_password(password: Secret[str], expected: PasswordHash) -> bool:
+    """Whether the password is the one behind the hash. Costs one bcrypt in every case."""
+    octets = password.reveal().encode()
+    # A password that plain bcrypt cannot have stored is compared all the same, by its
+    # first 72 bytes, so that it takes the same time; the length then decides.
+    fits = expected.scheme is not PasswordScheme.BCRYPT or len(octets) <= BCRYPT_MAX_BYTES
+    matches = bcrypt.checkpw(
+        _bcrypt_input(octets, expected.scheme)[:BCRYPT_MAX_BYTES],
+        expected.encrypted.reveal().encode(),
+    )
+    return matches and fits
+
+
+def _bcrypt_input(octets: bytes, scheme: PasswordScheme) -> bytes:
+    if scheme is PasswordScheme.BCRYPT_SHA256:
+        return base64.b64encode(hashlib.sha256(octets).digest())
+    return octets

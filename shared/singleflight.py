@@ -1,0 +1,44 @@
+"""One execution for all who ask for the same thing at the same time."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Flight(Generic[T]):
+    task: asyncio.Task[T]
+    waiters: int = 0
+
+
+class SingleFlight(Generic[K, T]):
+    """Shares the result, or the error, of one call among its concurrent callers.
+
+    A caller that is cancelled leaves the others alone; the call itself is cancelled
+    when nobody waits for it any more.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[K, _Flight[T]] = {}
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._flights
+
+    async def do(self, key: K, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of `call`, or of the call for `key` that is already under way."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight(asyncio.create_task(call()))
+            flight.task.add_done_callback(lambda _: self._flights.pop(key, None))
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.task.done():
+                self._flights.pop(key, None)
+                flight.task.cancel()
