@@ -1,0 +1,58 @@
+"""What the decision itself costs: a known login answered from memory, in this process."""
+
+import secrets
+import time
+
+from services.proxy.authentication.authenticator import Authenticator
+from services.proxy.authentication.credentials import Credential, CredentialCache
+from services.proxy.authentication.logins import Logins
+from services.proxy.authentication.verifier import Verifier
+from services.proxy.revocation.lease import ClockMargin, Lease
+from services.proxy.revocation.trust import StrictTrust
+from shared.clock import boot_clock
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.bench.load import login
+from tests.bench.report import Report
+
+ROUNDS = 100_000
+
+
+class _OneUser:
+    """Stands for root coord, which is asked once: what is timed never reaches it."""
+
+    def __init__(self) -> None:
+        self._password = hash_password(Secret("Milvus"), 4)
+
+    async def fetch(self, username: str) -> Credential:
+        return Credential(username, self._password, revision=1, read_revision=1)
+
+    async def rehash(self, username, revision, password):
+        return None
+
+
+async def run(report: Report) -> None:
+    source = _OneUser()
+    lease = Lease(ClockMargin(0.01, 0.1))
+    lease.granted_for(3600)
+    lease.renewed(lease.sending(boot_clock()))
+    authenticator = Authenticator(
+        logins=Logins(max_accepted=1000, max_refused=1000, key=secrets.token_bytes(32)),
+        credentials=CredentialCache(
+            source,
+            ttl_seconds=3600,
+            max_known=1000,
+            max_unknown=1000,
+            refresh_interval_seconds=1,
+            clock=boot_clock,
+        ),
+        verifier=Verifier(threads=1, queue_limit=1, timeout_seconds=10, cost=4),
+        trust=StrictTrust(lease, boot_clock),
+        rehasher=source,
+    )
+    values = [login("root", "Milvus")[0][1]]
+    await authenticator.authenticate(values)
+    begin = time.perf_counter()
+    for _ in range(ROUNDS):
+        await authenticator.authenticate(values)
+    report.add("auth.memory_us", (time.perf_counter() - begin) / ROUNDS * 1e6)
