@@ -8,7 +8,7 @@ SETUP := $(VENV)/.ready
 PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check bench clean
+.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ protos: $(SETUP) ## Generate shared/generated from protos/
 
 protos-check: $(SETUP) ## Fail when shared/generated is stale
 	$(BIN)/python protos/generate.py --check shared/generated
+
+docs: $(SETUP) ## Generate docs/configuration.md from the settings
+	$(BIN)/python docs/generate_configuration.py
+
+docs-check: $(SETUP) ## Fail when docs/configuration.md is stale
+	$(BIN)/python docs/generate_configuration.py --check
 
 bench: $(SETUP) ## Measure; prints tables and writes build/bench.json
 	$(BIN)/python -m tests.bench

@@ -61,10 +61,10 @@ class ProxySettings(Section):
     ip: ListenAddress = Field(default="0.0.0.0", description="Address that clients connect to.")
     port: Port = Field(default=19530, description="Port that clients connect to; 0: any free one.")
     min_password_length: PasswordLength = Field(
-        default=6, description="Shortest password that can be set, in bytes."
+        default=6, description="Shortest password that can be set, in characters."
     )
     max_password_length: PasswordLength = Field(
-        default=256, description="Longest password that can be set, in bytes."
+        default=256, description="Longest password that can be set, in characters."
     )
     max_username_length: Annotated[int, Field(gt=0, le=255)] = Field(
         default=32, description="Longest user name, in characters."

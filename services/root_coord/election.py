@@ -1,0 +1,239 @@
+"""Which root coord is the active one: elected in etcd, for one term.
+
+A leader key bound to an etcd lease names the active root coord. The revision at which it
+was created is the term: a fencing token that every change compares, so that a deposed
+leader cannot write. By its own clock a leader counts its lease from the sending of the
+last keepalive that etcd confirmed, and so stops granting anything before another one can
+have been elected.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from shared.clock import Clock
+from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
+from shared.etcd import Compare, Delete, EtcdClient, Get, Operation, Put, RangeResult, WatchBatch
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+# Two keepalives may fail before the third one comes too late.
+_KEEPALIVES_PER_LEASE = 3
+_RETRY_SECONDS = 0.2
+# A watch is the fast way to learn of a vacancy; looking again now and then is the sure one.
+_LOOK_AGAIN_SECONDS = 2.0
+
+
+class StandbyError(UnavailableError):
+    """This root coord is not the active one."""
+
+    reason = "standby"
+
+
+class LeadershipLostError(StandbyError):
+    """This root coord was the active one until now."""
+
+    reason = "leadership_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ElectionKeys:
+    """Where the election is held.
+
+    Attributes:
+        leader: exists while there is a leader; its value is the leader's address.
+        handover: exists when the last leader has stepped down in good order.
+    """
+
+    leader: bytes
+    handover: bytes
+
+    @classmethod
+    def below(cls, root: str) -> "ElectionKeys":
+        """Keys of our own below Milvus's root, where Milvus keeps nothing."""
+        return cls(
+            f"{root}/vecguard/root-coord/leader".encode(),
+            f"{root}/vecguard/root-coord/handover".encode(),
+        )
+
+
+class Leadership:
+    """One term, from its election on.
+
+    Attributes:
+        term: the fencing token.
+        handed_over: the leader before stepped down in good order, so that none of its
+            sessions holds a lease any more.
+    """
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: ElectionKeys,
+        clock: Clock,
+        *,
+        term: int,
+        handed_over: bool,
+        lease_id: int,
+        usable_seconds: float,
+        valid_until: float,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._lease_id = lease_id
+        self._usable_seconds = usable_seconds
+        self._valid_until = valid_until
+        self.term = term
+        self.handed_over = handed_over
+
+    @property
+    def fence(self) -> Compare:
+        """Holds only while this term lasts, whatever this process believes."""
+        return Compare.create_revision(self._keys.leader, "==", self.term)
+
+    def is_valid(self) -> bool:
+        """Whether nobody else can have been elected yet, by this process's clock."""
+        return self._clock() < self._valid_until
+
+    def require(self) -> None:
+        """Raises LeadershipLostError unless the leadership is valid."""
+        if not self.is_valid():
+            raise LeadershipLostError(
+                "this root coord has lost touch with etcd and may not be the active one any more; "
+                "try again"
+            )
+
+    async def hold(self) -> None:
+        """Keeps the leadership alive. Ends by raising LeadershipLostError."""
+        while True:
+            await asyncio.sleep(self._usable_seconds / _KEEPALIVES_PER_LEASE)
+            sent = self._clock()
+            try:
+                remaining = await self._client.lease_keep_alive_once(
+                    self._lease_id, timeout_seconds=max(_RETRY_SECONDS, self._valid_until - sent)
+                )
+            except UnavailableError as error:
+                log.warning("keepalive_failed", reason=error.reason)
+                self.require()
+                continue
+            if not remaining:
+                raise LeadershipLostError("etcd has ended this root coord's leadership")
+            self._valid_until = sent + self._usable_seconds
+
+    async def resign(self, *, in_good_order: bool) -> None:
+        """Lets another one be elected at once.
+
+        `in_good_order` says that no session holds a lease any more; the successor then
+        need not wait. Failing is no harm: the lease ends by itself.
+        """
+        self._valid_until = float("-inf")
+        changes: list[Operation] = [Delete(self._keys.leader)]
+        if in_good_order:
+            changes.append(Put(self._keys.handover, b""))
+        try:
+            await self._client.txn([self.fence], changes)
+            await self._client.lease_revoke(self._lease_id)
+        except VecguardError as error:
+            log.warning("resignation_failed", reason=error.reason)
+
+
+class Election:
+    """Stands for election until elected."""
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: ElectionKeys,
+        *,
+        address: str,
+        ttl_seconds: float,
+        margin_ratio: float,
+        margin_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._address = address
+        self._ttl_seconds = ttl_seconds
+        self._margin_ratio = margin_ratio
+        self._margin_seconds = margin_seconds
+        self._clock = clock
+        #: The address of the active root coord, as far as this one knows.
+        self.leader_address = ""
+
+    async def campaign(self) -> Leadership:
+        """Waits, for as long as it takes, until this root coord is the active one."""
+        while True:
+            try:
+                leadership = await self._stand()
+                if leadership is not None:
+                    return leadership
+                await self._until_vacant()
+            except VecguardError as error:
+                log.warning("election_failed", reason=error.reason, error=error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _stand(self) -> Leadership | None:
+        """One attempt; None when somebody else is the leader."""
+        sent = self._clock()
+        lease = await self._client.lease_grant(max(1, round(self._ttl_seconds)))
+        try:
+            result = await self._client.txn(
+                [Compare.version(self._keys.leader, "==", 0)],
+                [
+                    Put(self._keys.leader, self._address.encode(), lease.id),
+                    Get(self._keys.handover),
+                    Delete(self._keys.handover),
+                ],
+                [Get(self._keys.leader)],
+            )
+        except OutcomeUnknownError:
+            # If it was applied, this ends the term before it has begun.
+            await self._client.lease_revoke(lease.id)
+            raise
+        if not result.succeeded:
+            await self._client.lease_revoke(lease.id)
+            self._remember_leader(result.responses[0])
+            return None
+        handover = result.responses[1]
+        usable = lease.ttl_seconds * (1 - self._margin_ratio) - self._margin_seconds
+        self.leader_address = self._address
+        return Leadership(
+            self._client,
+            self._keys,
+            self._clock,
+            term=result.revision,
+            handed_over=isinstance(handover, RangeResult) and bool(handover.kvs),
+            lease_id=lease.id,
+            usable_seconds=usable,
+            valid_until=sent + usable,
+        )
+
+    async def _until_vacant(self) -> None:
+        """Returns when there may be no leader."""
+        leader = await self._client.range(self._keys.leader)
+        if not leader.kvs:
+            return
+        self._remember_leader(leader)
+        changes = self._client.watch(self._keys.leader, start_revision=leader.revision + 1)
+        async with aclosing(changes):
+            await _first_deletion(changes, _LOOK_AGAIN_SECONDS)
+
+    def _remember_leader(self, leader: object) -> None:
+        if isinstance(leader, RangeResult) and leader.kvs:
+            self.leader_address = leader.kvs[0].value.decode(errors="replace")
+
+
+async def _first_deletion(
+    changes: AsyncGenerator[WatchBatch, None], timeout_seconds: float
+) -> None:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            async for batch in changes:
+                if any(event.kind == "delete" for event in batch.events):
+                    return
+    except TimeoutError:
+        return

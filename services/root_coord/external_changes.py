@@ -1,0 +1,105 @@
+"""Changes that somebody else makes to the credentials in etcd: etcdctl, a restore, a Milvus."""
+
+from contextlib import aclosing
+from typing import Protocol
+
+from cachetools import LRUCache
+
+from services.root_coord.revocation import Invalidation
+from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
+from shared.etcd import CompactedError, EtcdClient, Event
+from shared.observability.log import get_logger
+from shared.passwords import PasswordHash
+
+log = get_logger(__name__)
+
+# A change is seen by the watch within moments of its making.
+_REMEMBERED_WRITES = 10_000
+
+
+class Broadcast(Protocol):
+    """Tells every proxy, without waiting for anybody."""
+
+    def announce(self, invalidation: Invalidation) -> None: ...
+
+    def announce_everything(self) -> None:
+        """Nothing is known any more: every proxy is to compare every revision again."""
+        ...
+
+
+class OwnWrites:
+    """The hashes that this root coord has written, so that the watch can tell them apart.
+
+    Its own changes are revoked by whoever makes them, or, in the case of a rehash, revoke
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: LRUCache[PasswordHash, None] = LRUCache(_REMEMBERED_WRITES)
+
+    def add(self, password: PasswordHash) -> None:
+        """This hash is about to be written."""
+        self._hashes[password] = None
+
+    def discard(self, password: PasswordHash) -> None:
+        """Nobody knows whether this hash was written, so the watch shall tell."""
+        self._hashes.pop(password, None)
+
+    def __contains__(self, password: PasswordHash) -> bool:
+        return password in self._hashes
+
+
+class ExternalChanges:
+    """Watches the credentials' keys and revokes what was changed behind our back."""
+
+    def __init__(
+        self, client: EtcdClient, keys: Keys, own: OwnWrites, broadcast: Broadcast
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._own = own
+        self._broadcast = broadcast
+
+    async def run(self, after_revision: int) -> None:
+        """Follows every change after a revision, until cancelled.
+
+        When changes were compacted before they could be seen, everything is revoked: a
+        gap never passes in silence.
+        """
+        revision = after_revision
+        while True:
+            try:
+                await self._follow(revision + 1)
+            except CompactedError:
+                log.warning("watch_compacted", after_revision=revision)
+                prefix = self._keys.users.encode()
+                current = await self._client.range(prefix, prefix=True, count_only=True)
+                revision = current.revision
+                # After that read: whatever a proxy reads from now on is at least as new.
+                self._broadcast.announce_everything()
+
+    async def _follow(self, start_revision: int) -> None:
+        changes = self._client.watch(
+            self._keys.users.encode(), prefix=True, start_revision=start_revision, prev_kv=True
+        )
+        async with aclosing(changes):
+            async for batch in changes:
+                for event in batch.events:
+                    self._judge(event)
+
+    def _judge(self, event: Event) -> None:
+        username = event.kv.key.decode(errors="replace").removeprefix(self._keys.users)
+        if event.kind == "put":
+            password = _password(event.kv.value)
+            before = _password(event.prev_kv.value) if event.prev_kv else None
+            if password is not None and (password in self._own or password == before):
+                return
+        log.info("changed_in_store", user=username, revision=event.kv.mod_revision)
+        self._broadcast.announce(Invalidation(username, event.kv.mod_revision))
+
+
+def _password(value: bytes) -> PasswordHash | None:
+    try:
+        return Record.decode(value).password
+    except CorruptRecordError:
+        return None

@@ -1,0 +1,1 @@
+"""TLS for every link: files, contexts, rotation, names in certificates."""

@@ -1,0 +1,118 @@
+"""The five TLS links of the suite, as the configuration describes them.
+
+Each function gives None where the link is configured to be plain.
+"""
+
+import ssl
+from functools import partial
+from pathlib import Path
+
+from shared.config.security import TlsMode
+from shared.config.settings import Settings
+from shared.errors import ConfigurationError
+from shared.tls.contexts import client_context, mutual_server_context, server_context
+from shared.tls.material import PemFile, TlsFiles
+from shared.tls.reloading import ReloadingContext
+
+
+def public_listener(settings: Settings) -> ReloadingContext | None:
+    """Clients to the proxy: `common.security.tlsMode` and `tls.*`.
+
+    Raises:
+        ConfigurationError: a file is missing in the settings or not usable.
+    """
+    mode = settings.tls_mode
+    if mode is TlsMode.OFF:
+        return None
+    tls = settings.tls
+    files = TlsFiles(
+        _needed(tls.server_pem_path, "tls.serverPemPath"),
+        _needed(tls.server_key_path, "tls.serverKeyPath"),
+        # In mode 1 nobody is asked for a certificate, so a CA file is not even read.
+        _needed(tls.ca_pem_path, "tls.caPemPath") if mode is TlsMode.MUTUAL else None,
+    )
+    build = mutual_server_context if mode is TlsMode.MUTUAL else server_context
+    return ReloadingContext(files, build, label="public")
+
+
+def root_coord_listener(settings: Settings) -> ReloadingContext | None:
+    """Proxies to root coord, seen from root coord: always mutual.
+
+    Raises:
+        ConfigurationError: a file is missing in the settings or not usable.
+    """
+    if not settings.common.security.internaltls_enabled:
+        return None
+    tls = settings.internaltls
+    files = TlsFiles(
+        _needed(tls.server_pem_path, "internaltls.serverPemPath"),
+        _needed(tls.server_key_path, "internaltls.serverKeyPath"),
+        _needed(tls.ca_pem_path, "internaltls.caPemPath"),
+    )
+    return ReloadingContext(files, mutual_server_context, label="root_coord")
+
+
+def root_coord_client(settings: Settings) -> ReloadingContext | None:
+    """Proxies to root coord, seen from a proxy: always mutual, TLS 1.3.
+
+    Raises:
+        ConfigurationError: a file is missing in the settings or not usable.
+    """
+    if not settings.common.security.internaltls_enabled:
+        return None
+    tls = settings.internaltls
+    files = TlsFiles(
+        _needed(tls.client_pem_path, "internaltls.clientPemPath"),
+        _needed(tls.client_key_path, "internaltls.clientKeyPath"),
+        _needed(tls.ca_pem_path, "internaltls.caPemPath"),
+    )
+    build = partial(client_context, minimum_version=ssl.TLSVersion.TLSv1_3)
+    return ReloadingContext(files, build, label="root_coord", server_name=tls.sni or None)
+
+
+def backend_client(settings: Settings) -> ReloadingContext | None:
+    """The proxy to the backend: `backend.tls.*`; mutual with a client certificate.
+
+    Raises:
+        ConfigurationError: a file is not usable.
+    """
+    tls = settings.backend.tls
+    if not tls.enabled:
+        return None
+    files = TlsFiles(
+        _optional(tls.client_pem_path, "backend.tls.clientPemPath"),
+        _optional(tls.client_key_path, "backend.tls.clientKeyPath"),
+        _optional(tls.ca_pem_path, "backend.tls.caPemPath"),
+    )
+    return ReloadingContext(
+        files, client_context, label="backend", server_name=tls.server_name or None
+    )
+
+
+def etcd_client(settings: Settings) -> ReloadingContext | None:
+    """Root coord to etcd: `etcd.ssl.*`; mutual with a client certificate.
+
+    Raises:
+        ConfigurationError: a file is not usable.
+    """
+    tls = settings.etcd.ssl
+    if not tls.enabled:
+        return None
+    files = TlsFiles(
+        _optional(tls.tls_cert, "etcd.ssl.tlsCert"),
+        _optional(tls.tls_key, "etcd.ssl.tlsKey"),
+        _optional(tls.tls_ca_cert, "etcd.ssl.tlsCACert"),
+    )
+    # HTTP/2 needs TLS 1.2 (RFC 9113, section 9.2), so Milvus's 1.0 and 1.1 mean it too.
+    minimum = ssl.TLSVersion.TLSv1_3 if tls.tls_min_version == "1.3" else ssl.TLSVersion.TLSv1_2
+    return ReloadingContext(files, partial(client_context, minimum_version=minimum), label="etcd")
+
+
+def _needed(path: str, setting: str) -> PemFile:
+    if not path:
+        raise ConfigurationError(f"{setting} is empty, but TLS is switched on; set it to a file")
+    return PemFile(Path(path), setting)
+
+
+def _optional(path: str, setting: str) -> PemFile | None:
+    return PemFile(Path(path), setting) if path else None

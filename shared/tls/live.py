@@ -1,0 +1,107 @@
+"""One ssl context that is always the newest of several, and handshakes that say why they fail."""
+
+import ssl
+from collections.abc import Callable
+from typing import Self
+
+
+def _ignore(_error: ssl.SSLError) -> None:
+    """What is done about a failed handshake unless somebody asks to hear of it."""
+
+
+class Handshake(ssl.SSLObject):
+    """A connection whose failed handshake tells the peer before it ends.
+
+    OpenSSL writes an alert ("certificate required", "protocol version") into the outgoing
+    buffer, but asyncio and uvloop drop the buffer when a handshake fails, and the client
+    learns only that the connection was reset. So the error is held back once, as if more
+    data were needed: the event loop sends the buffer and waits for the peer, which closes;
+    a peer that does not is bounded by the loop's handshake timeout. Only servers do so; a
+    client's caller needs the error itself.
+    """
+
+    _alert_buffer: ssl.MemoryBIO | None = None
+    _on_failure: Callable[[ssl.SSLError], None] = staticmethod(_ignore)
+    _failure: ssl.SSLError | None = None
+
+    def watch(self, outgoing: ssl.MemoryBIO, on_failure: Callable[[ssl.SSLError], None]) -> Self:
+        """Deliver alerts through `outgoing`, and report a failure once."""
+        self._alert_buffer = outgoing
+        self._on_failure = on_failure
+        return self
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake.
+
+        Raises:
+            ssl.SSLWantReadError: more data is needed, or an alert is to be sent first.
+            ssl.SSLError: it has failed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self._on_failure(error)
+            if not (self.server_side and self._alert_buffer and self._alert_buffer.pending):
+                raise
+            self._failure = error
+            raise ssl.SSLWantReadError("an alert is to be sent first") from None
+
+
+class LiveContext(ssl.SSLContext):
+    """Hands every new connection to the context that `source` returns at that moment.
+
+    A running listener or a client's channel is given its context once. A certificate could
+    be exchanged inside it, but a CA cannot be taken out of it, and tickets that the old
+    material granted would still be honoured. Here each connection belongs wholly to one
+    context, and a change ends none of them. asyncio and uvloop ask for a connection by
+    `wrap_bio`; whatever uses the object in another way finds neither certificate nor CA in
+    it and fails closed.
+
+    Attributes:
+        server_name: for clients, the name that is sent and that the server's certificate
+            must carry, instead of the address that was dialled.
+    """
+
+    _source: Callable[[], ssl.SSLContext]
+    _on_failure: Callable[[ssl.SSLError], None]
+    server_name: str | None
+
+    # ssl.SSLContext is made in __new__ and has no __init__ of its own.
+    def __new__(
+        cls,
+        source: Callable[[], ssl.SSLContext],
+        server_name: str | None = None,
+        on_failure: Callable[[ssl.SSLError], None] = _ignore,
+    ) -> Self:
+        current = source()
+        live = super().__new__(cls, current.protocol)
+        live._source = source
+        live._on_failure = on_failure
+        live.server_name = server_name
+        live.minimum_version = current.minimum_version
+        live.verify_mode = current.verify_mode
+        return live
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature of ssl.SSLContext
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """A connection of the current context over memory buffers."""
+        connection = self._source().wrap_bio(
+            incoming,
+            outgoing,
+            server_side=server_side,
+            server_hostname=self.server_name or server_hostname,
+            session=session,
+        )
+        if isinstance(connection, Handshake):
+            connection.watch(outgoing, self._on_failure)
+        return connection
