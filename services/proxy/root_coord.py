@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import cycle
 
 from services.proxy.authentication.credentials import Credential
 from services.proxy.revocation.lease import Lease
@@ -23,7 +22,7 @@ log = get_logger(__name__)
 
 _READ_TIMEOUT_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +65,20 @@ class RootCoordLink:
         return self._connection.address if self._connection else None
 
     async def run(self, caches: Invalidatable) -> None:
-        """Opens a session, and another one whenever it breaks, until cancelled."""
+        """Opens a session, and another one whenever it breaks, until cancelled.
+
+        Every address is tried in turn, because only one of them is the active one; the
+        pause between two rounds grows while none is found.
+        """
         pause = _FIRST_PAUSE_SECONDS
-        for address in cycle(self._addresses):
+        while True:
             opened_before = self.sessions_opened
-            try:
-                await self._hold_session(address, caches)
-            except* (VecguardError, OSError) as group:
-                self._last_error = _first_message(group)
-                log.warning("session_failed", address=str(address), error=self._last_error)
+            for address in self._addresses:
+                try:
+                    await self._hold_session(address, caches)
+                except* (VecguardError, OSError) as group:
+                    self._last_error = _first_message(group)
+                    log.info("session_failed", address=str(address), error=self._last_error)
             if self.sessions_opened > opened_before:
                 pause = _FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret

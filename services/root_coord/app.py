@@ -1,82 +1,132 @@
 """Root coord's composition: the only place that knows every concrete class."""
 
 import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from services.root_coord.credentials import Credentials, ensure_root
-from services.root_coord.revocation import Sessions
+from services.root_coord.credentials import ensure_root
+from services.root_coord.election import Election, ElectionKeys
+from services.root_coord.errors import StandbyError
+from services.root_coord.role import Role
 from services.root_coord.service import RootCoordService
-from services.root_coord.sessions import LeaseTerms, SessionHub
-from services.root_coord.store.etcd import EtcdCredentialStore
+from services.root_coord.store.interface import CredentialStore
 from services.root_coord.store.milvus_layout import Keys
+from services.root_coord.tenure import Tenure
 from shared.clock import boot_clock
 from shared.config import Settings
-from shared.errors import ConfigurationError
+from shared.config.addresses import join_address
+from shared.errors import ConfigurationError, VecguardError
 from shared.etcd import EtcdClient
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
 from shared.observability.health import Check, HealthReport
 from shared.observability.log import get_logger
+from shared.observability.metrics import service_registry
 from shared.observability.operations import OperationsServer
 from shared.passwords import PasswordHash, hash_password
 from shared.secret import Secret
+from shared.tls import links
+from shared.tls.peer import PeerNames
+from shared.tls.report import TlsCollector, register_checks
 
 log = get_logger(__name__)
 
 _DEFAULT_PASSWORD = Secret("Milvus")
+_RETRY_SECONDS = 0.5
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
-    """Serves until told to stop, then carries through what has begun."""
-    async with _etcd(settings) as etcd:
-        store = EtcdCredentialStore(
-            etcd, Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
-        )
-        await _prepare_root(settings, store)
-        revision = (await store.get("root")).revision
-        sessions = Sessions(settings.lease.ttl)
-        terms = LeaseTerms(revision, settings.lease.ttl, settings.lease.renew_interval)
-        hub = SessionHub(sessions, terms, boot_clock)
-        credentials = Credentials(store, hub, user_limit=settings.proxy.max_user_num)
-        server = GrpcServer([RootCoordService(store, credentials, hub, term=revision)])
-        health = HealthReport()
-        health.register(
-            "sessions", lambda: Check("sessions", True, False, f"{hub.connected} proxies connected")
-        )
-        operations = OperationsServer(
-            settings.root_coord.operations.ip,
-            settings.root_coord.operations.port,
-            health,
-            CollectorRegistry(),
-            key="rootCoord.operations",
-        )
+    """Serves until told to stop, then carries through what has begun and hands over."""
+    inward, outward = links.root_coord_listener(settings), links.etcd_client(settings)
+    tls = [link for link in (inward, outward) if link is not None]
+    role = Role()
+    health, registry = HealthReport(), service_registry("root_coord")
+    health.register("role", lambda: _role_check(role))
+    register_checks(tls, health)
+    registry.register(TlsCollector(tls))
+    server = GrpcServer(
+        [RootCoordService(role.require)],
+        admits=_admits(settings) if inward is not None else None,
+    )
+    operations = OperationsServer(
+        settings.root_coord.operations.ip,
+        settings.root_coord.operations.port,
+        health,
+        registry,
+        key="rootCoord.operations",
+    )
+    async with (
+        _etcd(settings, outward.context if outward else None) as etcd,
+        operations,
+        asyncio.TaskGroup() as tasks,
+    ):
+        background = [tasks.create_task(link.run()) for link in tls]
+        await _listen(server, settings, inward.context if inward else None)
+        background.append(tasks.create_task(_lead(settings, etcd, role)))
+        await shutdown.wait()
+        if role.tenure is not None:
+            await role.tenure.step_down()
+        role.release()
+        for task in background:
+            task.cancel()
+        await server.drain(settings.root_coord.drain_timeout)
+
+
+async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
+    """Stands for election, serves a term, and again, until cancelled."""
+    keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
+    election = Election(
+        etcd,
+        ElectionKeys.below(keys.root),
+        address=join_address(settings.root_coord.ip, settings.root_coord.port),
+        ttl_seconds=settings.election.ttl,
+        margin_ratio=settings.lease.clock_margin.ratio,
+        margin_seconds=settings.lease.clock_margin.fixed,
+        clock=boot_clock,
+        leader_seen=role.leader_seen,
+    )
+    while True:
+        leadership = await election.campaign()
+        log.info("elected", term=leadership.term, clean=leadership.clean)
+        tenure = Tenure(etcd, keys, leadership, settings, boot_clock)
         try:
-            await server.start(settings.root_coord.ip, settings.root_coord.port)
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {settings.root_coord.ip}:{settings.root_coord.port} "
-                f"({error.strerror or error}); free it or set rootCoord.ip and rootCoord.port"
-            ) from error
-        async with operations:
-            log.info("serving", address=f"{settings.root_coord.ip}:{settings.root_coord.port}")
-            await shutdown.wait()
-            await credentials.drain()
-            hub.close()
-            await server.drain(settings.root_coord.drain_timeout)
+            await _prepare_root(settings, tenure.store)
+            role.assume(tenure)
+            await tenure.run()
+        except* VecguardError as errors:
+            log.warning("term_ended", term=leadership.term, error=str(errors.exceptions[0]))
+        finally:
+            role.release()
+        # Whatever ended it: not to be elected again by the same, failing leadership.
+        await leadership.resign(in_good_order=False)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
-def _etcd(settings: Settings) -> EtcdClient:
+async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContext | None) -> None:
+    own = settings.root_coord
+    try:
+        await server.start(own.ip, own.port, ssl=context)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {join_address(own.ip, own.port)} "
+            f"({error.strerror or error}); free it or set rootCoord.ip and rootCoord.port"
+        ) from error
+    log.info("serving", address=join_address(own.ip, own.port))
+
+
+def _etcd(settings: Settings, context: ssl.SSLContext | None) -> EtcdClient:
     auth = settings.etcd.auth
     return EtcdClient(
         settings.etcd.endpoints,
+        ssl=context,
         username=auth.user_name if auth.enabled else None,
         password=auth.password if auth.enabled else None,
         request_timeout_seconds=settings.etcd.request_timeout / 1000,
     )
 
 
-async def _prepare_root(settings: Settings, store: EtcdCredentialStore) -> None:
+async def _prepare_root(settings: Settings, store: CredentialStore) -> None:
     password = settings.common.security.initial_root_password()
 
     async def hashed() -> PasswordHash:
@@ -86,3 +136,25 @@ async def _prepare_root(settings: Settings, store: EtcdCredentialStore) -> None:
         log.info("root_created")
         if password == _DEFAULT_PASSWORD:
             log.warning("root has the well-known default password; change it now")
+
+
+def _admits(settings: Settings) -> Callable[[Mapping[str, Any] | None], bool]:
+    allowed = frozenset(settings.internaltls.allowed_names)
+
+    def admits(certificate: Mapping[str, Any] | None) -> bool:
+        return not allowed or PeerNames.from_peercert(certificate).any_of(allowed) is not None
+
+    return admits
+
+
+def _role_check(role: Role) -> Check:
+    try:
+        tenure = role.require()
+    except StandbyError as error:
+        return Check("role", healthy=False, critical=True, message=error.message)
+    return Check(
+        "role",
+        healthy=True,
+        critical=True,
+        message=f"active since term {tenure.term}, {tenure.hub.connected} proxies connected",
+    )

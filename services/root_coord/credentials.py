@@ -54,7 +54,17 @@ class Credentials:
         password: PasswordHash | None,
         description: str | None,
     ) -> Mutation:
-        """Changes the password, the description or both."""
+        """Changes the password, the description or both.
+
+        Only a new password revokes anything.
+        """
+        if password is None:
+            return await self._store.update(
+                username,
+                expected_revision=expected_revision,
+                password=None,
+                description=description,
+            )
         return await self._carry_through(
             username,
             lambda: self._store.update(

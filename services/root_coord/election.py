@@ -8,10 +8,12 @@ have been elected.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from services.root_coord.errors import LeadershipLostError
+from services.root_coord.store.fence import Fence
 from shared.clock import Clock
 from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
 from shared.etcd import Compare, Delete, EtcdClient, Get, Operation, Put, RangeResult, WatchBatch
@@ -26,36 +28,25 @@ _RETRY_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 2.0
 
 
-class StandbyError(UnavailableError):
-    """This root coord is not the active one."""
-
-    reason = "standby"
-
-
-class LeadershipLostError(StandbyError):
-    """This root coord was the active one until now."""
-
-    reason = "leadership_lost"
-
-
 @dataclass(frozen=True, slots=True)
 class ElectionKeys:
     """Where the election is held.
 
     Attributes:
         leader: exists while there is a leader; its value is the leader's address.
-        handover: exists when the last leader has stepped down in good order.
+        leases: exists from the first election on, and while a leader that did not step
+            down in good order may have granted leases that still run.
     """
 
     leader: bytes
-    handover: bytes
+    leases: bytes
 
     @classmethod
     def below(cls, root: str) -> "ElectionKeys":
         """Keys of our own below Milvus's root, where Milvus keeps nothing."""
         return cls(
             f"{root}/vecguard/root-coord/leader".encode(),
-            f"{root}/vecguard/root-coord/handover".encode(),
+            f"{root}/vecguard/root-coord/leases-granted".encode(),
         )
 
 
@@ -64,8 +55,8 @@ class Leadership:
 
     Attributes:
         term: the fencing token.
-        handed_over: the leader before stepped down in good order, so that none of its
-            sessions holds a lease any more.
+        clean: no lease of an earlier leader can still run: there was none, or it stepped
+            down in good order.
     """
 
     def __init__(
@@ -75,7 +66,7 @@ class Leadership:
         clock: Clock,
         *,
         term: int,
-        handed_over: bool,
+        clean: bool,
         lease_id: int,
         usable_seconds: float,
         valid_until: float,
@@ -87,12 +78,12 @@ class Leadership:
         self._usable_seconds = usable_seconds
         self._valid_until = valid_until
         self.term = term
-        self.handed_over = handed_over
+        self.clean = clean
 
     @property
-    def fence(self) -> Compare:
-        """Holds only while this term lasts, whatever this process believes."""
-        return Compare.create_revision(self._keys.leader, "==", self.term)
+    def fence(self) -> Fence:
+        """What every write of this term is guarded by."""
+        return Fence(self._keys.leader, self.term)
 
     def is_valid(self) -> bool:
         """Whether nobody else can have been elected yet, by this process's clock."""
@@ -101,10 +92,7 @@ class Leadership:
     def require(self) -> None:
         """Raises LeadershipLostError unless the leadership is valid."""
         if not self.is_valid():
-            raise LeadershipLostError(
-                "this root coord has lost touch with etcd and may not be the active one any more; "
-                "try again"
-            )
+            raise LeadershipLostError
 
     async def hold(self) -> None:
         """Keeps the leadership alive. Ends by raising LeadershipLostError."""
@@ -120,7 +108,7 @@ class Leadership:
                 self.require()
                 continue
             if not remaining:
-                raise LeadershipLostError("etcd has ended this root coord's leadership")
+                raise LeadershipLostError
             self._valid_until = sent + self._usable_seconds
 
     async def resign(self, *, in_good_order: bool) -> None:
@@ -132,9 +120,9 @@ class Leadership:
         self._valid_until = float("-inf")
         changes: list[Operation] = [Delete(self._keys.leader)]
         if in_good_order:
-            changes.append(Put(self._keys.handover, b""))
+            changes.append(Delete(self._keys.leases))
         try:
-            await self._client.txn([self.fence], changes)
+            await self._client.txn([self.fence.condition], changes)
             await self._client.lease_revoke(self._lease_id)
         except VecguardError as error:
             log.warning("resignation_failed", reason=error.reason)
@@ -153,7 +141,9 @@ class Election:
         margin_ratio: float,
         margin_seconds: float,
         clock: Clock,
+        leader_seen: Callable[[str], None],
     ) -> None:
+        """Stands under `address`, which standbys tell; `leader_seen` hears of others'."""
         self._client = client
         self._keys = keys
         self._address = address
@@ -161,8 +151,7 @@ class Election:
         self._margin_ratio = margin_ratio
         self._margin_seconds = margin_seconds
         self._clock = clock
-        #: The address of the active root coord, as far as this one knows.
-        self.leader_address = ""
+        self._leader_seen = leader_seen
 
     async def campaign(self) -> Leadership:
         """Waits, for as long as it takes, until this root coord is the active one."""
@@ -185,8 +174,8 @@ class Election:
                 [Compare.version(self._keys.leader, "==", 0)],
                 [
                     Put(self._keys.leader, self._address.encode(), lease.id),
-                    Get(self._keys.handover),
-                    Delete(self._keys.handover),
+                    Get(self._keys.leases),
+                    Put(self._keys.leases, b""),
                 ],
                 [Get(self._keys.leader)],
             )
@@ -198,15 +187,14 @@ class Election:
             await self._client.lease_revoke(lease.id)
             self._remember_leader(result.responses[0])
             return None
-        handover = result.responses[1]
+        granted = result.responses[1]
         usable = lease.ttl_seconds * (1 - self._margin_ratio) - self._margin_seconds
-        self.leader_address = self._address
         return Leadership(
             self._client,
             self._keys,
             self._clock,
             term=result.revision,
-            handed_over=isinstance(handover, RangeResult) and bool(handover.kvs),
+            clean=isinstance(granted, RangeResult) and not granted.kvs,
             lease_id=lease.id,
             usable_seconds=usable,
             valid_until=sent + usable,
@@ -224,7 +212,7 @@ class Election:
 
     def _remember_leader(self, leader: object) -> None:
         if isinstance(leader, RangeResult) and leader.kvs:
-            self.leader_address = leader.kvs[0].value.decode(errors="replace")
+            self._leader_seen(leader.kvs[0].value.decode(errors="replace"))
 
 
 async def _first_deletion(

@@ -3,50 +3,20 @@
 from contextlib import aclosing
 from typing import Protocol
 
-from cachetools import LRUCache
-
-from services.root_coord.revocation import Invalidation
+from services.root_coord.revocation import Everything, Invalidation
 from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
+from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import CompactedError, EtcdClient, Event
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 
 log = get_logger(__name__)
 
-# A change is seen by the watch within moments of its making.
-_REMEMBERED_WRITES = 10_000
-
 
 class Broadcast(Protocol):
     """Tells every proxy, without waiting for anybody."""
 
-    def announce(self, invalidation: Invalidation) -> None: ...
-
-    def announce_everything(self) -> None:
-        """Nothing is known any more: every proxy is to compare every revision again."""
-        ...
-
-
-class OwnWrites:
-    """The hashes that this root coord has written, so that the watch can tell them apart.
-
-    Its own changes are revoked by whoever makes them, or, in the case of a rehash, revoke
-    nothing.
-    """
-
-    def __init__(self) -> None:
-        self._hashes: LRUCache[PasswordHash, None] = LRUCache(_REMEMBERED_WRITES)
-
-    def add(self, password: PasswordHash) -> None:
-        """This hash is about to be written."""
-        self._hashes[password] = None
-
-    def discard(self, password: PasswordHash) -> None:
-        """Nobody knows whether this hash was written, so the watch shall tell."""
-        self._hashes.pop(password, None)
-
-    def __contains__(self, password: PasswordHash) -> bool:
-        return password in self._hashes
+    def announce(self, content: Invalidation | Everything) -> None: ...
 
 
 class ExternalChanges:
@@ -76,7 +46,7 @@ class ExternalChanges:
                 current = await self._client.range(prefix, prefix=True, count_only=True)
                 revision = current.revision
                 # After that read: whatever a proxy reads from now on is at least as new.
-                self._broadcast.announce_everything()
+                self._broadcast.announce(Everything())
 
     async def _follow(self, start_revision: int) -> None:
         changes = self._client.watch(

@@ -20,11 +20,25 @@ class Invalidation:
 
 
 @dataclass(frozen=True, slots=True)
+class Everything:
+    """Trust nothing that you hold: read everything again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surrender:
+    """The lease is void: this root coord steps down."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """An invalidation as it is sent to every session, numbered for its acknowledgement."""
+    """What is sent to every session, numbered for its acknowledgement."""
 
     sequence: int
-    invalidation: Invalidation
+    content: Invalidation | Everything | Surrender
+
+
+# Stands for the sessions of an earlier leader, whoever holds them.
+_PREDECESSOR = ""
 
 
 @dataclass(slots=True)
@@ -42,9 +56,18 @@ class Sessions:
     process takes the session over, with the notices that are not yet acknowledged.
     """
 
-    def __init__(self, lease_ttl_seconds: float) -> None:
+    def __init__(self, lease_ttl_seconds: float, *, predecessor_until: float | None = None) -> None:
+        """Begins without sessions.
+
+        Args:
+            lease_ttl_seconds: how long a renewal is good for.
+            predecessor_until: until when sessions of an earlier leader may hold leases
+                that nobody can ask for; None when there are none.
+        """
         self._lease_ttl_seconds = lease_ttl_seconds
         self._sessions: dict[str, _Session] = {}
+        if predecessor_until is not None:
+            self._sessions[_PREDECESSOR] = _Session(predecessor_until, connected=False)
         self._awaited: dict[int, set[str]] = {}
         self._sequence = 0
 
@@ -79,7 +102,8 @@ class Sessions:
             return []
         applied = [number for number in session.pending if number <= sequence]
         for number in applied:
-            del session.pending[number]
+            if isinstance(session.pending.pop(number).content, Surrender):
+                session.lease_until = None
         return self._settle(proxy_id, applied)
 
     def disconnect(self, proxy_id: str) -> list[int]:
@@ -92,14 +116,16 @@ class Sessions:
             return self._forget(proxy_id)
         return []
 
-    def invalidate(self, invalidation: Invalidation, now: float) -> tuple[Notice, tuple[str, ...]]:
-        """A change is stored. Returns the notice and the connected sessions to send it to.
+    def notify(
+        self, content: Invalidation | Everything | Surrender, now: float
+    ) -> tuple[Notice, tuple[str, ...]]:
+        """Something is to be known. Returns the notice and the connected sessions to tell.
 
         Every session with a lease is awaited, also one whose stream is broken, until it
         acknowledges or `expire` finds that its lease has run out.
         """
         self._sequence += 1
-        notice = Notice(self._sequence, invalidation)
+        notice = Notice(self._sequence, content)
         awaited = set()
         for proxy_id, session in self._sessions.items():
             if session.lease_until is not None and session.lease_until > now:

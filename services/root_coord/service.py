@@ -1,6 +1,7 @@
 """The gRPC door: translates messages, decides nothing."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import betterproto
 from grpclib.const import Handler
@@ -28,16 +29,31 @@ _OUTCOMES = {
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
 
-class RootCoordService(pb.RootCoordBase):
-    """What proxies ask of root coord."""
+class ActiveTerm(Protocol):
+    """What there is while this root coord is the active one."""
 
-    def __init__(
-        self, store: CredentialStore, credentials: Credentials, hub: SessionHub, *, term: int
-    ) -> None:
-        self._store = store
-        self._credentials = credentials
-        self._hub = hub
-        self._term = term
+    @property
+    def term(self) -> int: ...
+
+    @property
+    def store(self) -> CredentialStore: ...
+
+    @property
+    def credentials(self) -> Credentials: ...
+
+    @property
+    def hub(self) -> SessionHub: ...
+
+
+class RootCoordService(pb.RootCoordBase):
+    """What proxies ask of root coord. Only the active one answers.
+
+    Every method raises StandbyError otherwise.
+    """
+
+    def __init__(self, active: Callable[[], ActiveTerm]) -> None:
+        """Asks `active` at each call; it raises StandbyError on standby."""
+        self._active = active
 
     def __mapping__(self) -> dict[str, Handler]:
         # betterproto offers a request iterator and a reply iterator; a session needs to
@@ -47,13 +63,14 @@ class RootCoordService(pb.RootCoordBase):
         return mapping
 
     async def _serve_session(self, stream: Stream[Any, Any]) -> None:
-        await self._hub.serve(stream)
+        await self._active().hub.serve(stream)
 
     async def get_credential(
         self, get_credential_request: pb.GetCredentialRequest
     ) -> pb.GetCredentialReply:
-        snapshot = await self._store.get(get_credential_request.username)
-        reply = pb.GetCredentialReply(term=self._term, read_revision=snapshot.revision)
+        active = self._active()
+        snapshot = await active.store.get(get_credential_request.username)
+        reply = pb.GetCredentialReply(term=active.term, read_revision=snapshot.revision)
         if snapshot.value is not None and snapshot.value.password is not None:
             reply.credential = _described(snapshot.value)
             reply.credential.password = hash_to_wire(snapshot.value.password)
@@ -62,10 +79,11 @@ class RootCoordService(pb.RootCoordBase):
     async def sync_revisions(
         self, sync_revisions_request: pb.SyncRevisionsRequest
     ) -> pb.SyncRevisionsReply:
-        snapshot = await self._store.list_all()
+        active = self._active()
+        snapshot = await active.store.list_all()
         current = {credential.username: credential.revision for credential in snapshot.value}
         return pb.SyncRevisionsReply(
-            term=self._term,
+            term=active.term,
             read_revision=snapshot.revision,
             stale=[
                 held.username
@@ -76,7 +94,7 @@ class RootCoordService(pb.RootCoordBase):
 
     async def list_users(self, list_users_request: pb.ListUsersRequest) -> pb.ListUsersReply:
         del list_users_request
-        snapshot = await self._store.list_all()
+        snapshot = await self._active().store.list_all()
         return pb.ListUsersReply(users=[_described(credential) for credential in snapshot.value])
 
     async def create_credential(
@@ -84,7 +102,7 @@ class RootCoordService(pb.RootCoordBase):
     ) -> pb.MutationReply:
         request = create_credential_request
         return _reply(
-            await self._credentials.create(
+            await self._active().credentials.create(
                 request.username, hash_from_wire(request.password), request.description
             )
         )
@@ -97,7 +115,7 @@ class RootCoordService(pb.RootCoordBase):
         if not has_password and request.description is None:
             raise InvalidParameterError("must update either password or description")
         return _reply(
-            await self._credentials.update(
+            await self._active().credentials.update(
                 request.username,
                 expected_revision=request.expected_revision or None,
                 password=hash_from_wire(request.password) if has_password else None,
@@ -108,14 +126,14 @@ class RootCoordService(pb.RootCoordBase):
     async def delete_credential(
         self, delete_credential_request: pb.DeleteCredentialRequest
     ) -> pb.MutationReply:
-        return _reply(await self._credentials.delete(delete_credential_request.username))
+        return _reply(await self._active().credentials.delete(delete_credential_request.username))
 
     async def rehash_credential(
         self, rehash_credential_request: pb.RehashCredentialRequest
     ) -> pb.MutationReply:
         request = rehash_credential_request
         return _reply(
-            await self._credentials.rehash(
+            await self._active().credentials.rehash(
                 request.username, request.expected_revision, hash_from_wire(request.password)
             )
         )

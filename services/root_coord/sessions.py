@@ -1,13 +1,19 @@
 """The session streams: carries out what `revocation.Sessions` decides."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import betterproto
 
-from services.root_coord.revocation import Invalidation, Notice, Sessions
+from services.root_coord.revocation import (
+    Everything,
+    Invalidation,
+    Notice,
+    Sessions,
+    Surrender,
+)
 from shared.clock import Clock
 from shared.errors import InvalidParameterError, UnavailableError
 from shared.generated.vecguard.internal import v1 as pb
@@ -64,10 +70,19 @@ class _Outbox:
 class SessionHub:
     """All open session streams, and the waiting for their acknowledgements."""
 
-    def __init__(self, sessions: Sessions, terms: LeaseTerms, clock: Clock) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        terms: LeaseTerms,
+        clock: Clock,
+        may_grant: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Begins without streams; `may_grant` says whether leases may be granted now."""
         self._sessions = sessions
         self._terms = terms
         self._clock = clock
+        self._may_grant = may_grant
+        self._surrendered = False
         self._outboxes: dict[str, _Outbox] = {}
         self._settled: dict[int, asyncio.Future[None]] = {}
 
@@ -109,9 +124,33 @@ class SessionHub:
 
         That is when each session has acknowledged, or when its lease has run out.
         """
-        notice, connected = self._sessions.invalidate(invalidation, self._clock())
+        await self._settle(self._send(invalidation))
+
+    def announce(self, content: Invalidation | Everything) -> None:
+        """Tells every session, without waiting for anybody."""
+        self._send(content)
+
+    async def surrender(self, timeout_seconds: float) -> bool:
+        """Takes every lease back, and grants none any more.
+
+        Returns whether no session holds one after this time.
+        """
+        self._surrendered = True
+        notice = self._send(Surrender())
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._settle(notice)
+        except TimeoutError:
+            return False
+        return True
+
+    def _send(self, content: Invalidation | Everything | Surrender) -> Notice:
+        notice, connected = self._sessions.notify(content, self._clock())
         for proxy_id in connected:
             self._outboxes[proxy_id].put(_message(notice))
+        return notice
+
+    async def _settle(self, notice: Notice) -> None:
         if self._sessions.is_settled(notice.sequence):
             return
         settled = asyncio.get_running_loop().create_future()
@@ -163,6 +202,8 @@ class SessionHub:
                 return  # a newer stream of the same process has taken over
             kind, content = betterproto.which_one_of(request, "kind")
             if isinstance(content, pb.Renew):
+                if self._surrendered or not self._may_grant():
+                    continue  # the proxy finds another root coord when nobody answers
                 self._sessions.renew(proxy_id, self._clock())
                 outbox.put(
                     pb.SessionReply(
@@ -186,13 +227,17 @@ class SessionHub:
 
 
 def _message(notice: Notice) -> pb.SessionReply:
-    return pb.SessionReply(
-        invalidate=pb.Invalidate(
-            sequence=notice.sequence,
-            invalidations=[
-                pb.Invalidation(
-                    username=notice.invalidation.username, revision=notice.invalidation.revision
+    match notice.content:
+        case Surrender():
+            return pb.SessionReply(surrender=pb.Surrender(sequence=notice.sequence))
+        case Everything():
+            return pb.SessionReply(
+                invalidate=pb.Invalidate(sequence=notice.sequence, everything=True)
+            )
+        case Invalidation(username, revision):
+            return pb.SessionReply(
+                invalidate=pb.Invalidate(
+                    sequence=notice.sequence,
+                    invalidations=[pb.Invalidation(username=username, revision=revision)],
                 )
-            ],
-        )
-    )
+            )

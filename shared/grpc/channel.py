@@ -43,6 +43,8 @@ class Channel(GrpclibChannel):
             }
         )
         super().__init__(address.host, address.port, ssl=tls, config=configuration)
+        # With grpclib's ASCII one foreign byte in a header ends the whole connection.
+        self._h2_config.header_encoding = "latin-1"
         self._connect_timeout_seconds = connect_timeout_seconds
 
     def _protocol_factory(self) -> H2Protocol:

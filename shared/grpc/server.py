@@ -2,7 +2,8 @@
 
 import asyncio
 import contextvars
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,22 @@ from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.metadata import decode_metadata
+from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Handler, Server, Stream
+from h2.exceptions import H2Error
 
 from shared.errors import VecguardError
-from shared.grpc.transport import Protocol
+from shared.grpc.transport import Protocol, close_all
 from shared.observability.log import get_logger
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable, IServerMethodFunc
 
 log = get_logger(__name__)
+
+
+PeerCertificate = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +49,25 @@ class GrpcServer(Server):
     """grpclib's server, drained on stop and with our errors translated in one place."""
 
     def __init__(
-        self, handlers: Collection["IServable"], *, configuration: Configuration | None = None
+        self,
+        handlers: Collection["IServable"],
+        *,
+        configuration: Configuration | None = None,
+        admits: Callable[[PeerCertificate], bool] | None = None,
     ) -> None:
+        """Serves `handlers`; `admits` judges each caller by its verified certificate."""
         super().__init__(handlers, config=configuration)
+        # With grpclib's ASCII one foreign byte in a header ends the whole connection.
+        self._h2_config.header_encoding = "latin-1"
         self._protocols: set[Protocol] = set()
-        listen(self, RecvRequest, _prepare)
+        self._admits = admits
+        listen(self, RecvRequest, self._prepare)
 
     def _protocol_factory(self) -> Protocol:
         self.__gc_step__()
-        handler = Handler(self._mapping, self._codec, self._status_details_codec, self.__dispatch__)
+        handler = _Handler(
+            self._mapping, self._codec, self._status_details_codec, self.__dispatch__
+        )
         self._handlers.add(handler)
         protocol = _ServerProtocol(handler, self._config, self._h2_config)
         protocol.connections = self._protocols
@@ -69,12 +86,54 @@ class GrpcServer(Server):
             self._server.close()
         for protocol in self._protocols:
             protocol.go_away()
-        running = [task for handler in self._handlers for task in handler._tasks.values()]  # noqa: SLF001 - grpclib has no door for draining
-        if running:
-            await asyncio.wait(running, timeout=timeout_seconds)
-        for protocol in tuple(self._protocols):
-            protocol.processor.close("Server is shutting down")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while (
+                    running := self._running()
+                ):  # some were on their way when the clients were told
+                    await asyncio.wait(running)
+        await close_all(self._protocols)
         await asyncio.gather(*(handler.wait_closed() for handler in self._handlers))
+
+    async def _prepare(self, event: RecvRequest) -> None:
+        if self._admits is not None and not self._admits(event.peer.cert()):
+            raise GRPCError(
+                Status.PERMISSION_DENIED, "the client certificate has none of the allowed names"
+            )
+        address = event.peer.addr()
+        caller = Caller(
+            peer=f"{address[0]}:{address[1]}" if address else "local", metadata=event.metadata
+        )
+        event.method_func = _translated(event.method_func, event.method_name, caller)
+
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [
+            task
+            for handler in self._handlers
+            for task in handler._tasks.values()  # noqa: SLF001 - grpclib has no door for draining
+            if not task.done()
+        ]
+
+
+class _Handler(Handler):
+    def accept(self, stream: H2Stream, headers: Any, release_stream: Callable[[], None]) -> None:
+        # A task that is cancelled before its first turn releases nothing by itself.
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                release_stream()
+
+        if _decodable(headers):
+            super().accept(stream, headers, release)
+        else:
+            # grpclib would fail on it and never answer.
+            self._tasks[stream] = asyncio.get_running_loop().create_task(
+                _refuse(stream, Status.INTERNAL, "malformed binary metadata")
+            )
+        self._tasks[stream].add_done_callback(lambda _: release())
 
 
 class _ServerProtocol(Protocol):
@@ -89,12 +148,27 @@ class _ServerProtocol(Protocol):
         super().connection_lost(exc)
 
 
-async def _prepare(event: RecvRequest) -> None:
-    address = event.peer.addr()
-    caller = Caller(
-        peer=f"{address[0]}:{address[1]}" if address else "local", metadata=event.metadata
-    )
-    event.method_func = _translated(event.method_func, event.method_name, caller)
+def _decodable(headers: Sequence[tuple[str, str]]) -> bool:
+    try:
+        decode_metadata(headers)
+    except ValueError:
+        return False
+    return True
+
+
+async def _refuse(stream: H2Stream, status: Status, message: str) -> None:
+    with suppress(H2Error):
+        await stream.send_headers(
+            [
+                (":status", "200"),
+                ("content-type", "application/grpc"),
+                ("grpc-status", str(status.value)),
+                ("grpc-message", message),
+            ],
+            end_stream=True,
+        )
+        if stream.closable:
+            stream.reset_nowait()
 
 
 def _translated(function: "IServerMethodFunc", method: str, caller: Caller) -> "IServerMethodFunc":

@@ -1,38 +1,114 @@
 """grpclib's HTTP/2 transport without its sharp edges.
 
 As seen with grpclib 0.4.9 and h2 4.4.1: an unknown frame type ends the whole
-connection, an empty DATA frame inside a message breaks its reader, and a protocol
-error closes the connection without telling the peer why.
+connection, an empty DATA frame inside a message breaks its reader, a protocol error
+closes the connection without telling the peer why, a GOAWAY ends the calls that the
+peer is about to finish, an answer that was received completely is lost when the
+connection is closed before it is read, and whoever waits to write to a connection that
+is lost waits for ever.
 """
 
 import asyncio
+from collections.abc import Callable, Collection
+from typing import cast
 
-from grpclib.protocol import EventsProcessor, H2Protocol
+from grpclib.config import Configuration
+from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, StreamReset
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    StreamEnded,
+    StreamReset,
+)
 from h2.exceptions import ProtocolError
-from hyperframe.frame import GoAwayFrame
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
 
 # A GOAWAY with the highest stream id asks for no new streams and ends none of those
 # that are on their way (RFC 9113, section 6.8).
 _NO_STREAM_REFUSED = 2**31 - 1
+# h2's default of 100 is filled by 100 long streams, behind which every other call of the
+# same client waits. What they may hold in memory is bounded by the connection's window.
+_MAX_CONCURRENT_STREAMS = 1000
+_CLOSE_TIMEOUT_SECONDS = 2.0
+_DEFAULT_WINDOW_BYTES = 65535  # RFC 9113, section 6.9.2
 
 
 class ResetListener(Wrapper):
-    """A stream's wrapper that learns the error code of a reset, which grpclib keeps to itself."""
+    """A stream's wrapper that learns what grpclib keeps to itself.
+
+    Attributes:
+        complete: whether the peer has sent all that it has to say (END_STREAM).
+    """
+
+    complete = False
 
     def reset(self, code: int) -> None:
         """The peer's RST_STREAM; a call of `cancel` follows."""
 
 
 class Protocol(H2Protocol):
-    """One HTTP/2 connection."""
+    """One HTTP/2 connection.
+
+    Attributes:
+        greeted: set when the peer's SETTINGS have come, or never will.
+        lost: set when the connection is closed.
+        going_away: no new streams belong on this connection.
+    """
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        *,
+        outlives_goaway: bool = False,
+    ) -> None:
+        """`outlives_goaway`: whether open calls go on after the peer's GOAWAY."""
+        super().__init__(handler, config, h2_config)
+        self._outlives_goaway = outlives_goaway
+        self.greeted = asyncio.Event()
+        self.lost = asyncio.Event()
+        self.going_away = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.processor = _Processor(self.handler, self.connection)
+        self._socket = cast("asyncio.Transport", transport)
+        h2 = H2Connection(self.h2_config)
+        h2.local_settings = Settings(
+            client=bool(self.h2_config.client_side),
+            initial_values={
+                SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size,
+                SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_CONCURRENT_STREAMS,
+                SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
+            },
+        )
+        if self._outlives_goaway:
+            # By h2's own rules nothing may be received after a GOAWAY.
+            h2._frame_dispatch_table[GoAwayFrame] = _goaway_received  # noqa: SLF001 - h2 has no door for this
+        h2.initiate_connection()
+        if self.config.http2_connection_window_size > _DEFAULT_WINDOW_BYTES:
+            h2.increment_flow_control_window(
+                self.config.http2_connection_window_size - _DEFAULT_WINDOW_BYTES
+            )
+        self.connection = _Connection(h2, self._socket, config=self.config)
+        self.connection.flush()
+        self.connection.initialize()
+        self.processor = _Processor(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.connection._connection.state_machine.state = ConnectionState.CLOSED  # noqa: SLF001 - h2 cannot see a socket
+        self.lost.set()
+        self.greeted.set()
+        # Whoever waits for these finds the state closed.
+        self.connection.write_ready.set()
+        self.connection.stream_close_waiter.set()
 
     def data_received(self, data: bytes) -> None:
         if self.connection.is_closing():
@@ -58,21 +134,108 @@ class Protocol(H2Protocol):
         frame = GoAwayFrame(
             0, last_stream_id=_NO_STREAM_REFUSED, error_code=ErrorCodes.NO_ERROR.value
         )
-        self.connection._transport.write(frame.serialize())  # noqa: SLF001 - grpclib has no door for this
+        self._socket.write(frame.serialize())
+
+    def retire(self) -> None:
+        """Closes the connection as soon as its last stream is over."""
+        self.going_away = True
+        if not self.processor.streams:
+            self.processor.close()
+
+    def abort(self) -> None:
+        """Closes the connection without waiting for a peer that does not read."""
+        self._socket.abort()
+
+    def answers_goaway(self, event: ConnectionTerminated) -> bool:
+        """Lets the streams that the peer will finish go on; False: it is not for us to do so."""
+        if not self._outlives_goaway:
+            return False
+        if self.h2_config.client_side:
+            for stream_id, stream in self.processor.streams.items():
+                if stream_id > (event.last_stream_id or 0):
+                    _refused(stream)
+        self.retire()
+        return True
+
+
+class _Connection(Connection):
+    def ack(self, stream_id: int, size: int) -> None:
+        # What came before the end may be read after it.
+        if not self.is_closing() and not self._is_over():
+            super().ack(stream_id, size)
+
+    def flush(self) -> None:
+        if not self.is_closing():
+            super().flush()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.flush()  # resets that were held back
+
+    def close(self) -> None:
+        """Called by grpclib's keepalive: there is nobody to wait for."""
+        if hasattr(self, "_transport"):
+            self._transport.abort()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Closes the connection when everything is written."""
+        super().close()
+
+    def _is_over(self) -> bool:
+        return self._connection.state_machine.state is ConnectionState.CLOSED
 
 
 class _Processor(EventsProcessor):
+    connection: _Connection
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol.handler, protocol.connection)
+        self._protocol = protocol
+
+    def register(self, stream: Stream) -> Callable[[], None]:
+        release = super().register(stream)
+
+        def release_and_retire() -> None:
+            release()
+            if self._protocol.going_away and not self.streams:
+                self.close()
+
+        return release_and_retire
+
+    def close(self, reason: str = "Connection closed") -> None:
+        self.connection.hang_up()
+        self.handler.close()
+        for stream in self.streams.values():
+            stream.__terminated__(reason)
+        if hasattr(self, "processors"):
+            del self.processors  # a reference cycle
+
     def process(self, event: Event) -> None:
         # grpclib fails on what it has no use for; RFC 9113, section 4.1, wants unknown
         # frames ignored.
         if type(event) in getattr(self, "processors", {}):
             super().process(event)
 
+    def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
+        self._protocol.greeted.set()
+        super().process_remote_settings_changed(event)
+
+    def process_stream_ended(self, event: StreamEnded) -> None:
+        stream = self.streams.get(event.stream_id)
+        if stream is not None and isinstance(stream.wrapper, ResetListener):
+            stream.wrapper.complete = True
+        super().process_stream_ended(event)
+
     def process_stream_reset(self, event: StreamReset) -> None:
         stream = self.streams.get(event.stream_id)
         if stream is not None and isinstance(stream.wrapper, ResetListener):
             stream.wrapper.reset(int(event.error_code or 0))
         super().process_stream_reset(event)
+
+    def process_connection_terminated(self, event: ConnectionTerminated) -> None:
+        if not self._protocol.answers_goaway(event):
+            super().process_connection_terminated(event)
 
     def process_data_received(self, event: DataReceived) -> None:
         if event.data:
@@ -82,12 +245,44 @@ class _Processor(EventsProcessor):
             self.connection.ack(event.stream_id, event.flow_controlled_length or 0)
 
 
+async def close_all(protocols: Collection[Protocol]) -> None:
+    """Closes connections; a peer that does not read its last bytes is given up after a while."""
+    closing = tuple(protocols)
+    for protocol in closing:
+        protocol.processor.close("Shutting down")
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+            for protocol in closing:
+                await protocol.lost.wait()
+    except TimeoutError:
+        for protocol in closing:
+            protocol.abort()
+
+
+def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+    event = ConnectionTerminated()
+    event.error_code = frame.error_code
+    event.last_stream_id = frame.last_stream_id
+    return [], [event]
+
+
+def _refused(stream: Stream) -> None:
+    """What a RST_STREAM with REFUSED_STREAM would do: the peer has not looked at it."""
+    if isinstance(stream.wrapper, ResetListener):
+        stream.wrapper.reset(ErrorCodes.REFUSED_STREAM)
+    stream.__terminated__("Refused by GOAWAY")
+
+
 def raw_h2_configuration(*, client_side: bool) -> H2Configuration:
-    """h2 with headers as the bytes that were received, and malformed ones refused."""
+    """h2 with headers as the bytes that were received, good or bad.
+
+    h2 would answer a malformed header by ending the connection with all its other calls,
+    so whoever reads the headers has to judge them.
+    """
     return H2Configuration(
         client_side=client_side,
         header_encoding=None,
-        validate_inbound_headers=True,
+        validate_inbound_headers=False,
         normalize_inbound_headers=False,
         validate_outbound_headers=False,
         normalize_outbound_headers=False,

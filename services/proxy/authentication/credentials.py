@@ -134,16 +134,18 @@ class CredentialCache:
         return await self._flights.do(username, lambda: self._fetch(username))
 
     async def _fetch(self, username: str) -> Credential:
-        try:
-            while True:
-                fetch = self._fetches[username] = _Fetch()
+        while True:
+            fetch = self._fetches[username] = _Fetch()
+            try:
                 credential = await self._source.fetch(username)
-                if credential.read_revision >= fetch.floor:
-                    self._store(credential)
-                    self._fetched_at[username] = self._clock()
-                    return credential
-        finally:
-            self._fetches.pop(username, None)
+            finally:
+                # An abandoned fetch can end after the next one for this user has begun.
+                if self._fetches.get(username) is fetch:
+                    del self._fetches[username]
+            if credential.read_revision >= fetch.floor:
+                self._store(credential)
+                self._fetched_at[username] = self._clock()
+                return credential
 
     def _store(self, credential: Credential) -> None:
         self._drop(credential.username)

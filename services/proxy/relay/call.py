@@ -18,6 +18,12 @@ log = get_logger(__name__)
 _REFUSAL_TIMEOUT_SECONDS = 5.0
 
 
+def unexpected_error() -> VecguardError:
+    """Logs the exception that is being handled; what the client is told about it."""
+    log.exception("call_failed")  # noqa: LOG004 - it is called by exception handlers only
+    return VecguardError("internal error; the proxy's log has it")
+
+
 class Call:
     """A call that anybody may end: client, upstream, deadline, revocation, shutdown.
 
@@ -41,6 +47,9 @@ class Call:
         """Serves the call; what ends it early is told to the client and returned."""
         error: VecguardError
         try:
+            # A reset may have come before this task had its first turn.
+            if not self.client.closable:
+                raise ClientGoneError("the client is gone")
             await serve()
         except asyncio.CancelledError:
             if self._reason is None or self._task is None:
@@ -51,9 +60,8 @@ class Call:
             error = expected
         except H2Error:
             error = ClientGoneError("the client's stream is closed")
-        except Exception:
-            log.exception("call_failed")
-            error = VecguardError("internal error; the proxy's log has it")
+        except Exception:  # noqa: BLE001 - logged and told
+            error = unexpected_error()
         else:
             return None
         finally:

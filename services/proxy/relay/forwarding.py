@@ -12,7 +12,7 @@ from grpclib.protocol import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
-from services.proxy.relay.call import Call
+from services.proxy.relay.call import Call, unexpected_error
 from services.proxy.relay.errors import (
     MalformedMessageError,
     MessageTooLargeError,
@@ -23,6 +23,7 @@ from services.proxy.relay.headers import (
     Header,
     RequestHead,
     downstream_response,
+    is_grpc,
     upstream_request,
 )
 from services.proxy.relay.streams import StreamWatcher, upstream_error
@@ -50,16 +51,14 @@ async def forward(
         VecguardError: the call cannot be completed; nothing was answered yet unless
             `call.response_begun`.
     """
-    stream: Stream | None = None
 
     def ended(code: int | None) -> None:
-        # RFC 9113, section 8.1: a server that has answered completely may stop a
-        # request's body this way. A reader that waits for more sees the end.
-        if code == ErrorCodes.NO_ERROR and stream is not None:
-            stream.__ended__()
-        else:
+        # A server that has answered completely may stop the request's body by a reset
+        # (RFC 9113, section 8.1) or close the connection; the answer counts.
+        if not watcher.complete:
             call.end(upstream_error(upstream.name, code))
 
+    watcher = StreamWatcher(ended)
     opened = await upstream.open(
         upstream_request(
             head,
@@ -68,7 +67,7 @@ async def forward(
             identity=identity,
             remaining_seconds=call.remaining_seconds(),
         ),
-        StreamWatcher(ended),
+        watcher,
     )
     stream = opened.stream
     request = asyncio.create_task(
@@ -77,11 +76,12 @@ async def forward(
     try:
         await _forward_response(call, stream, upstream.name, max_message_bytes=max_message_bytes)
     finally:
+        # The wait comes last: whatever ends the call may break it off.
         request.cancel()
-        await asyncio.wait((request,))
         if stream.closable:
             stream.reset_nowait(ErrorCodes.CANCEL)
         opened.release()
+        await asyncio.wait((request,))
 
 
 async def _forward_request(call: Call, upstream: Stream, *, max_message_bytes: int) -> None:
@@ -97,20 +97,15 @@ async def _forward_request(call: Call, upstream: Stream, *, max_message_bytes: i
         call.end(error)
     except H2Error:
         pass  # the upstream has answered without waiting for the rest
+    except Exception:  # noqa: BLE001 - logged and told; nobody else looks at this task
+        call.end(unexpected_error())
 
 
 async def _forward_response(
     call: Call, upstream: Stream, name: str, *, max_message_bytes: int
 ) -> None:
     headers: list[Header] = await upstream.recv_headers()  # type: ignore[assignment]  # bytes, see raw_h2_configuration
-    status = dict(headers).get(b":status")
-    if status != b"200":
-        message = (
-            f"{name} answered with HTTP status {(status or b'none').decode('ascii', 'replace')}"
-        )
-        if status in _TEMPORARY_HTTP_STATUSES:
-            raise UpstreamUnavailableError(message)
-        raise UpstreamProtocolError(message)
+    _require_grpc(headers, name)
     if any(header[0] == b"grpc-status" for header in headers):
         await call.send_end(downstream_response(headers))
         return
@@ -125,6 +120,21 @@ async def _forward_response(
     if trailers is None:
         raise UpstreamProtocolError(f"{name} ended its answer without a status")
     await call.send_end(downstream_response(trailers))
+
+
+def _require_grpc(headers: Sequence[Header], name: str) -> None:
+    fields = dict(headers)
+    status = fields.get(b":status", b"none")
+    if status != b"200":
+        message = f"{name} answered with HTTP status {status.decode('ascii', 'replace')}"
+        if status in _TEMPORARY_HTTP_STATUSES:
+            raise UpstreamUnavailableError(message)
+        raise UpstreamProtocolError(message)
+    content_type = fields.get(b"content-type")
+    if content_type is not None and not is_grpc(content_type):
+        raise UpstreamProtocolError(
+            f"{name} answered with {content_type.decode('ascii', 'replace')}, which is no gRPC"
+        )
 
 
 async def _forward_messages(

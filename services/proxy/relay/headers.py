@@ -8,9 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grpclib.metadata import encode_grpc_message, encode_timeout
+from grpclib.metadata import encode_grpc_message
 
-from services.proxy.relay.errors import InvalidTimeoutError, MalformedCallError
+from services.proxy.relay.errors import (
+    InvalidTimeoutError,
+    MalformedCallError,
+    UpstreamProtocolError,
+)
 from shared.errors import VecguardError
 
 Header = tuple[bytes, bytes]
@@ -35,6 +39,11 @@ _HOP_BY_HOP = frozenset(
 )
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_MAX_TIMEOUT_VALUE = 99_999_999  # eight digits
+# RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_FORBIDDEN_IN_VALUES = re.compile(rb"[\x00\r\n]")
+_WHITESPACE = b" \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +69,15 @@ class RequestHead:
             InvalidTimeoutError: `grpc-timeout` cannot be understood.
         """
         pseudo = {name: value for name, value in headers if name.startswith(b":")}
+        plain = _plain(headers)
+        if plain is None or len(pseudo) + len(plain) != len(headers):
+            raise MalformedCallError(400, "malformed headers")
         if pseudo.get(b":method") != b"POST":
             raise MalformedCallError(405, "only POST is allowed")
         path = pseudo.get(b":path", b"")
         if not path.startswith(b"/"):
             raise MalformedCallError(400, "the request has no path")
-        plain = [header for header in headers if not header[0].startswith(b":")]
-        if not any(
-            name == b"content-type" and value.startswith(b"application/grpc")
-            for name, value in plain
-        ):
+        if not any(name == b"content-type" and is_grpc(value) for name, value in plain):
             raise MalformedCallError(415, "the content type must be application/grpc")
         return cls(
             path=path,
@@ -125,15 +133,38 @@ def upstream_request(
         (b"te", b"trailers"),
     ]
     if remaining_seconds is not None:
-        headers.append((b"grpc-timeout", encode_timeout(max(0.0, remaining_seconds)).encode()))
+        headers.append((b"grpc-timeout", encode_timeout(remaining_seconds)))
     headers += [header for header in head.rest if policy.allows(header[0])]
     headers += identity
     return headers
 
 
 def downstream_response(headers: Sequence[Header]) -> list[Header]:
-    """An upstream's headers or trailers as the client gets them."""
-    return [header for header in headers if header[0] not in _HOP_BY_HOP]
+    """An upstream's headers or trailers as the client gets them.
+
+    Raises:
+        UpstreamProtocolError: no client could take them.
+    """
+    plain = _plain(headers)
+    if plain is None:
+        raise UpstreamProtocolError("the backend answered with malformed headers")
+    status = [header for header in headers if header[0] == b":status"]
+    return status + [header for header in plain if header[0] not in _HOP_BY_HOP]
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Whether it is gRPC's own media type, with or without a message format."""
+    base = b"application/grpc"
+    return content_type.startswith(base) and content_type[len(base) :][:1] in (b"", b"+", b";")
+
+
+def encode_timeout(seconds: float) -> bytes:
+    """A `grpc-timeout` value that is never longer than what is left."""
+    seconds = max(0.0, seconds)
+    for unit, factor in (("n", 10**9), ("u", 10**6), ("m", 10**3), ("S", 1)):
+        if (value := int(seconds * factor)) <= _MAX_TIMEOUT_VALUE:
+            return f"{value}{unit}".encode()
+    return f"{min(int(seconds / 3600), _MAX_TIMEOUT_VALUE)}H".encode()
 
 
 def refusal(error: VecguardError) -> list[Header]:
@@ -152,6 +183,20 @@ def error_trailers(error: VecguardError) -> list[Header]:
         (b"grpc-status", str(error.status.value).encode()),
         (b"grpc-message", encode_grpc_message(error.message).encode()),
     ]
+
+
+def _plain(headers: Sequence[Header]) -> list[Header] | None:
+    """The headers that are none of HTTP/2's own; None when one is malformed.
+
+    Space around a value is no part of it (gRPC over HTTP/2, "ASCII-Value").
+    """
+    plain = [
+        (name, value.strip(_WHITESPACE)) for name, value in headers if not name.startswith(b":")
+    ]
+    for name, value in plain:
+        if not _NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
+            return None
+    return plain
 
 
 def _timeout(values: Sequence[bytes]) -> float | None:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,13 +95,14 @@ class Listener:
             self._server.close()
         for protocol in self._protocols:
             protocol.go_away()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while self._tasks:  # some were on their way when the clients were told
+                    await asyncio.wait(self._tasks)
         self._active.end_all(UnavailableError("the proxy is shutting down, try again"))
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for protocol in tuple(self._protocols):
-            protocol.processor.close("the proxy is shutting down")
+        await transport.close_all(self._protocols)
 
     def _accept(
         self, stream: Stream, headers: Sequence[Header], release: Callable[[], None]
@@ -154,7 +156,7 @@ class _Handler(AbstractHandler):
 
 class _Connection(transport.Protocol):
     def __init__(self, handler: _Handler, connections: set[transport.Protocol]) -> None:
-        super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION)
+        super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION, outlives_goaway=True)
         self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

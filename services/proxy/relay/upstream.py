@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from grpclib.client import Handler
 from grpclib.config import Configuration
 from grpclib.protocol import Stream
+from h2.exceptions import H2Error, NoAvailableStreamIDError
 
 from services.proxy.relay.errors import UpstreamUnavailableError
 from services.proxy.relay.headers import Header, HeaderPolicy
@@ -75,11 +76,19 @@ class Upstream:
             UpstreamUnavailableError: no connection can be made.
         """
         protocol = self._usable() or await self._connecting.do("", self._reconnect)
+        if protocol.connection.is_closing():
+            raise self._closed()
         stream = protocol.connection.create_stream(wrapper=watcher)
-        release = await stream.send_request(
-            headers,  # type: ignore[arg-type]  # grpclib's annotation knows text only, h2 takes bytes
-            _processor=protocol.processor,
-        )
+        try:
+            release = await stream.send_request(
+                headers,  # type: ignore[arg-type]  # grpclib's annotation knows text only, h2 takes bytes
+                _processor=protocol.processor,
+            )
+        except NoAvailableStreamIDError:  # after 2**30 calls
+            protocol.retire()
+            return await self.open(headers, watcher)
+        except H2Error as error:
+            raise self._closed() from error
         return OpenedStream(stream, release)
 
     def close(self) -> None:
@@ -90,14 +99,17 @@ class Upstream:
 
     def _usable(self) -> Protocol | None:
         protocol = self._protocol
-        if protocol is None or protocol.connection.is_closing():
+        if protocol is None or protocol.going_away or protocol.connection.is_closing():
             return None
         return protocol
+
+    def _closed(self) -> UpstreamUnavailableError:
+        return UpstreamUnavailableError(f"{self.name} closed the connection")
 
     async def _reconnect(self) -> Protocol:
         try:
             self._protocol = await self._connect(
-                lambda: Protocol(Handler(), _CONFIGURATION, _H2_CONFIGURATION)
+                lambda: Protocol(Handler(), _CONFIGURATION, _H2_CONFIGURATION, outlives_goaway=True)
             )
         except OSError as error:
             raise UpstreamUnavailableError(
@@ -113,13 +125,26 @@ def over_tcp(
     tls: ssl.SSLContext | None = None,
     server_name: str | None = None,
 ) -> Connector:
-    """Connects to another process. A timeout counts as an OSError."""
+    """Connects to another process that shows itself as an HTTP/2 server in time.
+
+    Everything that goes wrong is an OSError.
+    """
 
     async def connect(factory: ProtocolFactory) -> Protocol:
-        async with asyncio.timeout(timeout_seconds):
-            _, protocol = await asyncio.get_running_loop().create_connection(
-                factory, address.host, address.port, ssl=tls, server_hostname=server_name
-            )
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                _, protocol = await asyncio.get_running_loop().create_connection(
+                    factory, address.host, address.port, ssl=tls, server_hostname=server_name
+                )
+                try:
+                    await protocol.greeted.wait()
+                except asyncio.CancelledError:
+                    protocol.abort()
+                    raise
+        except TimeoutError as error:
+            raise ConnectionError(f"no HTTP/2 within {timeout_seconds:g} s") from error
+        if protocol.connection.is_closing():
+            raise ConnectionError("it closed the connection before any HTTP/2")
         return protocol
 
     return connect
@@ -131,8 +156,13 @@ def in_process(server: GrpcServer) -> Connector:
     async def connect(factory: ProtocolFactory) -> Protocol:
         theirs, ours = socket.socketpair()
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(server.accept, theirs)
-        _, protocol = await loop.create_connection(factory, sock=ours)
+        try:
+            await loop.connect_accepted_socket(server.accept, theirs)
+            _, protocol = await loop.create_connection(factory, sock=ours)
+        except BaseException:
+            theirs.close()
+            ours.close()
+            raise
         return protocol
 
     return connect

@@ -20,6 +20,9 @@ log = get_logger(__name__)
 
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 _ANSWER_TIMEOUT_SECONDS = 10.0
+# A root coord that leaves so many renewals unanswered is paused or cut off, even if the
+# connection looks alive: another one may have been elected.
+_UNANSWERED_RENEWALS = 3
 
 
 class Invalidatable(Protocol):
@@ -64,6 +67,7 @@ class Session:
         self._caches = caches
         self._clock = clock
         self._renew_interval_seconds = 1.0
+        self._answered_at = clock()
 
     async def run(self, peer: str, opened: Callable[[int], None]) -> None:
         """Serves the session; `opened(term)` is called when root coord has accepted it.
@@ -107,7 +111,9 @@ class Session:
     ) -> None:
         with translated_errors(peer):
             await self._resynchronise(term)
+            self._answered_at = self._clock()
             while True:
+                self._require_answers()
                 number = self._lease.sending(self._clock())
                 await stream.send_message(pb.SessionRequest(renew=pb.Renew(number=number)))
                 await asyncio.sleep(self._renew_interval_seconds)
@@ -136,6 +142,7 @@ class Session:
                 _, content = betterproto.which_one_of(reply, "kind")
                 if isinstance(content, pb.Renewed) and content.term == term:
                     self._lease.renewed(content.number)
+                    self._answered_at = self._clock()
                 elif isinstance(content, pb.Invalidate):
                     self._apply(content)
                     await self._acknowledge(stream, content.sequence)
@@ -143,6 +150,11 @@ class Session:
                     self._lease.surrender()
                     await self._acknowledge(stream, content.sequence)
         raise UnavailableError("root coord has ended the session")
+
+    def _require_answers(self) -> None:
+        silence = self._clock() - self._answered_at
+        if silence > _UNANSWERED_RENEWALS * self._renew_interval_seconds:
+            raise UnavailableError(f"no renewal was answered for {silence:.1f} s")
 
     def _apply(self, notice: pb.Invalidate) -> None:
         if notice.everything:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from services.root_coord.store.fence import Fence
 from services.root_coord.store.interface import (
     Mutation,
     Outcome,
@@ -9,6 +10,7 @@ from services.root_coord.store.interface import (
     StoredCredential,
 )
 from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
+from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import Compare, Delete, EtcdClient, KeyValue, Operation, Put
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
@@ -19,9 +21,27 @@ log = get_logger(__name__)
 class EtcdCredentialStore:
     """The `CredentialStore` of production: every change is one guarded transaction."""
 
-    def __init__(self, client: EtcdClient, keys: Keys) -> None:
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: Keys,
+        *,
+        fence: Fence | None = None,
+        own_writes: OwnWrites | None = None,
+    ) -> None:
+        """Works below `keys`.
+
+        Args:
+            client: of the etcd cluster.
+            keys: where the credentials are.
+            fence: lets a write pass only while this process may write; afterwards it is
+                refused with LeadershipLostError. None: no fence.
+            own_writes: is told of every hash before it is written.
+        """
         self._client = client
         self._keys = keys
+        self._fence = fence
+        self._own_writes = own_writes
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
         result = await self._client.range(self._keys.user(username).encode())
@@ -46,7 +66,8 @@ class EtcdCredentialStore:
                 return Mutation(Outcome.USER_LIMIT_REACHED)
             # The limit holds under concurrency because the transaction applies only if no
             # user was created since they were counted.
-            mutation = await self._guarded(
+            mutation = await self._write(
+                password,
                 [
                     Compare.version(key, "==", 0),
                     Compare.create_revision(
@@ -75,7 +96,8 @@ class EtcdCredentialStore:
             if expected_revision not in (None, stored.mod_revision):
                 return self._repeated_or(Outcome.REVISION_CHANGED, stored, password)
             changed = self._record(stored).changed(password, description)
-            mutation = await self._guarded(
+            mutation = await self._write(
+                password,
                 [Compare.mod_revision(key, "==", stored.mod_revision)],
                 [Put(key, changed.encode())],
             )
@@ -90,12 +112,36 @@ class EtcdCredentialStore:
         )
         return mutation or Mutation(Outcome.USER_NOT_FOUND)
 
+    async def _write(
+        self,
+        password: PasswordHash | None,
+        conditions: Sequence[Compare],
+        changes: Sequence[Operation],
+    ) -> Mutation | None:
+        if self._own_writes is None or password is None:
+            return await self._guarded(conditions, changes)
+        self._own_writes.add(password)
+        try:
+            return await self._guarded(conditions, changes)
+        except BaseException:
+            self._own_writes.discard(password)
+            raise
+
     async def _guarded(
         self, conditions: Sequence[Compare], changes: Sequence[Operation]
     ) -> Mutation | None:
         """The applied change; None when a condition does not hold (any more)."""
-        result = await self._client.txn(conditions, changes)
-        return Mutation(Outcome.APPLIED, result.revision) if result.succeeded else None
+        fence = self._fence
+        result = await self._client.txn(
+            [*conditions, fence.condition] if fence else conditions,
+            changes,
+            [fence.question] if fence else (),
+        )
+        if result.succeeded:
+            return Mutation(Outcome.APPLIED, result.revision)
+        if fence:
+            fence.require(result.responses[0])
+        return None
 
     def _credential(self, stored: KeyValue) -> StoredCredential:
         username = stored.key.decode(errors="replace").removeprefix(self._keys.users)

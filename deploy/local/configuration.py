@@ -1,0 +1,93 @@
+"""The configuration files that the local stack writes for its services."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.local.ports import LOOPBACK, Ports
+
+Settings = Mapping[str, Any]
+
+_ENVIRONMENT_PREFIX = "VECGUARD__"
+
+
+def root_coord_settings(ports: Ports) -> dict[str, Any]:
+    """What makes a root coord part of this stack."""
+    return {
+        "etcd": {"endpoints": [f"{LOOPBACK}:{ports.etcd}"]},
+        "rootCoord": {
+            "ip": LOOPBACK,
+            "port": ports.root_coord,
+            "operations": {"ip": LOOPBACK, "port": ports.root_coord_operations},
+        },
+    }
+
+
+def proxy_settings(ports: Ports, index: int, listen: str) -> dict[str, Any]:
+    """What makes the proxy of this index part of this stack."""
+    own = ports.proxies[index]
+    return {
+        "proxy": {
+            "ip": listen,
+            "port": own.public,
+            "operations": {"ip": LOOPBACK, "port": own.operations},
+        },
+        "rootCoord": {"addresses": [f"{LOOPBACK}:{ports.root_coord}"]},
+        "backend": {"address": f"{LOOPBACK}:{ports.backend}"},
+    }
+
+
+#: A person reads the log, and does not wait long after Ctrl-C.
+DEFAULTS: Settings = {
+    "log": {"format": "text"},
+    "proxy": {"drainTimeout": 5},
+    "rootCoord": {"drainTimeout": 5},
+}
+
+
+def write(path: Path, *layers: Settings) -> None:
+    """Write one configuration file; later layers win. Only its owner may read it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _laid_over(merged, layer)
+    text = (
+        "# Written anew at each start of the local stack. To change a setting, put it into the\n"
+        "# environment, for example VECGUARD__LOG__LEVEL=debug.\n"
+        + yaml.safe_dump(merged, sort_keys=False)
+    )
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+def without_overrides_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without variables that would move these settings.
+
+    A `VECGUARD__PROXY__PORT` left over from elsewhere would otherwise put the proxy where
+    the stack does not look for it.
+    """
+    decided = {_ENVIRONMENT_PREFIX + "__".join(path).upper() for path in _paths(settings)}
+    return {name: value for name, value in environment.items() if name.upper() not in decided}
+
+
+def _laid_over(below: Settings, above: Settings) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        both_are_sections = isinstance(value, Mapping) and isinstance(under, Mapping)
+        result[key] = _laid_over(under or {}, value) if both_are_sections else value
+    return result
+
+
+def _paths(settings: Settings) -> Iterator[tuple[str, ...]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            for path in _paths(value):
+                yield (key, *path)
+        else:
+            yield (key,)

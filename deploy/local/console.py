@@ -1,0 +1,119 @@
+"""What the person at the terminal sees."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+_RESET = "\x1b[0m"
+_BOLD = "\x1b[1m"
+_DIM = "\x1b[2m"
+_COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[32m", "\x1b[34m")
+_FRAME = ("╭", "╮", "╰", "╯", "─", "│")
+_PLAIN_FRAME = ("+", "+", "+", "+", "-", "|")
+#: What these print in a healthy life, by its beginning.
+_CHATTER: Mapping[str, tuple[str, ...]] = {
+    "backend": ("MilvusLite gRPC server listening", "Shutting down..."),
+    "etcd": (
+        "warn simple token is not cryptographically signed",
+        # Its own client, hung up on by its own server while it stops.
+        "WARNING: ",
+    ),
+}
+
+
+class Console:
+    """Lines of several processes, each behind its name, and the stack's own messages."""
+
+    OWN_NAME = "local"
+
+    def __init__(
+        self, out: TextIO, names: Sequence[str], *, coloured: bool, verbose: bool = False
+    ) -> None:
+        self._out = out
+        self._width = max(len(name) for name in (*names, self.OWN_NAME))
+        self._colours: Mapping[str, str] = {
+            name: _COLOURS[index % len(_COLOURS)] if coloured else ""
+            for index, name in enumerate(names)
+        }
+        self._coloured = coloured
+        self._verbose = verbose
+        self._closed = False
+
+    def line(self, name: str, text: str) -> None:
+        """Show one line of a process's output."""
+        if name == "etcd":
+            text = plain_etcd_line(text)
+        if self._verbose or not _is_chatter(name, text):
+            self._show(name, text)
+
+    def say(self, text: str) -> None:
+        """Show a message of the stack itself; it may have several lines."""
+        for line in text.splitlines():
+            self._show(self.OWN_NAME, line)
+
+    def banner(self, lines: Sequence[str]) -> None:
+        """Show these lines in a box; the first is the heading."""
+        try:
+            "".join(_FRAME).encode(self._out.encoding or "ascii")
+            frame = _FRAME
+        except UnicodeEncodeError:
+            frame = _PLAIN_FRAME
+        for line in boxed(lines, frame, bold=self._coloured):
+            self._write(line)
+
+    def _show(self, name: str, text: str) -> None:
+        colour = self._colours.get(name, _DIM if self._coloured else "")
+        reset = _RESET if colour else ""
+        self._write(f"{colour}{name:<{self._width}} |{reset} {text}")
+
+    def _write(self, line: str) -> None:
+        if self._closed:
+            return
+        try:
+            self._out.write(line + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            # `make run | head`: the reader has gone, the stack goes on. Python must not
+            # try to flush the rest when it exits.
+            self._closed = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+
+
+def wants_colour(out: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether to colour: on a terminal, unless NO_COLOR (https://no-color.org) is set."""
+    return out.isatty() and not environment.get("NO_COLOR") and sys.platform != "win32"
+
+
+def boxed(lines: Sequence[str], frame: Sequence[str], *, bold: bool) -> list[str]:
+    """The lines in a frame, with a little room, and nothing wrapped."""
+    top_left, top_right, bottom_left, bottom_right, across, down = frame
+    width = max(len(line) for line in lines) + 4
+    rows = []
+    for index, line in enumerate(["", *lines, ""]):
+        text = f"  {line}".ljust(width)
+        rows.append(f"{_BOLD}{text}{_RESET}" if bold and index == 1 else text)
+    return [
+        top_left + across * width + top_right,
+        *(down + row + down for row in rows),
+        bottom_left + across * width + bottom_right,
+    ]
+
+
+def plain_etcd_line(text: str) -> str:
+    """A line of etcd's JSON log as `level message key=value ...`; anything else as it is."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(record, dict) or "msg" not in record:
+        return text
+    level, message = record.pop("level", ""), record.pop("msg")
+    for name in ("ts", "caller", "logger", "stacktrace"):
+        record.pop(name, None)
+    return " ".join([str(level), str(message), *(f"{k}={v}" for k, v in record.items())]).strip()
+
+
+def _is_chatter(name: str, text: str) -> bool:
+    return name in _CHATTER and (not text or text.startswith(_CHATTER[name]))

@@ -1,0 +1,127 @@
+"""Which port each process of the local stack listens on."""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from deploy.local.errors import LocalStackError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class ProxyPorts:
+    """One proxy: where clients connect, and where it tells its health."""
+
+    public: int
+    operations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Every port of one stack.
+
+    The defaults inside stay away from etcd's and Milvus's own, since those are the ones that
+    another installation on the same machine has taken.
+    """
+
+    etcd: int = 23790
+    etcd_peer: int = 23800
+    root_coord: int = 53100
+    root_coord_operations: int = 9092
+    backend: int = 19540
+    proxies: tuple[ProxyPorts, ...] = field(default=(ProxyPorts(19530, 9091),))
+
+    @classmethod
+    def free(cls, *, proxies: int = 1) -> "Ports":
+        """Ports that nobody listens on at this moment; for tests."""
+        count = 5 + 2 * proxies
+        with contextlib.ExitStack() as held:
+            sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+            for each in sockets:
+                each.bind((LOOPBACK, 0))
+            numbers = [each.getsockname()[1] for each in sockets]
+        pairs = zip(numbers[5::2], numbers[6::2], strict=True)
+        return cls(
+            etcd=numbers[0],
+            etcd_peer=numbers[1],
+            root_coord=numbers[2],
+            root_coord_operations=numbers[3],
+            backend=numbers[4],
+            proxies=tuple(ProxyPorts(public, operations) for public, operations in pairs),
+        )
+
+    def with_changes(self, changes: Mapping[str, int]) -> "Ports":
+        """A copy with the ports of these names (those of `NAMES`) replaced.
+
+        Proxy names mean the first proxy.
+        """
+        first, *others = self.proxies
+        first = ProxyPorts(
+            public=changes.get("proxy", first.public),
+            operations=changes.get("proxy-operations", first.operations),
+        )
+        own = {
+            name.replace("-", "_"): port
+            for name, port in changes.items()
+            if name not in {"proxy", "proxy-operations"}
+        }
+        return replace(self, proxies=(first, *others), **own)
+
+    def check_free(self, listen: str) -> None:
+        """Fail if something already listens on one of these ports, or two are the same.
+
+        `listen` is the address of the proxies' public ports; all else is on loopback.
+
+        Raises:
+            LocalStackError: naming the port, what it is for and the option that changes it.
+        """
+        taken: dict[int, str] = {}
+        for name, purpose, host, port in self._uses(listen):
+            advice = f"choose another with --port {name}=NUMBER"
+            if port in taken:
+                raise LocalStackError(
+                    f"port {port} is wanted for {purpose} and for {taken[port]}; {advice}"
+                )
+            taken[port] = purpose
+            _check_free(host, port, purpose, advice)
+
+    def _uses(self, listen: str) -> Iterator[tuple[str, str, str, int]]:
+        for each in self.proxies:
+            yield "proxy", NAMES["proxy"], listen, each.public
+            yield "proxy-operations", NAMES["proxy-operations"], LOOPBACK, each.operations
+        for name, purpose in NAMES.items():
+            if not name.startswith("proxy"):
+                yield name, purpose, LOOPBACK, getattr(self, name.replace("-", "_"))
+
+
+#: The names that `--port NAME=NUMBER` takes, and what each port is for.
+NAMES: Mapping[str, str] = {
+    "proxy": "the proxy, which clients connect to",
+    "proxy-operations": "the proxy's health and metrics",
+    "etcd": "etcd's clients",
+    "etcd-peer": "etcd's peers",
+    "root-coord": "root coord, which proxies connect to",
+    "root-coord-operations": "root coord's health and metrics",
+    "backend": "Milvus Lite, the backend",
+}
+
+
+def _check_free(host: str, port: int, purpose: str, advice: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        # A closed connection in TIME_WAIT does not count; a listener still does.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            reason = (
+                "is already in use"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be opened ({error.strerror})"
+            )
+            raise LocalStackError(
+                f"port {port} on {host}, wanted for {purpose}, {reason}; {advice}"
+            ) from error

@@ -1,0 +1,57 @@
+"""Questions to a starting server; each answers within a second and never raises for a refusal."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+Probe = Callable[[], Awaitable[bool]]
+
+_ANSWER_SECONDS = 1.0
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_FRAME_HEADER_SIZE = 9
+_FRAME_TYPE_AT = 3
+_SETTINGS = 4
+
+
+def http_ok(port: int, path: str) -> Probe:
+    """Whether `path` on this loopback port answers 200."""
+    request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+    async def probe() -> bool:
+        status_line = await _ask(port, request, lambda reader: reader.readline())
+        return status_line.split()[1:2] == [b"200"]
+
+    return probe
+
+
+def speaks_http2(port: int) -> Probe:
+    """Whether a gRPC server on this loopback port opens its side of a connection."""
+
+    async def probe() -> bool:
+        header = await _ask(
+            port,
+            _HTTP2_PREFACE + _EMPTY_SETTINGS,
+            lambda reader: reader.readexactly(_FRAME_HEADER_SIZE),
+        )
+        return bool(header) and header[_FRAME_TYPE_AT] == _SETTINGS
+
+    return probe
+
+
+async def _ask(
+    port: int,
+    request: bytes,
+    read: Callable[[asyncio.StreamReader], Awaitable[bytes]],
+) -> bytes:
+    """The first bytes of the answer; none if there was no usable answer in time."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            return await read(reader)
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        return b""
+    finally:
+        if writer is not None:
+            writer.transport.abort()

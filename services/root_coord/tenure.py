@@ -1,0 +1,76 @@
+"""One term as the active root coord: everything that exists for that long only."""
+
+import asyncio
+
+from services.root_coord.credentials import Credentials
+from services.root_coord.election import Leadership
+from services.root_coord.external_changes import ExternalChanges
+from services.root_coord.revocation import Sessions
+from services.root_coord.sessions import LeaseTerms, SessionHub
+from services.root_coord.store.etcd import EtcdCredentialStore
+from services.root_coord.store.milvus_layout import Keys
+from services.root_coord.store.own_writes import OwnWrites
+from shared.clock import Clock
+from shared.config import Settings
+from shared.etcd import EtcdClient
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+# How long an orderly stop waits for proxies to give their leases back.
+_SURRENDER_SECONDS = 1.0
+
+
+class Tenure:
+    """Store, sessions and watch of one term. Its writes are fenced by the term."""
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: Keys,
+        leadership: Leadership,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        own_writes = OwnWrites()
+        self.leadership = leadership
+        self.store = EtcdCredentialStore(
+            client, keys, fence=leadership.fence, own_writes=own_writes
+        )
+        # A leader before this one may have granted leases until the moment of the election.
+        sessions = Sessions(
+            settings.lease.ttl,
+            predecessor_until=None
+            if leadership.clean
+            else clock() + settings.lease.ttl + settings.lease.margin,
+        )
+        self.hub = SessionHub(
+            sessions,
+            LeaseTerms(leadership.term, settings.lease.ttl, settings.lease.renew_interval),
+            clock,
+            may_grant=leadership.is_valid,
+        )
+        self.credentials = Credentials(self.store, self.hub, user_limit=settings.proxy.max_user_num)
+        self._changes = ExternalChanges(client, keys, own_writes, self.hub)
+
+    @property
+    def term(self) -> int:
+        """The fencing token."""
+        return self.leadership.term
+
+    async def run(self) -> None:
+        """Holds the leadership and follows external changes.
+
+        Ends only by raising: LeadershipLostError, or what made the watch impossible.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.leadership.hold())
+            # Sessions are served from now on and read at this term's revision or later.
+            tasks.create_task(self._changes.run(self.term))
+
+    async def step_down(self) -> None:
+        """Carries through what has begun, takes the leases back and lets another one lead."""
+        await self.credentials.drain()
+        in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)
+        await self.leadership.resign(in_good_order=in_good_order)
+        log.info("stepped_down", term=self.term, in_good_order=in_good_order)
