@@ -106,6 +106,10 @@ class Sessions:
                 session.lease_until = None
         return self._settle(proxy_id, applied)
 
+    def release(self, proxy_id: str) -> list[int]:
+        """A process stops in good order; returns what that settles."""
+        return self._forget(proxy_id) if proxy_id in self._sessions else []
+
     def disconnect(self, proxy_id: str) -> list[int]:
         """A stream broke. Without a lease the session ends; returns what that settles."""
         session = self._sessions.get(proxy_id)

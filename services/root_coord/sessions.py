@@ -212,6 +212,9 @@ class SessionHub:
                 )
             elif isinstance(content, pb.Acknowledge):
                 self._resolve(self._sessions.acknowledge(proxy_id, content.sequence))
+            elif isinstance(content, pb.Release):
+                self._resolve(self._sessions.release(proxy_id))
+                return
             else:
                 raise InvalidParameterError(f"unexpected message in a session: {kind or 'empty'}")
 

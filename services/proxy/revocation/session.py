@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ log = get_logger(__name__)
 
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 _ANSWER_TIMEOUT_SECONDS = 10.0
+_RELEASE_TIMEOUT_SECONDS = 1.0
 # A root coord that leaves so many renewals unanswered is paused or cut off, even if the
 # connection looks alive: another one may have been elected.
 _UNANSWERED_RENEWALS = 3
@@ -73,7 +75,8 @@ class Session:
         """Serves the session; `opened(term)` is called when root coord has accepted it.
 
         Ends only by raising what ended the stream, naming `peer`, in an exception group
-        once the session was open.
+        once the session was open. When it is cancelled, nothing may be decided any more:
+        the lease is given back.
         """
         stream: Stream[Any, Any] = self._channel.request(
             _ROUTE, Cardinality.STREAM_STREAM, pb.SessionRequest, pb.SessionReply
@@ -83,9 +86,13 @@ class Session:
                 async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
                     term = await self._open(stream)
                 opened(term)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._receive(peer, stream, term))
-                    tasks.create_task(self._resynchronise_and_renew(peer, stream, term))
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._receive(peer, stream, term))
+                        tasks.create_task(self._resynchronise_and_renew(peer, stream, term))
+                except asyncio.CancelledError:
+                    await self._release(stream)
+                    raise
 
     async def _open(self, stream: Stream[Any, Any]) -> int:
         await stream.send_message(
@@ -135,6 +142,15 @@ class Session:
             raise UnavailableError("root coord changed while revisions were compared")
         self._caches.invalidate_stale(reply.stale, reply.read_revision)
         log.info("session_resynchronised", held=len(held), stale=len(reply.stale))
+
+    async def _release(self, stream: Stream[Any, Any]) -> None:
+        """Gives the lease back, so that nobody waits for a process that is stopping."""
+        self._lease.surrender()
+        with suppress(Exception):  # the lease ends by itself if root coord cannot be told
+            async with asyncio.timeout(_RELEASE_TIMEOUT_SECONDS):
+                await stream.send_message(pb.SessionRequest(release=pb.Release()))
+                while await stream.recv_message() is not None:
+                    pass
 
     async def _receive(self, peer: str, stream: Stream[Any, Any], term: int) -> None:
         with translated_errors(peer):

@@ -69,6 +69,7 @@ class SessionRequest(betterproto.Message):
     open: "Open" = betterproto.message_field(1, group="kind")
     renew: "Renew" = betterproto.message_field(2, group="kind")
     acknowledge: "Acknowledge" = betterproto.message_field(3, group="kind")
+    release: "Release" = betterproto.message_field(4, group="kind")
 
 
 @dataclass(eq=False, repr=False)
@@ -95,6 +96,16 @@ class Acknowledge(betterproto.Message):
     """Everything up to and including `sequence` has been applied."""
 
     sequence: int = betterproto.uint64_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class Release(betterproto.Message):
+    """
+    The proxy stops in good order and decides nothing any more: its lease is void.
+     Root coord ends the stream.
+    """
+
+    pass
 
 
 @dataclass(eq=False, repr=False)
