@@ -3,8 +3,7 @@
 import asyncio
 import secrets
 from contextlib import AsyncExitStack
-
-from prometheus_client import CollectorRegistry
+from dataclasses import dataclass
 
 from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.methods import SERVED, UNSERVED
@@ -34,9 +33,12 @@ from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
 from shared.observability.health import Check, HealthReport
 from shared.observability.log import get_logger
-from shared.observability.metrics import vecguard_version
+from shared.observability.metrics import service_registry, vecguard_version
 from shared.observability.operations import OperationsServer
 from shared.passwords import PasswordPolicy
+from shared.tls import links
+from shared.tls.reloading import ReloadingContext, context_of
+from shared.tls.report import TlsCollector, register_checks
 from shared.usernames import UsernamePolicy
 
 log = get_logger(__name__)
@@ -56,13 +58,16 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         proxy = Proxy(settings)
         stack.callback(proxy.close)
         async with asyncio.TaskGroup() as tasks:
-            link = tasks.create_task(proxy.link.run(proxy.revocations))
-            await proxy.listener.start(Address(settings.proxy.ip, settings.proxy.port))
+            background = [tasks.create_task(proxy.link.run(proxy.revocations))]
+            background += [tasks.create_task(link.run()) for link in proxy.tls.active]
+            await proxy.listener.start(
+                Address(settings.proxy.ip, settings.proxy.port), tls=context_of(proxy.tls.public)
+            )
             async with OperationsServer(
                 settings.proxy.operations.ip,
                 settings.proxy.operations.port,
                 proxy.health,
-                CollectorRegistry(),
+                proxy.registry,
                 key="proxy.operations",
             ):
                 log.info(
@@ -72,7 +77,31 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
                 )
                 await shutdown.wait()
                 await proxy.listener.drain(settings.proxy.drain_timeout)
-            link.cancel()
+            for task in background:
+                task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsLinks:
+    """The TLS of each connection that a proxy has; None where it is plain."""
+
+    public: ReloadingContext | None
+    root_coord: ReloadingContext | None
+    backend: ReloadingContext | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "TlsLinks":
+        """As configured. Raises ConfigurationError when files cannot be used."""
+        return cls(
+            links.public_listener(settings),
+            links.root_coord_client(settings),
+            links.backend_client(settings),
+        )
+
+    @property
+    def active(self) -> list[ReloadingContext]:
+        """Those that are not plain."""
+        return [link for link in (self.public, self.root_coord, self.backend) if link is not None]
 
 
 class Proxy:
@@ -80,7 +109,8 @@ class Proxy:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.health = HealthReport()
+        self.tls = TlsLinks.of(settings)
+        self.health, self.registry = HealthReport(), service_registry("proxy")
         lease = Lease(
             ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
         )
@@ -89,7 +119,7 @@ class Proxy:
         )
         self.link = RootCoordLink(
             [Address.parse(address) for address in settings.root_coord.addresses],
-            Channel,
+            lambda address: Channel(address, tls=context_of(self.tls.root_coord)),
             identity=Identity(secrets.token_hex(8), vecguard_version(), settings.revocation),
             lease=lease,
             clock=boot_clock,
@@ -130,6 +160,7 @@ class Proxy:
             over_tcp(
                 Address.parse(settings.backend.address),
                 timeout_seconds=settings.backend.connect_timeout,
+                tls=context_of(self.tls.backend),
             ),
             authority=settings.backend.address,
             policy=HeaderPolicy(authorization=settings.proxy.forward_authorization),
@@ -207,3 +238,5 @@ class Proxy:
 
         self.health.register("authorization", authorization)
         self.health.register("root_coord", root_coord)
+        register_checks(self.tls.active, self.health)
+        self.registry.register(TlsCollector(self.tls.active))

@@ -28,6 +28,7 @@ from shared.passwords import PasswordHash, hash_password
 from shared.secret import Secret
 from shared.tls import links
 from shared.tls.peer import PeerNames
+from shared.tls.reloading import context_of
 from shared.tls.report import TlsCollector, register_checks
 
 log = get_logger(__name__)
@@ -57,12 +58,12 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         key="rootCoord.operations",
     )
     async with (
-        _etcd(settings, outward.context if outward else None) as etcd,
+        _etcd(settings, context_of(outward)) as etcd,
         operations,
         asyncio.TaskGroup() as tasks,
     ):
         background = [tasks.create_task(link.run()) for link in tls]
-        await _listen(server, settings, inward.context if inward else None)
+        await _listen(server, settings, context_of(inward))
         background.append(tasks.create_task(_lead(settings, etcd, role)))
         await shutdown.wait()
         if role.tenure is not None:

@@ -31,12 +31,20 @@ class Surrender:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is sent to every session, numbered for its acknowledgement."""
+    """What is sent to every session, numbered for its acknowledgement.
+
+    Attributes:
+        made_at: on the clock of whoever made it.
+    """
 
     sequence: int
     content: Invalidation | Everything | Surrender
+    made_at: float
 
 
+# A notice is acknowledged within milliseconds. A proxy that asks for renewals and leaves a
+# notice unacknowledged for longer than this does not hear us.
+_PATIENCE_SECONDS = 0.5
 # Stands for the sessions of an earlier leader, whoever holds them.
 _PREDECESSOR = ""
 
@@ -81,11 +89,13 @@ class Sessions:
         session.connected = True
         return list(session.pending.values())
 
-    def renew(self, proxy_id: str, now: float) -> None:
-        """Grants a lease from now on.
+    def renew(self, proxy_id: str, now: float) -> bool:
+        """Grants a lease from now on, or returns False.
 
         The proxy counts it from the moment of sending, which was earlier, so that its
-        lease ends first.
+        lease ends first. None is granted while a notice has been unacknowledged for too
+        long: the proxy does not hear us, and whoever waits for it shall wait for one
+        lease and not for ever.
 
         Raises:
             UnavailableError: the session was never opened or has been forgotten.
@@ -93,7 +103,11 @@ class Sessions:
         session = self._sessions.get(proxy_id)
         if session is None:
             raise UnavailableError("the session is not open; open a new one")
+        oldest = next(iter(session.pending.values()), None)
+        if oldest is not None and now - oldest.made_at > _PATIENCE_SECONDS:
+            return False
         session.lease_until = now + self._lease_ttl_seconds
+        return True
 
     def acknowledge(self, proxy_id: str, sequence: int) -> list[int]:
         """Notices up to `sequence` are applied. Returns the sequences that are settled by it."""
@@ -101,9 +115,12 @@ class Sessions:
         if session is None:
             return []
         applied = [number for number in session.pending if number <= sequence]
-        for number in applied:
-            if isinstance(session.pending.pop(number).content, Surrender):
-                session.lease_until = None
+        contents = [session.pending.pop(number).content for number in applied]
+        if any(isinstance(content, Surrender) for content in contents):
+            # Without a lease it is not awaited for anything, as when its lease runs out.
+            session.lease_until = None
+            applied += session.pending
+            session.pending.clear()
         return self._settle(proxy_id, applied)
 
     def release(self, proxy_id: str) -> list[int]:
@@ -129,7 +146,7 @@ class Sessions:
         acknowledges or `expire` finds that its lease has run out.
         """
         self._sequence += 1
-        notice = Notice(self._sequence, content)
+        notice = Notice(self._sequence, content, now)
         awaited = set()
         for proxy_id, session in self._sessions.items():
             if session.lease_until is not None and session.lease_until > now:

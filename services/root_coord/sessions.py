@@ -15,7 +15,7 @@ from services.root_coord.revocation import (
     Surrender,
 )
 from shared.clock import Clock
-from shared.errors import InvalidParameterError, UnavailableError
+from shared.errors import DeadlineError, InvalidParameterError, UnavailableError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.observability.log import get_logger
 
@@ -44,10 +44,11 @@ class LeaseTerms:
 
 
 class _Outbox:
-    """What is still to be sent on one stream, in order. None ends the stream."""
+    """What is still to be sent on one stream, in order."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[pb.SessionReply | None] = asyncio.Queue(_OUTBOX_LIMIT)
+        self._queue: asyncio.Queue[pb.SessionReply] = asyncio.Queue(_OUTBOX_LIMIT)
+        self._closed = asyncio.Event()
 
     def put(self, reply: pb.SessionReply) -> None:
         """Queues a message, or ends a stream that nobody reads."""
@@ -57,14 +58,16 @@ class _Outbox:
             self.close()
 
     def close(self) -> None:
-        """Ends the stream without sending what is queued."""
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
+        """Ends the stream without sending what is queued, even in the middle of sending."""
+        self._closed.set()
+
+    async def closed(self) -> None:
+        """Returns when the stream is to end."""
+        await self._closed.wait()
 
     async def drain_into(self, stream: SessionStream) -> None:
-        while (reply := await self._queue.get()) is not None:
-            await stream.send_message(reply)
+        while True:
+            await stream.send_message(await self._queue.get())
 
 
 class SessionHub:
@@ -101,10 +104,14 @@ class SessionHub:
 
         Raises:
             InvalidParameterError: the first message is no Open, or it names no process.
+            DeadlineError: the first message did not come.
             UnavailableError: the stream was ended here; the proxy is to open a new one.
         """
-        async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
-            first = await stream.recv_message()
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
+                first = await stream.recv_message()
+        except TimeoutError as error:
+            raise DeadlineError("a session begins with Open, and none has come") from error
         _, opening = betterproto.which_one_of(first or pb.SessionRequest(), "kind")
         if not isinstance(opening, pb.Open) or not opening.proxy_id:
             raise InvalidParameterError("a session begins with Open and the proxy's id")
@@ -172,7 +179,8 @@ class SessionHub:
             pb.SessionReply(
                 opened=pb.Opened(
                     term=self._terms.term,
-                    lease_ttl_ms=round(self._terms.ttl_seconds * 1000),
+                    # Rounded down: the proxy must not count more than is granted.
+                    lease_ttl_ms=int(self._terms.ttl_seconds * 1000),
                     renew_interval_ms=round(self._terms.renew_interval_seconds * 1000),
                 )
             )
@@ -182,14 +190,17 @@ class SessionHub:
         return outbox
 
     async def _exchange(self, proxy_id: str, stream: SessionStream, outbox: _Outbox) -> None:
-        receiving = asyncio.create_task(self._receive(proxy_id, stream, outbox))
-        sending = asyncio.create_task(outbox.drain_into(stream))
+        tasks = [
+            asyncio.create_task(self._receive(proxy_id, stream, outbox)),
+            asyncio.create_task(outbox.drain_into(stream)),
+            asyncio.create_task(outbox.closed()),
+        ]
         try:
-            await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            receiving.cancel()
-            sending.cancel()
-            results = await asyncio.gather(receiving, sending, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -204,7 +215,8 @@ class SessionHub:
             if isinstance(content, pb.Renew):
                 if self._surrendered or not self._may_grant():
                     continue  # the proxy finds another root coord when nobody answers
-                self._sessions.renew(proxy_id, self._clock())
+                if not self._sessions.renew(proxy_id, self._clock()):
+                    continue
                 outbox.put(
                     pb.SessionReply(
                         renewed=pb.Renewed(number=content.number, term=self._terms.term)

@@ -35,8 +35,10 @@ class SingleFlight(Generic[T]):
             if self._failure is not None and self._failures != seen:
                 raise self._failure.with_traceback(None)
             try:
-                return await make()
+                made = await make()
             except Exception as error:
                 self._failures += 1
                 self._failure = error
                 raise
+            self._failure = None
+            return made

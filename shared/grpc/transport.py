@@ -28,7 +28,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
 
 # A GOAWAY with the highest stream id asks for no new streams and ends none of those
 # that are on their way (RFC 9113, section 6.8).
@@ -37,6 +37,7 @@ _NO_STREAM_REFUSED = 2**31 - 1
 # same client waits. What they may hold in memory is bounded by the connection's window.
 _MAX_CONCURRENT_STREAMS = 1000
 _CLOSE_TIMEOUT_SECONDS = 2.0
+_FRAME_TYPE_AT = 3  # RFC 9113, section 4.1
 _DEFAULT_WINDOW_BYTES = 65535  # RFC 9113, section 6.9.2
 
 
@@ -114,6 +115,7 @@ class Protocol(H2Protocol):
         if self.connection.is_closing():
             return
         try:
+            self._require_settings_first(data)
             events = self.connection.feed(data)
         except ProtocolError:
             self.connection.flush()  # h2 has prepared a GOAWAY that says why
@@ -124,6 +126,12 @@ class Protocol(H2Protocol):
             self.processor.process(event)
         if not self.connection.is_closing():
             self.connection.flush()
+
+    def _require_settings_first(self, data: bytes) -> None:
+        # To h2 the answer of an HTTP/1 server is the beginning of a very long frame.
+        is_first = self.h2_config.client_side and not self.greeted.is_set()
+        if is_first and len(data) > _FRAME_TYPE_AT and data[_FRAME_TYPE_AT] != SettingsFrame.type:
+            raise ProtocolError("the first frame must be SETTINGS")
 
     def go_away(self) -> None:
         """Asks the peer to open no new streams; those that are open go on."""

@@ -200,5 +200,10 @@ class ReloadingContext:
         self._warned_at = now
 
 
+def context_of(link: ReloadingContext | None) -> ssl.SSLContext | None:
+    """What a listener or a client is given for a link; None for a plain one."""
+    return None if link is None else link.context
+
+
 def _days(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds / 86_400, 1)

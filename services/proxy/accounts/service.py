@@ -1,7 +1,6 @@
 """Milvus's account RPCs: translates messages, and every failure into Milvus's Status."""
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 
 import betterproto
@@ -138,11 +137,18 @@ def _actor() -> Actor:
 
 
 def _decoded(text: str, complaint: str) -> Secret[str]:
+    # Raised out here because a decoder's error carries the password with it.
+    password = _text_of(text)
+    if password is None:
+        raise InvalidAccountError(f"{complaint}: not base64 of UTF-8: invalid parameter")
+    return password
+
+
+def _text_of(text: str) -> Secret[str] | None:
     try:
         return Secret(base64.b64decode(text, validate=True).decode())
-    except (binascii.Error, UnicodeError):
-        # Without the cause, which may quote the password.
-        raise InvalidAccountError(f"{complaint}: not base64 of UTF-8: invalid parameter") from None
+    except ValueError:  # not the alphabet, not ASCII or not UTF-8
+        return None
 
 
 async def _status_of(change: Callable[[], Awaitable[None]]) -> common.Status:

@@ -144,7 +144,7 @@ def over_tcp(
         except TimeoutError as error:
             raise ConnectionError(f"no HTTP/2 within {timeout_seconds:g} s") from error
         if protocol.connection.is_closing():
-            raise ConnectionError("it closed the connection before any HTTP/2")
+            raise ConnectionError("no HTTP/2 server answers there")
         return protocol
 
     return connect

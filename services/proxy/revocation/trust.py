@@ -19,13 +19,24 @@ class StrictTrust:
         return self._lease.is_valid(self._clock())
 
     def explain(self) -> UnavailableError:
-        """For how long there has been no lease."""
+        """For how long there has been no lease, or how long it still runs."""
         remaining = self._lease.remaining_seconds(self._clock())
-        since = "since this proxy started" if remaining == -math.inf else f"for {-remaining:.1f} s"
+        if remaining > 0:
+            return UnavailableError(
+                "this proxy has no contact with root coord now; "
+                f"it checks known logins for another {remaining:.1f} s"
+            )
         return UnavailableError(
-            f"no login can be checked: this proxy has had no contact with root coord {since}; "
+            f"no login can be checked: this proxy {self._history(remaining)}; "
             "it serves again as soon as the contact is back"
         )
+
+    def _history(self, remaining: float) -> str:
+        if remaining > -math.inf:
+            return f"has had no contact with root coord for {-remaining:.1f} s"
+        if self._lease.was_surrendered:
+            return "has given its lease back because root coord stepped down"
+        return "has had no contact with root coord since this proxy started"
 
 
 class BoundedTrust:

@@ -110,7 +110,11 @@ class EtcdCredentialStore:
             [Compare.version(key, ">", 0)],
             [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],
         )
-        return mutation or Mutation(Outcome.USER_NOT_FOUND)
+        if mutation is not None:
+            return mutation
+        # When it was deleted before, that was at this revision or earlier.
+        absent = await self._client.range(key, count_only=True)
+        return Mutation(Outcome.USER_NOT_FOUND, absent.revision)
 
     async def _write(
         self,
@@ -153,7 +157,8 @@ class EtcdCredentialStore:
     def _record(self, stored: KeyValue) -> Record:
         try:
             return Record.decode(stored.value)
-        except CorruptRecordError:
+        except CorruptRecordError as error:
+            log.warning("corrupt_credential", key=stored.key, error=str(error))
             return Record({})  # without a password; a reset by an administrator mends it
 
     def _password(self, username: str, record: Record) -> PasswordHash | None:

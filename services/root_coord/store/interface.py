@@ -44,7 +44,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A change's outcome, and the store's revision of the change when it was applied."""
+    """A change's outcome.
+
+    Attributes:
+        revision: the store's revision of the change when it was applied; of a user that
+            was not there to be deleted, one at which it was not there; otherwise 0.
+    """
 
     outcome: Outcome
     revision: int = 0

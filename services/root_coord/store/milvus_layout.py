@@ -91,7 +91,10 @@ class Record:
     def description(self) -> str:
         """Free text; empty when there is none."""
         description = self.fields.get(_DESCRIPTION, "")
-        return description if isinstance(description, str) else ""
+        if not isinstance(description, str):
+            return ""
+        # JSON can spell half a character, which no message can carry.
+        return description.encode(errors="replace").decode()
 
     def changed(self, password: PasswordHash | None, description: str | None) -> "Record":
         """A copy in which what is not None is replaced."""
