@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.proxy.authentication.credentials import Credential
 from services.proxy.revocation.lease import Lease
 from services.proxy.revocation.session import Identity, Invalidatable, Session
+from shared.cancellation import raise_if_cancelled
 from shared.clock import Clock
 from shared.errors import DeadlineError, OutcomeUnknownError, UnavailableError, VecguardError
 from shared.generated.vecguard.internal import v1 as pb
@@ -79,6 +80,7 @@ class RootCoordLink:
                 except* (VecguardError, OSError) as group:
                     self._last_error = _first_message(group)
                     log.info("session_failed", address=str(address), error=self._last_error)
+                raise_if_cancelled()
             if self.sessions_opened > opened_before:
                 pause = _FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret

@@ -13,6 +13,7 @@ from services.root_coord.service import RootCoordService
 from services.root_coord.store.interface import CredentialStore
 from services.root_coord.store.milvus_layout import Keys
 from services.root_coord.tenure import Tenure
+from shared.cancellation import raise_if_cancelled
 from shared.clock import boot_clock
 from shared.config import Settings
 from shared.config.addresses import join_address
@@ -35,6 +36,8 @@ log = get_logger(__name__)
 
 _DEFAULT_PASSWORD = Secret("Milvus")
 _RETRY_SECONDS = 0.5
+# After a change of leadership every proxy connects at the same moment.
+_BACKLOG = 4096
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
@@ -99,6 +102,7 @@ async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
             log.warning("term_ended", term=leadership.term, error=str(errors.exceptions[0]))
         finally:
             role.release()
+        raise_if_cancelled()
         # Whatever ended it: not to be elected again by the same, failing leadership.
         await leadership.resign(in_good_order=False)
         await asyncio.sleep(_RETRY_SECONDS)
@@ -107,7 +111,7 @@ async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
 async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContext | None) -> None:
     own = settings.root_coord
     try:
-        await server.start(own.ip, own.port, ssl=context)
+        await server.start(own.ip, own.port, ssl=context, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {join_address(own.ip, own.port)} "

@@ -24,6 +24,8 @@ log = get_logger(__name__)
 # Two keepalives may fail before the third one comes too late.
 _KEEPALIVES_PER_LEASE = 3
 _RETRY_SECONDS = 0.2
+# A stop does not wait long for an etcd that is gone: the lease ends by itself.
+_RESIGN_SECONDS = 1.0
 # A watch is the fast way to learn of a vacancy; looking again now and then is the sure one.
 _LOOK_AGAIN_SECONDS = 2.0
 
@@ -122,8 +124,8 @@ class Leadership:
         if in_good_order:
             changes.append(Delete(self._keys.leases))
         try:
-            await self._client.txn([self.fence.condition], changes)
-            await self._client.lease_revoke(self._lease_id)
+            await self._client.txn([self.fence.condition], changes, timeout_seconds=_RESIGN_SECONDS)
+            await self._client.lease_revoke(self._lease_id, timeout_seconds=_RESIGN_SECONDS)
         except VecguardError as error:
             log.warning("resignation_failed", reason=error.reason)
 
@@ -168,7 +170,9 @@ class Election:
     async def _stand(self) -> Leadership | None:
         """One attempt; None when somebody else is the leader."""
         sent = self._clock()
-        lease = await self._client.lease_grant(max(1, round(self._ttl_seconds)))
+        lease = await self._client.lease_grant(
+            max(1, round(self._ttl_seconds)), timeout_seconds=self._ttl_seconds
+        )
         try:
             result = await self._client.txn(
                 [Compare.version(self._keys.leader, "==", 0)],
@@ -178,6 +182,7 @@ class Election:
                     Put(self._keys.leases, b""),
                 ],
                 [Get(self._keys.leader)],
+                timeout_seconds=self._ttl_seconds,
             )
         except OutcomeUnknownError:
             # If it was applied, this ends the term before it has begun.

@@ -1,0 +1,14 @@
+"""Cancellation that an exception group has swallowed."""
+
+import asyncio
+
+
+def raise_if_cancelled() -> None:
+    """Raises CancelledError when this task was asked to end and has not ended.
+
+    A TaskGroup that is cancelled while one of its tasks fails raises the failure alone.
+    A loop that catches it and goes on would never end, so it asks here after each turn.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,0 +1,35 @@
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from deploy.local.stack import CHECKOUT, LocalStack
+from tests.e2e.scenario import Pymilvus
+from tests.e2e.stacks import logs, running_stack
+
+_VERSIONS = (
+    Pymilvus(3, CHECKOUT / ".venv" / "bin" / "python"),
+    Pymilvus(2, CHECKOUT / ".venv-pymilvus2" / "bin" / "python"),
+)
+
+
+@pytest.fixture(scope="session", params=_VERSIONS, ids=lambda each: f"pymilvus{each.major}")
+def pymilvus(request: pytest.FixtureRequest) -> Pymilvus:
+    """Each of the two pymilvus versions."""
+    return request.param
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    """One stack with three proxies for all tests that leave it as they found it."""
+    async with running_stack(tmp_path_factory.mktemp("stack"), proxies=3) as stack:
+        yield stack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    shared = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and shared is not None:
+        report.sections += [(f"log of {name}", log) for name, log in logs(shared)]
+    return report

@@ -1,0 +1,238 @@
+"""`python -m deploy.local`, which is `make run`, as a person at a terminal meets it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deploy.local import __main__ as command
+from deploy.local import stack as stack_module
+from deploy.local.ports import Ports
+from deploy.local.stack import CHECKOUT
+from shared.errors import ConfigurationError
+from tests.e2e.stacks import clean_environment
+
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
+
+
+@dataclass
+class Run:
+    """A running command: its process, what it printed so far, and its ports."""
+
+    process: asyncio.subprocess.Process
+    ports: Ports
+    lines: list[str] = field(default_factory=list)
+
+    async def until(self, text: str) -> None:
+        """Read its output up to a line with this text."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            while line := await self.process.stdout.readline():
+                self.lines.append(line.decode().rstrip())
+                if text in self.lines[-1]:
+                    return
+        pytest.fail(f"ended before it printed {text!r}:\n" + "\n".join(self.lines))
+
+    async def end(self) -> int:
+        """Read the rest of its output, wait for its end, and return its exit code."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(STOP_SECONDS):
+            rest = await self.process.stdout.read()
+            self.lines += rest.decode().splitlines()
+            return await self.process.wait()
+
+    def children(self) -> dict[str, int]:
+        """Its living children: a word of their command line, and their process id."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                pid = int(entry.name)
+                if self.process.pid == parent_of(pid) and is_alive(pid):
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    found.update({name: pid for name in NAMES if name.encode() in words})
+                    if Path(words[0].decode()).name == "etcd":
+                        found["etcd"] = pid
+        return found
+
+
+NAMES = ("milvus_lite", "services.root_coord", "services.proxy")
+ALL = {"etcd", *NAMES}
+
+
+@asynccontextmanager
+async def running_command(data_dir: Path, ports: Ports | None = None) -> AsyncIterator[Run]:
+    ports = ports or Ports.free()
+    numbers = {
+        "proxy": ports.proxies[0].public,
+        "proxy-operations": ports.proxies[0].operations,
+        "etcd": ports.etcd,
+        "etcd-peer": ports.etcd_peer,
+        "root-coord": ports.root_coord,
+        "root-coord-operations": ports.root_coord_operations,
+        "backend": ports.backend,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.local", "--data-dir", str(data_dir)),
+        *(word for name, number in numbers.items() for word in ("--port", f"{name}={number}")),
+        cwd=CHECKOUT,
+        env=clean_environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield Run(process, ports)
+    finally:
+        if process.returncode is None:
+            # Its children are tied to its life; the test for that is below.
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_every_process_and_exits_with_0(
+    tmp_path: Path, number: signal.Signals
+):
+    async with running_command(tmp_path) as run:
+        await run.until("Ctrl-C stops everything")
+        children = run.children()
+        run.process.send_signal(number)
+        code = await run.end()
+
+    output = "\n".join(run.lines)
+    assert set(children) == ALL
+    assert code == 0, output
+    assert not any(is_alive(pid) for pid in children.values())
+    assert "was killed" not in output
+    assert "Traceback" not in output
+
+
+async def test_banner_tells_address_and_user_and_its_example_works_again_and_again(
+    tmp_path: Path,
+):
+    async with running_command(tmp_path) as run:
+        await run.until("Ctrl-C stops everything")
+        lines = [line.strip(" │|") for line in run.lines]
+        start = lines.index("from pymilvus import MilvusClient")
+        example = "\n".join(lines[start : start + 5])
+        found = [await output_of(example) for _ in range(2)]
+
+    banner = "\n".join(lines)
+    assert f"ready at 127.0.0.1:{run.ports.proxies[0].public}" in banner
+    assert "Milvus (unless you changed it)" in banner
+    assert all("'id': 1" in each for each in found), found
+
+
+@pytest.mark.parametrize("victim", ["etcd", "services.proxy"])
+async def test_a_process_that_dies_ends_the_stack_with_1(tmp_path: Path, victim: str):
+    async with running_command(tmp_path) as run:
+        await run.until("Ctrl-C stops everything")
+        children = run.children()
+        os.kill(children[victim], signal.SIGKILL)
+        code = await run.end()
+
+    assert code == 1
+    assert any("ended by itself (signal SIGKILL)" in line for line in run.lines), run.lines
+    assert not any(is_alive(pid) for pid in children.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child to its parent")
+async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path):
+    async with running_command(tmp_path) as run:
+        await run.until("Ctrl-C stops everything")
+        children = run.children()
+        run.process.kill()
+        await run.end()
+        async with asyncio.timeout(STOP_SECONDS):
+            while any(map(is_alive, children.values())):  # noqa: ASYNC110  no event tells it
+                await asyncio.sleep(0.05)
+
+    assert set(children) == ALL
+
+
+async def test_a_busy_port_is_named_with_its_purpose_and_option(tmp_path: Path):
+    ports = Ports.free()
+    with socket.create_server(("127.0.0.1", ports.backend)):
+        async with running_command(tmp_path, ports) as run:
+            code = await run.end()
+
+    assert code == 1
+    assert run.lines[-1] == (
+        f"make run: port {ports.backend} on 127.0.0.1, wanted for Milvus Lite, the backend, "
+        "is already in use; choose another with --port backend=NUMBER"
+    )
+
+
+async def test_an_unusable_data_directory_is_named(tmp_path: Path):
+    occupied = tmp_path / "file"
+    occupied.touch()
+    async with running_command(occupied / "below") as run:
+        code = await run.end()
+
+    assert code == 1
+    assert run.lines[-1] == (
+        f"make run: the data directory {occupied / 'below'} cannot be used (Not a directory); "
+        "choose another with --data-dir"
+    )
+
+
+async def test_a_second_stack_on_the_same_data_is_refused(tmp_path: Path):
+    async with running_command(tmp_path) as first:
+        await first.until("Ctrl-C stops everything")
+        async with running_command(tmp_path) as second:
+            code = await second.end()
+
+    assert code == 1
+    assert "another local stack uses the data directory" in second.lines[-1]
+
+
+def test_a_missing_etcd_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def nowhere() -> Path:
+        raise ConfigurationError("no etcd program is found")
+
+    monkeypatch.setattr(stack_module, "find_etcd_binary", nowhere)
+
+    assert command.main(["--data-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "make run: no etcd program is found\n"
+
+
+async def output_of(code: str) -> str:
+    """What this Python program prints, errors included."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code),
+        env=os.environ | {"NO_PROXY": "*", "no_proxy": "*"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(START_SECONDS):
+        output, _ = await process.communicate()
+    return output.decode()
+
+
+def parent_of(pid: int) -> int:
+    return int(stat(pid)[1])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that has ended but is not yet waited for does not."""
+    try:
+        return stat(pid)[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; the name before may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()

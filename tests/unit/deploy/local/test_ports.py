@@ -1,0 +1,53 @@
+import socket
+
+import pytest
+
+from deploy.local.errors import LocalStackError
+from deploy.local.ports import NAMES, Ports
+
+
+def test_free_ports_are_distinct_and_pass_the_check():
+    ports = Ports.free(proxies=3)
+
+    ports.check_free("127.0.0.1")
+    assert len(ports.proxies) == 3
+
+
+def test_every_named_port_can_be_changed():
+    changes = {name: 40000 + index for index, name in enumerate(NAMES)}
+
+    ports = Ports().with_changes(changes)
+
+    assert sorted(
+        [
+            ports.etcd,
+            ports.etcd_peer,
+            ports.root_coord,
+            ports.root_coord_operations,
+            ports.backend,
+            ports.proxies[0].public,
+            ports.proxies[0].operations,
+        ]
+    ) == sorted(changes.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_busy_port_is_named_with_purpose_and_option(name: str):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        busy = server.getsockname()[1]
+        ports = Ports.free().with_changes({name: busy})
+
+        with pytest.raises(LocalStackError) as caught:
+            ports.check_free("127.0.0.1")
+
+    assert str(busy) in caught.value.message
+    assert NAMES[name] in caught.value.message
+    assert f"--port {name}=" in caught.value.message
+
+
+def test_one_port_cannot_serve_two_purposes():
+    ports = Ports.free()
+    ports = ports.with_changes({"etcd": ports.backend})
+
+    with pytest.raises(LocalStackError, match=f"port {ports.backend} is wanted for"):
+        ports.check_free("127.0.0.1")
