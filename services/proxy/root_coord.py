@@ -17,6 +17,7 @@ from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel, translated_errors
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.observability.log import get_logger
+from shared.own_task import in_own_task
 from shared.passwords import PasswordHash
 
 log = get_logger(__name__)
@@ -76,7 +77,7 @@ class RootCoordLink:
             opened_before = self.sessions_opened
             for address in self._addresses:
                 try:
-                    await self._hold_session(address, caches)
+                    await in_own_task(self._hold_session(address, caches), None)
                 except* (VecguardError, OSError) as group:
                     self._last_error = _first_message(group)
                     log.info("session_failed", address=str(address), error=self._last_error)
@@ -89,8 +90,9 @@ class RootCoordLink:
     async def fetch(self, username: str) -> Credential:
         """The newest record of a user. Raises UnavailableError or DeadlineError."""
         async with self._asking() as (connection, root_coord):
-            reply = await root_coord.get_credential(
-                pb.GetCredentialRequest(username=username), timeout=_READ_TIMEOUT_SECONDS
+            reply = await in_own_task(
+                root_coord.get_credential(pb.GetCredentialRequest(username=username)),
+                _READ_TIMEOUT_SECONDS,
             )
         if self._connection is None or reply.term != self._connection.term:
             raise UnavailableError(f"root coord at {connection.address} changed during a read")
@@ -105,8 +107,8 @@ class RootCoordLink:
     async def list_users(self) -> list[pb.Credential]:
         """All users, without hashes."""
         async with self._asking() as (_, root_coord):
-            reply = await root_coord.list_users(
-                pb.ListUsersRequest(), timeout=_READ_TIMEOUT_SECONDS
+            reply = await in_own_task(
+                root_coord.list_users(pb.ListUsersRequest()), _READ_TIMEOUT_SECONDS
             )
         return reply.users
 
@@ -115,11 +117,13 @@ class RootCoordLink:
     ) -> pb.MutationReply:
         """Adds a user; answered when every proxy knows."""
         async with self._changing() as root_coord:
-            return await root_coord.create_credential(
-                pb.CreateCredentialRequest(
-                    username=username, password=hash_to_wire(password), description=description
+            return await in_own_task(
+                root_coord.create_credential(
+                    pb.CreateCredentialRequest(
+                        username=username, password=hash_to_wire(password), description=description
+                    )
                 ),
-                timeout=self._mutation_timeout_seconds,
+                self._mutation_timeout_seconds,
             )
 
     async def update(
@@ -137,26 +141,30 @@ class RootCoordLink:
         if password is not None:
             request.password = hash_to_wire(password)
         async with self._changing() as root_coord:
-            return await root_coord.update_credential(
-                request, timeout=self._mutation_timeout_seconds
+            return await in_own_task(
+                root_coord.update_credential(request), self._mutation_timeout_seconds
             )
 
     async def delete(self, username: str) -> pb.MutationReply:
         """Removes a user; answered when every proxy knows."""
         async with self._changing() as root_coord:
-            return await root_coord.delete_credential(
-                pb.DeleteCredentialRequest(username=username),
-                timeout=self._mutation_timeout_seconds,
+            return await in_own_task(
+                root_coord.delete_credential(pb.DeleteCredentialRequest(username=username)),
+                self._mutation_timeout_seconds,
             )
 
     async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None:
         """Replaces a hash of the same password; None: the credential has changed meanwhile."""
         async with self._asking() as (_, root_coord):
-            reply = await root_coord.rehash_credential(
-                pb.RehashCredentialRequest(
-                    username=username, expected_revision=revision, password=hash_to_wire(password)
+            reply = await in_own_task(
+                root_coord.rehash_credential(
+                    pb.RehashCredentialRequest(
+                        username=username,
+                        expected_revision=revision,
+                        password=hash_to_wire(password),
+                    )
                 ),
-                timeout=_READ_TIMEOUT_SECONDS,
+                _READ_TIMEOUT_SECONDS,
             )
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 

@@ -13,7 +13,7 @@ Three habits of grpclib (0.4.9) are kept away from the rest of the client:
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,8 +31,8 @@ from h2.exceptions import H2Error
 from shared.etcd.endpoint import Endpoint
 from shared.etcd.failure import AttemptError
 from shared.grpc.transport import Protocol
+from shared.own_task import in_own_task
 
-T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
 Metadata = dict[str, str]
@@ -245,28 +245,3 @@ def attempt(progress: Progress) -> Iterator[None]:
     except (OSError, StreamTerminatedError, ProtocolError, H2Error) as error:
         text = str(error) or type(error).__name__
         raise AttemptError(text, sent=progress.sent) from error
-
-
-async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | None) -> T:
-    """Runs `work` in a task that is over when this returns, and hands on its outcome.
-
-    Raises:
-        TimeoutError: the work was cancelled because it took too long.
-    """
-    task = asyncio.create_task(work)
-    task.add_done_callback(_retrieve)
-    try:
-        await asyncio.wait({task}, timeout=timeout_seconds)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-    if task.cancelled():
-        raise TimeoutError
-    return task.result()
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Marks the outcome as seen: a cancelled caller does not ask for it."""
-    if not task.cancelled():
-        task.exception()

@@ -16,13 +16,13 @@ from shared.etcd.channel import (
     Rpc,
     RpcStream,
     attempt,
-    in_own_task,
     unary,
 )
 from shared.etcd.endpoint import Endpoint
 from shared.etcd.failure import AttemptError
 from shared.etcd.single_flight import SingleFlight
 from shared.generated.etcdserverpb import ResponseHeader, StatusRequest, StatusResponse
+from shared.own_task import in_own_task
 
 # Name, TCP, TLS and the first answer. A stopped process still accepts TCP connections.
 CONNECT_SECONDS = 2.0

@@ -80,7 +80,7 @@ def translated_errors(peer: str) -> Iterator[None]:
         raise DeadlineError(f"{peer} did not answer in time") from error
     except (OSError, StreamTerminatedError, ProtocolError) as error:
         raise UnavailableError(
-            f"{peer} cannot be reached: {error or type(error).__name__}"
+            f"{peer} cannot be reached: {str(error) or type(error).__name__}"
         ) from error
 
 

@@ -4,8 +4,8 @@ As seen with grpclib 0.4.9 and h2 4.4.1: an unknown frame type ends the whole
 connection, an empty DATA frame inside a message breaks its reader, a protocol error
 closes the connection without telling the peer why, a GOAWAY ends the calls that the
 peer is about to finish, an answer that was received completely is lost when the
-connection is closed before it is read, and whoever waits to write to a connection that
-is lost waits for ever.
+connection is closed before it is read, whoever waits to write to a connection that is
+lost waits for ever, and a frame is refused as too long only after 16 MiB of it.
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from h2.events import (
     StreamReset,
 )
 from h2.exceptions import ProtocolError
+from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
+from hyperframe.frame import Frame, GoAwayFrame
 
 # A GOAWAY with the highest stream id asks for no new streams and ends none of those
 # that are on their way (RFC 9113, section 6.8).
@@ -37,7 +38,7 @@ _NO_STREAM_REFUSED = 2**31 - 1
 # same client waits. What they may hold in memory is bounded by the connection's window.
 _MAX_CONCURRENT_STREAMS = 1000
 _CLOSE_TIMEOUT_SECONDS = 2.0
-_FRAME_TYPE_AT = 3  # RFC 9113, section 4.1
+_FRAME_LENGTH_BYTES = 3  # RFC 9113, section 4.1
 _DEFAULT_WINDOW_BYTES = 65535  # RFC 9113, section 6.9.2
 
 
@@ -81,6 +82,7 @@ class Protocol(H2Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = cast("asyncio.Transport", transport)
         h2 = H2Connection(self.h2_config)
+        h2.incoming_buffer = _FrameBuffer(server=not self.h2_config.client_side)
         h2.local_settings = Settings(
             client=bool(self.h2_config.client_side),
             initial_values={
@@ -115,7 +117,6 @@ class Protocol(H2Protocol):
         if self.connection.is_closing():
             return
         try:
-            self._require_settings_first(data)
             events = self.connection.feed(data)
         except ProtocolError:
             self.connection.flush()  # h2 has prepared a GOAWAY that says why
@@ -126,12 +127,6 @@ class Protocol(H2Protocol):
             self.processor.process(event)
         if not self.connection.is_closing():
             self.connection.flush()
-
-    def _require_settings_first(self, data: bytes) -> None:
-        # To h2 the answer of an HTTP/1 server is the beginning of a very long frame.
-        is_first = self.h2_config.client_side and not self.greeted.is_set()
-        if is_first and len(data) > _FRAME_TYPE_AT and data[_FRAME_TYPE_AT] != SettingsFrame.type:
-            raise ProtocolError("the first frame must be SETTINGS")
 
     def go_away(self) -> None:
         """Asks the peer to open no new streams; those that are open go on."""
@@ -164,6 +159,18 @@ class Protocol(H2Protocol):
                     _refused(stream)
         self.retire()
         return True
+
+
+class _FrameBuffer(FrameBuffer):
+    """h2 collects up to 16 MiB of a frame before it refuses it as too long.
+
+    What an HTTP/1 peer says looks like the beginning of such a frame.
+    """
+
+    def __next__(self) -> Frame:
+        if len(self._data) >= _FRAME_LENGTH_BYTES:
+            self._validate_frame_length(int.from_bytes(self._data[:_FRAME_LENGTH_BYTES]))
+        return super().__next__()
 
 
 class _Connection(Connection):

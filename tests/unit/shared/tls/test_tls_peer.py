@@ -92,6 +92,8 @@ def test_a_prefix_and_a_suffix_frame_the_user():
     assert user(pattern, certificate(DNS=["client-alice-eu.example.com"])) == "alice"
     assert user(pattern, certificate(DNS=["client--eu.example.com"])) is None
     assert user(pattern, certificate(DNS=["client-eu.example.com"])) is None
+    assert user(pattern, certificate(DNS=["people-alice-eu.example.com"])) is None
+    assert user(pattern, certificate(DNS=["client-alice-us.example.com"])) is None
 
 
 @pytest.mark.parametrize(

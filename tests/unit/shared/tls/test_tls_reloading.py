@@ -192,6 +192,15 @@ def test_an_end_in_sight_is_a_warning_once_a_day(tmp_path, wall, ca):
         assert [line["event"] for line in logs[2:]] == ["tls_reloaded"]
 
 
+def test_a_new_set_that_ends_soon_is_warned_of_at_once(tmp_path, wall, ca):
+    paper = server_paper(tmp_path, issue(ca, days=20), ca)
+    tls = reloading(paper, wall)
+    paper.put_identity(issue(ca, days=25))
+    with capture_logs() as logs:
+        tls.check()
+    assert [line["event"] for line in logs] == ["tls_reloaded", "tls_expires_soon"]
+
+
 def test_an_expired_certificate_starts_with_a_warning(tmp_path, wall, ca):
     with capture_logs() as logs:
         tls = reloading(server_paper(tmp_path, issue(ca, days=-2), ca), wall)

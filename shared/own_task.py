@@ -1,0 +1,37 @@
+"""Work that must not leave a mark on the task that asks for it.
+
+grpclib wakes a waiting task by cancelling it and never takes the request back
+(`Task.uncancel`). In a task that goes on, every later TaskGroup and timeout would take
+that for a cancellation from outside.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | None) -> T:
+    """Runs `work` in a task that is over when this returns, and hands on its outcome.
+
+    Raises:
+        TimeoutError: the work was cancelled because it took too long.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(_retrieve)
+    try:
+        await asyncio.wait({task}, timeout=timeout_seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Marks the outcome as seen: a cancelled caller does not ask for it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,114 @@
+"""Parts for tests of logins: a clock to turn, a root coord to script, cheap hashes, a gate."""
+
+import asyncio
+import base64
+import functools
+from collections import Counter
+
+from services.proxy.authentication.credentials import Credential
+from services.proxy.authentication.verifier import Verifier
+from shared.errors import UnavailableError
+from shared.passwords import PasswordHash, hash_password
+from shared.secret import Secret
+
+CHEAP = 4
+
+
+def hashed(password: str, cost: int = CHEAP) -> PasswordHash:
+    """The same hash at each call."""
+    return _hashed(password, cost)
+
+
+@functools.cache
+def _hashed(password: str, cost: int) -> PasswordHash:
+    return hash_password(Secret(password), cost)
+
+
+def header_of(username: str, password: str) -> bytes:
+    return base64.b64encode(f"{username}:{password}".encode())
+
+
+class ManualClock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Gate:
+    """Where tasks can be held up, open at first."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._arrival = asyncio.Condition()
+        self.waiting = 0
+
+    def close(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def passed(self) -> None:
+        self.waiting += 1
+        try:
+            async with self._arrival:
+                self._arrival.notify_all()
+            await self._open.wait()
+        finally:
+            self.waiting -= 1
+
+    async def arrivals(self, count: int = 1) -> None:
+        """Returns when so many tasks wait here; fails if they do not come."""
+        async with asyncio.timeout(10), self._arrival:
+            await self._arrival.wait_for(lambda: self.waiting >= count)
+
+
+class ScriptedSource:
+    """Root coord as a proxy sees it. A read sees the records as they are when it begins."""
+
+    def __init__(self) -> None:
+        self.revision = 100
+        self.records: dict[str, tuple[PasswordHash, int]] = {}
+        self.fetches: Counter[str] = Counter()
+        self.gate = Gate()
+        self.error: UnavailableError | None = None
+
+    def put(self, username: str, password: str, *, cost: int = CHEAP) -> int:
+        self.revision += 1
+        self.records[username] = (hashed(password, cost), self.revision)
+        return self.revision
+
+    def remove(self, username: str) -> int:
+        self.revision += 1
+        self.records.pop(username, None)
+        return self.revision
+
+    async def fetch(self, username: str) -> Credential:
+        self.fetches[username] += 1
+        password, revision = self.records.get(username, (None, 0))
+        credential = Credential(username, password, revision, read_revision=self.revision)
+        await self.gate.passed()
+        if self.error is not None:
+            raise self.error
+        return credential
+
+
+class ObservedVerifier(Verifier):
+    """The real verifier at the least cost. Its answers can be held up at the gate."""
+
+    def __init__(self, cost: int = CHEAP) -> None:
+        super().__init__(threads=2, queue_limit=100, timeout_seconds=10.0, cost=cost)
+        self.checks = 0
+        self.gate = Gate()
+
+    async def verify(self, password: Secret[str], expected: PasswordHash | None) -> bool:
+        self.checks += 1
+        matches = await super().verify(password, expected)
+        await self.gate.passed()
+        return matches

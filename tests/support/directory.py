@@ -1,0 +1,88 @@
+"""Root coord as the accounts see it: a store in memory that revokes in one proxy's cache."""
+
+from services.proxy.authentication.credentials import Credential
+from services.root_coord.store.interface import Outcome
+from shared.generated.vecguard.internal import v1 as pb
+from tests.support.credentials import Gate, hashed
+from tests.support.memory_store import MemoryCredentialStore
+
+_OUTCOMES = {
+    Outcome.APPLIED: pb.MutationOutcome.APPLIED,
+    Outcome.USER_EXISTS: pb.MutationOutcome.USER_EXISTS,
+    Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
+    Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
+    Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
+}
+
+
+class MemoryDirectory:
+    """A `Directory` and a `CredentialSource`.
+
+    Attributes:
+        on_change: called with (username, revision) after each change, as an invalidation.
+        gate: every change is held up here before it is made.
+    """
+
+    def __init__(self, *, user_limit=10):
+        self.store = MemoryCredentialStore()
+        self.gate = Gate()
+        self.changes = []
+        self.on_change = lambda username, revision: None
+        self._user_limit = user_limit
+
+    async def add(self, username, password):
+        await self.store.create(username, hashed(password), "", user_limit=10**6)
+
+    async def fetch(self, username):
+        snapshot = await self.store.get(username)
+        user = snapshot.value
+        return Credential(
+            username,
+            user.password if user else None,
+            user.revision if user else 0,
+            read_revision=snapshot.revision,
+        )
+
+    async def list_users(self):
+        users = (await self.store.list_all()).value
+        return [
+            pb.Credential(
+                username=user.username, revision=user.revision, description=user.description
+            )
+            for user in users
+        ]
+
+    async def create(self, username, password, description):
+        return await self._changed(
+            "create",
+            username,
+            lambda: self.store.create(
+                username, password, description, user_limit=self._user_limit
+            ),
+        )
+
+    async def update(self, username, *, expected_revision, password, description):
+        return await self._changed(
+            "update",
+            username,
+            lambda: self.store.update(
+                username,
+                expected_revision=expected_revision,
+                password=password,
+                description=description,
+            ),
+        )
+
+    async def delete(self, username):
+        return await self._changed("delete", username, lambda: self.store.delete(username))
+
+    async def _changed(self, kind, username, change):
+        await self.gate.passed()
+        self.changes.append((kind, username))
+        mutation = await change()
+        if mutation.applied:
+            self.on_change(username, mutation.revision)
+        return pb.MutationReply(
+            outcome=_OUTCOMES[mutation.outcome],
+            revision=mutation.revision if mutation.applied else 0,
+        )

@@ -1,0 +1,305 @@
+"""Real etcd processes for tests.
+
+A test that uses the shared `etcd` keeps to keys below its own `prefix`. A test that kills
+or stops a member takes `own_etcd` or `etcd_cluster`.
+"""
+
+import random
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from shared.etcd.binary import find_etcd_binary
+
+START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+# Below the range that the kernel takes for outgoing connections (from 32768 on Linux), so
+# that a port stays free for us while its process is down.
+_PORTS = range(20000, 32000)
+_START_ATTEMPTS = 5
+
+
+class EtcdStartError(Exception):
+    """etcd ended or did not become healthy; the text holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    client: int
+    peer: int
+    health: int
+
+
+def free_ports() -> Ports:
+    """Ports that nobody listens on now. Whoever starts a process tries again if one is lost."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == 3:
+            return Ports(*found)
+    raise EtcdStartError("no free ports")
+
+
+class EtcdProcess:
+    """One member, on loopback; the same ports and data through all its restarts.
+
+    All methods block; in an async test that has other tasks, use `asyncio.to_thread`.
+
+    Args:
+        directory: for its data and its log.
+        name: within its cluster.
+        ports: None chooses free ones at the first start.
+        peers: the whole cluster, this member included; None for a cluster of one.
+        arguments: more of etcd's options.
+        scheme: of the client port; "https" needs certificates in `arguments`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        name: str = "only",
+        ports: Ports | None = None,
+        peers: dict[str, Ports] | None = None,
+        arguments: Sequence[str] = (),
+        scheme: str = "http",
+    ) -> None:
+        self._directory = directory
+        self._name = name
+        self._ports = ports
+        self._peers = peers
+        self._arguments = tuple(arguments)
+        self._scheme = scheme
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ports(self) -> Ports:
+        assert self._ports is not None, "never started"
+        return self._ports
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.ports.client}"
+
+    @property
+    def log_path(self) -> Path:
+        return self._directory / f"{self._name}.log"
+
+    def start(self) -> None:
+        """Starts it and waits until it is healthy.
+
+        Raises:
+            EtcdStartError: it is not in time.
+        """
+        if self._ports is not None:
+            self.launch()
+            self.wait_healthy()
+            return
+        for _ in range(_START_ATTEMPTS - 1):
+            self._ports = free_ports()
+            self.launch()
+            try:
+                self.wait_healthy()
+            except EtcdStartError as error:
+                self.kill()
+                if "address already in use" not in str(error):
+                    raise
+            else:
+                return
+        raise EtcdStartError("every choice of ports was taken by somebody else")
+
+    def launch(self) -> None:
+        """Starts it without waiting: a member of a cluster is healthy only with the others."""
+        assert self._process is None, "it is running"
+        ports = self.ports
+        peers = self._peers or {self._name: ports}
+        peer_url = f"http://127.0.0.1:{ports.peer}"
+        client_url = f"{self._scheme}://127.0.0.1:{ports.client}"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    find_etcd_binary(),
+                    f"--name={self._name}",
+                    f"--data-dir={self._directory / self._name}",
+                    f"--listen-client-urls={client_url}",
+                    f"--advertise-client-urls={client_url}",
+                    f"--listen-peer-urls={peer_url}",
+                    f"--initial-advertise-peer-urls={peer_url}",
+                    "--initial-cluster="
+                    + ",".join(
+                        f"{name}=http://127.0.0.1:{peer.peer}" for name, peer in peers.items()
+                    ),
+                    f"--listen-metrics-urls=http://127.0.0.1:{ports.health}",
+                    "--logger=zap",
+                    "--log-level=warn",
+                    *self._arguments,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={},
+            )
+
+    def wait_healthy(self, timeout_seconds: float = START_SECONDS) -> None:
+        """Returns when it serves, which in a cluster needs a leader.
+
+        Raises:
+            EtcdStartError: it does not in time.
+        """
+        assert self._process is not None
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise EtcdStartError(f"etcd ended by itself:\n{self._log_tail()}")
+            try:
+                url = f"http://127.0.0.1:{self.ports.health}/health"
+                with urllib.request.urlopen(url, timeout=1.0) as reply:
+                    if b'"health":"true"' in reply.read():
+                        return
+            except (OSError, urllib.error.URLError):
+                pass
+            time.sleep(0.02)
+        raise EtcdStartError(f"etcd is not healthy in time:\n{self._log_tail()}")
+
+    def stop(self) -> None:
+        """Ends it in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Starts it again, on the same ports with the same data."""
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: the kernel still accepts and acknowledges, the process does nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "it is not running"
+        self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_SECONDS)
+
+    def _log_tail(self) -> str:
+        return self.log_path.read_text(errors="replace")[-4000:]
+
+
+class EtcdCluster:
+    """Three members."""
+
+    def __init__(self, directory: Path, *, arguments: Sequence[str] = ()) -> None:
+        names = ("one", "two", "three")
+        peers: dict[str, Ports] = {}
+        while len(peers) < len(names):
+            ports = free_ports()
+            taken = {port for peer in peers.values() for port in vars(peer).values()}
+            if taken.isdisjoint(vars(ports).values()):
+                peers[names[len(peers)]] = ports
+        self.members = tuple(
+            EtcdProcess(directory, name=name, ports=peers[name], peers=peers, arguments=arguments)
+            for name in names
+        )
+
+    @property
+    def endpoints(self) -> list[str]:
+        return [member.endpoint for member in self.members]
+
+    def member_at(self, endpoint: str) -> EtcdProcess:
+        return next(member for member in self.members if member.endpoint == endpoint)
+
+    def start(self) -> None:
+        for member in self.members:
+            member.launch()
+        for member in self.members:
+            member.wait_healthy()
+
+    def kill(self) -> None:
+        for member in self.members:
+            member.kill()
+
+
+@contextmanager
+def running_etcd(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[EtcdProcess]:
+    process = EtcdProcess(directory, arguments=arguments)
+    with ExitStack() as stack:
+        stack.callback(process.kill)
+        process.start()
+        yield process
+
+
+@contextmanager
+def running_cluster(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[EtcdCluster]:
+    """Three members. Ports that somebody else takes first are replaced."""
+    for attempt in range(_START_ATTEMPTS):
+        cluster = EtcdCluster(directory / str(attempt), arguments=arguments)
+        with ExitStack() as stack:
+            stack.callback(cluster.kill)
+            try:
+                cluster.start()
+            except EtcdStartError as error:
+                if "address already in use" not in str(error):
+                    raise
+                continue
+            yield cluster
+            return
+    raise EtcdStartError("every choice of ports was taken by somebody else")
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    """One member for the whole session. Do not stop it; use your own `prefix`."""
+    with running_etcd(tmp_path_factory.mktemp("etcd")) as process:
+        yield process
+
+
+@pytest.fixture
+def own_etcd(tmp_path: Path) -> Iterator[EtcdProcess]:
+    """One member for one test, which may kill it."""
+    with running_etcd(tmp_path / "etcd") as process:
+        yield process
+
+
+@pytest.fixture
+def etcd_cluster(tmp_path: Path) -> Iterator[EtcdCluster]:
+    """Three members for one test, which may kill them."""
+    with running_cluster(tmp_path / "etcd") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def prefix() -> bytes:
+    """Keys that no other test uses."""
+    return f"test/{uuid.uuid4()}/".encode()

@@ -1,0 +1,55 @@
+"""A credential store in memory. The contract suite keeps it equal to the one in etcd."""
+
+from services.root_coord.store.interface import (
+    Mutation,
+    Outcome,
+    Snapshot,
+    StoredCredential,
+)
+
+
+class MemoryCredentialStore:
+    def __init__(self):
+        self.revision = 1
+        self.users: dict[str, StoredCredential] = {}
+
+    async def get(self, username):
+        return Snapshot(self.revision, self.users.get(username))
+
+    async def list_all(self):
+        return Snapshot(self.revision, tuple(self.users[name] for name in sorted(self.users)))
+
+    async def create(self, username, password, description, *, user_limit):
+        stored = self.users.get(username)
+        if stored is not None:
+            if stored.password == password:
+                return Mutation(Outcome.APPLIED, stored.revision)
+            return Mutation(Outcome.USER_EXISTS)
+        if len(self.users) >= user_limit:
+            return Mutation(Outcome.USER_LIMIT_REACHED)
+        return self._put(username, password, description)
+
+    async def update(self, username, *, expected_revision, password, description):
+        stored = self.users.get(username)
+        if stored is None:
+            return Mutation(Outcome.USER_NOT_FOUND)
+        if expected_revision not in (None, stored.revision):
+            if password is not None and stored.password == password:
+                return Mutation(Outcome.APPLIED, stored.revision)
+            return Mutation(Outcome.REVISION_CHANGED)
+        return self._put(
+            username,
+            password if password is not None else stored.password,
+            description if description is not None else stored.description,
+        )
+
+    async def delete(self, username):
+        if self.users.pop(username, None) is None:
+            return Mutation(Outcome.USER_NOT_FOUND, self.revision)
+        self.revision += 1
+        return Mutation(Outcome.APPLIED, self.revision)
+
+    def _put(self, username, password, description):
+        self.revision += 1
+        self.users[username] = StoredCredential(username, password, self.revision, description)
+        return Mutation(Outcome.APPLIED, self.revision)

@@ -1,0 +1,208 @@
+"""The real relay, started in this process or in its own, in front of any port."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.listener import Admission, Listener
+from services.proxy.relay.routing import Routes
+from services.proxy.relay.upstream import Connector, Upstream, over_tcp
+from shared.grpc.addresses import Address
+from tests.support.echo_backend import UNLIMITED
+from tests.support.waiting import eventually
+
+MAX_MESSAGE_BYTES = 256 * 2**20
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class ScriptedGatekeeper:
+    """Admits everybody as alice unless told otherwise.
+
+    Attributes:
+        decide: what is done about a call; raises to refuse.
+        seen: the authorization values of every call.
+    """
+
+    decide: Callable[[Sequence[bytes]], Awaitable[Admission]] | None = None
+    seen: list[tuple[bytes, ...]] = field(default_factory=list)
+
+    async def admit(self, authorization: Sequence[bytes]) -> Admission:
+        self.seen.append(tuple(authorization))
+        if self.decide is None:
+            return Admission("alice", 7)
+        return await self.decide(authorization)
+
+    def refuse(self, error: Exception) -> None:
+        async def decide(authorization: Sequence[bytes]) -> Admission:
+            raise error
+
+        self.decide = decide
+
+
+@dataclass
+class Relay:
+    listener: Listener
+    active: ActiveCalls
+    upstream: Upstream
+    gatekeeper: ScriptedGatekeeper
+
+    @property
+    def port(self) -> int:
+        return self.listener.port
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def idle(self, timeout_seconds: float = 5.0) -> None:
+        """Returns when no call is open, on either side."""
+
+        async def no_call_is_open() -> bool:
+            protocol = self.upstream._protocol
+            return not self.active and (protocol is None or not protocol.processor.streams)
+
+        await eventually(no_call_is_open, timeout_seconds)
+
+
+@asynccontextmanager
+async def relaying(
+    backend_port: int,
+    *,
+    gatekeeper: ScriptedGatekeeper | None = None,
+    policy: HeaderPolicy | None = None,
+    connect: Connector | None = None,
+    connect_timeout_seconds: float = 2.0,
+    table: Mapping[bytes, Upstream] | None = None,
+    unsupported: Mapping[bytes, str] | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> AsyncIterator[Relay]:
+    """A relay that must leave nothing behind when it has been drained."""
+    upstream = Upstream(
+        f"backend 127.0.0.1:{backend_port}",
+        connect
+        or over_tcp(Address("127.0.0.1", backend_port), timeout_seconds=connect_timeout_seconds),
+        authority=f"127.0.0.1:{backend_port}",
+        policy=policy or HeaderPolicy(),
+    )
+    active = ActiveCalls()
+    gatekeeper = gatekeeper or ScriptedGatekeeper()
+    listener = Listener(
+        gatekeeper,
+        Routes(table=table or {}, unsupported=unsupported or {}, default=upstream),
+        active,
+        max_message_bytes=max_message_bytes,
+    )
+    await listener.start(Address("127.0.0.1", 0))
+    relay = Relay(listener, active, upstream, gatekeeper)
+    try:
+        yield relay
+    finally:
+        async with asyncio.timeout(20.0):
+            await listener.drain(0.0)
+        upstream.close()
+        await nothing_is_left(relay)
+
+
+async def nothing_is_left(relay: Relay) -> None:
+    """No call, stream, connection or task of ours."""
+    await relay.idle()
+
+    async def nobody_is_connected() -> bool:
+        return not relay.listener._protocols
+
+    await eventually(nobody_is_connected, 5.0)
+
+    async def no_task_of_ours_runs() -> bool:
+        return not own_tasks()
+
+    await eventually(no_task_of_ours_runs, 5.0)
+
+
+def own_tasks() -> list[asyncio.Task]:
+    """The running tasks whose code is the project's and no test's."""
+    own = (str(_ROOT / "services"), str(_ROOT / "shared"))
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "cr_code", None) is not None
+        and task.get_coro().cr_code.co_filename.startswith(own)
+    ]
+
+
+def channel(target: str, *options: tuple[str, object], **arguments) -> grpc.aio.Channel:
+    """A grpcio channel with a connection of its own that repeats nothing by itself."""
+    return grpc.aio.insecure_channel(
+        target,
+        options=(
+            *UNLIMITED,
+            ("grpc.enable_retries", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+            *options,
+        ),
+        **arguments,
+    )
+
+
+@dataclass
+class RelayProcess:
+    """A relay in its own process."""
+
+    port: int
+    pid: int
+
+    def memory_bytes(self) -> int:
+        """Resident now."""
+        return self._status("VmRSS")
+
+    def peak_memory_bytes(self) -> int:
+        """The most that was ever resident."""
+        return self._status("VmHWM")
+
+    def _status(self, name: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key == name:
+                return int(value.split()[0]) * 1024
+        raise AssertionError(f"no {name}")
+
+
+@asynccontextmanager
+async def relay_process(backend_port: int) -> AsyncIterator[RelayProcess]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.relay",
+        str(backend_port),
+        cwd=_ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(20.0):
+            assert process.stdout is not None
+            line = await process.stdout.readline()
+        yield RelayProcess(int(line), process.pid)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _serve(backend_port: int) -> None:
+    async with relaying(backend_port) as relay:
+        print(relay.port, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))

@@ -1,0 +1,86 @@
+"""Both ends of a Session stream in memory, for tests of the hub."""
+
+import asyncio
+from contextlib import suppress
+
+import betterproto
+
+from services.root_coord.sessions import SessionHub
+from shared.generated.vecguard.internal import v1 as pb
+
+
+class MemoryStream:
+    """The server's end. What the proxy reads can be held up, as by flow control."""
+
+    def __init__(self):
+        self.up = asyncio.Queue()
+        self.down = asyncio.Queue()
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    async def recv_message(self):
+        return await self.up.get()
+
+    async def send_message(self, message):
+        await self.reading.wait()
+        # Over the wire and back, so that nothing passes that a message cannot carry.
+        self.down.put_nowait(pb.SessionReply().parse(bytes(message)))
+
+
+class FakeProxy:
+    """A proxy's end of one stream."""
+
+    def __init__(self, hub: SessionHub, proxy_id: str = "proxy"):
+        self.stream = MemoryStream()
+        self.proxy_id = proxy_id
+        self._number = 0
+        self.serving = asyncio.create_task(hub.serve(self.stream))
+
+    async def open(self):
+        self.send(pb.SessionRequest(open=pb.Open(proxy_id=self.proxy_id, version="1")))
+        opened = await self.receive()
+        assert isinstance(opened, pb.Opened)
+        return opened
+
+    async def open_with_lease(self):
+        await self.open()
+        return await self.renew()
+
+    async def renew(self):
+        number = self.ask_for_renewal()
+        renewed = await self.receive()
+        assert isinstance(renewed, pb.Renewed)
+        assert renewed.number == number
+        return renewed
+
+    def ask_for_renewal(self):
+        self._number += 1
+        self.send(pb.SessionRequest(renew=pb.Renew(number=self._number)))
+        return self._number
+
+    def acknowledge(self, sequence):
+        self.send(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=sequence)))
+
+    def send(self, request):
+        self.stream.up.put_nowait(request)
+
+    async def receive(self):
+        async with asyncio.timeout(10):
+            return betterproto.which_one_of(await self.stream.down.get(), "kind")[1]
+
+    async def notice(self):
+        invalidate = await self.receive()
+        assert isinstance(invalidate, pb.Invalidate)
+        return invalidate
+
+    async def hang_up(self):
+        """The connection breaks: grpclib cancels the handler."""
+        self.serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.serving
+
+    async def ended(self):
+        """What the handler ends with."""
+        async with asyncio.timeout(10):
+            await asyncio.wait([self.serving])
+        return self.serving.exception()

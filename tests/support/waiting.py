@@ -1,0 +1,16 @@
+"""Waiting for conditions."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], timeout_seconds: float = 20.0
+) -> None:
+    """Returns when the condition holds; fails if it does not in time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{condition.__name__} did not come true in {timeout_seconds} s")
+        await asyncio.sleep(0.01)
