@@ -9,7 +9,7 @@ from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.methods import SERVED, UNSERVED
 from services.proxy.accounts.permissions import Permissions
 from services.proxy.accounts.service import AccountService
-from services.proxy.authentication.authenticator import Authenticator, Trust
+from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.logins import Logins
 from services.proxy.authentication.verifier import Verifier
@@ -114,8 +114,10 @@ class Proxy:
         lease = Lease(
             ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
         )
-        self._trust: Trust = (
-            StrictTrust(lease, boot_clock) if settings.revocation == "strict" else BoundedTrust()
+        self._trust = (
+            StrictTrust(lease, boot_clock, grace_seconds=settings.lease.grace)
+            if settings.revocation == "strict"
+            else BoundedTrust()
         )
         self.link = RootCoordLink(
             [Address.parse(address) for address in settings.root_coord.addresses],
@@ -123,6 +125,7 @@ class Proxy:
             identity=Identity(secrets.token_hex(8), vecguard_version(), settings.revocation),
             lease=lease,
             clock=boot_clock,
+            renewed=self._trust.renewed,
             mutation_timeout_seconds=settings.lease.ttl + _MUTATION_GRACE_SECONDS,
         )
         self._credentials = CredentialCache(

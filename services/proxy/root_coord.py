@@ -49,13 +49,16 @@ class RootCoordLink:
         identity: Identity,
         lease: Lease,
         clock: Clock,
+        renewed: Callable[[], None],
         mutation_timeout_seconds: float,
     ) -> None:
+        """Describes the link; `renewed` is called whenever the lease was renewed."""
         self._addresses = addresses
         self._connect = connect
         self._identity = identity
         self._lease = lease
         self._clock = clock
+        self._renewed = renewed
         self._mutation_timeout_seconds = mutation_timeout_seconds
         self._connection: _Connection | None = None
         self._last_error = "no attempt yet"
@@ -177,7 +180,14 @@ class RootCoordLink:
             log.info("session_opened", address=str(address), term=term)
 
         try:
-            session = Session(channel, self._identity, self._lease, caches, self._clock)
+            session = Session(
+                channel,
+                self._identity,
+                self._lease,
+                caches,
+                self._clock,
+                renewed=self._renewed,
+            )
             await session.run(f"root coord at {address}", opened)
         finally:
             self._connection = None

@@ -111,7 +111,7 @@ async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
 async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContext | None) -> None:
     own = settings.root_coord
     try:
-        await server.start(own.ip, own.port, ssl=context, backlog=_BACKLOG)
+        await server.listen(own.ip, own.port, tls=context, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {join_address(own.ip, own.port)} "

@@ -33,6 +33,10 @@ class Trust(Protocol):
 
     def is_valid(self) -> bool: ...
 
+    async def wait(self) -> bool:
+        """Waits a moment for it to become valid; says whether it is."""
+        ...
+
     def explain(self) -> UnavailableError:
         """Why it may not, and for how long."""
         ...
@@ -87,15 +91,14 @@ class Authenticator:
         return await self._checks.do(digest, lambda: self._check(login, digest))
 
     def _from_memory(self, digest: bytes) -> Principal | None:
-        """The answer that is known already. Raises like `authenticate`; None: not known."""
+        """The answer that is known already, if it counts. Raises like `authenticate`."""
         accepted = self._logins.accepted(digest)
         remembered = accepted or self._logins.refused(digest)
         if remembered is None:
             return None
         held = self._credentials.peek(remembered.username)
-        if held is None or held.revision != remembered.revision:
+        if held is None or held.revision != remembered.revision or not self._trust.is_valid():
             return None
-        self._require_trust()
         if accepted is None:
             raise WrongCredentialsError
         return Principal(remembered.username, remembered.revision)
@@ -126,7 +129,8 @@ class Authenticator:
         raise OverloadedError("the credential keeps changing, try again later")
 
     async def _held(self, username: str) -> Credential:
-        self._require_trust()
+        if not await self._trust.wait():
+            raise self._trust.explain()
         return await self._credentials.get(username)
 
     def _is_current(self, credential: Credential) -> bool:

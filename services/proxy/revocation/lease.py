@@ -68,10 +68,10 @@ class Lease:
         for earlier in [sequence for sequence in self._sent if sequence <= number]:
             del self._sent[earlier]
 
-    def surrender(self) -> None:
-        """Root coord has taken the lease back."""
+    def surrender(self, now: float) -> None:
+        """The lease is given back, or taken back by root coord."""
         self._sent.clear()
-        self._valid_until = float("-inf")
+        self._valid_until = min(self._valid_until, now)
         self.was_surrendered = True
 
     def is_valid(self, now: float) -> bool:

@@ -62,12 +62,16 @@ class Session:
         lease: Lease,
         caches: Invalidatable,
         clock: Clock,
+        *,
+        renewed: Callable[[], None],
     ) -> None:
+        """Describes a session; `renewed` is called whenever the lease was renewed."""
         self._channel = channel
         self._identity = identity
         self._lease = lease
         self._caches = caches
         self._clock = clock
+        self._renewed = renewed
         self._renew_interval_seconds = 1.0
         self._answered_at = clock()
 
@@ -145,7 +149,7 @@ class Session:
 
     async def _release(self, stream: Stream[Any, Any]) -> None:
         """Gives the lease back, so that nobody waits for a process that is stopping."""
-        self._lease.surrender()
+        self._lease.surrender(self._clock())
         with suppress(Exception):  # the lease ends by itself if root coord cannot be told
             async with asyncio.timeout(_RELEASE_TIMEOUT_SECONDS):
                 await stream.send_message(pb.SessionRequest(release=pb.Release()))
@@ -158,12 +162,13 @@ class Session:
                 _, content = betterproto.which_one_of(reply, "kind")
                 if isinstance(content, pb.Renewed) and content.term == term:
                     self._lease.renewed(content.number)
+                    self._renewed()
                     self._answered_at = self._clock()
                 elif isinstance(content, pb.Invalidate):
                     self._apply(content)
                     await self._acknowledge(stream, content.sequence)
                 elif isinstance(content, pb.Surrender):
-                    self._lease.surrender()
+                    self._lease.surrender(self._clock())
                     await self._acknowledge(stream, content.sequence)
         raise UnavailableError("root coord has ended the session")
 
