@@ -9,7 +9,7 @@ from services.root_coord.credentials import ensure_root
 from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.errors import StandbyError
 from services.root_coord.role import Role
-from services.root_coord.service import RootCoordService
+from services.root_coord.service import root_coord_server
 from services.root_coord.store.interface import CredentialStore
 from services.root_coord.store.milvus_layout import Keys
 from services.root_coord.tenure import Tenure
@@ -49,9 +49,8 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     health.register("role", lambda: _role_check(role))
     register_checks(tls, health)
     registry.register(TlsCollector(tls))
-    server = GrpcServer(
-        [RootCoordService(role.require)],
-        admits=_admits(settings) if inward is not None else None,
+    server = root_coord_server(
+        role.require, admits=_admits(settings) if inward is not None else None
     )
     operations = OperationsServer(
         settings.root_coord.operations.ip,

@@ -1,11 +1,14 @@
-"""The messages of a session as bytes, for the few kinds that each proxy sends each second.
+"""The messages of a session, to and from bytes.
 
-A session's renewals and acknowledgements are root coord's most frequent work, so they
+Renewals, acknowledgements and their answers are root coord's most frequent work, so they
 skip betterproto. Any other message, and any unusual encoding, takes the ordinary way.
 """
 
 from dataclasses import dataclass
 
+import betterproto
+
+from services.root_coord.revocation import Everything, Invalidation, Notice, Surrender
 from shared.generated.vecguard.internal import v1 as pb
 
 # Tags of SessionRequest.renew, .acknowledge and of their only field; of SessionReply.renewed
@@ -34,7 +37,15 @@ class Acknowledgement:
     sequence: int
 
 
-def decode_request(data: bytes) -> Renewal | Acknowledgement | pb.SessionRequest:
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message that this version does not know."""
+
+
+Request = Renewal | Acknowledgement | pb.Open | pb.Release | Unknown
+
+
+def decode_request(data: bytes) -> Request:
     """Reads a SessionRequest. Raises what betterproto raises when it is malformed."""
     if len(data) > _HEADER_BYTES and data[1] == len(data) - 2 and data[2] == _FIRST_NUMBER:
         number = _varint(data, _HEADER_BYTES)
@@ -42,7 +53,49 @@ def decode_request(data: bytes) -> Renewal | Acknowledgement | pb.SessionRequest
             return Renewal(number)
         if number is not None and data[0] == _ACKNOWLEDGE:
             return Acknowledgement(number)
-    return pb.SessionRequest().parse(data)
+    _, content = betterproto.which_one_of(pb.SessionRequest().parse(data), "kind")
+    match content:
+        case pb.Open() | pb.Release():
+            return content
+        case pb.Renew():
+            return Renewal(content.number)
+        case pb.Acknowledge():
+            return Acknowledgement(content.sequence)
+        case _:
+            return Unknown()
+
+
+def encode_opened(*, term: int, ttl_seconds: float, renew_interval_seconds: float) -> bytes:
+    """A SessionReply that begins a session."""
+    return bytes(
+        pb.SessionReply(
+            opened=pb.Opened(
+                term=term,
+                # Rounded down: a proxy must not count longer than root coord does.
+                lease_ttl_ms=int(ttl_seconds * 1000),
+                renew_interval_ms=int(renew_interval_seconds * 1000),
+            )
+        )
+    )
+
+
+def encode_notice(notice: Notice) -> bytes:
+    """A SessionReply that is to be acknowledged."""
+    match notice.content:
+        case Surrender():
+            reply = pb.SessionReply(surrender=pb.Surrender(sequence=notice.sequence))
+        case Everything():
+            reply = pb.SessionReply(
+                invalidate=pb.Invalidate(sequence=notice.sequence, everything=True)
+            )
+        case Invalidation(username, revision):
+            reply = pb.SessionReply(
+                invalidate=pb.Invalidate(
+                    sequence=notice.sequence,
+                    invalidations=[pb.Invalidation(username=username, revision=revision)],
+                )
+            )
+    return bytes(reply)
 
 
 def encode_renewed(number: int, term: int) -> bytes:

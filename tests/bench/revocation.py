@@ -1,19 +1,14 @@
 """How long a password change takes until nobody can use the old password any more.
 
-Sessions are the real session code over real connections, in this process; root coord and
-etcd are real processes. Root coord has a core of its own, the sessions the other one.
+Sessions are real streams over real connections, all in this process; root coord and etcd
+are real processes. Root coord has a core of its own, the sessions and etcd the other one.
 """
 
-import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.proxy.revocation.session import Identity, Session
-from shared.clock import boot_clock
 from shared.etcd import EtcdClient, Put
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.addresses import Address
@@ -23,61 +18,13 @@ from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.bench.processes import cpu_seconds, pin
 from tests.bench.report import Report
+from tests.bench.sessions import light_sessions
 from tests.bench.stacks import etcd_and_root_coord
 
-SIZES = (1, 10, 100)
+SIZES = (1, 10, 100, 1000)
 CHANGES = {1: 200, 10: 200, 100: 100, 1000: 20}
 SERVER_CORE, LOAD_CORE = 0, 1
 USER = "bench"
-
-
-class Cache:
-    """Counts what it is told to forget."""
-
-    def __init__(self) -> None:
-        self.invalidated = 0
-
-    def held(self):
-        return []
-
-    def invalidate(self, username, revision):
-        self.invalidated += 1
-
-    def invalidate_all(self):
-        self.invalidated += 1
-
-    def invalidate_stale(self, usernames, revision):
-        pass
-
-
-@asynccontextmanager
-async def sessions(address: Address, count: int):
-    """Holds `count` sessions, each over a connection of its own, all with a lease."""
-    leases = [Lease(ClockMargin(0.01, 0.1)) for _ in range(count)]
-    caches = [Cache() for _ in range(count)]
-    async with AsyncExitStack() as stack:
-        tasks = []
-        for number, (lease, cache) in enumerate(zip(leases, caches, strict=True)):
-            channel = Channel(address)
-            stack.callback(channel.close)
-            session = Session(
-                channel,
-                Identity(f"bench-{number}", "bench", "strict"),
-                lease,
-                cache,
-                boot_clock,
-                lambda: None,
-            )
-            tasks.append(asyncio.create_task(session.run("root coord", lambda _term: None)))
-        try:
-            async with asyncio.timeout(60):
-                while not all(lease.is_valid(boot_clock()) for lease in leases):
-                    await asyncio.sleep(0.05)
-            yield caches
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def percentile_ms(seconds: Sequence[float], percent: float) -> float:
@@ -100,9 +47,13 @@ async def run(report: Report) -> None:
                     pb.CreateCredentialRequest(username=USER, password=passwords[0]), timeout=30
                 )
                 for count in SIZES:
-                    async with sessions(address, count) as caches:
+                    async with light_sessions(address, count) as sessions:
                         await _changes(report, root_coord, passwords, count, stack.root_coord.pid)
-                    assert all(cache.invalidated >= CHANGES[count] for cache in caches)
+                        assert all(each.acknowledged == CHANGES[count] for each in sessions)
+                async with light_sessions(address, 100) as sessions:
+                    sessions[0].silent = True
+                    took = await _change(root_coord, passwords[1])
+                    report.add("revocation.cut_off_ms", took * 1000)
             finally:
                 channel.close()
     figures = report.figures
@@ -124,17 +75,20 @@ async def _etcd_write(report: Report, endpoint: str) -> None:
 
 
 async def _changes(report, root_coord, passwords, count, pid) -> None:
-    took = []
     cpu = cpu_seconds(pid)
-    for number in range(CHANGES[count]):
-        request = pb.UpdateCredentialRequest(
-            username=USER, password=passwords[number % len(passwords)]
-        )
-        begin = time.perf_counter()
-        reply = await root_coord.update_credential(request, timeout=60)
-        took.append(time.perf_counter() - begin)
-        assert reply.outcome == pb.MutationOutcome.APPLIED
+    took = [
+        await _change(root_coord, passwords[number % len(passwords)])
+        for number in range(CHANGES[count])
+    ]
     name = f"revocation.sessions_{count}"
     report.add(f"{name}.p50_ms", percentile_ms(took, 50))
     report.add(f"{name}.p99_ms", percentile_ms(took, 99))
     report.add(f"{name}.cpu_us_per_session", (cpu_seconds(pid) - cpu) / len(took) / count * 1e6)
+
+
+async def _change(root_coord, password) -> float:
+    request = pb.UpdateCredentialRequest(username=USER, password=password)
+    begin = time.perf_counter()
+    reply = await root_coord.update_credential(request, timeout=60)
+    assert reply.outcome == pb.MutationOutcome.APPLIED
+    return time.perf_counter() - begin

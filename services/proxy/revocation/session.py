@@ -20,6 +20,9 @@ from shared.observability.log import get_logger
 log = get_logger(__name__)
 
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
+# Opening needs no look into etcd. A root coord that is paused still has its connections
+# accepted by the kernel, and while it is waited for nobody looks for its successor.
+_OPEN_TIMEOUT_SECONDS = 2.0
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _RELEASE_TIMEOUT_SECONDS = 1.0
 # A root coord that leaves so many renewals unanswered is paused or cut off, even if the
@@ -78,6 +81,8 @@ class Session:
     async def run(self, peer: str, opened: Callable[[int], None]) -> None:
         """Serves the session; `opened(term)` is called when root coord has accepted it.
 
+        Should it raise, the session is given up before anything of it is trusted.
+
         Ends only by raising what ended the stream, naming `peer`, in an exception group
         once the session was open. When it is cancelled, nothing may be decided any more:
         the lease is given back.
@@ -87,9 +92,8 @@ class Session:
         )
         with translated_errors(peer):
             async with stream:
-                async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
-                    term = await self._open(stream)
-                opened(term)
+                async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
+                    term = await self._open(stream, opened)
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._receive(peer, stream, term))
@@ -98,7 +102,7 @@ class Session:
                     await self._release(stream)
                     raise
 
-    async def _open(self, stream: Stream[Any, Any]) -> int:
+    async def _open(self, stream: Stream[Any, Any], opened_in: Callable[[int], None]) -> int:
         await stream.send_message(
             pb.SessionRequest(
                 open=pb.Open(
@@ -113,6 +117,7 @@ class Session:
         )
         if not isinstance(opened, pb.Opened):
             raise UnavailableError("root coord did not open the session")
+        opened_in(opened.term)
         self._lease.granted_for(opened.lease_ttl_ms / 1000)
         self._renew_interval_seconds = opened.renew_interval_ms / 1000
         return opened.term
