@@ -37,6 +37,7 @@ from shared.observability.metrics import service_registry, vecguard_version
 from shared.observability.operations import OperationsServer
 from shared.passwords import PasswordPolicy
 from shared.tls import links
+from shared.tls.peer import UserPattern
 from shared.tls.reloading import ReloadingContext, context_of
 from shared.tls.report import TlsCollector, register_checks
 from shared.usernames import UsernamePolicy
@@ -166,6 +167,7 @@ class Proxy:
                 tls=context_of(self.tls.backend),
             ),
             authority=settings.backend.address,
+            scheme=b"https" if self.tls.backend else b"http",
             policy=HeaderPolicy(authorization=settings.proxy.forward_authorization),
         )
         self._upstreams = (accounts, health, backend)
@@ -202,6 +204,7 @@ class Proxy:
         )
 
     def _gatekeeper(self) -> LoginGatekeeper | OpenGatekeeper:
+        pattern = self._settings.tls.user_from_certificate
         if not self._settings.common.security.authorization_enabled:
             log.warning(
                 "authorization is off: every request passes; "
@@ -219,7 +222,8 @@ class Proxy:
                 verifier=self._verifier,
                 trust=self._trust,
                 rehasher=self.link,
-            )
+            ),
+            UserPattern.parse(pattern) if pattern else None,
         )
 
     def _register_checks(self) -> None:

@@ -12,7 +12,7 @@ import grpc.aio
 
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.headers import HeaderPolicy
-from services.proxy.relay.listener import Admission, Listener
+from services.proxy.relay.listener import Admission, Listener, PeerCertificate
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
 from shared.grpc.addresses import Address
@@ -35,7 +35,9 @@ class ScriptedGatekeeper:
     decide: Callable[[Sequence[bytes]], Awaitable[Admission]] | None = None
     seen: list[tuple[bytes, ...]] = field(default_factory=list)
 
-    async def admit(self, authorization: Sequence[bytes]) -> Admission:
+    async def admit(
+        self, authorization: Sequence[bytes], certificate: PeerCertificate
+    ) -> Admission:
         self.seen.append(tuple(authorization))
         if self.decide is None:
             return Admission("alice", 7)

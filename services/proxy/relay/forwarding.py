@@ -63,6 +63,7 @@ async def forward(
         upstream_request(
             head,
             upstream.policy,
+            scheme=upstream.scheme,
             authority=upstream.authority,
             identity=identity,
             remaining_seconds=call.remaining_seconds(),

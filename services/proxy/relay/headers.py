@@ -116,6 +116,7 @@ def upstream_request(
     head: RequestHead,
     policy: HeaderPolicy,
     *,
+    scheme: bytes,
     authority: bytes,
     identity: Sequence[Header],
     remaining_seconds: float | None,
@@ -127,7 +128,7 @@ def upstream_request(
     """
     headers = [
         (b":method", b"POST"),
-        (b":scheme", b"http"),
+        (b":scheme", scheme),
         (b":path", head.path),
         (b":authority", authority),
         (b"te", b"trailers"),

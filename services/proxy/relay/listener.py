@@ -2,13 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, Stream
+from grpclib.protocol import AbstractHandler, Peer, Stream
 
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.call import Call
@@ -31,6 +31,8 @@ _CONFIGURATION = Configuration(
     _http2_min_sent_ping_interval_without_data=60.0,
 ).__for_server__()
 _H2_CONFIGURATION = transport.raw_h2_configuration(client_side=False)
+# asyncio's own minute lets a client that says nothing hold a connection for that long.
+_HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,19 @@ class Admission:
     revision: int = 0
 
 
-class Gatekeeper(Protocol):
-    """Decides by the values of the `authorization` header. Raises to refuse."""
+# The verified certificate of a client, in the form of `SSLObject.getpeercert()`.
+PeerCertificate = Callable[[], Mapping[str, Any] | None]
 
-    async def admit(self, authorization: Sequence[bytes]) -> Admission: ...
+
+class Gatekeeper(Protocol):
+    """Decides by the values of the `authorization` header and by the client's certificate.
+
+    Raises to refuse.
+    """
+
+    async def admit(
+        self, authorization: Sequence[bytes], certificate: PeerCertificate
+    ) -> Admission: ...
 
 
 class Listener:
@@ -74,6 +85,7 @@ class Listener:
                 address.host,
                 address.port,
                 ssl=tls,
+                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
                 backlog=1024,
             )
         except OSError as error:
@@ -124,7 +136,8 @@ class Listener:
     async def _handle(self, call: Call, headers: Sequence[Header]) -> None:
         head = RequestHead.read(headers)
         call.set_deadline(head.timeout_seconds)
-        admission = await self._gatekeeper.admit(head.authorization)
+        peer = call.client.connection.get_peer()
+        admission = await self._gatekeeper.admit(head.authorization, peer.cert)
         identity: list[Header] = []
         if admission.username is not None:
             identity.append((USER, admission.username.encode()))
@@ -132,7 +145,7 @@ class Listener:
         if admission.username is not None and upstream.revocable:
             self._active.identify(call, admission.username, admission.revision)
         if upstream.policy.shows_peer:
-            identity.append((PEER, _peer(call.client).encode()))
+            identity.append((PEER, _address_of(peer).encode()))
         await forward(call, upstream, head, identity, max_message_bytes=self._max_message_bytes)
 
 
@@ -162,12 +175,16 @@ class _Connection(transport.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._connections.add(self)
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
+            # RFC 9113, section 3.3. Python's ssl module leaves it to us.
+            self.processor.close("the client does not speak HTTP/2")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.discard(self)
         super().connection_lost(exc)
 
 
-def _peer(stream: Stream) -> str:
-    address = stream.connection.get_peer().addr()
+def _address_of(peer: Peer) -> str:
+    address = peer.addr()
     return str(Address(address[0], address[1])) if address else "local"

@@ -48,6 +48,7 @@ class Upstream:
         name: for messages, such as `backend 127.0.0.1:19540`.
         authority: what the upstream sees as `:authority`.
         policy: which client headers it sees.
+        scheme: `https` when the connection is encrypted.
         revocable: whether a call in progress ends when its login is revoked. The account
             service's do not: the very call that changes a password must get its answer.
     """
@@ -60,11 +61,13 @@ class Upstream:
         authority: str,
         policy: HeaderPolicy,
         revocable: bool = True,
+        scheme: bytes = b"http",
     ) -> None:
         self.name = name
         self.authority = authority.encode()
         self.policy = policy
         self.revocable = revocable
+        self.scheme = scheme
         self._connect = connect
         self._connecting: SingleFlight[str, Protocol] = SingleFlight()
         self._protocol: Protocol | None = None

@@ -62,6 +62,7 @@ def forwarded(headers, policy=None, identity=(), remaining=None):
     return upstream_request(
         RequestHead.read(headers),
         policy or HeaderPolicy(),
+        scheme=b"http",
         authority=b"backend:1",
         identity=identity,
         remaining_seconds=remaining,
