@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.root_coord.credentials import ensure_root
+from services.root_coord.credentials import ROOT, ensure_root
 from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.errors import StandbyError
 from services.root_coord.role import Role
@@ -17,7 +17,7 @@ from shared.cancellation import raise_if_cancelled
 from shared.clock import boot_clock
 from shared.config import Settings
 from shared.config.addresses import join_address
-from shared.errors import ConfigurationError, VecguardError
+from shared.errors import ConfigurationError, InvalidParameterError, VecguardError
 from shared.etcd import EtcdClient
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
@@ -26,7 +26,7 @@ from shared.observability.log import get_logger
 from shared.observability.metrics import service_registry
 from shared.observability.operations import OperationsServer
 from shared.own_task import in_own_task
-from shared.passwords import PasswordHash, hash_password
+from shared.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
 from shared.secret import Secret
 from shared.tls import links
 from shared.tls.peer import PeerNames
@@ -43,6 +43,7 @@ _BACKLOG = 4096
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     """Serves until told to stop, then carries through what has begun and hands over."""
+    root_password = _initial_root_password(settings)
     inward, outward = links.root_coord_listener(settings), links.etcd_client(settings)
     tls = [link for link in (inward, outward) if link is not None]
     role = Role()
@@ -67,7 +68,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     ):
         background = [tasks.create_task(link.run()) for link in tls]
         await _listen(server, settings, context_of(inward))
-        background.append(tasks.create_task(_lead(settings, etcd, role)))
+        background.append(tasks.create_task(_lead(settings, etcd, role, root_password)))
         await shutdown.wait()
         if role.tenure is not None:
             await role.tenure.step_down()
@@ -77,7 +78,9 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         await server.drain(settings.root_coord.drain_timeout)
 
 
-async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
+async def _lead(
+    settings: Settings, etcd: EtcdClient, role: Role, root_password: Secret[str]
+) -> None:
     """Stands for election, serves a term, and again, until cancelled."""
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
     election = Election(
@@ -95,7 +98,7 @@ async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
         log.info("elected", term=leadership.term, clean=leadership.clean)
         tenure = Tenure(etcd, keys, leadership, settings, boot_clock)
         try:
-            await _prepare_root(settings, tenure.store)
+            await _prepare_root(settings, tenure.store, root_password)
             role.assume(tenure)
             # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
             await in_own_task(tenure.run(), None)
@@ -132,15 +135,30 @@ def _etcd(settings: Settings, context: ssl.SSLContext | None) -> EtcdClient:
     )
 
 
-async def _prepare_root(settings: Settings, store: CredentialStore) -> None:
+def _initial_root_password(settings: Settings) -> Secret[str]:
+    """Raises ConfigurationError when it cannot be read or breaks the rules for passwords."""
     password = settings.common.security.initial_root_password()
+    try:
+        PasswordPolicy(
+            settings.proxy.min_password_length, settings.proxy.max_password_length
+        ).check(password)
+    except InvalidParameterError as error:
+        raise ConfigurationError(
+            f"common.security.defaultRootPassword (or its file): {error.message}"
+        ) from error
+    return password
 
+
+async def _prepare_root(settings: Settings, store: CredentialStore, password: Secret[str]) -> None:
     async def hashed() -> PasswordHash:
         return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
 
     if await ensure_root(store, hashed):
         log.info("root_created")
-        if password == _DEFAULT_PASSWORD:
+    root = (await store.get(ROOT)).value
+    if root is not None and root.password is not None:
+        stored = root.password
+        if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):
             log.warning("root has the well-known default password; change it now")
 
 

@@ -101,8 +101,14 @@ class Credentials:
     ) -> Mutation:
         task = asyncio.create_task(self._store_and_revoke(username, change))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Mutation]) -> None:
+        self._running.discard(task)
+        # Asked for here, because a caller that has hung up does not.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("change_failed", error=str(error))
 
     async def _store_and_revoke(
         self, username: str, change: Callable[[], Awaitable[Mutation]]

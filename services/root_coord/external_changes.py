@@ -59,6 +59,8 @@ class ExternalChanges:
 
     def _judge(self, event: Event) -> None:
         username = event.kv.key.decode(errors="replace").removeprefix(self._keys.users)
+        if event.kind == "delete" and self._own.take(username):
+            return
         if event.kind == "put":
             password = _password(event.kv.value)
             before = _password(event.prev_kv.value) if event.prev_kv else None

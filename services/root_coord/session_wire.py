@@ -58,9 +58,9 @@ def decode_request(data: bytes) -> Request:
         case pb.Open() | pb.Release():
             return content
         case pb.Renew():
-            return Renewal(content.number)
+            return Renewal(content.number or 0)  # None where the field is malformed
         case pb.Acknowledge():
-            return Acknowledgement(content.sequence)
+            return Acknowledgement(content.sequence or 0)
         case _:
             return Unknown()
 

@@ -30,7 +30,8 @@ class SecuritySettings(Section):
     )
     super_users: Names = Field(
         default=(),
-        description="Users that may reset passwords without the old one, besides root.",
+        description="Users that administer every account, as root does, and need no old "
+        "password for any change (root does for its own).",
     )
     default_root_password: SecretText = Field(
         default_factory=lambda: Secret("Milvus"),

@@ -10,7 +10,7 @@ from services.root_coord.store.interface import (
     StoredCredential,
 )
 from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
-from services.root_coord.store.own_writes import OwnWrites
+from services.root_coord.store.own_writes import OwnWrites, Write
 from shared.etcd import Compare, Delete, EtcdClient, KeyValue, Operation, Put
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
@@ -106,7 +106,8 @@ class EtcdCredentialStore:
 
     async def delete(self, username: str) -> Mutation:
         key = self._keys.user(username).encode()
-        mutation = await self._guarded(
+        mutation = await self._write(
+            username,
             [Compare.version(key, ">", 0)],
             [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],
         )
@@ -118,18 +119,21 @@ class EtcdCredentialStore:
 
     async def _write(
         self,
-        password: PasswordHash | None,
+        write: Write | None,
         conditions: Sequence[Compare],
         changes: Sequence[Operation],
     ) -> Mutation | None:
-        if self._own_writes is None or password is None:
+        """As `_guarded`, and the watch learns that the change is our own."""
+        if self._own_writes is None or write is None:
             return await self._guarded(conditions, changes)
-        self._own_writes.add(password)
+        self._own_writes.add(write)
+        mutation = None
         try:
-            return await self._guarded(conditions, changes)
-        except BaseException:
-            self._own_writes.discard(password)
-            raise
+            mutation = await self._guarded(conditions, changes)
+        finally:
+            if mutation is None:
+                self._own_writes.discard(write)
+        return mutation
 
     async def _guarded(
         self, conditions: Sequence[Compare], changes: Sequence[Operation]

@@ -1,4 +1,4 @@
-"""Which stored hashes are of our own making."""
+"""Which changes of the store are of our own making."""
 
 from cachetools import LRUCache
 
@@ -8,30 +8,34 @@ from shared.passwords import PasswordHash
 _REMEMBERED = 10_000
 
 
+# A hash that is written, or the name of a user who is deleted.
+Write = PasswordHash | str
+
+
 class OwnWrites:
-    """The hashes that this root coord has written, so that the watch can tell them apart.
+    """What this root coord has written, so that the watch can tell it apart.
 
     Its own changes are revoked by whoever makes them, or, in the case of a rehash, revoke
     nothing.
     """
 
     def __init__(self) -> None:
-        self._hashes: LRUCache[PasswordHash, None] = LRUCache(_REMEMBERED)
+        self._writes: LRUCache[Write, None] = LRUCache(_REMEMBERED)
 
-    def add(self, password: PasswordHash) -> None:
-        """This hash is about to be written."""
-        self._hashes[password] = None
+    def add(self, write: Write) -> None:
+        """This is about to be written."""
+        self._writes[write] = None
 
-    def discard(self, password: PasswordHash) -> None:
-        """Nobody knows whether this hash was written, so the watch shall tell."""
-        self._hashes.pop(password, None)
+    def discard(self, write: Write) -> None:
+        """Nobody knows whether this was written, so the watch shall tell."""
+        self._writes.pop(write, None)
 
-    def take(self, password: PasswordHash) -> bool:
-        """Whether this hash was written here; once, for each write is seen once.
+    def take(self, write: Write) -> bool:
+        """Whether this was written here; once, for each write is seen once.
 
         Should somebody put the very same hash back later, that is their change.
         """
-        if password not in self._hashes:
+        if write not in self._writes:
             return False
-        del self._hashes[password]
+        del self._writes[write]
         return True

@@ -111,6 +111,7 @@ async def test_own_changes_are_not_announced_again_and_a_new_description_revokes
             "bob", expected_revision=created.revision, password=SECOND, description=None
         )
         await watched.put("bob", SECOND, "somebody else's words")
+        await watched.store.delete("bob")
         marker = await watched.put("eve", THIRD)
         await watched.announced.become([Invalidation("eve", marker)])
 
@@ -121,6 +122,18 @@ async def test_an_own_hash_that_somebody_else_puts_back_is_announced(watched):
         await watched.store.update("bob", expected_revision=None, password=SECOND, description=None)
         revision = await watched.put("bob", FIRST)
         await watched.announced.become([Invalidation("bob", revision)])
+
+
+async def test_a_deletion_by_somebody_else_after_our_own_attempt_is_announced(watched):
+    async with watched.following():
+        await watched.store.delete("bob")
+        await watched.put("bob", FIRST)
+        revision = await watched.delete("bob")
+
+        async def announced():
+            return watched.announced.contents[-1:] == [Invalidation("bob", revision)]
+
+        await eventually(announced, timeout_seconds=10)
 
 
 async def test_changes_that_were_compacted_unseen_make_everything_be_read_again(watched, etcd):
