@@ -136,6 +136,7 @@ class Proxy:
             max_unknown=settings.cache.max_credentials,
             refresh_interval_seconds=_REFRESH_INTERVAL_SECONDS,
             clock=boot_clock,
+            under_lease=lambda: lease.is_valid(boot_clock()),
         )
         self._verifier = Verifier(
             threads=settings.authentication.verifier_threads,
@@ -243,15 +244,24 @@ class Proxy:
 
         def root_coord() -> Check:
             address = self.link.address
-            valid = self._trust.is_valid() and address is not None
             message = (
-                f"session with root coord at {address}, {self._settings.revocation} revocation"
-                if valid
-                else self._trust.explain().message
+                f"session with root coord at {address}"
+                if address is not None
+                else f"no session; known logins go on for now ({self.link.last_error})"
             )
-            return Check("root_coord", valid, critical=enabled, message=message)
+            return Check("root_coord", address is not None, critical=False, message=message)
+
+        def logins() -> Check:
+            decides = self._trust.is_valid() and self.link.sessions_opened > 0
+            message = (
+                f"logins are decided, {self._settings.revocation} revocation"
+                if decides
+                else f"{self._trust.explain().message} ({self.link.last_error})"
+            )
+            return Check("logins", decides, critical=enabled, message=message)
 
         self.health.register("authorization", authorization)
+        self.health.register("logins", logins)
         self.health.register("root_coord", root_coord)
         register_checks(self.tls.active, self.health)
         self.registry.register(TlsCollector(self.tls.active))

@@ -61,7 +61,6 @@ class RootCoordLink:
         self._renewed = renewed
         self._mutation_timeout_seconds = mutation_timeout_seconds
         self._connection: _Connection | None = None
-        self._highest_term = 0
         self._newest_term = 0
         self._last_error = "no attempt yet"
         self.sessions_opened = 0
@@ -70,6 +69,11 @@ class RootCoordLink:
     def address(self) -> Address | None:
         """The root coord that holds the session; None while there is none."""
         return self._connection.address if self._connection else None
+
+    @property
+    def last_error(self) -> str:
+        """Why the last session ended or could not be opened."""
+        return self._last_error
 
     async def run(self, caches: Invalidatable) -> None:
         """Opens a session, and another one whenever it breaks, until cancelled.
@@ -180,10 +184,6 @@ class RootCoordLink:
         channel = self._connect(address)
 
         def opened(term: int) -> None:
-            if term < self._highest_term:
-                # A deposed leader that does not know it yet may read what is of the past.
-                raise UnavailableError(f"root coord at {address} is of an earlier term")
-            self._highest_term = term
             self._refuse_deposed(term)
             self._connection = _Connection(channel, address, term)
             self.sessions_opened += 1

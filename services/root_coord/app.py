@@ -68,10 +68,10 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     ):
         background = [tasks.create_task(link.run()) for link in tls]
         await _listen(server, settings, context_of(inward))
-        background.append(tasks.create_task(_lead(settings, etcd, role, root_password)))
+        background.append(tasks.create_task(_lead(settings, etcd, role, root_password, shutdown)))
         await shutdown.wait()
         if role.tenure is not None:
-            await role.tenure.step_down()
+            await role.tenure.step_down(settings.root_coord.drain_timeout)
         role.release()
         for task in background:
             task.cancel()
@@ -79,9 +79,13 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
 
 
 async def _lead(
-    settings: Settings, etcd: EtcdClient, role: Role, root_password: Secret[str]
+    settings: Settings,
+    etcd: EtcdClient,
+    role: Role,
+    root_password: Secret[str],
+    shutdown: ShutdownSignal,
 ) -> None:
-    """Stands for election, serves a term, and again, until cancelled."""
+    """Stands for election, serves a term, and again, until cancelled or told to stop."""
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
     election = Election(
         etcd,
@@ -93,7 +97,7 @@ async def _lead(
         clock=boot_clock,
         leader_seen=role.leader_seen,
     )
-    while True:
+    while not shutdown.is_set():
         leadership = await election.campaign()
         log.info("elected", term=leadership.term, clean=leadership.clean)
         tenure = Tenure(etcd, keys, leadership, settings, boot_clock)
@@ -107,6 +111,8 @@ async def _lead(
         finally:
             role.release()
         raise_if_cancelled()
+        if shutdown.is_set():
+            return  # whoever stops this process resigns in good order
         # Whatever ended it: not to be elected again by the same, failing leadership.
         await leadership.resign(in_good_order=False)
         await asyncio.sleep(_RETRY_SECONDS)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
+from services.root_coord.errors import LeadershipLostError
 from services.root_coord.revocation import Invalidation
 from services.root_coord.store.interface import CredentialStore, Mutation
 from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
@@ -36,6 +37,7 @@ class Credentials:
         self._revoker = revoker
         self._user_limit = user_limit
         self._running: set[asyncio.Task[Mutation]] = set()
+        self._closed = False
 
     async def create(self, username: str, password: PasswordHash, description: str) -> Mutation:
         """Adds a user."""
@@ -91,14 +93,17 @@ class Credentials:
             username, expected_revision=expected_revision, password=password, description=None
         )
 
-    async def drain(self) -> None:
-        """Waits until every change that has begun is carried through."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def drain(self, timeout_seconds: float) -> None:
+        """Begins no change any more and waits until those that have begun are carried through."""
+        self._closed = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_seconds)
 
     async def _carry_through(
         self, username: str, change: Callable[[], Awaitable[Mutation]]
     ) -> Mutation:
+        if self._closed:
+            raise LeadershipLostError
         task = asyncio.create_task(self._store_and_revoke(username, change))
         self._running.add(task)
         task.add_done_callback(self._ended)

@@ -68,9 +68,12 @@ class Tenure:
             # Sessions are served from now on and read at this term's revision or later.
             tasks.create_task(self._changes.run(self.term))
 
-    async def step_down(self) -> None:
-        """Carries through what has begun, takes the leases back and lets another one lead."""
-        await self.credentials.drain()
+    async def step_down(self, timeout_seconds: float) -> None:
+        """Carries through what has begun, takes the leases back and lets another one lead.
+
+        What has begun is waited for at most `timeout_seconds`.
+        """
+        await self.credentials.drain(timeout_seconds)
         in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)
         await self.leadership.resign(in_good_order=in_good_order)
         log.info("stepped_down", term=self.term, in_good_order=in_good_order)

@@ -89,7 +89,8 @@ async def run(report: Report) -> None:
         stack = LocalStack(
             Path(folder),
             ports=Ports.free(proxies=1, root_coords=2),
-            settings_overrides={"log": {"level": "warn"}},
+            # Shorter than an election, so that records grow old while nobody can be asked.
+            settings_overrides={"log": {"level": "warn"}, "cache": {"ttl": 2}},
         )
         async with stack:
             channel = Channel(Address.parse((await stack.active_root_coord()).address))

@@ -1,13 +1,14 @@
 """What this proxy holds of the credentials, and how it gets them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from shared.clock import Clock
+from shared.errors import DeadlineError, UnavailableError
 from shared.passwords import PasswordHash
 from shared.singleflight import SingleFlight
 
@@ -51,6 +52,10 @@ class CredentialCache:
 
     Unknown users are remembered apart from known ones, so that a flood of names cannot
     push out anybody who exists.
+
+    When the TTL of a known user is over and root coord cannot be asked, what is held goes
+    on counting under a valid lease: had it changed, an invalidation would have come. So
+    nobody who is logged in notices that root coord is being replaced.
     """
 
     def __init__(
@@ -62,12 +67,17 @@ class CredentialCache:
         max_unknown: int,
         refresh_interval_seconds: float,
         clock: Clock,
+        under_lease: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Begins empty; `under_lease` says whether invalidations are certain to arrive."""
         self._source = source
+        self._under_lease = under_lease
         self._refresh_interval_seconds = refresh_interval_seconds
         self._clock = clock
         self._known: TTLCache[str, Credential] = TTLCache(max_known, ttl_seconds, clock)
         self._unknown: TTLCache[str, Credential] = TTLCache(max_unknown, ttl_seconds, clock)
+        # The known ones again, without regard to their TTL.
+        self._lasting: LRUCache[str, Credential] = LRUCache(max_known)
         self._fetched_at: TTLCache[str, float] = TTLCache(
             max_known + max_unknown, refresh_interval_seconds, clock
         )
@@ -99,9 +109,9 @@ class CredentialCache:
 
     def invalidate(self, username: str, revision: float) -> None:
         """Forgets what was read of this user before `revision`, also what is being read."""
-        held = self.peek(username)
-        if held is not None and held.read_revision < revision:
-            self._drop(username)
+        for held in (self.peek(username), self._lasting.get(username)):
+            if held is not None and held.read_revision < revision:
+                self._drop(username)
         fetch = self._fetches.get(username)
         if fetch is not None:
             fetch.floor = max(fetch.floor, revision)
@@ -114,6 +124,7 @@ class CredentialCache:
         """Forgets everything, also what is being read before now."""
         self._known.clear()
         self._unknown.clear()
+        self._lasting.clear()
         for fetch in self._fetches.values():
             fetch.floor = _ANY_REVISION
 
@@ -121,7 +132,7 @@ class CredentialCache:
         """Every user that is held with its revision (0: held as unknown)."""
         return [
             (credential.username, credential.revision)
-            for cache in (self._known, self._unknown)
+            for cache in (self._lasting, self._unknown)
             for credential in list(cache.values())
         ]
 
@@ -131,7 +142,14 @@ class CredentialCache:
             self.invalidate(username, revision)
 
     async def _fetch_once(self, username: str) -> Credential:
-        return await self._flights.do(username, lambda: self._fetch(username))
+        try:
+            return await self._flights.do(username, lambda: self._fetch(username))
+        except (UnavailableError, DeadlineError):
+            held = self._lasting.get(username)
+            if held is None or not self._under_lease():
+                raise
+            self._store(held)
+            return held
 
     async def _fetch(self, username: str) -> Credential:
         while True:
@@ -149,12 +167,16 @@ class CredentialCache:
 
     def _store(self, credential: Credential) -> None:
         self._drop(credential.username)
-        cache = self._unknown if credential.password is None else self._known
-        cache[credential.username] = credential
+        if credential.password is None:
+            self._unknown[credential.username] = credential
+        else:
+            self._known[credential.username] = credential
+            self._lasting[credential.username] = credential
 
     def _drop(self, username: str) -> None:
         self._known.pop(username, None)
         self._unknown.pop(username, None)
+        self._lasting.pop(username, None)
 
 
 # No read reaches it: a floor that makes any read under way start again.

@@ -73,5 +73,5 @@ class BoundedTrust:
         return True
 
     def explain(self) -> UnavailableError:
-        """Never needed, because the trust is always valid."""
-        return UnavailableError("no login can be checked")
+        """Before the first session there is nothing in memory that could decide."""
+        return UnavailableError("no login can be checked: there was no session with root coord yet")

@@ -145,7 +145,7 @@ async def test_a_caller_who_hangs_up_after_the_write_has_everybody_told_all_the_
         await asyncio.wait([update])
         await session.acknowledge(notice.sequence)
         async with asyncio.timeout(10):
-            await house.credentials.drain()
+            await house.credentials.drain(10.0)
     assert (await house.get("bob")).credential.revision == notice.invalidations[0].revision
 
 
@@ -173,7 +173,7 @@ async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(
             return told[-1] == (await house.get("bob")).credential.revision
 
         await eventually(all_told)
-        await house.credentials.drain()
+        await house.credentials.drain(10.0)
         await eventually(all_told)
         listening.cancel()
         await asyncio.wait([listening])

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from services.root_coord.credentials import Credentials, ensure_root
+from services.root_coord.errors import LeadershipLostError
 from services.root_coord.revocation import Invalidation
 from services.root_coord.store.interface import Outcome
 from shared.errors import InvalidParameterError, OutcomeUnknownError, UnavailableError
@@ -221,7 +222,7 @@ async def test_a_caller_who_hangs_up_does_not_stop_the_revocation(
     await asyncio.wait([caller])
     gate.open()
     async with asyncio.timeout(10):
-        await credentials.drain()
+        await credentials.drain(10.0)
     assert revoker.invalidations == [Invalidation("bob", store.users["bob"].revision)]
     assert verify_password(Secret("second2"), store.users["bob"].password)
 
@@ -230,7 +231,7 @@ async def test_draining_waits_for_what_has_begun(credentials, revoker):
     revoker.gate.close()
     update = asyncio.create_task(updating(credentials))
     await revoker.gate.arrivals()
-    drain = asyncio.create_task(credentials.drain())
+    drain = asyncio.create_task(credentials.drain(10.0))
     await asyncio.sleep(0)
     assert not drain.done()
     revoker.gate.open()
@@ -242,7 +243,7 @@ async def test_draining_survives_a_change_that_fails(credentials, store):
     store.loses_answers = True
     caller = asyncio.create_task(updating(credentials))
     await asyncio.sleep(0)
-    await credentials.drain()
+    await credentials.drain(10.0)
     with pytest.raises(OutcomeUnknownError):
         await caller
 
@@ -305,3 +306,22 @@ async def test_two_root_coords_that_start_at_once_create_root_once(store):
         *(ensure_root(store, InitialPassword(f"password{number}")) for number in range(5))
     )
     assert created.count(True) == 1
+
+
+async def test_no_change_begins_while_draining(credentials, store):
+    """Otherwise steady changes would keep a root coord from ever stepping down."""
+    await credentials.drain(10.0)
+    before = store.users["bob"]
+    with pytest.raises(LeadershipLostError):
+        await updating(credentials)
+    assert store.users["bob"] == before
+
+
+async def test_draining_does_not_wait_for_ever(credentials, revoker):
+    revoker.gate.close()
+    update = asyncio.create_task(updating(credentials))
+    await revoker.gate.arrivals()
+    await credentials.drain(0.01)
+    assert not update.done()
+    revoker.gate.open()
+    await update

@@ -457,3 +457,49 @@ class CacheMachine(RuleBasedStateMachine):
 
 CacheMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestCacheMachine = CacheMachine.TestCase
+
+
+# --- root coord is away ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def leased(cached):
+    cached.has_lease = True
+    cached.cache._under_lease = lambda: cached.has_lease
+    held = await cached.cache.get("bob")
+    cached.source.error = UnavailableError("root coord is being replaced")
+    cached.clock.advance(61)
+    return cached, held
+
+
+async def test_under_a_lease_what_is_held_outlives_its_ttl_while_root_coord_is_away(leased):
+    cached, held = leased
+    assert await cached.cache.get("bob") is held
+    assert cached.cache.peek("bob") is held
+
+
+async def test_without_a_lease_it_does_not(leased):
+    cached, _ = leased
+    cached.has_lease = False
+    with pytest.raises(UnavailableError):
+        await cached.cache.get("bob")
+
+
+async def test_what_was_invalidated_after_its_ttl_never_comes_back(leased):
+    cached, held = leased
+    cached.cache.invalidate("bob", held.read_revision + 1)
+    with pytest.raises(UnavailableError):
+        await cached.cache.get("bob")
+
+
+async def test_what_may_come_back_is_compared_at_a_resynchronisation(leased):
+    cached, held = leased
+    assert cached.cache.held() == [("bob", held.revision)]
+
+
+async def test_root_coord_is_asked_again_as_soon_as_it_answers(leased):
+    cached, _ = leased
+    cached.source.error = None
+    cached.source.put("bob", "second2")
+    newest = await cached.cache.get("bob")
+    assert newest.password == cached.source.records["bob"][0]
