@@ -34,9 +34,7 @@ def generate(target: Path) -> None:
 
 def differences(left: Path, right: Path) -> list[str]:
     """The files that stand in one folder only or differ, relative to the folders."""
-    names = {
-        path.relative_to(root) for root in (left, right) for path in root.rglob("*.py")
-    }
+    names = {path.relative_to(root) for root in (left, right) for path in root.rglob("*.py")}
     return sorted(
         str(name)
         for name in names

@@ -1,0 +1,159 @@
+"""One gRPC client of one proxy: calls, and what their ends mean."""
+
+import asyncio
+import base64
+import time
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from shared.generated.milvus.proto import common
+from shared.generated.milvus.proto import milvus as pb
+from tests.bench.echo import METHOD
+from tests.chaos.history import Change, Decision, Outcome, Request
+from tests.chaos.ledger import password
+
+SERVICE = "/milvus.proto.milvus.MilvusService/"
+ROOT, ROOT_PASSWORD = "root", "Milvus"
+# Longer than any fault takes. What is not answered by then hangs.
+REQUEST_BOUND_SECONDS = 15.0
+CHANGE_BOUND_SECONDS = 30.0
+_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 300),
+    # Each client has its own connection, as processes on several machines would.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_OLD_PASSWORD_WRONG = 1400
+# The proxy's own words, for the report; anything else is told as it is.
+_REASONS = {
+    "no login can be checked": "no lease",
+    "this proxy has no contact": "root coord not reached",
+    "root coord cannot be reached": "root coord not reached",
+    "root coord at": "root coord not reached",
+    "the proxy is shutting down": "proxy not reached",
+    "failed to connect": "proxy not reached",
+    "Socket closed": "proxy not reached",
+    "recvmsg": "proxy not reached",
+    "sendmsg": "proxy not reached",
+    "Connection reset": "proxy not reached",
+    "Broken pipe": "proxy not reached",
+    "GOAWAY": "proxy not reached",
+    "auth check failure": "wrong password",
+}
+
+
+def authorization(user: str, secret: str) -> tuple[tuple[str, bytes], ...]:
+    """The metadata of a login."""
+    return (("authorization", base64.b64encode(f"{user}:{secret}".encode())),)
+
+
+class Client:
+    """Calls through one proxy. Every method returns when the call has ended, never raises."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._echo = self._channel.unary_unary(METHOD)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._channel.close()
+
+    async def request(self, user: str, version: int, *, final: bool = False) -> Request:
+        """A cheap call to the backend."""
+        metadata = authorization(user, password(user, version))
+        sent = time.monotonic()
+        reason = ""
+        try:
+            await self._echo(b"x", metadata=metadata, timeout=REQUEST_BOUND_SECONDS)
+            decision = Decision.ACCEPTED
+        except grpc.aio.AioRpcError as error:
+            decision, reason = _decision(error), _reason(error)
+        return Request(user, version, self.name, sent, time.monotonic(), decision, reason, final)
+
+    async def change(self, user: str, old: int, new: int, *, by_root: bool = False) -> Change:
+        """Replaces a password, by the user and the old password or by root without it."""
+        actor = (ROOT, ROOT_PASSWORD) if by_root else (user, password(user, old))
+        sent = time.monotonic()
+        outcome, reason = await self._account(
+            "UpdateCredential",
+            actor,
+            pb.UpdateCredentialRequest(
+                username=user,
+                old_password=_encoded(password(user, old)),
+                new_password=_encoded(password(user, new)),
+            ),
+        )
+        answered = time.monotonic()
+        return Change(user, old, new, self.name, sent, answered, answered, outcome, reason)
+
+    async def create(self, user: str) -> None:
+        """Creates a user with version 0, as root; repeats it until it is done."""
+        message = pb.CreateCredentialRequest(username=user, password=_encoded(password(user, 0)))
+        async with asyncio.timeout(CHANGE_BOUND_SECONDS):
+            while True:
+                outcome, reason = await self._account(
+                    "CreateCredential", (ROOT, ROOT_PASSWORD), message
+                )
+                if outcome is Outcome.ACKNOWLEDGED or "already exists" in reason:
+                    return
+                await asyncio.sleep(0.1)
+
+    async def _account(
+        self,
+        method: str,
+        actor: tuple[str, str],
+        message: pb.UpdateCredentialRequest | pb.CreateCredentialRequest,
+    ) -> tuple[Outcome, str]:
+        call = self._channel.unary_unary(SERVICE + method)
+        try:
+            answer = await call(
+                bytes(message), metadata=authorization(*actor), timeout=CHANGE_BOUND_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            reason = _reason(error)
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return Outcome.FAILED, reason
+            hung = reason == "hung"
+            return Outcome.HUNG if hung else Outcome.UNKNOWN, reason
+        status = common.Status().parse(answer)
+        if not status.code:
+            return Outcome.ACKNOWLEDGED, ""
+        if status.code == _OLD_PASSWORD_WRONG:
+            return Outcome.FAILED, "wrong password"
+        return Outcome.FAILED, status.reason
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _decision(error: grpc.aio.AioRpcError) -> Decision:
+    match error.code():
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return Decision.REFUSED
+        case _ if _reason(error) == "hung":
+            return Decision.HUNG
+        case _:
+            return Decision.UNAVAILABLE
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    details = error.details() or ""
+    # The client's own deadline; one that the proxy met and told has another text.
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and details == "Deadline Exceeded":
+        return "hung"
+    for words, reason in _REASONS.items():
+        if words in details:
+            return reason
+    return f"{error.code().name}: {details}"[:120]

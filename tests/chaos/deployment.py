@@ -1,0 +1,301 @@
+"""A whole Vecguard of real processes on loopback, every part of which can be hurt."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from deploy.local import configuration
+from deploy.local.ports import LOOPBACK
+from deploy.local.process import Process, Program
+from deploy.local.readiness import http_ok, speaks_http2
+from deploy.local.stack import CHECKOUT
+from shared.etcd import EtcdClient
+from tests.chaos import failpoints, seeded
+from tests.chaos.failpoints import Switchboard
+from tests.chaos.network import Link
+from tests.e2e.stacks import clean_environment
+from tests.support.etcd import EtcdProcess, Ports, free_ports, running_cluster, running_etcd
+
+PYTHON = CHECKOUT / ".venv" / "bin" / "python"
+_POLL_SECONDS = 0.05
+
+#: Short, so that a short run sees much.
+SHORT_TIMINGS: Mapping[str, Any] = {
+    "lease": {"ttl": 3, "renewInterval": 0.3},
+    "election": {"ttl": 2},
+}
+_SETTINGS: Mapping[str, Any] = {
+    "authentication": {"bcryptCost": 4, "verifierThreads": 1},
+    "cache": {"ttl": 60},
+    "etcd": {"requestTimeout": 1500},
+    "log": {"format": "text", "level": "info"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start.
+
+    Attributes:
+        members: of etcd, 1 or 3.
+        bug: the seeded one, "" for none.
+    """
+
+    proxies: int = 3
+    root_coords: int = 2
+    members: int = 1
+    timings: Mapping[str, Any] = field(default_factory=lambda: SHORT_TIMINGS)
+    bug: str = ""
+
+
+class Service(Process):
+    """One of ours."""
+
+    def ask_for_tasks(self) -> None:
+        """It prints to its log where each of its tasks waits."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+
+class RootCoord(Service):
+    """A root coord, with its failpoints."""
+
+    def __init__(self, program: Program, logs: "Logs", port: int, switchboard: Switchboard) -> None:
+        super().__init__(program, logs)
+        self.port = port
+        self.failpoints = switchboard
+
+
+class Proxy(Service):
+    """A proxy, and its links to each root coord."""
+
+    def __init__(self, program: Program, logs: "Logs", port: int, links: list[Link]) -> None:
+        super().__init__(program, logs)
+        self.address = f"{LOOPBACK}:{port}"
+        self.links = links
+
+
+class Logs:
+    """One file for each process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open = ExitStack()
+        self._files: dict[str, IO[str]] = {}
+
+    def __call__(self, name: str, line: str) -> None:
+        if name not in self._files:
+            path = self._folder / f"{name}.log"
+            self._files[name] = self._open.enter_context(path.open("a", buffering=1))
+        self._files[name].write(line + "\n")
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All parts. `etcd` is a client that nobody hurts, for looking and for external changes."""
+
+    plan: Plan
+    members: tuple[EtcdProcess, ...]
+    root_coords: tuple[RootCoord, ...]
+    proxies: tuple[Proxy, ...]
+    etcd: EtcdClient
+
+    @property
+    def lease_seconds(self) -> float:
+        return self.plan.timings["lease"]["ttl"]
+
+    @property
+    def election_seconds(self) -> float:
+        return self.plan.timings["election"]["ttl"]
+
+    async def active(self, timeout_seconds: float = 30.0) -> RootCoord:
+        """The active root coord, once there is one."""
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                answers = await asyncio.gather(
+                    *(each.program.ready() for each in self.root_coords if each.running)
+                )
+                running = [each for each in self.root_coords if each.running]
+                for ready, each in zip(answers, running, strict=False):
+                    if ready:
+                        return each
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def active_other_than(self, former: RootCoord) -> RootCoord:
+        """The active root coord, once it is another one."""
+        async with asyncio.timeout(30):
+            while True:
+                active = await self.active()
+                if active is not former:
+                    return active
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def kill(self, process: Process) -> None:
+        """kill -9, and waits for its end."""
+        process.kill()
+        await process.wait()
+
+    async def start_again(self, process: Process) -> None:
+        """Starts a process that has ended; a proxy is waited for."""
+        await process.stop()
+        await process.start()
+        if isinstance(process, Proxy):
+            await process.wait_ready()
+
+
+@asynccontextmanager
+async def deployment(folder: Path, plan: Plan) -> AsyncIterator[Deployment]:
+    """Everything started and ready; everything stopped afterwards."""
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        logs = Logs(folder)
+        stack.callback(logs.close)
+        members = await asyncio.to_thread(stack.enter_context, _etcd(folder, plan))
+        client = await stack.enter_async_context(
+            EtcdClient([member.endpoint for member in members], request_timeout_seconds=8)
+        )
+        backend = _own_ports().client
+        echo = _echo(backend, logs)
+        root_coords = [_root_coord(folder, plan, members, logs, n) for n in range(plan.root_coords)]
+        proxies = []
+        for number in range(plan.proxies):
+            links = [
+                await stack.enter_async_context(Link(root_coord.port)) for root_coord in root_coords
+            ]
+            proxies.append(_proxy(folder, plan, number, links=links, backend=backend, logs=logs))
+        made = Deployment(plan, tuple(members), tuple(root_coords), tuple(proxies), client)
+        for process in (echo, *root_coords, *proxies):
+            stack.push_async_callback(partial(_stop, process))
+        await echo.start()
+        # The first one first, so that a run begins with a known active one.
+        for process in root_coords:
+            await process.start()
+            await made.active()
+        for process in proxies:
+            await process.start()
+        for process in (echo, *proxies):
+            await process.wait_ready()
+        yield made
+
+
+def _own_ports() -> Ports:
+    """Free ports that no other deployment of this process was given before."""
+    while True:
+        ports = free_ports()
+        if _given.isdisjoint(vars(ports).values()):
+            _given.update(vars(ports).values())
+            return ports
+
+
+_given: set[int] = set()
+
+
+async def _stop(process: Process) -> None:
+    # Whatever state it is in, and however many connections somebody holds.
+    process.resume()
+    process.kill()
+    await process.stop()
+
+
+@contextmanager
+def _etcd(folder: Path, plan: Plan) -> Iterator[tuple[EtcdProcess, ...]]:
+    if plan.members == 1:
+        with running_etcd(folder / "etcd") as process:
+            yield (process,)
+    else:
+        with running_cluster(folder / "etcd") as cluster:
+            yield cluster.members
+
+
+def _echo(port: int, logs: Logs) -> Process:
+    return Process(
+        Program(
+            name="echo",
+            argv=(str(PYTHON), "-m", "tests.bench.echo", str(port)),
+            environment=_environment(),
+            directory=CHECKOUT,
+            ready=speaks_http2(port),
+        ),
+        logs,
+    )
+
+
+def _root_coord(
+    folder: Path, plan: Plan, members: tuple[EtcdProcess, ...], logs: Logs, number: int
+) -> RootCoord:
+    name, ports = f"root-coord-{number + 1}", _own_ports()
+    directory = folder / "failpoints" / name
+    own = {
+        "etcd": {"endpoints": [member.endpoint for member in members]},
+        "rootCoord": {
+            "ip": LOOPBACK,
+            "port": ports.client,
+            "drainTimeout": 2,
+            "operations": {"ip": LOOPBACK, "port": ports.health},
+        },
+    }
+    program = _service(
+        folder,
+        name,
+        "tests.chaos.root_coord",
+        settings=own,
+        plan=plan,
+        operations=ports.health,
+        environment={failpoints.VARIABLE: str(directory)},
+    )
+    return RootCoord(program, logs, ports.client, Switchboard(directory))
+
+
+def _proxy(
+    folder: Path, plan: Plan, number: int, *, links: list[Link], backend: int, logs: Logs
+) -> Proxy:
+    name, ports = f"proxy-{number + 1}", _own_ports()
+    own = {
+        "proxy": {
+            "ip": LOOPBACK,
+            "port": ports.client,
+            "drainTimeout": 2,
+            "operations": {"ip": LOOPBACK, "port": ports.health},
+        },
+        "rootCoord": {"addresses": [f"{LOOPBACK}:{link.port}" for link in links]},
+        "backend": {"address": f"{LOOPBACK}:{backend}"},
+    }
+    program = _service(
+        folder, name, "tests.chaos.proxy", settings=own, plan=plan, operations=ports.health
+    )
+    return Proxy(program, logs, ports.client, links)
+
+
+def _service(
+    folder: Path,
+    name: str,
+    module: str,
+    *,
+    settings: Mapping[str, Any],
+    plan: Plan,
+    operations: int,
+    environment: Mapping[str, str] | None = None,
+) -> Program:
+    path = folder / f"{name}.yaml"
+    configuration.write(path, _SETTINGS, plan.timings, settings)
+    return Program(
+        name=name,
+        argv=(str(PYTHON), "-m", module, "--config", str(path)),
+        environment=_environment() | (environment or {}) | {seeded.VARIABLE: plan.bug},
+        directory=CHECKOUT,
+        ready=http_ok(operations, "/readyz"),
+        start_seconds=60,
+        stop_seconds=10,
+    )
+
+
+def _environment() -> dict[str, str]:
+    return clean_environment() | {"PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,13 @@
+"""The real root coord with failpoints, and with a seeded bug if one is asked for."""
+
+import os
+from pathlib import Path
+
+from services.root_coord.__main__ import main
+from tests.chaos import failpoints, seeded, task_dump
+
+if __name__ == "__main__":
+    task_dump.install()
+    failpoints.install(failpoints.Switchboard(Path(os.environ[failpoints.VARIABLE])))
+    seeded.apply_from_environment()
+    main()
