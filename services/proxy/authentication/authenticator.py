@@ -86,6 +86,13 @@ class Authenticator:
         login = header.parse(value)
         return await self._checks.do(digest, lambda: self._check(login, digest))
 
+    def recognise(self, values: Sequence[bytes]) -> Principal | None:
+        """The answer of `authenticate` when it is known already; None: it must be awaited.
+
+        Raises like `authenticate`.
+        """
+        return self._from_memory(self._logins.digest(header.single_value(values)))
+
     def _from_memory(self, digest: bytes) -> Principal | None:
         """The answer that is known already. Raises like `authenticate`; None: not known."""
         accepted = self._logins.accepted(digest)

@@ -1,0 +1,206 @@
+"""The gatekeeper's decision, and its later end."""
+
+import asyncio
+from contextlib import suppress
+
+import grpc
+import grpc.aio
+import pytest
+
+from services.proxy.authentication.errors import RevokedError, WrongCredentialsError
+from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.listener import Admission
+from services.proxy.relay.upstream import Upstream, over_tcp
+from shared.errors import OverloadedError, UnavailableError
+from shared.grpc.addresses import Address
+from tests.support.echo_backend import UNLIMITED
+from tests.support.raw_http2 import message, raw_client, request_headers
+from tests.support.relay import channel, relaying
+
+TIMEOUT = 10.0
+METHODS = ["/milvus.proto.milvus.MilvusService/", "/grpc.health.v1.Health/", "/never.heard.Of/"]
+
+
+async def outcome(call):
+    """Code and text of a unary call."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code(), error.details()
+    return grpc.StatusCode.OK, ""
+
+
+# grpcio's aio client reports INTERNAL ("Internal error from Core") now and then when a
+# stream is refused while it begins to write, whoever the server is. The blocking one does not.
+async def outcomes_of_each_kind(target, service, payload=b"1"):
+    """Codes and texts of four calls on one connection: unary, down, up, both."""
+
+    def run():
+        options = (*UNLIMITED, ("grpc.enable_retries", 0))
+        with grpc.insecure_channel(target, options=options) as blocking:
+            calls = [
+                blocking.unary_unary(f"{service}Unary").future(payload, timeout=TIMEOUT),
+                blocking.unary_stream(f"{service}ServerStream")(b"1", timeout=TIMEOUT),
+                blocking.stream_unary(f"{service}ClientStream").future(
+                    iter([payload] * 20), timeout=TIMEOUT
+                ),
+                blocking.stream_stream(f"{service}Bidi")(iter([payload] * 20), timeout=TIMEOUT),
+            ]
+            for call in calls[1::2]:
+                with suppress(grpc.RpcError):
+                    list(call)
+            return [(call.code(), call.details()) for call in calls]
+
+    return await asyncio.to_thread(run)
+
+
+@pytest.mark.parametrize("service", METHODS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        WrongCredentialsError(),
+        UnavailableError("no lease: 100 % of the caches are void, ü"),
+        OverloadedError("too many logins are being checked"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_refusal_ends_every_kind_of_call(relay, backend, service, error):
+    relay.gatekeeper.refuse(error)
+    for code, text in await outcomes_of_each_kind(relay.target, service):
+        assert code.value[0] == error.status.value
+        assert text == error.message
+    assert backend.calls == []
+
+
+async def test_every_call_of_a_connection_is_judged(relay):
+    for code, _ in await outcomes_of_each_kind(relay.target, "/a.B/"):
+        assert code is grpc.StatusCode.OK
+    assert relay.listener.connections <= 1
+    assert len(relay.gatekeeper.seen) == 4
+
+
+async def test_an_unexpected_error_is_hidden(relay, client, backend):
+    relay.gatekeeper.refuse(RuntimeError("secret detail"))
+    assert await outcome(client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT)) == (
+        grpc.StatusCode.INTERNAL,
+        "internal error; the proxy's log has it",
+    )
+    assert backend.calls == []
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending(raw_relay):
+    raw_relay.gatekeeper.refuse(WrongCredentialsError())
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(bytes(10_000))[:-1], end=False)
+        headers, _, _ = await client.response(mine)
+        assert (b"grpc-status", b"16") in headers
+
+
+async def test_a_refusal_reaches_a_grpcio_client_whose_messages_are_still_on_their_way(relay):
+    error = WrongCredentialsError()
+    relay.gatekeeper.refuse(error)
+    for outcome in await outcomes_of_each_kind(relay.target, "/a.B/", bytes(4 * 2**20)):
+        assert outcome == (grpc.StatusCode.UNAUTHENTICATED, error.message)
+
+
+async def test_the_missing_header_is_the_gatekeeper_s_to_judge(relay, client):
+    await client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT)
+    assert relay.gatekeeper.seen == [()]
+
+
+async def test_all_values_of_the_header_are_shown_to_the_gatekeeper(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        client.request(
+            request_headers(b"/a.B/C", (b"authorization", b"one"), (b"authorization", b"\xff"))
+        )
+        await raw_backend.requested()
+    assert raw_relay.gatekeeper.seen == [(b"one", b"\xff")]
+
+
+async def test_nobody_in_particular_has_no_name_at_the_backend(relay, client, backend):
+    async def nobody(_):
+        return Admission(None)
+
+    relay.gatekeeper.decide = nobody
+    await client.unary_unary("/a.B/Unary")(
+        b"", metadata=(("x-vecguard-user", "root"),), timeout=TIMEOUT
+    )
+    assert backend.calls[0].values("x-vecguard-user") == []
+
+
+async def test_an_unsupported_method_is_authenticated_first_and_then_refused(backend):
+    async with (
+        relaying(backend.port, unsupported={b"/a.B/Unary": "not here"}) as relay,
+        channel(relay.target) as client,
+    ):
+        assert await outcome(client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT)) == (
+            grpc.StatusCode.UNIMPLEMENTED,
+            "not here",
+        )
+        assert (await outcome(client.unary_unary("/a.C/Unary")(b"", timeout=TIMEOUT)))[
+            0
+        ] is grpc.StatusCode.OK
+        relay.gatekeeper.refuse(WrongCredentialsError())
+        code, _ = await outcome(client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT))
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client, backend):
+    async def by_name(authorization):
+        return Admission(authorization[0].decode(), 7)
+
+    relay.gatekeeper.decide = by_name
+    calls = {}
+    for name in ("alice", "bob"):
+        metadata = (("authorization", name),)
+        bidi = client.stream_stream("/a.B/Bidi")(metadata=metadata, timeout=TIMEOUT)
+        await bidi.write(b"1")
+        assert await bidi.read() == b"1"
+        down = client.unary_stream("/a.B/Open")(b"1", metadata=metadata, timeout=TIMEOUT)
+        assert await down.read() == b"1"
+        calls[name] = (bidi, down)
+
+    relay.active.end_older("alice", 7, RevokedError())
+    relay.active.end_older("carol", 99, RevokedError())
+    bidi, _ = calls["alice"]
+    await bidi.write(b"2")
+    assert await bidi.read() == b"2", "a revision that is not newer ends nothing"
+
+    relay.active.end_older("alice", 8, RevokedError())
+    for call in calls["alice"]:
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert await call.details() == RevokedError().message
+    bidi, down = calls["bob"]
+    await bidi.write(b"2")
+    assert await bidi.read() == b"2"
+    for seen in backend.calls:
+        if seen.values("x-vecguard-user") == ["alice"]:
+            async with asyncio.timeout(5.0):
+                await seen.over.wait()
+        else:
+            assert not seen.over.is_set()
+    assert len(relay.active) == 2
+    bidi.cancel()
+    down.cancel()
+    await relay.idle()
+
+
+async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
+    accounts = Upstream(
+        "accounts",
+        over_tcp(Address("127.0.0.1", backend.port), timeout_seconds=2.0),
+        authority="x",
+        policy=HeaderPolicy(),
+        revocable=False,
+    )
+    async with (
+        relaying(backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        channel(relay.target) as client,
+    ):
+        call = client.unary_unary("/own.Accounts/Gated")(b"mine", timeout=TIMEOUT)
+        asyncio.ensure_future(call.wait_for_connection())  # noqa: RUF006 - starts the call
+        await backend.call_number(0)
+        relay.active.end_older("alice", 99, RevokedError())
+        backend.gate.set()
+        assert await call == b"mine"
+    accounts.close()

@@ -1,0 +1,473 @@
+"""Backends that are down, die, come back, leave, or are no gRPC servers at all."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from grpclib.const import Status
+from h2.errors import ErrorCodes
+from h2.events import StreamReset
+
+from services.proxy.http2.fields import literal
+from services.proxy.http2.stream import Stream
+from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.link import Keepalive
+from services.proxy.relay.upstream import Upstream, over_tcp
+from shared.errors import VecguardError
+from shared.grpc.addresses import Address
+from tests.support.echo_backend import EchoBackend, echo_backend
+from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
+from tests.support.raw_http2 import raw_backend as running_raw_backend
+from tests.support.relay import channel, relaying
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+
+TIMEOUT = 10.0
+AT_ONCE = 2.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def failure(client, method="/a.B/Unary", timeout=TIMEOUT):
+    started = time.monotonic()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.unary_unary(method)(b"x", timeout=timeout)
+    return caught.value.code(), caught.value.details(), time.monotonic() - started
+
+
+async def test_a_backend_that_is_down_is_named_at_once_and_found_when_it_comes():
+    port = free_port()
+    async with relaying(port) as relay, channel(relay.target) as client:
+        for _ in range(3):
+            code, text, seconds = await failure(client)
+            assert code is grpc.StatusCode.UNAVAILABLE
+            assert text == (
+                f"backend 127.0.0.1:{port} cannot be reached (Connect call failed "
+                f"('127.0.0.1', {port})), try again"
+            )
+            assert seconds < AT_ONCE
+        async with echo_backend(port):
+            assert await client.unary_unary("/a.B/Unary")(b"x", timeout=TIMEOUT) == b"x"
+
+
+async def test_a_backend_that_restarts_on_its_port_is_found_again():
+    backend = EchoBackend()
+    await backend.start()
+    async with relaying(backend.port) as relay, channel(relay.target) as client:
+        for _ in range(3):
+            assert await client.unary_unary("/a.B/Unary")(b"x", timeout=TIMEOUT) == b"x"
+            await backend.stop()
+            code, text, _ = await failure(client)
+            assert code is grpc.StatusCode.UNAVAILABLE
+            assert f"backend 127.0.0.1:{backend.port}" in text
+            await backend.start(backend.port)
+        assert await client.unary_unary("/a.B/Unary")(b"x", timeout=TIMEOUT) == b"x"
+    await backend.stop()
+
+
+async def test_many_calls_share_one_attempt_to_connect():
+    async with TcpRelay(free_port()) as counted, echo_backend() as backend:
+        counted._target_port = backend.port
+        async with (
+            relaying(int(counted.endpoint.rpartition(":")[2])) as relay,
+            channel(relay.target) as client,
+        ):
+            await asyncio.gather(
+                *(client.unary_unary("/a.B/Unary")(b"x", timeout=TIMEOUT) for _ in range(50))
+            )
+            assert counted.connections == 1
+
+
+_BACKEND_PROCESS = """
+import asyncio
+from tests.support.echo_backend import EchoBackend
+
+async def main():
+    backend = EchoBackend()
+    await backend.start()
+    print(backend.port, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def backend_process():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _BACKEND_PROCESS,
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20.0):
+            yield int(await process.stdout.readline()), process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_a_backend_that_is_killed_in_mid_call_ends_it_at_once():
+    async with (
+        backend_process() as (port, process),
+        relaying(port) as relay,
+        channel(relay.target) as client,
+    ):
+        down = client.unary_stream("/a.B/Open")(b"1", timeout=TIMEOUT)
+        assert await down.read() == b"1"
+        both = client.stream_stream("/a.B/Bidi")(timeout=TIMEOUT)
+        await both.write(b"1")
+        assert await both.read() == b"1"
+        silent = client.unary_unary("/a.B/Silent")(b"", timeout=TIMEOUT)
+        waiting = asyncio.ensure_future(silent.code())
+        process.kill()
+        async with asyncio.timeout(AT_ONCE):
+            for call in (down, both):
+                assert await call.code() is grpc.StatusCode.UNAVAILABLE
+                assert await call.details() == f"backend 127.0.0.1:{port} closed the connection"
+            assert await waiting is grpc.StatusCode.UNAVAILABLE
+
+
+# Peers that are no gRPC servers.
+
+
+@asynccontextmanager
+async def tcp_server(serve):
+    async def accept(reader, writer):
+        try:
+            await serve(reader, writer)
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def http1(reader, writer):
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    await reader.read()
+
+
+async def garbage(reader, writer):
+    writer.write(bytes(range(256)) * 100)
+    await writer.drain()
+    await reader.read()
+
+
+async def hangs_up(reader, writer):
+    await reader.read(1)
+
+
+@pytest.mark.parametrize("serve", [http1, garbage, hangs_up], ids=lambda serve: serve.__name__)
+async def test_a_backend_that_speaks_no_http2_is_unavailable_at_once(serve):
+    async with (
+        tcp_server(serve) as port,
+        relaying(port) as relay,
+        channel(relay.target) as client,
+    ):
+        code, text, seconds = await failure(client)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert text == (
+        f"backend 127.0.0.1:{port} cannot be reached (no HTTP/2 server answers there), try again"
+    )
+    assert seconds < AT_ONCE
+
+
+async def test_a_backend_that_accepts_and_says_nothing_is_given_up_after_the_connect_timeout():
+    done = asyncio.Event()
+
+    async def serve(reader, writer):
+        await done.wait()
+
+    async with tcp_server(serve) as port:
+        async with (
+            relaying(port, connect_timeout_seconds=0.3) as relay,
+            channel(relay.target) as client,
+        ):
+            code, text, seconds = await failure(client)
+            assert code is grpc.StatusCode.UNAVAILABLE
+            assert text == (
+                f"backend 127.0.0.1:{port} cannot be reached (no HTTP/2 within 0.3 s), try again"
+            )
+            assert 0.25 < seconds < AT_ONCE
+            code, _, _ = await failure(client, timeout=0.1)
+            assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+        done.set()
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "code", "words"),
+    [
+        (b"404", b"text/html", grpc.StatusCode.INTERNAL, "HTTP status 404"),
+        (b"500", b"text/html", grpc.StatusCode.INTERNAL, "HTTP status 500"),
+        (b"503", b"text/html", grpc.StatusCode.UNAVAILABLE, "HTTP status 503"),
+        (b"429", b"text/html", grpc.StatusCode.UNAVAILABLE, "HTTP status 429"),
+        (b"200", b"text/html", grpc.StatusCode.INTERNAL, "text/html, which is no gRPC"),
+        (b"200", b"application/grpc-web", grpc.StatusCode.INTERNAL, "which is no gRPC"),
+    ],
+)
+async def test_a_plain_web_server_is_recognised(  # noqa: PLR0917 - one row of the table
+    raw_relay, raw_backend, status, content_type, code, words
+):
+    async with channel(raw_relay.target) as client:
+        call = asyncio.create_task(failure(client))
+        backend, stream_id = await raw_backend.requested()
+        backend.h2.send_headers(stream_id, [(b":status", status), (b"content-type", content_type)])
+        backend.h2.send_data(stream_id, b"<html>" * 100, end_stream=True)
+        backend.flush()
+        got, text, _ = await call
+    assert got is code
+    assert text.startswith(f"backend 127.0.0.1:{raw_backend.port} answered with")
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "without a status"),
+        (message(b"x"), "without a status"),
+        (message(b"xyz")[:-1], "within a message"),
+        (message(b"xyz")[:5], "within a message"),
+        (message(b"xyz")[:3], "within a message"),
+    ],
+)
+async def test_an_answer_that_breaks_off_is_an_error(raw_relay, raw_backend, body, words):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request()
+        backend, stream_id = await raw_backend.requested()
+        backend.h2.send_headers(stream_id, list(ANSWER))
+        backend.h2.send_data(stream_id, body, end_stream=True)
+        backend.flush()
+        _, _, trailers = await client.response(mine)
+    assert dict(trailers)[b"grpc-status"] == b"13"
+    assert words in dict(trailers)[b"grpc-message"].decode()
+
+
+async def test_a_protocol_error_of_the_backend_ends_its_calls(raw_relay, raw_backend):
+    async with channel(raw_relay.target) as client:
+        call = asyncio.create_task(failure(client))
+        backend, _ = await raw_backend.requested()
+        backend.send_raw(b"\0\0\x04\x03\0\0\0\0\0\0\0\0\0")  # RST_STREAM on stream 0
+        code, text, seconds = await call
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert text == f"backend 127.0.0.1:{raw_backend.port} closed the connection"
+        assert seconds < AT_ONCE
+
+
+# GOAWAY: the backend leaves in good order.
+
+
+async def test_calls_that_the_backend_will_finish_go_on_after_its_goaway(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        kept, refused = client.request(end=False), client.request(end=False)
+        backend, first = await raw_backend.requested()
+        await backend.until(lambda: backend.headers(first + 2))
+        backend.send_raw(goaway(first))
+        headers, _, _ = await client.response(refused)
+        assert dict(headers)[b"grpc-status"] == b"14"
+        assert b"refused" in dict(headers)[b"grpc-message"]
+        # New calls go to a new connection, the kept one is served to its end.
+        client.request()
+        second, elsewhere = await raw_backend.requested()
+        second.answer(elsewhere, message(b"2"))
+        client.h2.send_data(kept, message(b"late"), end_stream=True)
+        client.flush()
+        await backend.until(lambda: backend.body(first) == message(b"late"))
+        backend.answer(first, message(b"1"))
+        assert (await client.response(kept))[1] == message(b"1")
+        await backend.wait_closed()
+        assert not second.closed.is_set()
+
+
+async def test_an_idle_connection_is_closed_at_the_goaway(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request()
+        backend, stream_id = await raw_backend.requested()
+        backend.answer(stream_id)
+        await client.response(mine)
+        backend.send_raw(goaway(stream_id))
+        await backend.wait_closed()
+
+
+async def test_a_grpcio_backend_that_stops_with_grace_finishes_its_calls():
+    async with (
+        echo_backend() as backend,
+        relaying(backend.port) as relay,
+        channel(relay.target) as client,
+    ):
+        call = asyncio.ensure_future(
+            client.unary_unary("/a.B/Gated")(b"mine", timeout=TIMEOUT).code()
+        )
+        await backend.call_number(0)
+        stopping = asyncio.create_task(backend.stop(grace=TIMEOUT))
+
+        async def new_calls_are_refused() -> bool:
+            code, _, _ = await failure(client)
+            return code is grpc.StatusCode.UNAVAILABLE
+
+        await eventually(new_calls_are_refused)
+        backend.gate.set()
+        assert await call is grpc.StatusCode.OK
+        await stopping
+
+
+async def test_a_complete_answer_survives_that_the_backend_hangs_up(raw_relay, raw_backend):
+    body = message(bytes(60_000))
+    async with raw_client(raw_relay.port, initial_window=1000) as client:
+        mine = client.request()
+        backend, stream_id = await raw_backend.requested()
+        backend.h2.send_headers(stream_id, list(ANSWER))
+        for start in range(0, len(body), 16_000):
+            backend.h2.send_data(stream_id, body[start : start + 16_000])
+        backend.h2.send_headers(stream_id, [(b"grpc-status", b"0")], end_stream=True)
+        backend.flush()
+        backend.writer.close()
+        assert await client.response(mine) == (list(ANSWER), body, [(b"grpc-status", b"0")])
+
+
+def goaway(last_stream_id, code=ErrorCodes.NO_ERROR):
+    return b"\0\0\x08\x07\0\0\0\0\0" + last_stream_id.to_bytes(4) + int(code).to_bytes(4)
+
+
+# The upstream alone.
+
+
+def upstream_to(port):
+    return Upstream(
+        "backend",
+        over_tcp(Address("127.0.0.1", port), timeout_seconds=2.0),
+        authority="x",
+        policy=HeaderPolicy(),
+    )
+
+
+REQUEST = b"".join(
+    literal(*field)
+    for field in (
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/a/b"),
+        (b":authority", b"x"),
+    )
+)
+
+
+class Owner:
+    """Stands for a call, and notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *arguments, **named: self.told.append(name)
+
+
+async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
+    upstream = upstream_to(raw_backend.port)
+    owner = Owner()
+    first = await upstream.link()
+    first.connection.open(Stream(owner), REQUEST)
+    peer, stream_id = await raw_backend.requested()
+    first.connection._next_id = 2**31 + 1
+    second = await upstream.link()
+    assert second is not first
+    second.connection.open(Stream(Owner()), REQUEST)
+    await raw_backend.requested()
+    peer.h2.send_headers(stream_id, list(ANSWER))
+    peer.flush()
+
+    async def answered() -> bool:
+        return bool(owner.told)
+
+    await eventually(answered)
+    first.connection.reset(first.connection.streams[stream_id], ErrorCodes.CANCEL)
+    await peer.wait_closed()
+    assert owner.told == ["answered"]
+    upstream.close()
+
+
+async def test_whoever_waits_for_room_on_a_lost_connection_is_told(raw_backend):
+    upstream = upstream_to(raw_backend.port)
+    link = await upstream.link()
+    link.connection.open(Stream(Owner()), REQUEST)
+    peer, _ = await raw_backend.requested()
+    link.pause_writing()
+    waiting = asyncio.create_task(upstream.link())
+    await asyncio.sleep(0)
+    peer.writer.transport.abort()
+    with pytest.raises(VecguardError) as caught:
+        async with asyncio.timeout(TIMEOUT):
+            await waiting
+    assert caught.value.status is Status.UNAVAILABLE
+    upstream.close()
+
+
+async def test_a_reset_that_was_held_back_goes_out_when_the_socket_takes_it(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(end=False)
+        backend, stream_id = await raw_backend.requested()
+        link = raw_relay.upstream._link
+        link.pause_writing()
+        client.h2.reset_stream(mine, ErrorCodes.CANCEL)
+        client.flush()
+        await raw_relay.idle()
+        link.resume_writing()
+        assert (await backend.wait_for(StreamReset, stream_id)).error_code == ErrorCodes.CANCEL
+
+
+async def test_more_calls_than_the_backend_takes_wait_for_their_turn(raw_backend):
+    raw_backend._options["max_streams"] = 2
+    async with relaying(raw_backend.port) as relay, raw_client(relay.port) as client:
+        calls = [client.request() for _ in range(6)]
+        backend, _ = await raw_backend.requested()
+        for count in range(1, 7):
+            stream_id = 2 * count - 1
+            await backend.until(lambda stream_id=stream_id: backend.headers(stream_id))
+            assert len([i for i in backend.h2.streams.values() if i.open]) <= 2
+            backend.answer(stream_id)
+        for call in calls:
+            assert (await client.response(call))[2] == [(b"grpc-status", b"0")]
+
+
+async def test_a_peer_that_vanished_ends_its_calls_though_bytes_wait_to_be_written():
+    async with (
+        running_raw_backend(initial_window=2**30) as backend,
+        relaying(backend.port, keepalive=Keepalive(0.2, 0.2)) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(end=False)
+        peer, _ = await backend.requested()
+        peer.h2.increment_flow_control_window(2**30)
+        peer.flush()
+        peer.stop_reading()
+        pump = Pump(client, mine, 64 * 2**20)
+        async with asyncio.timeout(TIMEOUT):
+            while not client.headers(mine):
+                pump.push()
+                await round_trip(client)
+        headers, _, _ = await client.response(mine)
+    assert dict(headers)[b"grpc-status"] == b"14"
