@@ -22,7 +22,8 @@ BCRYPT_MAX_BYTES = 72
 
 # Milvus (Go) writes the 2a prefix; 2b and 2y differ from it in name only.
 _PREFIX = b"2a"
-_BCRYPT_HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+# The last character of the salt carries two bits only (bcrypt refuses any other).
+_BCRYPT_HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 
 
 class PasswordScheme(StrEnum):

@@ -29,16 +29,19 @@ class SingleFlight(Generic[K, T]):
         return key in self._flights
 
     async def do(self, key: K, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of `call`, or of the call for `key` that is already under way."""
+        """The result of `call`, or of the call for `key` that is already under way.
+
+        A call that has ended is never joined: its answer is of an earlier moment.
+        """
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.task.done():
             flight = self._flights[key] = _Flight(asyncio.create_task(call()))
-            flight.task.add_done_callback(lambda _: self._flights.pop(key, None))
         flight.waiters += 1
         try:
             return await asyncio.shield(flight.task)
         finally:
             flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                self._flights.pop(key, None)
+            if not flight.waiters:
                 flight.task.cancel()
+                if self._flights.get(key) is flight:
+                    del self._flights[key]

@@ -9,7 +9,7 @@ from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.methods import SERVED, UNSERVED
 from services.proxy.accounts.permissions import Permissions
 from services.proxy.accounts.service import AccountService
-from services.proxy.authentication.authenticator import Authenticator, Trust
+from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.logins import Logins
 from services.proxy.authentication.verifier import Verifier
@@ -37,6 +37,7 @@ from shared.observability.metrics import service_registry, vecguard_version
 from shared.observability.operations import OperationsServer
 from shared.passwords import PasswordPolicy
 from shared.tls import links
+from shared.tls.peer import UserPattern
 from shared.tls.reloading import ReloadingContext, context_of
 from shared.tls.report import TlsCollector, register_checks
 from shared.usernames import UsernamePolicy
@@ -114,8 +115,10 @@ class Proxy:
         lease = Lease(
             ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
         )
-        self._trust: Trust = (
-            StrictTrust(lease, boot_clock) if settings.revocation == "strict" else BoundedTrust()
+        self._trust = (
+            StrictTrust(lease, boot_clock, grace_seconds=settings.lease.grace)
+            if settings.revocation == "strict"
+            else BoundedTrust()
         )
         self.link = RootCoordLink(
             [Address.parse(address) for address in settings.root_coord.addresses],
@@ -123,6 +126,7 @@ class Proxy:
             identity=Identity(secrets.token_hex(8), vecguard_version(), settings.revocation),
             lease=lease,
             clock=boot_clock,
+            renewed=self._trust.renewed,
             mutation_timeout_seconds=settings.lease.ttl + _MUTATION_GRACE_SECONDS,
         )
         self._credentials = CredentialCache(
@@ -163,6 +167,7 @@ class Proxy:
                 tls=context_of(self.tls.backend),
             ),
             authority=settings.backend.address,
+            scheme=b"https" if self.tls.backend else b"http",
             policy=HeaderPolicy(authorization=settings.proxy.forward_authorization),
         )
         self._upstreams = (accounts, health, backend)
@@ -199,6 +204,7 @@ class Proxy:
         )
 
     def _gatekeeper(self) -> LoginGatekeeper | OpenGatekeeper:
+        pattern = self._settings.tls.user_from_certificate
         if not self._settings.common.security.authorization_enabled:
             log.warning(
                 "authorization is off: every request passes; "
@@ -216,7 +222,8 @@ class Proxy:
                 verifier=self._verifier,
                 trust=self._trust,
                 rehasher=self.link,
-            )
+            ),
+            UserPattern.parse(pattern) if pattern else None,
         )
 
     def _register_checks(self) -> None:

@@ -49,15 +49,20 @@ class RootCoordLink:
         identity: Identity,
         lease: Lease,
         clock: Clock,
+        renewed: Callable[[], None],
         mutation_timeout_seconds: float,
     ) -> None:
+        """Describes the link; `renewed` is called whenever the lease was renewed."""
         self._addresses = addresses
         self._connect = connect
         self._identity = identity
         self._lease = lease
         self._clock = clock
+        self._renewed = renewed
         self._mutation_timeout_seconds = mutation_timeout_seconds
         self._connection: _Connection | None = None
+        self._highest_term = 0
+        self._newest_term = 0
         self._last_error = "no attempt yet"
         self.sessions_opened = 0
 
@@ -94,7 +99,10 @@ class RootCoordLink:
                 root_coord.get_credential(pb.GetCredentialRequest(username=username)),
                 _READ_TIMEOUT_SECONDS,
             )
-        if self._connection is None or reply.term != self._connection.term:
+        # A result belongs to the session under which it was asked for: what was invalidated
+        # between two sessions reached nobody here, and the next one's comparison of revisions
+        # does not see what is still under way.
+        if self._connection is not connection or reply.term != connection.term:
             raise UnavailableError(f"root coord at {connection.address} changed during a read")
         known = bool(reply.credential.username)
         return Credential(
@@ -172,16 +180,38 @@ class RootCoordLink:
         channel = self._connect(address)
 
         def opened(term: int) -> None:
+            if term < self._highest_term:
+                # A deposed leader that does not know it yet may read what is of the past.
+                raise UnavailableError(f"root coord at {address} is of an earlier term")
+            self._highest_term = term
+            self._refuse_deposed(term)
             self._connection = _Connection(channel, address, term)
             self.sessions_opened += 1
             log.info("session_opened", address=str(address), term=term)
 
         try:
-            session = Session(channel, self._identity, self._lease, caches, self._clock)
+            session = Session(
+                channel,
+                self._identity,
+                self._lease,
+                caches,
+                self._clock,
+                renewed=self._renewed,
+            )
             await session.run(f"root coord at {address}", opened)
         finally:
             self._connection = None
             channel.close()
+
+    def _refuse_deposed(self, term: int) -> None:
+        """Keeps away from a root coord that was deposed and does not know it yet.
+
+        Under a lease of its successor its reads would be trusted, and may be of the past.
+        Without a lease a lower term is taken: etcd may have been restored from a backup.
+        """
+        if term < self._newest_term and self._lease.is_valid(self._clock()):
+            raise UnavailableError(f"it serves term {term}, and term {self._newest_term} has begun")
+        self._newest_term = term
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[tuple[_Connection, pb.RootCoordStub]]:

@@ -9,7 +9,7 @@ from services.root_coord.credentials import ensure_root
 from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.errors import StandbyError
 from services.root_coord.role import Role
-from services.root_coord.service import RootCoordService
+from services.root_coord.service import root_coord_server
 from services.root_coord.store.interface import CredentialStore
 from services.root_coord.store.milvus_layout import Keys
 from services.root_coord.tenure import Tenure
@@ -49,9 +49,8 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     health.register("role", lambda: _role_check(role))
     register_checks(tls, health)
     registry.register(TlsCollector(tls))
-    server = GrpcServer(
-        [RootCoordService(role.require)],
-        admits=_admits(settings) if inward is not None else None,
+    server = root_coord_server(
+        role.require, admits=_admits(settings) if inward is not None else None
     )
     operations = OperationsServer(
         settings.root_coord.operations.ip,
@@ -111,7 +110,7 @@ async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
 async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContext | None) -> None:
     own = settings.root_coord
     try:
-        await server.start(own.ip, own.port, ssl=context, backlog=_BACKLOG)
+        await server.listen(own.ip, own.port, tls=context, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {join_address(own.ip, own.port)} "

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.root_coord.revocation import Invalidation
 from services.root_coord.store.interface import CredentialStore, Mutation
-from shared.errors import InvalidParameterError, OutcomeUnknownError
+from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 from shared.usernames import is_storable
@@ -14,6 +14,8 @@ from shared.usernames import is_storable
 log = get_logger(__name__)
 
 ROOT = "root"
+# The largest that the protocol can carry: whatever a proxy holds is older.
+_AFTER_EVERY_REVISION = 2**63 - 1
 
 
 class Revoker(Protocol):
@@ -109,10 +111,13 @@ class Credentials:
             mutation = await change()
         except OutcomeUnknownError:
             # It may have been applied: whoever holds the older state must read again.
-            snapshot = await self._store.get(username)
-            await self._revoker.invalidate(Invalidation(username, snapshot.revision))
+            await self._revoker.invalidate(
+                Invalidation(username, await self._newest_revision(username))
+            )
             raise
-        if mutation.applied:
+        # Also of a user who was not there to be deleted: an earlier attempt may have done
+        # it, and nobody knows whether all proxies were told.
+        if mutation.revision:
             await self._revoker.invalidate(Invalidation(username, mutation.revision))
         log.info(
             "credential_changed" if mutation.applied else "credential_unchanged",
@@ -121,6 +126,14 @@ class Credentials:
             revision=mutation.revision,
         )
         return mutation
+
+    async def _newest_revision(self, username: str) -> int:
+        """At or after the last change that was made to a user."""
+        try:
+            return (await self._store.get(username)).revision
+        except VecguardError as error:
+            log.warning("revision_unknown", user=username, reason=error.reason)
+            return _AFTER_EVERY_REVISION
 
 
 async def ensure_root(

@@ -8,6 +8,7 @@ from grpclib.const import Handler
 from grpclib.server import Stream
 
 from services.root_coord.credentials import Credentials
+from services.root_coord.session_wire import decode_request
 from services.root_coord.sessions import SessionHub
 from services.root_coord.store.interface import (
     CredentialStore,
@@ -17,7 +18,9 @@ from services.root_coord.store.interface import (
 )
 from shared.errors import InvalidParameterError
 from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.codec import HotCodec
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
+from shared.grpc.server import GrpcServer, PeerCertificate
 
 _OUTCOMES = {
     Outcome.APPLIED: pb.MutationOutcome.APPLIED,
@@ -137,6 +140,17 @@ class RootCoordService(pb.RootCoordBase):
                 request.username, request.expected_revision, hash_from_wire(request.password)
             )
         )
+
+
+def root_coord_server(
+    active: Callable[[], ActiveTerm], *, admits: Callable[[PeerCertificate], bool] | None = None
+) -> GrpcServer:
+    """A server for proxies; `admits` judges them by their certificates."""
+    return GrpcServer(
+        [RootCoordService(active)],
+        admits=admits,
+        codec=HotCodec({pb.SessionRequest: decode_request}),
+    )
 
 
 def _described(credential: StoredCredential) -> pb.Credential:

@@ -5,14 +5,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import betterproto
-
 from services.root_coord.revocation import (
     Everything,
     Invalidation,
     Notice,
     Sessions,
     Surrender,
+)
+from services.root_coord.session_wire import (
+    Acknowledgement,
+    Renewal,
+    Request,
+    encode_notice,
+    encode_opened,
+    encode_renewed,
 )
 from shared.clock import Clock
 from shared.errors import DeadlineError, InvalidParameterError, UnavailableError
@@ -29,9 +35,9 @@ _OPEN_TIMEOUT_SECONDS = 10.0
 class SessionStream(Protocol):
     """The server's end of one Session RPC."""
 
-    async def recv_message(self) -> pb.SessionRequest | None: ...
+    async def recv_message(self) -> Request | None: ...
 
-    async def send_message(self, message: pb.SessionReply) -> None: ...
+    async def send_message(self, message: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,16 @@ class _Outbox:
     """What is still to be sent on one stream, in order."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[pb.SessionReply] = asyncio.Queue(_OUTBOX_LIMIT)
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_OUTBOX_LIMIT)
         self._closed = asyncio.Event()
 
-    def put(self, reply: pb.SessionReply) -> None:
-        """Queues a message, or ends a stream that nobody reads."""
+    def put(self, reply: bytes) -> None:
+        """Queues a message, or ends a stream that nobody reads.
+
+        Nothing follows a message that was dropped: a later acknowledgement would cover it.
+        """
+        if self._closed.is_set():
+            return
         try:
             self._queue.put_nowait(reply)
         except asyncio.QueueFull:
@@ -109,10 +120,9 @@ class SessionHub:
         """
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
-                first = await stream.recv_message()
+                opening = await stream.recv_message()
         except TimeoutError as error:
             raise DeadlineError("a session begins with Open, and none has come") from error
-        _, opening = betterproto.which_one_of(first or pb.SessionRequest(), "kind")
         if not isinstance(opening, pb.Open) or not opening.proxy_id:
             raise InvalidParameterError("a session begins with Open and the proxy's id")
         proxy_id = opening.proxy_id
@@ -153,8 +163,9 @@ class SessionHub:
 
     def _send(self, content: Invalidation | Everything | Surrender) -> Notice:
         notice, connected = self._sessions.notify(content, self._clock())
+        message = encode_notice(notice)
         for proxy_id in connected:
-            self._outboxes[proxy_id].put(_message(notice))
+            self._outboxes[proxy_id].put(message)
         return notice
 
     async def _settle(self, notice: Notice) -> None:
@@ -176,17 +187,14 @@ class SessionHub:
             older.close()
         outbox = self._outboxes[proxy_id] = _Outbox()
         outbox.put(
-            pb.SessionReply(
-                opened=pb.Opened(
-                    term=self._terms.term,
-                    # Rounded down: the proxy must not count more than is granted.
-                    lease_ttl_ms=int(self._terms.ttl_seconds * 1000),
-                    renew_interval_ms=round(self._terms.renew_interval_seconds * 1000),
-                )
+            encode_opened(
+                term=self._terms.term,
+                ttl_seconds=self._terms.ttl_seconds,
+                renew_interval_seconds=self._terms.renew_interval_seconds,
             )
         )
         for notice in self._sessions.open(proxy_id):
-            outbox.put(_message(notice))
+            outbox.put(encode_notice(notice))
         return outbox
 
     async def _exchange(self, proxy_id: str, stream: SessionStream, outbox: _Outbox) -> None:
@@ -211,24 +219,18 @@ class SessionHub:
         while (request := await stream.recv_message()) is not None:
             if self._outboxes.get(proxy_id) is not outbox:
                 return  # a newer stream of the same process has taken over
-            kind, content = betterproto.which_one_of(request, "kind")
-            if isinstance(content, pb.Renew):
+            if isinstance(request, Renewal):
                 if self._surrendered or not self._may_grant():
                     continue  # the proxy finds another root coord when nobody answers
-                if not self._sessions.renew(proxy_id, self._clock()):
-                    continue
-                outbox.put(
-                    pb.SessionReply(
-                        renewed=pb.Renewed(number=content.number, term=self._terms.term)
-                    )
-                )
-            elif isinstance(content, pb.Acknowledge):
-                self._resolve(self._sessions.acknowledge(proxy_id, content.sequence))
-            elif isinstance(content, pb.Release):
+                if self._sessions.renew(proxy_id, self._clock()):
+                    outbox.put(encode_renewed(request.number, self._terms.term))
+            elif isinstance(request, Acknowledgement):
+                self._resolve(self._sessions.acknowledge(proxy_id, request.sequence))
+            elif isinstance(request, pb.Release):
                 self._resolve(self._sessions.release(proxy_id))
                 return
             else:
-                raise InvalidParameterError(f"unexpected message in a session: {kind or 'empty'}")
+                raise InvalidParameterError("unexpected message in a session")
 
     def _until_next_expiry(self) -> float | None:
         expiry = self._sessions.next_expiry()
@@ -239,20 +241,3 @@ class SessionHub:
             settled = self._settled.get(sequence)
             if settled is not None and not settled.done():
                 settled.set_result(None)
-
-
-def _message(notice: Notice) -> pb.SessionReply:
-    match notice.content:
-        case Surrender():
-            return pb.SessionReply(surrender=pb.Surrender(sequence=notice.sequence))
-        case Everything():
-            return pb.SessionReply(
-                invalidate=pb.Invalidate(sequence=notice.sequence, everything=True)
-            )
-        case Invalidation(username, revision):
-            return pb.SessionReply(
-                invalidate=pb.Invalidate(
-                    sequence=notice.sequence,
-                    invalidations=[pb.Invalidation(username=username, revision=revision)],
-                )
-            )

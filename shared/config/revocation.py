@@ -25,6 +25,11 @@ class LeaseSettings(Section):
     renew_interval: Seconds = Field(
         default=1.0, description="Time between two renewals, in seconds; below half of lease.ttl."
     )
+    grace: Annotated[float, Field(ge=0)] = Field(
+        default=1.0,
+        description="How long after the loss of a lease requests wait for the next one instead of "
+        "being refused, in seconds.",
+    )
     clock_margin: ClockMarginSettings = ClockMarginSettings()
 
     @property

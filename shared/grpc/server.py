@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
 from grpclib.const import Status
+from grpclib.encoding.base import CodecBase
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.metadata import decode_metadata
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+# asyncio's own minute lets a peer that says nothing hold a connection for that long.
+_HANDSHAKE_SECONDS = 10.0
 
 PeerCertificate = Mapping[str, Any] | None
 
@@ -54,9 +58,10 @@ class GrpcServer(Server):
         *,
         configuration: Configuration | None = None,
         admits: Callable[[PeerCertificate], bool] | None = None,
+        codec: CodecBase | None = None,
     ) -> None:
         """Serves `handlers`; `admits` judges each caller by its verified certificate."""
-        super().__init__(handlers, config=configuration)
+        super().__init__(handlers, config=configuration, codec=codec)
         # With grpclib's ASCII one foreign byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._protocols: set[Protocol] = set()
@@ -76,6 +81,28 @@ class GrpcServer(Server):
     def accept(self) -> Protocol:
         """The protocol of one connection that was established without the listener."""
         return self._protocol_factory()
+
+    async def listen(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, backlog: int = 100
+    ) -> None:
+        """As `start`, and a TLS handshake has ten seconds, for which grpclib has no parameter.
+
+        Raises:
+            OSError: the address cannot be listened on.
+            RuntimeError: the server listens already.
+        """
+        if self._server is not None:
+            raise RuntimeError("the server listens already")
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._protocol_factory,
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
+            backlog=backlog,
+        )
+        self._server_closed_fut = loop.create_future()
 
     async def drain(self, timeout_seconds: float) -> None:
         """Stops accepting, lets calls in flight finish, then closes.

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from tests.bench import memory, relay
+from tests.bench import memory, relay, revocation
 from tests.bench.report import Report
 
-BENCHMARKS = {"memory": memory.run, "relay": relay.run}
+BENCHMARKS = {"memory": memory.run, "relay": relay.run, "revocation": revocation.run}
 TARGET = Path("build/bench.json")
 
 

@@ -47,7 +47,7 @@ async def run(report: Report) -> None:
             clock=boot_clock,
         ),
         verifier=Verifier(threads=1, queue_limit=1, timeout_seconds=10, cost=4),
-        trust=StrictTrust(lease, boot_clock),
+        trust=StrictTrust(lease, boot_clock, grace_seconds=0),
         rehasher=source,
     )
     values = [login("root", "Milvus")[0][1]]

@@ -7,7 +7,6 @@ from collections import Counter
 
 from services.proxy.authentication.credentials import Credential
 from services.proxy.authentication.verifier import Verifier
-from shared.errors import UnavailableError
 from shared.passwords import PasswordHash, hash_password
 from shared.secret import Secret
 
@@ -77,7 +76,7 @@ class ScriptedSource:
         self.records: dict[str, tuple[PasswordHash, int]] = {}
         self.fetches: Counter[str] = Counter()
         self.gate = Gate()
-        self.error: UnavailableError | None = None
+        self.error: Exception | None = None
 
     def put(self, username: str, password: str, *, cost: int = CHEAP) -> int:
         self.revision += 1

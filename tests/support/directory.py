@@ -56,9 +56,7 @@ class MemoryDirectory:
         return await self._changed(
             "create",
             username,
-            lambda: self.store.create(
-                username, password, description, user_limit=self._user_limit
-            ),
+            lambda: self.store.create(username, password, description, user_limit=self._user_limit),
         )
 
     async def update(self, username, *, expected_revision, password, description):

@@ -13,7 +13,7 @@ import grpc.aio
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.listener import Admission, Listener
+from services.proxy.relay.listener import Admission, Listener, PeerCertificate
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
 from shared.grpc.addresses import Address
@@ -42,7 +42,9 @@ class ScriptedGatekeeper:
         self.seen.append(tuple(authorization))
         return Admission("alice", 7)
 
-    async def admit(self, authorization: Sequence[bytes]) -> Admission:
+    async def admit(
+        self, authorization: Sequence[bytes], certificate: PeerCertificate
+    ) -> Admission:
         self.seen.append(tuple(authorization))
         if self.decide is None:
             return Admission("alice", 7)

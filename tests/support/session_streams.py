@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import betterproto
 
+from services.root_coord.session_wire import decode_request
 from services.root_coord.sessions import SessionHub
 from shared.generated.vecguard.internal import v1 as pb
 
@@ -19,7 +20,8 @@ class MemoryStream:
         self.reading.set()
 
     async def recv_message(self):
-        return await self.up.get()
+        message = await self.up.get()
+        return None if message is None else decode_request(bytes(message))
 
     async def send_message(self, message):
         await self.reading.wait()

@@ -38,10 +38,13 @@ class AccountService(pb.MilvusServiceBase):
         self, create_credential_request: pb.CreateCredentialRequest
     ) -> common.Status:
         request = create_credential_request
+        actor = _actor()
+        # As in Milvus this comes before any look at the request.
+        self._accounts.permissions.require(actor, Privilege.CREATE)
 
         async def create() -> None:
             await self._accounts.create(
-                _actor(),
+                actor,
                 request.username,
                 _decoded(request.password, "decode password fail"),
                 request.description or "",
@@ -53,11 +56,13 @@ class AccountService(pb.MilvusServiceBase):
         self, update_credential_request: pb.UpdateCredentialRequest
     ) -> common.Status:
         request = update_credential_request
+        actor = _actor()
+        self._accounts.permissions.require(actor, Privilege.UPDATE_USER, target=request.username)
 
         async def update() -> None:
             new = request.new_password
             await self._accounts.update(
-                _actor(),
+                actor,
                 request.username,
                 old_password=_decoded(request.old_password, "decode old password failed"),
                 new_password=_decoded(new, "decode password failed") if new else None,

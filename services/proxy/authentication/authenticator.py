@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from services.proxy.authentication import header
@@ -13,6 +14,7 @@ from shared.errors import OverloadedError, UnavailableError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 from shared.singleflight import SingleFlight
+from shared.usernames import is_storable
 
 log = get_logger(__name__)
 
@@ -33,6 +35,10 @@ class Trust(Protocol):
 
     def is_valid(self) -> bool: ...
 
+    async def wait(self) -> bool:
+        """Waits a moment for it to become valid; says whether it is."""
+        ...
+
     def explain(self) -> UnavailableError:
         """Why it may not, and for how long."""
         ...
@@ -48,9 +54,9 @@ class Rehasher(Protocol):
 
 
 class Authenticator:
-    """Judges `authorization` values by memory first, then by bcrypt against root coord's record.
+    """Judges `authorization` values by bcrypt against root coord's record, and remembers.
 
-    Every judgement is about one revision of a credential, and it counts only if that
+    Every verdict is about one revision of a credential, and it counts only if that
     revision is still the newest known and the trust is valid at the moment of the answer.
     """
 
@@ -68,7 +74,7 @@ class Authenticator:
         self._verifier = verifier
         self._trust = trust
         self._rehasher = rehasher
-        self._checks: SingleFlight[bytes, Principal] = SingleFlight()
+        self._checks: SingleFlight[bytes, None] = SingleFlight()
 
     async def authenticate(self, values: Sequence[bytes]) -> Principal:
         """The principal behind the values of the `authorization` header.
@@ -80,11 +86,31 @@ class Authenticator:
         """
         value = header.single_value(values)
         digest = self._logins.digest(value)
-        principal = self._from_memory(digest)
-        if principal is not None:
-            return principal
-        login = header.parse(value)
-        return await self._checks.do(digest, lambda: self._check(login, digest))
+        for _ in range(_MAX_ROUNDS):
+            principal = self._from_memory(digest)
+            if principal is not None:
+                return principal
+            login = header.parse(value)
+            await self._checks.do(digest, partial(self._judge, login, digest))
+        raise OverloadedError("the credential keeps changing, try again later")
+
+    async def vouch_for(self, username: str) -> Principal:
+        """The principal of a user whose identity was proven in another way.
+
+        Raises:
+            WrongCredentialsError: there is no such user.
+            UnavailableError: nothing may be decided now, and it says why.
+            OverloadedError: the credential keeps changing.
+        """
+        if not is_storable(username):
+            raise WrongCredentialsError
+        for _ in range(_MAX_ROUNDS):
+            held = await self._held(username)
+            if self._credentials.peek(username) is held and self._trust.is_valid():
+                if held.password is None:
+                    raise WrongCredentialsError
+                return Principal(username, held.revision)
+        raise OverloadedError("the credential keeps changing, try again later")
 
     def recognise(self, values: Sequence[bytes]) -> Principal | None:
         """The answer of `authenticate` when it is known already; None: it must be awaited.
@@ -94,55 +120,47 @@ class Authenticator:
         return self._from_memory(self._logins.digest(header.single_value(values)))
 
     def _from_memory(self, digest: bytes) -> Principal | None:
-        """The answer that is known already. Raises like `authenticate`; None: not known."""
+        """The verdict that is known already, if it counts. Raises like `authenticate`.
+
+        This is the only place where a login is decided: without a pause between looking
+        at the revision and the trust and giving the answer.
+        """
         accepted = self._logins.accepted(digest)
         remembered = accepted or self._logins.refused(digest)
         if remembered is None:
             return None
         held = self._credentials.peek(remembered.username)
-        if held is None or held.revision != remembered.revision:
+        if held is None or held.revision != remembered.revision or not self._trust.is_valid():
             return None
-        self._require_trust()
         if accepted is None:
             raise WrongCredentialsError
         return Principal(remembered.username, remembered.revision)
 
-    async def _check(self, login: header.PresentedLogin, digest: bytes) -> Principal:
-        for _ in range(_MAX_ROUNDS):
-            # Root coord may have confirmed the revision that this very login was judged at.
-            held = await self._held(login.username)
-            principal = self._from_memory(digest)
-            if principal is not None:
-                return principal
-            matches = await self._verifier.verify(login.password, held.password)
-            if matches:
-                held = await self._modernised(login, held)
-            else:
-                newest = await self._credentials.refresh(held)
-                if newest.revision != held.revision:
-                    continue
-            if not self._is_current(held):
-                continue
-            self._require_trust()
-            judged = Login(login.username, held.revision)
-            if not matches:
-                self._logins.refuse(digest, judged)
-                raise WrongCredentialsError
-            self._logins.accept(digest, judged)
-            return Principal(judged.username, judged.revision)
-        raise OverloadedError("the credential keeps changing, try again later")
+    async def _judge(self, login: header.PresentedLogin, digest: bytes) -> None:
+        """Checks a login against the newest record known and remembers the verdict.
+
+        Should the record change meanwhile, the verdict is about an old revision and
+        counts for nothing.
+        """
+        held = await self._held(login.username)
+        if self._is_known(digest, held):
+            return
+        if await self._verifier.verify(login.password, held.password):
+            held = await self._modernised(login, held)
+            self._logins.accept(digest, Login(login.username, held.revision))
+        else:
+            await self._credentials.refresh(held)
+            self._logins.refuse(digest, Login(login.username, held.revision))
 
     async def _held(self, username: str) -> Credential:
-        self._require_trust()
+        if not await self._trust.wait():
+            raise self._trust.explain()
         return await self._credentials.get(username)
 
-    def _is_current(self, credential: Credential) -> bool:
-        held = self._credentials.peek(credential.username)
-        return held is not None and held.revision == credential.revision
-
-    def _require_trust(self) -> None:
-        if not self._trust.is_valid():
-            raise self._trust.explain()
+    def _is_known(self, digest: bytes, held: Credential) -> bool:
+        """Whether this very login was judged at this revision before."""
+        remembered = self._logins.accepted(digest) or self._logins.refused(digest)
+        return remembered == Login(held.username, held.revision)
 
     async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
         """The credential with its hash at the configured cost; unchanged if that fails."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from services.proxy.http2 import frames, settings
-from services.proxy.http2.errors import Http2ConnectionError, ErrorCode, Http2StreamError
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from services.proxy.http2.fields import Field
 from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.http2.limits import (
@@ -95,7 +95,11 @@ class Connection:
             )
 
     def receive(self, data: bytes) -> None:
-        """Takes what the socket brought. Raises Http2ConnectionError; then only `fail` is left to do."""
+        """Takes what the socket brought.
+
+        Raises:
+            Http2ConnectionError: the peer broke the protocol; only `fail` is left to do.
+        """
         self._reader.read(data)
 
     def fail(self, code: int) -> None:

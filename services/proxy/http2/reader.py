@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from services.proxy.http2 import frames
-from services.proxy.http2.errors import Http2ConnectionError, ErrorCode, Http2StreamError
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from services.proxy.http2.limits import MAX_STREAM_ID, Limits
 
 _PRIORITY_BYTES = 5
@@ -72,10 +72,9 @@ class FrameReader:
             stream_id &= MAX_STREAM_ID  # the first bit is reserved and ignored
             try:
                 if kind == frames.DATA and self._block is None and self._greeted and stream_id:
+                    payload = data[begin:at]
                     if flags & frames.PADDED:
-                        payload = _unpadded(data[begin:at])
-                    else:
-                        payload = data[begin:at]
+                        payload = _unpadded(payload)
                     sink.on_data(stream_id, payload, length, end=bool(flags & frames.END_STREAM))
                 else:
                     self._dispatch(kind, flags, stream_id, data[begin:at])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from struct import Struct
 
-from services.proxy.http2.errors import Http2ConnectionError, ErrorCode
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
 from services.proxy.http2.limits import (
     DEFAULT_FRAME_BYTES,
     DEFAULT_WINDOW_BYTES,

@@ -51,7 +51,7 @@ class Answer:
                     )
             elif name == b"grpc-status":
                 self.is_final = True
-            elif KINDS.get(name) in _DROPPED:
+            elif name[:1] == b":" or KINDS.get(name) in _DROPPED:
                 continue
             wires.append(field.wire)
         self.is_interim = status[:1] == b"1"

@@ -1,5 +1,6 @@
 """A client's connection to the public port."""
 
+import asyncio
 from typing import Protocol
 
 from services.proxy.http2.connection import Connection, Fields
@@ -7,6 +8,9 @@ from services.proxy.http2.limits import Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.call import Call
 from services.proxy.relay.link import Keepalive, Link
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
 
 
 class Host(Protocol):
@@ -38,6 +42,14 @@ class ClientLink(Link):
         self._arrived: list[tuple[Call, Fields]] = []
         self._is_left = False
         host.connected(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
+            # RFC 9113, section 3.3. Python's ssl module leaves it to us.
+            log.info("no_http2_negotiated")
+            self.close()
 
     def was_read(self) -> None:
         # Only now: a call that was cancelled in the same breath costs nobody anything.

@@ -49,7 +49,6 @@ KINDS = {
     b"transfer-encoding": Kind.OURS,
     b"upgrade": Kind.OURS,
 }
-_POST = indexed(b":method", b"POST") + indexed(b":scheme", b"http")
 _TE = literal(b"te", b"trailers")
 
 
@@ -132,16 +131,17 @@ class RequestHead:
         self,
         policy: HeaderPolicy,
         *,
+        preface: bytes,
         authority: bytes,
         identity: bytes,
         remaining_seconds: float | None,
     ) -> bytes:
         """The header block of the forwarded request.
 
-        `authority` is its field; `identity` is what the relay says about the client;
+        `preface` and `authority` are fields; `identity` is what the relay says about the client;
         `remaining_seconds` is what is left of the client's deadline.
         """
-        block = [_POST, self.path.wire, authority, _TE]
+        block = [preface, self.path.wire, authority, _TE]
         if remaining_seconds is not None:
             block.append(literal(b"grpc-timeout", timeouts.encode(remaining_seconds)))
         if policy.only is None:
@@ -158,6 +158,11 @@ class RequestHead:
 def user_field(username: str) -> bytes:
     """The field that tells an upstream who the call is from."""
     return literal(USER, username.encode())
+
+
+def request_preface(scheme: bytes) -> bytes:
+    """The fields that begin every request to an upstream."""
+    return indexed(b":method", b"POST") + indexed(b":scheme", scheme)
 
 
 def authority_field(authority: str) -> bytes:

@@ -2,8 +2,9 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from services.proxy.http2.connection import Connection
 from services.proxy.http2.errors import Http2ConnectionError
@@ -111,6 +112,11 @@ class Link(asyncio.Protocol, ABC):
         """The address of the other side; None on a socket pair."""
         name = self._transport and self._transport.get_extra_info("peername")
         return (name[0], name[1]) if isinstance(name, tuple) else None
+
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The peer's verified certificate; None without one."""
+        encrypted = self._transport and self._transport.get_extra_info("ssl_object")
+        return encrypted.getpeercert() if encrypted else None
 
     def _end(self) -> None:
         if not self.is_closing:

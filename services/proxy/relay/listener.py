@@ -8,16 +8,23 @@ from services.proxy.http2.limits import Limits
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.client_link import ClientLink
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.reception import Admission, Gatekeeper, Reception
+from services.proxy.relay.reception import (
+    Admission,
+    Gatekeeper,
+    PeerCertificate,
+    Reception,
+)
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Upstream
 from shared.errors import ConfigurationError, UnavailableError
 from shared.grpc.addresses import Address
 
-__all__ = ["Admission", "Gatekeeper", "Listener"]
+__all__ = ["Admission", "Gatekeeper", "Listener", "PeerCertificate"]
 
 # Clients may be silent for hours; what has vanished is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
+# asyncio's own minute lets a client that says nothing hold a connection for that long.
+_HANDSHAKE_SECONDS = 10.0
 # How long a client that does not read its last bytes is waited for.
 _CLOSE_TIMEOUT_SECONDS = 2.0
 
@@ -47,6 +54,7 @@ class Listener:
                 address.host,
                 address.port,
                 ssl=tls,
+                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
                 backlog=1024,
             )
         except OSError as error:

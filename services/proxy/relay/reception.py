@@ -1,7 +1,7 @@
 """Where calls arrive: each is admitted, routed and sent on, or told why not."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,14 +26,23 @@ class Admission:
     revision: int = 0
 
 
+# The verified certificate of a client, in the form of `SSLObject.getpeercert()`.
+PeerCertificate = Callable[[], Mapping[str, Any] | None]
+
+
 class Gatekeeper(Protocol):
-    """Decides by the values of the `authorization` header. Raises to refuse."""
+    """Decides by the values of the `authorization` header and by the client's certificate.
+
+    Raises to refuse.
+    """
 
     def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
         """The decision if it needs no waiting; None: ask `admit`."""
         ...
 
-    async def admit(self, authorization: Sequence[bytes]) -> Admission: ...
+    async def admit(
+        self, authorization: Sequence[bytes], certificate: PeerCertificate
+    ) -> Admission: ...
 
 
 class Reception:
@@ -112,7 +121,8 @@ class Reception:
         task.add_done_callback(self.tasks.discard)
 
     async def _admit(self, call: Call, head: RequestHead) -> None:
-        self._route(call, head, await self._gatekeeper.admit(head.authorization))
+        certificate = call.client_link.certificate
+        self._route(call, head, await self._gatekeeper.admit(head.authorization, certificate))
 
     async def _connect(
         self, call: Call, head: RequestHead, identity: bytes, upstream: Upstream
@@ -134,6 +144,7 @@ def _forward(
 ) -> None:
     block = head.forwarded(
         upstream.policy,
+        preface=upstream.preface,
         authority=upstream.authority,
         identity=identity,
         remaining_seconds=call.remaining_seconds(),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from services.proxy.http2.limits import MAX_WINDOW_BYTES, Limits
 from services.proxy.relay.errors import UpstreamUnavailableError
-from services.proxy.relay.headers import HeaderPolicy, authority_field
+from services.proxy.relay.headers import HeaderPolicy, authority_field, request_preface
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.upstream_link import UpstreamLink
 from shared.grpc.addresses import Address
@@ -29,6 +29,7 @@ class Upstream:
     Attributes:
         name: for messages, such as `backend 127.0.0.1:19540`.
         authority: the field that the upstream sees as `:authority`.
+        preface: how each request to it begins; says `https` when the connection is encrypted.
         policy: which client headers it sees.
         revocable: whether a call in progress ends when its login is revoked. The account
             service's do not: the very call that changes a password must get its answer.
@@ -42,9 +43,11 @@ class Upstream:
         authority: str,
         policy: HeaderPolicy,
         revocable: bool = True,
+        scheme: bytes = b"http",
         keepalive: Keepalive = _KEEPALIVE,
     ) -> None:
         self.name = name
+        self.preface = request_preface(scheme)
         self.authority = authority_field(authority)
         self.policy = policy
         self.revocable = revocable

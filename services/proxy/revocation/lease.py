@@ -32,9 +32,6 @@ class Lease:
 
     Counting from the answer's receipt would be wrong: an answer may be as old as the
     network and a paused process make it.
-
-    Attributes:
-        was_surrendered: the last lease did not run out but was taken back.
     """
 
     def __init__(self, margin: ClockMargin) -> None:
@@ -43,7 +40,6 @@ class Lease:
         self._sent: dict[int, float] = {}
         self._number = 0
         self._valid_until = float("-inf")
-        self.was_surrendered = False
 
     def granted_for(self, ttl_seconds: float) -> None:
         """A session was opened: its renewals will grant this much. Older answers are void."""
@@ -64,15 +60,13 @@ class Lease:
         if sent is None:
             return
         self._valid_until = max(self._valid_until, sent + self._usable_seconds)
-        self.was_surrendered = False
         for earlier in [sequence for sequence in self._sent if sequence <= number]:
             del self._sent[earlier]
 
-    def surrender(self) -> None:
-        """Root coord has taken the lease back."""
+    def surrender(self, now: float) -> None:
+        """The lease is given back, or taken back by root coord."""
         self._sent.clear()
-        self._valid_until = float("-inf")
-        self.was_surrendered = True
+        self._valid_until = min(self._valid_until, now)
 
     def is_valid(self, now: float) -> bool:
         """Whether decisions may be made from memory at this moment."""

@@ -20,6 +20,9 @@ from shared.observability.log import get_logger
 log = get_logger(__name__)
 
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
+# Opening needs no look into etcd. A root coord that is paused still has its connections
+# accepted by the kernel, and while it is waited for nobody looks for its successor.
+_OPEN_TIMEOUT_SECONDS = 2.0
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _RELEASE_TIMEOUT_SECONDS = 1.0
 # A root coord that leaves so many renewals unanswered is paused or cut off, even if the
@@ -62,17 +65,23 @@ class Session:
         lease: Lease,
         caches: Invalidatable,
         clock: Clock,
+        *,
+        renewed: Callable[[], None],
     ) -> None:
+        """Describes a session; `renewed` is called whenever the lease was renewed."""
         self._channel = channel
         self._identity = identity
         self._lease = lease
         self._caches = caches
         self._clock = clock
+        self._renewed = renewed
         self._renew_interval_seconds = 1.0
         self._answered_at = clock()
 
     async def run(self, peer: str, opened: Callable[[int], None]) -> None:
         """Serves the session; `opened(term)` is called when root coord has accepted it.
+
+        Should it raise, the session is given up before anything of it is trusted.
 
         Ends only by raising what ended the stream, naming `peer`, in an exception group
         once the session was open. When it is cancelled, nothing may be decided any more:
@@ -83,9 +92,8 @@ class Session:
         )
         with translated_errors(peer):
             async with stream:
-                async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
-                    term = await self._open(stream)
-                opened(term)
+                async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
+                    term = await self._open(stream, opened)
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._receive(peer, stream, term))
@@ -94,7 +102,7 @@ class Session:
                     await self._release(stream)
                     raise
 
-    async def _open(self, stream: Stream[Any, Any]) -> int:
+    async def _open(self, stream: Stream[Any, Any], opened_in: Callable[[int], None]) -> int:
         await stream.send_message(
             pb.SessionRequest(
                 open=pb.Open(
@@ -109,6 +117,7 @@ class Session:
         )
         if not isinstance(opened, pb.Opened):
             raise UnavailableError("root coord did not open the session")
+        opened_in(opened.term)
         self._lease.granted_for(opened.lease_ttl_ms / 1000)
         self._renew_interval_seconds = opened.renew_interval_ms / 1000
         return opened.term
@@ -145,7 +154,7 @@ class Session:
 
     async def _release(self, stream: Stream[Any, Any]) -> None:
         """Gives the lease back, so that nobody waits for a process that is stopping."""
-        self._lease.surrender()
+        self._lease.surrender(self._clock())
         with suppress(Exception):  # the lease ends by itself if root coord cannot be told
             async with asyncio.timeout(_RELEASE_TIMEOUT_SECONDS):
                 await stream.send_message(pb.SessionRequest(release=pb.Release()))
@@ -158,12 +167,13 @@ class Session:
                 _, content = betterproto.which_one_of(reply, "kind")
                 if isinstance(content, pb.Renewed) and content.term == term:
                     self._lease.renewed(content.number)
+                    self._renewed()
                     self._answered_at = self._clock()
                 elif isinstance(content, pb.Invalidate):
                     self._apply(content)
                     await self._acknowledge(stream, content.sequence)
                 elif isinstance(content, pb.Surrender):
-                    self._lease.surrender()
+                    self._lease.surrender(self._clock())
                     await self._acknowledge(stream, content.sequence)
         raise UnavailableError("root coord has ended the session")
 

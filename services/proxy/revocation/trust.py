@@ -1,5 +1,6 @@
 """Strict or bounded: what a lease means for decisions made from memory."""
 
+import asyncio
 import math
 
 from services.proxy.revocation.lease import Lease
@@ -8,35 +9,50 @@ from shared.errors import UnavailableError
 
 
 class StrictTrust:
-    """Memory decides only under a valid lease, so that a revoked password never passes."""
+    """Memory decides only under a valid lease, so that a revoked password never passes.
 
-    def __init__(self, lease: Lease, clock: Clock) -> None:
+    When root coord hands over to another one, proxies are without a lease for a moment.
+    Requests wait it out instead of being refused, for `grace_seconds` after the loss.
+    """
+
+    def __init__(self, lease: Lease, clock: Clock, *, grace_seconds: float) -> None:
         self._lease = lease
         self._clock = clock
+        self._grace_seconds = grace_seconds
+        self._renewed = asyncio.Event()
+
+    def renewed(self) -> None:
+        """The lease was renewed: whoever waits looks again."""
+        self._renewed.set()
 
     def is_valid(self) -> bool:
         """Whether the lease is valid now."""
         return self._lease.is_valid(self._clock())
 
+    async def wait(self) -> bool:
+        """Waits until the lease is valid, or no longer worth waiting for; says which."""
+        while not self.is_valid():
+            left = self._grace_seconds + self._lease.remaining_seconds(self._clock())
+            if left <= 0:
+                return False
+            self._renewed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._renewed.wait()
+            except TimeoutError:
+                return self.is_valid()
+        return True
+
     def explain(self) -> UnavailableError:
-        """For how long there has been no lease, or how long it still runs."""
+        """For how long there has been no lease."""
         remaining = self._lease.remaining_seconds(self._clock())
         if remaining > 0:
-            return UnavailableError(
-                "this proxy has no contact with root coord now; "
-                f"it checks known logins for another {remaining:.1f} s"
-            )
+            return UnavailableError(f"try again: the lease is back for {remaining:.1f} s")
+        since = "since this proxy started" if remaining == -math.inf else f"for {-remaining:.1f} s"
         return UnavailableError(
-            f"no login can be checked: this proxy {self._history(remaining)}; "
+            f"no login can be checked: this proxy has had no contact with root coord {since}; "
             "it serves again as soon as the contact is back"
         )
-
-    def _history(self, remaining: float) -> str:
-        if remaining > -math.inf:
-            return f"has had no contact with root coord for {-remaining:.1f} s"
-        if self._lease.was_surrendered:
-            return "has given its lease back because root coord stepped down"
-        return "has had no contact with root coord since this proxy started"
 
 
 class BoundedTrust:
@@ -45,8 +61,15 @@ class BoundedTrust:
     While root coord is out of reach a revoked password can pass for up to `cache.ttl`.
     """
 
+    def renewed(self) -> None:
+        """Makes no difference."""
+
     def is_valid(self) -> bool:
         """Always; the caches bound the age of what they hold."""
+        return True
+
+    async def wait(self) -> bool:
+        """Never long."""
         return True
 
     def explain(self) -> UnavailableError:

@@ -157,8 +157,7 @@ class EtcdCredentialStore:
     def _record(self, stored: KeyValue) -> Record:
         try:
             return Record.decode(stored.value)
-        except CorruptRecordError as error:
-            log.warning("corrupt_credential", key=stored.key, error=str(error))
+        except CorruptRecordError:
             return Record({})  # without a password; a reset by an administrator mends it
 
     def _password(self, username: str, record: Record) -> PasswordHash | None:

@@ -25,7 +25,7 @@ def test_a_secret_shows_nothing_of_itself():
         lambda: f"{SECRET:>10}",
         lambda: "%s" % SECRET,  # noqa: UP031 - the old way must not work either
         lambda: "{}".format(SECRET),  # noqa: UP032 - nor this one
-        lambda: "".join([SECRET]),
+        lambda: "".join(iter([SECRET])),
         lambda: json.dumps({"password": SECRET}),
         lambda: pickle.dumps(SECRET),
         lambda: copy.copy(SECRET),

@@ -1,0 +1,94 @@
+"""How long a password change takes until nobody can use the old password any more.
+
+Sessions are real streams over real connections, all in this process; root coord and etcd
+are real processes. Root coord has a core of its own, the sessions and etcd the other one.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.etcd import EtcdClient, Put
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.addresses import Address
+from shared.grpc.channel import Channel
+from shared.grpc.credentials import hash_to_wire
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.bench.processes import cpu_seconds, pin
+from tests.bench.report import Report
+from tests.bench.sessions import light_sessions
+from tests.bench.stacks import etcd_and_root_coord
+
+SIZES = (1, 10, 100, 1000)
+CHANGES = {1: 200, 10: 200, 100: 100, 1000: 20}
+SERVER_CORE, LOAD_CORE = 0, 1
+USER = "bench"
+
+
+def percentile_ms(seconds: Sequence[float], percent: float) -> float:
+    ordered = sorted(seconds)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000
+
+
+async def run(report: Report) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with etcd_and_root_coord(Path(folder)) as stack:
+            pin(stack.root_coord.pid, SERVER_CORE)
+            pin(stack.etcd.pid, LOAD_CORE)
+            address = Address("127.0.0.1", stack.ports.root_coord)
+            passwords = [hash_to_wire(hash_password(Secret(f"password{n}"), 4)) for n in range(8)]
+            await _etcd_write(report, f"127.0.0.1:{stack.ports.etcd}")
+            channel = Channel(address)
+            root_coord = pb.RootCoordStub(channel)
+            try:
+                await root_coord.create_credential(
+                    pb.CreateCredentialRequest(username=USER, password=passwords[0]), timeout=30
+                )
+                for count in SIZES:
+                    async with light_sessions(address, count) as sessions:
+                        await _changes(report, root_coord, passwords, count, stack.root_coord.pid)
+                        assert all(each.acknowledged == CHANGES[count] for each in sessions)
+                async with light_sessions(address, 100) as sessions:
+                    sessions[0].silent = True
+                    took = await _change(root_coord, passwords[1])
+                    report.add("revocation.cut_off_ms", took * 1000)
+            finally:
+                channel.close()
+    figures = report.figures
+    report.add(
+        "revocation.sessions_100.over_etcd_p99_ms",
+        figures["revocation.sessions_100.p99_ms"] - figures["revocation.etcd_write_p99_ms"],
+    )
+
+
+async def _etcd_write(report: Report, endpoint: str) -> None:
+    took = []
+    async with EtcdClient([endpoint]) as client:
+        for number in range(200):
+            begin = time.perf_counter()
+            await client.txn([], [Put(b"bench", str(number).encode())])
+            took.append(time.perf_counter() - begin)
+    report.add("revocation.etcd_write_p50_ms", percentile_ms(took, 50))
+    report.add("revocation.etcd_write_p99_ms", percentile_ms(took, 99))
+
+
+async def _changes(report, root_coord, passwords, count, pid) -> None:
+    cpu = cpu_seconds(pid)
+    took = [
+        await _change(root_coord, passwords[number % len(passwords)])
+        for number in range(CHANGES[count])
+    ]
+    name = f"revocation.sessions_{count}"
+    report.add(f"{name}.p50_ms", percentile_ms(took, 50))
+    report.add(f"{name}.p99_ms", percentile_ms(took, 99))
+    report.add(f"{name}.cpu_us_per_session", (cpu_seconds(pid) - cpu) / len(took) / count * 1e6)
+
+
+async def _change(root_coord, password) -> float:
+    request = pb.UpdateCredentialRequest(username=USER, password=password)
+    begin = time.perf_counter()
+    reply = await root_coord.update_credential(request, timeout=60)
+    assert reply.outcome == pb.MutationOutcome.APPLIED
+    return time.perf_counter() - begin

@@ -1,0 +1,349 @@
+"""What the store in etcd promises beside the contract: Milvus's layout, fences, bad records."""
+
+import asyncio
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.root_coord.errors import LeadershipLostError
+from services.root_coord.store.etcd import EtcdCredentialStore
+from services.root_coord.store.fence import Fence
+from services.root_coord.store.interface import Outcome
+from services.root_coord.store.milvus_layout import Keys
+from services.root_coord.store.own_writes import OwnWrites
+from shared.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
+from tests.support.credentials import hashed
+from tests.support.etcd import etcd, prefix
+
+__all__ = ["etcd", "prefix"]
+
+LIMIT = 1000
+FIRST, SECOND = hashed("first1"), hashed("second2")
+
+
+@pytest.fixture
+async def client(etcd):
+    async with EtcdClient([etcd.endpoint]) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(prefix):
+    return Keys.of(prefix.decode(), "meta")
+
+
+@pytest.fixture
+def store(client, keys):
+    return EtcdCredentialStore(client, keys)
+
+
+class InterferingClient:
+    """Lets somebody else act between the store's reads and its transaction, once."""
+
+    def __init__(self, client, before_txn=None, after_txn=None):
+        self._client = client
+        self._before_txn = before_txn
+        self._after_txn = after_txn
+
+    async def range(self, *args, **options):
+        return await self._client.range(*args, **options)
+
+    async def txn(self, *args, **options):
+        before, self._before_txn = self._before_txn, None
+        if before is not None:
+            await before()
+        result = await self._client.txn(*args, **options)
+        after, self._after_txn = self._after_txn, None
+        if after is not None:
+            await after()
+        return result
+
+
+async def put(client, key, value):
+    await client.txn([], [Put(key.encode(), value)])
+
+
+async def all_below(client, prefix):
+    return {kv.key.decode(): kv.value for kv in (await client.range(prefix, prefix=True)).kvs}
+
+
+# --- Milvus's layout --------------------------------------------------------------------
+
+
+async def test_a_user_lies_under_milvus_key_in_milvus_form(store, client, prefix):
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    root = prefix.decode().rstrip("/")
+    assert await all_below(client, prefix) == {
+        f"{root}/meta/root-coord/credential/users/bob": (
+            b'{"encrypted_password":"%s"}' % FIRST.encrypted.reveal().encode()
+        )
+    }
+
+
+async def test_the_revision_is_etcd_s_mod_revision(store, client, keys):
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    updated = await store.update("bob", expected_revision=None, password=SECOND, description=None)
+    (kv,) = (await client.range(keys.user("bob").encode())).kvs
+    assert updated.revision == kv.mod_revision
+    assert (await store.get("bob")).value.revision == kv.mod_revision
+
+
+async def test_an_update_keeps_what_milvus_wrote_and_drops_its_digest(store, client, keys):
+    fields = {
+        "encrypted_password": FIRST.encrypted.reveal(),
+        "sha256_password": "0" * 64,
+        "tenant": "t",
+        "is_super": True,
+        "time_tick": 460_000_000_000_000_001,
+    }
+    await put(client, keys.user("bob"), json.dumps(fields).encode())
+    assert (await store.get("bob")).value.password == FIRST
+    await store.update("bob", expected_revision=None, password=SECOND, description=None)
+    (kv,) = (await client.range(keys.user("bob").encode())).kvs
+    del fields["sha256_password"]
+    assert json.loads(kv.value) == {**fields, "encrypted_password": SECOND.encrypted.reveal()}
+
+
+async def test_a_deletion_takes_the_roles_of_that_user_and_of_no_other(store, client, keys):
+    for username in ("bob", "bobby"):
+        await store.create(username, FIRST, "", user_limit=LIMIT)
+        for role in ("admin", "reader"):
+            await put(client, keys.roles_of(username) + role, b"")
+    await store.delete("bob")
+    left = await all_below(client, keys.root.encode())
+    assert set(left) == {
+        keys.user("bobby"),
+        keys.roles_of("bobby") + "admin",
+        keys.roles_of("bobby") + "reader",
+    }
+
+
+async def test_a_deletion_of_nobody_leaves_stray_roles_alone(store, client, keys):
+    await put(client, keys.roles_of("bob") + "admin", b"")
+    assert (await store.delete("bob")).outcome is Outcome.USER_NOT_FOUND
+    assert set(await all_below(client, keys.root.encode())) == {keys.roles_of("bob") + "admin"}
+
+
+async def test_the_user_and_the_roles_go_at_one_revision(store, client, keys):
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    await put(client, keys.roles_of("bob") + "admin", b"")
+    start = (await client.range(keys.user("bob").encode())).revision + 1
+    deleted = await store.delete("bob")
+    watch = client.watch(keys.root.encode(), prefix=True, start_revision=start)
+    async with asyncio.timeout(10):
+        batch = await anext(watch)
+    await watch.aclose()
+    assert {event.kv.mod_revision for event in batch.events} == {deleted.revision}
+    assert len(batch.events) == 2
+
+
+# --- interleavings ----------------------------------------------------------------------
+
+
+async def test_a_user_who_is_created_between_count_and_write_counts(client, keys):
+    other = EtcdCredentialStore(client, keys)
+
+    async def somebody_else():
+        await other.create("eve", FIRST, "", user_limit=LIMIT)
+
+    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    mutation = await store.create("bob", SECOND, "", user_limit=1)
+    assert mutation.outcome is Outcome.USER_LIMIT_REACHED
+    assert [user.username for user in (await store.list_all()).value] == ["eve"]
+
+
+async def test_the_same_name_created_between_read_and_write_is_taken(client, keys):
+    other = EtcdCredentialStore(client, keys)
+
+    async def somebody_else():
+        await other.create("bob", FIRST, "", user_limit=LIMIT)
+
+    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    assert (await store.create("bob", SECOND, "", user_limit=LIMIT)).outcome is Outcome.USER_EXISTS
+    assert (await store.get("bob")).value.password == FIRST
+
+
+async def test_a_change_between_read_and_write_refuses_a_guarded_update(client, keys):
+    other = EtcdCredentialStore(client, keys)
+    created = await other.create("bob", FIRST, "", user_limit=LIMIT)
+
+    async def somebody_else():
+        await other.update("bob", expected_revision=None, password=SECOND, description=None)
+
+    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    mutation = await store.update(
+        "bob", expected_revision=created.revision, password=hashed("third3"), description=None
+    )
+    assert mutation.outcome is Outcome.REVISION_CHANGED
+    assert (await store.get("bob")).value.password == SECOND
+
+
+async def test_a_change_between_read_and_write_survives_an_update_of_other_fields(client, keys):
+    other = EtcdCredentialStore(client, keys)
+    await other.create("bob", FIRST, "", user_limit=LIMIT)
+
+    async def somebody_else():
+        await other.update("bob", expected_revision=None, password=SECOND, description=None)
+
+    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    await store.update("bob", expected_revision=None, password=None, description="a friend")
+    stored = (await store.get("bob")).value
+    assert (stored.password, stored.description) == (SECOND, "a friend")
+
+
+async def test_a_deletion_between_read_and_write_is_not_undone(client, keys):
+    other = EtcdCredentialStore(client, keys)
+    await other.create("bob", FIRST, "", user_limit=LIMIT)
+
+    async def somebody_else():
+        await other.delete("bob")
+
+    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    mutation = await store.update("bob", expected_revision=None, password=SECOND, description=None)
+    assert mutation.outcome is Outcome.USER_NOT_FOUND
+    assert (await store.get("bob")).value is None
+
+
+# --- records that cannot be read --------------------------------------------------------
+
+CORRUPT = [
+    b"",
+    b"not JSON",
+    b"[]",
+    b"null",
+    b"{}",
+    b'{"encrypted_password":7}',
+    b'{"encrypted_password":"hunter2-marker"}',
+    b'{"encrypted_password":"%s","password_scheme":"md5"}' % FIRST.encrypted.reveal().encode(),
+    b"\xff\xfe\xfd",
+    b'{"description":"\\ud800"}',
+]
+
+
+@pytest.fixture(params=CORRUPT)
+async def corrupt(request, store, client, keys):
+    await store.create("eve", FIRST, "", user_limit=LIMIT)
+    await put(client, keys.user("bob"), request.param)
+    return request.param
+
+
+async def test_a_corrupt_record_harms_only_its_user_and_is_logged_unquoted(corrupt, store):
+    with capture_logs() as logs:
+        users = (await store.list_all()).value
+        bob = (await store.get("bob")).value
+    assert [(user.username, user.password) for user in users] == [("bob", None), ("eve", FIRST)]
+    assert bob.password is None
+    bob.description.encode()
+    warnings = [log for log in logs if log["event"] == "corrupt_credential"]
+    assert {log["user"] for log in warnings} == {"bob"}
+    assert "hunter2" not in str(logs)
+    assert FIRST.encrypted.reveal() not in str(logs)
+
+
+async def test_a_corrupt_record_can_be_reset(corrupt, store):
+    mutation = await store.update("bob", expected_revision=None, password=SECOND, description=None)
+    assert mutation.applied
+    assert (await store.get("bob")).value.password == SECOND
+
+
+async def test_a_corrupt_record_can_be_deleted(corrupt, store):
+    assert (await store.delete("bob")).applied
+    assert [user.username for user in (await store.list_all()).value] == ["eve"]
+
+
+async def test_a_corrupt_record_takes_its_name_and_its_place(corrupt, store):
+    assert (await store.create("bob", SECOND, "", user_limit=LIMIT)).outcome is Outcome.USER_EXISTS
+    assert (await store.create("zoe", SECOND, "", user_limit=2)).outcome is (
+        Outcome.USER_LIMIT_REACHED
+    )
+
+
+async def test_a_key_that_is_no_text_harms_nobody_else(store, client, keys):
+    await store.create("eve", FIRST, "", user_limit=LIMIT)
+    await client.txn([], [Put(keys.users.encode() + b"\xff\xfe", b"{}")])
+    users = (await store.list_all()).value
+    assert [user.password for user in users if user.username == "eve"] == [FIRST]
+    assert all(user.username.encode() for user in users)
+
+
+# --- fences and own writes --------------------------------------------------------------
+
+
+async def elected(client, keys):
+    leader = f"{keys.root}/leader".encode()
+    result = await client.txn([Compare.version(leader, "==", 0)], [Put(leader, b"me")])
+    return Fence(leader, result.revision)
+
+
+async def test_within_its_term_every_change_passes(client, keys):
+    store = EtcdCredentialStore(client, keys, fence=await elected(client, keys))
+    assert (await store.create("bob", FIRST, "", user_limit=LIMIT)).applied
+    assert (
+        await store.update("bob", expected_revision=None, password=SECOND, description=None)
+    ).applied
+    assert (await store.delete("bob")).applied
+    assert (await store.delete("bob")).outcome is Outcome.USER_NOT_FOUND
+
+
+@pytest.mark.parametrize("successor", [True, False])
+async def test_after_its_term_no_change_passes(client, keys, successor):
+    fence = await elected(client, keys)
+    store = EtcdCredentialStore(client, keys, fence=fence)
+    created = await store.create("bob", FIRST, "", user_limit=LIMIT)
+    await client.txn([], [Delete(fence.key)])
+    if successor:
+        await elected(client, keys)
+    for change in (
+        store.create("eve", FIRST, "", user_limit=LIMIT),
+        store.update("bob", expected_revision=None, password=SECOND, description=None),
+        store.update("bob", expected_revision=created.revision, password=SECOND, description=None),
+        store.delete("bob"),
+        store.delete("nobody"),
+    ):
+        with pytest.raises(LeadershipLostError):
+            await change
+    (user,) = (await store.list_all()).value
+    assert (user.username, user.password) == ("bob", FIRST)
+
+
+async def test_a_term_that_ends_between_read_and_write_lets_nothing_pass(client, keys):
+    fence = await elected(client, keys)
+
+    async def deposed():
+        await client.txn([], [Delete(fence.key)])
+
+    store = EtcdCredentialStore(InterferingClient(client, deposed), keys, fence=fence)
+    with pytest.raises(LeadershipLostError):
+        await store.create("bob", FIRST, "", user_limit=LIMIT)
+    assert (await store.list_all()).value == ()
+
+
+async def test_a_hash_is_known_as_our_own_before_it_can_be_seen(client, keys):
+    own = OwnWrites()
+    seen = []
+
+    async def about_to_be_written():
+        seen.append(FIRST in own)
+
+    store = EtcdCredentialStore(
+        InterferingClient(client, about_to_be_written), keys, own_writes=own
+    )
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    assert seen == [True]
+    assert FIRST in own
+
+
+async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys):
+    own = OwnWrites()
+
+    async def answer_is_lost():
+        raise EtcdOutcomeUnknownError("lost")
+
+    store = EtcdCredentialStore(
+        InterferingClient(client, after_txn=answer_is_lost), keys, own_writes=own
+    )
+    with pytest.raises(EtcdOutcomeUnknownError):
+        await store.create("bob", FIRST, "", user_limit=LIMIT)
+    assert FIRST not in own
+    assert (await store.create("bob", FIRST, "", user_limit=LIMIT)).applied

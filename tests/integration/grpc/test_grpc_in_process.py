@@ -1,0 +1,121 @@
+"""Our own services behind the relay, in the same process."""
+
+import asyncio
+
+import pytest
+
+from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.upstream import Upstream, in_process
+from shared.generated.grpc.health import v1 as pb
+from shared.grpc.server import GrpcServer, current_caller
+from tests.support.raw_http2 import message, raw_client, request_headers
+from tests.support.relay import channel, relaying
+
+TIMEOUT = 10.0
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+SERVING = pb.HealthCheckResponse(status=pb.HealthCheckResponseServingStatus.SERVING)
+ONLY = frozenset((b"content-type", b"dbname"))
+
+
+class Service(pb.HealthBase):
+    def __init__(self):
+        self.callers = []
+        self.cancelled = asyncio.Event()
+
+    async def check(self, health_check_request):
+        self.callers.append(current_caller())
+        return SERVING
+
+    async def watch(self, health_check_request):
+        try:
+            yield SERVING
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+
+@pytest.fixture
+def service():
+    return Service()
+
+
+@pytest.fixture
+async def relay(service):
+    upstream = Upstream(
+        "the service",
+        in_process(GrpcServer([service])),
+        authority="vecguard",
+        policy=HeaderPolicy(only=ONLY, shows_peer=True),
+    )
+    async with relaying(1, table={b"/grpc.health.v1.Health/*": upstream}) as running:
+        yield running
+    upstream.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_call_brings_only_what_the_relay_says(relay, service):
+    async with channel(relay.target) as client:
+        answer = await client.unary_unary(CHECK)(
+            b"",
+            metadata=(
+                ("authorization", "c2VjcmV0"),
+                ("dbname", "d"),
+                ("k", "v"),
+                ("x-vecguard-user", "root"),
+            ),
+            timeout=TIMEOUT,
+        )
+    assert answer == bytes(SERVING)
+    caller = service.callers[0]
+    assert caller.peer == "local"
+    assert caller.metadata.getall("x-vecguard-user") == ["alice"]
+    assert caller.metadata["dbname"] == "d"
+    assert caller.metadata["x-vecguard-peer"].startswith("127.0.0.1:")
+    assert set(caller.metadata) == {"x-vecguard-user", "x-vecguard-peer", "dbname"}
+
+
+async def test_a_cancellation_reaches_the_service(relay, service):
+    async with channel(relay.target) as client:
+        watch = client.unary_stream(WATCH)(b"", timeout=TIMEOUT)
+        assert await watch.read() == bytes(SERVING)
+        watch.cancel()
+        async with asyncio.timeout(2.0):
+            await service.cancelled.wait()
+
+
+async def test_the_service_is_there_again_after_its_connection_was_lost(relay):
+    async with channel(relay.target) as client:
+        upstream = relay.listener._routes.table[b"/grpc.health.v1.Health/*"]
+        for _ in range(3):
+            await client.unary_unary(CHECK)(b"", timeout=TIMEOUT)
+            upstream.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "odd"),
+    [
+        (CHECK.encode(), (b"dbname", b"caf\xe9")),
+        (b"/grpc.health.v1.Health/\xff", (b"k", b"v")),
+        (CHECK.encode(), (b"content-type", b"application/grpc+\xff")),
+    ],
+)
+async def test_foreign_bytes_of_one_client_end_no_other_call(relay, path, odd):
+    async with channel(relay.target) as client, raw_client(relay.port) as raw:
+        watch = client.unary_stream(WATCH)(b"", timeout=TIMEOUT)
+        assert await watch.read() == bytes(SERVING)
+        mine = raw.request(request_headers(path, odd), message(b""))
+        await raw.response(mine)
+        assert await client.unary_unary(CHECK)(b"", timeout=TIMEOUT) == bytes(SERVING)
+        assert not watch.done()
+        watch.cancel()
+
+
+async def test_more_watchers_than_a_hundred_do_not_shut_out_a_check(relay):
+    async with channel(relay.target) as client:
+        watches = [client.unary_stream(WATCH)(b"", timeout=TIMEOUT) for _ in range(150)]
+        for watch in watches:
+            await watch.read()
+        assert await client.unary_unary(CHECK)(b"", timeout=TIMEOUT) == bytes(SERVING)
+        for watch in watches:
+            watch.cancel()

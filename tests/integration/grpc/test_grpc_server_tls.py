@@ -1,0 +1,61 @@
+"""Our gRPC server behind TLS."""
+
+import asyncio
+
+import pytest
+
+from shared.grpc import server as server_module
+from shared.grpc.server import GrpcServer
+from tests.integration.tls.ends import lone_client, server
+from tests.unit.shared.tls.paper import authority, issue, server_paper
+
+HANDSHAKE_SECONDS = 0.2
+LIMIT_SECONDS = 5.0
+
+
+@pytest.fixture
+async def ca_and_port(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_module, "_HANDSHAKE_SECONDS", HANDSHAKE_SECONDS)
+    ca = authority()
+    tls = server(server_paper(tmp_path / "server", issue(ca)))
+    listening = GrpcServer([])
+    await listening.listen("127.0.0.1", 0, tls=tls.context)
+    yield ca, listening._server.sockets[0].getsockname()[1]
+    await listening.drain(0.0)
+
+
+async def test_a_peer_that_never_begins_its_handshake_is_hung_up_on(ca_and_port):
+    _, port = ca_and_port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            assert await reader.read() == b""
+    finally:
+        writer.close()
+
+
+async def test_a_connection_outlives_the_time_for_its_handshake(ca_and_port, tmp_path):
+    ca, port = ca_and_port
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=lone_client(tmp_path / "client", ca), server_hostname="localhost"
+    )
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await reader.readexactly(9)
+        end = asyncio.create_task(reader.read())
+        done, _ = await asyncio.wait({end}, timeout=3 * HANDSHAKE_SECONDS)
+        end.cancel()
+
+        assert not done
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_server_listens_once(ca_and_port, tmp_path):
+    listening = GrpcServer([])
+    await listening.listen("127.0.0.1", 0)
+    try:
+        with pytest.raises(RuntimeError, match="listens already"):
+            await listening.listen("127.0.0.1", 0)
+    finally:
+        await listening.drain(0.0)

@@ -1,0 +1,211 @@
+"""Root coord's service on a real port over a real etcd, and proxies with real sessions."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import betterproto
+from grpclib.const import Cardinality
+
+from services.proxy.authentication.authenticator import Authenticator
+from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.logins import Logins
+from services.proxy.relay.active import ActiveCalls
+from services.proxy.revocation.effects import Revocations
+from services.proxy.revocation.lease import ClockMargin, Lease
+from services.proxy.revocation.session import Identity
+from services.proxy.revocation.trust import StrictTrust
+from services.proxy.root_coord import RootCoordLink
+from services.root_coord.credentials import Credentials
+from services.root_coord.revocation import Sessions
+from services.root_coord.service import root_coord_server
+from services.root_coord.sessions import LeaseTerms, SessionHub
+from services.root_coord.store.etcd import EtcdCredentialStore
+from services.root_coord.store.milvus_layout import Keys
+from shared.clock import boot_clock
+from shared.etcd import EtcdClient
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.addresses import Address
+from shared.grpc.channel import Channel
+from shared.grpc.credentials import hash_to_wire
+from shared.passwords import PasswordHash
+from tests.support.credentials import ObservedVerifier, header_of
+from tests.support.waiting import eventually
+
+USER_LIMIT = 20
+_ROUTE = "/vecguard.internal.v1.RootCoord/Session"
+
+
+@dataclass
+class RootCoordHouse:
+    """One root coord, active for ever."""
+
+    term: int
+    client: EtcdClient
+    keys: Keys
+    store: EtcdCredentialStore
+    hub: SessionHub
+    credentials: Credentials
+    address: Address
+    channel: Channel
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, client: EtcdClient, root: str, *, ttl_seconds: float = 30.0
+    ) -> AsyncIterator[Self]:
+        keys = Keys.of(root, "meta")
+        store = EtcdCredentialStore(client, keys)
+        term = (await store.get("root")).revision
+        hub = SessionHub(Sessions(ttl_seconds), LeaseTerms(term, ttl_seconds, 0.1), boot_clock)
+        credentials = Credentials(store, hub, user_limit=USER_LIMIT)
+        house: Self
+        server = root_coord_server(lambda: house)
+        await server.start("127.0.0.1", 0)
+        address = Address("127.0.0.1", server._server.sockets[0].getsockname()[1])
+        channel = Channel(address)
+        house = cls(term, client, keys, store, hub, credentials, address, channel)
+        try:
+            yield house
+        finally:
+            channel.close()
+            hub.close()
+            await server.drain(5.0)
+
+    @property
+    def stub(self) -> pb.RootCoordStub:
+        return pb.RootCoordStub(self.channel, timeout=20)
+
+    async def create(
+        self, username: str, password: PasswordHash, description: str = ""
+    ) -> pb.MutationReply:
+        return await self.stub.create_credential(
+            pb.CreateCredentialRequest(
+                username=username, password=hash_to_wire(password), description=description
+            )
+        )
+
+    async def update(
+        self, username: str, password: PasswordHash, *, expected_revision: int = 0
+    ) -> pb.MutationReply:
+        return await self.stub.update_credential(
+            pb.UpdateCredentialRequest(
+                username=username,
+                expected_revision=expected_revision,
+                password=hash_to_wire(password),
+            )
+        )
+
+    async def get(self, username: str) -> pb.GetCredentialReply:
+        return await self.stub.get_credential(pb.GetCredentialRequest(username=username))
+
+
+class SessionEnd:
+    """A proxy's end of one real session stream, driven by hand."""
+
+    def __init__(self, house: RootCoordHouse, proxy_id: str = "proxy") -> None:
+        self._channel = Channel(house.address)
+        self._proxy_id = proxy_id
+        self._number = 0
+        self.stream = self._channel.request(
+            _ROUTE, Cardinality.STREAM_STREAM, pb.SessionRequest, pb.SessionReply
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.stream.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        with suppress(Exception):
+            await self.stream.cancel()
+        self.cut()
+        with suppress(Exception):
+            await self.stream.__aexit__(None, None, None)
+
+    def cut(self) -> None:
+        """Ends the connection without a word."""
+        self._channel.close()
+
+    async def open(self) -> pb.Opened:
+        await self.send(pb.SessionRequest(open=pb.Open(proxy_id=self._proxy_id, version="1")))
+        return await self.receive()
+
+    async def renew(self) -> pb.Renewed:
+        self._number += 1
+        await self.send(pb.SessionRequest(renew=pb.Renew(number=self._number)))
+        return await self.receive()
+
+    async def open_with_lease(self) -> None:
+        await self.open()
+        assert isinstance(await self.renew(), pb.Renewed)
+
+    async def acknowledge(self, sequence: int) -> None:
+        await self.send(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=sequence)))
+
+    async def send(self, request: pb.SessionRequest) -> None:
+        await self.stream.send_message(request)
+
+    async def receive(self) -> Any:
+        async with asyncio.timeout(10):
+            reply = await self.stream.recv_message()
+        return betterproto.which_one_of(reply or pb.SessionReply(), "kind")[1]
+
+
+class Proxy:
+    """What a proxy process holds, with a real link to root coord."""
+
+    def __init__(self, address: Address, margin: ClockMargin) -> None:
+        self.lease = Lease(margin)
+        self.link = RootCoordLink(
+            [address],
+            Channel,
+            identity=Identity(secrets.token_hex(8), "1", "strict"),
+            lease=self.lease,
+            clock=boot_clock,
+            renewed=lambda: None,
+            mutation_timeout_seconds=20.0,
+        )
+        self.cache = CredentialCache(
+            self.link,
+            ttl_seconds=600,
+            max_known=100,
+            max_unknown=100,
+            refresh_interval_seconds=0.01,
+            clock=boot_clock,
+        )
+        self.verifier = ObservedVerifier()
+        self.trust = StrictTrust(self.lease, boot_clock, grace_seconds=0)
+        self.authenticator = Authenticator(
+            logins=Logins(max_accepted=100, max_refused=100, key=secrets.token_bytes(32)),
+            credentials=self.cache,
+            verifier=self.verifier,
+            trust=self.trust,
+            rehasher=self.link,
+        )
+        self.revocations = Revocations(self.cache, ActiveCalls())
+
+    async def login(self, username: str, password: str) -> int:
+        principal = await self.authenticator.authenticate([header_of(username, password)])
+        return principal.revision
+
+    async def has_lease(self) -> bool:
+        return self.trust.is_valid()
+
+
+@asynccontextmanager
+async def running_proxy(
+    address: Address, margin: ClockMargin | None = None
+) -> AsyncIterator[Proxy]:
+    """A proxy that holds its lease; `address` is root coord's or a relay's to it."""
+    proxy = Proxy(address, margin or ClockMargin(0.01, 0.05))
+    link = asyncio.create_task(proxy.link.run(proxy.revocations))
+    try:
+        await eventually(proxy.has_lease)
+        yield proxy
+    finally:
+        link.cancel()
+        await asyncio.wait([link])
+        proxy.verifier.close()

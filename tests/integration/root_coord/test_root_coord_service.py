@@ -1,0 +1,208 @@
+import asyncio
+import json
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from services.root_coord.credentials import ensure_root
+from shared.etcd import Put
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.credentials import hash_to_wire
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.integration.root_coord.house import USER_LIMIT
+from tests.support.credentials import hashed
+
+FIRST, SECOND = hashed("first1"), hashed("second2")
+Outcome = pb.MutationOutcome
+
+
+async def refusal_of(call):
+    with pytest.raises(GRPCError) as refusal:
+        await call
+    return refusal.value.status
+
+
+async def test_a_created_user_is_read_with_hash_revision_and_term(house):
+    created = await house.create("bob", FIRST, "a friend")
+    assert created.outcome is Outcome.APPLIED
+    reply = await house.get("bob")
+    assert reply.term == house.term
+    assert reply.read_revision >= created.revision
+    assert reply.credential == pb.Credential(
+        username="bob",
+        password=hash_to_wire(FIRST),
+        revision=created.revision,
+        description="a friend",
+    )
+
+
+async def test_a_long_password_keeps_its_scheme_over_the_wire_and_in_etcd(house):
+    password = hash_password(Secret("x" * 100), 4)
+    await house.create("bob", password)
+    assert (await house.get("bob")).credential.password == hash_to_wire(password)
+
+
+async def test_an_unknown_user_is_a_reply_without_a_credential(house):
+    reply = await house.get("nobody")
+    assert reply.read_revision > 0
+    assert reply.credential == pb.Credential()
+
+
+@pytest.mark.parametrize("value", [b"not JSON", b"[]", b"{}", b'{"encrypted_password":"x"}'])
+async def test_a_corrupt_record_is_like_no_user_and_can_be_reset(house, value):
+    await house.create("eve", FIRST)
+    await house.client.txn([], [Put(house.keys.user("bob").encode(), value)])
+    assert (await house.get("bob")).credential == pb.Credential()
+    assert (await house.get("eve")).credential.username == "eve"
+    listed = await house.stub.list_users(pb.ListUsersRequest())
+    assert [user.username for user in listed.users] == ["bob", "eve"]
+    assert (await house.update("bob", SECOND)).outcome is Outcome.APPLIED
+    assert (await house.get("bob")).credential.password == hash_to_wire(SECOND)
+
+
+async def test_users_are_listed_in_order_and_without_hashes(house):
+    for username in ("zoe", "bob", "root"):
+        await house.create(username, FIRST)
+    reply = await house.stub.list_users(pb.ListUsersRequest())
+    assert [user.username for user in reply.users] == ["bob", "root", "zoe"]
+    assert all(user.password == pb.PasswordHash() for user in reply.users)
+
+
+async def test_of_two_creations_of_one_name_exactly_one_succeeds(house):
+    replies = await asyncio.gather(house.create("bob", FIRST), house.create("bob", SECOND))
+    assert sorted(reply.outcome for reply in replies) == [Outcome.APPLIED, Outcome.USER_EXISTS]
+
+
+async def test_of_two_changes_from_one_revision_exactly_one_succeeds(house):
+    created = await house.create("bob", FIRST)
+    replies = await asyncio.gather(
+        house.update("bob", SECOND, expected_revision=created.revision),
+        house.update("bob", hashed("third3"), expected_revision=created.revision),
+    )
+    assert sorted(reply.outcome for reply in replies) == [
+        Outcome.APPLIED,
+        Outcome.REVISION_CHANGED,
+    ]
+
+
+async def test_concurrent_creations_fill_the_user_limit_exactly(house):
+    replies = await asyncio.gather(
+        *(house.create(f"user{number}", FIRST) for number in range(USER_LIMIT + 8))
+    )
+    outcomes = [reply.outcome for reply in replies]
+    assert outcomes.count(Outcome.APPLIED) == USER_LIMIT
+    assert outcomes.count(Outcome.USER_LIMIT_REACHED) == 8
+
+
+async def test_a_deletion_is_idempotent(house):
+    await house.create("bob", FIRST)
+    request = pb.DeleteCredentialRequest(username="bob")
+    assert (await house.stub.delete_credential(request)).outcome is Outcome.APPLIED
+    assert (await house.stub.delete_credential(request)).outcome is Outcome.USER_NOT_FOUND
+
+
+async def test_a_rehash_is_made_at_its_revision_only(house):
+    created = await house.create("bob", FIRST)
+    request = pb.RehashCredentialRequest(
+        username="bob",
+        expected_revision=created.revision,
+        password=hash_to_wire(hashed("first1", 5)),
+    )
+    first = await house.stub.rehash_credential(request)
+    assert first.outcome is Outcome.APPLIED
+    assert (await house.get("bob")).credential.revision == first.revision
+    request.password = hash_to_wire(SECOND)
+    assert (await house.stub.rehash_credential(request)).outcome is Outcome.REVISION_CHANGED
+
+
+async def test_a_description_is_changed_and_emptied_alone(house):
+    await house.create("bob", FIRST, "old")
+
+    async def described(text):
+        await house.stub.update_credential(
+            pb.UpdateCredentialRequest(username="bob", description=text)
+        )
+        credential = (await house.get("bob")).credential
+        assert credential.password == hash_to_wire(FIRST)
+        return credential.description
+
+    assert await described("new") == "new"
+    assert await described("") == ""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.UpdateCredentialRequest(username="bob"),
+        pb.UpdateCredentialRequest(
+            username="bob", password=pb.PasswordHash(encrypted_password="Milvus")
+        ),
+    ],
+)
+async def test_an_update_without_anything_usable_is_refused(house, request_):
+    await house.create("bob", FIRST)
+    assert await refusal_of(house.stub.update_credential(request_)) is Status.INVALID_ARGUMENT
+    assert (await house.get("bob")).credential.password == hash_to_wire(FIRST)
+
+
+@pytest.mark.parametrize("encrypted", ["", "Milvus", "$2a$10$short", "$2a$99$" + "a" * 53])
+async def test_what_is_no_hash_is_never_stored(house, encrypted):
+    password = pb.PasswordHash(encrypted_password=encrypted)
+    for call in (
+        house.stub.create_credential(pb.CreateCredentialRequest(username="bob", password=password)),
+        house.stub.rehash_credential(pb.RehashCredentialRequest(username="bob", password=password)),
+    ):
+        assert await refusal_of(call) is Status.INVALID_ARGUMENT
+    assert (await house.store.list_all()).value == ()
+
+
+@pytest.mark.parametrize("username", ["", "a/b", "a:b", "é", "../x"])
+async def test_a_name_that_would_break_the_key_is_never_stored(house, username):
+    assert await refusal_of(house.create(username, FIRST)) is Status.INVALID_ARGUMENT
+
+
+async def test_root_is_never_deleted(house):
+    await house.create("root", FIRST)
+    call = house.stub.delete_credential(pb.DeleteCredentialRequest(username="root"))
+    assert await refusal_of(call) is Status.INVALID_ARGUMENT
+    assert (await house.get("root")).credential.username == "root"
+
+
+async def test_revisions_that_changed_or_are_gone_are_stale(house):
+    revisions = {name: (await house.create(name, FIRST)).revision for name in ("a", "b", "c")}
+    changed = await house.update("b", SECOND)
+    await house.stub.delete_credential(pb.DeleteCredentialRequest(username="c"))
+    held = [pb.UserRevision(username=name, revision=rev) for name, rev in revisions.items()]
+    held += [
+        pb.UserRevision(username="a", revision=revisions["b"]),
+        pb.UserRevision(username="nobody", revision=0),
+        pb.UserRevision(username="never", revision=7),
+        pb.UserRevision(username="b", revision=0),
+    ]
+    reply = await house.stub.sync_revisions(pb.SyncRevisionsRequest(held=held))
+    assert reply.stale == ["b", "c", "a", "never", "b"]
+    assert reply.term == house.term
+    assert reply.read_revision > changed.revision
+
+
+async def test_root_is_created_once_however_many_start_and_never_overwritten(house):
+    async def milvus():
+        return hash_password(Secret("Milvus"), 4)
+
+    created = await asyncio.gather(*(ensure_root(house.store, milvus) for _ in range(4)))
+    assert created.count(True) == 1
+    before = await house.get("root")
+
+    async def other():
+        return hash_password(Secret("other-password"), 4)
+
+    assert not await ensure_root(house.store, other)
+    assert (await house.get("root")).credential == before.credential
+
+
+async def test_what_milvus_left_in_etcd_is_served(house):
+    value = json.dumps({"encrypted_password": FIRST.encrypted.reveal(), "sha256_password": "x"})
+    await house.client.txn([], [Put(house.keys.user("old-1.x").encode(), value.encode())])
+    assert (await house.get("old-1.x")).credential.password == hash_to_wire(FIRST)

@@ -1,0 +1,237 @@
+import asyncio
+import time
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from shared.etcd import EtcdClient
+from shared.generated.vecguard.internal import v1 as pb
+from tests.integration.root_coord.house import RootCoordHouse, SessionEnd
+from tests.support.credentials import hashed
+from tests.support.waiting import eventually
+
+FIRST, SECOND = hashed("first1"), hashed("second2")
+SHORT = 1.0
+
+
+@pytest.fixture
+async def short(etcd, prefix):
+    async with (
+        EtcdClient([etcd.endpoint]) as client,
+        RootCoordHouse.open(client, prefix.decode(), ttl_seconds=SHORT) as house,
+    ):
+        yield house
+
+
+def updating(house):
+    return asyncio.create_task(house.update("bob", SECOND))
+
+
+async def finished(task):
+    async with asyncio.timeout(15):
+        return await task
+
+
+async def ended(session, status):
+    """The other side ends the stream, for a reason that grpclib's client may lose.
+
+    After its trailers a server resets a stream whose other half is open, and grpclib
+    tells of the reset instead of the status when it sees both at once.
+    """
+
+    async def until_its_end():
+        while await session.receive() is not None:
+            pass
+
+    with pytest.raises((GRPCError, StreamTerminatedError)) as refusal:
+        await until_its_end()
+    if isinstance(refusal.value, GRPCError):
+        assert refusal.value.status is status
+
+
+async def disconnected(house):
+    async def nobody():
+        return house.hub.connected == 0
+
+    await eventually(nobody)
+
+
+async def test_a_change_is_answered_after_every_session_has_acknowledged(house):
+    await house.create("bob", FIRST)
+    async with SessionEnd(house, "a") as a, SessionEnd(house, "b") as b:
+        await a.open_with_lease()
+        await b.open_with_lease()
+        update = updating(house)
+        for session in (a, b):
+            assert not update.done()
+            notice = await session.receive()
+            stored = (await house.get("bob")).credential
+            assert notice.invalidations == [
+                pb.Invalidation(username="bob", revision=stored.revision)
+            ]
+            await session.acknowledge(notice.sequence)
+        reply = await finished(update)
+    assert reply.outcome is pb.MutationOutcome.APPLIED
+    assert reply.revision == stored.revision
+
+
+async def test_one_session_that_does_not_acknowledge_holds_the_answer_back(house):
+    await house.create("bob", FIRST)
+    async with SessionEnd(house, "a") as a, SessionEnd(house, "b") as b:
+        await a.open_with_lease()
+        await b.open_with_lease()
+        update = updating(house)
+        await a.acknowledge((await a.receive()).sequence)
+        notice = await b.receive()
+        await a.renew()
+        assert not update.done()
+        await b.acknowledge(notice.sequence)
+        await finished(update)
+
+
+@pytest.mark.parametrize("how", ["silent", "cut before", "cut during"])
+async def test_a_session_that_is_gone_holds_the_answer_back_for_its_lease_and_no_longer(short, how):
+    await short.create("bob", FIRST)
+    async with SessionEnd(short) as session:
+        await session.open_with_lease()
+        granted = time.monotonic()
+        if how == "cut before":
+            session.cut()
+            await disconnected(short)
+        update = updating(short)
+        if how == "cut during":
+            await session.receive()
+            session.cut()
+            await disconnected(short)
+            assert not update.done()
+        await finished(update)
+    waited = time.monotonic() - granted
+    assert SHORT - 0.2 <= waited <= SHORT + 5
+
+
+async def test_a_new_stream_of_the_same_process_can_acknowledge_at_once(house):
+    await house.create("bob", FIRST)
+    async with SessionEnd(house) as first:
+        await first.open_with_lease()
+        update = updating(house)
+        notice = await first.receive()
+        first.cut()
+        await disconnected(house)
+    async with SessionEnd(house) as second:
+        await second.open()
+        assert await second.receive() == notice
+        assert not update.done()
+        await second.acknowledge(notice.sequence)
+        await finished(update)
+
+
+async def test_a_second_stream_of_one_process_ends_the_first_one(house):
+    async with SessionEnd(house) as first, SessionEnd(house) as second:
+        await first.open_with_lease()
+        await second.open_with_lease()
+        await ended(first, Status.UNAVAILABLE)
+        await second.renew()
+        assert house.hub.connected == 1
+
+
+async def test_a_caller_who_hangs_up_after_the_write_has_everybody_told_all_the_same(house):
+    await house.create("bob", FIRST)
+    async with SessionEnd(house) as session:
+        await session.open_with_lease()
+        update = updating(house)
+        notice = await session.receive()
+        update.cancel()
+        await asyncio.wait([update])
+        await session.acknowledge(notice.sequence)
+        async with asyncio.timeout(10):
+            await house.credentials.drain()
+    assert (await house.get("bob")).credential.revision == notice.invalidations[0].revision
+
+
+async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(house):
+    """Whatever is stored in the end, every session was told of it."""
+    revision = (await house.create("bob", FIRST)).revision
+    told = [revision]
+    async with SessionEnd(house) as session:
+        await session.open_with_lease()
+
+        async def acknowledging():
+            while True:
+                notice = await session.receive()
+                told.append(notice.invalidations[0].revision)
+                await session.acknowledge(notice.sequence)
+
+        listening = asyncio.create_task(acknowledging())
+        for number in range(20):
+            update = asyncio.create_task(house.update("bob", hashed(f"password{number % 5}")))
+            await asyncio.sleep(number * 0.0005)
+            update.cancel()
+            await asyncio.wait([update])
+
+        async def all_told():
+            return told[-1] == (await house.get("bob")).credential.revision
+
+        await eventually(all_told)
+        await house.credentials.drain()
+        await eventually(all_told)
+        listening.cancel()
+        await asyncio.wait([listening])
+
+
+async def test_a_deletion_tells_everybody(house):
+    await house.create("bob", FIRST)
+    async with SessionEnd(house) as session:
+        await session.open_with_lease()
+        deletion = asyncio.create_task(
+            house.stub.delete_credential(pb.DeleteCredentialRequest(username="bob"))
+        )
+        notice = await session.receive()
+        assert not deletion.done()
+        await session.acknowledge(notice.sequence)
+        reply = await finished(deletion)
+        assert notice.invalidations == [pb.Invalidation(username="bob", revision=reply.revision)]
+
+
+async def test_a_rehash_and_a_description_tell_nobody(house):
+    created = await house.create("bob", FIRST)
+    async with SessionEnd(house) as session:
+        await session.open_with_lease()
+        rehashed = await house.stub.rehash_credential(
+            pb.RehashCredentialRequest(
+                username="bob",
+                expected_revision=created.revision,
+                password=pb.PasswordHash(encrypted_password=SECOND.encrypted.reveal()),
+            )
+        )
+        assert rehashed.outcome is pb.MutationOutcome.APPLIED
+        await house.stub.update_credential(
+            pb.UpdateCredentialRequest(username="bob", description="me")
+        )
+        assert isinstance(await session.renew(), pb.Renewed)
+
+
+async def test_a_hundred_sessions_are_told_and_awaited(house):
+    await house.create("bob", FIRST)
+    sessions = [SessionEnd(house, f"proxy{number}") for number in range(100)]
+    try:
+        for session in sessions:
+            await session.__aenter__()
+            await session.open_with_lease()
+        update = updating(house)
+        for session in sessions[:-1]:
+            await session.acknowledge((await session.receive()).sequence)
+        last = await sessions[-1].receive()
+        assert not update.done()
+        await sessions[-1].acknowledge(last.sequence)
+        await finished(update)
+    finally:
+        for session in sessions:
+            await session.__aexit__()
+
+
+async def test_a_message_that_is_no_open_is_refused(house):
+    async with SessionEnd(house) as session:
+        await session.send(pb.SessionRequest(renew=pb.Renew(number=1)))
+        await ended(session, Status.INVALID_ARGUMENT)
+        assert house.hub.connected == 0

@@ -1,0 +1,70 @@
+"""The named configurations that are explored, and how each seeded bug is looked for."""
+
+from tests.model.rules import Bug, Rules
+
+#: Part of `make test`.
+SHORT = {
+    "every failure": Rules(half_open=False),
+    "the proxy's clock drifts": Rules(
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+        drifting="proxy",
+    ),
+}
+
+#: Added by `python -m tests.model --full`.
+FULL = {
+    "every failure, longer lease": Rules(lease_ttl=3),
+    "every failure, two changes": Rules(half_open=False, changes=2),
+    "every failure, the proxy's clock drifts": Rules(half_open=False, drifting="proxy"),
+    "every failure, a root coord's clock drifts": Rules(half_open=False, drifting="root"),
+    "every failure, etcd's clock drifts": Rules(half_open=False, drifting="etcd"),
+    # Without drift no margin is needed, so that the smallest lease will do.
+    "two proxies": Rules(
+        proxies=2,
+        lease_ttl=1,
+        margin=0,
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+    ),
+}
+
+#: Added by `--largest`: twenty minutes and 5 GB by itself.
+LARGEST = {
+    "two proxies, longer lease": Rules(
+        proxies=2,
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+    ),
+}
+
+#: Explored for the time until a change is answered once failures have stopped.
+SHORT_LIVENESS = Rules(half_open=False, step_downs=False, stale_reads=False)
+FULL_LIVENESS = Rules(half_open=False)
+
+
+def seeded(bug: Bug) -> Rules:
+    """The smallest configuration in which `bug` shows itself."""
+    stale = (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY, Bug.LOWER_TERM_ACCEPTED)
+    waits = (Bug.NO_LEADER_WAIT, Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT)
+    return Rules(
+        # With a lease of two ticks nothing of it is left after an election.
+        lease_ttl=3 if bug in waits else 2,
+        election_ttl=1,
+        changes=2 if bug is Bug.ACKNOWLEDGED_BY_ID else 1,
+        half_open=False,
+        crashes=False,
+        step_downs=bug in (Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT),
+        stale_reads=bug in stale,
+        drifting="proxy" if bug is Bug.NO_CLOCK_MARGIN else "",
+        bug=bug,
+    )

@@ -1,0 +1,353 @@
+"""The steps of the protocol: every way in which a state can become another one.
+
+Each step is what one process does without waiting for anything. Pauses need no step of
+their own: nothing obliges a process to act before time goes on.
+
+Two steps of the real protocol are one step here where a delay between them could only
+make the model safer; `docs/protocol-model.md` gives the argument for each.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+from tests.model.proxy_steps import ProxySteps, awaited, later, sent, settled, told
+from tests.model.rules import Bug, Rules
+from tests.model.state import (
+    CLOSED,
+    COMMITTED,
+    EARLY,
+    IDLE,
+    LEADER,
+    NONE,
+    STANDBY,
+    SURRENDER,
+    SURRENDERING,
+    WAITING,
+    Proxy,
+    Root,
+    State,
+    Step,
+    World,
+)
+
+Successor = tuple[Step, State]
+
+
+class Protocol:
+    """The transition relation under one set of rules."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._bug = rules.bug
+        self._steps = ProxySteps(rules)
+        # A step touches one or two of the tuples that a state is made of, and those recur
+        # in very many states.
+        self._proxy_later = cache(later)
+        self._world_later = cache(_world_later)
+        self._root_later = cache(_root_later)
+        self._told = cache(told)
+        self._settled = cache(settled)
+
+    def initial(self) -> State:
+        """Root coord 1 leads, nobody has connected, no lease was ever granted."""
+        rules = self.rules
+        return State(
+            World(holder=0, election_lease=rules.election_ttl),
+            (Root(role=LEADER, valid=rules.election_ttl), Root()),
+            (Proxy(),) * rules.proxies,
+        )
+
+    def violation(self, state: State) -> str:
+        """The promise, as a property of one state; empty while it holds.
+
+        A request sent at this moment may arrive at once. So the promise is broken by a
+        state in which a proxy could decide by a version whose replacement has been
+        acknowledged, whether to accept the old password or to refuse the new one.
+        """
+        world, _, proxies = state
+        acknowledged = world.acknowledged
+        for number, proxy in enumerate(proxies, 1):
+            if NONE < proxy.cached < acknowledged and self._decides(proxy):
+                return (
+                    f"proxy {number} decides by version {proxy.cached} after version "
+                    f"{acknowledged} was acknowledged"
+                )
+        if world.overwritten:
+            return "a deposed leader wrote over an acknowledged change"
+        return ""
+
+    def _decides(self, proxy: Proxy) -> bool:
+        if self._bug is Bug.NO_LEASE_CHECK:
+            return True
+        if self._bug is Bug.CLOCK_READ_BEFORE_REQUEST:
+            return proxy.glance > 0
+        return proxy.lease > 0
+
+    def finished(self, state: State) -> bool:
+        """Whether the promise cannot be broken any more, so that nothing need follow.
+
+        Every change has been committed and none is under way: no further version will be
+        acknowledged. And no older version than the acknowledged one is left anywhere.
+        """
+        world, roots, proxies = state
+        if world.version < self.rules.changes or roots[0].stage or roots[1].stage:
+            return False
+        if self._bug in (Bug.UNFENCED_WRITE, Bug.REPEAT_ANSWERED_AT_ONCE):
+            return False
+        newest = world.acknowledged
+        if newest == 0:
+            return True
+        if self.rules.stale_reads and (
+            self._bug in (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY)
+            or any(root.role != STANDBY and root.seen < newest for root in roots)
+        ):
+            return False
+        return all(
+            not NONE < proxy.cached < newest and not NONE < proxy.fetch < newest
+            for proxy in proxies
+        )
+
+    def successors(self, state: State) -> Iterator[Successor]:
+        """Every state that one step can lead to."""
+        if self.finished(state):
+            return
+        yield from self._time(state)
+        for r in (0, 1):
+            yield from self._root(state, r)
+        for p in range(len(state.proxies)):
+            yield from self._proxy(state, p)
+
+    # --- time --------------------------------------------------------------
+
+    def _time(self, state: State) -> Iterator[Successor]:
+        rules, behind = self.rules, state.world.behind
+        yield Step("tick", "time: one tick"), self._tick(state, "", 1)
+        if rules.drifting and not behind:
+            text = f"time: one tick, which the clock of {rules.drifting} misses"
+            yield Step("slow tick", text), self._tick(state, rules.drifting, 0)
+        elif rules.drifting:
+            text = f"time: one tick, the clock of {rules.drifting} makes two"
+            yield Step("fast tick", text), self._tick(state, rules.drifting, 2)
+        if self._bug is Bug.CLOCK_STOPS_IN_SUSPEND:
+            text = "time: one tick, proxy 1 is suspended and its clock stands still"
+            yield Step("suspended", text), self._tick(state, "proxy", 0, drift=False)
+        if self._bug is Bug.ROOT_CLOCK_STOPS_IN_SUSPEND:
+            text = "time: one tick, root coord 1 is suspended and its clock stands still"
+            yield Step("suspended", text), self._tick(state, "root", 0, drift=False)
+
+    def _tick(self, state: State, who: str, ticks: int, *, drift: bool = True) -> State:
+        """One tick for everybody, except `ticks` for the clock of `who`."""
+        world, roots, proxies = state
+        behind = int(ticks == 0) if drift and who else world.behind
+        first = ticks if who == "root" else 1
+        own = ticks if who == "proxy" else 1
+        return State(
+            self._world_later(world, ticks if who == "etcd" else 1, behind),
+            (self._root_later(roots[0], first), self._root_later(roots[1], 1)),
+            tuple(
+                self._proxy_later(proxy, own if p == 0 else 1, first)
+                for p, proxy in enumerate(proxies)
+            ),
+        )
+
+    # --- root coord --------------------------------------------------------
+
+    def _root(self, state: State, r: int) -> Iterator[Successor]:
+        world, roots, _ = state
+        root, name = roots[r], f"root coord {r + 1}"
+        if root.role == STANDBY:
+            if world.holder == NONE:
+                yield self._elected(state, r)
+            return
+        if world.holder == r:
+            if (
+                root.valid < self.rules.election_ttl
+                or world.election_lease < self.rules.election_ttl
+            ):
+                kept = root._replace(valid=self.rules.election_ttl)
+                yield (
+                    Step("keepalive", f"{name}: keeps its election lease alive"),
+                    _with_root(
+                        state._replace(
+                            world=world._replace(election_lease=self.rules.election_ttl)
+                        ),
+                        r,
+                        kept,
+                    ),
+                )
+        else:
+            yield Step("deposed", f"{name}: learns that it leads no more"), self._left(state, r)
+        if self.rules.crashes:
+            yield Step("root crash", f"{name}: is killed and started again"), self._left(state, r)
+        yield from self._change(state, r)
+        if self.rules.step_downs:
+            yield from self._step_down(state, r)
+
+    def _elected(self, state: State, r: int) -> Successor:
+        rules, world = self.rules, state.world
+        wait = rules.lease_ttl + rules.margin
+        if world.handed_over or self._bug is Bug.NO_LEADER_WAIT:
+            wait = 0
+        root = Root(
+            role=LEADER,
+            valid=rules.election_ttl,
+            wait=wait,
+            seen=world.version if self._knows_newest() else 0,
+        )
+        kept = world.handed_over if self._bug is Bug.HANDOVER_RECORD_KEPT else 0
+        world = world._replace(
+            holder=r, latest=r, election_lease=rules.election_ttl, handed_over=kept
+        )
+        text = f"root coord {r + 1}: is elected, must wait {wait} ticks before it answers changes"
+        return (
+            Step("elected without wait" if wait == 0 else "elected", text),
+            _with_root(state._replace(world=world), r, root),
+        )
+
+    def _knows_newest(self) -> bool:
+        return self.rules.stale_reads and self._bug is not Bug.SEEN_BEGINS_EMPTY
+
+    def _left(self, state: State, r: int) -> State:
+        """Root coord `r` forgets its sessions; its streams are gone."""
+        roots = (Root(), state.roots[1]) if r == 0 else (state.roots[0], Root())
+        proxies = tuple(self._steps.term_over(proxy, r) for proxy in state.proxies)
+        return State(state.world, roots, proxies)
+
+    def _change(self, state: State, r: int) -> Iterator[Successor]:
+        world, roots, proxies = state
+        root, name = roots[r], f"root coord {r + 1}"
+        if root.stage == IDLE:
+            yield from self._commit(state, r)
+            return
+        if root.stage == COMMITTED:
+            told = tuple(self._told(proxy, r, root.change) for proxy in proxies)
+            yield (
+                Step("invalidate", f"{name}: sends Invalidate({root.change}) to every session"),
+                _with_root(state._replace(proxies=told), r, root._replace(stage=WAITING)),
+            )
+            if self._bug is not Bug.ANSWER_BEFORE_INVALIDATING:
+                return
+        elif root.wait or any(awaited(proxy, r) for proxy in proxies):
+            return
+        kind = "answer"
+        if any(p.owes and p.root == r and not p.dead for p in proxies):
+            kind = "answer after a lease ran out"
+        yield (
+            Step(
+                kind,
+                f"{name}: acknowledges version {root.change} to its caller",
+            ),
+            State(
+                world._replace(acknowledged=max(world.acknowledged, root.change)),
+                _put(roots, r, root._replace(stage=IDLE, change=0)),
+                tuple(self._settled(proxy, r) for proxy in proxies),
+            ),
+        )
+
+    def _commit(self, state: State, r: int) -> Iterator[Successor]:
+        world, roots, _ = state
+        root, name = roots[r], f"root coord {r + 1}"
+        if root.role != LEADER:
+            return
+        if self._bug is Bug.REPEAT_ANSWERED_AT_ONCE and world.version > world.acknowledged:
+            yield (
+                Step("answer", f"{name}: finds the repeated change done and acknowledges it"),
+                state._replace(world=world._replace(acknowledged=world.version)),
+            )
+        holds = world.holder == r
+        if world.version == self.rules.changes or not (holds or self._bug is Bug.UNFENCED_WRITE):
+            return
+        version = world.version + 1
+        world = world._replace(
+            version=version, overwritten=int(not holds and world.acknowledged > 0)
+        )
+        root = root._replace(
+            stage=COMMITTED, change=version, seen=version if self.rules.stale_reads else 0
+        )
+        yield (
+            Step("commit", f"{name}: commits version {version} in etcd"),
+            State(world, _put(roots, r, root), state.proxies),
+        )
+        yield (
+            Step("commit unknown", f"{name}: commits version {version}, the response is lost"),
+            state._replace(world=world),
+        )
+
+    def _step_down(self, state: State, r: int) -> Iterator[Successor]:
+        world, roots, proxies = state
+        root, name = roots[r], f"root coord {r + 1}"
+        waited = root.wait == 0 or self._bug is Bug.HANDOVER_BEFORE_OWN_WAIT
+        if root.role == LEADER and waited:
+            yield (
+                Step("surrender", f"{name}: begins to step down, sends Surrender"),
+                _with_root(
+                    state._replace(proxies=tuple(sent(p, r, SURRENDER) for p in proxies)),
+                    r,
+                    root._replace(role=SURRENDERING),
+                ),
+            )
+        if root.role == SURRENDERING and world.holder == r:
+            if any(p.root == r and p.granted for p in proxies):
+                return
+            if any(any(p.orphans[r]) for p in proxies):
+                return
+            world = world._replace(holder=NONE, election_lease=0, handed_over=1)
+            yield (
+                Step("handed over", f"{name}: records that no lease is left, and leaves"),
+                self._left(state._replace(world=world), r),
+            )
+
+    # --- proxy -------------------------------------------------------------
+
+    def _proxy(self, state: State, p: int) -> Iterator[Successor]:
+        world, roots, proxies = state
+        proxy = proxies[p]
+        found = self._steps.alone(p, proxy)
+        if proxy.stage in (CLOSED, EARLY):
+            for r in (0, 1):
+                root = roots[r]
+                if root.role == LEADER and not proxy.outdated[r]:
+                    # Of two leaders, the one elected last has the higher term.
+                    higher = world.latest == r and roots[1 - r].role != STANDBY
+                    for step, after in self._steps.connections(p, proxy, r, world.version, higher):
+                        yield step, State(world, roots, _put_proxy(proxies, p, after))
+        else:
+            root = roots[proxy.root]
+            for step, after, seen in self._steps.with_root(
+                p,
+                proxy,
+                root.role,
+                root.valid > 0,
+                root.seen,
+                root.change,
+                world.version,
+            ):
+                after_roots = roots
+                if seen != root.seen:
+                    after_roots = _put(roots, proxy.root, root._replace(seen=seen))
+                yield step, State(world, after_roots, _put_proxy(proxies, p, after))
+        for step, after in found:
+            yield step, State(world, roots, _put_proxy(proxies, p, after))
+
+
+def _world_later(world: World, ticks: int, behind: int) -> World:
+    lease = max(0, world.election_lease - ticks)
+    return world._replace(
+        election_lease=lease, holder=world.holder if lease else NONE, behind=behind
+    )
+
+
+def _root_later(root: Root, ticks: int) -> Root:
+    return root._replace(valid=max(0, root.valid - ticks), wait=max(0, root.wait - ticks))
+
+
+def _put(roots: tuple[Root, Root], r: int, root: Root) -> tuple[Root, Root]:
+    return (root, roots[1]) if r == 0 else (roots[0], root)
+
+
+def _put_proxy(proxies: tuple[Proxy, ...], p: int, proxy: Proxy) -> tuple[Proxy, ...]:
+    return (*proxies[:p], proxy, *proxies[p + 1 :])
+
+
+def _with_root(state: State, r: int, root: Root) -> State:
+    return state._replace(roots=_put(state.roots, r, root))

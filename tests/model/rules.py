@@ -1,0 +1,58 @@
+"""What a run of the model explores: constants, enabled failures, and one seeded bug."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Bug(Enum):
+    """A guard of the protocol that is left out. The model must find each of them."""
+
+    NONE = "the protocol as it stands"
+    # The eight of the issue.
+    NO_FLOOR = "no floor: a fetch that was in flight brings the old version back"
+    NO_LEASE_CHECK = "no lease check: caches decide without a lease"
+    LEASE_FROM_RECEIPT = "the lease is counted from the receipt of Renewed"
+    ANSWER_BEFORE_INVALIDATING = "the change is answered before proxies have acknowledged"
+    NO_LEADER_WAIT = "a new leader answers at once"
+    CLOCK_STOPS_IN_SUSPEND = "a proxy's clock stands still in suspend (CLOCK_MONOTONIC)"
+    STALE_READ_ACCEPTED = "a read below the highest revision seen is accepted"
+    UNFENCED_WRITE = "a write does not compare the leader key"
+    # Further guards, each of which some plausible implementation lacks.
+    ROOT_CLOCK_STOPS_IN_SUSPEND = "a root coord's clock stands still in suspend"
+    RENEWS_WHEN_DEPOSED = "root coord renews without a valid election lease of its own"
+    NO_CLOCK_MARGIN = "no margin for clock drift"
+    FETCH_BOUND_BY_TERM_ONLY = "a fetch of an earlier session of the same term is used"
+    LOWER_TERM_ACCEPTED = "a proxy opens a session of a lower term than it has seen"
+    SEEN_BEGINS_EMPTY = "a new leader's highest revision seen does not begin at its election"
+    SYNC_BEFORE_REGISTERING = "revisions are compared before the session is registered"
+    LEASE_BEFORE_SYNC = "a new session's lease covers entries not yet resynchronised"
+    BROKEN_STREAM_FORGOTTEN = "a session whose stream broke no longer counts"
+    SUPERSEDED_BY_ID = "a new session replaces the earlier one of the same proxy id"
+    ACKNOWLEDGED_BY_ID = "a late acknowledgement of an old session counts for the new one"
+    HANDOVER_BEFORE_OWN_WAIT = "a leader hands over before its own wait is done"
+    HANDOVER_RECORD_KEPT = "the hand-over record is not consumed by the next election"
+    REPEAT_ANSWERED_AT_ONCE = "a repeat that finds its change done is answered at once"
+    CLOCK_READ_BEFORE_REQUEST = "the lease is checked before the request has been read"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One configuration. Durations are ticks; failures have no budget unless named."""
+
+    lease_ttl: int = 2
+    election_ttl: int = 2
+    margin: int = 1
+    proxies: int = 1
+    #: Password changes that may be committed.
+    changes: int = 1
+    #: Root coords crash and restart, at any time.
+    crashes: bool = True
+    #: Leaders step down in good order.
+    step_downs: bool = True
+    #: A root coord may lose a stream long before the proxy notices.
+    half_open: bool = True
+    #: Reads of etcd may be stale.
+    stale_reads: bool = True
+    #: Whose clock drifts: "", "proxy", "root" (coord 1) or "etcd".
+    drifting: str = ""
+    bug: Bug = Bug.NONE

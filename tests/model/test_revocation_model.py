@@ -1,0 +1,55 @@
+"""The revocation protocol keeps its promise in every state of the model."""
+
+import pytest
+
+from tests.model.configurations import SHORT, SHORT_LIVENESS, seeded
+from tests.model.explorer import Exploration, explore
+from tests.model.liveness import longest_wait
+from tests.model.rules import Bug
+
+#: Without these a run would prove nothing: the states that matter were never reached.
+_INTERESTING = (
+    "answer",
+    "answer after a lease ran out",
+    "break",
+    "commit unknown",
+    "elected",
+    "invalidated",
+    "synced",
+)
+
+
+def _numbered(found: Exploration) -> str:
+    return "\n".join(f"{number:>2}. {text}" for number, text in enumerate(found.trace, 1))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_no_reachable_state_decides_by_an_older_version_than_the_acknowledged(name: str) -> None:
+    found = explore(SHORT[name])
+
+    assert not found.violation, _numbered(found)
+    unreached = [kind for kind in _INTERESTING if not found.reached[kind]]
+    assert not unreached, f"the exploration is void, it never reached: {unreached}"
+    if SHORT[name].step_downs:
+        assert found.reached["elected without wait"]
+        assert found.reached["void"]
+    assert found.states > 50_000
+
+
+@pytest.mark.parametrize("bug", [bug for bug in Bug if bug is not Bug.NONE], ids=lambda b: b.name)
+def test_a_protocol_without_this_guard_breaks_the_promise(bug: Bug) -> None:
+    found = explore(seeded(bug))
+
+    print(_numbered(found))
+    assert found.violation, f"not found in {found.states} states: {bug.value}"
+    assert found.trace[-1] == f"BROKEN: {found.violation}"
+
+
+def test_every_change_is_answered_soon_after_failures_stop() -> None:
+    rules = SHORT_LIVENESS
+    explored = explore(rules, keep=True)
+
+    wait = longest_wait(rules, explored.kept)
+
+    # Not only "at most": a bound that nothing ever reaches would prove little.
+    assert wait == rules.election_ttl + rules.lease_ttl + rules.margin

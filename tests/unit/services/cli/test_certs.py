@@ -1,0 +1,233 @@
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from shared.tls.certificates import facts, read_certificates
+from tests.unit.shared.tls.paper import authority, client, issue
+
+
+@pytest.fixture(autouse=True)
+def plain_output(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["certs", *map(str, arguments)])
+
+
+def findings(result):
+    found = json.loads(result.output)
+    return found["ok"], {
+        (entry["check"], entry["result"]): entry["detail"] for entry in found["findings"]
+    }
+
+
+def put(directory, issued, ca):
+    directory.mkdir(exist_ok=True)
+    (directory / "cert").write_bytes(issued.certificate)
+    (directory / "key").write_bytes(issued.key.reveal())
+    (directory / "key").chmod(0o600)
+    (directory / "ca").write_bytes(ca.issued.certificate)
+    return ("--cert", directory / "cert", "--key", directory / "key", "--ca", directory / "ca")
+
+
+def test_init_makes_a_set_that_check_finds_good(tmp_path):
+    made = run("init", tmp_path, "--san", "milvus.example.com", "--san", "10.0.0.1")
+    assert made.exit_code == 0, made.output
+    for path in tmp_path.iterdir():
+        assert path.name in made.output
+    assert "tls.serverPemPath" in made.output
+    checked = run("check", tmp_path)
+    assert checked.exit_code == 0, checked.output
+    assert "✓" in checked.output
+    assert "✗" not in checked.output
+    assert "server.key matches the certificate" in checked.output
+    assert "milvus.example.com, 10.0.0.1" in checked.output
+
+
+def test_init_follows_its_options(tmp_path):
+    options = ("--client-name", "alice", "--days", "7", "--ca-days", "8", "--key-type", "rsa")
+    assert run("init", tmp_path, "--internal-san", "coord.internal", *options).exit_code == 0
+    found = facts(read_certificates((tmp_path / "client.pem").read_bytes())[0])
+    assert found.common_name == "alice"
+    assert found.valid_for_seconds(datetime.now(UTC).timestamp()) == pytest.approx(
+        7 * 86_400, abs=60
+    )
+    inside = facts(read_certificates((tmp_path / "internal-server.pem").read_bytes())[0])
+    assert inside.covers("coord.internal")
+    server = facts(read_certificates((tmp_path / "server.pem").read_bytes())[0])
+    assert server.covers("localhost")
+    assert server.covers("::1")
+
+
+def test_init_speaks_json(tmp_path):
+    found = json.loads(run("init", tmp_path, "--output", "json").output)
+    assert found["ok"]
+    modes = {entry["path"]: entry["mode"] for entry in found["files"]}
+    assert len(modes) == len(list(tmp_path.iterdir())) == 19
+    for path in tmp_path.iterdir():
+        assert modes[str(path)] == f"{stat.S_IMODE(path.stat().st_mode):04o}"
+
+
+def test_init_does_not_overwrite_unless_forced(tmp_path):
+    run("init", tmp_path)
+    before = (tmp_path / "ca.pem").read_bytes()
+    refused = run("init", tmp_path)
+    assert refused.exit_code == 1
+    assert "already holds ca.key" in refused.output
+    assert "--force" in refused.output
+    assert (tmp_path / "ca.pem").read_bytes() == before
+    assert run("init", tmp_path, "--force").exit_code == 0
+    assert (tmp_path / "ca.pem").read_bytes() != before
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_bad_name_is_explained(tmp_path, output):
+    result = run("init", tmp_path / "new", "--san", "a b", "--output", output)
+    assert result.exit_code == 1
+    assert "is not a host name" in result.output
+    assert not (tmp_path / "new").exists()
+    if output == "json":
+        assert json.loads(result.output)["ok"] is False
+
+
+def test_check_names_what_is_wrong_and_what_to_do(tmp_path):
+    ca = authority()
+    files = put(tmp_path, issue(ca), authority())
+    (tmp_path / "key").write_bytes(issue(ca).key.reveal())
+    result = run("check", *files, "--name", "other.example.com")
+    assert result.exit_code == 1
+    for text in (
+        "✗ key: key does not match the certificate",
+        "✗ chain: does not lead to a CA",
+        "✗ names: other.example.com is not among",
+        "--san other.example.com",
+    ):
+        assert text in result.output
+
+
+def test_check_accepts_a_name_that_is_there(tmp_path):
+    ca = authority(days=400)
+    result = run("check", *put(tmp_path, issue(ca, days=300), ca), "--name", "127.0.0.1")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"days": -1}, "expired on"), ({"now": datetime(2080, 1, 1, tzinfo=UTC)}, "not valid before")],
+)
+def test_check_reads_the_dates(tmp_path, options, text):
+    ca = authority(days=30_000)
+    result = run("check", *put(tmp_path, issue(ca, **options), ca), "-o", "json")
+    assert result.exit_code == 1
+    ok, found = findings(result)
+    assert not ok
+    assert text in found["dates", "wrong"]
+
+
+def test_an_end_in_sight_and_a_readable_key_are_warnings_only(tmp_path):
+    ca = authority(days=400)
+    files = put(tmp_path, issue(ca, days=20), ca)
+    (tmp_path / "key").chmod(0o644)
+    result = run("check", *files, "-o", "json")
+    assert result.exit_code == 0
+    ok, found = findings(result)
+    assert ok
+    assert "valid until" in found["dates", "warning"]
+    assert "0644" in found["rights", "warning"]
+
+
+def expired_twin(ca):
+    """The same name and key, but its time is over."""
+    old = ca.certificate
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(old.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now - timedelta(days=1))
+        .sign(ca.key, old.signature_hash_algorithm)
+    )
+
+
+def test_an_expired_ca_is_found_behind_a_good_certificate(tmp_path):
+    ca = authority(days=400)
+    files = put(tmp_path, issue(ca, days=300), ca)
+    (tmp_path / "ca").write_bytes(expired_twin(ca).public_bytes(Encoding.PEM))
+    ok, found = findings(run("check", *files, "-o", "json"))
+    assert not ok
+    assert "Test CA expired on" in found["dates", "wrong"]
+    assert "server is valid until" in found["dates", "good"]
+
+
+def test_a_client_certificate_is_not_for_a_server(tmp_path):
+    ca = authority(days=400)
+    leaf = client(ca, names=("localhost",), days=300)
+    result = run("check", *put(tmp_path, leaf, ca), "--name", "localhost", "-o", "json")
+    assert result.exit_code == 1
+    assert "not meant for servers" in findings(result)[1]["use", "wrong"]
+
+
+def test_a_server_without_alternative_names_is_wrong(tmp_path):
+    ca = authority(days=400)
+    (tmp_path / "server.pem").write_bytes(issue(ca, names=()).certificate)
+    result = run("check", "--cert", tmp_path / "server.pem", "-o", "json")
+    assert result.exit_code == 1
+    assert "ignore the common name" in findings(result)[1]["names", "wrong"]
+
+
+def test_a_mounted_kubernetes_secret_is_understood(tmp_path):
+    ca = authority(days=400)
+    leaf = issue(ca, days=300)
+    (tmp_path / "tls.crt").write_bytes(leaf.certificate)
+    (tmp_path / "tls.key").write_bytes(leaf.key.reveal())
+    (tmp_path / "tls.key").chmod(0o400)
+    (tmp_path / "ca.crt").write_bytes(ca.issued.certificate)
+    result = run("check", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "chain: server <- Test CA" in result.output
+
+
+def test_a_missing_key_in_a_directory_is_wrong(tmp_path):
+    run("init", tmp_path)
+    (tmp_path / "server.key").unlink()
+    result = run("check", tmp_path)
+    assert result.exit_code == 1
+    assert "✗ key: cannot be read: No such file or directory" in result.output
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x30\x82\x00\x01"])
+def test_an_unreadable_certificate_is_wrong_and_no_traceback(tmp_path, content):
+    (tmp_path / "cert").write_bytes(content)
+    result = run("check", "--cert", tmp_path / "cert", "-o", "json")
+    assert result.exit_code == 1
+    assert ("file", "wrong") in findings(result)[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--name", "a", "--ca", "x"), ("{dir}", "--ca", "x"), ("{dir}/none",), ("{dir}",)],
+)
+def test_a_question_that_makes_no_sense_is_a_usage_error(tmp_path, arguments):
+    result = run("check", *(each.format(dir=tmp_path) for each in arguments))
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_no_key_reaches_the_output(tmp_path):
+    outputs = [run("init", tmp_path, "-o", "json"), run("check", tmp_path)]
+    (tmp_path / "server.pem").write_bytes((tmp_path / "server.key").read_bytes())
+    outputs.append(run("check", tmp_path))
+    secret = (tmp_path / "server.key").read_text().splitlines()[1]
+    assert all(secret not in each.output for each in outputs)

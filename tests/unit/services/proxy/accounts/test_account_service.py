@@ -1,0 +1,309 @@
+"""The account RPCs over a real connection, as the relay calls them."""
+
+import base64
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from services.proxy.accounts import service as module
+from services.proxy.accounts.accounts import Accounts
+from services.proxy.accounts.errors import InvalidAccountError
+from services.proxy.accounts.permissions import Permissions
+from services.proxy.accounts.service import AccountService
+from services.proxy.authentication.credentials import CredentialCache
+from shared.errors import OutcomeUnknownError
+from shared.generated.milvus.proto import common
+from shared.generated.milvus.proto import milvus as pb
+from shared.grpc.addresses import Address
+from shared.grpc.channel import Channel
+from shared.grpc.server import GrpcServer
+from shared.passwords import PasswordPolicy
+from shared.usernames import UsernamePolicy
+from tests.support.credentials import ManualClock, ObservedVerifier
+from tests.support.directory import MemoryDirectory
+
+
+def encoded(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+class Desk:
+    def __init__(self, directory, channel):
+        self.directory = directory
+        self._channel = channel
+
+    def as_(self, username, **metadata):
+        if username is not None:
+            metadata["x-vecguard-user"] = username
+        return pb.MilvusServiceStub(self._channel, timeout=10, metadata=metadata)
+
+
+@pytest.fixture
+async def desk():
+    directory, verifier = MemoryDirectory(), ObservedVerifier()
+    credentials = CredentialCache(
+        directory,
+        ttl_seconds=60,
+        max_known=100,
+        max_unknown=100,
+        refresh_interval_seconds=1,
+        clock=ManualClock(),
+    )
+    directory.on_change = credentials.invalidate
+    accounts = Accounts(
+        directory,
+        credentials,
+        verifier,
+        permissions=Permissions(frozenset()),
+        usernames=UsernamePolicy(),
+        passwords=PasswordPolicy(),
+        max_description_bytes=1024,
+    )
+    for username in ("root", "bob"):
+        await directory.add(username, f"{username}-first1")
+    server = GrpcServer([AccountService(accounts)])
+    await server.start("127.0.0.1", 0)
+    port = server._server.sockets[0].getsockname()[1]
+    channel = Channel(Address("127.0.0.1", port))
+    try:
+        yield Desk(directory, channel)
+    finally:
+        channel.close()
+        await server.drain(1.0)
+        verifier.close()
+
+
+def create_request(username="new", password="first1", **options):
+    return pb.CreateCredentialRequest(username=username, password=encoded(password), **options)
+
+
+def update_request(username, old, new, **options):
+    return pb.UpdateCredentialRequest(
+        username=username, old_password=encoded(old), new_password=encoded(new), **options
+    )
+
+
+async def refusal_of(call):
+    with pytest.raises(GRPCError) as refusal:
+        await call
+    return refusal.value.status, refusal.value.message
+
+
+async def test_a_success_is_an_all_default_status(desk):
+    root = desk.as_("root")
+    assert await root.create_credential(create_request()) == common.Status()
+    assert await root.update_credential(update_request("new", "", "second2")) == common.Status()
+    assert (
+        await root.delete_credential(pb.DeleteCredentialRequest(username="new")) == common.Status()
+    )
+
+
+async def test_a_failure_is_a_status_in_the_reply(desk):
+    status = await desk.as_("root").create_credential(create_request("bob"))
+    assert (status.code, status.error_code) == (1100, 29)
+    assert status.reason == "user already exists: bob: invalid parameter"
+    assert not status.retriable
+    assert status.extra_info == {"is_input_error": "true"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "legacy", "reason"),
+    [
+        (create_request(""), 1100, 5, "username must be not empty: invalid parameter"),
+        (
+            create_request("new", "short"),
+            1100,
+            5,
+            "invalid password length: invalid parameter[5 out of range 6 <= value <= 256]",
+        ),
+        (
+            create_request("1new"),
+            1100,
+            5,
+            (
+                "invalid user name 1new, the first character must be a letter, but got 1: "
+                "invalid parameter"
+            ),
+        ),
+    ],
+)
+async def test_broken_rules_have_milvus_codes_and_texts(desk, request_, code, legacy, reason):
+    status = await desk.as_("root").create_credential(request_)
+    assert (status.code, status.error_code, status.reason) == (code, legacy, reason)
+
+
+async def test_a_wrong_old_password_has_milvus_code_and_text(desk):
+    status = await desk.as_("bob").update_credential(update_request("bob", "wrong", "second2"))
+    assert (status.code, status.error_code) == (1400, 1)
+    assert status.reason == "old password not correct for bob: not authenticated"
+    assert status.extra_info == {}
+
+
+async def test_root_protection_has_milvus_code_and_text(desk):
+    status = await desk.as_("root").delete_credential(pb.DeleteCredentialRequest(username="root"))
+    assert (status.code, status.error_code) == (1401, 1)
+    assert status.reason == "root user cannot be deleted: privilege not permitted"
+
+
+BAD_BASE64 = ["first1!", "a", "YQ", "пароль", "\u0661", base64.b64encode(b"\xff\xff").decode()]
+
+
+@pytest.mark.parametrize("text", BAD_BASE64)
+async def test_passwords_that_are_no_base64_are_refused_in_milvus_words(desk, text):
+    root, bob = desk.as_("root"), desk.as_("bob")
+    answers = [
+        await root.create_credential(pb.CreateCredentialRequest(username="new", password=text)),
+        await bob.update_credential(
+            pb.UpdateCredentialRequest(
+                username="bob", old_password=text, new_password=encoded("second2")
+            )
+        ),
+        await bob.update_credential(
+            pb.UpdateCredentialRequest(
+                username="bob", old_password=encoded("bob-first1"), new_password=text
+            )
+        ),
+    ]
+    beginnings = (
+        "decode password fail: ",
+        "decode old password failed: ",
+        "decode password failed: ",
+    )
+    for status, beginning in zip(answers, beginnings, strict=True):
+        assert (status.code, status.error_code) == (1100, 5)
+        assert status.reason == f"{beginning}not base64 of UTF-8: invalid parameter"
+    assert desk.directory.changes == []
+
+
+@pytest.mark.parametrize("octets", [b"hunter2-marker\xff", b"hunter2-marker"])
+def test_a_refused_password_is_not_carried_by_the_error(octets):
+    text = base64.b64encode(octets).decode() + ("" if b"\xff" in octets else "!")
+    with pytest.raises(InvalidAccountError) as refusal:
+        module._decoded(text, "decode password fail")
+    assert refusal.value.__context__ is None
+    assert refusal.value.__cause__ is None
+
+
+@pytest.mark.parametrize("password", ["pass:word", "пароль", "a\0bcde", "x" * 256, " spaces "])
+async def test_every_password_arrives_unchanged(desk, password):
+    await desk.as_("root").create_credential(create_request("new", password))
+    request = update_request("new", password, "second2")
+    assert await desk.as_("new").update_credential(request) == common.Status()
+
+
+async def test_an_empty_new_password_with_a_description_changes_the_description(desk):
+    request = pb.UpdateCredentialRequest(username="bob", description="me")
+    assert await desk.as_("bob").update_credential(request) == common.Status()
+    assert desk.directory.store.users["bob"].description == "me"
+
+
+async def test_an_empty_description_is_a_change_and_a_missing_one_is_none(desk):
+    root = desk.as_("root")
+    await root.update_credential(pb.UpdateCredentialRequest(username="bob", description="me"))
+    await root.update_credential(update_request("bob", "", "second2"))
+    assert desk.directory.store.users["bob"].description == "me"
+    await root.update_credential(pb.UpdateCredentialRequest(username="bob", description=""))
+    assert desk.directory.store.users["bob"].description == ""
+    status = await root.update_credential(pb.UpdateCredentialRequest(username="bob"))
+    assert status.reason == "must update either password or description: invalid parameter"
+
+
+async def test_a_missing_permission_is_a_grpc_status_that_names_the_database(desk):
+    bob = desk.as_("bob", dbname="books")
+    expected = (
+        Status.PERMISSION_DENIED,
+        "PrivilegeCreateOwnership: permission deny to bob in the `books` database",
+    )
+    assert await refusal_of(bob.create_credential(create_request())) == expected
+    status, message = await refusal_of(desk.as_("bob").list_cred_users(pb.ListCredUsersRequest()))
+    assert status is Status.PERMISSION_DENIED
+    assert message.endswith("permission deny to bob in the `default` database")
+
+
+async def test_a_missing_permission_comes_before_every_other_complaint(desk):
+    bob = desk.as_("bob")
+    for call in (
+        bob.create_credential(pb.CreateCredentialRequest(username="", password="!")),
+        bob.update_credential(
+            pb.UpdateCredentialRequest(username="root", old_password="!", new_password="!")
+        ),
+        bob.delete_credential(pb.DeleteCredentialRequest(username="root")),
+    ):
+        assert (await refusal_of(call))[0] is Status.PERMISSION_DENIED
+
+
+async def test_an_unknown_outcome_is_unavailable_and_says_so(desk):
+    async def unknown(*args, **options):
+        raise OutcomeUnknownError("the outcome of the change is unknown, it is safe to repeat it")
+
+    desk.directory.delete = unknown
+    status, message = await refusal_of(
+        desk.as_("root").delete_credential(pb.DeleteCredentialRequest(username="bob"))
+    )
+    assert status is Status.UNAVAILABLE
+    assert "safe to repeat" in message
+
+
+async def test_users_are_listed_with_root(desk):
+    reply = await desk.as_("root").list_cred_users(pb.ListCredUsersRequest())
+    assert sorted(reply.usernames) == ["bob", "root"]
+    assert reply.status == common.Status()
+
+
+async def test_users_are_described_with_their_roles(desk):
+    request = pb.SelectUserRequest(include_role_info=True)
+    reply = await desk.as_("root").select_user(request)
+    roles = {result.user.name: [role.name for role in result.roles] for result in reply.results}
+    assert roles == {"root": ["admin", "public"], "bob": ["public"]}
+
+
+async def test_roles_are_left_out_when_nobody_asks_for_them(desk):
+    reply = await desk.as_("root").select_user(pb.SelectUserRequest())
+    assert [result.roles for result in reply.results] == [[], []]
+
+
+async def test_one_user_is_described_by_name(desk):
+    def asked_for(name):
+        return pb.SelectUserRequest(user=pb.UserEntity(name=name))
+
+    bob = desk.as_("bob")
+    assert [result.user.name for result in (await bob.select_user(asked_for("bob"))).results] == [
+        "bob"
+    ]
+    unknown = await desk.as_("root").select_user(asked_for("nobody"))
+    assert (unknown.results, unknown.status) == ([], common.Status())
+    assert (await refusal_of(bob.select_user(asked_for("root"))))[0] is Status.PERMISSION_DENIED
+    assert (await refusal_of(bob.select_user(pb.SelectUserRequest())))[0] is (
+        Status.PERMISSION_DENIED
+    )
+
+
+async def test_roles_are_listed_with_their_users(desk):
+    root = desk.as_("root")
+    everything = await root.select_role(pb.SelectRoleRequest(include_user_info=True))
+    assert {
+        result.role.name: [user.name for user in result.users] for result in everything.results
+    } == {"admin": ["root"], "public": ["bob", "root"]}
+    one = await root.select_role(pb.SelectRoleRequest(role=pb.RoleEntity(name="admin")))
+    assert [(result.role.name, result.users) for result in one.results] == [("admin", [])]
+    unknown = await root.select_role(pb.SelectRoleRequest(role=pb.RoleEntity(name="nothing")))
+    assert (unknown.results, unknown.status) == ([], common.Status())
+
+
+async def test_grants_of_a_known_role_are_none_and_an_unknown_role_is_an_error(desk):
+    def asked_for(role):
+        return pb.SelectGrantRequest(entity=pb.GrantEntity(role=pb.RoleEntity(name=role)))
+
+    root = desk.as_("root")
+    assert await root.select_grant(asked_for("admin")) == pb.SelectGrantResponse()
+    assert (await root.select_grant(asked_for("nothing"))).status.error_code == 42
+
+
+async def test_others_ask_for_no_roles(desk):
+    bob = desk.as_("bob")
+    for call in (
+        bob.select_role(pb.SelectRoleRequest()),
+        bob.select_grant(pb.SelectGrantRequest()),
+    ):
+        assert (await refusal_of(call))[0] is Status.PERMISSION_DENIED

@@ -1,0 +1,303 @@
+import re
+
+import pytest
+from grpclib.const import Status
+from grpclib.metadata import decode_grpc_message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.proxy.http2.fields import literal
+from services.proxy.relay.answers import Answer, trailers
+from services.proxy.relay.errors import (
+    InvalidTimeoutError,
+    MalformedCallError,
+    UpstreamProtocolError,
+)
+from services.proxy.relay.headers import (
+    HeaderPolicy,
+    RequestHead,
+    authority_field,
+    error_trailers,
+    is_grpc,
+    refusal,
+    request_preface,
+    user_field,
+)
+from services.proxy.relay.timeouts import encode
+from shared.errors import OverloadedError, VecguardError
+from tests.support.header_blocks import fields
+from tests.support.header_blocks import headers as headers_of
+
+BASE = [
+    (b":method", b"POST"),
+    (b":scheme", b"https"),
+    (b":path", b"/a.B/C"),
+    (b":authority", b"client.example"),
+    (b"te", b"trailers"),
+    (b"content-type", b"application/grpc"),
+]
+UNIT_SECONDS = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+NAMES = st.from_regex(re.compile(rb"[a-z0-9_.-]{1,30}"), fullmatch=True)
+VALUES = st.binary(max_size=40).filter(
+    lambda value: value == value.strip(b" \t") and not re.search(rb"[\0\r\n]", value)
+)
+OWN = st.binary(max_size=10).map(lambda rest: b"x-vecguard-" + rest.hex().encode())
+# What the relay writes anew, or reads as something else than a header to pass on.
+TREATED = {
+    b"connection",
+    b"grpc-timeout",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"transfer-encoding",
+    b"upgrade",
+    b"authorization",
+}
+PASSING = st.lists(
+    st.tuples(
+        NAMES.filter(lambda name: name not in TREATED and not name.startswith(b"x-vecguard-")),
+        VALUES,
+    ),
+    max_size=12,
+)
+
+
+def read(headers):
+    return RequestHead(fields(headers))
+
+
+def forwarded(headers, policy=None, identity=b"", remaining=None):
+    block = read(headers).forwarded(
+        policy or HeaderPolicy(),
+        preface=request_preface(b"http"),
+        authority=authority_field("backend:1"),
+        identity=identity,
+        remaining_seconds=remaining,
+    )
+    return headers_of(block)
+
+
+@given(PASSING)
+def test_metadata_is_forwarded_unchanged_and_in_order(metadata):
+    assert forwarded([*BASE, *metadata]) == [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/a.B/C"),
+        (b":authority", b"backend:1"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+        *metadata,
+    ]
+
+
+@given(PASSING, st.lists(st.tuples(OWN, VALUES)), st.randoms(use_true_random=False))
+def test_what_a_client_says_in_the_relay_s_name_is_dropped(metadata, own, random):
+    mixed = [*metadata, *own]
+    random.shuffle(mixed)
+    result = forwarded([*BASE, *mixed], identity=user_field("alice"))
+    assert [header for header in result if header[0].startswith(b"x-vecguard-")] == [
+        (b"x-vecguard-user", b"alice")
+    ]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), max_size=6))
+def test_whatever_is_read_can_be_sent(headers):
+    """Any bytes at all: either refused, or nothing in the result breaks HTTP/2's rules."""
+    try:
+        result = forwarded([*BASE, *headers])
+    except (MalformedCallError, InvalidTimeoutError):
+        return
+    for name, value in result:
+        assert name == name.lower()
+        assert re.fullmatch(rb":?[!-9;-~]+", name)
+        assert not re.search(rb"[\0\r\n]", value)
+        assert value == value.strip(b" \t")
+    names = [name for name, _ in result]
+    assert sorted(name for name in names if name.startswith(b":")) == [
+        b":authority",
+        b":method",
+        b":path",
+        b":scheme",
+    ]
+    assert not any(name.startswith(b"x-vecguard-") for name in names)
+    assert b"authorization" not in names
+    assert names.count(b"te") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"X-Vecguard-User",
+        b"x-vecguard-User",
+        b"Authorization",
+        b"",
+        b"a b",
+        b"a:b",
+        b"\xe9",
+        b"a\0",
+    ],
+)
+def test_a_name_that_another_server_could_read_differently_is_refused(name):
+    with pytest.raises(MalformedCallError) as caught:
+        read([*BASE, (name, b"x")])
+    assert caught.value.http_status == 400
+
+
+@pytest.mark.parametrize("value", [b"a\nb", b"a\rb", b"a\0b", b"\n"])
+def test_a_value_that_could_split_a_header_is_refused(value):
+    with pytest.raises(MalformedCallError):
+        read([*BASE, (b"k", value)])
+
+
+@pytest.mark.parametrize("name", [name for name, _ in BASE if name.startswith(b":")])
+def test_a_pseudo_header_may_not_come_twice(name):
+    with pytest.raises(MalformedCallError):
+        read([(name, b"/other"), *BASE])
+
+
+def test_all_authorization_values_are_read_and_none_is_forwarded():
+    headers = [*BASE, (b"authorization", b"1"), (b"k", b"v"), (b"authorization", b" 2 ")]
+    assert read(headers).authorization == [b"1", b"2"]
+    assert b"authorization" not in dict(forwarded(headers))
+    shown = forwarded(headers, HeaderPolicy(authorization=True))
+    assert [value for name, value in shown if name == b"authorization"] == [b"1", b"2"]
+
+
+def test_an_upstream_with_a_list_sees_only_that():
+    policy = HeaderPolicy(only=frozenset((b"content-type", b"dbname")))
+    result = forwarded([*BASE, (b"dbname", b"d"), (b"k", b"v"), (b"authorization", b"x")], policy)
+    assert result[5:] == [(b"content-type", b"application/grpc"), (b"dbname", b"d")]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "taken"),
+    [
+        (b"application/grpc", True),
+        (b"application/grpc+proto", True),
+        (b"application/grpc;x=1", True),
+        (b"application/grpc-web", False),
+        (b"application/grpcx", False),
+        (b"application/json", False),
+        (b"", False),
+    ],
+)
+def test_grpc_s_media_type_is_told_from_its_neighbours(content_type, taken):
+    assert is_grpc(content_type) is taken
+
+
+@given(st.integers(0, 99_999_999), st.sampled_from(sorted(UNIT_SECONDS)))
+def test_a_timeout_is_read_in_every_unit(value, unit):
+    head = read([*BASE, (b"grpc-timeout", str(value).encode() + unit)])
+    assert head.timeout_seconds == pytest.approx(value * UNIT_SECONDS[unit])
+
+
+def test_of_several_timeouts_the_shortest_counts():
+    headers = [*BASE, (b"grpc-timeout", b"5S"), (b"grpc-timeout", b"2S")]
+    assert read(headers).timeout_seconds == 2
+
+
+def test_without_a_timeout_there_is_none():
+    assert read(BASE).timeout_seconds is None
+    assert b"grpc-timeout" not in dict(forwarded(BASE))
+
+
+@given(
+    st.binary(max_size=12).filter(lambda v: not re.fullmatch(rb"[ \t]*\d{1,8}[HMSmun][ \t]*", v))
+)
+def test_anything_else_is_no_timeout(value):
+    with pytest.raises((InvalidTimeoutError, MalformedCallError)):
+        read([*BASE, (b"grpc-timeout", value)])
+
+
+@given(st.floats(-1, 3.6e11))
+def test_a_written_timeout_is_legal_never_longer_and_hardly_shorter(seconds):
+    written = encode(seconds)
+    assert re.fullmatch(rb"\d{1,8}[HMSmun]", written)
+    value = int(written[:-1]) * UNIT_SECONDS[written[-1:]]
+    seconds = max(0.0, seconds)
+    assert value <= seconds * (1 + 1e-9)
+    # The first digits are kept; beyond 99,999,999 s only whole hours can be written.
+    assert value >= min(seconds * 0.999 - 1e-9, 99_999_999 * 3600) - (
+        3600 if seconds > 99_999_999 else 0
+    )
+
+
+@given(PASSING)
+def test_an_answer_passes_unchanged(metadata):
+    headers = [(b":status", b"200"), *metadata]
+    assert headers_of(Answer(fields(headers), "backend").block) == headers
+    assert headers_of(trailers(fields(metadata), "backend")) == metadata
+
+
+def test_an_answer_loses_what_belongs_to_one_connection_and_foreign_pseudo_headers():
+    headers = [
+        (b":status", b"200"),
+        (b":path", b"/"),
+        (b":foreign", b"/"),
+        (b"connection", b"x"),
+        (b"k", b" v "),
+    ]
+    left = [(b":status", b"200"), (b"k", b"v")]
+    assert headers_of(Answer(fields(headers), "backend").block) == left
+    assert headers_of(trailers(fields(headers), "backend")) == left[1:]
+
+
+@pytest.mark.parametrize("header", [(b"Upper", b"1"), (b"", b"1"), (b"k", b"a\nb"), (b"k", b"\0")])
+def test_an_answer_that_no_client_could_take_is_refused(header):
+    with pytest.raises(UpstreamProtocolError):
+        Answer(fields([(b":status", b"200"), header]), "backend")
+    with pytest.raises(UpstreamProtocolError):
+        trailers(fields([header]), "backend")
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_interim", "is_final"),
+    [
+        ([(b":status", b"103")], True, False),
+        ([(b":status", b"200")], False, False),
+        ([(b":status", b"200"), (b"grpc-status", b"0")], False, True),
+    ],
+)
+def test_interim_and_final_answers_are_told_apart(headers, is_interim, is_final):
+    answer = Answer(fields(headers), "backend")
+    assert (answer.is_interim, answer.is_final) == (is_interim, is_final)
+
+
+@given(st.text(max_size=60))
+def test_an_error_s_text_survives_the_wire(text):
+    trailers = dict(headers_of(error_trailers(OverloadedError(text))))
+    assert trailers[b"grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value).encode()
+    assert re.fullmatch(rb"[ -~]*", trailers[b"grpc-message"])
+    assert decode_grpc_message(trailers[b"grpc-message"].decode()) == text
+
+
+def test_a_refusal_is_trailers_only_with_the_http_status_of_its_kind():
+    assert headers_of(refusal(VecguardError("no")))[:2] == [
+        (b":status", b"200"),
+        (b"content-type", b"application/grpc"),
+    ]
+    assert headers_of(refusal(MalformedCallError(415, "no")))[0] == (b":status", b"415")
+
+
+def test_headers_over_the_limit_are_refused_as_such():
+    with pytest.raises(MalformedCallError) as caught:
+        RequestHead(None)
+    assert caught.value.http_status == 431
+
+
+def test_a_pseudo_header_after_others_is_refused():
+    with pytest.raises(MalformedCallError):
+        read([*BASE[:1], *BASE[2:], BASE[1]])
+
+
+def test_forwarded_credentials_may_be_put_into_no_table():
+    block = read([*BASE, (b"authorization", b"secret")]).forwarded(
+        HeaderPolicy(authorization=True),
+        preface=b"",
+        authority=b"",
+        identity=b"",
+        remaining_seconds=None,
+    )
+    assert literal(b"authorization", b"secret", secret=True) in block
+    assert literal(b"authorization", b"secret", secret=True)[0] & 0xF0 == 0x10
