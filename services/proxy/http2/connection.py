@@ -68,7 +68,7 @@ class Connection:
         self._client_side = client_side
         self._peer = PeerSettings()
         self._reader = FrameReader(self, limits, expects_preface=not client_side)
-        self._decoder = HeaderDecoder(limits)
+        self._decoder = HeaderDecoder(limits, remembers=client_side)
         self._window = limits.connection_window_bytes
         self._owed = 0
         self._next_id = 1

@@ -6,6 +6,7 @@ kept in a table (RFC 7541, section 7.1.3).
 """
 
 import re
+from typing import Any
 
 from services.proxy.http2 import huffman, integers
 from services.proxy.http2.static_table import ENTRIES
@@ -56,9 +57,10 @@ class Field:
         wire: the field's representation for any other connection.
         size: what it counts for in tables and list sizes.
         legal: whether HTTP/2 allows it.
+        note: for whoever reads the field; it stays with a table's entry.
     """
 
-    __slots__ = ("key", "legal", "name", "size", "value", "wire")
+    __slots__ = ("key", "legal", "name", "note", "size", "value", "wire")
 
     def __init__(self, key: Name, value: bytes, encoded: bytes, *, secret: bool = False) -> None:
         """`encoded` is the value as a string literal."""
@@ -66,6 +68,7 @@ class Field:
         self.name = key.text
         self.size = len(key.text) + len(value) + _OVERHEAD_BYTES
         self.legal = key.legal
+        self.note: Any = None
         if _ODD.search(value) is not None:
             self.legal = self.legal and _FORBIDDEN.search(value) is None
             value = value.strip(_SPACE)
@@ -125,8 +128,8 @@ def _static_field(index: int, text: bytes, value: bytes) -> Field:
     return field
 
 
-# By index; there is no entry 0.
-STATIC: tuple[Field | None, ...] = (
-    None,
+# By index; nobody may ask for entry 0.
+STATIC: tuple[Field, ...] = (
+    Field(name(b""), b"", b""),
     *(_static_field(index, *entry) for index, entry in enumerate(ENTRIES, start=1)),
 )

@@ -89,7 +89,9 @@ class FrameReader:
         self._preface = self._preface[size:]
         return size
 
-    def _dispatch(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+    def _dispatch(  # noqa: C901, PLR0912 - one branch for each type of frame
+        self, kind: int, flags: int, stream_id: int, payload: bytes
+    ) -> None:
         if not self._greeted:
             if kind != frames.SETTINGS or flags & frames.ACK:
                 raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")

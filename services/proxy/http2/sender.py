@@ -91,9 +91,7 @@ class Sender:
 
     def headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """Sends a header block."""
-        self.write(
-            frames.headers(stream.id, block, end_stream=end, max_frame_bytes=self._peer.frame_bytes)
-        )
+        self.write(frames.headers(stream.id, block, end, self._peer.frame_bytes))
         if end:
             self._ended(stream)
 

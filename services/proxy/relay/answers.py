@@ -8,14 +8,13 @@ from services.proxy.relay.errors import (
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
-from services.proxy.relay.headers import KINDS, Kind, is_grpc
+from services.proxy.relay.headers import OURS, is_grpc
 from shared.errors import OverloadedError, VecguardError
 
 _STATUS = b":status"
 # Answers of something that is no gRPC server and may be better soon (gRPC's
 # "HTTP to gRPC status code mapping").
 _TEMPORARY_HTTP_STATUSES = frozenset((b"429", b"502", b"503", b"504"))
-_DROPPED = frozenset((Kind.OURS, Kind.TIMEOUT))
 
 
 class Answer:
@@ -51,7 +50,7 @@ class Answer:
                     )
             elif name == b"grpc-status":
                 self.is_final = True
-            elif name[:1] == b":" or KINDS.get(name) in _DROPPED:
+            elif name in OURS or name[:1] == b":":
                 continue
             wires.append(field.wire)
         self.is_interim = status[:1] == b"1"
@@ -69,7 +68,7 @@ def trailers(fields: Fields, upstream: str) -> bytes:
         [
             field.wire
             for field in _legal(fields, upstream)
-            if field.name[:1] != b":" and KINDS.get(field.name) not in _DROPPED
+            if field.name not in OURS and field.name[:1] != b":"
         ]
     )
 

@@ -81,7 +81,7 @@ class Call:
         """Lets the call end with DEADLINE_EXCEEDED after this long; None: no deadline."""
         if timeout_seconds is None:
             return
-        loop = asyncio.get_running_loop()
+        loop = self.client_link.loop
         self._deadline = loop.time() + timeout_seconds
         self._timer = loop.call_at(self._deadline, self._time_out)
 
@@ -89,7 +89,7 @@ class Call:
         """What is left until the deadline; None without one."""
         if self._deadline is None:
             return None
-        return self._deadline - asyncio.get_running_loop().time()
+        return self._deadline - self.client_link.loop.time()
 
     def waits_for(self, task: asyncio.Task[Any]) -> None:
         """The task decides about the call, and is cancelled if the call ends before."""

@@ -100,4 +100,4 @@ class ClientLink(Link):
         call.finished()
         self._host.closed(call)
         if self._is_left and not self.connection.streams and not self.is_closing:
-            self._loop.call_soon(self.close)
+            self.loop.call_soon(self.close)

@@ -11,7 +11,8 @@ from functools import lru_cache
 from grpclib.metadata import encode_grpc_message
 
 from services.proxy.http2.connection import Fields
-from services.proxy.http2.fields import Field, indexed, literal
+from services.proxy.http2.fields import Field, indexed, literal, string
+from services.proxy.http2.fields import name as field_name
 from services.proxy.relay import timeouts
 from services.proxy.relay.errors import MalformedCallError
 from shared.errors import VecguardError
@@ -23,33 +24,41 @@ PEER = b"x-vecguard-peer"
 
 
 class Kind(Enum):
-    """What a field is to the relay. Everything else passes."""
+    """What a request's field is to the relay."""
 
+    PLAIN = auto()
     PSEUDO = auto()
     AUTHORIZATION = auto()
     TIMEOUT = auto()
-    CONTENT_TYPE = auto()
-    # Meaningless beyond one connection (RFC 9113, section 8.2.2), or written anew.
-    OURS = auto()
+    GRPC = auto()  # a content type of gRPC's; any other is plain
+    DROPPED = auto()
+    MALFORMED = auto()
 
 
-KINDS = {
+# Meaningless beyond one connection (RFC 9113, section 8.2.2), or written anew.
+OURS = frozenset(
+    (
+        b"connection",
+        b"grpc-timeout",
+        b"host",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_KINDS = {
+    **dict.fromkeys(OURS, Kind.DROPPED),
     b":method": Kind.PSEUDO,
     b":scheme": Kind.PSEUDO,
     b":path": Kind.PSEUDO,
     b":authority": Kind.PSEUDO,
     AUTHORIZATION: Kind.AUTHORIZATION,
     b"grpc-timeout": Kind.TIMEOUT,
-    b"content-type": Kind.CONTENT_TYPE,
-    b"connection": Kind.OURS,
-    b"host": Kind.OURS,
-    b"keep-alive": Kind.OURS,
-    b"proxy-connection": Kind.OURS,
-    b"te": Kind.OURS,
-    b"transfer-encoding": Kind.OURS,
-    b"upgrade": Kind.OURS,
 }
 _TE = literal(b"te", b"trailers")
+_TIMEOUT = field_name(b"grpc-timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class RequestHead:
 
     __slots__ = ("authorization", "path", "rest", "timeout_seconds")
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: Fields) -> None:  # noqa: C901 - one branch for each kind of field
         """Reads the fields of a gRPC request.
 
         Raises:
@@ -94,27 +103,23 @@ class RequestHead:
         timeout_values: list[bytes] = []
         is_grpc_call = False
         for field in fields:
-            if not field.legal:
-                raise MalformedCallError(400, "malformed headers")
-            name = field.name
-            kind = KINDS.get(name)
-            if kind is None:
-                if name[:1] == b":":
-                    raise MalformedCallError(400, "malformed headers")
-                if not name.startswith(OWN_PREFIX):
-                    rest.append(field)
+            kind = field.note or _noted(field)
+            if kind is Kind.PLAIN:
+                rest.append(field)
             elif kind is Kind.PSEUDO:
                 # RFC 9113, section 8.3: each once, and before all others.
-                if name in pseudo or rest:
+                if field.name in pseudo or rest:
                     raise MalformedCallError(400, "malformed headers")
-                pseudo[name] = field
-            elif kind is Kind.CONTENT_TYPE:
-                is_grpc_call = is_grpc_call or is_grpc(field.value)
+                pseudo[field.name] = field
+            elif kind is Kind.GRPC:
+                is_grpc_call = True
                 rest.append(field)
             elif kind is Kind.AUTHORIZATION:
                 authorization.append(field.value)
             elif kind is Kind.TIMEOUT:
                 timeout_values.append(field.value)
+            elif kind is Kind.MALFORMED:
+                raise MalformedCallError(400, "malformed headers")
         method, path = pseudo.get(b":method"), pseudo.get(b":path")
         if method is None or method.value != b"POST":
             raise MalformedCallError(405, "only POST is allowed")
@@ -143,7 +148,7 @@ class RequestHead:
         """
         block = [preface, self.path.wire, authority, _TE]
         if remaining_seconds is not None:
-            block.append(literal(b"grpc-timeout", timeouts.encode(remaining_seconds)))
+            block.append(_TIMEOUT.plain + string(timeouts.encode(remaining_seconds)))
         if policy.only is None:
             block += [field.wire for field in self.rest]
         else:
@@ -152,6 +157,20 @@ class RequestHead:
             block += [literal(AUTHORIZATION, value, secret=True) for value in self.authorization]
         block.append(identity)
         return b"".join(block)
+
+
+def _noted(field: Field) -> Kind:
+    """The field's kind, which is noted: the same field may come by its index again."""
+    name = field.name
+    kind = _KINDS.get(name, Kind.PLAIN)
+    if not field.legal or (kind is Kind.PLAIN and name.startswith(b":")):
+        kind = Kind.MALFORMED
+    elif name.startswith(OWN_PREFIX):
+        kind = Kind.DROPPED
+    elif name == b"content-type" and is_grpc(field.value):
+        kind = Kind.GRPC
+    field.note = kind
+    return kind
 
 
 @lru_cache(1024)

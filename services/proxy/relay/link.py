@@ -29,6 +29,7 @@ class Link(asyncio.Protocol, ABC):
     """The I/O of a connection. What happens on it is for its two kinds to say.
 
     Attributes:
+        loop: the loop that it runs on.
         is_closing: nothing is read or sent any more.
         lost: set when the socket is closed.
     """
@@ -36,7 +37,7 @@ class Link(asyncio.Protocol, ABC):
     connection: Connection
 
     def __init__(self, limits: Limits, keepalive: Keepalive) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._limits = limits
         self._keepalive = keepalive
         self._transport: asyncio.Transport | None = None
@@ -58,7 +59,7 @@ class Link(asyncio.Protocol, ABC):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._timer = self._loop.call_later(self._keepalive.interval_seconds, self._ask)
+        self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._ask)
         self.connection.greet()
 
     def data_received(self, data: bytes) -> None:
@@ -128,7 +129,7 @@ class Link(asyncio.Protocol, ABC):
     def _wake(self) -> None:
         if not self._is_flush_due:
             self._is_flush_due = True
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False
@@ -145,7 +146,7 @@ class Link(asyncio.Protocol, ABC):
             sender.pump()
 
     def _forgive(self) -> None:
-        now = self._loop.time()
+        now = self.loop.time()
         if now - self._forgiven_at > _FORGIVING_SECONDS:
             self._forgiven_at = now
             self.connection.forgive()
@@ -153,7 +154,7 @@ class Link(asyncio.Protocol, ABC):
     def _ask(self) -> None:
         if self._was_heard:
             self._was_heard = False
-            self._timer = self._loop.call_later(self._keepalive.interval_seconds, self._check)
+            self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._check)
         else:
             self._check()
 
@@ -162,7 +163,7 @@ class Link(asyncio.Protocol, ABC):
             self._ask()
             return
         self.connection.ping()
-        self._timer = self._loop.call_later(self._keepalive.timeout_seconds, self._give_up)
+        self._timer = self.loop.call_later(self._keepalive.timeout_seconds, self._give_up)
 
     def _give_up(self) -> None:
         if self._was_heard:

@@ -32,7 +32,7 @@ class UpstreamLink(Link):
 
     async def room(self) -> None:
         """Returns when it is the caller's turn to look whether there is room."""
-        turn = self._loop.create_future()
+        turn = self.loop.create_future()
         self._waiting.append(turn)
         try:
             await turn
@@ -95,7 +95,7 @@ class UpstreamLink(Link):
         if self._waiting:
             self._next()
         if self.is_leaving and not self.connection.streams and not self.is_closing:
-            self._loop.call_soon(self.close)
+            self.loop.call_soon(self.close)
 
     def _next(self) -> None:
         while self._waiting and self.connection.has_room:

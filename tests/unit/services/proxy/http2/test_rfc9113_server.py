@@ -45,6 +45,10 @@ class Server:
         self.connection.receive(b"".join(data))
         return self.said()
 
+    def hear_each(self, pieces):
+        for piece in pieces:
+            self.hear(piece)
+
     def said(self):
         return parsed(self.connection.sender.take())
 
@@ -145,8 +149,7 @@ def test_connection_error_byte_by_byte(server, section, said, code):
         answer(server, 1, end=True)
         said = said.removeprefix(b"closed")
     with pytest.raises(Http2ConnectionError) as caught:
-        for byte in said:
-            server.hear(bytes([byte]))
+        server.hear_each(bytes([byte]) for byte in said)
     assert caught.value.code == code
 
 
@@ -311,8 +314,9 @@ def test_10_5_rapid_resets_are_a_flood():
     server = Server(Limits())
     server.hear(HELLO)
     with pytest.raises(Http2ConnectionError) as caught:
-        for number in range(1, 2200, 2):
-            server.hear(request(number), frame(3, 0, number, bytes(4)))
+        server.hear_each(
+            request(number) + frame(3, 0, number, bytes(4)) for number in range(1, 2200, 2)
+        )
     assert caught.value.code == ErrorCode.ENHANCE_YOUR_CALM
 
 
