@@ -8,7 +8,7 @@ SETUP := $(VENV)/.ready
 PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench clean
+.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,8 @@ $(PYMILVUS2_SETUP): Makefile
 
 setup: $(SETUP) ## Create the environment
 
-run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy; Ctrl-C stops all
-	@exec $(BIN)/python -m deploy.local $(RUN_ARGS)
+run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy; Ctrl-C stops all (TLS=1 encrypts)
+	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(RUN_ARGS)
 
 test: $(SETUP) $(PYMILVUS2_SETUP) ## Run every test (PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -61,6 +61,11 @@ docs-check: $(SETUP) ## Fail when docs/configuration.md is stale
 
 bench: $(SETUP) ## Measure; prints tables and writes build/bench.json
 	$(BIN)/python -m tests.bench
+
+# Logs and history of a failed run stay in build/chaos/.
+CHAOS_CHANGES ?= 5000
+chaos: $(SETUP) ## Change passwords under continuous faults (CHAOS_CHANGES=5000) and judge every login
+	$(BIN)/python -m tests.chaos --changes $(CHAOS_CHANGES) $(CHAOS_ARGS)
 
 clean: ## Remove environments, caches and local data
 	rm -rf $(VENV) $(PYMILVUS2_VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -8,6 +8,8 @@ def raise_if_cancelled() -> None:
 
     A TaskGroup that is cancelled while one of its tasks fails raises the failure alone.
     A loop that catches it and goes on would never end, so it asks here after each turn.
+    The group must run in a task of its own (`in_own_task`): before Python 3.13 a group in
+    which a task fails leaves the task that holds it marked as cancelled.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

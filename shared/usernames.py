@@ -9,6 +9,8 @@ _LETTERS = frozenset(string.ascii_letters)
 _BASIC = frozenset(string.ascii_letters + string.digits + "_")
 _STORABLE = frozenset(string.ascii_letters + string.digits + string.punctuation) - {"/", ":"}
 _STORABLE_MAX_LENGTH = 255
+# Milvus's texts put a comma before "and" in the longer of their two lists only.
+_SHORT_LIST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class UsernamePolicy:
             for character, kind in ((".", "dots"), ("-", "hyphens"))
             if character in self.extra_characters
         ]
-        return f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+        comma = "," if len(kinds) > _SHORT_LIST else ""
+        return f"{', '.join(kinds[:-1])}{comma} and {kinds[-1]}"
 
 
 def is_storable(username: str) -> bool:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from deploy.local.console import Console, wants_colour
 from deploy.local.errors import LocalStackError
+from deploy.local.greeting import greeting
 from deploy.local.ports import LOOPBACK, NAMES, Ports
 from deploy.local.stack import CHECKOUT, LocalStack
+from shared.config.security import TlsMode
 
 _PROGRAM = "make run"
-_EVERYWHERE = {"0.0.0.0", "::"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,7 @@ async def _run(options: argparse.Namespace) -> int:
     stack = LocalStack(
         options.data_dir,
         ports=Ports().with_changes(dict(options.port)),
+        tls=options.tls,
         listen=options.listen,
         verbose=options.verbose,
         on_line=console.line,
@@ -68,32 +70,12 @@ async def _run(options: argparse.Namespace) -> int:
 async def _work(stack: LocalStack, console: Console) -> None:
     console.say(f"starting in {stack.data_dir}")
     async with stack:
-        console.banner(_greeting(stack))
+        for warning in stack.certificates.warnings if stack.certificates is not None else ():
+            console.say(f"warning: {warning}")
+        console.banner(greeting(stack))
         failure = await stack.wait_for_failure()
         console.say("stopping the others")
     raise failure
-
-
-def _greeting(stack: LocalStack) -> list[str]:
-    address = stack.proxies[0].address
-    reach = "every interface" if stack.listen in _EVERYWHERE else stack.listen
-    return [
-        f"Vecguard is ready at {address}",
-        "",
-        "user              root",
-        "initial password  Milvus (unless you changed it)",
-        f"listening on      {reach}",
-        f"health, metrics   http://{stack.proxies[0].operations_address}/healthz",
-        f"state             {stack.data_dir}",
-        "",
-        "from pymilvus import MilvusClient",
-        f'client = MilvusClient("http://{address}", token="root:Milvus")',
-        'client.has_collection("books") or client.create_collection("books", dimension=3)',
-        'client.upsert("books", [{"id": 1, "vector": [0.1, 0.2, 0.3]}])',
-        'print(client.search("books", data=[[0.1, 0.2, 0.3]]))',
-        "",
-        "Ctrl-C stops everything.",
-    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +97,21 @@ def _parser() -> argparse.ArgumentParser:
         default=LOOPBACK,
         metavar="IP",
         help="address of the proxy's port; 0.0.0.0 opens it to the network (%(default)s)",
+    )
+    parser.add_argument(
+        "--tls",
+        action="store_const",
+        const=TlsMode.MUTUAL,
+        default=TlsMode.OFF,
+        help="encrypt every connection, with certificates that are made in DIR/certs; "
+        "`make run TLS=1` gives this",
+    )
+    parser.add_argument(
+        "--tls-mode",
+        dest="tls",
+        type=_tls_mode,
+        metavar="MODE",
+        help="the same, and whether clients show a certificate: 2 yes, as with --tls; 1 no",
     )
     parser.add_argument(
         "--proxy-port",
@@ -145,6 +142,13 @@ def _named_port(text: str) -> tuple[str, int]:
     if name not in NAMES:
         raise argparse.ArgumentTypeError(f"unknown port {name!r}; one of: {', '.join(NAMES)}")
     return name, _port_number(number)
+
+
+def _tls_mode(text: str) -> TlsMode:
+    modes = {"1": TlsMode.SERVER, "2": TlsMode.MUTUAL}
+    if text not in modes:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 2")
+    return modes[text]
 
 
 def _port_number(text: str) -> int:

@@ -13,14 +13,15 @@ Settings = Mapping[str, Any]
 _ENVIRONMENT_PREFIX = "VECGUARD__"
 
 
-def root_coord_settings(ports: Ports) -> dict[str, Any]:
-    """What makes a root coord part of this stack."""
+def root_coord_settings(ports: Ports, index: int = 0) -> dict[str, Any]:
+    """What makes the root coord of this index part of this stack."""
+    own = ports.root_coords[index]
     return {
         "etcd": {"endpoints": [f"{LOOPBACK}:{ports.etcd}"]},
         "rootCoord": {
             "ip": LOOPBACK,
-            "port": ports.root_coord,
-            "operations": {"ip": LOOPBACK, "port": ports.root_coord_operations},
+            "port": own.internal,
+            "operations": {"ip": LOOPBACK, "port": own.operations},
         },
     }
 
@@ -34,7 +35,7 @@ def proxy_settings(ports: Ports, index: int, listen: str) -> dict[str, Any]:
             "port": own.public,
             "operations": {"ip": LOOPBACK, "port": own.operations},
         },
-        "rootCoord": {"addresses": [f"{LOOPBACK}:{ports.root_coord}"]},
+        "rootCoord": {"addresses": [f"{LOOPBACK}:{each.internal}" for each in ports.root_coords]},
         "backend": {"address": f"{LOOPBACK}:{ports.backend}"},
     }
 
@@ -55,7 +56,7 @@ def write(path: Path, *layers: Settings) -> None:
     """
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _laid_over(merged, layer)
+        merged = laid_over(merged, layer)
     text = (
         "# Written anew at each start of the local stack. To change a setting, put it into the\n"
         "# environment, for example VECGUARD__LOG__LEVEL=debug.\n"
@@ -75,12 +76,13 @@ def without_overrides_of(settings: Settings, environment: Mapping[str, str]) -> 
     return {name: value for name, value in environment.items() if name.upper() not in decided}
 
 
-def _laid_over(below: Settings, above: Settings) -> dict[str, Any]:
+def laid_over(below: Settings, above: Settings) -> dict[str, Any]:
+    """Both, section by section; where they differ, `above` wins."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
         both_are_sections = isinstance(value, Mapping) and isinstance(under, Mapping)
-        result[key] = _laid_over(under or {}, value) if both_are_sections else value
+        result[key] = laid_over(under or {}, value) if both_are_sections else value
     return result
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -12,13 +13,15 @@ _DIM = "\x1b[2m"
 _COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[32m", "\x1b[34m")
 _FRAME = ("╭", "╮", "╰", "╯", "─", "│")
 _PLAIN_FRAME = ("+", "+", "+", "+", "-", "|")
-#: What these print in a healthy life, by its beginning.
+#: What these print in a healthy life: patterns of the beginning.
 _CHATTER: Mapping[str, tuple[str, ...]] = {
-    "backend": ("MilvusLite gRPC server listening", "Shutting down..."),
+    "backend": ("MilvusLite gRPC server listening", "Shutting down"),
     "etcd": (
         "warn simple token is not cryptographically signed",
         # Its own client, hung up on by its own server while it stops.
         "WARNING: ",
+        # Somebody who asked whether it is ready and did not wait for the handshake.
+        "warn rejected connection .* error=EOF$",
     ),
 }
 
@@ -116,4 +119,6 @@ def plain_etcd_line(text: str) -> str:
 
 
 def _is_chatter(name: str, text: str) -> bool:
-    return name in _CHATTER and (not text or text.startswith(_CHATTER[name]))
+    return name in _CHATTER and (
+        not text or any(re.match(pattern, text) for pattern in _CHATTER[name])
+    )

@@ -19,6 +19,14 @@ class ProxyPorts:
     operations: int
 
 
+@dataclass(frozen=True)
+class RootCoordPorts:
+    """One root coord: where proxies connect, and where it tells its health."""
+
+    internal: int
+    operations: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Every port of one stack.
@@ -33,17 +41,26 @@ class Ports:
     root_coord_operations: int = 9092
     backend: int = 19540
     proxies: tuple[ProxyPorts, ...] = field(default=(ProxyPorts(19530, 9091),))
+    more_root_coords: tuple[RootCoordPorts, ...] = ()
+
+    @property
+    def root_coords(self) -> tuple[RootCoordPorts, ...]:
+        """Those of every root coord, the first one's own fields among them."""
+        first = RootCoordPorts(self.root_coord, self.root_coord_operations)
+        return (first, *self.more_root_coords)
 
     @classmethod
-    def free(cls, *, proxies: int = 1) -> "Ports":
+    def free(cls, *, proxies: int = 1, root_coords: int = 1) -> "Ports":
         """Ports that nobody listens on at this moment; for tests."""
-        count = 5 + 2 * proxies
+        own = 5 + 2 * proxies
+        count = own + 2 * (root_coords - 1)
         with contextlib.ExitStack() as held:
             sockets = [held.enter_context(socket.socket()) for _ in range(count)]
             for each in sockets:
                 each.bind((LOOPBACK, 0))
             numbers = [each.getsockname()[1] for each in sockets]
-        pairs = zip(numbers[5::2], numbers[6::2], strict=True)
+        pairs = zip(numbers[5:own:2], numbers[6:own:2], strict=True)
+        more = zip(numbers[own::2], numbers[own + 1 :: 2], strict=True)
         return cls(
             etcd=numbers[0],
             etcd_peer=numbers[1],
@@ -51,24 +68,30 @@ class Ports:
             root_coord_operations=numbers[3],
             backend=numbers[4],
             proxies=tuple(ProxyPorts(public, operations) for public, operations in pairs),
+            more_root_coords=tuple(
+                RootCoordPorts(internal, operations) for internal, operations in more
+            ),
         )
 
     def with_changes(self, changes: Mapping[str, int]) -> "Ports":
         """A copy with the ports of these names (those of `NAMES`) replaced.
 
-        Proxy names mean the first proxy.
+        Proxy and root coord names mean the first one.
         """
         first, *others = self.proxies
         first = ProxyPorts(
             public=changes.get("proxy", first.public),
             operations=changes.get("proxy-operations", first.operations),
         )
-        own = {
-            name.replace("-", "_"): port
-            for name, port in changes.items()
-            if name not in {"proxy", "proxy-operations"}
-        }
-        return replace(self, proxies=(first, *others), **own)
+        return replace(
+            self,
+            etcd=changes.get("etcd", self.etcd),
+            etcd_peer=changes.get("etcd-peer", self.etcd_peer),
+            root_coord=changes.get("root-coord", self.root_coord),
+            root_coord_operations=changes.get("root-coord-operations", self.root_coord_operations),
+            backend=changes.get("backend", self.backend),
+            proxies=(first, *others),
+        )
 
     def check_free(self, listen: str) -> None:
         """Fail if something already listens on one of these ports, or two are the same.
@@ -92,6 +115,12 @@ class Ports:
         for each in self.proxies:
             yield "proxy", NAMES["proxy"], listen, each.public
             yield "proxy-operations", NAMES["proxy-operations"], LOOPBACK, each.operations
+        for another in self.more_root_coords:
+            yield "root-coord", NAMES["root-coord"], LOOPBACK, another.internal
+            yield (
+                *("root-coord-operations", NAMES["root-coord-operations"]),
+                *(LOOPBACK, another.operations),
+            )
         for name, purpose in NAMES.items():
             if not name.startswith("proxy"):
                 yield name, purpose, LOOPBACK, getattr(self, name.replace("-", "_"))

@@ -1,6 +1,8 @@
 """Questions to a starting server; each answers within a second and never raises for a refusal."""
 
 import asyncio
+import functools
+import ssl
 from collections.abc import Awaitable, Callable
 
 Probe = Callable[[], Awaitable[bool]]
@@ -13,13 +15,28 @@ _FRAME_TYPE_AT = 3
 _SETTINGS = 4
 
 
-def http_ok(port: int, path: str) -> Probe:
-    """Whether `path` on this loopback port answers 200."""
+def http_ok(
+    port: int,
+    path: str,
+    *,
+    or_unready: bool = False,
+    tls: Callable[[], ssl.SSLContext] | None = None,
+) -> Probe:
+    """Whether `path` on this loopback port answers 200.
+
+    Args:
+        port: of a server on 127.0.0.1.
+        path: what to ask for.
+        or_unready: 503 will do as well, which is what a standby answers.
+        tls: makes the context when it is first needed; plain without it.
+    """
     request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    wanted = (b"200", b"503") if or_unready else (b"200",)
+    context = functools.cache(tls) if tls is not None else lambda: None
 
     async def probe() -> bool:
-        status_line = await _ask(port, request, lambda reader: reader.readline())
-        return status_line.split()[1:2] == [b"200"]
+        status_line = await _ask(port, request, lambda reader: reader.readline(), context())
+        return status_line.split()[1:2] in [[each] for each in wanted]
 
     return probe
 
@@ -42,12 +59,13 @@ async def _ask(
     port: int,
     request: bytes,
     read: Callable[[asyncio.StreamReader], Awaitable[bytes]],
+    context: ssl.SSLContext | None = None,
 ) -> bytes:
     """The first bytes of the answer; none if there was no usable answer in time."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
             writer.write(request)
             return await read(reader)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):

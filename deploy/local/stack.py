@@ -8,33 +8,56 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deploy.local import configuration
+from deploy.local.certificates import LocalCertificates
 from deploy.local.configuration import Settings
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Process, Program
-from deploy.local.readiness import http_ok, speaks_http2
+from deploy.local.readiness import Probe, http_ok, speaks_http2
+from shared.config.security import TlsMode
 from shared.errors import VecguardError
 from shared.etcd.binary import find_etcd_binary
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+_POLL_SECONDS = 0.05
 
-class ProxyProcess(Process):
-    """A proxy, and where it is found."""
+
+class ServiceProcess(Process):
+    """A process of Vecguard's own, and where it is found."""
 
     def __init__(
-        self, program: Program, on_line: Callable[[str, str], None], public: int, operations: int
+        self, program: Program, on_line: Callable[[str, str], None], port: int, operations: int
     ) -> None:
         super().__init__(program, on_line)
-        #: host:port for clients on this machine.
-        self.address = f"{LOOPBACK}:{public}"
+        #: host:port of what it is there for, on this machine.
+        self.address = f"{LOOPBACK}:{port}"
         #: host:port of its health and metrics.
         self.operations_address = f"{LOOPBACK}:{operations}"
+
+
+class ProxyProcess(ServiceProcess):
+    """A proxy; `address` is for clients."""
+
+
+class RootCoordProcess(ServiceProcess):
+    """A root coord; `address` is for proxies. It is ready when it leads or stands by."""
+
+    def __init__(
+        self, program: Program, on_line: Callable[[str, str], None], port: int, operations: int
+    ) -> None:
+        super().__init__(program, on_line, port, operations)
+        self._leads = http_ok(operations, "/readyz")
+
+    async def is_active(self) -> bool:
+        """Whether it is the one that owns the credentials at this moment."""
+        return self.running and await self._leads()
 
 
 class LocalStack:
@@ -49,6 +72,8 @@ class LocalStack:
         *,
         ports: Ports | None = None,
         proxies: int = 1,
+        root_coords: int = 1,
+        tls: TlsMode = TlsMode.OFF,
         listen: str = LOOPBACK,
         settings_overrides: Settings | None = None,
         environment: Mapping[str, str] | None = None,
@@ -59,8 +84,12 @@ class LocalStack:
 
         Args:
             data_dir: where all state lives. A later stack on it goes on from there.
-            ports: where to listen; the fixed defaults, or any free ports for more proxies.
+            ports: where to listen; the fixed defaults, or any free ports for more processes.
             proxies: how many, unless `ports` says it.
+            root_coords: how many, unless `ports` says it; one leads, the others stand by.
+            tls: how clients reach the proxies. Unless it is off, the links inside are mutual,
+                but for the one to Milvus Lite, which cannot speak TLS. The certificates
+                are in `certs` below the data directory, made if they are missing.
             listen: the address of the proxies' public ports.
             settings_overrides: settings laid over both services' own, as in their YAML file.
             environment: what the processes inherit; this process's own if not given.
@@ -68,11 +97,15 @@ class LocalStack:
             on_line: gets (process name, line) for each line of output.
         """
         if ports is None:
-            ports = Ports() if proxies == 1 else Ports.free(proxies=proxies)
+            alone = proxies == root_coords == 1
+            ports = Ports() if alone else Ports.free(proxies=proxies, root_coords=root_coords)
         self.data_dir = data_dir.absolute()
         self.ports = ports
         self.listen = listen
         self.backend_address = f"{LOOPBACK}:{ports.backend}"
+        self.certificates = (
+            None if tls is TlsMode.OFF else LocalCertificates(self.data_dir / "certs", tls)
+        )
         self._overrides = settings_overrides or {}
         self._environment = dict(os.environ if environment is None else environment)
         # A child's output is no terminal, so Python would hold its lines back.
@@ -81,14 +114,19 @@ class LocalStack:
         self._on_line = on_line
         self._resources = contextlib.ExitStack()
         self.etcd = Process(self._etcd(), on_line)
-        self.root_coord = Process(self._root_coord(), on_line)
+        self.root_coords = tuple(self._root_coord(n) for n in range(len(ports.root_coords)))
         self.backend = Process(self._backend(), on_line)
         self.proxies = tuple(self._proxy(index) for index in range(len(ports.proxies)))
 
     @property
+    def root_coord(self) -> RootCoordProcess:
+        """The first root coord, and mostly the only one."""
+        return self.root_coords[0]
+
+    @property
     def processes(self) -> tuple[Process, ...]:
         """Every process, in the order in which they depend on each other."""
-        return (self.etcd, self.backend, self.root_coord, *self.proxies)
+        return (self.etcd, self.backend, *self.root_coords, *self.proxies)
 
     async def start(self) -> None:
         """Start everything and wait until it is ready.
@@ -102,8 +140,10 @@ class LocalStack:
             await self.etcd.start()
             await self.backend.start()
             await self.etcd.wait_ready()
-            await self.root_coord.start()
-            await self.root_coord.wait_ready()
+            for root_coord in self.root_coords:
+                await root_coord.start()
+                await root_coord.wait_ready()
+            await self.active_root_coord()
             await self.backend.wait_ready()
             for proxy in self.proxies:
                 await proxy.start()
@@ -113,14 +153,29 @@ class LocalStack:
             await self.stop()
             raise
 
+    async def active_root_coord(self) -> RootCoordProcess:
+        """The root coord that leads, as soon as there is one.
+
+        Raises:
+            LocalStackError: there is none for longer than a start may take.
+        """
+        try:
+            async with asyncio.timeout(self.root_coord.program.start_seconds):
+                while True:
+                    for each in self.root_coords:
+                        if await each.is_active():
+                            return each
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            raise LocalStackError("no root coord was elected in time") from error
+
     async def stop(self) -> None:
         """Stop everything, those first that depend on others."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for proxy in self.proxies:
-                    group.create_task(proxy.stop())
-            for process in (self.root_coord, self.backend, self.etcd):
-                await process.stop()
+            for alike in (self.proxies, self.root_coords, (self.backend,), (self.etcd,)):
+                async with asyncio.TaskGroup() as group:
+                    for process in alike:
+                        group.create_task(process.stop())
         finally:
             self.kill()
             self._resources.close()
@@ -165,6 +220,8 @@ class LocalStack:
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock_data_dir()
+            if self.certificates is not None:
+                self.certificates.prepare(datetime.now(UTC))
             self._write_configuration()
         except OSError as error:
             raise LocalStackError(
@@ -190,12 +247,22 @@ class LocalStack:
             configuration.write(path, configuration.DEFAULTS, own, self._overrides)
 
     def _service_settings(self) -> Iterator[tuple[str, Settings]]:
-        yield "root-coord", configuration.root_coord_settings(self.ports)
+        for index in range(len(self.ports.root_coords)):
+            yield self._root_coord_name(index), self._root_coord_settings(index)
         for index in range(len(self.ports.proxies)):
-            yield (
-                self._proxy_name(index),
-                configuration.proxy_settings(self.ports, index, self.listen),
-            )
+            yield self._proxy_name(index), self._proxy_settings(index)
+
+    def _root_coord_settings(self, index: int) -> Settings:
+        own = configuration.root_coord_settings(self.ports, index)
+        if self.certificates is None:
+            return own
+        return configuration.laid_over(own, self.certificates.root_coord_settings())
+
+    def _proxy_settings(self, index: int) -> Settings:
+        own = configuration.proxy_settings(self.ports, index, self.listen)
+        if self.certificates is None:
+            return own
+        return configuration.laid_over(own, self.certificates.proxy_settings())
 
     def _configuration_file(self, name: str) -> Path:
         return self.data_dir / "config" / f"{name}.yaml"
@@ -203,9 +270,14 @@ class LocalStack:
     def _proxy_name(self, index: int) -> str:
         return "proxy" if len(self.ports.proxies) == 1 else f"proxy-{index + 1}"
 
+    def _root_coord_name(self, index: int) -> str:
+        return "root-coord" if len(self.ports.root_coords) == 1 else f"root-coord-{index + 1}"
+
     def _etcd(self) -> Program:
-        client = f"http://{LOOPBACK}:{self.ports.etcd}"
-        peer = f"http://{LOOPBACK}:{self.ports.etcd_peer}"
+        tls = self.certificates
+        scheme = "http" if tls is None else "https"
+        client = f"{scheme}://{LOOPBACK}:{self.ports.etcd}"
+        peer = f"{scheme}://{LOOPBACK}:{self.ports.etcd_peer}"
         options = {
             "--name": "local",
             "--data-dir": str(self.data_dir / "etcd"),
@@ -218,7 +290,11 @@ class LocalStack:
         }
         return Program(
             name="etcd",
-            argv=(str(_etcd_binary()), *(word for option in options.items() for word in option)),
+            argv=(
+                str(_etcd_binary()),
+                *(word for option in options.items() for word in option),
+                *(() if tls is None else tls.etcd_arguments()),
+            ),
             # etcd takes ETCD_* variables for options.
             environment={
                 name: value
@@ -226,7 +302,7 @@ class LocalStack:
                 if not name.startswith("ETCD_")
             },
             directory=CHECKOUT,
-            ready=http_ok(self.ports.etcd, "/health"),
+            ready=http_ok(self.ports.etcd, "/health", tls=None if tls is None else tls.etcd_probe),
         )
 
     def _backend(self) -> Program:
@@ -244,31 +320,34 @@ class LocalStack:
             stop_signal=signal.SIGINT,
         )
 
-    def _root_coord(self) -> Program:
-        return self._service(
-            "root-coord",
+    def _root_coord(self, index: int) -> RootCoordProcess:
+        own = self.ports.root_coords[index]
+        program = self._service(
+            self._root_coord_name(index),
             "services.root_coord",
-            configuration.root_coord_settings(self.ports),
-            self.ports.root_coord_operations,
+            self._root_coord_settings(index),
+            # A standby is as ready as it gets; a lone one has nobody to wait for.
+            http_ok(own.operations, "/readyz", or_unready=len(self.ports.root_coords) > 1),
         )
+        return RootCoordProcess(program, self._on_line, own.internal, own.operations)
 
     def _proxy(self, index: int) -> ProxyProcess:
         own = self.ports.proxies[index]
         program = self._service(
             self._proxy_name(index),
             "services.proxy",
-            configuration.proxy_settings(self.ports, index, self.listen),
-            own.operations,
+            self._proxy_settings(index),
+            http_ok(own.operations, "/readyz"),
         )
         return ProxyProcess(program, self._on_line, own.public, own.operations)
 
-    def _service(self, name: str, module: str, settings: Settings, operations: int) -> Program:
+    def _service(self, name: str, module: str, settings: Settings, ready: Probe) -> Program:
         return Program(
             name=name,
             argv=(sys.executable, "-m", module, "--config", str(self._configuration_file(name))),
             environment=configuration.without_overrides_of(settings, self._environment),
             directory=CHECKOUT,
-            ready=http_ok(operations, "/readyz"),
+            ready=ready,
         )
 
 

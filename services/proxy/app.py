@@ -145,7 +145,15 @@ class Proxy:
         )
         active = ActiveCalls()
         self.revocations = Revocations(self._credentials, active)
-        self._server = GrpcServer([AccountService(self._accounts()), HealthService(self.health)])
+        self._server = GrpcServer(
+            [
+                AccountService(
+                    self._accounts(),
+                    authorization_enabled=settings.common.security.authorization_enabled,
+                ),
+                HealthService(self.health),
+            ]
+        )
         accounts = Upstream(
             "the account service",
             in_process(self._server),

@@ -25,6 +25,7 @@ from shared.observability.health import Check, HealthReport
 from shared.observability.log import get_logger
 from shared.observability.metrics import service_registry
 from shared.observability.operations import OperationsServer
+from shared.own_task import in_own_task
 from shared.passwords import PasswordHash, hash_password
 from shared.secret import Secret
 from shared.tls import links
@@ -96,7 +97,8 @@ async def _lead(settings: Settings, etcd: EtcdClient, role: Role) -> None:
         try:
             await _prepare_root(settings, tenure.store)
             role.assume(tenure)
-            await tenure.run()
+            # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
+            await in_own_task(tenure.run(), None)
         except* VecguardError as errors:
             log.warning("term_ended", term=leadership.term, error=str(errors.exceptions[0]))
         finally:

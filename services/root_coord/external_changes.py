@@ -62,7 +62,7 @@ class ExternalChanges:
         if event.kind == "put":
             password = _password(event.kv.value)
             before = _password(event.prev_kv.value) if event.prev_kv else None
-            if password is not None and (password in self._own or password == before):
+            if password is not None and (self._own.take(password) or password == before):
                 return
         log.info("changed_in_store", user=username, revision=event.kv.mod_revision)
         self._broadcast.announce(Invalidation(username, event.kv.mod_revision))

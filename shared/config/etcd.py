@@ -23,7 +23,7 @@ class EtcdSslSettings(Section):
     tls_min_version: Annotated[TlsVersion, one_of(('"1.0"', '"1.1"', '"1.2"', '"1.3"'))] = Field(
         default="1.2",
         description="Oldest TLS version that is accepted from etcd. Milvus's own default is "
-        "1.3, which older releases such as etcd 3.5.1 do not speak."
+        "1.3, which older releases such as etcd 3.5.1 do not speak.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.config.fields import Names, SecretText, Section
+from shared.config.fields import Names, Seconds, SecretText, Section
 from shared.errors import ConfigurationError
 from shared.secret import Secret
 
@@ -85,7 +85,7 @@ class CommonSettings(Section):
 
 
 class TlsSettings(Section):
-    """The certificate of the public port."""
+    """The certificate of the public port, and what holds for the TLS of every link."""
 
     server_pem_path: str = Field(default="", description="File with the certificate (PEM).")
     server_key_path: str = Field(default="", description="File with its key (PEM).")
@@ -97,6 +97,10 @@ class TlsSettings(Section):
         default="",
         description="Which part of a client's certificate names the user, instead of a password; "
         "empty: none.",
+    )
+    reload_interval: Seconds = Field(
+        default=10.0,
+        description="How often the TLS files of every link are looked at for changes, in seconds.",
     )
 
 

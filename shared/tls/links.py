@@ -10,7 +10,12 @@ from pathlib import Path
 from shared.config.security import TlsMode
 from shared.config.settings import Settings
 from shared.errors import ConfigurationError
-from shared.tls.contexts import client_context, mutual_server_context, server_context
+from shared.tls.contexts import (
+    ContextBuilder,
+    client_context,
+    mutual_server_context,
+    server_context,
+)
 from shared.tls.material import PemFile, TlsFiles
 from shared.tls.reloading import ReloadingContext
 
@@ -32,7 +37,7 @@ def public_listener(settings: Settings) -> ReloadingContext | None:
         _needed(tls.ca_pem_path, "tls.caPemPath") if mode is TlsMode.MUTUAL else None,
     )
     build = mutual_server_context if mode is TlsMode.MUTUAL else server_context
-    return ReloadingContext(files, build, label="public")
+    return _reloading(settings, files, build, "public")
 
 
 def root_coord_listener(settings: Settings) -> ReloadingContext | None:
@@ -49,7 +54,7 @@ def root_coord_listener(settings: Settings) -> ReloadingContext | None:
         _needed(tls.server_key_path, "internaltls.serverKeyPath"),
         _needed(tls.ca_pem_path, "internaltls.caPemPath"),
     )
-    return ReloadingContext(files, mutual_server_context, label="root_coord")
+    return _reloading(settings, files, mutual_server_context, "root_coord")
 
 
 def root_coord_client(settings: Settings) -> ReloadingContext | None:
@@ -67,7 +72,7 @@ def root_coord_client(settings: Settings) -> ReloadingContext | None:
         _needed(tls.ca_pem_path, "internaltls.caPemPath"),
     )
     build = partial(client_context, minimum_version=ssl.TLSVersion.TLSv1_3)
-    return ReloadingContext(files, build, label="root_coord", server_name=tls.sni or None)
+    return _reloading(settings, files, build, "root_coord", tls.sni)
 
 
 def backend_client(settings: Settings) -> ReloadingContext | None:
@@ -84,9 +89,7 @@ def backend_client(settings: Settings) -> ReloadingContext | None:
         _optional(tls.client_key_path, "backend.tls.clientKeyPath"),
         _optional(tls.ca_pem_path, "backend.tls.caPemPath"),
     )
-    return ReloadingContext(
-        files, client_context, label="backend", server_name=tls.server_name or None
-    )
+    return _reloading(settings, files, client_context, "backend", tls.server_name)
 
 
 def etcd_client(settings: Settings) -> ReloadingContext | None:
@@ -105,7 +108,19 @@ def etcd_client(settings: Settings) -> ReloadingContext | None:
     )
     # HTTP/2 needs TLS 1.2 (RFC 9113, section 9.2), so Milvus's 1.0 and 1.1 mean it too.
     minimum = ssl.TLSVersion.TLSv1_3 if tls.tls_min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-    return ReloadingContext(files, partial(client_context, minimum_version=minimum), label="etcd")
+    return _reloading(settings, files, partial(client_context, minimum_version=minimum), "etcd")
+
+
+def _reloading(
+    settings: Settings, files: TlsFiles, build: ContextBuilder, label: str, server_name: str = ""
+) -> ReloadingContext:
+    return ReloadingContext(
+        files,
+        build,
+        label=label,
+        server_name=server_name or None,
+        interval_seconds=settings.tls.reload_interval,
+    )
 
 
 def _needed(path: str, setting: str) -> PemFile:

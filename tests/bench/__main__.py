@@ -4,10 +4,16 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from tests.bench import memory, relay, revocation
+from tests.bench import failover, memory, relay, revocation, tls
 from tests.bench.report import Report
 
-BENCHMARKS = {"memory": memory.run, "relay": relay.run, "revocation": revocation.run}
+BENCHMARKS = {
+    "memory": memory.run,
+    "relay": relay.run,
+    "tls": tls.run,
+    "revocation": revocation.run,
+    "failover": failover.run,
+}
 TARGET = Path("build/bench.json")
 
 

@@ -41,13 +41,18 @@ async def run_load(
     metadata: tuple[tuple[str, bytes], ...] = (),
     request: bytes = PAYLOAD,
     expected: bytes | None = PAYLOAD,
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> Load:
     """Calls as fast as the answers come, on `concurrency` streams of one connection.
 
     Raises when an answer is not what was expected: a wrong answer is no throughput.
     """
     latencies: list[float] = []
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with (
+        grpc.aio.secure_channel(address, credentials)
+        if credentials
+        else grpc.aio.insecure_channel(address)
+    ) as channel:
         call = channel.unary_unary(method)
         await call(request, metadata=metadata, timeout=30)
         begin = time.perf_counter()

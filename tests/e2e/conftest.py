@@ -4,8 +4,10 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import CHECKOUT, LocalStack
+from shared.config.security import TlsMode
 from tests.e2e.scenario import Pymilvus
 from tests.e2e.stacks import logs, running_stack
+from tests.e2e.tls import TlsStack, running_tls_stack
 
 _VERSIONS = (
     Pymilvus(3, CHECKOUT / ".venv" / "bin" / "python"),
@@ -26,10 +28,25 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
         yield stack
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def one_way(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TlsStack]:
+    """A stack in TLS mode 1; tests leave it as they found it."""
+    async with running_tls_stack(tmp_path_factory.mktemp("one-way"), TlsMode.SERVER) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mutual(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TlsStack]:
+    """A stack in TLS mode 2; tests leave it as they found it."""
+    async with running_tls_stack(tmp_path_factory.mktemp("mutual"), TlsMode.MUTUAL) as stack:
+        yield stack
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
-    shared = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and shared is not None:
-        report.sections += [(f"log of {name}", log) for name, log in logs(shared)]
+    for shared in getattr(item, "funcargs", {}).values():
+        stack = shared.stack if isinstance(shared, TlsStack) else shared
+        if report.failed and isinstance(stack, LocalStack):
+            report.sections += [(f"log of {name}", log) for name, log in logs(stack)]
     return report

@@ -8,6 +8,7 @@ from typing import Any
 
 from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
+from shared.config.security import TlsMode
 
 #: The lowest cost that bcrypt knows: these tests are about protocols, not about hashing.
 CHEAP_PASSWORDS = {"authentication": {"bcryptCost": 4}}
@@ -19,12 +20,15 @@ async def running_stack(
     data_dir: Path,
     *,
     proxies: int = 1,
+    root_coords: int = 1,
+    tls: TlsMode = TlsMode.OFF,
     settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[LocalStack]:
     """A stack of its own for one test; its logs are told beneath a failure."""
     stack = LocalStack(
         data_dir,
-        ports=Ports.free(proxies=proxies),
+        ports=Ports.free(proxies=proxies, root_coords=root_coords),
+        tls=tls,
         settings_overrides=CHEAP_PASSWORDS | (settings or {}),
         environment=clean_environment(),
     )

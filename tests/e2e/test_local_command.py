@@ -69,7 +69,9 @@ ALL = {"etcd", *NAMES}
 
 
 @asynccontextmanager
-async def running_command(data_dir: Path, ports: Ports | None = None) -> AsyncIterator[Run]:
+async def running_command(
+    data_dir: Path, ports: Ports | None = None, *options: str
+) -> AsyncIterator[Run]:
     ports = ports or Ports.free()
     numbers = {
         "proxy": ports.proxies[0].public,
@@ -83,6 +85,7 @@ async def running_command(data_dir: Path, ports: Ports | None = None) -> AsyncIt
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local", "--data-dir", str(data_dir)),
         *(word for name, number in numbers.items() for word in ("--port", f"{name}={number}")),
+        *options,
         cwd=CHECKOUT,
         env=clean_environment(),
         stdin=asyncio.subprocess.DEVNULL,
@@ -131,6 +134,39 @@ async def test_banner_tells_address_and_user_and_its_example_works_again_and_aga
     assert f"ready at 127.0.0.1:{run.ports.proxies[0].public}" in banner
     assert "Milvus (unless you changed it)" in banner
     assert all("'id': 1" in each for each in found), found
+
+
+@pytest.mark.parametrize("options", [("--tls",), ("--tls-mode", "1")], ids=["mutual", "one-way"])
+async def test_banner_of_an_encrypted_stack_has_an_example_that_works(
+    tmp_path: Path, options: tuple[str, ...]
+):
+    async with running_command(tmp_path, None, *options) as run:
+        await run.until("Ctrl-C stops everything")
+        lines = [line.strip("│|").removeprefix("  ").rstrip() for line in run.lines]
+        start = lines.index("from pymilvus import MilvusClient")
+        example = "\n".join(lines[start : lines.index("", start)])
+        found = await output_of(example)
+        plaintext = example.replace("https://", "http://").replace("secure=True", "timeout=1")
+        refused = await output_of(plaintext)
+
+    assert found == "['root']\n", found
+    assert "Fail connecting to server" in refused
+    assert any("Milvus Lite cannot speak TLS" in line for line in lines)
+    assert all(len(line) <= 100 for line in lines[start:])
+
+
+async def test_unusable_certificates_are_named_with_advice(tmp_path: Path):
+    broken = tmp_path / "certs" / "server.pem"
+    broken.parent.mkdir()
+    broken.touch()
+    async with running_command(tmp_path, None, "--tls") as run:
+        code = await run.end()
+
+    output = "\n".join(run.lines)
+    assert code == 1
+    assert f"make run: the certificates in {broken.parent} cannot be used" in output
+    assert "remove the directory to have new ones made" in output
+    assert str(broken) in output
 
 
 @pytest.mark.parametrize("victim", ["etcd", "services.proxy"])

@@ -96,6 +96,16 @@ class RoleNotFoundError(AccountError):
         )
 
 
+class UnidentifiedCallerError(VecguardError):
+    """A call without an identity has come past the relay, which must not happen."""
+
+    status = GrpcStatus.PERMISSION_DENIED
+    reason = "unidentified"
+
+    def __init__(self) -> None:
+        super().__init__("the account service is reached through the proxy's public port only")
+
+
 class PermissionDeniedError(VecguardError):
     """The caller is who it says, and may not do this. A gRPC status, as in Milvus."""
 

@@ -11,6 +11,7 @@ from services.proxy.accounts.errors import (
     AccountError,
     InvalidAccountError,
     RoleNotFoundError,
+    UnidentifiedCallerError,
 )
 from services.proxy.accounts.permissions import (
     ADMIN_ROLE,
@@ -31,14 +32,16 @@ _DEFAULT_DATABASE = "default"
 class AccountService(pb.MilvusServiceBase):
     """Serves the relay only: it trusts the identity headers, which no client can write."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, *, authorization_enabled: bool = True) -> None:
+        """Without authorization a caller is nobody in particular, and may do everything."""
         self._accounts = accounts
+        self._authorization_enabled = authorization_enabled
 
     async def create_credential(
         self, create_credential_request: pb.CreateCredentialRequest
     ) -> common.Status:
         request = create_credential_request
-        actor = _actor()
+        actor = self._actor()
         # As in Milvus this comes before any look at the request.
         self._accounts.permissions.require(actor, Privilege.CREATE)
 
@@ -56,7 +59,7 @@ class AccountService(pb.MilvusServiceBase):
         self, update_credential_request: pb.UpdateCredentialRequest
     ) -> common.Status:
         request = update_credential_request
-        actor = _actor()
+        actor = self._actor()
         self._accounts.permissions.require(actor, Privilege.UPDATE_USER, target=request.username)
 
         async def update() -> None:
@@ -75,20 +78,20 @@ class AccountService(pb.MilvusServiceBase):
         self, delete_credential_request: pb.DeleteCredentialRequest
     ) -> common.Status:
         return await _status_of(
-            lambda: self._accounts.delete(_actor(), delete_credential_request.username)
+            lambda: self._accounts.delete(self._actor(), delete_credential_request.username)
         )
 
     async def list_cred_users(
         self, list_cred_users_request: pb.ListCredUsersRequest
     ) -> pb.ListCredUsersResponse:
         del list_cred_users_request
-        users = await self._accounts.list_users(_actor())
+        users = await self._accounts.list_users(self._actor())
         return pb.ListCredUsersResponse(usernames=[user.username for user in users])
 
     async def select_user(self, select_user_request: pb.SelectUserRequest) -> pb.SelectUserResponse:
         request = select_user_request
         wanted = request.user.name if betterproto.serialized_on_wire(request.user) else None
-        users = await self._accounts.describe(_actor(), wanted)
+        users = await self._accounts.describe(self._actor(), wanted)
         return pb.SelectUserResponse(
             results=[
                 pb.UserResult(
@@ -104,7 +107,7 @@ class AccountService(pb.MilvusServiceBase):
 
     async def select_role(self, select_role_request: pb.SelectRoleRequest) -> pb.SelectRoleResponse:
         request = select_role_request
-        actor = _actor()
+        actor = self._actor()
         self._accounts.permissions.require(actor, Privilege.SELECT)
         wanted = request.role.name if betterproto.serialized_on_wire(request.role) else None
         roles = [role for role in (ADMIN_ROLE, PUBLIC_ROLE) if wanted in (None, role)]
@@ -126,19 +129,18 @@ class AccountService(pb.MilvusServiceBase):
     async def select_grant(
         self, select_grant_request: pb.SelectGrantRequest
     ) -> pb.SelectGrantResponse:
-        self._accounts.permissions.require(_actor(), Privilege.SELECT)
+        self._accounts.permissions.require(self._actor(), Privilege.SELECT)
         # admin may do everything and public nothing special, so there are no grants to list.
         if select_grant_request.entity.role.name not in (ADMIN_ROLE, PUBLIC_ROLE):
             return pb.SelectGrantResponse(status=_failure(RoleNotFoundError()))
         return pb.SelectGrantResponse()
 
-
-def _actor() -> Actor:
-    metadata = current_caller().metadata
-    return Actor(
-        username=metadata.get("x-vecguard-user"),
-        database=metadata.get("dbname") or _DEFAULT_DATABASE,
-    )
+    def _actor(self) -> Actor:
+        metadata = current_caller().metadata
+        username = metadata.get("x-vecguard-user")
+        if self._authorization_enabled and not username:
+            raise UnidentifiedCallerError
+        return Actor(username=username, database=metadata.get("dbname") or _DEFAULT_DATABASE)
 
 
 def _decoded(text: str, complaint: str) -> Secret[str]:

@@ -40,6 +40,10 @@ class ActiveCalls:
             calls = self._by_user[username] = set()
         calls.add(call)
 
+    def identities(self) -> list[tuple[str, int]]:
+        """Who the open calls were admitted as, with the password's revision."""
+        return [identity for identity in self._calls.values() if identity is not None]
+
     def end_older(self, username: str, revision: int, reason: VecguardError) -> None:
         """Ends the user's calls that were admitted by a password older than `revision`."""
         for call in tuple(self._by_user.get(username, ())):

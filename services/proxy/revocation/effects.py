@@ -25,9 +25,9 @@ class Revocations:
             self.invalidate(username, revision)
 
     def invalidate_all(self) -> None:
-        """Everything is to be read again; open calls are judged when that is done."""
+        """Everything is to be read again; open calls are compared by `held`."""
         self._credentials.invalidate_all()
 
     def held(self) -> list[tuple[str, int]]:
-        """Every user that is held, with its revision."""
-        return self._credentials.held()
+        """Every user that is held or has an open call, with the revision that it rests on."""
+        return list({*self._credentials.held(), *self._active.identities()})

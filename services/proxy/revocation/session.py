@@ -170,7 +170,7 @@ class Session:
                     self._renewed()
                     self._answered_at = self._clock()
                 elif isinstance(content, pb.Invalidate):
-                    self._apply(content)
+                    await self._apply(content, term)
                     await self._acknowledge(stream, content.sequence)
                 elif isinstance(content, pb.Surrender):
                     self._lease.surrender(self._clock())
@@ -182,9 +182,10 @@ class Session:
         if silence > _UNANSWERED_RENEWALS * self._renew_interval_seconds:
             raise UnavailableError(f"no renewal was answered for {silence:.1f} s")
 
-    def _apply(self, notice: pb.Invalidate) -> None:
+    async def _apply(self, notice: pb.Invalidate, term: int) -> None:
         if notice.everything:
             self._caches.invalidate_all()
+            await self._resynchronise(term)  # what is in use without being held, too
         for invalidation in notice.invalidations:
             self._caches.invalidate(invalidation.username, invalidation.revision)
 

@@ -26,5 +26,12 @@ class OwnWrites:
         """Nobody knows whether this hash was written, so the watch shall tell."""
         self._hashes.pop(password, None)
 
-    def __contains__(self, password: PasswordHash) -> bool:
-        return password in self._hashes
+    def take(self, password: PasswordHash) -> bool:
+        """Whether this hash was written here; once, for each write is seen once.
+
+        Should somebody put the very same hash back later, that is their change.
+        """
+        if password not in self._hashes:
+            return False
+        del self._hashes[password]
+        return True

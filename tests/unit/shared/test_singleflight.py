@@ -141,6 +141,30 @@ async def test_nobody_joins_a_call_that_has_ended():
     assert await late == 1
 
 
+async def test_a_call_that_takes_over_is_not_forgotten_with_the_one_that_has_ended():
+    """The waiters of the ended call wake up after its successor has begun."""
+    flights, calls = SingleFlight(), Calls()
+    calls.gate.close()
+    ending = asyncio.get_running_loop().create_future()
+
+    async def asks_late():
+        await ending
+        return await flights.do("key", calls)
+
+    async def ends():
+        ending.set_result(None)
+        return "old"
+
+    late = asyncio.create_task(asks_late())
+    await asyncio.sleep(0)
+    assert await flights.do("key", ends) == "old"
+    await calls.gate.arrivals()
+    later = asyncio.create_task(flights.do("key", calls))
+    await asyncio.sleep(0)
+    calls.gate.open()
+    assert await asyncio.gather(late, later) == [1, 1]
+
+
 async def test_many_waves_leave_nothing_behind():
     flights, calls = SingleFlight(), Calls()
     for wave in range(1, 50):

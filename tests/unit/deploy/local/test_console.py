@@ -69,3 +69,10 @@ def test_a_terminal_without_line_drawing_gets_a_plain_box():
     Console(out, ["proxy"], coloured=False).banner(["ready"])
 
     assert raw.getvalue().decode().splitlines()[0] == "+---------+"
+
+
+def test_of_refused_connections_to_etcd_only_those_with_a_reason_are_shown():
+    refused = '{"level":"warn","msg":"rejected connection","remote-addr":"127.0.0.1:1","error":'
+
+    assert shown(("etcd", refused + '"EOF"}')) == []
+    assert len(shown(("etcd", refused + '"tls: bad certificate"}'))) == 1

@@ -51,3 +51,21 @@ def test_one_port_cannot_serve_two_purposes():
 
     with pytest.raises(LocalStackError, match=f"port {ports.backend} is wanted for"):
         ports.check_free("127.0.0.1")
+
+
+def test_every_root_coord_has_its_own_ports():
+    ports = Ports.free(proxies=2, root_coords=3)
+
+    ports.check_free("127.0.0.1")
+    assert len(ports.proxies) == 2
+    assert len(ports.root_coords) == 3
+    assert ports.root_coords[0].internal == ports.root_coord
+
+
+def test_a_busy_port_of_a_standby_is_named():
+    ports = Ports.free(root_coords=2)
+    with (
+        socket.create_server(("127.0.0.1", ports.root_coords[1].internal)),
+        pytest.raises(LocalStackError, match="root coord, which proxies connect to"),
+    ):
+        ports.check_free("127.0.0.1")

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from grpclib.const import Status
 
+from services.root_coord import revocation
 from services.root_coord import sessions as module
 from services.root_coord.revocation import Everything, Invalidation, Sessions
 from services.root_coord.sessions import LeaseTerms, SessionHub
@@ -254,6 +255,20 @@ async def test_a_proxy_that_does_not_read_gets_no_lease_for_ever():
 
     async with asyncio.timeout(5):
         await asyncio.gather(renewing(), change)
+
+
+async def test_a_renewal_that_is_not_granted_is_not_answered(hub, monkeypatch):
+    """An answer would let the proxy go on when nobody waits for it any more."""
+    monkeypatch.setattr(revocation, "_PATIENCE_SECONDS", -1.0)
+    proxy = FakeProxy(hub)
+    await proxy.open_with_lease()
+    change = changing(hub)
+    notice = await proxy.notice()
+    proxy.ask_for_renewal()
+    proxy.acknowledge(notice.sequence)
+    await finished(change)
+    # Acknowledged after the renewal, so that this one is the first to be answered.
+    await proxy.renew()
 
 
 async def test_closing_ends_every_stream_even_one_that_is_not_read(hub):

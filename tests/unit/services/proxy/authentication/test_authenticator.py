@@ -627,3 +627,18 @@ async def test_nobody_is_vouched_for_by_a_fetch_that_lost_its_lease(house):
     house.source.gate.open()
     with pytest.raises(UnavailableError):
         await vouching
+
+
+async def test_nobody_is_vouched_for_by_a_record_that_is_revoked_at_the_last_moment(house):
+    fetch = house.source.fetch
+
+    async def overtaken(username):
+        credential = await fetch(username)
+        house.source.fetch = fetch
+        # After the fetch has ended and before whoever waits for it is told.
+        asyncio.get_running_loop().call_soon(house.delete, "bob")
+        return credential
+
+    house.source.fetch = overtaken
+    with pytest.raises(WrongCredentialsError):
+        await house.authenticator.vouch_for("bob")

@@ -1,0 +1,147 @@
+"""The certificates of a local stack: made at its first start, kept, looked at before each."""
+
+import ssl
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from deploy.local.errors import LocalStackError
+from deploy.local.ports import LOOPBACK
+from services.cli.certificate_check import FileSet, Finding, Result, check_set
+from shared.config.security import TlsMode
+from shared.errors import VecguardError
+from shared.tls.certificate_set import (
+    PROXY_NAME,
+    ROOT_COORD_NAME,
+    SetRequest,
+    make_set,
+    write_files,
+)
+
+#: In the public certificate, and what clients on this machine expect there.
+SERVER_NAME = "localhost"
+
+
+class LocalCertificates:
+    """One directory of `vecguard certs init`, and what each process is told of it.
+
+    Attributes:
+        directory: where the files are.
+        mode: how clients reach the proxy; the links inside are always mutual.
+        warnings: what the last `prepare` found that works but needs a look.
+    """
+
+    def __init__(self, directory: Path, mode: TlsMode) -> None:
+        self.directory = directory
+        self.mode = mode
+        self.warnings: tuple[str, ...] = ()
+
+    def prepare(self, now: datetime) -> None:
+        """Make the files if the directory has none, else see that they can be used.
+
+        Raises:
+            LocalStackError: naming each file that is of no use, and what to do.
+        """
+        if not self.directory.is_dir() or not any(self.directory.iterdir()):
+            try:
+                write_files(self.directory, make_set(SetRequest(), now))
+            except VecguardError as error:
+                raise LocalStackError(error.message) from error
+        findings = [
+            finding for files in self._sets() for finding in check_set(files, now.timestamp())
+        ]
+        wrong = [_told(each) for each in findings if each.result is Result.WRONG]
+        if wrong:
+            raise LocalStackError(
+                f"the certificates in {self.directory} cannot be used; correct them, "
+                "or remove the directory to have new ones made:\n"
+                + "\n".join(f"  {line}" for line in dict.fromkeys(wrong))
+            )
+        self.warnings = tuple(
+            dict.fromkeys(_told(each) for each in findings if each.result is Result.WARNING)
+        )
+
+    def root_coord_settings(self) -> dict[str, Any]:
+        """What makes a root coord ask for certificates, and show its own to etcd."""
+        return {
+            "common": {"security": {"internaltlsEnabled": True}},
+            "internaltls": {
+                "serverPemPath": self._path("internal-server.pem"),
+                "serverKeyPath": self._path("internal-server.key"),
+                "caPemPath": self._path("internal-ca.pem"),
+                "allowedNames": [PROXY_NAME],
+            },
+            "etcd": {
+                "ssl": {
+                    "enabled": True,
+                    "tlsCert": self._path("etcd-client.pem"),
+                    "tlsKey": self._path("etcd-client.key"),
+                    "tlsCACert": self._path("internal-ca.pem"),
+                }
+            },
+        }
+
+    def proxy_settings(self) -> dict[str, Any]:
+        """What makes a proxy speak TLS to clients and to root coord."""
+        public = {
+            "serverPemPath": self._path("server.pem"),
+            "serverKeyPath": self._path("server.key"),
+        }
+        if self.mode is TlsMode.MUTUAL:
+            public["caPemPath"] = self._path("ca.pem")
+        return {
+            "common": {"security": {"tlsMode": int(self.mode), "internaltlsEnabled": True}},
+            "tls": public,
+            "internaltls": {
+                "clientPemPath": self._path("internal-client.pem"),
+                "clientKeyPath": self._path("internal-client.key"),
+                "caPemPath": self._path("internal-ca.pem"),
+                "sni": ROOT_COORD_NAME,
+            },
+        }
+
+    def etcd_arguments(self) -> tuple[str, ...]:
+        """What makes etcd refuse whoever has no certificate of the internal CA."""
+        files = {
+            "--cert-file": self._path("etcd-server.pem"),
+            "--key-file": self._path("etcd-server.key"),
+            "--trusted-ca-file": self._path("internal-ca.pem"),
+            "--peer-cert-file": self._path("etcd-server.pem"),
+            "--peer-key-file": self._path("etcd-server.key"),
+            "--peer-trusted-ca-file": self._path("internal-ca.pem"),
+        }
+        return (
+            *(word for option in files.items() for word in option),
+            *("--client-cert-auth", "--peer-client-cert-auth"),
+        )
+
+    def etcd_probe(self) -> ssl.SSLContext:
+        """For the question to etcd whether it is ready, over HTTP/1 and so without ALPN."""
+        context = ssl.create_default_context(cafile=self._path("internal-ca.pem"))
+        context.load_cert_chain(self._path("etcd-client.pem"), self._path("etcd-client.key"))
+        return context
+
+    def _sets(self) -> Iterator[FileSet]:
+        for stem, authority, name in (
+            ("server", "ca", SERVER_NAME),
+            ("client", "ca", None),
+            ("internal-server", "internal-ca", ROOT_COORD_NAME),
+            ("internal-client", "internal-ca", None),
+            ("etcd-server", "internal-ca", LOOPBACK),
+            ("etcd-client", "internal-ca", None),
+        ):
+            yield FileSet(
+                self.directory / f"{stem}.pem",
+                self.directory / f"{stem}.key",
+                self.directory / f"{authority}.pem",
+                name,
+            )
+
+    def _path(self, name: str) -> str:
+        return str(self.directory / name)
+
+
+def _told(finding: Finding) -> str:
+    advice = f" ({finding.advice})" if finding.advice else ""
+    return f"{finding.file}: {finding.detail}{advice}"

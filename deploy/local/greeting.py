@@ -1,0 +1,62 @@
+"""What a person reads who has just started the local stack."""
+
+import json
+from collections.abc import Iterator
+
+from deploy.local.certificates import SERVER_NAME, LocalCertificates
+from deploy.local.stack import LocalStack
+from shared.config.security import TlsMode
+
+_EVERYWHERE = {"0.0.0.0", "::"}
+_ENCRYPTION = {
+    TlsMode.SERVER: "TLS, mode 1: clients verify the server",
+    TlsMode.MUTUAL: "TLS, mode 2: clients show a certificate too",
+}
+
+
+def greeting(stack: LocalStack) -> list[str]:
+    """The lines of the banner; the first is its heading."""
+    address = stack.proxies[0].address
+    reach = "every interface" if stack.listen in _EVERYWHERE else stack.listen
+    return [
+        f"Vecguard is ready at {address}",
+        "",
+        "user              root",
+        "initial password  Milvus (unless you changed it)",
+        f"listening on      {reach}",
+        *(() if stack.certificates is None else _encryption(stack.certificates)),
+        f"health, metrics   http://{stack.proxies[0].operations_address}/healthz",
+        f"state             {stack.data_dir}",
+        "",
+        "from pymilvus import MilvusClient",
+        *_client(address, stack.certificates),
+        "",
+        "Ctrl-C stops everything.",
+    ]
+
+
+def _encryption(certificates: LocalCertificates) -> Iterator[str]:
+    yield f"encryption        {_ENCRYPTION[certificates.mode]}"
+    yield "                  Milvus Lite cannot speak TLS and is reached on loopback only"
+    yield f"certificates      {certificates.directory}"
+
+
+def _client(address: str, certificates: LocalCertificates | None) -> Iterator[str]:
+    """Makes a client and does something with it; short enough for a terminal."""
+    if certificates is None:
+        yield f'client = MilvusClient("http://{address}", token="root:Milvus")'
+        yield 'client.has_collection("books") or client.create_collection("books", dimension=3)'
+        yield 'client.upsert("books", [{"id": 1, "vector": [0.1, 0.2, 0.3]}])'
+        yield 'print(client.search("books", data=[[0.1, 0.2, 0.3]]))'
+        return
+    yield f"certs = {json.dumps(str(certificates.directory))}"
+    trust = 'server_pem_path=f"{certs}/ca.pem"'
+    if certificates.mode is TlsMode.MUTUAL:
+        yield (
+            'own = {"client_pem_path": f"{certs}/client.pem", '
+            '"client_key_path": f"{certs}/client.key"}'
+        )
+        trust = 'ca_pem_path=f"{certs}/ca.pem", **own'
+    yield f'client = MilvusClient("https://{address}", token="root:Milvus", secure=True,'
+    yield f'                      server_name="{SERVER_NAME}", {trust})'
+    yield "print(client.list_users())"

@@ -1,0 +1,135 @@
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.root_coord.external_changes import ExternalChanges
+from services.root_coord.revocation import Everything, Invalidation
+from services.root_coord.store.etcd import EtcdCredentialStore
+from services.root_coord.store.milvus_layout import Keys, Record
+from services.root_coord.store.own_writes import OwnWrites
+from shared.etcd import Delete, EtcdClient, Put
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.support.etcd_administration import compact
+from tests.support.waiting import eventually
+
+FIRST, SECOND, THIRD = (hash_password(Secret(f"password-{n}"), 4) for n in range(3))
+
+
+class Announced:
+    """What proxies would be told."""
+
+    def __init__(self):
+        self.contents = []
+
+    def announce(self, content):
+        self.contents.append(content)
+
+    async def become(self, expected):
+        async def announced():
+            return self.contents == expected
+
+        await eventually(announced, timeout_seconds=10)
+
+
+class Watched:
+    """A store, somebody else who writes past it, and what the watch makes of it all."""
+
+    def __init__(self, client, keys):
+        self.client = client
+        self.keys = keys
+        self.own = OwnWrites()
+        self.announced = Announced()
+        self.store = EtcdCredentialStore(client, keys, own_writes=self.own)
+        self.changes = ExternalChanges(client, keys, self.own, self.announced)
+
+    async def put(self, username, password, description=""):
+        value = Record.new(password, description).encode()
+        return await self._write(Put(self.keys.user(username).encode(), value))
+
+    async def put_bytes(self, username, value):
+        return await self._write(Put(self.keys.user(username).encode(), value))
+
+    async def delete(self, username):
+        return await self._write(Delete(self.keys.user(username).encode()))
+
+    async def _write(self, change):
+        return (await self.client.txn([], [change])).revision
+
+    @asynccontextmanager
+    async def following(self, after_revision=None):
+        if after_revision is None:
+            after_revision = (await self.store.list_all()).revision
+        task = asyncio.create_task(self.changes.run(after_revision))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+@pytest.fixture
+async def watched(etcd, request):
+    async with EtcdClient([etcd.endpoint]) as client:
+        yield Watched(client, Keys.of(request.node.name, "meta"))
+
+
+async def test_a_password_that_somebody_else_writes_is_announced(watched):
+    await watched.put("bob", FIRST)
+    async with watched.following():
+        revision = await watched.put("bob", SECOND)
+        await watched.announced.become([Invalidation("bob", revision)])
+
+
+async def test_a_deletion_by_somebody_else_is_announced(watched):
+    await watched.put("bob", FIRST)
+    async with watched.following():
+        revision = await watched.delete("bob")
+        await watched.announced.become([Invalidation("bob", revision)])
+
+
+async def test_a_record_that_is_overwritten_with_garbage_is_announced(watched):
+    await watched.put("bob", FIRST)
+    async with watched.following():
+        revision = await watched.put_bytes("bob", b"\xff garbage")
+        await watched.announced.become([Invalidation("bob", revision)])
+
+
+async def test_what_was_missed_before_the_watch_began_is_caught_up(watched):
+    await watched.put("bob", FIRST)
+    before = (await watched.store.list_all()).revision
+    revision = await watched.put("bob", SECOND)
+    async with watched.following(before):
+        await watched.announced.become([Invalidation("bob", revision)])
+
+
+async def test_own_changes_are_not_announced_again_and_a_new_description_revokes_nothing(watched):
+    async with watched.following():
+        created = await watched.store.create("bob", FIRST, "", user_limit=100)
+        await watched.store.update(
+            "bob", expected_revision=created.revision, password=SECOND, description=None
+        )
+        await watched.put("bob", SECOND, "somebody else's words")
+        marker = await watched.put("eve", THIRD)
+        await watched.announced.become([Invalidation("eve", marker)])
+
+
+async def test_an_own_hash_that_somebody_else_puts_back_is_announced(watched):
+    async with watched.following():
+        await watched.store.create("bob", FIRST, "", user_limit=100)
+        await watched.store.update("bob", expected_revision=None, password=SECOND, description=None)
+        revision = await watched.put("bob", FIRST)
+        await watched.announced.become([Invalidation("bob", revision)])
+
+
+async def test_changes_that_were_compacted_unseen_make_everything_be_read_again(watched, etcd):
+    await watched.put("bob", FIRST)
+    before = (await watched.store.list_all()).revision
+    await watched.put("bob", SECOND)
+    await watched.put("bob", THIRD)
+    await compact(etcd.endpoint, (await watched.store.list_all()).revision)
+    async with watched.following(before):
+        await watched.announced.become([Everything()])
+        revision = await watched.delete("bob")
+        await watched.announced.become([Everything(), Invalidation("bob", revision)])
