@@ -18,6 +18,15 @@ class LoginGatekeeper:
         self._authenticator = authenticator
         self._pattern = pattern
 
+    def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
+        """A login that is known already. Raises what the authenticator raises."""
+        if self._pattern is not None and not authorization:
+            return None
+        principal = self._authenticator.recognise(authorization)
+        if principal is None:
+            return None
+        return Admission(principal.username, principal.revision)
+
     async def admit(
         self, authorization: Sequence[bytes], certificate: PeerCertificate
     ) -> Admission:
@@ -34,9 +43,17 @@ class LoginGatekeeper:
 class OpenGatekeeper:
     """Admits everybody, as nobody in particular: `authorizationEnabled: false`."""
 
+    def admit_now(self, authorization: Sequence[bytes]) -> Admission:
+        """Looks at nothing."""
+        del authorization
+        return _NOBODY
+
     async def admit(
         self, authorization: Sequence[bytes], certificate: PeerCertificate
     ) -> Admission:
-        """Looks at nothing."""
-        del authorization, certificate
-        return Admission(username=None)
+        """The same."""
+        del certificate
+        return self.admit_now(authorization)
+
+
+_NOBODY = Admission(username=None)

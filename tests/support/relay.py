@@ -12,6 +12,7 @@ import grpc.aio
 
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.link import Keepalive
 from services.proxy.relay.listener import Admission, Listener, PeerCertificate
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
@@ -34,6 +35,12 @@ class ScriptedGatekeeper:
 
     decide: Callable[[Sequence[bytes]], Awaitable[Admission]] | None = None
     seen: list[tuple[bytes, ...]] = field(default_factory=list)
+
+    def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
+        if self.decide is not None:
+            return None
+        self.seen.append(tuple(authorization))
+        return Admission("alice", 7)
 
     async def admit(
         self, authorization: Sequence[bytes], certificate: PeerCertificate
@@ -69,8 +76,8 @@ class Relay:
         """Returns when no call is open, on either side."""
 
         async def no_call_is_open() -> bool:
-            protocol = self.upstream._protocol
-            return not self.active and (protocol is None or not protocol.processor.streams)
+            link = self.upstream._link
+            return not self.active and (link is None or not link.connection.streams)
 
         await eventually(no_call_is_open, timeout_seconds)
 
@@ -86,6 +93,7 @@ async def relaying(
     table: Mapping[bytes, Upstream] | None = None,
     unsupported: Mapping[bytes, str] | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    keepalive: Keepalive | None = None,
 ) -> AsyncIterator[Relay]:
     """A relay that must leave nothing behind when it has been drained."""
     upstream = Upstream(
@@ -94,6 +102,7 @@ async def relaying(
         or over_tcp(Address("127.0.0.1", backend_port), timeout_seconds=connect_timeout_seconds),
         authority=f"127.0.0.1:{backend_port}",
         policy=policy or HeaderPolicy(),
+        **({} if keepalive is None else {"keepalive": keepalive}),
     )
     active = ActiveCalls()
     gatekeeper = gatekeeper or ScriptedGatekeeper()
@@ -119,7 +128,7 @@ async def nothing_is_left(relay: Relay) -> None:
     await relay.idle()
 
     async def nobody_is_connected() -> bool:
-        return not relay.listener._protocols
+        return not relay.listener.connections
 
     await eventually(nobody_is_connected, 5.0)
 

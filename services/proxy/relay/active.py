@@ -1,7 +1,6 @@
 """The calls that are open now, and who they are from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
 
 from services.proxy.relay.call import Call
 from shared.errors import VecguardError
@@ -13,28 +12,33 @@ class ActiveCalls:
     def __init__(self) -> None:
         self._calls: dict[Call, tuple[str, int] | None] = {}
         self._by_user: dict[str, set[Call]] = {}
+        self._emptied: asyncio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    @contextmanager
-    def entered(self, call: Call) -> Iterator[None]:
-        """Keeps the call in the books while it runs."""
+    def enter(self, call: Call) -> None:
+        """The call is open; it stays in the books until `leave`."""
         self._calls[call] = None
-        try:
-            yield
-        finally:
-            identity = self._calls.pop(call)
-            if identity is not None:
-                calls = self._by_user[identity[0]]
-                calls.discard(call)
-                if not calls:
-                    del self._by_user[identity[0]]
+
+    def leave(self, call: Call) -> None:
+        """The call is over."""
+        identity = self._calls.pop(call, None)
+        if identity is not None:
+            calls = self._by_user[identity[0]]
+            calls.discard(call)
+            if not calls:
+                del self._by_user[identity[0]]
+        if self._emptied is not None and not self._calls:
+            self._emptied.set()
 
     def identify(self, call: Call, username: str, revision: int) -> None:
         """The call was admitted by this version of the user's password."""
         self._calls[call] = (username, revision)
-        self._by_user.setdefault(username, set()).add(call)
+        calls = self._by_user.get(username)
+        if calls is None:
+            calls = self._by_user[username] = set()
+        calls.add(call)
 
     def identities(self) -> list[tuple[str, int]]:
         """Who the open calls were admitted as, with the password's revision."""
@@ -51,3 +55,9 @@ class ActiveCalls:
         """Ends every call."""
         for call in tuple(self._calls):
             call.end(reason)
+
+    async def emptied(self) -> None:
+        """Returns when no call is open."""
+        while self._calls:
+            self._emptied = asyncio.Event()
+            await self._emptied.wait()

@@ -1,31 +1,42 @@
-"""Header lists as they cross the relay. Pure functions over raw bytes.
+"""What the relay reads of header blocks, and what it makes of them for the other side.
 
 Names that carry what the relay itself says about a request (`x-vecguard-*`) are dropped
 when a client sends them, so that an upstream may trust them.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
+from functools import lru_cache
 
 from grpclib.metadata import encode_grpc_message
 
-from services.proxy.relay.errors import (
-    InvalidTimeoutError,
-    MalformedCallError,
-    UpstreamProtocolError,
-)
+from services.proxy.http2.connection import Fields
+from services.proxy.http2.fields import Field, indexed, literal, string
+from services.proxy.http2.fields import name as field_name
+from services.proxy.relay import timeouts
+from services.proxy.relay.errors import MalformedCallError
 from shared.errors import VecguardError
-
-Header = tuple[bytes, bytes]
 
 AUTHORIZATION = b"authorization"
 OWN_PREFIX = b"x-vecguard-"
 USER = b"x-vecguard-user"
 PEER = b"x-vecguard-peer"
 
-# Meaningless beyond one connection (RFC 9113, section 8.2.2), or written anew below.
-_HOP_BY_HOP = frozenset(
+
+class Kind(Enum):
+    """What a request's field is to the relay."""
+
+    PLAIN = auto()
+    PSEUDO = auto()
+    AUTHORIZATION = auto()
+    TIMEOUT = auto()
+    GRPC = auto()  # a content type of gRPC's; any other is plain
+    DROPPED = auto()
+    MALFORMED = auto()
+
+
+# Meaningless beyond one connection (RFC 9113, section 8.2.2), or written anew.
+OURS = frozenset(
     (
         b"connection",
         b"grpc-timeout",
@@ -37,58 +48,17 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-_TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
-_UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-_MAX_TIMEOUT_VALUE = 99_999_999  # eight digits
-# RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_FORBIDDEN_IN_VALUES = re.compile(rb"[\x00\r\n]")
-_WHITESPACE = b" \t"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """What the relay reads of a request.
-
-    Attributes:
-        timeout_seconds: from `grpc-timeout`; None when the client set no deadline.
-        rest: every header that could be forwarded, in order.
-    """
-
-    path: bytes
-    authorization: tuple[bytes, ...]
-    timeout_seconds: float | None
-    rest: tuple[Header, ...]
-
-    @classmethod
-    def read(cls, headers: Sequence[Header]) -> "RequestHead":
-        """Reads the headers of a gRPC request.
-
-        Raises:
-            MalformedCallError: it is no POST with a gRPC content type and a path.
-            InvalidTimeoutError: `grpc-timeout` cannot be understood.
-        """
-        pseudo = {name: value for name, value in headers if name.startswith(b":")}
-        plain = _plain(headers)
-        if plain is None or len(pseudo) + len(plain) != len(headers):
-            raise MalformedCallError(400, "malformed headers")
-        if pseudo.get(b":method") != b"POST":
-            raise MalformedCallError(405, "only POST is allowed")
-        path = pseudo.get(b":path", b"")
-        if not path.startswith(b"/"):
-            raise MalformedCallError(400, "the request has no path")
-        if not any(name == b"content-type" and is_grpc(value) for name, value in plain):
-            raise MalformedCallError(415, "the content type must be application/grpc")
-        return cls(
-            path=path,
-            authorization=tuple(value for name, value in plain if name == AUTHORIZATION),
-            timeout_seconds=_timeout([value for name, value in plain if name == b"grpc-timeout"]),
-            rest=tuple(
-                (name, value)
-                for name, value in plain
-                if name not in _HOP_BY_HOP and not name.startswith(OWN_PREFIX)
-            ),
-        )
+_KINDS = {
+    **dict.fromkeys(OURS, Kind.DROPPED),
+    b":method": Kind.PSEUDO,
+    b":scheme": Kind.PSEUDO,
+    b":path": Kind.PSEUDO,
+    b":authority": Kind.PSEUDO,
+    AUTHORIZATION: Kind.AUTHORIZATION,
+    b"grpc-timeout": Kind.TIMEOUT,
+}
+_TE = literal(b"te", b"trailers")
+_TIMEOUT = field_name(b"grpc-timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,52 +75,118 @@ class HeaderPolicy:
     authorization: bool = False
     shows_peer: bool = False
 
-    def allows(self, name: bytes) -> bool:
-        """Whether a header of this name is forwarded."""
-        if name == AUTHORIZATION:
-            return self.authorization
-        return self.only is None or name in self.only
 
+class RequestHead:
+    """What the relay reads of a request.
 
-def upstream_request(
-    head: RequestHead,
-    policy: HeaderPolicy,
-    *,
-    scheme: bytes,
-    authority: bytes,
-    identity: Sequence[Header],
-    remaining_seconds: float | None,
-) -> list[Header]:
-    """The header list of the forwarded request.
-
-    `identity` is what the relay says about the client; `remaining_seconds` is what is
-    left of the client's deadline.
+    Attributes:
+        path: the field.
+        authorization: the values of the header, in order.
+        timeout_seconds: from `grpc-timeout`; None when the client set no deadline.
+        rest: the other fields that can be forwarded, in order.
     """
-    headers = [
-        (b":method", b"POST"),
-        (b":scheme", scheme),
-        (b":path", head.path),
-        (b":authority", authority),
-        (b"te", b"trailers"),
-    ]
-    if remaining_seconds is not None:
-        headers.append((b"grpc-timeout", encode_timeout(remaining_seconds)))
-    headers += [header for header in head.rest if policy.allows(header[0])]
-    headers += identity
-    return headers
+
+    __slots__ = ("authorization", "path", "rest", "timeout_seconds")
+
+    def __init__(self, fields: Fields) -> None:  # noqa: C901 - one branch for each kind of field
+        """Reads the fields of a gRPC request.
+
+        Raises:
+            MalformedCallError: it is no POST with a gRPC content type and a path.
+            InvalidTimeoutError: `grpc-timeout` cannot be understood.
+        """
+        if fields is None:
+            raise MalformedCallError(431, "the headers are too large")
+        pseudo: dict[bytes, Field] = {}
+        rest: list[Field] = []
+        authorization: list[bytes] = []
+        timeout_values: list[bytes] = []
+        is_grpc_call = False
+        for field in fields:
+            kind = field.note or _noted(field)
+            if kind is Kind.PLAIN:
+                rest.append(field)
+            elif kind is Kind.PSEUDO:
+                # RFC 9113, section 8.3: each once, and before all others.
+                if field.name in pseudo or rest:
+                    raise MalformedCallError(400, "malformed headers")
+                pseudo[field.name] = field
+            elif kind is Kind.GRPC:
+                is_grpc_call = True
+                rest.append(field)
+            elif kind is Kind.AUTHORIZATION:
+                authorization.append(field.value)
+            elif kind is Kind.TIMEOUT:
+                timeout_values.append(field.value)
+            elif kind is Kind.MALFORMED:
+                raise MalformedCallError(400, "malformed headers")
+        method, path = pseudo.get(b":method"), pseudo.get(b":path")
+        if method is None or method.value != b"POST":
+            raise MalformedCallError(405, "only POST is allowed")
+        if path is None or path.value[:1] != b"/":
+            raise MalformedCallError(400, "the request has no path")
+        if not is_grpc_call:
+            raise MalformedCallError(415, "the content type must be application/grpc")
+        self.path = path
+        self.authorization = authorization
+        self.timeout_seconds = timeouts.decode(timeout_values) if timeout_values else None
+        self.rest = rest
+
+    def forwarded(
+        self,
+        policy: HeaderPolicy,
+        *,
+        preface: bytes,
+        authority: bytes,
+        identity: bytes,
+        remaining_seconds: float | None,
+    ) -> bytes:
+        """The header block of the forwarded request.
+
+        `preface` and `authority` are fields; `identity` is what the relay says about the client;
+        `remaining_seconds` is what is left of the client's deadline.
+        """
+        block = [preface, self.path.wire, authority, _TE]
+        if remaining_seconds is not None:
+            block.append(_TIMEOUT.plain + string(timeouts.encode(remaining_seconds)))
+        if policy.only is None:
+            block += [field.wire for field in self.rest]
+        else:
+            block += [field.wire for field in self.rest if field.name in policy.only]
+        if policy.authorization:
+            block += [literal(AUTHORIZATION, value, secret=True) for value in self.authorization]
+        block.append(identity)
+        return b"".join(block)
 
 
-def downstream_response(headers: Sequence[Header]) -> list[Header]:
-    """An upstream's headers or trailers as the client gets them.
+def _noted(field: Field) -> Kind:
+    """The field's kind, which is noted: the same field may come by its index again."""
+    name = field.name
+    kind = _KINDS.get(name, Kind.PLAIN)
+    if not field.legal or (kind is Kind.PLAIN and name.startswith(b":")):
+        kind = Kind.MALFORMED
+    elif name.startswith(OWN_PREFIX):
+        kind = Kind.DROPPED
+    elif name == b"content-type" and is_grpc(field.value):
+        kind = Kind.GRPC
+    field.note = kind
+    return kind
 
-    Raises:
-        UpstreamProtocolError: no client could take them.
-    """
-    plain = _plain(headers)
-    if plain is None:
-        raise UpstreamProtocolError("the backend answered with malformed headers")
-    status = [header for header in headers if header[0] == b":status"]
-    return status + [header for header in plain if header[0] not in _HOP_BY_HOP]
+
+@lru_cache(1024)
+def user_field(username: str) -> bytes:
+    """The field that tells an upstream who the call is from."""
+    return literal(USER, username.encode())
+
+
+def request_preface(scheme: bytes) -> bytes:
+    """The fields that begin every request to an upstream."""
+    return indexed(b":method", b"POST") + indexed(b":scheme", scheme)
+
+
+def authority_field(authority: str) -> bytes:
+    """The field that names the upstream to itself."""
+    return literal(b":authority", authority.encode())
 
 
 def is_grpc(content_type: bytes) -> bool:
@@ -159,52 +195,18 @@ def is_grpc(content_type: bytes) -> bool:
     return content_type.startswith(base) and content_type[len(base) :][:1] in (b"", b"+", b";")
 
 
-def encode_timeout(seconds: float) -> bytes:
-    """A `grpc-timeout` value that is never longer than what is left."""
-    seconds = max(0.0, seconds)
-    for unit, factor in (("n", 10**9), ("u", 10**6), ("m", 10**3), ("S", 1)):
-        if (value := int(seconds * factor)) <= _MAX_TIMEOUT_VALUE:
-            return f"{value}{unit}".encode()
-    return f"{min(int(seconds / 3600), _MAX_TIMEOUT_VALUE)}H".encode()
-
-
-def refusal(error: VecguardError) -> list[Header]:
-    """A response that is nothing but the error (in gRPC's terms: trailers only)."""
+def refusal(error: VecguardError) -> bytes:
+    """The block of a response that is nothing but the error (in gRPC's terms: trailers only)."""
     http_status = error.http_status if isinstance(error, MalformedCallError) else 200
-    return [
-        (b":status", str(http_status).encode()),
-        (b"content-type", b"application/grpc"),
-        *error_trailers(error),
-    ]
+    return (
+        literal(b":status", str(http_status).encode())
+        + literal(b"content-type", b"application/grpc")
+        + error_trailers(error)
+    )
 
 
-def error_trailers(error: VecguardError) -> list[Header]:
-    """The end of a response that had begun well."""
-    return [
-        (b"grpc-status", str(error.status.value).encode()),
-        (b"grpc-message", encode_grpc_message(error.message).encode()),
-    ]
-
-
-def _plain(headers: Sequence[Header]) -> list[Header] | None:
-    """The headers that are none of HTTP/2's own; None when one is malformed.
-
-    Space around a value is no part of it (gRPC over HTTP/2, "ASCII-Value").
-    """
-    plain = [
-        (name, value.strip(_WHITESPACE)) for name, value in headers if not name.startswith(b":")
-    ]
-    for name, value in plain:
-        if not _NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
-            return None
-    return plain
-
-
-def _timeout(values: Sequence[bytes]) -> float | None:
-    timeouts = []
-    for value in values:
-        match = _TIMEOUT.fullmatch(value)
-        if match is None:
-            raise InvalidTimeoutError("malformed grpc-timeout: write digits and one of H M S m u n")
-        timeouts.append(int(match[1]) * _UNIT_SECONDS[match[2]])
-    return min(timeouts, default=None)
+def error_trailers(error: VecguardError) -> bytes:
+    """The block that ends a response that had begun well."""
+    return literal(b"grpc-status", str(error.status.value).encode()) + literal(
+        b"grpc-message", encode_grpc_message(error.message).encode()
+    )

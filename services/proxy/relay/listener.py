@@ -1,61 +1,32 @@
-"""The public port: accepts calls, has them admitted, routed and forwarded."""
+"""The public port: accepts clients, and lets them go in good order."""
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
 
-from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, Peer, Stream
-
+from services.proxy.http2.limits import Limits
 from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.call import Call
-from services.proxy.relay.forwarding import forward
-from services.proxy.relay.headers import PEER, USER, Header, RequestHead
+from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.link import Keepalive
+from services.proxy.relay.reception import (
+    Admission,
+    Gatekeeper,
+    PeerCertificate,
+    Reception,
+)
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Upstream
 from shared.errors import ConfigurationError, UnavailableError
-from shared.grpc import transport
 from shared.grpc.addresses import Address
 
-# A client's streams share this much; one stalled stream can take a sixteenth of it.
-_CONFIGURATION = Configuration(
-    http2_connection_window_size=16 * 2**20,
-    http2_stream_window_size=2**20,
-    _keepalive_time=60.0,
-    _keepalive_timeout=10.0,
-    _keepalive_permit_without_calls=True,
-    _http2_max_pings_without_data=0,
-    _http2_min_sent_ping_interval_without_data=60.0,
-).__for_server__()
-_H2_CONFIGURATION = transport.raw_h2_configuration(client_side=False)
+__all__ = ["Admission", "Gatekeeper", "Listener", "PeerCertificate"]
+
+# Clients may be silent for hours; what has vanished is found within little more than a minute.
+_KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
 # asyncio's own minute lets a client that says nothing hold a connection for that long.
 _HANDSHAKE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Who a call is from: a user with the password's revision, or nobody in particular."""
-
-    username: str | None
-    revision: int = 0
-
-
-# The verified certificate of a client, in the form of `SSLObject.getpeercert()`.
-PeerCertificate = Callable[[], Mapping[str, Any] | None]
-
-
-class Gatekeeper(Protocol):
-    """Decides by the values of the `authorization` header and by the client's certificate.
-
-    Raises to refuse.
-    """
-
-    async def admit(
-        self, authorization: Sequence[bytes], certificate: PeerCertificate
-    ) -> Admission: ...
+# How long a client that does not read its last bytes is waited for.
+_CLOSE_TIMEOUT_SECONDS = 2.0
 
 
 class Listener:
@@ -68,20 +39,18 @@ class Listener:
         active: ActiveCalls,
         *,
         max_message_bytes: int,
+        limits: Limits | None = None,
     ) -> None:
-        self._gatekeeper = gatekeeper
-        self._routes = routes
         self._active = active
-        self._max_message_bytes = max_message_bytes
+        self._limits = limits or Limits()
+        self._reception = Reception(gatekeeper, routes, active, max_message_bytes=max_message_bytes)
         self._server: asyncio.Server | None = None
-        self._protocols: set[transport.Protocol] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, address: Address, *, tls: ssl.SSLContext | None = None) -> None:
         """Listens. Raises ConfigurationError when the address cannot be used."""
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: _Connection(_Handler(self._accept), self._protocols),
+                lambda: ClientLink(self._reception, self._limits, _KEEPALIVE),
                 address.host,
                 address.port,
                 ssl=tls,
@@ -101,90 +70,33 @@ class Listener:
             raise RuntimeError("the listener is not started")
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def connections(self) -> int:
+        """Clients that are connected."""
+        return len(self._reception.links)
+
     async def drain(self, timeout_seconds: float) -> None:
         """Stops accepting, lets calls finish, ends those that run after `timeout_seconds`."""
         if self._server is not None:
             self._server.close()
-        for protocol in self._protocols:
-            protocol.go_away()
+        for link in tuple(self._reception.links):
+            link.go_away()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                while self._tasks:  # some were on their way when the clients were told
-                    await asyncio.wait(self._tasks)
+                await self._active.emptied()  # some were on their way when the clients were told
         self._active.end_all(UnavailableError("the proxy is shutting down, try again"))
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await transport.close_all(self._protocols)
+        await self._close_links()
+        if self._reception.tasks:
+            await asyncio.wait(self._reception.tasks)
 
-    def _accept(
-        self, stream: Stream, headers: Sequence[Header], release: Callable[[], None]
-    ) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(stream, headers, release))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(
-        self, stream: Stream, headers: Sequence[Header], release: Callable[[], None]
-    ) -> None:
-        call = Call(stream)
+    async def _close_links(self) -> None:
+        links = tuple(self._reception.links)
+        for link in links:
+            link.close()
         try:
-            with self._active.entered(call):
-                await call.run(lambda: self._handle(call, headers))
-        finally:
-            release()
-
-    async def _handle(self, call: Call, headers: Sequence[Header]) -> None:
-        head = RequestHead.read(headers)
-        call.set_deadline(head.timeout_seconds)
-        peer = call.client.connection.get_peer()
-        admission = await self._gatekeeper.admit(head.authorization, peer.cert)
-        identity: list[Header] = []
-        if admission.username is not None:
-            identity.append((USER, admission.username.encode()))
-        upstream = self._routes.find(head.path)
-        if admission.username is not None and upstream.revocable:
-            self._active.identify(call, admission.username, admission.revision)
-        if upstream.policy.shows_peer:
-            identity.append((PEER, _address_of(peer).encode()))
-        await forward(call, upstream, head, identity, max_message_bytes=self._max_message_bytes)
-
-
-class _Handler(AbstractHandler):
-    """Hands streams over; each call's watcher learns of their ends by itself."""
-
-    def __init__(
-        self, accept: Callable[[Stream, Sequence[Header], Callable[[], None]], None]
-    ) -> None:
-        self._accept = accept
-
-    def accept(self, stream: Stream, headers: Any, release_stream: Callable[[], None]) -> None:
-        self._accept(stream, headers, release_stream)
-
-    def cancel(self, stream: Stream) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class _Connection(transport.Protocol):
-    def __init__(self, handler: _Handler, connections: set[transport.Protocol]) -> None:
-        super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION, outlives_goaway=True)
-        self._connections = connections
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._connections.add(self)
-        encrypted = transport.get_extra_info("ssl_object")
-        if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
-            # RFC 9113, section 3.3. Python's ssl module leaves it to us.
-            self.processor.close("the client does not speak HTTP/2")
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._connections.discard(self)
-        super().connection_lost(exc)
-
-
-def _address_of(peer: Peer) -> str:
-    address = peer.addr()
-    return str(Address(address[0], address[1])) if address else "local"
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                for link in links:
+                    await link.lost.wait()
+        except TimeoutError:
+            for link in links:
+                link.abort()

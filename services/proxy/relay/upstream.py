@@ -4,41 +4,23 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from grpclib.client import Handler
-from grpclib.config import Configuration
-from grpclib.protocol import Stream
-from h2.exceptions import H2Error, NoAvailableStreamIDError
-
+from services.proxy.http2.limits import MAX_WINDOW_BYTES, Limits
 from services.proxy.relay.errors import UpstreamUnavailableError
-from services.proxy.relay.headers import Header, HeaderPolicy
-from services.proxy.relay.streams import StreamWatcher
+from services.proxy.relay.headers import HeaderPolicy, authority_field, request_preface
+from services.proxy.relay.link import Keepalive
+from services.proxy.relay.upstream_link import UpstreamLink
 from shared.grpc.addresses import Address
 from shared.grpc.server import GrpcServer
-from shared.grpc.transport import Protocol, raw_h2_configuration
 from shared.singleflight import SingleFlight
 
 # One slow client must not fill the window that all calls to the upstream share: only the
 # window of its own stream holds it back.
-_CONFIGURATION = Configuration(
-    http2_connection_window_size=2**31 - 1,
-    http2_stream_window_size=2**20,
-    _keepalive_time=30.0,
-    _keepalive_timeout=10.0,
-).__for_client__()
-_H2_CONFIGURATION = raw_h2_configuration(client_side=True)
+_LIMITS = Limits(connection_window_bytes=MAX_WINDOW_BYTES)
+_KEEPALIVE = Keepalive(interval_seconds=30.0, timeout_seconds=10.0)
 
-ProtocolFactory = Callable[[], Protocol]
-Connector = Callable[[ProtocolFactory], Awaitable[Protocol]]
-
-
-@dataclass(slots=True)
-class OpenedStream:
-    """A call that was sent to an upstream; `release` must be called at its end."""
-
-    stream: Stream
-    release: Callable[[], None]
+LinkFactory = Callable[[], UpstreamLink]
+Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
 
 
 class Upstream:
@@ -46,9 +28,9 @@ class Upstream:
 
     Attributes:
         name: for messages, such as `backend 127.0.0.1:19540`.
-        authority: what the upstream sees as `:authority`.
+        authority: the field that the upstream sees as `:authority`.
+        preface: how each request to it begins; says `https` when the connection is encrypted.
         policy: which client headers it sees.
-        scheme: `https` when the connection is encrypted.
         revocable: whether a call in progress ends when its login is revoked. The account
             service's do not: the very call that changes a password must get its answer.
     """
@@ -62,63 +44,62 @@ class Upstream:
         policy: HeaderPolicy,
         revocable: bool = True,
         scheme: bytes = b"http",
+        keepalive: Keepalive = _KEEPALIVE,
     ) -> None:
         self.name = name
-        self.authority = authority.encode()
+        self.preface = request_preface(scheme)
+        self.authority = authority_field(authority)
         self.policy = policy
         self.revocable = revocable
-        self.scheme = scheme
         self._connect = connect
-        self._connecting: SingleFlight[str, Protocol] = SingleFlight()
-        self._protocol: Protocol | None = None
+        self._keepalive = keepalive
+        self._connecting: SingleFlight[str, UpstreamLink] = SingleFlight()
+        self._link: UpstreamLink | None = None
 
-    async def open(self, headers: list[Header], watcher: StreamWatcher) -> OpenedStream:
-        """Sends a request's headers on a new stream.
+    def free_link(self) -> UpstreamLink | None:
+        """The connection if it takes a call right now; None: ask `link`."""
+        link = self._usable()
+        return link if link is not None and link.is_free else None
+
+    async def link(self) -> UpstreamLink:
+        """A connection that takes a call right now.
 
         Raises:
             UpstreamUnavailableError: no connection can be made.
         """
-        protocol = self._usable() or await self._connecting.do("", self._reconnect)
-        if protocol.connection.is_closing():
-            raise self._closed()
-        stream = protocol.connection.create_stream(wrapper=watcher)
-        try:
-            release = await stream.send_request(
-                headers,  # type: ignore[arg-type]  # grpclib's annotation knows text only, h2 takes bytes
-                _processor=protocol.processor,
-            )
-        except NoAvailableStreamIDError:  # after 2**30 calls
-            protocol.retire()
-            return await self.open(headers, watcher)
-        except H2Error as error:
-            raise self._closed() from error
-        return OpenedStream(stream, release)
+        while True:
+            link = self._usable() or await self._connecting.do("", self._reconnect)
+            if link.is_closing:
+                raise UpstreamUnavailableError(f"{self.name} closed the connection")
+            while not link.connection.has_room and not link.is_leaving and not link.is_closing:
+                await link.room()
+            if link.is_closing:
+                raise UpstreamUnavailableError(f"{self.name} closed the connection")
+            if not link.is_leaving:
+                return link
 
     def close(self) -> None:
         """Closes the connection; calls in flight end as if it were lost."""
-        protocol = self._usable()
-        if protocol is not None:
-            protocol.processor.close()
+        if self._link is not None:
+            self._link.close()
 
-    def _usable(self) -> Protocol | None:
-        protocol = self._protocol
-        if protocol is None or protocol.going_away or protocol.connection.is_closing():
+    def _usable(self) -> UpstreamLink | None:
+        link = self._link
+        if link is None or link.is_leaving or link.is_closing:
             return None
-        return protocol
+        if link.connection.is_used_up:  # after 2**30 calls
+            link.retire()
+            return None
+        return link
 
-    def _closed(self) -> UpstreamUnavailableError:
-        return UpstreamUnavailableError(f"{self.name} closed the connection")
-
-    async def _reconnect(self) -> Protocol:
+    async def _reconnect(self) -> UpstreamLink:
         try:
-            self._protocol = await self._connect(
-                lambda: Protocol(Handler(), _CONFIGURATION, _H2_CONFIGURATION, outlives_goaway=True)
-            )
+            self._link = await self._connect(lambda: UpstreamLink(_LIMITS, self._keepalive))
         except OSError as error:
             raise UpstreamUnavailableError(
                 f"{self.name} cannot be reached ({error.strerror or error}), try again"
             ) from error
-        return self._protocol
+        return self._link
 
 
 def over_tcp(
@@ -133,22 +114,22 @@ def over_tcp(
     Everything that goes wrong is an OSError.
     """
 
-    async def connect(factory: ProtocolFactory) -> Protocol:
+    async def connect(factory: LinkFactory) -> UpstreamLink:
         try:
             async with asyncio.timeout(timeout_seconds):
-                _, protocol = await asyncio.get_running_loop().create_connection(
+                _, link = await asyncio.get_running_loop().create_connection(
                     factory, address.host, address.port, ssl=tls, server_hostname=server_name
                 )
                 try:
-                    await protocol.greeted.wait()
+                    await link.greeted.wait()
                 except asyncio.CancelledError:
-                    protocol.abort()
+                    link.abort()
                     raise
         except TimeoutError as error:
             raise ConnectionError(f"no HTTP/2 within {timeout_seconds:g} s") from error
-        if protocol.connection.is_closing():
+        if link.is_closing:
             raise ConnectionError("no HTTP/2 server answers there")
-        return protocol
+        return link
 
     return connect
 
@@ -156,16 +137,16 @@ def over_tcp(
 def in_process(server: GrpcServer) -> Connector:
     """Connects to a server of this process by a socket pair, which nobody else can reach."""
 
-    async def connect(factory: ProtocolFactory) -> Protocol:
+    async def connect(factory: LinkFactory) -> UpstreamLink:
         theirs, ours = socket.socketpair()
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(server.accept, theirs)
-            _, protocol = await loop.create_connection(factory, sock=ours)
+            _, link = await loop.create_connection(factory, sock=ours)
         except BaseException:
             theirs.close()
             ours.close()
             raise
-        return protocol
+        return link
 
     return connect

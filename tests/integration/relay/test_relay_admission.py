@@ -75,7 +75,7 @@ async def test_a_refusal_ends_every_kind_of_call(relay, backend, service, error)
 async def test_every_call_of_a_connection_is_judged(relay):
     for code, _ in await outcomes_of_each_kind(relay.target, "/a.B/"):
         assert code is grpc.StatusCode.OK
-    assert len(relay.listener._protocols) <= 1
+    assert relay.listener.connections <= 1
     assert len(relay.gatekeeper.seen) == 4
 
 

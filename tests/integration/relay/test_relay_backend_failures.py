@@ -11,14 +11,14 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from grpclib.config import Configuration
 from grpclib.const import Status
 from h2.errors import ErrorCodes
 from h2.events import StreamReset
 
-from services.proxy.relay import upstream as upstream_module
+from services.proxy.http2.fields import literal
+from services.proxy.http2.stream import Stream
 from services.proxy.relay.headers import HeaderPolicy
-from services.proxy.relay.streams import StreamWatcher
+from services.proxy.relay.link import Keepalive
 from services.proxy.relay.upstream import Upstream, over_tcp
 from shared.errors import VecguardError
 from shared.grpc.addresses import Address
@@ -365,40 +365,64 @@ def upstream_to(port):
     )
 
 
-REQUEST = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b"), (b":authority", b"x")]
+REQUEST = b"".join(
+    literal(*field)
+    for field in (
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/a/b"),
+        (b":authority", b"x"),
+    )
+)
+
+
+class Owner:
+    """Stands for a call, and notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *arguments, **named: self.told.append(name)
 
 
 async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
     upstream = upstream_to(raw_backend.port)
-    ended = []
-    first = await upstream.open(REQUEST, StreamWatcher(ended.append))
+    owner = Owner()
+    first = await upstream.link()
+    first.connection.open(Stream(owner), REQUEST)
     peer, stream_id = await raw_backend.requested()
-    upstream._protocol.connection._connection.highest_outbound_stream_id = 2**31 - 1
-    second = await upstream.open(REQUEST, StreamWatcher(ended.append))
+    first.connection._next_id = 2**31 + 1
+    second = await upstream.link()
+    assert second is not first
+    second.connection.open(Stream(Owner()), REQUEST)
     await raw_backend.requested()
-    peer.answer(stream_id)
-    async with asyncio.timeout(TIMEOUT):
-        assert dict(await first.stream.recv_headers())[b":status"] == b"200"
-    first.release()
+    peer.h2.send_headers(stream_id, list(ANSWER))
+    peer.flush()
+
+    async def answered() -> bool:
+        return bool(owner.told)
+
+    await eventually(answered)
+    first.connection.reset(first.connection.streams[stream_id], ErrorCodes.CANCEL)
     await peer.wait_closed()
-    assert ended == []
-    second.release()
+    assert owner.told == ["answered"]
     upstream.close()
 
 
-async def test_whoever_waits_for_a_stream_on_a_lost_connection_is_told(raw_backend):
+async def test_whoever_waits_for_room_on_a_lost_connection_is_told(raw_backend):
     upstream = upstream_to(raw_backend.port)
-    opened = await upstream.open(REQUEST, StreamWatcher(lambda _: None))
+    link = await upstream.link()
+    link.connection.open(Stream(Owner()), REQUEST)
     peer, _ = await raw_backend.requested()
-    upstream._protocol.pause_writing()
-    waiting = asyncio.create_task(upstream.open(REQUEST, StreamWatcher(lambda _: None)))
+    link.pause_writing()
+    waiting = asyncio.create_task(upstream.link())
     await asyncio.sleep(0)
     peer.writer.transport.abort()
     with pytest.raises(VecguardError) as caught:
         async with asyncio.timeout(TIMEOUT):
             await waiting
     assert caught.value.status is Status.UNAVAILABLE
-    opened.release()
     upstream.close()
 
 
@@ -406,12 +430,12 @@ async def test_a_reset_that_was_held_back_goes_out_when_the_socket_takes_it(raw_
     async with raw_client(raw_relay.port) as client:
         mine = client.request(end=False)
         backend, stream_id = await raw_backend.requested()
-        protocol = raw_relay.upstream._protocol
-        protocol.pause_writing()
+        link = raw_relay.upstream._link
+        link.pause_writing()
         client.h2.reset_stream(mine, ErrorCodes.CANCEL)
         client.flush()
         await raw_relay.idle()
-        protocol.resume_writing()
+        link.resume_writing()
         assert (await backend.wait_for(StreamReset, stream_id)).error_code == ErrorCodes.CANCEL
 
 
@@ -429,22 +453,10 @@ async def test_more_calls_than_the_backend_takes_wait_for_their_turn(raw_backend
             assert (await client.response(call))[2] == [(b"grpc-status", b"0")]
 
 
-async def test_a_peer_that_vanished_ends_its_calls_though_bytes_wait_to_be_written(monkeypatch):
-    monkeypatch.setattr(
-        upstream_module,
-        "_CONFIGURATION",
-        Configuration(
-            _keepalive_time=0.2,
-            _keepalive_timeout=0.2,
-            _http2_max_pings_without_data=0,
-            _http2_min_sent_ping_interval_without_data=0.1,
-            http2_connection_window_size=2**31 - 1,
-            http2_stream_window_size=2**20,
-        ).__for_client__(),
-    )
+async def test_a_peer_that_vanished_ends_its_calls_though_bytes_wait_to_be_written():
     async with (
         running_raw_backend(initial_window=2**30) as backend,
-        relaying(backend.port) as relay,
+        relaying(backend.port, keepalive=Keepalive(0.2, 0.2)) as relay,
         raw_client(relay.port) as client,
     ):
         mine = client.request(end=False)

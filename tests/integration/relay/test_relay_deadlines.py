@@ -246,7 +246,7 @@ async def test_no_timer_outlives_its_call(client, relay):
 
     async def no_timer_of_a_call_is_left() -> bool:
         return not any(
-            "set_deadline" in repr(handle) and not handle.cancelled() for handle in loop._scheduled
+            "_time_out" in repr(handle) and not handle.cancelled() for handle in loop._scheduled
         )
 
     await eventually(no_timer_of_a_call_is_left, 5.0)

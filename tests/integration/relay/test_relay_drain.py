@@ -7,8 +7,8 @@ import grpc.aio
 import pytest
 from h2.events import ConnectionTerminated
 
-from services.proxy.relay import call as call_module
-from shared.grpc import transport
+from services.proxy.http2.limits import MAX_WINDOW_BYTES
+from services.proxy.relay import listener
 from tests.support.raw_http2 import Pump, message, raw_client
 from tests.support.relay import channel, nothing_is_left, relaying
 from tests.support.waiting import eventually
@@ -86,8 +86,7 @@ async def test_calls_over_the_timeout_end_with_unavailable(relay, client, backen
 async def test_a_client_that_reads_nothing_does_not_hold_up_the_end(
     raw_relay, raw_backend, monkeypatch
 ):
-    monkeypatch.setattr(call_module, "_REFUSAL_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(transport, "_CLOSE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(listener, "_CLOSE_TIMEOUT_SECONDS", 0.3)
     async with raw_client(raw_relay.port, initial_window=2**30) as client:
         client.h2.increment_flow_control_window(2**30)
         client.request()
@@ -124,11 +123,9 @@ async def test_calls_that_end_in_every_way_leave_nothing(relay, backend):
         await relay.idle()
 
         async def no_task_is_left() -> bool:
-            return not relay.listener._tasks
+            return not relay.listener._reception.tasks
 
         await eventually(no_task_is_left, 5.0)
         # The connection's window is whole again: nothing was forgotten to be given back.
-        h2 = relay.upstream._protocol.connection._connection
-        manager = h2._inbound_flow_control_window_manager
-        missing = manager.max_window_size - manager.current_window_size
-        assert missing == manager._bytes_processed
+        connection = relay.upstream._link.connection
+        assert connection._window + connection._owed == MAX_WINDOW_BYTES

@@ -79,7 +79,7 @@ async def test_a_client_that_speaks_no_http2_is_hung_up_on(raw_relay, said):
         pass
     finally:
         writer.close()
-    assert not raw_relay.listener._tasks
+    assert not raw_relay.listener._reception.tasks
 
 
 async def test_a_protocol_error_is_answered_by_a_goaway_that_says_so(raw_relay):

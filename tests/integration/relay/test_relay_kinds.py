@@ -136,7 +136,7 @@ async def test_hundreds_of_calls_share_one_connection(client, relay, backend):
         for n in range(count)
     ]
     await backend.call_number(count - 1)
-    assert len(relay.listener._protocols) == 1
+    assert relay.listener.connections == 1
     backend.gate.set()
     assert await asyncio.gather(*calls) == [str(n).encode() for n in range(count)]
 
@@ -148,7 +148,7 @@ async def test_dozens_of_connections_are_served_at_once(relay, backend):
         for number, opened in enumerate(channels)
     ]
     await backend.call_number(39)
-    assert len(relay.listener._protocols) == 40
+    assert relay.listener.connections == 40
     backend.gate.set()
     assert await asyncio.gather(*calls) == [str(number).encode() for number in range(40)]
     await asyncio.gather(*(opened.close() for opened in channels))

@@ -1,4 +1,4 @@
-from contextlib import suppress
+import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,32 +27,44 @@ def test_exactly_the_older_calls_of_the_user_are_ended(calls, username, revision
     entered = []
     for name, admitted in calls:
         call = RecordingCall()
-        context = active.entered(call)
-        context.__enter__()
+        active.enter(call)
         active.identify(call, name, admitted)
-        entered.append((call, name, admitted, context))
+        entered.append((call, name, admitted))
     active.end_older(username, revision, REASON)
-    for call, name, admitted, _ in entered:
+    for call, name, admitted in entered:
         assert call.reasons == ([REASON] if name == username and admitted < revision else [])
-    for *_, context in entered:
-        context.__exit__(None, None, None)
+    for call, _, _ in entered:
+        active.leave(call)
     assert len(active) == 0
     assert active._by_user == {}
 
 
 def test_a_call_that_is_not_identified_is_ended_only_with_all():
     active, call = ActiveCalls(), RecordingCall()
-    with active.entered(call):
-        active.end_older("alice", 99, REASON)
-        assert call.reasons == []
-        active.end_all(REASON)
-        assert call.reasons == [REASON]
+    active.enter(call)
+    active.end_older("alice", 99, REASON)
+    assert call.reasons == []
+    active.end_all(REASON)
+    assert call.reasons == [REASON]
 
 
-def test_a_call_that_fails_is_forgotten():
+def test_a_call_that_is_over_is_forgotten():
     active, call = ActiveCalls(), RecordingCall()
-    with suppress(RuntimeError), active.entered(call):
-        active.identify(call, "alice", 1)
-        raise RuntimeError
+    active.enter(call)
+    active.identify(call, "alice", 1)
+    active.leave(call)
     active.end_older("alice", 2, REASON)
     assert call.reasons == []
+
+
+async def test_whoever_waits_for_the_last_call_is_told():
+    active, calls = ActiveCalls(), [RecordingCall(), RecordingCall()]
+    for call in calls:
+        active.enter(call)
+    waiting = asyncio.create_task(active.emptied())
+    for call in calls:
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        active.leave(call)
+    async with asyncio.timeout(1.0):
+        await waiting

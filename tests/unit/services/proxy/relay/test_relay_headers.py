@@ -6,6 +6,8 @@ from grpclib.metadata import decode_grpc_message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.proxy.http2.fields import literal
+from services.proxy.relay.answers import Answer, trailers
 from services.proxy.relay.errors import (
     InvalidTimeoutError,
     MalformedCallError,
@@ -14,14 +16,17 @@ from services.proxy.relay.errors import (
 from services.proxy.relay.headers import (
     HeaderPolicy,
     RequestHead,
-    downstream_response,
-    encode_timeout,
+    authority_field,
     error_trailers,
     is_grpc,
     refusal,
-    upstream_request,
+    request_preface,
+    user_field,
 )
+from services.proxy.relay.timeouts import encode
 from shared.errors import OverloadedError, VecguardError
+from tests.support.header_blocks import fields
+from tests.support.header_blocks import headers as headers_of
 
 BASE = [
     (b":method", b"POST"),
@@ -58,15 +63,19 @@ PASSING = st.lists(
 )
 
 
-def forwarded(headers, policy=None, identity=(), remaining=None):
-    return upstream_request(
-        RequestHead.read(headers),
+def read(headers):
+    return RequestHead(fields(headers))
+
+
+def forwarded(headers, policy=None, identity=b"", remaining=None):
+    block = read(headers).forwarded(
         policy or HeaderPolicy(),
-        scheme=b"http",
-        authority=b"backend:1",
+        preface=request_preface(b"http"),
+        authority=authority_field("backend:1"),
         identity=identity,
         remaining_seconds=remaining,
     )
+    return headers_of(block)
 
 
 @given(PASSING)
@@ -86,9 +95,10 @@ def test_metadata_is_forwarded_unchanged_and_in_order(metadata):
 def test_what_a_client_says_in_the_relay_s_name_is_dropped(metadata, own, random):
     mixed = [*metadata, *own]
     random.shuffle(mixed)
-    identity = [(b"x-vecguard-user", b"alice")]
-    result = forwarded([*BASE, *mixed], identity=identity)
-    assert [header for header in result if header[0].startswith(b"x-vecguard-")] == identity
+    result = forwarded([*BASE, *mixed], identity=user_field("alice"))
+    assert [header for header in result if header[0].startswith(b"x-vecguard-")] == [
+        (b"x-vecguard-user", b"alice")
+    ]
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), max_size=6))
@@ -130,25 +140,25 @@ def test_whatever_is_read_can_be_sent(headers):
 )
 def test_a_name_that_another_server_could_read_differently_is_refused(name):
     with pytest.raises(MalformedCallError) as caught:
-        RequestHead.read([*BASE, (name, b"x")])
+        read([*BASE, (name, b"x")])
     assert caught.value.http_status == 400
 
 
 @pytest.mark.parametrize("value", [b"a\nb", b"a\rb", b"a\0b", b"\n"])
 def test_a_value_that_could_split_a_header_is_refused(value):
     with pytest.raises(MalformedCallError):
-        RequestHead.read([*BASE, (b"k", value)])
+        read([*BASE, (b"k", value)])
 
 
 @pytest.mark.parametrize("name", [name for name, _ in BASE if name.startswith(b":")])
 def test_a_pseudo_header_may_not_come_twice(name):
     with pytest.raises(MalformedCallError):
-        RequestHead.read([(name, b"/other"), *BASE])
+        read([(name, b"/other"), *BASE])
 
 
 def test_all_authorization_values_are_read_and_none_is_forwarded():
     headers = [*BASE, (b"authorization", b"1"), (b"k", b"v"), (b"authorization", b" 2 ")]
-    assert RequestHead.read(headers).authorization == (b"1", b"2")
+    assert read(headers).authorization == [b"1", b"2"]
     assert b"authorization" not in dict(forwarded(headers))
     shown = forwarded(headers, HeaderPolicy(authorization=True))
     assert [value for name, value in shown if name == b"authorization"] == [b"1", b"2"]
@@ -178,17 +188,17 @@ def test_grpc_s_media_type_is_told_from_its_neighbours(content_type, taken):
 
 @given(st.integers(0, 99_999_999), st.sampled_from(sorted(UNIT_SECONDS)))
 def test_a_timeout_is_read_in_every_unit(value, unit):
-    head = RequestHead.read([*BASE, (b"grpc-timeout", str(value).encode() + unit)])
+    head = read([*BASE, (b"grpc-timeout", str(value).encode() + unit)])
     assert head.timeout_seconds == pytest.approx(value * UNIT_SECONDS[unit])
 
 
 def test_of_several_timeouts_the_shortest_counts():
     headers = [*BASE, (b"grpc-timeout", b"5S"), (b"grpc-timeout", b"2S")]
-    assert RequestHead.read(headers).timeout_seconds == 2
+    assert read(headers).timeout_seconds == 2
 
 
 def test_without_a_timeout_there_is_none():
-    assert RequestHead.read(BASE).timeout_seconds is None
+    assert read(BASE).timeout_seconds is None
     assert b"grpc-timeout" not in dict(forwarded(BASE))
 
 
@@ -197,12 +207,12 @@ def test_without_a_timeout_there_is_none():
 )
 def test_anything_else_is_no_timeout(value):
     with pytest.raises((InvalidTimeoutError, MalformedCallError)):
-        RequestHead.read([*BASE, (b"grpc-timeout", value)])
+        read([*BASE, (b"grpc-timeout", value)])
 
 
 @given(st.floats(-1, 3.6e11))
 def test_a_written_timeout_is_legal_never_longer_and_hardly_shorter(seconds):
-    written = encode_timeout(seconds)
+    written = encode(seconds)
     assert re.fullmatch(rb"\d{1,8}[HMSmun]", written)
     value = int(written[:-1]) * UNIT_SECONDS[written[-1:]]
     seconds = max(0.0, seconds)
@@ -216,33 +226,78 @@ def test_a_written_timeout_is_legal_never_longer_and_hardly_shorter(seconds):
 @given(PASSING)
 def test_an_answer_passes_unchanged(metadata):
     headers = [(b":status", b"200"), *metadata]
-    assert downstream_response(headers) == headers
-    assert downstream_response(metadata) == metadata
+    assert headers_of(Answer(fields(headers), "backend").block) == headers
+    assert headers_of(trailers(fields(metadata), "backend")) == metadata
 
 
 def test_an_answer_loses_what_belongs_to_one_connection_and_foreign_pseudo_headers():
-    assert downstream_response(
-        [(b":status", b"200"), (b":path", b"/"), (b"connection", b"x"), (b"k", b" v ")]
-    ) == [(b":status", b"200"), (b"k", b"v")]
+    headers = [
+        (b":status", b"200"),
+        (b":path", b"/"),
+        (b":foreign", b"/"),
+        (b"connection", b"x"),
+        (b"k", b" v "),
+    ]
+    left = [(b":status", b"200"), (b"k", b"v")]
+    assert headers_of(Answer(fields(headers), "backend").block) == left
+    assert headers_of(trailers(fields(headers), "backend")) == left[1:]
 
 
 @pytest.mark.parametrize("header", [(b"Upper", b"1"), (b"", b"1"), (b"k", b"a\nb"), (b"k", b"\0")])
 def test_an_answer_that_no_client_could_take_is_refused(header):
     with pytest.raises(UpstreamProtocolError):
-        downstream_response([(b":status", b"200"), header])
+        Answer(fields([(b":status", b"200"), header]), "backend")
+    with pytest.raises(UpstreamProtocolError):
+        trailers(fields([header]), "backend")
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_interim", "is_final"),
+    [
+        ([(b":status", b"103")], True, False),
+        ([(b":status", b"200")], False, False),
+        ([(b":status", b"200"), (b"grpc-status", b"0")], False, True),
+    ],
+)
+def test_interim_and_final_answers_are_told_apart(headers, is_interim, is_final):
+    answer = Answer(fields(headers), "backend")
+    assert (answer.is_interim, answer.is_final) == (is_interim, is_final)
 
 
 @given(st.text(max_size=60))
 def test_an_error_s_text_survives_the_wire(text):
-    trailers = dict(error_trailers(OverloadedError(text)))
+    trailers = dict(headers_of(error_trailers(OverloadedError(text))))
     assert trailers[b"grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value).encode()
     assert re.fullmatch(rb"[ -~]*", trailers[b"grpc-message"])
     assert decode_grpc_message(trailers[b"grpc-message"].decode()) == text
 
 
 def test_a_refusal_is_trailers_only_with_the_http_status_of_its_kind():
-    assert refusal(VecguardError("no"))[:2] == [
+    assert headers_of(refusal(VecguardError("no")))[:2] == [
         (b":status", b"200"),
         (b"content-type", b"application/grpc"),
     ]
-    assert refusal(MalformedCallError(415, "no"))[0] == (b":status", b"415")
+    assert headers_of(refusal(MalformedCallError(415, "no")))[0] == (b":status", b"415")
+
+
+def test_headers_over_the_limit_are_refused_as_such():
+    with pytest.raises(MalformedCallError) as caught:
+        RequestHead(None)
+    assert caught.value.http_status == 431
+
+
+def test_a_pseudo_header_after_others_is_refused():
+    with pytest.raises(MalformedCallError):
+        read([*BASE[:1], *BASE[2:], BASE[1]])
+
+
+def test_forwarded_credentials_may_be_put_into_no_table():
+    block = read([*BASE, (b"authorization", b"secret")]).forwarded(
+        HeaderPolicy(authorization=True),
+        preface=b"",
+        authority=b"",
+        identity=b"",
+        remaining_seconds=None,
+    )
+    assert literal(b"authorization", b"secret", secret=True) in block
+    assert literal(b"authorization", b"secret", secret=True)[0] & 0xF0 == 0x10

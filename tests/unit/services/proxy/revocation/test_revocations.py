@@ -33,7 +33,8 @@ class Proxy:
 
     def call_of(self, username, revision, stack):
         call = RecordedCall()
-        stack.enter_context(self.active.entered(call))
+        self.active.enter(call)
+        stack.callback(self.active.leave, call)
         self.active.identify(call, username, revision)
         return call
 

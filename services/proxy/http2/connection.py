@@ -1,0 +1,353 @@
+"""One HTTP/2 connection: streams and their states, settings, both levels of windows."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from services.proxy.http2 import frames, settings
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
+from services.proxy.http2.fields import Field
+from services.proxy.http2.header_decoder import HeaderDecoder
+from services.proxy.http2.limits import (
+    DEFAULT_WINDOW_BYTES,
+    MAX_STREAM_ID,
+    MAX_WINDOW_BYTES,
+    Limits,
+    Nuisance,
+)
+from services.proxy.http2.reader import FrameReader
+from services.proxy.http2.sender import Sender
+from services.proxy.http2.settings import PeerSettings
+from services.proxy.http2.stream import Stream
+
+# A header block as the decoder gives it: None when it was over our limit.
+Fields = list[Field] | None
+
+
+class Handler(Protocol):
+    """Who is told what happens on a connection."""
+
+    def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+        """The peer has opened a stream (server side only)."""
+
+    def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+        """A further header block: an answer, or trailers."""
+
+    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
+        """Data; its bytes must be given back by `Connection.consumed` once they are taken on."""
+
+    def sent(self, stream: Stream, size: int) -> None:
+        """So many bytes of the stream's data went out."""
+
+    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+        """A RST_STREAM was received, or was sent because of the peer's error."""
+
+    def settled(self) -> None:
+        """The peer's settings have come."""
+
+    def leaving(self, last_stream_id: int) -> None:
+        """The peer's GOAWAY: it will not look at streams above this one."""
+
+    def finished(self, stream: Stream) -> None:
+        """Both halves of the stream are closed, or it was reset."""
+
+
+class Connection:
+    """The protocol's side of a connection, for a server or a client.
+
+    Attributes:
+        streams: those that are open or half closed.
+        sender: the outgoing half; whoever uses it does so only on streams that are open.
+        nuisances: the weight of useless frames since `forgive`.
+    """
+
+    def __init__(
+        self, handler: Handler, limits: Limits, *, client_side: bool, wake: Callable[[], None]
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._client_side = client_side
+        self._peer = PeerSettings()
+        self._reader = FrameReader(self, limits, expects_preface=not client_side)
+        self._decoder = HeaderDecoder(limits, remembers=client_side)
+        self._window = limits.connection_window_bytes
+        self._owed = 0
+        self._next_id = 1
+        self._highest_id = 0
+        # Streams that we reset: what is still on its way on them means nothing.
+        self._reset_ids: dict[int, None] = {}
+        self._settled = False
+        self.streams: dict[int, Stream] = {}
+        self.nuisances = 0
+        self.sender = Sender(
+            limits, self._peer, wake=wake, sent=handler.sent, ended=self._local_end
+        )
+
+    def greet(self) -> None:
+        """Says what must be said first."""
+        if self._client_side:
+            self.sender.write(frames.PREFACE)
+        self.sender.write(
+            frames.settings(settings.announced(self._limits, client_side=self._client_side))
+        )
+        if self._limits.connection_window_bytes > DEFAULT_WINDOW_BYTES:
+            self.sender.write(
+                frames.window_update(0, self._limits.connection_window_bytes - DEFAULT_WINDOW_BYTES)
+            )
+
+    def receive(self, data: bytes) -> None:
+        """Takes what the socket brought.
+
+        Raises:
+            Http2ConnectionError: the peer broke the protocol; only `fail` is left to do.
+        """
+        self._reader.read(data)
+
+    def fail(self, code: int) -> None:
+        """Says why the connection ends."""
+        self.sender.write(frames.goaway(self._highest_id, code))
+
+    def go_away(self) -> None:
+        """Asks the peer to open no new streams, and refuses none that is on its way."""
+        # RFC 9113, section 6.8.
+        self.sender.write(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
+
+    def ping(self) -> None:
+        """Asks for a sign of life."""
+        self.sender.write(frames.ping(bytes(8), ack=False))
+
+    def forgive(self) -> None:
+        """Time has passed: useless frames of the past count no more."""
+        if not self.sender.is_paused:
+            self.nuisances = 0
+
+    def abandon(self) -> list[Stream]:
+        """The socket is gone, and with it all streams: those that were open."""
+        streams = list(self.streams.values())
+        for stream in streams:
+            self._close(stream)
+        return streams
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer takes another stream now."""
+        return len(self.streams) < self._peer.concurrent_streams and not self.sender.is_paused
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is no number left for another stream."""
+        return self._next_id > MAX_STREAM_ID
+
+    def open(self, stream: Stream, block: bytes) -> None:
+        """Sends a request's headers, and what waits to follow them."""
+        stream.id = self._next_id
+        self._next_id += 2
+        self._highest_id = stream.id
+        self._register(stream)
+        if stream.ending == b"" and not stream.queued:
+            self.sender.headers(stream, block, end=True)
+        else:
+            self.sender.headers(stream, block, end=False)
+            self.sender.advance(stream)
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """Ends a stream at once; nothing more comes of it."""
+        if not stream.closed:
+            self._remember_reset(stream.id)
+            self.sender.write(frames.rst_stream(stream.id, code))
+            self._close(stream)
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """The bytes were taken on: the peer may send as many more."""
+        if not stream.received_end and not stream.closed:
+            stream.owed += size
+            if stream.owed * 2 >= self._limits.stream_window_bytes:
+                self.sender.write(frames.window_update(stream.id, stream.owed))
+                stream.receive_window += stream.owed
+                stream.owed = 0
+        self._give_back(size)
+
+    # What the reader tells.
+
+    def on_data(self, stream_id: int, payload: bytes, length: int, *, end: bool) -> None:
+        if length > self._window:
+            raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more data than allowed")
+        self._window -= length
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.received_end:
+            self._give_back(length)
+            self._data_nowhere(stream_id)
+            return
+        if length > stream.receive_window:
+            self._give_back(length)
+            raise Http2StreamError(
+                stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream allows"
+            )
+        stream.receive_window -= length
+        size = len(payload)
+        if size != length:
+            self.consumed(stream, length - size)  # padding
+        if not size and not end:
+            self._nuisance(Nuisance.FRAME)
+        if end:
+            stream.received_end = True
+        self._handler.data(stream, payload, end=end)
+        if end and stream.sent_end:
+            self._close(stream)
+
+    def on_headers(self, stream_id: int, block: bytes, *, end: bool) -> None:
+        fields = self._decoder.decode(block)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._headers_of_no_stream(stream_id, fields, end=end)
+            return
+        if stream.received_end:
+            raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after the end")
+        if not self._client_side and not end:
+            # RFC 9113, section 8.1: a second block is trailers, and those end the request.
+            raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers that do not end")
+        if end:
+            stream.received_end = True
+        self._handler.headers(stream, fields, end=end)
+        if end and stream.sent_end:
+            self._close(stream)
+
+    def on_reset(self, stream_id: int, code: int) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._require_not_idle(stream_id)
+            self._nuisance(Nuisance.FRAME)
+            return
+        self._close(stream)
+        self._handler.aborted(stream, code, by_peer=True)
+        self._nuisance(Nuisance.RESET)
+
+    def on_settings(self, payload: bytes) -> None:
+        before = self._peer.window_bytes
+        self._peer.apply(payload)
+        self.sender.write(frames.SETTINGS_ACK)
+        change = self._peer.window_bytes - before
+        if change:
+            self._move_windows(change)
+        if not self._settled:
+            self._settled = True
+        else:
+            self._nuisance(Nuisance.SETTINGS)
+        self._handler.settled()
+
+    def on_settings_ack(self) -> None:
+        """Our settings loosen HTTP/2's defaults only, so they count from the beginning."""
+
+    def on_ping(self, payload: bytes) -> None:
+        self.sender.write(frames.ping(payload, ack=True))
+        self._nuisance(Nuisance.FRAME)
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None:
+        del code  # the streams that it refuses are told all the same
+        self._handler.leaving(last_stream_id)
+
+    def on_window_update(self, stream_id: int, increment: int) -> None:
+        if not stream_id:
+            self.sender.window += increment
+            if self.sender.window > MAX_WINDOW_BYTES:
+                raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+            self.sender.pump()
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._require_not_idle(stream_id)
+            return
+        stream.send_window += increment
+        if stream.send_window > MAX_WINDOW_BYTES:
+            raise Http2StreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+        if stream.queued:
+            self.sender.advance(stream)
+
+    def on_nothing(self) -> None:
+        self._nuisance(Nuisance.FRAME)
+
+    def on_stream_fault(self, fault: Http2StreamError) -> None:
+        stream = self.streams.get(fault.stream_id)
+        if stream is None:
+            self._remember_reset(fault.stream_id)
+            self.sender.write(frames.rst_stream(fault.stream_id, fault.code))
+        else:
+            self.reset(stream, fault.code)
+            self._handler.aborted(stream, fault.code, by_peer=False)
+        self._nuisance(Nuisance.RESET)
+
+    # States.
+
+    def _register(self, stream: Stream) -> None:
+        stream.send_window = self._peer.window_bytes
+        stream.receive_window = self._limits.stream_window_bytes
+        self.streams[stream.id] = stream
+
+    def _headers_of_no_stream(self, stream_id: int, fields: Fields, *, end: bool) -> None:
+        if stream_id in self._reset_ids:
+            return
+        if self._client_side or not stream_id & 1:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS that we did not ask for")
+        if stream_id <= self._highest_id:
+            raise Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
+        self._highest_id = stream_id
+        if len(self.streams) >= self._limits.concurrent_streams:
+            raise Http2StreamError(stream_id, ErrorCode.REFUSED_STREAM, "too many streams")
+        stream = Stream(None)
+        stream.id = stream_id
+        stream.received_end = end
+        self._register(stream)
+        self._handler.accepted(stream, fields, end=end)
+
+    def _data_nowhere(self, stream_id: int) -> None:
+        if stream_id in self._reset_ids:
+            return
+        self._require_not_idle(stream_id)
+        raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
+
+    def _require_not_idle(self, stream_id: int) -> None:
+        # Nobody but a client opens streams here, so an even number is always idle.
+        if stream_id > self._highest_id or not stream_id & 1:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a frame on an idle stream")
+
+    def _local_end(self, stream: Stream) -> None:
+        stream.sent_end = True
+        if stream.received_end:
+            self._close(stream)
+        elif not self._client_side:
+            # The answer is complete, so the rest of the request is not read any more
+            # (RFC 9113, section 8.1).
+            self.reset(stream, ErrorCode.NO_ERROR)
+
+    def _close(self, stream: Stream) -> None:
+        if not stream.closed:
+            stream.closed = True
+            del self.streams[stream.id]
+            self.sender.forget(stream)
+            self._handler.finished(stream)
+
+    def _remember_reset(self, stream_id: int) -> None:
+        self._reset_ids[stream_id] = None
+        if len(self._reset_ids) > self._limits.concurrent_streams:
+            del self._reset_ids[next(iter(self._reset_ids))]
+
+    def _give_back(self, size: int) -> None:
+        self._owed += size
+        if self._owed * 2 >= self._limits.connection_window_bytes:
+            self.sender.write(frames.window_update(0, self._owed))
+            self._window += self._owed
+            self._owed = 0
+
+    def _move_windows(self, change: int) -> None:
+        for stream in tuple(self.streams.values()):
+            stream.send_window += change
+            if stream.send_window > MAX_WINDOW_BYTES:
+                raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+        if change > 0:
+            for stream in tuple(self.streams.values()):
+                if stream.queued:
+                    self.sender.advance(stream)
+
+    def _nuisance(self, weight: int) -> None:
+        self.nuisances += weight
+        if self.nuisances > self._limits.nuisances:
+            raise Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames")

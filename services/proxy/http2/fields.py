@@ -1,0 +1,135 @@
+"""Header fields: what they say, and the bytes by which they are passed on.
+
+Towards a peer we use the static table and literals only, never its dynamic table. So a
+field can be passed on by the same bytes on every connection, and no secret is ever
+kept in a table (RFC 7541, section 7.1.3).
+"""
+
+import re
+from typing import Any
+
+from services.proxy.http2 import huffman, integers
+from services.proxy.http2.static_table import ENTRIES
+
+_WITHOUT_INDEXING, _NEVER_INDEXED = 0x00, 0x10
+_NAME_PREFIX, _LENGTH_PREFIX = 0x0F, 0x7F
+_INDEXED, _INDEX_PREFIX = 0x80, 0x7F
+_OVERHEAD_BYTES = 32  # RFC 7541, section 4.1
+
+# RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
+_NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
+_SPACE = b" \t"
+# One look at a value for what is rare: forbidden bytes, or space around it.
+_ODD = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]\Z")
+_FORBIDDEN = re.compile(rb"[\x00\r\n]")
+
+
+class Name:
+    """A field's name.
+
+    Attributes:
+        plain: how a literal with this name begins.
+        secret: the same for a literal that nobody may put into a table.
+        legal: whether HTTP/2 allows the name.
+    """
+
+    __slots__ = ("legal", "plain", "secret", "text")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.legal = _NAME.fullmatch(text) is not None
+        index = _STATIC_NAMES.get(text)
+        if index is None:
+            tail = string(text)
+            self.plain = bytes((_WITHOUT_INDEXING,)) + tail
+            self.secret = bytes((_NEVER_INDEXED,)) + tail
+        else:
+            self.plain = integers.encode(index, _NAME_PREFIX, _WITHOUT_INDEXING)
+            self.secret = integers.encode(index, _NAME_PREFIX, _NEVER_INDEXED)
+
+
+class Field:
+    """One name and value.
+
+    Attributes:
+        value: without the space around it, which is no part of it (gRPC over HTTP/2,
+            "ASCII-Value").
+        wire: the field's representation for any other connection.
+        size: what it counts for in tables and list sizes.
+        legal: whether HTTP/2 allows it.
+        note: for whoever reads the field; it stays with a table's entry.
+    """
+
+    __slots__ = ("key", "legal", "name", "note", "size", "value", "wire")
+
+    def __init__(self, key: Name, value: bytes, encoded: bytes, *, secret: bool = False) -> None:
+        """`encoded` is the value as a string literal."""
+        self.key = key
+        self.name = key.text
+        self.size = len(key.text) + len(value) + _OVERHEAD_BYTES
+        self.legal = key.legal
+        self.note: Any = None
+        if _ODD.search(value) is not None:
+            self.legal = self.legal and _FORBIDDEN.search(value) is None
+            value = value.strip(_SPACE)
+            encoded = string(value)
+        self.value = value
+        self.wire = (key.secret if secret else key.plain) + encoded
+
+
+def string(text: bytes) -> bytes:
+    """A string literal as it is, without Huffman."""
+    return integers.encode(len(text), _LENGTH_PREFIX) + text
+
+
+def literal(text: bytes, value: bytes, *, secret: bool = False) -> bytes:
+    """The representation of a field that we write ourselves."""
+    key = name(text)
+    return (key.secret if secret else key.plain) + string(value)
+
+
+def indexed(text: bytes, value: bytes) -> bytes:
+    """The representation of an entry of the static table. Raises ValueError if it is none."""
+    return integers.encode(ENTRIES.index((text, value)) + 1, _INDEX_PREFIX, _INDEXED)
+
+
+def name(text: bytes) -> Name:
+    """The name, judged once as long as there is room to remember it."""
+    known = _NAMES.get(text)
+    if known is None:
+        known = Name(text)
+        if len(_NAMES) < _MAX_NAMES and len(text) <= _MAX_KNOWN_BYTES:
+            _NAMES[text] = known
+    return known
+
+
+def coded(text: bytes) -> Name:
+    """The name behind a Huffman code. Raises CompressionError."""
+    known = _CODED_NAMES.get(text)
+    if known is None:
+        known = name(huffman.decode(text))
+        if len(_CODED_NAMES) < _MAX_NAMES and len(text) <= _MAX_KNOWN_BYTES:
+            _CODED_NAMES[text] = known
+    return known
+
+
+# Clients choose names, so what is remembered of them has an end.
+_MAX_NAMES = 1024
+_MAX_KNOWN_BYTES = 64
+_NAMES: dict[bytes, Name] = {}
+_CODED_NAMES: dict[bytes, Name] = {}
+_STATIC_NAMES = {text: index for index, (text, _) in reversed(list(enumerate(ENTRIES, start=1)))}
+
+
+def _static_field(index: int, text: bytes, value: bytes) -> Field:
+    field = Field(name(text), value, string(value))
+    if value:
+        field.wire = integers.encode(index, _INDEX_PREFIX, _INDEXED)
+    return field
+
+
+# By index; nobody may ask for entry 0.
+STATIC: tuple[Field, ...] = (
+    Field(name(b""), b"", b""),
+    *(_static_field(index, *entry) for index, entry in enumerate(ENTRIES, start=1)),
+)

@@ -1,0 +1,79 @@
+"""Frames as they are written (RFC 9113, sections 4 and 6)."""
+
+from collections.abc import Mapping
+from struct import Struct
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+DATA = 0x0
+HEADERS = 0x1
+PRIORITY = 0x2
+RST_STREAM = 0x3
+SETTINGS = 0x4
+PUSH_PROMISE = 0x5
+PING = 0x6
+GOAWAY = 0x7
+WINDOW_UPDATE = 0x8
+CONTINUATION = 0x9
+
+END_STREAM = 0x1
+ACK = 0x1
+END_HEADERS = 0x4
+PADDED = 0x8
+PRIORITIZED = 0x20
+
+HEAD_BYTES = 9
+# Length and type share the first word: one call of C reads or writes a whole head.
+HEAD = Struct(">IBI")
+_WORD = Struct(">I")
+_TWO_WORDS = Struct(">II")
+_SETTING = Struct(">HI")
+
+SETTINGS_ACK = HEAD.pack(SETTINGS, ACK, 0)
+
+
+def data_head(length: int, flags: int, stream_id: int) -> bytes:
+    """What precedes a DATA payload of `length` bytes."""
+    return HEAD.pack(length << 8 | DATA, flags, stream_id)
+
+
+def headers(stream_id: int, block: bytes, end_stream: bool, max_frame_bytes: int) -> bytes:  # noqa: FBT001 - called for every block
+    """A header block, in as many frames as the peer's limit makes of it."""
+    flags = END_STREAM if end_stream else 0
+    if len(block) <= max_frame_bytes:
+        return HEAD.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
+    kind = HEADERS
+    frames: list[bytes] = []
+    for start in range(0, len(block), max_frame_bytes):
+        piece = block[start : start + max_frame_bytes]
+        if start + max_frame_bytes >= len(block):
+            flags |= END_HEADERS
+        frames += HEAD.pack(len(piece) << 8 | kind, flags, stream_id), piece
+        kind, flags = CONTINUATION, 0
+    return b"".join(frames)
+
+
+def rst_stream(stream_id: int, code: int) -> bytes:
+    """Ends one stream."""
+    return HEAD.pack(4 << 8 | RST_STREAM, 0, stream_id) + _WORD.pack(code)
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    """Lets the peer send this many more bytes; stream 0 is the connection."""
+    return HEAD.pack(4 << 8 | WINDOW_UPDATE, 0, stream_id) + _WORD.pack(increment)
+
+
+def settings(values: Mapping[int, int]) -> bytes:
+    """Our settings."""
+    payload = b"".join(_SETTING.pack(*item) for item in values.items())
+    return HEAD.pack(len(payload) << 8 | SETTINGS, 0, 0) + payload
+
+
+def ping(payload: bytes, *, ack: bool) -> bytes:
+    """A question for a sign of life, or the answer with the same eight bytes."""
+    return HEAD.pack(len(payload) << 8 | PING, ACK if ack else 0, 0) + payload
+
+
+def goaway(last_stream_id: int, code: int) -> bytes:
+    """No stream above this one was or will be looked at."""
+    return HEAD.pack(8 << 8 | GOAWAY, 0, 0) + _TWO_WORDS.pack(last_stream_id, code)

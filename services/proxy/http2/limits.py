@@ -1,0 +1,53 @@
+"""How much one peer may ask of us."""
+
+from dataclasses import dataclass
+
+MAX_WINDOW_BYTES = 2**31 - 1  # RFC 9113, section 6.9.1
+MAX_STREAM_ID = 2**31 - 1
+DEFAULT_WINDOW_BYTES = 65_535  # RFC 9113, section 6.9.2
+DEFAULT_FRAME_BYTES = 16_384  # RFC 9113, section 6.5.2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one connection, told to the peer where HTTP/2 has a setting for it.
+
+    Attributes:
+        concurrent_streams: a client of many long streams should not block its own short
+            calls; what they hold in memory is bounded by `connection_window_bytes`.
+        stream_window_bytes: what is taken in of a stream whose receiver does not read.
+            One window must cover a round trip: 1 MiB is 800 Mbit/s at 10 ms.
+        connection_window_bytes: the same for all streams of a connection together.
+        frame_bytes: the largest frame that is taken. Larger ones save little, and a
+            stream of large frames makes the others wait.
+        header_list_bytes: names, values and 32 for each field (RFC 9113, section 10.5.1).
+            gRPC's own default is 8 to 16 KiB; a token in the metadata can be longer.
+        header_block_bytes: the same in its compressed form, which is kept until complete.
+        header_frames: HEADERS and CONTINUATIONs of one block. Empty ones cost a peer
+            nothing, and no sender needs more than a block's bytes fill (CVE-2024-27316).
+        table_bytes: the dynamic table that the peer's encoder may use.
+        nuisances: the weight of frames that make work and move nothing, between two calls
+            of `Connection.forgive`; see `Nuisance`.
+        unread_bytes: what we have to say to a peer that does not read (headers, resets,
+            acknowledgements), beyond the data that windows bound. A thousand answers of
+            4 KiB of headers each fit.
+    """
+
+    concurrent_streams: int = 1000
+    stream_window_bytes: int = 2**20
+    connection_window_bytes: int = 16 * 2**20
+    frame_bytes: int = DEFAULT_FRAME_BYTES
+    header_list_bytes: int = 64 * 1024
+    header_block_bytes: int = 64 * 1024
+    header_frames: int = 64
+    table_bytes: int = 4096
+    nuisances: int = 10_000
+    unread_bytes: int = 4 * 2**20
+
+
+class Nuisance:
+    """Weights of what floods are made of (RFC 9113, section 10.5)."""
+
+    FRAME = 1  # PING, PRIORITY, an unknown type, DATA without data
+    SETTINGS = 10
+    RESET = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)

@@ -1,0 +1,205 @@
+"""Takes frames out of a stream of bytes and checks what can be seen of them alone."""
+
+from typing import Protocol
+
+from services.proxy.http2 import frames
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
+from services.proxy.http2.limits import MAX_STREAM_ID, Limits
+
+_PRIORITY_BYTES = 5
+_WORD_BYTES = 4
+_PING_BYTES = 8
+
+
+class FrameSink(Protocol):
+    """Who is told of each frame. Raises Http2StreamError or Http2ConnectionError."""
+
+    def on_data(self, stream_id: int, payload: bytes, length: int, *, end: bool) -> None:
+        """`length` is what counts for flow control: the payload and its padding."""
+
+    def on_headers(self, stream_id: int, block: bytes, *, end: bool) -> None: ...
+
+    def on_reset(self, stream_id: int, code: int) -> None: ...
+
+    def on_settings(self, payload: bytes) -> None: ...
+
+    def on_settings_ack(self) -> None: ...
+
+    def on_ping(self, payload: bytes) -> None: ...
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None: ...
+
+    def on_window_update(self, stream_id: int, increment: int) -> None: ...
+
+    def on_nothing(self) -> None:
+        """A frame that means nothing to us."""
+
+    def on_stream_fault(self, fault: Http2StreamError) -> None:
+        """The frame's own error, which does not end the reading."""
+
+
+class FrameReader:
+    """Keeps what has come of the next frame, and of a header block in several frames."""
+
+    def __init__(self, sink: FrameSink, limits: Limits, *, expects_preface: bool) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._rest = b""
+        self._preface = frames.PREFACE if expects_preface else b""
+        self._greeted = False
+        self._block: list[bytes] | None = None
+        self._block_bytes = 0
+        self._block_stream = 0
+        self._block_ends_stream = False
+
+    def read(self, data: bytes) -> None:
+        """Reads everything that is complete. Raises Http2ConnectionError."""
+        if self._rest:
+            data = self._rest + data
+        at, end = 0, len(data)
+        if self._preface:
+            at = self._skip_preface(data)
+        sink, max_frame, unpack = self._sink, self._limits.frame_bytes, frames.HEAD.unpack_from
+        while end - at >= frames.HEAD_BYTES:
+            word, flags, stream_id = unpack(data, at)
+            length, kind = word >> 8, word & 0xFF
+            if length > max_frame:
+                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame is over our limit")
+            begin = at + frames.HEAD_BYTES
+            if end - begin < length:
+                break
+            at = begin + length
+            stream_id &= MAX_STREAM_ID  # the first bit is reserved and ignored
+            try:
+                if kind == frames.DATA and self._block is None and self._greeted and stream_id:
+                    payload = data[begin:at]
+                    if flags & frames.PADDED:
+                        payload = _unpadded(payload)
+                    sink.on_data(stream_id, payload, length, end=bool(flags & frames.END_STREAM))
+                else:
+                    self._dispatch(kind, flags, stream_id, data[begin:at])
+            except Http2StreamError as fault:
+                sink.on_stream_fault(fault)
+        self._rest = data[at:]
+
+    def _skip_preface(self, data: bytes) -> int:
+        size = min(len(data), len(self._preface))
+        if data[:size] != self._preface[:size]:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface")
+        self._preface = self._preface[size:]
+        return size
+
+    def _dispatch(  # noqa: C901, PLR0912 - one branch for each type of frame
+        self, kind: int, flags: int, stream_id: int, payload: bytes
+    ) -> None:
+        if not self._greeted:
+            if kind != frames.SETTINGS or flags & frames.ACK:
+                raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
+            self._greeted = True
+        if self._block is not None and (
+            kind != frames.CONTINUATION or stream_id != self._block_stream
+        ):
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
+        if kind == frames.HEADERS:
+            self._headers(flags, stream_id, payload)
+        elif kind == frames.WINDOW_UPDATE:
+            self._window_update(stream_id, payload)
+        elif kind == frames.RST_STREAM:
+            _require_stream(stream_id)
+            _require_size(payload, _WORD_BYTES)
+            self._sink.on_reset(stream_id, int.from_bytes(payload))
+        elif kind == frames.CONTINUATION:
+            self._continuation(flags, payload)
+        elif kind == frames.PRIORITY:
+            _require_stream(stream_id)
+            if len(payload) != _PRIORITY_BYTES:
+                raise Http2StreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is 5 bytes")
+            self._sink.on_nothing()
+        elif kind == frames.DATA:
+            _require_stream(stream_id)
+        elif kind == frames.PUSH_PROMISE:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "we allow no PUSH_PROMISE")
+        elif kind in {frames.SETTINGS, frames.PING, frames.GOAWAY}:
+            if stream_id:
+                raise Http2ConnectionError(
+                    ErrorCode.PROTOCOL_ERROR, "a connection's frame on a stream"
+                )
+            self._connection_frame(kind, flags, payload)
+        else:
+            self._sink.on_nothing()  # RFC 9113, section 5.5
+
+    def _connection_frame(self, kind: int, flags: int, payload: bytes) -> None:
+        if kind == frames.SETTINGS:
+            if flags & frames.ACK:
+                _require_size(payload, 0)
+                self._sink.on_settings_ack()
+            else:
+                self._sink.on_settings(payload)
+        elif kind == frames.PING:
+            _require_size(payload, _PING_BYTES)
+            if flags & frames.ACK:
+                self._sink.on_nothing()
+            else:
+                self._sink.on_ping(payload)
+        else:
+            if len(payload) < 2 * _WORD_BYTES:
+                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is 8 bytes or more")
+            last = int.from_bytes(payload[:_WORD_BYTES]) & MAX_STREAM_ID
+            self._sink.on_goaway(last, int.from_bytes(payload[_WORD_BYTES : 2 * _WORD_BYTES]))
+
+    def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        _require_stream(stream_id)
+        if flags & frames.PADDED:
+            payload = _unpadded(payload)
+        if flags & frames.PRIORITIZED:
+            if len(payload) < _PRIORITY_BYTES:
+                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS are too short")
+            payload = payload[_PRIORITY_BYTES:]
+        end = bool(flags & frames.END_STREAM)
+        if flags & frames.END_HEADERS:
+            self._sink.on_headers(stream_id, payload, end=end)
+        else:
+            self._block, self._block_bytes = [payload], len(payload)
+            self._block_stream, self._block_ends_stream = stream_id, end
+
+    def _continuation(self, flags: int, payload: bytes) -> None:
+        if self._block is None:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
+        self._block.append(payload)
+        self._block_bytes += len(payload)
+        if (
+            self._block_bytes > self._limits.header_block_bytes
+            or len(self._block) > self._limits.header_frames
+        ):
+            raise Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
+        if flags & frames.END_HEADERS:
+            block, self._block = b"".join(self._block), None
+            self._sink.on_headers(self._block_stream, block, end=self._block_ends_stream)
+
+    def _window_update(self, stream_id: int, payload: bytes) -> None:
+        _require_size(payload, _WORD_BYTES)
+        increment = int.from_bytes(payload) & MAX_STREAM_ID
+        if not increment:
+            if stream_id:
+                raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
+        self._sink.on_window_update(stream_id, increment)
+
+
+def _unpadded(payload: bytes) -> bytes:
+    if not payload:
+        raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "padding without a length")
+    padding = payload[0]
+    if padding >= len(payload):
+        raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "more padding than payload")
+    return payload[1 : len(payload) - padding]
+
+
+def _require_stream(stream_id: int) -> None:
+    if not stream_id:
+        raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream's frame on no stream")
+
+
+def _require_size(payload: bytes, size: int) -> None:
+    if len(payload) != size:
+        raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"the frame must have {size} bytes")

@@ -1,0 +1,172 @@
+"""What goes out on a connection: frames in order, data as far as windows and socket allow."""
+
+from collections.abc import Callable
+
+from services.proxy.http2 import frames
+from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
+from services.proxy.http2.settings import PeerSettings
+from services.proxy.http2.stream import Piece, Stream
+
+# What is written in one turn of the loop before the socket is asked again.
+_TURN_BYTES = 256 * 1024
+# What one stream sends before the next one has its turn, where they share a bottleneck.
+_QUANTUM_BYTES = 64 * 1024
+
+
+class Sender:
+    """Collects output until it is taken; every byte of data is within both windows.
+
+    Attributes:
+        window: bytes that the peer takes on the connection.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        peer: PeerSettings,
+        *,
+        wake: Callable[[], None],
+        sent: Callable[[Stream, int], None],
+        ended: Callable[[Stream], None],
+    ) -> None:
+        """Tells of its doings.
+
+        `wake`: there is output after there was none; `sent`: bytes of a stream's data went
+        out; `ended`: a stream's end went out.
+        """
+        self._limits = limits
+        self._peer = peer
+        self._wake = wake
+        self._sent = sent
+        self._ended = ended
+        self.window = DEFAULT_WINDOW_BYTES
+        self._out: list[Piece] = []
+        self._room = _TURN_BYTES
+        self._writable = True
+        self._unread = 0
+        # Streams that wait for the connection's window or the socket, the oldest first.
+        self._waiting: dict[Stream, None] = {}
+
+    def take(self) -> bytes:
+        """Everything to be written now."""
+        out = b"".join(self._out)
+        self._out.clear()
+        self._room = _TURN_BYTES if self._writable else 0
+        return out
+
+    def pause(self) -> None:
+        """The socket is full: data waits, the rest may still go out."""
+        self._writable = False
+        self._room = 0
+
+    def resume(self) -> None:
+        """The socket has room again."""
+        self._writable = True
+        self._unread = 0
+        self._room = _TURN_BYTES
+        self.pump()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the socket is full."""
+        return not self._writable
+
+    @property
+    def is_swamped(self) -> bool:
+        """Whether the peer lets us talk and does not read: more than the limit waits for it."""
+        return self._unread > self._limits.unread_bytes
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a stream waits for the connection's window or the socket."""
+        return bool(self._waiting)
+
+    def write(self, frame: bytes) -> None:
+        """Sends a frame that no window holds back."""
+        if not self._out:
+            self._wake()
+        self._out.append(frame)
+        if not self._writable:
+            self._unread += len(frame)
+
+    def headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
+        """Sends a header block."""
+        self.write(frames.headers(stream.id, block, end, self._peer.frame_bytes))
+        if end:
+            self._ended(stream)
+
+    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
+        """Sends data now if that is possible, else in its turn."""
+        size = len(payload)
+        if (
+            not stream.queued
+            and size <= stream.send_window
+            and size <= self.window
+            and size <= self._room
+            and size <= self._peer.frame_bytes
+        ):
+            if size or end:
+                self._frame(stream, payload, end=end)
+            return
+        stream.hold(payload)
+        if end:
+            stream.ending = b""
+        self.advance(stream)
+
+    def finish(self, stream: Stream, trailers: bytes = b"") -> None:
+        """Ends our half of the stream when everything before is sent."""
+        stream.ending = trailers
+        self.advance(stream)
+
+    def advance(self, stream: Stream, quantum: int | None = None) -> None:
+        """Sends what can be sent of a stream."""
+        queue = stream.queue
+        while stream.queued and queue:
+            size = min(stream.send_window, self.window, self._room, self._peer.frame_bytes)
+            if size <= 0 or (quantum is not None and quantum <= 0):
+                if stream.send_window > 0:
+                    self._waiting[stream] = None
+                return
+            piece = queue[0]
+            if len(piece) > size:
+                piece = memoryview(piece)
+                queue[0] = piece[size:]
+                piece = piece[:size]
+            else:
+                queue.popleft()
+            stream.queued -= len(piece)
+            if quantum is not None:
+                quantum -= len(piece)
+            self._frame(stream, piece, end=stream.ending == b"" and not queue)
+        if stream.ending is not None and not stream.sent_end:
+            if stream.ending:
+                self.headers(stream, stream.ending, end=True)
+            else:
+                self._frame(stream, b"", end=True)
+
+    def pump(self) -> None:
+        """Lets waiting streams send in turns."""
+        waiting = self._waiting
+        while waiting and self._room > 0 and self.window > 0:
+            stream = next(iter(waiting))
+            del waiting[stream]
+            if not stream.closed:
+                self.advance(stream, _QUANTUM_BYTES)
+
+    def forget(self, stream: Stream) -> None:
+        """The stream is over."""
+        self._waiting.pop(stream, None)
+
+    def _frame(self, stream: Stream, payload: Piece, *, end: bool) -> None:
+        size = len(payload)
+        self.window -= size
+        stream.send_window -= size
+        self._room -= size
+        if not self._out:
+            self._wake()
+        self._out.append(frames.HEAD.pack(size << 8, frames.END_STREAM if end else 0, stream.id))
+        if size:
+            self._out.append(payload)
+            self._sent(stream, size)
+        if end:
+            self._ended(stream)

@@ -1,0 +1,173 @@
+"""One socket with HTTP/2 on it, of either side: reads at once, writes once a turn."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from services.proxy.http2.connection import Connection
+from services.proxy.http2.errors import Http2ConnectionError
+from services.proxy.http2.limits import Limits
+from services.proxy.http2.stream import Stream
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+_FORGIVING_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When a silent peer is asked for a sign of life, and how long it has for it."""
+
+    interval_seconds: float
+    timeout_seconds: float
+
+
+class Link(asyncio.Protocol, ABC):
+    """The I/O of a connection. What happens on it is for its two kinds to say.
+
+    Attributes:
+        loop: the loop that it runs on.
+        is_closing: nothing is read or sent any more.
+        lost: set when the socket is closed.
+    """
+
+    connection: Connection
+
+    def __init__(self, limits: Limits, keepalive: Keepalive) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._keepalive = keepalive
+        self._transport: asyncio.Transport | None = None
+        self._is_flush_due = False
+        self._was_heard = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._forgiven_at = 0.0
+        self.is_closing = False
+        self.lost = asyncio.Event()
+
+    @abstractmethod
+    def ended(self, streams: list[Stream]) -> None:
+        """The connection is over, and with it these streams."""
+
+    def was_read(self) -> None:
+        """All that a read brought has been handled."""
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._ask)
+        self.connection.greet()
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_closing:
+            return
+        self._was_heard = True
+        if self.connection.nuisances:
+            self._forgive()
+        try:
+            self.connection.receive(data)
+        except Http2ConnectionError as fault:
+            log.info("http2_fault", side=type(self).__name__, detail=fault.message)
+            self.connection.fail(fault.code)
+            self.close()
+        else:
+            self.was_read()
+
+    def pause_writing(self) -> None:
+        self.connection.sender.pause()
+
+    def resume_writing(self) -> None:
+        self.connection.sender.resume()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        del exc  # whatever the reason, the calls are told the same
+        self._end()
+        self.lost.set()
+
+    # What the relay does.
+
+    def go_away(self) -> None:
+        """Asks the peer to open no new streams; those that are open go on."""
+        if not self.is_closing:
+            self.connection.go_away()
+
+    def close(self) -> None:
+        """Closes the connection when everything is written."""
+        if not self.is_closing:
+            self._flush()
+            if self._transport is not None:
+                self._transport.close()
+            self._end()
+
+    def abort(self) -> None:
+        """Closes the connection without waiting for a peer that does not read."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._end()
+
+    def peer_name(self) -> tuple[str, int] | None:
+        """The address of the other side; None on a socket pair."""
+        name = self._transport and self._transport.get_extra_info("peername")
+        return (name[0], name[1]) if isinstance(name, tuple) else None
+
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The peer's verified certificate; None without one."""
+        encrypted = self._transport and self._transport.get_extra_info("ssl_object")
+        return encrypted.getpeercert() if encrypted else None
+
+    def _end(self) -> None:
+        if not self.is_closing:
+            self.is_closing = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self.ended(self.connection.abandon())
+
+    def _wake(self) -> None:
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        if self.is_closing or self._transport is None:
+            return
+        sender = self.connection.sender
+        data = sender.take()
+        if data:
+            self._transport.write(data)
+        if sender.is_swamped:
+            log.info("peer_does_not_read", side=type(self).__name__)
+            self.abort()
+        elif sender.has_waiting:
+            sender.pump()
+
+    def _forgive(self) -> None:
+        now = self.loop.time()
+        if now - self._forgiven_at > _FORGIVING_SECONDS:
+            self._forgiven_at = now
+            self.connection.forgive()
+
+    def _ask(self) -> None:
+        if self._was_heard:
+            self._was_heard = False
+            self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._check)
+        else:
+            self._check()
+
+    def _check(self) -> None:
+        if self._was_heard:
+            self._ask()
+            return
+        self.connection.ping()
+        self._timer = self.loop.call_later(self._keepalive.timeout_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._was_heard:
+            self._ask()
+        else:
+            log.info("peer_vanished", side=type(self).__name__)
+            self.abort()

@@ -1,0 +1,47 @@
+"""The lengths of gRPC messages as they pass in pieces, whatever is in them."""
+
+from services.proxy.relay.errors import MessageTooLargeError
+
+_PREFIX_BYTES = 5
+
+
+class MessageMeter:
+    """Follows one direction of a call by the length prefixes alone."""
+
+    __slots__ = ("_max_bytes", "_prefix", "_remaining")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._remaining = 0
+        self._prefix = b""
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no message has begun that has not ended."""
+        return not self._remaining and not self._prefix
+
+    def passes(self, payload: bytes) -> None:
+        """Counts the next piece. Raises MessageTooLargeError."""
+        at, size = 0, len(payload)
+        while True:
+            if self._remaining >= size - at:
+                self._remaining -= size - at
+                return
+            at += self._remaining
+            self._remaining = 0
+            if self._prefix:
+                missing = _PREFIX_BYTES - len(self._prefix)
+                prefix = self._prefix + payload[at : at + missing]
+                at += missing
+            else:
+                prefix = payload[at : at + _PREFIX_BYTES]
+                at += _PREFIX_BYTES
+            if len(prefix) < _PREFIX_BYTES:
+                self._prefix = prefix
+                return
+            self._prefix = b""
+            self._remaining = int.from_bytes(prefix[1:])
+            if self._remaining > self._max_bytes:
+                raise MessageTooLargeError(
+                    f"a message of {self._remaining} bytes is over the limit of {self._max_bytes}"
+                )
