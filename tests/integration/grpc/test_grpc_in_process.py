@@ -41,13 +41,17 @@ def service():
 
 
 @pytest.fixture
-async def relay(service):
-    upstream = Upstream(
+async def upstream(service):
+    return Upstream(
         "the service",
         in_process(GrpcServer([service])),
         authority="vecguard",
         policy=HeaderPolicy(only=ONLY, shows_peer=True),
     )
+
+
+@pytest.fixture
+async def relay(upstream):
     async with relaying(1, table={b"/grpc.health.v1.Health/*": upstream}) as running:
         yield running
     upstream.close()
@@ -84,9 +88,8 @@ async def test_a_cancellation_reaches_the_service(relay, service):
             await service.cancelled.wait()
 
 
-async def test_the_service_is_there_again_after_its_connection_was_lost(relay):
+async def test_the_service_is_there_again_after_its_connection_was_lost(relay, upstream):
     async with channel(relay.target) as client:
-        upstream = relay.listener._routes.table[b"/grpc.health.v1.Health/*"]
         for _ in range(3):
             await client.unary_unary(CHECK)(b"", timeout=TIMEOUT)
             upstream.close()
