@@ -95,14 +95,14 @@ async def _lead(
         margin_ratio=settings.lease.clock_margin.ratio,
         margin_seconds=settings.lease.clock_margin.fixed,
         clock=boot_clock,
-        leader_seen=role.leader_seen,
+        observer=role,
     )
     while not shutdown.is_set():
         leadership = await election.campaign()
         log.info("elected", term=leadership.term, clean=leadership.clean)
         tenure = Tenure(etcd, keys, leadership, settings, boot_clock)
         try:
-            await _prepare_root(settings, tenure.store, root_password)
+            await _prepare(settings, tenure, root_password)
             role.assume(tenure)
             # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
             await in_own_task(tenure.run(), None)
@@ -153,6 +153,15 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
             f"common.security.defaultRootPassword (or its file): {error.message}"
         ) from error
     return password
+
+
+async def _prepare(settings: Settings, tenure: Tenure, root_password: Secret[str]) -> None:
+    """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
+    try:
+        await _prepare_root(settings, tenure.store, root_password)
+    except asyncio.CancelledError:
+        await tenure.leadership.resign(in_good_order=tenure.leadership.clean)
+        raise
 
 
 async def _prepare_root(settings: Settings, store: CredentialStore, password: Secret[str]) -> None:

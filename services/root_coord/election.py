@@ -8,9 +8,10 @@ have been elected.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.store.fence import Fence
@@ -130,6 +131,16 @@ class Leadership:
             log.warning("resignation_failed", reason=error.reason)
 
 
+class Observer(Protocol):
+    """Hears how the election goes while somebody else is, or nobody can be, the active one."""
+
+    def leader_seen(self, address: str) -> None:
+        """The active one listens there; empty: there is none."""
+
+    def election_failed(self, message: str) -> None:
+        """No answer from etcd; the election goes on."""
+
+
 class Election:
     """Stands for election until elected."""
 
@@ -143,9 +154,9 @@ class Election:
         margin_ratio: float,
         margin_seconds: float,
         clock: Clock,
-        leader_seen: Callable[[str], None],
+        observer: Observer,
     ) -> None:
-        """Stands under `address`, which standbys tell; `leader_seen` hears of others'."""
+        """Stands under `address`, which standbys tell their callers."""
         self._client = client
         self._keys = keys
         self._address = address
@@ -153,7 +164,7 @@ class Election:
         self._margin_ratio = margin_ratio
         self._margin_seconds = margin_seconds
         self._clock = clock
-        self._leader_seen = leader_seen
+        self._observer = observer
 
     async def campaign(self) -> Leadership:
         """Waits, for as long as it takes, until this root coord is the active one."""
@@ -165,6 +176,7 @@ class Election:
                 await self._until_vacant()
             except VecguardError as error:
                 log.warning("election_failed", reason=error.reason, error=error.message)
+                self._observer.election_failed(error.message)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _stand(self) -> Leadership | None:
@@ -208,16 +220,17 @@ class Election:
     async def _until_vacant(self) -> None:
         """Returns when there may be no leader."""
         leader = await self._client.range(self._keys.leader)
+        self._remember_leader(leader)
         if not leader.kvs:
             return
-        self._remember_leader(leader)
         changes = self._client.watch(self._keys.leader, start_revision=leader.revision + 1)
         async with aclosing(changes):
             await _first_deletion(changes, _LOOK_AGAIN_SECONDS)
 
     def _remember_leader(self, leader: object) -> None:
-        if isinstance(leader, RangeResult) and leader.kvs:
-            self._leader_seen(leader.kvs[0].value.decode(errors="replace"))
+        if isinstance(leader, RangeResult):
+            address = leader.kvs[0].value.decode(errors="replace") if leader.kvs else ""
+            self._observer.leader_seen(address)
 
 
 async def _first_deletion(

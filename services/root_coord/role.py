@@ -10,6 +10,7 @@ class Role:
     def __init__(self) -> None:
         self._tenure: Tenure | None = None
         self._active_address = ""
+        self._trouble = ""
 
     @property
     def tenure(self) -> Tenure | None:
@@ -22,16 +23,22 @@ class Role:
             elsewhere = (
                 f"; the active one is {self._active_address}" if self._active_address else ""
             )
-            raise StandbyError(f"this root coord is on standby{elsewhere}")
+            trouble = f"; it cannot stand for election: {self._trouble}" if self._trouble else ""
+            raise StandbyError(f"this root coord is on standby{elsewhere}{trouble}")
         return self._tenure
 
     def leader_seen(self, address: str) -> None:
-        """Somebody is the active one, and listens there."""
-        self._active_address = address
+        """Who is the active one listens there; empty: there is none."""
+        self._active_address, self._trouble = address, ""
+
+    def election_failed(self, message: str) -> None:
+        """Nobody knows who is the active one, because etcd does not answer."""
+        self._active_address, self._trouble = "", message
 
     def assume(self, tenure: Tenure) -> None:
         """From now on calls are served."""
         self._tenure = tenure
+        self.leader_seen("")
 
     def release(self) -> None:
         """From now on calls are refused; open sessions end."""

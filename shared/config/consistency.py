@@ -127,3 +127,9 @@ def check_lease(lease: LeaseSettings, election: ElectionSettings) -> Iterator[In
             f"a lease ({lease.ttl:g} s) must outlive an election ({election.ttl:g} s), or a "
             "crashed root coord would lock known logins out",
         )
+    elif election.ttl <= lease.clock_margin.of(election.ttl):
+        yield Inconsistency(
+            ("lease.clockMargin.ratio", "lease.clockMargin.fixed", "election.ttl"),
+            f"a margin of {lease.clock_margin.of(election.ttl):g} s leaves nothing of an election "
+            f"of {election.ttl:g} s",
+        )

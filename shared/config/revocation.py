@@ -17,6 +17,10 @@ class ClockMarginSettings(Section):
         default=0.1, description="What is given up besides, in seconds."
     )
 
+    def of(self, duration: float) -> float:
+        """What is given up of a duration, in seconds."""
+        return duration * self.ratio + self.fixed
+
 
 class LeaseSettings(Section):
     """Until when a proxy may trust its caches."""
@@ -35,7 +39,7 @@ class LeaseSettings(Section):
     @property
     def margin(self) -> float:
         """What is given up of a lease for the clocks' sake, in seconds."""
-        return self.ttl * self.clock_margin.ratio + self.clock_margin.fixed
+        return self.clock_margin.of(self.ttl)
 
 
 class ElectionSettings(Section):

@@ -6,11 +6,12 @@ import random
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 from tests.chaos import campaign, measurements
 from tests.chaos.checker import Violation
-from tests.chaos.deployment import Plan
+from tests.chaos.deployment import CLOCK_MARGINS, Plan
 from tests.chaos.scenarios import play_with_bugs, play_without_bugs
 
 
@@ -21,20 +22,25 @@ def _say(line: str) -> None:
 async def _run(arguments: argparse.Namespace) -> bool:
     passed = True
     with tempfile.TemporaryDirectory(prefix="vecguard-chaos-") as folder:
-        # The same number of changes on a single etcd and on three members.
-        for members in arguments.members:
-            _say(f"chaos with {members} etcd member(s), seed {arguments.seed}")
+        kinds = list(product(arguments.members, arguments.margins))
+        acknowledged = 0
+        for members, margin in kinds:
+            _say(
+                f"chaos with {members} etcd member(s), clock margin {margin}, seed {arguments.seed}"
+            )
             report = await campaign.run(
-                Path(folder) / f"members-{members}",
+                Path(folder) / f"members-{members}-margin-{margin}",
                 seed=arguments.seed,
-                plan=Plan(members=members),
-                changes=arguments.changes // len(arguments.members),
+                plan=Plan(members=members, margin=margin),
+                changes=-(-arguments.changes // len(kinds)),
                 tell=_say,
                 keep=arguments.keep,
                 faults=[each for each in campaign.ALL_FAULTS if arguments.faults in each.name],
             )
             print(report, flush=True)
             passed = passed and report.passed
+            acknowledged += report.history.acknowledged()
+        _say(f"{acknowledged} changes acknowledged in all")
         if arguments.guards:
             passed = await _guards(Path(folder)) and passed
         if arguments.measure:
@@ -63,6 +69,9 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=5000, help="acknowledged changes to reach")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--members", type=int, nargs="+", default=[1, 3], choices=[1, 3])
+    parser.add_argument(
+        "--margins", nargs="+", default=["zero", "large"], choices=list(CLOCK_MARGINS)
+    )
     parser.add_argument("--guards", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--measure", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--faults", default="", help="only faults whose name contains this")

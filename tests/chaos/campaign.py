@@ -14,12 +14,10 @@ from tests.chaos.deployment import Deployment, Plan, deployment
 from tests.chaos.faults import PROCESS_FAULTS, Fault
 from tests.chaos.history import Decision, History, Incident, Outcome
 from tests.chaos.report import Report
-from tests.chaos.traffic import Load, Traffic
+from tests.chaos.traffic import RECOVERY_SECONDS, Load, Traffic
 
 ALL_FAULTS: tuple[Fault, ...] = (*PROCESS_FAULTS, *CONNECTION_FAULTS)
 KEPT = CHECKOUT / "build" / "chaos"
-# After a fault is over: another election, the new leader's wait, every proxy's new session.
-_RECOVERY_SECONDS = 30.0
 _CALM_SECONDS = 0.5
 _OVERLAPPING = 0.25
 _DUMP_SECONDS = 1.0
@@ -97,8 +95,8 @@ async def _disturb(
     over = time.monotonic()
     while not _recovered(traffic, over):
         traffic.require_running()
-        if time.monotonic() > over + _RECOVERY_SECONDS:
-            return f"no recovery within {_RECOVERY_SECONDS:g} s"
+        if time.monotonic() > over + RECOVERY_SECONDS:
+            return f"no recovery within {RECOVERY_SECONDS:g} s"
         await asyncio.sleep(0.1)
     await asyncio.sleep(random.uniform(0, _CALM_SECONDS))
     return None

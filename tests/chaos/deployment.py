@@ -30,6 +30,13 @@ SHORT_TIMINGS: Mapping[str, Any] = {
     "lease": {"ttl": 3, "renewInterval": 0.3},
     "election": {"ttl": 2},
 }
+#: How much of a lease is given up because clocks differ. Those of this machine do not, so
+#: the promise must hold without any margin, and with one that leaves little of a lease.
+CLOCK_MARGINS: Mapping[str, Mapping[str, float]] = {
+    "default": {},
+    "zero": {"ratio": 0, "fixed": 0},
+    "large": {"ratio": 0.25, "fixed": 0.5},
+}
 _SETTINGS: Mapping[str, Any] = {
     "authentication": {"bcryptCost": 4, "verifierThreads": 1},
     "cache": {"ttl": 60},
@@ -44,6 +51,7 @@ class Plan:
 
     Attributes:
         members: of etcd, 1 or 3.
+        margin: which of the CLOCK_MARGINS.
         bug: the seeded one, "" for none.
     """
 
@@ -51,7 +59,14 @@ class Plan:
     root_coords: int = 2
     members: int = 1
     timings: Mapping[str, Any] = field(default_factory=lambda: SHORT_TIMINGS)
+    margin: str = "default"
     bug: str = ""
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """The timings and the margin, as settings."""
+        lease = {**self.timings["lease"], "clockMargin": CLOCK_MARGINS[self.margin]}
+        return {**self.timings, "lease": lease}
 
 
 class Service(Process):
@@ -285,7 +300,7 @@ def _service(
     environment: Mapping[str, str] | None = None,
 ) -> Program:
     path = folder / f"{name}.yaml"
-    configuration.write(path, _SETTINGS, plan.timings, settings)
+    configuration.write(path, _SETTINGS, plan.protocol, settings)
     return Program(
         name=name,
         argv=(str(PYTHON), "-m", module, "--config", str(path)),

@@ -16,10 +16,12 @@ from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.chaos.client import Client
 from tests.chaos.deployment import Deployment
-from tests.chaos.history import BEHIND_OUR_BACK, Change, History, Outcome
+from tests.chaos.history import BEHIND_OUR_BACK, Change, Decision, History, Outcome, Request
 from tests.chaos.ledger import Account, password
 
 _KEYS = Keys.of("by-dev", "meta")
+# After a fault is over: another election, the new leader's wait, every proxy's new session.
+RECOVERY_SECONDS = 30.0
 # As a client that backs off; without it, failures would be most of the history.
 _PAUSE_AFTER_FAILURE_SECONDS = 0.3
 
@@ -108,13 +110,24 @@ class Traffic:
         await asyncio.gather(*self._tasks)
 
     async def look_at_the_end(self) -> None:
-        """Tries every password that may be left, and the last that was replaced, everywhere."""
+        """Tries every password that may be left, and the last that was replaced, everywhere.
+
+        What the last fault left behind may still be going on, such as the search for another
+        root coord, and a change behind our back may not be in force yet: both have their
+        bound, and only what is so after it counts.
+        """
+        await self._wait_for_changes_behind_our_back()
+        until = time.monotonic() + RECOVERY_SECONDS
         for account in self.everybody:
             for client in self.clients:
                 for version in [*account.candidates, *account.replaced[-1:]]:
                     self.history.requests.append(
-                        await client.request(account.user, version, final=True)
+                        await _decided(client, account.user, version, until)
                     )
+
+    async def _wait_for_changes_behind_our_back(self) -> None:
+        latest = max((change.effective for change in self.history.changes), default=0.0)
+        await asyncio.sleep(max(0.0, latest - time.monotonic()))
 
     def require_running(self) -> None:
         """Raises what a reader or writer raised."""
@@ -175,6 +188,15 @@ class Traffic:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
+
+
+async def _decided(client: Client, user: str, version: int, until: float) -> Request:
+    """A final request that was decided, or what it still was at the bound."""
+    while True:
+        request = await client.request(user, version, final=True)
+        if request.decision is not Decision.UNAVAILABLE or request.answered > until:
+            return request
+        await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
 
 
 async def put_behind_our_back(etcd: EtcdClient, user: str, version: int) -> Outcome:

@@ -23,6 +23,7 @@ class Candidate:
         self.client = client
         self.keys = ElectionKeys.below(root)
         self.leaders = []
+        self.failures = []
         self.election = Election(
             client,
             self.keys,
@@ -31,8 +32,14 @@ class Candidate:
             margin_ratio=0.01,
             margin_seconds=0.1,
             clock=boot_clock,
-            leader_seen=self.leaders.append,
+            observer=self,
         )
+
+    def leader_seen(self, address):
+        self.leaders.append(address)
+
+    def election_failed(self, message):
+        self.failures.append(message)
 
     async def elected(self):
         async with asyncio.timeout(20):
@@ -66,6 +73,28 @@ async def test_a_second_one_stands_by_and_knows_the_leader(candidates):
     assert not standing_by.done()
     standing_by.cancel()
     await asyncio.wait([standing_by])
+
+
+async def test_a_standby_hears_that_etcd_does_not_answer(candidates, own_etcd):
+    first = await candidates[0].elected()
+    standing_by = asyncio.create_task(candidates[1].election.campaign())
+
+    async def seen():
+        return "one" in candidates[1].leaders
+
+    async def failed():
+        return bool(candidates[1].failures)
+
+    await eventually(seen, timeout_seconds=10)
+    own_etcd.pause()
+    try:
+        await eventually(failed, timeout_seconds=30)
+    finally:
+        own_etcd.resume()
+    assert "etcd" in candidates[1].failures[0]
+    assert not first.is_valid()
+    async with asyncio.timeout(30):
+        await standing_by
 
 
 async def test_a_successor_of_a_good_resignation_is_elected_at_once_and_clean(candidates):

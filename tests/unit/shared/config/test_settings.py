@@ -113,6 +113,10 @@ def test_each_tls_mode_needs_its_files():
         ({"lease": {"renewInterval": 5}}, "too rare"),
         ({"lease": {"clockMargin": {"fixed": 8.9}}}, "leaves nothing"),
         ({"lease": {"clockMargin": {"ratio": 0.9, "fixed": 0}}}, "leaves nothing"),
+        (
+            {"lease": {"clockMargin": {"ratio": 0.7}}, "election": {"ttl": 0.2}},
+            "nothing of an election",
+        ),
         ({"lease": {"ttl": 5}}, "must outlive an election"),
     ],
 )
@@ -120,7 +124,7 @@ def test_settings_that_do_not_go_together_are_refused(values, complaint):
     assert complaint in invalid(**values)
 
 
-@pytest.mark.parametrize("margin", [{"ratio": 0, "fixed": 0}, {"ratio": 0.5, "fixed": 3.9}])
+@pytest.mark.parametrize("margin", [{"ratio": 0, "fixed": 0}, {"ratio": 0.3, "fixed": 3.4}])
 def test_a_clock_margin_of_nothing_and_a_large_one_are_both_fine(margin):
     lease = Settings.model_validate({"lease": {"clockMargin": margin}}).lease
     assert lease.margin == pytest.approx(10 * margin["ratio"] + margin["fixed"])
