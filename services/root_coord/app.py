@@ -8,10 +8,10 @@ from typing import Any
 from services.root_coord.credentials import ROOT, ensure_root
 from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.errors import StandbyError
+from services.root_coord.metrics import RoleCollector, RootCoordMetrics
 from services.root_coord.role import Role
 from services.root_coord.service import root_coord_server
 from services.root_coord.store.interface import CredentialStore
-from services.root_coord.store.milvus_layout import Keys
 from services.root_coord.tenure import Tenure
 from shared.cancellation import raise_if_cancelled
 from shared.clock import boot_clock
@@ -21,6 +21,7 @@ from shared.errors import ConfigurationError, InvalidParameterError, VecguardErr
 from shared.etcd import EtcdClient
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
+from shared.milvus_layout import Keys
 from shared.observability.health import Check, HealthReport
 from shared.observability.log import get_logger
 from shared.observability.metrics import service_registry
@@ -51,8 +52,12 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     health.register("role", lambda: _role_check(role))
     register_checks(tls, health)
     registry.register(TlsCollector(tls))
+    registry.register(RoleCollector(role))
+    metrics = RootCoordMetrics(registry)
     server = root_coord_server(
-        role.require, admits=_admits(settings) if inward is not None else None
+        role.require,
+        admits=_admits(settings) if inward is not None else None,
+        changed=metrics.changed,
     )
     operations = OperationsServer(
         settings.root_coord.operations.ip,
@@ -62,13 +67,24 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         key="rootCoord.operations",
     )
     async with (
-        _etcd(settings, context_of(outward)) as etcd,
+        _etcd(settings, context_of(outward), metrics) as etcd,
         operations,
         asyncio.TaskGroup() as tasks,
     ):
         background = [tasks.create_task(link.run()) for link in tls]
         await _listen(server, settings, context_of(inward))
-        background.append(tasks.create_task(_lead(settings, etcd, role, root_password, shutdown)))
+        background.append(
+            tasks.create_task(
+                _lead(
+                    settings,
+                    etcd,
+                    role,
+                    metrics=metrics,
+                    root_password=root_password,
+                    shutdown=shutdown,
+                )
+            )
+        )
         await shutdown.wait()
         if role.tenure is not None:
             await role.tenure.step_down(settings.root_coord.drain_timeout)
@@ -82,6 +98,8 @@ async def _lead(
     settings: Settings,
     etcd: EtcdClient,
     role: Role,
+    *,
+    metrics: RootCoordMetrics,
     root_password: Secret[str],
     shutdown: ShutdownSignal,
 ) -> None:
@@ -100,7 +118,10 @@ async def _lead(
     while not shutdown.is_set():
         leadership = await election.campaign()
         log.info("elected", term=leadership.term, clean=leadership.clean)
-        tenure = Tenure(etcd, keys, leadership, settings, boot_clock)
+        metrics.elected()
+        tenure = Tenure(
+            etcd, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
+        )
         try:
             await _prepare(settings, tenure, root_password)
             role.assume(tenure)
@@ -130,7 +151,9 @@ async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContex
     log.info("serving", address=join_address(own.ip, own.port))
 
 
-def _etcd(settings: Settings, context: ssl.SSLContext | None) -> EtcdClient:
+def _etcd(
+    settings: Settings, context: ssl.SSLContext | None, metrics: RootCoordMetrics
+) -> EtcdClient:
     auth = settings.etcd.auth
     return EtcdClient(
         settings.etcd.endpoints,
@@ -138,6 +161,7 @@ def _etcd(settings: Settings, context: ssl.SSLContext | None) -> EtcdClient:
         username=auth.user_name if auth.enabled else None,
         password=auth.password if auth.enabled else None,
         request_timeout_seconds=settings.etcd.request_timeout / 1000,
+        observe=metrics.etcd_asked,
     )
 
 

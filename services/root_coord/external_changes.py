@@ -1,12 +1,13 @@
 """Changes that somebody else makes to the credentials in etcd: etcdctl, a restore, a Milvus."""
 
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
 
 from services.root_coord.revocation import Everything, Invalidation
-from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
 from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import CompactedError, EtcdClient, Event
+from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 
@@ -23,8 +24,16 @@ class ExternalChanges:
     """Watches the credentials' keys and revokes what was changed behind our back."""
 
     def __init__(
-        self, client: EtcdClient, keys: Keys, own: OwnWrites, broadcast: Broadcast
+        self,
+        client: EtcdClient,
+        keys: Keys,
+        own: OwnWrites,
+        broadcast: Broadcast,
+        *,
+        seen: Callable[[], None] = lambda: None,
     ) -> None:
+        """Watches nothing yet; `seen` is called at each change that was not our own."""
+        self._seen = seen
         self._client = client
         self._keys = keys
         self._own = own
@@ -66,6 +75,7 @@ class ExternalChanges:
             before = _password(event.prev_kv.value) if event.prev_kv else None
             if password is not None and (self._own.take(password) or password == before):
                 return
+        self._seen()
         log.info("changed_in_store", user=username, revision=event.kv.mod_revision)
         self._broadcast.announce(Invalidation(username, event.kv.mod_revision))
 

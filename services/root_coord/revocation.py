@@ -83,6 +83,14 @@ class Sessions:
         """How many sessions are connected."""
         return sum(session.connected for session in self._sessions.values())
 
+    def leases(self, now: float) -> int:
+        """How many proxies hold a lease that runs."""
+        return sum(
+            session.lease_until is not None and session.lease_until > now
+            for proxy_id, session in self._sessions.items()
+            if proxy_id != _PREDECESSOR
+        )
+
     def open(self, proxy_id: str) -> list[Notice]:
         """A stream was opened. Returns the notices that its process has yet to acknowledge."""
         session = self._sessions.setdefault(proxy_id, _Session())

@@ -1,6 +1,6 @@
 """The gRPC door: translates messages, decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import betterproto
@@ -16,7 +16,8 @@ from services.root_coord.store.interface import (
     Outcome,
     StoredCredential,
 )
-from shared.errors import InvalidParameterError
+from shared.clock import boot_clock
+from shared.errors import InvalidParameterError, VecguardError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.codec import HotCodec
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
@@ -30,6 +31,10 @@ _OUTCOMES = {
     Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
 }
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
+
+
+#: Hears of each change: what it was, how it ended, and how many seconds it took.
+Changed = Callable[[str, str, float], None]
 
 
 class ActiveTerm(Protocol):
@@ -54,9 +59,14 @@ class RootCoordService(pb.RootCoordBase):
     Every method raises StandbyError otherwise.
     """
 
-    def __init__(self, active: Callable[[], ActiveTerm]) -> None:
+    def __init__(
+        self,
+        active: Callable[[], ActiveTerm],
+        changed: Changed = lambda _operation, _outcome, _seconds: None,
+    ) -> None:
         """Asks `active` at each call; it raises StandbyError on standby."""
         self._active = active
+        self._changed = changed
 
     def __mapping__(self) -> dict[str, Handler]:
         # betterproto offers a request iterator and a reply iterator; a session needs to
@@ -104,10 +114,11 @@ class RootCoordService(pb.RootCoordBase):
         self, create_credential_request: pb.CreateCredentialRequest
     ) -> pb.MutationReply:
         request = create_credential_request
-        return _reply(
-            await self._active().credentials.create(
+        return await self._answer(
+            "create",
+            self._active().credentials.create(
                 request.username, hash_from_wire(request.password), request.description
-            )
+            ),
         )
 
     async def update_credential(
@@ -117,37 +128,61 @@ class RootCoordService(pb.RootCoordBase):
         has_password = betterproto.serialized_on_wire(request.password)
         if not has_password and request.description is None:
             raise InvalidParameterError("must update either password or description")
-        return _reply(
-            await self._active().credentials.update(
+        return await self._answer(
+            "update",
+            self._active().credentials.update(
                 request.username,
                 expected_revision=request.expected_revision or None,
                 password=hash_from_wire(request.password) if has_password else None,
                 description=request.description,
-            )
+            ),
         )
 
     async def delete_credential(
         self, delete_credential_request: pb.DeleteCredentialRequest
     ) -> pb.MutationReply:
-        return _reply(await self._active().credentials.delete(delete_credential_request.username))
+        return await self._answer(
+            "delete", self._active().credentials.delete(delete_credential_request.username)
+        )
 
     async def rehash_credential(
         self, rehash_credential_request: pb.RehashCredentialRequest
     ) -> pb.MutationReply:
         request = rehash_credential_request
-        return _reply(
-            await self._active().credentials.rehash(
+        return await self._answer(
+            "rehash",
+            self._active().credentials.rehash(
                 request.username, request.expected_revision, hash_from_wire(request.password)
-            )
+            ),
+        )
+
+    async def _answer(
+        self, operation: str, change: Coroutine[Any, Any, Mutation]
+    ) -> pb.MutationReply:
+        began = boot_clock()
+        outcome = "cancelled"
+        try:
+            mutation = await change
+            outcome = mutation.outcome.name.lower()
+        except VecguardError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._changed(operation, outcome, boot_clock() - began)
+        return pb.MutationReply(
+            outcome=pb.MutationOutcome(_OUTCOMES[mutation.outcome]), revision=mutation.revision
         )
 
 
 def root_coord_server(
-    active: Callable[[], ActiveTerm], *, admits: Callable[[PeerCertificate], bool] | None = None
+    active: Callable[[], ActiveTerm],
+    *,
+    admits: Callable[[PeerCertificate], bool] | None = None,
+    changed: Changed = lambda _operation, _outcome, _seconds: None,
 ) -> GrpcServer:
     """A server for proxies; `admits` judges them by their certificates."""
     return GrpcServer(
-        [RootCoordService(active)],
+        [RootCoordService(active, changed)],
         admits=admits,
         codec=HotCodec({pb.SessionRequest: decode_request}),
     )
@@ -158,10 +193,4 @@ def _described(credential: StoredCredential) -> pb.Credential:
         username=credential.username,
         revision=credential.revision,
         description=credential.description,
-    )
-
-
-def _reply(mutation: Mutation) -> pb.MutationReply:
-    return pb.MutationReply(
-        outcome=pb.MutationOutcome(_OUTCOMES[mutation.outcome]), revision=mutation.revision
     )

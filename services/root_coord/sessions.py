@@ -90,8 +90,19 @@ class SessionHub:
         terms: LeaseTerms,
         clock: Clock,
         may_grant: Callable[[], bool] = lambda: True,
+        invalidated: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """Begins without streams; `may_grant` says whether leases may be granted now."""
+        """Begins without streams.
+
+        Args:
+            sessions: decides.
+            terms: what each session is told.
+            clock: of the leases.
+            may_grant: whether leases may be granted now.
+            invalidated: hears how many seconds an invalidation took, from its sending until
+                nobody could decide by the older state.
+        """
+        self._invalidated = invalidated
         self._sessions = sessions
         self._terms = terms
         self._clock = clock
@@ -104,6 +115,16 @@ class SessionHub:
     def connected(self) -> int:
         """How many proxies have an open stream."""
         return len(self._outboxes)
+
+    @property
+    def leases(self) -> int:
+        """How many sessions hold a lease now, connected or not."""
+        return self._sessions.leases(self._clock())
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many invalidations somebody waits for."""
+        return len(self._settled)
 
     def close(self) -> None:
         """Ends every stream; the leases that were granted still count."""
@@ -141,7 +162,9 @@ class SessionHub:
 
         That is when each session has acknowledged, or when its lease has run out.
         """
-        await self._settle(self._send(invalidation))
+        notice = self._send(invalidation)
+        await self._settle(notice)
+        self._invalidated(self._clock() - notice.made_at)
 
     def announce(self, content: Invalidation | Everything) -> None:
         """Tells every session, without waiting for anybody."""

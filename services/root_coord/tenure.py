@@ -1,6 +1,7 @@
 """One term as the active root coord: everything that exists for that long only."""
 
 import asyncio
+from typing import Protocol
 
 from services.root_coord.credentials import Credentials
 from services.root_coord.election import Leadership
@@ -8,17 +9,27 @@ from services.root_coord.external_changes import ExternalChanges
 from services.root_coord.revocation import Sessions
 from services.root_coord.sessions import LeaseTerms, SessionHub
 from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.milvus_layout import Keys
 from services.root_coord.store.own_writes import OwnWrites
 from shared.clock import Clock
 from shared.config import Settings
 from shared.etcd import EtcdClient
+from shared.milvus_layout import Keys
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
 
 # How long an orderly stop waits for proxies to give their leases back.
 _SURRENDER_SECONDS = 1.0
+
+
+class Metrics(Protocol):
+    """What a tenure has to tell."""
+
+    def invalidated(self, seconds: float) -> None:
+        """An invalidation took so long to hold everywhere."""
+
+    def external_change_seen(self) -> None:
+        """Somebody else has changed a credential in etcd."""
 
 
 class Tenure:
@@ -29,8 +40,10 @@ class Tenure:
         client: EtcdClient,
         keys: Keys,
         leadership: Leadership,
+        *,
         settings: Settings,
         clock: Clock,
+        metrics: Metrics,
     ) -> None:
         own_writes = OwnWrites()
         self.leadership = leadership
@@ -49,9 +62,12 @@ class Tenure:
             LeaseTerms(leadership.term, settings.lease.ttl, settings.lease.renew_interval),
             clock,
             may_grant=leadership.is_valid,
+            invalidated=metrics.invalidated,
         )
         self.credentials = Credentials(self.store, self.hub, user_limit=settings.proxy.max_user_num)
-        self._changes = ExternalChanges(client, keys, own_writes, self.hub)
+        self._changes = ExternalChanges(
+            client, keys, own_writes, self.hub, seen=metrics.external_change_seen
+        )
 
     @property
     def term(self) -> int:

@@ -10,7 +10,7 @@ from shared.clock import Clock, boot_clock
 from shared.errors import ConfigurationError
 from shared.etcd import kv, lease
 from shared.etcd.authentication import Credentials
-from shared.etcd.cluster import Cluster
+from shared.etcd.cluster import Cluster, Observe
 from shared.etcd.endpoint import parse_endpoint, parse_endpoints
 from shared.etcd.link import STATUS
 from shared.etcd.model import (
@@ -54,6 +54,8 @@ class EtcdClient:
         request_timeout_seconds: for each request, all attempts together.
         clock: measures deadlines.
         jitter: gives numbers evenly spread over [0, 1), for the delays between attempts.
+        observe: called after each request with its method, "ok" or the error's reason, and
+            its seconds; for metrics.
 
     Raises:
         ConfigurationError: an endpoint is malformed, or user and password do not come
@@ -71,6 +73,7 @@ class EtcdClient:
         request_timeout_seconds: float = 10.0,
         clock: Clock = boot_clock,
         jitter: Callable[[], float] = random.random,
+        observe: Observe = lambda _method, _outcome, _seconds: None,
     ) -> None:
         self._cluster = Cluster(
             parse_endpoints(endpoints),
@@ -80,6 +83,7 @@ class EtcdClient:
             request_timeout_seconds=request_timeout_seconds,
             clock=clock,
             jitter=jitter,
+            observe=observe,
         )
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from shared.clock import Clock
+from shared.errors import VecguardError
 from shared.etcd.authentication import Credentials, TokenSource, metadata_of
 from shared.etcd.backoff import Backoff
 from shared.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, RpcStream, attempt
@@ -21,6 +22,10 @@ from shared.secret import Secret
 # that remains, but not less than a second.
 _ATTEMPT_SHARE = 1 / 3
 _SHORTEST_ATTEMPT_SECONDS = 1.0
+
+
+#: Hears of each request: its method, "ok" or the reason of its error, and its seconds.
+Observe = Callable[[str, str, float], None]
 
 
 class Access(enum.Enum):
@@ -52,6 +57,7 @@ class Cluster:
         request_timeout_seconds: float,
         clock: Clock,
         jitter: Callable[[], float],
+        observe: Observe,
     ) -> None:
         self._guard = RevisionGuard()
         self._links = tuple(
@@ -63,6 +69,7 @@ class Cluster:
         self._request_timeout_seconds = request_timeout_seconds
         self._clock = clock
         self._jitter = jitter
+        self._observe = observe
 
     @property
     def current(self) -> Link:
@@ -126,8 +133,35 @@ class Cluster:
             EtcdAuthError, EtcdRequestError, CompactedError: etcd's definite answer.
             ClusterMismatchError: an endpoint belongs to another cluster.
         """
-        if timeout_seconds is None:
-            timeout_seconds = self._request_timeout_seconds
+        began = self._clock()
+        outcome = "cancelled"
+        try:
+            reply = await self._ask(
+                rpc,
+                request,
+                header=header,
+                access=access,
+                timeout_seconds=self._request_timeout_seconds
+                if timeout_seconds is None
+                else timeout_seconds,
+            )
+            outcome = "ok"
+        except VecguardError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observe(rpc.path.rpartition("/")[2], outcome, self._clock() - began)
+        return reply
+
+    async def _ask(
+        self,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        *,
+        header: Callable[[ReplyT], ResponseHeader],
+        access: Access,
+        timeout_seconds: float,
+    ) -> ReplyT:
         deadline = self._clock() + timeout_seconds
         backoff = self.backoff()
         failures: dict[Endpoint, str] = {}

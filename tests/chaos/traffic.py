@@ -9,9 +9,9 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from services.root_coord.store.milvus_layout import Keys, Record
 from shared.errors import VecguardError
 from shared.etcd import Compare, EtcdClient, Put
+from shared.milvus_layout import Keys, Record
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.chaos.client import Client

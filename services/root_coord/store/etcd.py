@@ -9,9 +9,9 @@ from services.root_coord.store.interface import (
     Snapshot,
     StoredCredential,
 )
-from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
 from services.root_coord.store.own_writes import OwnWrites, Write
 from shared.etcd import Compare, Delete, EtcdClient, KeyValue, Operation, Put
+from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 

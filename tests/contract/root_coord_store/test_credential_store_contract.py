@@ -6,8 +6,8 @@ import pytest
 
 from services.root_coord.store.etcd import EtcdCredentialStore
 from services.root_coord.store.interface import Mutation, Outcome, StoredCredential
-from services.root_coord.store.milvus_layout import Keys
 from shared.etcd import EtcdClient
+from shared.milvus_layout import Keys
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.support.credentials import hashed

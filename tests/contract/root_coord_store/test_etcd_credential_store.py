@@ -10,9 +10,9 @@ from services.root_coord.errors import LeadershipLostError
 from services.root_coord.store.etcd import EtcdCredentialStore
 from services.root_coord.store.fence import Fence
 from services.root_coord.store.interface import Outcome
-from services.root_coord.store.milvus_layout import Keys
 from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
+from shared.milvus_layout import Keys
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import betterproto
 from grpclib.const import Cardinality
+from prometheus_client import CollectorRegistry
 
 from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.credentials import CredentialCache
@@ -20,17 +21,18 @@ from services.proxy.revocation.session import Identity
 from services.proxy.revocation.trust import StrictTrust
 from services.proxy.root_coord import RootCoordLink
 from services.root_coord.credentials import Credentials
+from services.root_coord.metrics import RootCoordMetrics
 from services.root_coord.revocation import Sessions
 from services.root_coord.service import root_coord_server
 from services.root_coord.sessions import LeaseTerms, SessionHub
 from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.milvus_layout import Keys
 from shared.clock import boot_clock
 from shared.etcd import EtcdClient
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.credentials import hash_to_wire
+from shared.milvus_layout import Keys
 from shared.passwords import PasswordHash
 from tests.support.credentials import ObservedVerifier, header_of
 from tests.support.waiting import eventually
@@ -51,6 +53,7 @@ class RootCoordHouse:
     credentials: Credentials
     address: Address
     channel: Channel
+    registry: CollectorRegistry
 
     @classmethod
     @asynccontextmanager
@@ -60,14 +63,21 @@ class RootCoordHouse:
         keys = Keys.of(root, "meta")
         store = EtcdCredentialStore(client, keys)
         term = (await store.get("root")).revision
-        hub = SessionHub(Sessions(ttl_seconds), LeaseTerms(term, ttl_seconds, 0.1), boot_clock)
+        registry = CollectorRegistry()
+        metrics = RootCoordMetrics(registry)
+        hub = SessionHub(
+            Sessions(ttl_seconds),
+            LeaseTerms(term, ttl_seconds, 0.1),
+            boot_clock,
+            invalidated=metrics.invalidated,
+        )
         credentials = Credentials(store, hub, user_limit=USER_LIMIT)
         house: Self
-        server = root_coord_server(lambda: house)
+        server = root_coord_server(lambda: house, changed=metrics.changed)
         await server.start("127.0.0.1", 0)
         address = Address("127.0.0.1", server._server.sockets[0].getsockname()[1])
         channel = Channel(address)
-        house = cls(term, client, keys, store, hub, credentials, address, channel)
+        house = cls(term, client, keys, store, hub, credentials, address, channel, registry)
         try:
             yield house
         finally:

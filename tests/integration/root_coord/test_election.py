@@ -5,9 +5,9 @@ import pytest
 from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.milvus_layout import Keys
 from shared.clock import boot_clock
 from shared.etcd import Delete, EtcdClient
+from shared.milvus_layout import Keys
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.support.waiting import eventually

@@ -6,9 +6,9 @@ import pytest
 from services.root_coord.external_changes import ExternalChanges
 from services.root_coord.revocation import Everything, Invalidation
 from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.milvus_layout import Keys, Record
 from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import Delete, EtcdClient, Put
+from shared.milvus_layout import Keys, Record
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.support.etcd_administration import compact

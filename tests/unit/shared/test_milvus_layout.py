@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.root_coord.store.milvus_layout import CorruptRecordError, Keys, Record
+from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash, PasswordScheme, hash_password
 from shared.secret import Secret
 from tests.support.credentials import hashed

@@ -1,0 +1,72 @@
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.root_coord.metrics import RoleCollector, RootCoordMetrics
+from services.root_coord.role import Role
+from shared.errors import UnavailableError
+from shared.etcd import EtcdClient
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.integration.root_coord.house import SessionEnd
+
+HASH = hash_password(Secret("password"), 4)
+
+
+async def test_changes_are_counted_by_what_was_asked_and_how_it_ended(house):
+    await house.create("bob", HASH)
+    await house.create("bob", hash_password(Secret("another"), 4))
+
+    def changes(outcome):
+        return house.registry.get_sample_value(
+            "vecguard_credential_changes_total", {"operation": "create", "outcome": outcome}
+        )
+
+    assert changes("applied") == 1
+    assert changes("user_exists") == 1
+    count = house.registry.get_sample_value(
+        "vecguard_credential_change_seconds_count", {"operation": "create"}
+    )
+    assert count == 2
+
+
+async def test_the_wait_for_a_proxy_is_in_the_invalidation_latency(house):
+    async with SessionEnd(house) as proxy:
+        await proxy.open_with_lease()
+        change = asyncio.create_task(house.create("bob", HASH))
+        notice = await proxy.receive()
+        assert house.hub.unacknowledged == 1
+        assert house.hub.leases == house.hub.connected == 1
+        assert house.registry.get_sample_value("vecguard_invalidation_seconds_count") == 0
+        await proxy.acknowledge(notice.sequence)
+        await change
+    assert house.registry.get_sample_value("vecguard_invalidation_seconds_count") == 1
+    assert house.hub.unacknowledged == 0
+
+
+async def test_requests_to_etcd_are_counted_by_outcome(etcd):
+    registry = CollectorRegistry()
+    metrics = RootCoordMetrics(registry)
+
+    def requests(outcome):
+        return registry.get_sample_value(
+            "vecguard_etcd_requests_total", {"method": "Range", "outcome": outcome}
+        )
+
+    async with EtcdClient([etcd.endpoint], observe=metrics.etcd_asked) as client:
+        await client.range(b"key")
+    async with EtcdClient(
+        ["127.0.0.1:1"], observe=metrics.etcd_asked, request_timeout_seconds=0.2
+    ) as client:
+        with pytest.raises(UnavailableError) as refusal:
+            await client.range(b"key")
+    assert requests("ok") == 1
+    assert requests(refusal.value.reason) == 1
+
+
+def test_a_standby_is_not_active_and_has_no_sessions():
+    registry = CollectorRegistry()
+    registry.register(RoleCollector(Role()))
+    assert registry.get_sample_value("vecguard_root_coord_active") == 0
+    assert registry.get_sample_value("vecguard_root_coord_sessions") == 0
