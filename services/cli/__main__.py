@@ -1,28 +1,67 @@
 """`vecguard`: the operator's command line."""
 
+import sys
+import traceback
+from typing import Annotated
+
 import typer
 
-from services.cli import certs
+from services.cli import certs, root, user
+from services.cli.doctor import doctor
+from services.cli.exit_codes import ExitCode
+from services.cli.login import login
+from services.cli.status import status
+from shared.observability.log import configure_logging
+from shared.observability.metrics import vecguard_version
 
 app = typer.Typer(
     name="vecguard",
     help="Tools for operators of Vecguard.",
     no_args_is_help=True,
-    add_completion=False,
-    # A traceback with local variables could print a private key.
-    pretty_exceptions_show_locals=False,
+    # Whatever goes wrong is one sentence; a traceback with local variables could print a secret.
+    pretty_exceptions_enable=False,
 )
+app.add_typer(user.app, name="user")
+app.command()(login)
+app.command()(status)
+app.command()(doctor)
+app.add_typer(root.app, name="root")
 app.add_typer(certs.app, name="certs")
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if wanted:
+        typer.echo(f"vecguard {vecguard_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def vecguard() -> None:
+def vecguard(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Tools for operators of Vecguard."""
 
 
 def main() -> None:
     """Entry point of the `vecguard` command."""
-    app()
+    configure_logging("warn", "auto", service="cli")
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the last stop; the text could hold a secret
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        sys.stderr.write(
+            f"vecguard: a bug: {type(error).__name__} at {where.filename}:{where.lineno}; "
+            "please report it\n"
+        )
+        sys.exit(ExitCode.BUG)
 
 
 if __name__ == "__main__":

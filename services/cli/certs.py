@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,27 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.cli.certificate_check import FileSet, Finding, Result, check_set, sets_in
+from services.cli.output import Output, OutputOption, complain, mark
 from shared.errors import VecguardError
 from shared.tls.authority import KeyKind
 from shared.tls.certificate_set import LOOPBACK_NAMES, SetFile, SetRequest, make_set, write_files
 
 app = typer.Typer(no_args_is_help=True, help="Make and check TLS certificates.")
-
-_MARKS = {
-    Result.GOOD: "[green]✓[/green]",
-    Result.WARNING: "[yellow]![/yellow]",
-    Result.WRONG: "[red]✗[/red]",
-}
-
-
-class Output(StrEnum):
-    """How a command speaks."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or programs.")]
 
 
 @app.command()
@@ -158,15 +142,12 @@ def _print_sets(sets: Sequence[tuple[FileSet, Sequence[Finding]]]) -> None:
     for files, findings in sets:
         console.print(f"[bold]{escape(files.title)}[/bold]", soft_wrap=True)
         for finding in findings:
-            line = f"  {_MARKS[finding.result]} {finding.check}: {escape(finding.detail)}"
+            line = f"  {mark(finding.result.value)} {finding.check}: {escape(finding.detail)}"
             console.print(line, soft_wrap=True)
             if finding.advice:
                 console.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
 
 
 def _fail(message: str, output: Output) -> None:
-    if output is Output.JSON:
-        typer.echo(json.dumps({"ok": False, "error": message}, indent=2))
-    else:
-        Console(stderr=True).print(f"[red]✗[/red] {escape(message)}", soft_wrap=True)
+    complain(message, output)
     raise typer.Exit(1)

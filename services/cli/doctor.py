@@ -1,0 +1,108 @@
+"""`vecguard doctor`: what is wrong, why, and what to do about it."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from services.cli.connection import Connection, connected
+from services.cli.etcd_findings import examine_etcd
+from services.cli.exit_codes import ExitCode
+from services.cli.finding import Finding, Severity
+from services.cli.operations import OperationsOption, addresses_of, ask_processes
+from services.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
+from services.cli.process_findings import judge_processes
+from services.cli.public_port import examine_public_port
+from services.cli.service_settings import ConfigOption, settings_of
+from services.cli.settings_findings import examine_reach, judge_files, judge_settings
+from shared.config import Settings
+from shared.grpc.addresses import Address
+
+#: A part that takes longer than this is as good as unreachable.
+_LONGEST_WAIT_SECONDS: Final = 10.0
+_ORDER: Final = (Severity.WRONG, Severity.WARNING, Severity.NOTE, Severity.GOOD)
+_MARKS: Final = {
+    Severity.WRONG: mark("wrong"),
+    Severity.WARNING: mark("warning"),
+    Severity.NOTE: "[blue]i[/blue]",
+    Severity.GOOD: mark("good"),
+}
+
+
+@connected
+def doctor(
+    *,
+    config: ConfigOption = None,
+    operations: OperationsOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as wrong.")] = False,
+    output: OutputOption = Output.TABLE,
+    connection: Connection,
+) -> None:
+    """Say what is wrong and what to do. Exit code 1 if something is.
+
+    Looks at the public port, at the operations ports, and with --config at etcd, at the TLS files
+    and at the parts that the file names. It tries root's default password once.
+    """
+    with told(output):
+        findings = sorted(
+            asyncio.run(_examine(connection, config, operations)),
+            key=lambda finding: _ORDER.index(finding.severity),
+        )
+    harmful = (Severity.WRONG, Severity.WARNING) if strict else (Severity.WRONG,)
+    wrong = any(finding.severity in harmful for finding in findings)
+    if output is Output.JSON:
+        tell_json({"findings": [asdict(finding) for finding in findings]}, ok=not wrong)
+    else:
+        _print(findings)
+    if wrong:
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+async def _examine(
+    connection: Connection, config: Path | None, operations: Sequence[str] | None
+) -> list[Finding]:
+    connection = replace(connection, timeout=min(connection.timeout, _LONGEST_WAIT_SECONDS))
+    addresses = addresses_of(operations)
+    settings = None if config is None else settings_of(config)
+    async with asyncio.TaskGroup() as tasks:
+        looks = [
+            tasks.create_task(examine_public_port(connection)),
+            tasks.create_task(_examine_processes(addresses, connection.timeout)),
+        ]
+        if settings is not None:
+            looks.append(tasks.create_task(_examine_installation(settings)))
+    return [finding for look in looks for finding in look.result()]
+
+
+async def _examine_processes(addresses: Sequence[Address], timeout_seconds: float) -> list[Finding]:
+    reports = await ask_processes(addresses, timeout_seconds=timeout_seconds, wall_clock=time.time)
+    return list(judge_processes(reports))
+
+
+async def _examine_installation(settings: Settings) -> list[Finding]:
+    findings = [*judge_settings(settings), *judge_files(settings, time.time())]
+    findings += await examine_reach(settings)
+    # A proxy's own configuration need not name etcd.
+    if "endpoints" in settings.etcd.model_fields_set:
+        findings += await examine_etcd(settings)
+    return findings
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    out = console()
+    for finding in findings:
+        out.print(
+            f"{_MARKS[finding.severity]} [bold]{printable(finding.part)}[/bold]: "
+            f"{printable(finding.cause)}"
+        )
+        if finding.remedy:
+            out.print(f"    -> {printable(finding.remedy)}")
+    counts = {each: sum(f.severity is each for f in findings) for each in _ORDER}
+    out.print(
+        f"{counts[Severity.WRONG]} wrong, {counts[Severity.WARNING]} warnings, "
+        f"{counts[Severity.NOTE]} notes, {counts[Severity.GOOD]} as they should be"
+    )

@@ -1,0 +1,84 @@
+"""How commands speak: to people, or as one JSON object to programs."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from services.cli.exit_codes import exit_code_of
+from shared.errors import VecguardError
+
+
+class Output(StrEnum):
+    """How a command speaks."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or programs.")]
+
+_MARKS = {
+    "good": "[green]✓[/green]",
+    "warning": "[yellow]![/yellow]",
+    "wrong": "[red]✗[/red]",
+}
+
+
+def mark(kind: str) -> str:
+    """The sign of `good`, `warning` or `wrong`, in rich's markup."""
+    return _MARKS[kind]
+
+
+def console() -> Console:
+    """Standard output, for text that goes on after the last column."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere, such that it neither steers the terminal nor counts as markup."""
+    return escape(
+        "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+        )
+    )
+
+
+def say(message: str) -> None:
+    """One line for people; `message` is plain text."""
+    console().print(f"{mark('good')} {printable(message)}")
+
+
+def tell_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
+    """The one object of a command with `--output json`."""
+    typer.echo(json.dumps({"ok": ok, **answer}, indent=2))
+
+
+def complain(message: str, output: Output, *, reason: str | None = None) -> None:
+    """What went wrong: on standard error for people, as an object on standard output else."""
+    if output is Output.JSON:
+        more = {} if reason is None else {"reason": reason}
+        tell_json({"error": message, **more}, ok=False)
+    else:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"{mark('wrong')} {printable(message)}"
+        )
+
+
+@contextmanager
+def told(output: Output) -> Iterator[None]:
+    """Turns an expected error into one sentence and an exit code.
+
+    Raises:
+        typer.Exit: with the code of the error.
+    """
+    try:
+        yield
+    except VecguardError as error:
+        complain(error.message, output, reason=error.reason)
+        raise typer.Exit(exit_code_of(error)) from None

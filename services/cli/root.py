@@ -1,0 +1,117 @@
+"""`vecguard root`: the way back in when root's password is lost."""
+
+import asyncio
+import getpass
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.exit_codes import NegativeError, UsageError
+from services.cli.output import Output, OutputOption, say, tell_json, told
+from services.cli.password_source import PasswordSource
+from services.cli.root_reset import ROOT, Reset, reset_root
+from services.cli.service_settings import ConfigOption, etcd_of, settings_of
+from shared.config import Settings
+from shared.milvus_layout import Keys
+from shared.observability.log import get_logger
+from shared.passwords import PasswordHash, PasswordPolicy, hash_password
+from shared.secret import Secret
+
+app = typer.Typer(no_args_is_help=True, help="The way back in when root's password is lost.")
+
+log = get_logger(__name__)
+
+
+@app.callback()
+def root() -> None:
+    """The way back in when root's password is lost."""
+
+
+@app.command()
+def reset(
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Write to etcd itself, past proxies and root coord.")
+    ] = False,
+    config: ConfigOption = None,
+    new_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the new password; - reads a line of standard input. "
+            "Otherwise it is asked for, twice."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to do it.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Give root a new password through etcd, without knowing the old one.
+
+    It needs what root coord needs to reach etcd: give it root coord's configuration file. Running
+    services take the change up at once and refuse the old password.
+    """
+    with told(output):
+        if not offline:
+            raise UsageError(
+                "this writes to etcd itself and must be asked for with --offline; whoever knows "
+                "root's password uses: vecguard user passwd root"
+            )
+        settings = settings_of(config)
+        keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
+        if not yes:
+            _confirm(settings, keys)
+        password = PasswordSource(
+            f"new password of {ROOT}", new_password_file, "--new-password-file", confirm=True
+        ).read()
+        PasswordPolicy(
+            settings.proxy.min_password_length, settings.proxy.max_password_length
+        ).check(password)
+        done = asyncio.run(_reset(settings, keys, password))
+        _audit(settings, done)
+        if output is Output.JSON:
+            tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
+        else:
+            say(
+                f"{ROOT} has a new password; an active root coord makes the proxies forget the old "
+                "one now, check with: vecguard login"
+            )
+
+
+async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset:
+    cost = settings.authentication.bcrypt_cost
+    hashed: PasswordHash = await asyncio.to_thread(hash_password, password, cost)
+    async with etcd_of(settings) as client:
+        return await reset_root(client, keys, hashed)
+
+
+def _confirm(settings: Settings, keys: Keys) -> None:
+    """Raises NegativeError when the answer is no, UsageError when nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise UsageError("no terminal to ask on; say --yes to do it without asking")
+    where = f"{keys.user(ROOT)} in etcd at {', '.join(settings.etcd.endpoints)}"
+    if not typer.confirm(f"Replace the password of {ROOT} ({where})?", err=True):
+        raise NegativeError("nothing was changed")
+
+
+def _audit(settings: Settings, done: Reset) -> None:
+    """The line that says who did it; root coord's log has one of its own with this revision."""
+    log.warning(
+        "root_password_reset",
+        user=ROOT,
+        created=done.created,
+        revision=done.revision,
+        etcd=list(settings.etcd.endpoints),
+        operator=_operator(),
+        host=socket.gethostname(),
+    )
+
+
+def _operator() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "?"  # a container's user need not have a name
+    return f"{name} (uid {os.getuid()})"

@@ -1,0 +1,132 @@
+"""What is to be said of a configuration, and of the parts that it names, seen from here."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from services.cli.connection_failure import reason_of
+from services.cli.finding import Finding, Severity
+from shared.config import Settings
+from shared.errors import ConfigurationError
+from shared.grpc.addresses import Address
+from shared.tls import links
+from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS, ReloadingContext
+
+_TIMEOUT_SECONDS: Final = 5.0
+_DAY_SECONDS: Final = 86_400
+
+
+def judge_settings(settings: Settings) -> Iterator[Finding]:
+    """What the configuration itself says."""
+    if not settings.common.security.authorization_enabled:
+        yield Finding(
+            Severity.WRONG,
+            "configuration",
+            "authorization is off: a proxy with this file lets everybody pass",
+            "set common.security.authorizationEnabled to true",
+        )
+    if settings.revocation == "bounded":
+        yield Finding(
+            Severity.NOTE,
+            "configuration",
+            "revocation is bounded: while root coord is out of reach, a revoked password passes "
+            f"for up to {settings.cache.ttl:g} s",
+            "set revocation to strict, unless availability comes first",
+        )
+
+
+def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
+    """The TLS files that the configuration names, at `now` (seconds since the epoch)."""
+    internal = settings.internaltls
+    named: tuple[tuple[str, bool, Callable[[Settings], ReloadingContext | None]], ...] = (
+        ("tls.*", bool(settings.tls.server_pem_path), links.public_listener),
+        ("internaltls.server*", bool(internal.server_pem_path), links.root_coord_listener),
+        ("internaltls.client*", bool(internal.client_pem_path), links.root_coord_client),
+        ("backend.tls.*", True, links.backend_client),
+        ("etcd.ssl.*", True, links.etcd_client),
+    )
+    for setting, is_set, open_link in named:
+        if not is_set:
+            continue
+        try:
+            link = open_link(settings)
+        except ConfigurationError as error:
+            yield Finding(
+                Severity.WRONG,
+                setting,
+                error.message,
+                "vecguard certs check --cert FILE --key FILE --ca FILE tells more",
+            )
+            continue
+        if link is not None and (left := link.expires_in(now)) is not None:
+            yield judge_expiry(setting, left)
+
+
+def judge_expiry(part: str, left_seconds: float) -> Finding:
+    """A set of TLS files that works for so long."""
+    if left_seconds <= 0:
+        return Finding(
+            Severity.WRONG,
+            part,
+            f"its certificate expired {-left_seconds / _DAY_SECONDS:.0f} days ago",
+            "renew it; a running service takes up the new file by itself",
+        )
+    if left_seconds <= WARN_BEFORE_EXPIRY_SECONDS:
+        return Finding(
+            Severity.WARNING,
+            part,
+            f"its certificate expires in {left_seconds / _DAY_SECONDS:.0f} days",
+            "renew it; a running service takes up the new file by itself",
+        )
+    return Finding(
+        Severity.GOOD, part, f"the files work for {left_seconds / _DAY_SECONDS:.0f} days"
+    )
+
+
+async def examine_reach(settings: Settings) -> list[Finding]:
+    """Whether root coords and the backend take connections from here.
+
+    Only those that the configuration names: root coord's own need not name any.
+    """
+    places: list[tuple[str, str]] = []
+    if "addresses" in settings.root_coord.model_fields_set:
+        places += [("root coord", each) for each in settings.root_coord.addresses]
+    if "address" in settings.backend.model_fields_set:
+        places.append(("backend", settings.backend.address))
+    complaints = await asyncio.gather(*(_complaint(address) for _, address in places))
+    alive = any(
+        part == "root coord" and complaint is None
+        for (part, _), complaint in zip(places, complaints, strict=True)
+    )
+    return [
+        _reach_finding(part, address, complaint, others_alive=part == "root coord" and alive)
+        for (part, address), complaint in zip(places, complaints, strict=True)
+    ]
+
+
+def _reach_finding(
+    part: str, address: str, complaint: str | None, *, others_alive: bool
+) -> Finding:
+    name = f"{part} {address}"
+    if complaint is None:
+        return Finding(Severity.GOOD, name, "takes connections")
+    setting = "rootCoord.addresses" if part == "root coord" else "backend.address"
+    return Finding(
+        Severity.WARNING if others_alive else Severity.WRONG,
+        name,
+        f"takes no connection from here: {complaint}",
+        f"see that it runs, and that {setting} is right; run doctor where the proxy runs",
+    )
+
+
+async def _complaint(address: str) -> str | None:
+    place = Address.parse(address)
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            _, writer = await asyncio.open_connection(place.host, place.port)
+    except TimeoutError:
+        return "no answer in time"
+    except (OSError, UnicodeError) as error:
+        return reason_of(error)
+    writer.transport.abort()
+    return None

@@ -1,0 +1,174 @@
+"""`vecguard user`: accounts, through Milvus's public RPCs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from services.cli.accounts import AccountClient, User
+from services.cli.connection import Login, LoginConnection, connected
+from services.cli.exit_codes import NegativeError, UsageError
+from services.cli.output import Output, OutputOption, console, printable, say, tell_json, told
+from services.cli.password_source import PasswordSource
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, change and delete users.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+OwnNameArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="The user's name; default: who logs in.")
+]
+NewPasswordFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the new password; - reads a line of standard input, after that of "
+        "--password-file. Otherwise it is asked for, twice."
+    ),
+]
+
+_UNSURE = "; the change may have been made, and it is safe to repeat"
+
+
+@app.command()
+@connected
+def create(
+    *,
+    name: NameArgument,
+    description: Annotated[str | None, typer.Option(help="Free text about the user.")] = None,
+    new_password_file: NewPasswordFileOption = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Create a user."""
+    with told(output):
+        login = connection.login()
+        password = _new_password(name, new_password_file).read()
+        connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).create(
+                name, password, description
+            ),
+            unsure=_UNSURE,
+        )
+        _done(f"user {name} is created", name, output)
+
+
+@app.command(name="list")
+@connected
+def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
+    """List the names of all users."""
+    with told(output):
+        login = connection.login()
+        names = connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).list_names()
+        )
+        if output is Output.JSON:
+            tell_json({"users": names})
+            return
+        for name in names:
+            typer.echo(name)
+
+
+@app.command()
+@connected
+def describe(
+    *,
+    name: OwnNameArgument = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Show a user's roles and description. Exit code 1 if there is no such user."""
+    with told(output):
+        login = connection.login()
+        wanted = _own(name, login)
+        user = connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).describe(wanted)
+        )
+        if user is None:
+            raise NegativeError(f"there is no user {wanted}")
+        if output is Output.JSON:
+            tell_json(
+                {
+                    "username": user.username,
+                    "roles": list(user.roles),
+                    "description": user.description,
+                }
+            )
+        else:
+            _print_user(user)
+
+
+@app.command()
+@connected
+def passwd(
+    *,
+    name: OwnNameArgument = None,
+    new_password_file: NewPasswordFileOption = None,
+    old_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the password that NAME has now; a Milvus wants it unless a super user "
+            "asks. Not needed for your own."
+        ),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Change a password. Once this says so, no proxy accepts the old one."""
+    with told(output):
+        login = connection.login()
+        target = _own(name, login)
+        old = login.password if login and login.username == target else None
+        if old_password_file is not None:
+            old = PasswordSource(
+                f"old password of {target}", old_password_file, "--old-password-file"
+            ).read()
+        new = _new_password(target, new_password_file).read()
+        connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).change_password(
+                target, new, old
+            ),
+            unsure=_UNSURE,
+        )
+        _done(f"the password of {target} is changed", target, output)
+
+
+@app.command()
+@connected
+def delete(
+    *, name: NameArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
+) -> None:
+    """Delete a user. One that does not exist is no error, as in Milvus."""
+    with told(output):
+        login = connection.login()
+        connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).delete(name),
+            unsure=_UNSURE,
+        )
+        _done(f"there is no user {name} any more", name, output)
+
+
+def _new_password(username: str, file: Path | None) -> PasswordSource:
+    return PasswordSource(f"new password of {username}", file, "--new-password-file", confirm=True)
+
+
+def _own(name: str | None, login: Login | None) -> str:
+    if name is not None:
+        return name
+    if login is None:
+        raise UsageError("name the user: with --no-login there is none who logs in")
+    return login.username
+
+
+def _done(sentence: str, username: str, output: Output) -> None:
+    if output is Output.JSON:
+        tell_json({"username": username})
+    else:
+        say(sentence)
+
+
+def _print_user(user: User) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("user", printable(user.username))
+    table.add_row("roles", printable(", ".join(user.roles) or "none"))
+    table.add_row("description", printable(user.description))
+    console().print(table)

@@ -1,0 +1,164 @@
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from deploy.local.stack import LocalStack
+from services.cli.root_reset import ChangedMeanwhileError, reset_root
+from shared.etcd import EtcdClient, Put
+from shared.milvus_layout import Keys, Record
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.e2e.stacks import running_stack
+from tests.integration.cli.command import at_terminal, vecguard, written
+from tests.integration.cli.installation import ROOT_PASSWORD, Installation
+from tests.support.waiting import eventually
+
+# The output of the stack is read on this loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEYS = Keys.of("by-dev", "meta")
+NEW = "found again at last"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    async with running_stack(tmp_path_factory.mktemp("reset")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def place(stack, tmp_path) -> Installation:
+    return Installation(stack, tmp_path)
+
+
+def reset(place: Installation, password: str, *more: str) -> tuple[object, ...]:
+    file = written(place.directory, "new-root", password)
+    return (
+        *("root", "reset", "--offline", "--config", place.root_coord_config),
+        *("--new-password-file", file, *more),
+    )
+
+
+async def test_a_reset_revokes_the_old_password_everywhere_and_is_told(place: Installation):
+    assert await place.logs_in("root", ROOT_PASSWORD)
+    ended = await vecguard(*reset(place, NEW, "--yes", "-o", "json"))
+    assert ended.code == 0, ended.all
+    assert ended.json["username"] == "root"
+    assert ended.json["created"] is False
+    revision = ended.json["revision"]
+    assert "root_password_reset" in ended.err
+    assert f'"revision": {revision}' in ended.err
+    assert "operator" in ended.err
+
+    async def old_is_refused():
+        return not await place.logs_in("root", ROOT_PASSWORD)
+
+    await eventually(old_is_refused)
+    assert await place.logs_in("root", NEW)
+
+    async def root_coord_has_told_it():
+        return any(
+            "changed_in_store" in line and str(revision) in line
+            for line in place.stack.root_coord.recent_lines
+        )
+
+    await eventually(root_coord_has_told_it)
+    place.require_hidden(ended, NEW)
+    # Back to the first password, for the other tests.
+    assert (await vecguard(*reset(place, ROOT_PASSWORD, "--yes"))).code == 0
+    await eventually(lambda: place.logs_in("root", ROOT_PASSWORD))
+
+
+async def test_a_reset_is_confirmed_at_the_terminal(place: Installation):
+    no = await at_terminal(reset(place, NEW), [("[y/N]", "n")])
+    assert no.code == 1
+    assert "nothing was changed" in no.err
+    assert "by-dev/meta/root-coord/credential/users/root" in no.err
+    assert await place.logs_in("root", ROOT_PASSWORD)
+
+
+async def test_without_a_terminal_a_reset_wants_yes(place: Installation):
+    ended = await vecguard(*reset(place, NEW))
+    assert ended.code == 2
+    assert "--yes" in ended.err
+    assert await place.logs_in("root", ROOT_PASSWORD)
+
+
+async def test_a_reset_must_be_asked_for_with_offline(place: Installation):
+    ended = await vecguard("root", "reset", "--config", place.root_coord_config)
+    assert ended.code == 2
+    assert "--offline" in ended.err
+    assert "vecguard user passwd root" in ended.err
+
+
+async def test_a_reset_keeps_the_rules_for_passwords(place: Installation):
+    ended = await vecguard(*reset(place, "tiny", "--yes"))
+    assert ended.code == 1
+    assert "invalid password length" in ended.err
+
+
+async def test_a_reset_without_etcd_is_exit_code_3(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("etcd: {endpoints: ['127.0.0.1:1'], requestTimeout: 500}\n")
+    file = written(tmp_path, "new", NEW)
+    ended = await vecguard(
+        *("root", "reset", "--offline", "--yes", "--config", config, "--new-password-file", file)
+    )
+    assert ended.code == 3
+    assert "127.0.0.1:1" in ended.err
+    assert NEW not in ended.all
+
+
+class Meanwhile:
+    """An etcd client whose user is overtaken between reading and writing."""
+
+    def __init__(self, client: EtcdClient) -> None:
+        self._client = client
+        self.range = client.range
+
+    async def txn(self, compares, success, failure=()):
+        await self._client.txn([], [Put(KEYS.user("root").encode(), b'{"description":"other"}')])
+        return await self._client.txn(compares, success, failure)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(own_etcd) -> AsyncIterator[EtcdClient]:
+    async with EtcdClient([own_etcd.endpoint]) as client:
+        yield client
+
+
+async def record(client: EtcdClient) -> Record:
+    return Record.decode((await client.range(KEYS.user("root").encode())).kvs[0].value)
+
+
+async def test_a_reset_that_is_overtaken_writes_nothing(client: EtcdClient):
+    password = hash_password(Secret(NEW), 4)
+    await reset_root(client, KEYS, password)
+    with pytest.raises(ChangedMeanwhileError):
+        await reset_root(Meanwhile(client), KEYS, hash_password(Secret("other"), 4))
+    assert (await record(client)).fields == {"description": "other"}
+
+
+async def test_a_reset_makes_a_root_that_is_missing(client: EtcdClient):
+    password = hash_password(Secret(NEW), 4)
+    done = await reset_root(client, KEYS, password)
+    assert done.created
+    assert (await record(client)).password == password
+
+
+async def test_a_reset_mends_a_record_that_cannot_be_read(client: EtcdClient):
+    await client.txn([], [Put(KEYS.user("root").encode(), b"not json")])
+    password = hash_password(Secret(NEW), 4)
+    assert not (await reset_root(client, KEYS, password)).created
+    assert (await record(client)).password == password
+
+
+async def test_a_reset_keeps_the_rest_of_the_record(client: EtcdClient):
+    await client.txn(
+        [], [Put(KEYS.user("root").encode(), b'{"description":"boss","sha256_password":"x"}')]
+    )
+    await reset_root(client, KEYS, hash_password(Secret(NEW), 4))
+    fields = (await record(client)).fields
+    assert fields["description"] == "boss"
+    assert "sha256_password" not in fields

@@ -1,0 +1,109 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import __main__ as command
+from services.cli.exit_codes import ExitCode
+from services.cli.output import printable
+
+COMMAND = str(Path(sys.executable).with_name("vecguard"))
+
+
+@pytest.fixture(autouse=True)
+def plain_output(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def run(*arguments):
+    return CliRunner().invoke(command.app, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("login", "-a", "nowhere", "-u", "x"), "nowhere"),
+        (("login", "-u", "a:b"), "first colon"),
+        (("login", "-u", ""), "--user is empty"),
+        (("login", "--no-login"), "no login to check"),
+        (("user", "describe", "--no-login"), "name the user"),
+        (("user", "list", "--no-login", "--cert", "/x.pem"), "without a key"),
+        (("user", "list", "--no-login", "--key", "/x.key"), "without a certificate"),
+        (("user", "list", "--no-login", "--ca", "/no/such.pem"), "does not exist"),
+        (("status", "-O", "nowhere"), "--operations"),
+        (("doctor", "-O", "nowhere"), "--operations"),
+        (("root", "reset"), "--offline"),
+    ],
+)
+def test_what_cannot_be_used_is_one_json_object_and_exit_code_2(tmp_path, arguments, complaint):
+    file = tmp_path / "password"
+    file.write_text("a fine password")
+    if arguments[0] == "login":
+        arguments = (*arguments, "--password-file", str(file))
+    result = run(*arguments, "-o", "json")
+    assert result.exit_code == ExitCode.USAGE, result.output
+    answer = json.loads(result.stdout)
+    assert answer["ok"] is False
+    assert complaint in answer["error"]
+
+
+def test_the_version_is_told():
+    assert run("--version").output.startswith("vecguard ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_installed_for(shell):
+    shown = subprocess.run(
+        [COMMAND, "--show-completion", shell], capture_output=True, check=False, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "_VECGUARD_COMPLETE" in shown.stdout
+
+
+def test_names_are_completed():
+    completed = subprocess.run(
+        [COMMAND],
+        env={
+            "_VECGUARD_COMPLETE": "complete_bash",
+            "COMP_WORDS": "vecguard user ",
+            "COMP_CWORD": "2",
+        },
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert {"create", "list", "passwd", "delete", "describe"} <= set(completed.stdout.split())
+
+
+def test_a_bug_is_one_line_without_values(monkeypatch, capsys):
+    def broken():
+        password = "very secret"
+        raise RuntimeError(password)
+
+    monkeypatch.setattr(command, "app", broken)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == ExitCode.BUG
+    shown = capsys.readouterr()
+    assert "RuntimeError at" in shown.err
+    assert "very secret" not in shown.err + shown.out
+
+
+def test_an_interrupt_ends_with_its_code(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == ExitCode.INTERRUPTED
+
+
+def test_text_from_elsewhere_neither_steers_the_terminal_nor_is_markup():
+    assert printable("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc"
+    assert printable("[red]x[/red]") == "\\[red]x\\[/red]"

@@ -1,0 +1,183 @@
+from dataclasses import replace
+
+from cryptography import x509
+
+from services.cli.etcd_findings import judge_access, judge_members
+from services.cli.finding import Severity
+from services.cli.login import Verdict
+from services.cli.process_findings import judge_processes
+from services.cli.process_report import ProcessReport
+from services.cli.public_port import judge_default_login
+from services.cli.public_port import judge_expiry as judge_certificate
+from services.cli.settings_findings import judge_expiry, judge_files, judge_settings
+from shared.config import load_settings
+from shared.etcd import MemberStatus
+from shared.observability.health import Check
+from tests.unit.services.cli.reports import proxy, root_coord
+from tests.unit.shared.tls.paper import authority, issue
+
+NOW = 1_800_000_000.0
+DAY = 86_400
+
+
+def settings(**environment):
+    return load_settings(None, environment)
+
+
+def member(number, *, version="3.5.28", leader=1, errors=(), is_learner=False):
+    return MemberStatus(
+        endpoint=f"etcd-{number}:2379",
+        version=version,
+        cluster_id=1,
+        member_id=number,
+        leader=leader,
+        revision=1,
+        raft_term=1,
+        raft_index=1,
+        db_size=1,
+        db_size_in_use=1,
+        is_learner=is_learner,
+        errors=tuple(errors),
+    )
+
+
+def of(findings, severity):
+    return [finding for finding in findings if finding.severity is severity]
+
+
+def test_processes_that_are_well_are_good():
+    found = list(judge_processes([proxy("p:1"), *pair()]))
+    assert {finding.severity for finding in found} == {Severity.GOOD}
+    assert len(found) == 3
+
+
+def pair():
+    return [
+        root_coord("a:1", active=True, term=3, sessions=1, leases=1),
+        root_coord("b:1", active=False),
+    ]
+
+
+def test_a_check_that_fails_comes_with_what_to_do():
+    refusing = proxy("p:1", logins=(False, True, "no contact with root coord"))
+    (wrong,) = of(judge_processes([refusing]), Severity.WRONG)
+    assert wrong.part == "proxy p:1"
+    assert "no contact with root coord" in wrong.cause
+    assert "rootCoord.addresses" in wrong.remedy
+
+
+def test_authorization_that_is_off_is_wrong_although_nothing_fails():
+    checks = (Check("authorization", healthy=False, critical=False, message="off"),)
+    (wrong,) = of(judge_processes([replace(proxy("p:1"), checks=checks)]), Severity.WRONG)
+    assert "authorizationEnabled" in wrong.remedy
+
+
+def test_a_certificate_that_ends_soon_is_a_warning():
+    checks = (Check("tls_public", healthy=False, critical=False, message="expires in 3 days"),)
+    (warning,) = of(judge_processes([replace(proxy("p:1"), checks=checks)]), Severity.WARNING)
+    assert "renew" in warning.remedy
+
+
+def test_a_process_that_does_not_answer_is_wrong():
+    (wrong,) = judge_processes([ProcessReport("p:1", "Connection refused")])
+    assert wrong.severity is Severity.WRONG
+    assert "Connection refused" in wrong.cause
+
+
+def test_clocks_are_compared_with_a_tolerance():
+    for ahead, severity in ((4, None), (-20, Severity.WARNING), (400, Severity.WRONG)):
+        found = list(judge_processes([replace(proxy("p:1"), clock_ahead_seconds=ahead)]))
+        about = [finding for finding in found if "clock" in finding.cause]
+        assert [finding.severity for finding in about] == ([severity] if severity else [])
+
+
+def test_a_lone_root_coord_is_a_note_and_none_active_is_wrong():
+    lone = root_coord("a:1", active=True, term=1)
+    assert len(of(judge_processes([lone]), Severity.NOTE)) == 1
+    (wrong,) = of(judge_processes([root_coord("a:1", active=False)]), Severity.WRONG)
+    assert "none that was asked is active" in wrong.cause
+
+
+def test_a_connected_proxy_without_a_lease_is_a_warning():
+    first, second = pair()
+    few = root_coord("a:1", active=True, term=3, sessions=2, leases=1)
+    assert of(judge_processes([first, second]), Severity.WARNING) == []
+    assert len(of(judge_processes([few, second]), Severity.WARNING)) == 1
+
+
+def test_versions_that_differ_are_a_warning():
+    (warning,) = of(
+        judge_processes([proxy("p:1"), replace(proxy("q:1"), version="2.0")]), Severity.WARNING
+    )
+    assert "1.2.3, 2.0" in warning.cause
+
+
+def test_a_majority_of_members_is_needed():
+    assert of(judge_members([member(1), member(2)], asked=3), Severity.WRONG) == []
+    assert len(of(judge_members([member(1)], asked=3), Severity.WRONG)) == 1
+    assert len(of(judge_members([], asked=1), Severity.WRONG)) == 1
+
+
+def test_alarms_a_missing_leader_and_learners_are_told():
+    found = list(
+        judge_members(
+            [member(1, errors=["NOSPACE"]), member(2, leader=0), member(3, is_learner=True)],
+            asked=3,
+        )
+    )
+    assert len(of(found, Severity.WRONG)) == 2
+    assert len(of(found, Severity.WARNING)) == 1
+
+
+def test_an_etcd_that_anybody_can_write_is_a_warning():
+    away = settings(VECGUARD__ETCD__ENDPOINTS="etcd:2379")
+    assert len(list(judge_access(away))) == 1
+    assert list(judge_access(settings())) == []
+    guarded = settings(
+        VECGUARD__ETCD__ENDPOINTS="etcd:2379",
+        VECGUARD__ETCD__AUTH__ENABLED="true",
+        VECGUARD__ETCD__AUTH__USERNAME="u",
+        VECGUARD__ETCD__AUTH__PASSWORD="p",
+    )
+    assert list(judge_access(guarded)) == []
+
+
+def test_a_configuration_with_authorization_off_is_wrong():
+    assert list(judge_settings(settings())) == []
+    off = settings(VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED="false")
+    assert [finding.severity for finding in judge_settings(off)] == [Severity.WRONG]
+    bounded = settings(VECGUARD__REVOCATION="bounded")
+    assert [finding.severity for finding in judge_settings(bounded)] == [Severity.NOTE]
+
+
+def test_files_that_are_not_named_are_not_judged_and_missing_ones_are_wrong(tmp_path):
+    assert list(judge_files(settings(), NOW)) == []
+    missing = settings(
+        VECGUARD__COMMON__SECURITY__TLSMODE="1",
+        VECGUARD__TLS__SERVERPEMPATH=str(tmp_path / "no.pem"),
+        VECGUARD__TLS__SERVERKEYPATH=str(tmp_path / "no.key"),
+    )
+    (wrong,) = judge_files(missing, NOW)
+    assert wrong.severity is Severity.WRONG
+    assert "no.pem" in wrong.cause
+
+
+def test_expiry_is_judged_by_days():
+    assert judge_expiry("tls.*", 90 * DAY).severity is Severity.GOOD
+    assert judge_expiry("tls.*", 29 * DAY).severity is Severity.WARNING
+    assert judge_expiry("tls.*", -1.0).severity is Severity.WRONG
+
+
+def test_a_servers_certificate_is_judged_by_its_date():
+    certificate = x509.load_pem_x509_certificate(issue(authority()).certificate)
+    end = certificate.not_valid_after_utc.timestamp()
+    assert judge_certificate("port", certificate, end - 90 * DAY).severity is Severity.GOOD
+    assert judge_certificate("port", certificate, end - 3 * DAY).severity is Severity.WARNING
+
+
+def test_the_default_password_is_wrong_when_it_is_accepted():
+    (wrong,) = judge_default_login("port", Verdict(None))
+    assert wrong.severity is Severity.WRONG
+    assert wrong.remedy == "vecguard user passwd root"
+    (good,) = judge_default_login("port", Verdict("refused"))
+    assert good.severity is Severity.GOOD

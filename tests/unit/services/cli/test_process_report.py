@@ -1,0 +1,122 @@
+import json
+
+import pytest
+
+from services.cli.process_report import NoReportError, ProcessReport, newest_active, read_report
+from services.cli.status import as_json, duration, problems, summary
+from tests.unit.services.cli.reports import NOW, health, metrics, proxy, root_coord
+
+
+def test_a_proxy_tells_its_mode_its_lease_and_its_certificates():
+    report = proxy("p:9091")
+    assert report.state == "ready"
+    assert report.version == "1.2.3"
+    assert report.revocation == "strict"
+    assert report.authorization is True
+    assert [(c.link, c.expires_seconds, c.problem) for c in report.certificates] == [
+        ("public", 90 * 86_400, "")
+    ]
+    assert summary(report) == "strict revocation, lease 8.5 s, session with root coord at rc:53100"
+
+
+def test_of_several_workers_the_one_with_the_shortest_lease_counts():
+    assert proxy("p:9091").lease_seconds == 8.5
+
+
+def test_a_standby_is_as_ready_as_it_gets():
+    report = root_coord("a:1", active=False)
+    assert report.state == "standby"
+    assert (report.term, report.sessions, report.leases) == (None, None, None)
+    assert list(problems([report, root_coord("b:1", active=True, term=3)])) == []
+
+
+def test_a_root_coord_with_another_failure_is_no_standby():
+    report = read_report(
+        "a:1",
+        health(role=(False, True, "standby"), disk=(False, True, "full")),
+        metrics("root_coord"),
+        date=None,
+        now=NOW,
+    )
+    assert report.state == "not_ready"
+
+
+def test_problems_name_what_is_not_ready_or_does_not_answer():
+    refusing = proxy("p:1", logins=(False, True, "no lease"))
+    found = list(problems([refusing, ProcessReport("q:1", "Connection refused")]))
+    assert found == [
+        "p:1 is not ready: logins: no lease",
+        "q:1 does not answer: Connection refused",
+    ]
+
+
+def test_no_active_root_coord_is_a_problem_only_where_root_coords_were_asked():
+    assert list(problems([root_coord("a:1", active=False)])) == [
+        "no root coord that was asked is active"
+    ]
+    assert list(problems([proxy("p:1")])) == []
+
+
+def test_of_two_that_say_they_are_active_the_newer_term_is():
+    older = root_coord("a:1", active=True, term=3)
+    newer = root_coord("b:1", active=True, term=7)
+    assert newest_active([newer, older]) is newer
+    assert newest_active([older, newer]) is newer
+    assert len(list(problems([older, newer]))) == 1
+    assert newest_active([root_coord("c:1", active=False)]) is None
+
+
+def test_the_json_holds_every_documented_key():
+    reports = [
+        root_coord("a:1", active=True, term=7, sessions=2, leases=1),
+        ProcessReport("q:1", "Connection refused"),
+    ]
+    answer = as_json(reports, ["something"], NOW)
+    assert answer["active_root_coord"] == "a:1"
+    assert answer["problems"] == ["something"]
+    first, second = answer["processes"]
+    assert first["uptime_seconds"] == 7200
+    assert (first["term"], first["proxies_connected"], first["leases"]) == (7, 2, 1)
+    assert first.keys() == second.keys()
+    assert second["state"] == "unreachable"
+    assert second["error"] == "Connection refused"
+    json.dumps(answer, allow_nan=False)
+
+
+def test_a_clock_is_compared_by_the_date_of_the_answer():
+    report = read_report(
+        "p:1",
+        health(),
+        metrics("proxy"),
+        date="Fri, 15 Jan 2027 08:01:40 GMT",
+        now=NOW,
+    )
+    assert report.clock_ahead_seconds == 100
+    broken = read_report("p:1", health(), metrics("proxy"), date="yesterday", now=NOW)
+    assert broken.clock_ahead_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("body", "samples"),
+    [
+        (b"<html>", metrics("proxy")),
+        (b"[]", metrics("proxy")),
+        (b'{"health":"true"}', metrics("proxy")),
+        (b'{"checks":{"a":{}}}', metrics("proxy")),
+        (health(), b""),
+        (health(), b"<html>"),
+        (health(), b"\xff"),
+        (health(), b"process_open_fds 3.0\n"),
+    ],
+)
+def test_what_is_no_report_is_refused(body, samples):
+    with pytest.raises(NoReportError, match="is it"):
+        read_report("p:1", body, samples, date=None, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (86_400 * 3, "3 d"), (-90, "-2 min")],
+)
+def test_a_duration_is_told_in_its_largest_unit(seconds, text):
+    assert duration(seconds) == text
