@@ -1,0 +1,100 @@
+"""Asks an operations port how its process is, for the health check of a container.
+
+`python -m shared.observability.probe` ends with 0 when the process is as it should be, else
+with 1 and one line that says why. A container engine starts it every few seconds, in an image
+that has no curl, so it imports nothing beyond the standard library.
+"""
+
+import argparse
+import http.client
+import json
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+EXIT_HEALTHY: Final = 0
+EXIT_UNHEALTHY: Final = 1
+
+_OPERATIONS_PORT: Final = 9091
+_TIMEOUT_SECONDS: Final = 3.0
+#: A report has a few lines for each check; an answer beyond this is no report.
+_MAX_ANSWER: Final = 65536
+
+
+def complaint(
+    host: str, port: int, path: str, *, tolerated: Collection[str], timeout_seconds: float
+) -> str | None:
+    """What is wrong with the process behind an operations port; None if nothing is.
+
+    Args:
+        host: where the port is.
+        port: the port.
+        path: /livez or /readyz.
+        tolerated: names of checks that may fail. A root coord on standby fails `role` and is
+            as good as it gets.
+        timeout_seconds: deadline of each step: to connect, to answer.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read(_MAX_ANSWER)
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer from {host}:{port}: {error or type(error).__name__}"
+    finally:
+        connection.close()
+    if response.status == http.HTTPStatus.OK:
+        return None
+    if response.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+        return f"{path} answers {response.status}, which no operations port does"
+    failures = _failures(body)
+    if failures is None:
+        return f"{path} answers {response.status} without a report"
+    graver = [message for name, message in failures.items() if name not in tolerated]
+    if not failures or graver:
+        return "; ".join(graver) or "not ready"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask once, and say with which code to exit."""
+    parser = argparse.ArgumentParser(prog="probe", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--host", default="127.0.0.1", help="where the operations port is")
+    parser.add_argument("--port", type=int, default=_OPERATIONS_PORT, help="the operations port")
+    parser.add_argument("--path", default="/readyz", help="/readyz (default) or /livez")
+    parser.add_argument(
+        "--tolerate",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="a check that may fail, such as role on a standby root coord; may be repeated",
+    )
+    arguments = parser.parse_args(argv)
+    found = complaint(
+        arguments.host,
+        arguments.port,
+        arguments.path,
+        tolerated=arguments.tolerate,
+        timeout_seconds=_TIMEOUT_SECONDS,
+    )
+    if found is None:
+        return EXIT_HEALTHY
+    sys.stderr.write(f"{found}\n")
+    return EXIT_UNHEALTHY
+
+
+def _failures(body: bytes) -> dict[str, str] | None:
+    """The critical checks that fail, with their messages; None if this is no report."""
+    try:
+        report: Any = json.loads(body)
+        return {
+            str(name): f"{name}: {check['message']}"
+            for name, check in report["checks"].items()
+            if check["critical"] and not check["healthy"]
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
