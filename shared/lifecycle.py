@@ -26,7 +26,7 @@ EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _log = get_logger(__name__)
 
@@ -64,6 +64,17 @@ def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int
         main: the service; gets the settings and the shutdown signal.
         argv: the arguments without the program's name; those of the process unless given.
     """
+    return run_process(name, lambda settings: serve(main, settings), argv)
+
+
+def run_process(
+    name: str, body: Callable[[Settings], None], argv: Sequence[str] | None = None
+) -> int:
+    """Read the settings, run `body` with them, and say with which code to exit.
+
+    `body` deals with signals itself: by `serve`, or as a supervisor of processes that do.
+    The arguments are those of `run_service`.
+    """
     arguments = _parse(name, argv)
     _fill_standard_descriptors()
     # Until the settings are known; what goes wrong with them is told this way.
@@ -74,12 +85,12 @@ def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int
             return _print(render(settings))
         configure_logging(settings.log.level, settings.log.format, service=name)
         _log.info("starting", version=vecguard_version())
-        _run(main, settings)
+        body(settings)
     except KeyboardInterrupt:
-        # Only before `_run` took the signals over.
+        # Only before the signals were taken over.
         return 128 + signal.SIGINT
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the last stop before the exit code
-        return _report(error)
+        return exit_code(error)
     _log.info("stopped")
     return EXIT_CLEAN
 
@@ -152,9 +163,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _run(main: Main, settings: Settings) -> None:
+def serve(
+    main: Main, settings: Settings, *, stop_signals: Sequence[signal.Signals] = STOP_SIGNALS
+) -> None:
+    """Run a service on an event loop of its own until it ends or is told to.
+
+    Raises what ended it, if that was not a signal.
+    """
     shutdown = ShutdownSignal()
-    with _StopSignals(shutdown) as signals, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        _StopSignals(shutdown, stop_signals) as signals,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         signals.deliver_to(runner.get_loop())
         runner.run(_awaited(main, settings, shutdown))
 
@@ -171,15 +191,18 @@ class _StopSignals:
     threads may take long to end.
     """
 
-    def __init__(self, shutdown: ShutdownSignal) -> None:
+    def __init__(self, shutdown: ShutdownSignal, numbers: Sequence[signal.Signals]) -> None:
         self._shutdown = shutdown
+        self._numbers = numbers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._received: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in _STOP_SIGNALS:
+        for number in self._numbers:
             self._previous[number] = signal.signal(number, self._receive)
+        # A parent blocks them around a fork: from here on none is lost.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -204,7 +227,7 @@ class _StopSignals:
         self._shutdown.set()
 
 
-def _report(error: BaseException) -> int:
+def exit_code(error: BaseException) -> int:
     """Log what ended the service, and choose the exit code."""
     leaves = list(_leaves(error))
     expected = [leaf for leaf in leaves if isinstance(leaf, VecguardError)]

@@ -2,13 +2,13 @@
 
 import sys
 
-from services.proxy.app import run
-from shared.lifecycle import run_service
+from services.proxy.workers.launch import start
+from shared.lifecycle import run_process
 
 
 def main() -> None:
     """Runs the service until it is told to stop."""
-    sys.exit(run_service("proxy", run))
+    sys.exit(run_process("proxy", start))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from shared.observability.log import get_logger
 
@@ -47,6 +48,18 @@ class Health:
         return tuple(check for check in self.checks if not check.critical and not check.healthy)
 
 
+class HealthSource(Protocol):
+    """Whoever can say how things are."""
+
+    async def assess(self) -> Health:
+        """What is the case now."""
+        ...
+
+    async def is_alive(self) -> bool:
+        """Whether this can still become well without being started anew."""
+        ...
+
+
 class HealthReport:
     """The checks of a process, by name.
 
@@ -70,6 +83,14 @@ class HealthReport:
     def evaluate(self) -> Health:
         """Run every check once. A check that fails to run counts as critical and unhealthy."""
         return Health(tuple(self._run(name, check) for name, check in self._checks.items()))
+
+    async def assess(self) -> Health:
+        """The same, as a `HealthSource`."""
+        return self.evaluate()
+
+    async def is_alive(self) -> bool:
+        """Always: a process whose loop hangs does not even say this."""
+        return True
 
     @staticmethod
     def _run(name: str, check: Callable[[], Check]) -> Check:

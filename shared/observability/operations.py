@@ -3,7 +3,7 @@
 import os
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -11,12 +11,20 @@ from prometheus_client.exposition import choose_encoder
 
 from shared.config.addresses import join_address
 from shared.errors import ConfigurationError
-from shared.observability.health import Check, Health, HealthReport
+from shared.observability.health import Check, Health, HealthSource
 
 #: Requests here are answered at once; what is still open when the process stops gets this long.
 _SHUTDOWN_SECONDS: Final = 1.0
 #: Nobody has a reason to send a body.
 _MAX_BODY: Final = 1024
+
+
+class MetricsSource(Protocol):
+    """Whoever has to ask around for the metrics."""
+
+    async def gather(self) -> CollectorRegistry:
+        """All of them, as they are now."""
+        ...
 
 
 class OperationsServer:
@@ -25,25 +33,28 @@ class OperationsServer:
     Args:
         ip: the address to listen on.
         port: the port to listen on; 0 for any free one.
-        health: answers /readyz and /healthz.
+        health: answers /livez, /readyz and /healthz.
         registry: answers /metrics.
         key: the setting that chose ip and port, named when they cannot be had.
+        shares_port: whether others may hold the same port, as who reserved it does.
     """
 
     def __init__(
         self,
         ip: str,
         port: int,
-        health: HealthReport,
-        registry: CollectorRegistry,
+        health: HealthSource,
+        registry: CollectorRegistry | MetricsSource,
         *,
         key: str = "operations",
+        shares_port: bool = False,
     ) -> None:
         self._ip = ip
         self._port = port
         self._health = health
         self._registry = registry
         self._key = key
+        self._shares_port = shares_port
         self._stack = AsyncExitStack()
 
     @property
@@ -74,7 +85,9 @@ class OperationsServer:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             try:
-                await web.TCPSite(runner, self._ip, self._port).start()
+                await web.TCPSite(
+                    runner, self._ip, self._port, reuse_port=self._shares_port or None
+                ).start()
             except OSError as error:
                 raise ConfigurationError(
                     f"{self._key}: cannot listen on {join_address(self._ip, self._port)}: "
@@ -93,15 +106,20 @@ class OperationsServer:
         await self._stack.aclose()
 
     async def _livez(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok")
+        if await self._health.is_alive():
+            return web.Response(text="ok")
+        return web.Response(text="a part of it hangs", status=503)
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        health = self._health.evaluate()
+        health = await self._health.assess()
         return web.json_response(_as_json(health), status=200 if health.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        registry = self._registry
+        if not isinstance(registry, CollectorRegistry):
+            registry = await registry.gather()
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
 
 def _reason(error: OSError) -> str:

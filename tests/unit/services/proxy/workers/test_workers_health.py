@@ -1,0 +1,58 @@
+from services.proxy.workers.health import health_of, joined
+from shared.observability.health import Check, Health
+
+
+def said(trouble="", *, message="fine", critical=True):
+    return Health((Check("logins", not trouble, critical, trouble or message),))
+
+
+def checks(health):
+    return {check.name: check for check in health.checks}
+
+
+def test_workers_that_agree_speak_with_one_voice():
+    health = joined({1: said(), 2: said()})
+    assert health.ready
+    assert checks(health)["logins"] == Check("logins", True, True, "fine")
+    assert checks(health)["workers"].message == "all 2 answer"
+
+
+def test_one_unhealthy_worker_makes_the_whole_unready_and_is_named():
+    health = joined({1: said(), 2: said("no lease"), 3: said()})
+    assert not health.ready
+    assert [check.message for check in health.failures] == ["worker 2: no lease"]
+
+
+def test_workers_with_the_same_trouble_are_named_together():
+    health = joined({1: said("a"), 2: said("b"), 3: said("a")})
+    assert checks(health)["logins"].message == "workers 1, 3: a; worker 2: b"
+
+
+def test_healthy_workers_may_differ_in_what_they_say():
+    health = joined({1: said(message="root coord A"), 2: said(message="root coord B")})
+    assert health.ready
+    assert checks(health)["logins"].message == "worker 1: root coord A; worker 2: root coord B"
+
+
+def test_a_warning_of_one_worker_stays_a_warning():
+    health = joined({1: said(critical=False), 2: said("no session", critical=False)})
+    assert health.ready
+    assert [check.message for check in health.warnings] == ["worker 2: no session"]
+
+
+def test_a_worker_that_says_nothing_makes_the_whole_unready():
+    health = joined({1: said(), 2: "gone", 3: "no answer"})
+    assert [check.message for check in health.failures] == ["worker 2: gone; worker 3: no answer"]
+
+
+def test_without_any_answer_there_is_still_a_report():
+    health = joined({1: "gone", 2: "gone"})
+    assert [check.message for check in health.failures] == ["workers 1, 2: gone"]
+
+
+def test_a_report_survives_the_wire():
+    wire = {
+        "ready": False,
+        "checks": {"logins": {"healthy": False, "critical": True, "message": "no lease"}},
+    }
+    assert health_of(wire) == said("no lease")
