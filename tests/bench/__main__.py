@@ -2,17 +2,23 @@
 
 import argparse
 import asyncio
+from functools import partial
 from pathlib import Path
 
-from tests.bench import failover, memory, relay, revocation, tls
+from tests.bench import abuse, comparison, direct, failover, memory, relay, revocation, timing, tls
+from tests.bench.peers.vecguard import COMPILED
 from tests.bench.report import Report
 
 BENCHMARKS = {
     "memory": memory.run,
+    "direct": direct.run,
     "relay": relay.run,
+    "peers": comparison.run,
     "tls": tls.run,
     "revocation": revocation.run,
     "failover": failover.run,
+    "abuse": abuse.run,
+    "timing": timing.run,
 }
 TARGET = Path("build/bench.json")
 
@@ -20,14 +26,28 @@ TARGET = Path("build/bench.json")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
-    names = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument(
+        "--compiled",
+        type=Path,
+        default=COMPILED,
+        metavar="DIR",
+        help="a copy of the sources with compiled modules; without it `relay.compiled.*` "
+        "is left out (%(default)s)",
+    )
+    options = parser.parse_args()
     report = Report()
-    for name in names:
-        print(f"running {name} ...", flush=True)
-        asyncio.run(BENCHMARKS[name](report))
-    print(report.table())
-    report.write(TARGET)
-    print(f"written to {TARGET}")
+    try:
+        for name in options.names or list(BENCHMARKS):
+            print(f"running {name} ...", flush=True)
+            run = BENCHMARKS[name]
+            if run in (relay.run, comparison.run):
+                run = partial(run, compiled=options.compiled)
+            asyncio.run(run(report))
+    finally:
+        # What was found counts, whatever became of the rest.
+        print(report.table())
+        report.write(TARGET)
+        print(f"written to {TARGET}")
 
 
 if __name__ == "__main__":

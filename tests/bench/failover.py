@@ -18,8 +18,8 @@ from shared.grpc.credentials import hash_to_wire
 from shared.own_task import in_own_task
 from shared.passwords import hash_password
 from shared.secret import Secret
+from tests.bench.direct import HEALTH
 from tests.bench.load import login
-from tests.bench.relay import HEALTH
 from tests.bench.report import Report
 
 PASSWORDS = tuple(hash_password(Secret(f"password{n}"), 4) for n in range(2))

@@ -1,80 +1,91 @@
-"""An authenticated call and a relayed call, beside the same backend called directly."""
+"""What a forwarded call costs: throughput, processor time, authentication, connections.
 
-import asyncio
-import socket
-import sys
+Beside it, in the same rounds, the relay over grpclib that this one replaced.
+"""
+
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
-from deploy.local.ports import Ports
-from deploy.local.stack import CHECKOUT, LocalStack
-from tests.bench.echo import METHOD
-from tests.bench.load import login, run_load
-from tests.bench.processes import cpu_seconds, pin
+from deploy.local.ports import LOOPBACK
+from tests.bench.peers.milvus import GET_VERSION, LOGIN
+from tests.bench.peers.programs import echo_backend, grpclib_relay
+from tests.bench.peers.vecguard import COMPILED, Proxies
+from tests.bench.processes import resident_bytes
 from tests.bench.report import Report
+from tests.bench.rounds import Load, Target, jobs, load_generator
+from tests.bench.wire.generator import Job
 
-SECONDS = 5.0
-CONCURRENCY = 16
-SERVER_CORE, LOAD_CORE = 0, 1
-HEALTH = "/grpc.health.v1.Health/Check"
-HEALTHY = b"\x08\x01"
+PAYLOAD = (b"x" * 256).hex()
+ROUNDS = 5
+SECONDS = 1.5
+IDLE_CONNECTIONS = 1000
 
-
-@asynccontextmanager
-async def echo_backend():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.echo", str(port)),
-        cwd=CHECKOUT,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        await asyncio.wait_for(process.stdout.readline(), 30)
-        yield process.pid, f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        await process.wait()
+calls = partial(
+    jobs,
+    kind="calls",
+    path=GET_VERSION,
+    authorization=LOGIN,
+    request=PAYLOAD,
+    expected=PAYLOAD,
+    seconds=SECONDS,
+)
 
 
-async def measure(name, pid, report, address, method, **options):
-    """Adds `<name>.rps`, `.p50_ms`, `.p99_ms` and `.cpu_us` of the server process."""
-    before = cpu_seconds(pid)
-    load = await run_load(address, method, seconds=SECONDS, concurrency=CONCURRENCY, **options)
-    used = cpu_seconds(pid) - before
-    report.add(f"{name}.rps", load.per_second)
-    report.add(f"{name}.p50_ms", load.percentile_ms(50))
-    report.add(f"{name}.p99_ms", load.percentile_ms(99))
-    report.add(f"{name}.cpu_us", used / load.calls * 1e6)
+async def run(report: Report, *, compiled: Path = COMPILED) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            backend = await stack.enter_async_context(echo_backend())
+            proxies = await stack.enter_async_context(Proxies(Path(folder), backend.port, compiled))
+            load = await stack.enter_async_context(load_generator())
+            plain = await proxies.start("relay")
+            own = [plain, await proxies.start("relay.open", is_open=True)]
+            if proxies.has_compiled:
+                own.append(await proxies.start("relay.compiled", compiled=True))
+                own.append(await proxies.start("relay.compiled.open", is_open=True, compiled=True))
+            else:
+                report.leave_out("relay.compiled.*", "nothing is compiled; run `make compile`")
+            yardstick = await stack.enter_async_context(grpclib_relay(backend.port))
+            await _calls(report, load, own, yardstick, backend)
+            # A proxy of its own: memory that earlier loads have left free would be used first.
+            await _connections(report, load, await proxies.start("idle"), "relay")
+            if proxies.has_compiled:
+                fresh = await proxies.start("idle.compiled", compiled=True)
+                await _connections(report, load, fresh, "relay.compiled")
 
 
-async def run(report: Report) -> None:
-    async with echo_backend() as (backend, backend_address):
-        pin(backend, SERVER_CORE)
-        await measure("direct.unary", backend, report, backend_address, METHOD)
-        pin(backend, LOAD_CORE)
-        with tempfile.TemporaryDirectory() as folder:
-            overrides = {"backend": {"address": backend_address}, "log": {"level": "warn"}}
-            async with LocalStack(
-                Path(folder), ports=Ports.free(proxies=1), settings_overrides=overrides
-            ) as stack:
-                proxy = stack.proxies[0]
-                pin(proxy.pid, SERVER_CORE)
-                root = login("root", "Milvus")
-                await measure(
-                    *("auth.known_login", proxy.pid, report, proxy.address, HEALTH),
-                    metadata=root,
-                    request=b"",
-                    expected=HEALTHY,
-                )
-                await measure(
-                    *("relay.unary", proxy.pid, report, proxy.address, METHOD), metadata=root
-                )
-    figures = report.figures
-    report.add("relay.direct_rps_ratio", figures["relay.unary.rps"] / figures["direct.unary.rps"])
-    report.add(
-        "relay.direct_cpu_ratio", figures["relay.unary.cpu_us"] / figures["direct.unary.cpu_us"]
-    )
+async def _calls(
+    report: Report, load: Load, own: list[Target], yardstick: Target, backend: Target
+) -> None:
+    targets = [*own, yardstick, backend]
+    found = await load.compare(targets, calls(targets), rounds=ROUNDS)
+    for target in own:
+        for value in ("cpu_us", "rps", "p50_us", "p99_us"):
+            report.add(f"{target.name}.{value}", found.median(target.name, value))
+    report.add("relay.grpclib.cpu_us", found.median(yardstick.name, "cpu_us"))
+    report.add("relay.grpclib.rps", found.median(yardstick.name, "rps"))
+    report.add("relay.direct.rps", found.median(backend.name, "rps"))
+    for name in (target.name for target in own if not target.name.endswith(".open")):
+        report.add(f"{name}.grpclib_cpu_ratio", found.ratio(name, yardstick.name, "cpu_us"))
+        report.add(f"{name}.auth_cost_ratio", found.ratio(name, f"{name}.open", "rps"))
+        without = found.median(f"{name}.open", "cpu_us")
+        report.add(f"{name}.auth_cpu_us", found.median(name, "cpu_us") - without)
+
+
+async def _connections(report: Report, load: Load, target: Target, name: str) -> None:
+    def job(count: int) -> Job:
+        return Job(
+            *("idle", LOOPBACK, target.port, GET_VERSION),
+            connections=count,
+            authorization=LOGIN,
+            request=PAYLOAD,
+            expected=PAYLOAD,
+        )
+
+    def look() -> int:
+        return resident_bytes(target.pid)
+
+    few = await load.holding(target, job(1), look)
+    many = await load.holding(target, job(1 + IDLE_CONNECTIONS), look)
+    report.add(f"{name}.connections.kib", (many - few) / IDLE_CONNECTIONS / 1024)

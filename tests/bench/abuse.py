@@ -1,0 +1,239 @@
+"""What storms of wrong logins do to everybody else. Keys `abuse.*`.
+
+One proxy with default limits, alone on SERVER_CORE together with its bcrypt threads; etcd, root
+coord, the load of known logins (16 calls at a time on one connection) and the attackers (200
+connections from 20 addresses, each repeating at once) share LOAD_CORE. All phases are one run
+of the same processes; a pause between them lets buckets and queues recover.
+
+In each phase `known_rps` and `known_p99_ms` are of logins that the proxy knows, and
+`known_p99_ratio` compares with the quiet phase. An attack over many connections takes part of
+the load's core as well, so that some of the loss in `known_rps` is the generator's;
+`proxy_cpu_us` is the proxy's processor time for each request of either kind, and tells what
+an attack really costs it.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from deploy.local.stack import CHECKOUT, LocalStack
+from shared.generated.vecguard.internal import v1 as internal
+from shared.grpc.credentials import hash_to_wire
+from shared.passwords import hash_password
+from shared.secret import Secret
+from tests.bench.attackers import Attack, Kind, encoded, first_login
+from tests.bench.load import Load, login, run_load
+from tests.bench.processes import LOAD_CORE, SERVER_CORE, children_on, cpu_seconds
+from tests.bench.report import Report
+from tests.bench.stacks import etcd_and_root_coord
+
+SECONDS = 8.0
+CONCURRENCY = 16
+FIRST_LOGINS = 1000
+FIRST_LOGINS_AT_A_TIME = 8
+_PASSWORD = "right-123"
+_PAUSE_SECONDS = 2.0
+_HEALTH = "/grpc.health.v1.Health/Check"
+_HEALTHY = b"\x08\x01"
+_CREATE = "/vecguard.internal.v1.RootCoord/CreateCredential"
+_OK, _EXHAUSTED, _UNAUTHENTICATED = (
+    code.value[0]
+    for code in (
+        grpc.StatusCode.OK,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+    )
+)
+
+
+class Attackers:
+    """The attacking process, waiting for its word.
+
+    Attributes:
+        statuses: how often each gRPC status came, when it is over.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.statuses: dict[int, int] = {}
+
+    async def say(self) -> None:
+        """Starts them; the second time, stops them."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        await self._process.stdin.drain()
+
+    async def stop(self) -> None:
+        await self.say()
+        assert self._process.stdout is not None
+        async with asyncio.timeout(30):
+            found = json.loads(await self._process.stdout.readline())
+        self.statuses = {int(status): times for status, times in found.items()}
+        wrong = set(self.statuses) - {_UNAUTHENTICATED, _EXHAUSTED}
+        if wrong:
+            raise AssertionError(f"attackers were answered with {self.statuses}")
+
+    @property
+    def answers(self) -> int:
+        return sum(self.statuses.values())
+
+
+@asynccontextmanager
+async def attacked(address: str, kind: Kind) -> AsyncIterator[Attackers]:
+    """An attack goes on meanwhile."""
+    host, _, port = address.rpartition(":")
+    with children_on(LOAD_CORE):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.bench.attackers"),
+            Attack(kind, host, int(port)).argument(),
+            cwd=CHECKOUT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            await process.stdout.readline()
+        attackers = Attackers(process)
+        await attackers.say()
+        yield attackers
+        await attackers.stop()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def known_logins(address: str, seconds: float) -> Load:
+    return await run_load(
+        address,
+        _HEALTH,
+        seconds=seconds,
+        concurrency=CONCURRENCY,
+        metadata=login("root", "Milvus"),
+        request=b"",
+        expected=_HEALTHY,
+    )
+
+
+async def first_logins(address: str, users: list[str]) -> list[float]:
+    """Milliseconds until each user was in, so many at a time. Raises when one is refused."""
+    host, _, port = address.rpartition(":")
+    waiting = iter(enumerate(users))
+    taken: list[float] = []
+
+    async def arrive() -> None:
+        for number, user in waiting:
+            status, ms = await first_login(host, int(port), number, encoded(user, _PASSWORD))
+            if status != _OK:
+                raise AssertionError(f"the right login of {user} was answered with {status}")
+            taken.append(ms)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(FIRST_LOGINS_AT_A_TIME):
+            tasks.create_task(arrive())
+    return taken
+
+
+async def create_users(stack: LocalStack, users: list[str]) -> None:
+    """Through root coord's own port, all with one hash: bcrypt is not what is waited for."""
+    password = hash_to_wire(hash_password(Secret(_PASSWORD), 10))
+    async with grpc.aio.insecure_channel(stack.root_coord.address) as channel:
+        create = channel.unary_unary(_CREATE)
+        for user in users:
+            request = internal.CreateCredentialRequest(username=user, password=password)
+            reply = internal.MutationReply().parse(await create(bytes(request), timeout=30))
+            if reply.outcome is not internal.MutationOutcome.APPLIED:
+                raise AssertionError(f"{user} was not created: {reply.outcome}")
+
+
+class Phases:
+    """Measures one phase after the other, and compares with the first."""
+
+    def __init__(self, report: Report, pid: int, address: str, seconds: float) -> None:
+        self._report = report
+        self._pid = pid
+        self._address = address
+        self._seconds = seconds
+
+    async def quiet(self) -> None:
+        before = cpu_seconds(self._pid)
+        load = await known_logins(self._address, self._seconds)
+        self._add("quiet", load)
+        used = cpu_seconds(self._pid) - before
+        self._report.add("abuse.quiet.proxy_cpu_us", used / load.calls * 1e6)
+
+    async def under(self, kind: Kind) -> None:
+        await asyncio.sleep(_PAUSE_SECONDS)
+        before = cpu_seconds(self._pid)
+        async with attacked(self._address, kind) as attackers:
+            load = await known_logins(self._address, self._seconds)
+        used = cpu_seconds(self._pid) - before
+        self._add(kind, load)
+        self._attack(kind, attackers)
+        requests = load.calls + attackers.answers
+        self._report.add(f"abuse.{kind}.proxy_cpu_us", used / requests * 1e6)
+
+    async def newcomers(self, users: list[str]) -> None:
+        """Right first logins of many users while one user is attacked from elsewhere."""
+        await asyncio.sleep(_PAUSE_SECONDS)
+        alone = await first_logins(self._address, users[:1])
+        self._report.add("abuse.first_logins.alone_ms", alone[0])
+        async with attacked(self._address, "new_wrong") as attackers:
+            load, taken = await asyncio.gather(
+                known_logins(self._address, self._seconds), first_logins(self._address, users[1:])
+            )
+        self._add("first_logins", load)
+        self._attack("first_logins", attackers)
+        ordered = sorted(taken)
+        # What those who arrive together owe each other, with one thread of bcrypt.
+        owed = alone[0] * FIRST_LOGINS_AT_A_TIME
+        self._report.add("abuse.first_logins.users", len(ordered))
+        self._report.add("abuse.first_logins.p50_ms", ordered[len(ordered) // 2])
+        self._report.add("abuse.first_logins.worst_first_login_ms", ordered[-1])
+        self._report.add("abuse.first_logins.worst_over_owed_ms", ordered[-1] - owed)
+
+    def _add(self, phase: str, load: Load) -> None:
+        p99 = load.percentile_ms(99)
+        self._report.add(f"abuse.{phase}.known_rps", load.per_second)
+        self._report.add(f"abuse.{phase}.known_p99_ms", p99)
+        quiet = self._report.figures["abuse.quiet.known_p99_ms"]
+        self._report.add(f"abuse.{phase}.known_p99_ratio", p99 / quiet)
+
+    def _attack(self, phase: str, attackers: Attackers) -> None:
+        self._report.add(f"abuse.{phase}.attack_answers", attackers.answers)
+        limited = attackers.statuses.get(_EXHAUSTED, 0)
+        self._report.add(f"abuse.{phase}.attack_limited", limited)
+
+
+async def run(report: Report, *, seconds: float = SECONDS, first: int = FIRST_LOGINS) -> None:
+    users = [f"user{number:05}" for number in range(first)]
+    with tempfile.TemporaryDirectory() as folder:
+        audit_log = Path(folder) / "audit.log"
+        settings = {
+            "proxy": {"maxUserNum": first + 10},
+            "cache": {"ttl": 3600},
+            "audit": {"output": str(audit_log)},
+        }
+        with children_on(LOAD_CORE):
+            running = etcd_and_root_coord(Path(folder) / "data", **settings)
+            async with running as stack:
+                await create_users(stack, ["victim", *users])
+                proxy = stack.proxies[0]
+                with children_on(SERVER_CORE):
+                    await proxy.start()
+                await proxy.wait_ready()
+                phases = Phases(report, proxy.pid, proxy.address, seconds)
+                await phases.quiet()
+                for kind in ("same_wrong", "new_wrong", "unknown_names"):
+                    await phases.under(kind)
+                await phases.newcomers(users)
+        report.add("abuse.audit_kib", audit_log.stat().st_size / 1024)
