@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.config.fields import Count, Seconds, Section
+from shared.config.limits import LoginLimitSettings
 
 
 class AuthenticationSettings(Section):
@@ -14,14 +15,33 @@ class AuthenticationSettings(Section):
         default=10, description="Cost of a new hash: the binary logarithm of its rounds."
     )
     verifier_threads: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Threads that check passwords; 0: one per core."
+        default=0,
+        description="Threads that check passwords, in each of proxy.workers; 0: as many as there "
+        "are CPUs for each worker, at least one.",
     )
     verifier_queue: Count = Field(
-        default=256, description="Logins that may wait for a thread; more are refused at once."
+        default=1024,
+        description="Logins that may wait for a thread; over it, the last of the address with "
+        "the most waiting is refused.",
+    )
+    verifier_queue_per_address: Count = Field(
+        default=256,
+        description="Of these from one address (IPv6: /64); more are refused at once. Two cores "
+        "check as many in verifierTimeout.",
     )
     verifier_timeout: Seconds = Field(
         default=10.0, description="How long a login may wait for a thread, in seconds."
     )
+    fetch_burst: Count = Field(
+        default=1000,
+        description="Users not seen lately that are looked up at root coord at once, such as "
+        "after a start.",
+    )
+    fetches_per_second: Annotated[float, Field(gt=0)] = Field(
+        default=100.0,
+        description="Further ones for each second, whatever clients send; addresses take turns.",
+    )
+    login_limits: LoginLimitSettings = LoginLimitSettings()
 
 
 class CacheSettings(Section):

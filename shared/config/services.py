@@ -15,6 +15,7 @@ from shared.config.fields import (
     Seconds,
     Section,
 )
+from shared.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 
 ListenAddress = Annotated[
     str, Field(min_length=1), Expected("an IP address or host name to listen on")
@@ -60,6 +61,11 @@ class ProxySettings(Section):
 
     ip: ListenAddress = Field(default="0.0.0.0", description="Address that clients connect to.")
     port: Port = Field(default=19530, description="Port that clients connect to; 0: any free one.")
+    workers: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default=1,
+        description="Processes that serve the port; 0: one per CPU that may be used. A process "
+        "uses one CPU, besides checking passwords. Limits count for each.",
+    )
     min_password_length: PasswordLength = Field(
         default=6, description="Shortest password that can be set, in characters."
     )
@@ -75,6 +81,8 @@ class ProxySettings(Section):
     )
     name_validation: NameValidationSettings = NameValidationSettings()
     grpc: ProxyGrpcSettings = ProxyGrpcSettings()
+    http2: Http2Settings = Http2Settings()
+    connections: ConnectionSettings = ConnectionSettings()
     operations: OperationsSettings = OperationsSettings()
     forward_authorization: bool = Field(
         default=False, description="Whether the backend gets to see the authorization header."
@@ -126,4 +134,5 @@ class BackendSettings(Section):
     connect_timeout: Seconds = Field(
         default=5.0, description="Deadline of a connection attempt, in seconds."
     )
+    pool: PoolSettings = PoolSettings()
     tls: BackendTlsSettings = BackendTlsSettings()

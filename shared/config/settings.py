@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.config import consistency
+from shared.config.audit import AuditSettings
 from shared.config.authentication import AuthenticationSettings, CacheSettings
 from shared.config.consistency import Inconsistency
 from shared.config.etcd import EtcdSettings
@@ -14,6 +15,7 @@ from shared.config.fields import LowerCase, Section, one_of
 from shared.config.revocation import ElectionSettings, LeaseSettings
 from shared.config.security import CommonSettings, InternalTlsSettings, TlsMode, TlsSettings
 from shared.config.services import BackendSettings, ProxySettings, RootCoordSettings
+from shared.config.tracing import TraceSettings
 
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -55,6 +57,8 @@ class Settings(Section):
     lease: LeaseSettings = LeaseSettings()
     election: ElectionSettings = ElectionSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings = AuditSettings()
+    trace: TraceSettings = TraceSettings()
 
     @property
     def tls_mode(self) -> TlsMode:

@@ -106,8 +106,8 @@ class ObservedVerifier(Verifier):
         self.checks = 0
         self.gate = Gate()
 
-    async def verify(self, password: Secret[str], expected: PasswordHash | None) -> bool:
+    async def verify(self, password: Secret[str], expected: PasswordHash | None, **options) -> bool:
         self.checks += 1
-        matches = await super().verify(password, expected)
+        matches = await super().verify(password, expected, **options)
         await self.gate.passed()
         return matches

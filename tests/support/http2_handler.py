@@ -32,6 +32,12 @@ class RecordingHandler:
     def leaving(self, last_stream_id):
         self.told.append(("leaving", last_stream_id))
 
+    def ponged(self):
+        self.told.append(("ponged",))
+
+    def failed(self, error):
+        self.told.append(("failed", type(error).__name__))
+
     def finished(self, stream):
         self.told.append(("finished", stream.id))
 

@@ -10,10 +10,14 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from services.proxy.http2.limits import LimitHits, Limits
+from services.proxy.relay.acceptor import Acceptor
 from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.bounds import Bounds
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.listener import Admission, Listener, PeerCertificate
+from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
 from shared.grpc.addresses import Address
@@ -31,10 +35,12 @@ class ScriptedGatekeeper:
     Attributes:
         decide: what is done about a call; raises to refuse.
         seen: the authorization values of every call.
+        refused: (authorization values, address, error) of every call that was refused.
     """
 
     decide: Callable[[Sequence[bytes]], Awaitable[Admission]] | None = None
     seen: list[tuple[bytes, ...]] = field(default_factory=list)
+    refused: list[tuple] = field(default_factory=list)
 
     def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
         if self.decide is not None:
@@ -49,6 +55,9 @@ class ScriptedGatekeeper:
         if self.decide is None:
             return Admission("alice", 7)
         return await self.decide(authorization)
+
+    def turned_away(self, authorization, client, error) -> None:
+        self.refused.append((tuple(authorization), client.peer_name(), error))
 
     def refuse(self, error: Exception) -> None:
         async def decide(authorization: Sequence[bytes]) -> Admission:
@@ -76,8 +85,9 @@ class Relay:
         """Returns when no call is open, on either side."""
 
         async def no_call_is_open() -> bool:
-            link = self.upstream._link
-            return not self.active and (link is None or not link.connection.streams)
+            return not self.active and not any(
+                link.connection.streams for link in self.upstream.links
+            )
 
         await eventually(no_call_is_open, timeout_seconds)
 
@@ -94,6 +104,9 @@ async def relaying(
     unsupported: Mapping[bytes, str] | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     keepalive: Keepalive | None = None,
+    pool: PoolPolicy | None = None,
+    limits: Limits | None = None,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Relay]:
     """A relay that must leave nothing behind when it has been drained."""
     upstream = Upstream(
@@ -102,6 +115,8 @@ async def relaying(
         or over_tcp(Address("127.0.0.1", backend_port), timeout_seconds=connect_timeout_seconds),
         authority=f"127.0.0.1:{backend_port}",
         policy=policy or HeaderPolicy(),
+        pool=pool,
+        hits=(hits := LimitHits()),
         **({} if keepalive is None else {"keepalive": keepalive}),
     )
     active = ActiveCalls()
@@ -111,6 +126,9 @@ async def relaying(
         Routes(table=table or {}, unsupported=unsupported or {}, default=upstream),
         active,
         max_message_bytes=max_message_bytes,
+        limits=limits,
+        bounds=bounds,
+        hits=hits,
     )
     await listener.start(Address("127.0.0.1", 0))
     relay = Relay(listener, active, upstream, gatekeeper)
@@ -139,13 +157,15 @@ async def nothing_is_left(relay: Relay) -> None:
 
 
 def own_tasks() -> list[asyncio.Task]:
-    """The running tasks whose code is the project's and no test's."""
+    """The running tasks whose code is the project's and no test's, but for the listener's."""
     own = (str(_ROOT / "services"), str(_ROOT / "shared"))
+    codes = {task: getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks()}
     return [
         task
-        for task in asyncio.all_tasks()
-        if getattr(task.get_coro(), "cr_code", None) is not None
-        and task.get_coro().cr_code.co_filename.startswith(own)
+        for task, code in codes.items()
+        if code is not None
+        and code.co_filename.startswith(own)
+        and code is not Acceptor._accept.__code__
     ]
 
 

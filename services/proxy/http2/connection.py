@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from services.proxy.http2 import frames, settings
+from services.proxy.http2.buffers import UNCOUNTED, Account
+from services.proxy.http2.closed import ClosedStreams
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from services.proxy.http2.fields import Field
 from services.proxy.http2.header_decoder import HeaderDecoder
@@ -11,6 +13,8 @@ from services.proxy.http2.limits import (
     DEFAULT_WINDOW_BYTES,
     MAX_STREAM_ID,
     MAX_WINDOW_BYTES,
+    Limit,
+    LimitHits,
     Limits,
     Nuisance,
 )
@@ -21,6 +25,8 @@ from services.proxy.http2.stream import Stream
 
 # A header block as the decoder gives it: None when it was over our limit.
 Fields = list[Field] | None
+
+_PING = b"vecguard"
 
 
 class Handler(Protocol):
@@ -50,6 +56,12 @@ class Handler(Protocol):
     def finished(self, stream: Stream) -> None:
         """Both halves of the stream are closed, or it was reset."""
 
+    def ponged(self) -> None:
+        """A PING of ours was answered: all that was said before it has been heard."""
+
+    def failed(self, error: Exception) -> None:
+        """A bug showed itself; the stream or the connection that it was met on is ended."""
+
 
 class Connection:
     """The protocol's side of a connection, for a server or a client.
@@ -61,21 +73,32 @@ class Connection:
     """
 
     def __init__(
-        self, handler: Handler, limits: Limits, *, client_side: bool, wake: Callable[[], None]
+        self,
+        handler: Handler,
+        limits: Limits,
+        *,
+        client_side: bool,
+        wake: Callable[[], None],
+        hits: LimitHits | None = None,
+        account: Account = UNCOUNTED,
     ) -> None:
+        """`hits` and `account` count what limits do, and what waits on a client's streams."""
         self._handler = handler
         self._limits = limits
+        self._hits = hits or LimitHits()
+        self._account = account
         self._client_side = client_side
-        self._peer = PeerSettings()
+        self._peer = PeerSettings(is_server=client_side)
         self._reader = FrameReader(self, limits, expects_preface=not client_side)
         self._decoder = HeaderDecoder(limits, remembers=client_side)
         self._window = limits.connection_window_bytes
         self._owed = 0
         self._next_id = 1
         self._highest_id = 0
-        # Streams that we reset: what is still on its way on them means nothing.
-        self._reset_ids: dict[int, None] = {}
+        self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
         self._settled = False
+        self._pings = 0
+        self._is_final = False
         self.streams: dict[int, Stream] = {}
         self.nuisances = 0
         self.sender = Sender(
@@ -107,13 +130,24 @@ class Connection:
         self.sender.write(frames.goaway(self._highest_id, code))
 
     def go_away(self) -> None:
-        """Asks the peer to open no new streams, and refuses none that is on its way."""
+        """Asks the peer to open no new streams, and refuses none that is on its way.
+
+        When `Handler.ponged` is told, the peer has heard it, and `refuse_new` can follow.
+        """
         # RFC 9113, section 6.8.
         self.sender.write(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
+        self.ping()
+
+    def refuse_new(self) -> None:
+        """Says which stream was the last that is looked at; later ones are ignored."""
+        if not self._is_final:
+            self._is_final = True
+            self.sender.write(frames.goaway(self._highest_id, ErrorCode.NO_ERROR))
 
     def ping(self) -> None:
         """Asks for a sign of life."""
-        self.sender.write(frames.ping(bytes(8), ack=False))
+        self._pings += 1
+        self.sender.write(frames.ping(_PING, ack=False))
 
     def forgive(self) -> None:
         """Time has passed: useless frames of the past count no more."""
@@ -130,7 +164,16 @@ class Connection:
     @property
     def has_room(self) -> bool:
         """Whether the peer takes another stream now."""
-        return len(self.streams) < self._peer.concurrent_streams and not self.sender.is_paused
+        return (
+            len(self.streams) < self._peer.concurrent_streams
+            and not self.sender.is_paused
+            and self._next_id <= MAX_STREAM_ID
+        )
+
+    @property
+    def highest_id(self) -> int:
+        """The number of the newest stream; 0: there never was one."""
+        return self._highest_id
 
     @property
     def is_used_up(self) -> bool:
@@ -152,7 +195,7 @@ class Connection:
     def reset(self, stream: Stream, code: int) -> None:
         """Ends a stream at once; nothing more comes of it."""
         if not stream.closed:
-            self._remember_reset(stream.id)
+            self._closed.reset_by_us(stream.id)
             self.sender.write(frames.rst_stream(stream.id, code))
             self._close(stream)
 
@@ -195,7 +238,14 @@ class Connection:
             self._close(stream)
 
     def on_headers(self, stream_id: int, block: bytes, *, end: bool) -> None:
-        fields = self._decoder.decode(block)
+        try:
+            fields = self._decoder.decode(block)
+        except Http2ConnectionError:
+            raise
+        except Exception as error:
+            # Nobody knows what the table holds now.
+            self._handler.failed(error)
+            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "the decoder failed") from error
         stream = self.streams.get(stream_id)
         if stream is None:
             self._headers_of_no_stream(stream_id, fields, end=end)
@@ -218,8 +268,11 @@ class Connection:
             self._nuisance(Nuisance.FRAME)
             return
         self._close(stream)
+        self._closed.reset_by_peer(stream_id)
         self._handler.aborted(stream, code, by_peer=True)
-        self._nuisance(Nuisance.RESET)
+        if not self._client_side:
+            # A server can reset no more than we have opened, and clients can make it do so.
+            self._nuisance(Nuisance.RESET)
 
     def on_settings(self, payload: bytes) -> None:
         before = self._peer.window_bytes
@@ -236,6 +289,13 @@ class Connection:
 
     def on_settings_ack(self) -> None:
         """Our settings loosen HTTP/2's defaults only, so they count from the beginning."""
+
+    def on_pong(self, payload: bytes) -> None:
+        if self._pings and payload == _PING:
+            self._pings -= 1
+            self._handler.ponged()
+        else:
+            self._nuisance(Nuisance.FRAME)
 
     def on_ping(self, payload: bytes) -> None:
         self.sender.write(frames.ping(payload, ack=True))
@@ -268,12 +328,18 @@ class Connection:
     def on_stream_fault(self, fault: Http2StreamError) -> None:
         stream = self.streams.get(fault.stream_id)
         if stream is None:
-            self._remember_reset(fault.stream_id)
+            self._closed.reset_by_us(fault.stream_id)
             self.sender.write(frames.rst_stream(fault.stream_id, fault.code))
         else:
             self.reset(stream, fault.code)
             self._handler.aborted(stream, fault.code, by_peer=False)
         self._nuisance(Nuisance.RESET)
+
+    def on_failure(self, stream_id: int, error: Exception) -> None:
+        self._handler.failed(error)
+        if stream_id not in self.streams:
+            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "a bug of ours") from error
+        self.on_stream_fault(Http2StreamError(stream_id, ErrorCode.INTERNAL_ERROR, "a bug of ours"))
 
     # States.
 
@@ -283,23 +349,32 @@ class Connection:
         self.streams[stream.id] = stream
 
     def _headers_of_no_stream(self, stream_id: int, fields: Fields, *, end: bool) -> None:
-        if stream_id in self._reset_ids:
+        if self._closed.may_be_spoken_on(stream_id):
             return
+        if self._closed.was_reset_by_peer(stream_id):
+            raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
         if self._client_side or not stream_id & 1:
             raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS that we did not ask for")
         if stream_id <= self._highest_id:
             raise Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
         self._highest_id = stream_id
+        if self._is_final:
+            self._closed.reset_by_us(stream_id)
+            return
         if len(self.streams) >= self._limits.concurrent_streams:
+            self._hits.hit(Limit.STREAMS)
             raise Http2StreamError(stream_id, ErrorCode.REFUSED_STREAM, "too many streams")
-        stream = Stream(None)
+        if fields is None:
+            self._hits.hit(Limit.HEADER_LIST)
+            self._nuisance(Nuisance.REFUSAL)
+        stream = Stream(None, self._account)
         stream.id = stream_id
         stream.received_end = end
         self._register(stream)
         self._handler.accepted(stream, fields, end=end)
 
     def _data_nowhere(self, stream_id: int) -> None:
-        if stream_id in self._reset_ids:
+        if self._closed.may_be_spoken_on(stream_id):
             return
         self._require_not_idle(stream_id)
         raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
@@ -325,11 +400,6 @@ class Connection:
             self.sender.forget(stream)
             self._handler.finished(stream)
 
-    def _remember_reset(self, stream_id: int) -> None:
-        self._reset_ids[stream_id] = None
-        if len(self._reset_ids) > self._limits.concurrent_streams:
-            del self._reset_ids[next(iter(self._reset_ids))]
-
     def _give_back(self, size: int) -> None:
         self._owed += size
         if self._owed * 2 >= self._limits.connection_window_bytes:
@@ -350,4 +420,6 @@ class Connection:
     def _nuisance(self, weight: int) -> None:
         self.nuisances += weight
         if self.nuisances > self._limits.nuisances:
-            raise Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames")
+            raise Http2ConnectionError(
+                ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames", limit=Limit.USELESS_FRAMES
+            )

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from services.proxy.http2.limits import Limit
 from shared.errors import VecguardError
 
 
@@ -25,13 +26,18 @@ class ErrorCode(IntEnum):
 
 
 class Http2ConnectionError(VecguardError):
-    """The connection cannot go on: it is answered by GOAWAY and closed."""
+    """The connection cannot go on: it is answered by GOAWAY and closed.
+
+    Attributes:
+        limit: the one that was reached; None when the protocol was broken.
+    """
 
     reason = "http2_connection"
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, limit: Limit | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.limit = limit
 
 
 class Http2StreamError(VecguardError):

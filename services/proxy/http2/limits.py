@@ -1,6 +1,8 @@
-"""How much one peer may ask of us."""
+"""How much one peer may ask of us, and how often a limit had to step in."""
 
+from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 
 MAX_WINDOW_BYTES = 2**31 - 1  # RFC 9113, section 6.9.1
 MAX_STREAM_ID = 2**31 - 1
@@ -22,7 +24,9 @@ class Limits:
             stream of large frames makes the others wait.
         header_list_bytes: names, values and 32 for each field (RFC 9113, section 10.5.1).
             gRPC's own default is 8 to 16 KiB; a token in the metadata can be longer.
-        header_block_bytes: the same in its compressed form, which is kept until complete.
+        header_block_bytes: the compressed form, which is kept until complete. A list over
+            its limit costs its stream only, and is read to its end for the table's sake; a
+            block over this one is no mistake any more and costs the connection.
         header_frames: HEADERS and CONTINUATIONs of one block. Empty ones cost a peer
             nothing, and no sender needs more than a block's bytes fill (CVE-2024-27316).
         table_bytes: the dynamic table that the peer's encoder may use.
@@ -38,16 +42,50 @@ class Limits:
     connection_window_bytes: int = 16 * 2**20
     frame_bytes: int = DEFAULT_FRAME_BYTES
     header_list_bytes: int = 64 * 1024
-    header_block_bytes: int = 64 * 1024
+    header_block_bytes: int = 128 * 1024
     header_frames: int = 64
     table_bytes: int = 4096
     nuisances: int = 10_000
     unread_bytes: int = 4 * 2**20
 
 
+class Limit(StrEnum):
+    """The limits by name, as metrics show them."""
+
+    CONNECTIONS = "connections"
+    CONNECTIONS_PER_ADDRESS = "connections_per_address"
+    HANDSHAKE = "handshake"
+    IDLE = "idle"
+    AGE = "age"
+    AGE_GRACE = "age_grace"
+    STREAMS = "streams"
+    HEADER_LIST = "header_list"
+    HEADER_BLOCK = "header_block"
+    USELESS_FRAMES = "useless_frames"
+    UNREAD = "unread"
+    BUFFERED = "buffered"
+    WAITING_CALLS = "waiting_calls"
+
+
+class LimitHits:
+    """What each limit did: connections, streams or calls that it ended or refused.
+
+    Attributes:
+        counts: since the process began; every limit is there from the beginning.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[Limit] = Counter(dict.fromkeys(Limit, 0))
+
+    def hit(self, limit: Limit) -> None:
+        """The limit stepped in."""
+        self.counts[limit] += 1
+
+
 class Nuisance:
     """Weights of what floods are made of (RFC 9113, section 10.5)."""
 
     FRAME = 1  # PING, PRIORITY, an unknown type, DATA without data
+    REFUSAL = 10  # of a stream: the answer is longer than the question
     SETTINGS = 10
     RESET = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from services.proxy.http2 import frames
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
-from services.proxy.http2.limits import MAX_STREAM_ID, Limits
+from services.proxy.http2.limits import MAX_STREAM_ID, Limit, Limits
 
 _PRIORITY_BYTES = 5
 _WORD_BYTES = 4
@@ -27,6 +27,8 @@ class FrameSink(Protocol):
 
     def on_ping(self, payload: bytes) -> None: ...
 
+    def on_pong(self, payload: bytes) -> None: ...
+
     def on_goaway(self, last_stream_id: int, code: int) -> None: ...
 
     def on_window_update(self, stream_id: int, increment: int) -> None: ...
@@ -36,6 +38,9 @@ class FrameSink(Protocol):
 
     def on_stream_fault(self, fault: Http2StreamError) -> None:
         """The frame's own error, which does not end the reading."""
+
+    def on_failure(self, stream_id: int, error: Exception) -> None:
+        """A bug showed itself while the frame was handled."""
 
 
 class FrameReader:
@@ -52,7 +57,7 @@ class FrameReader:
         self._block_stream = 0
         self._block_ends_stream = False
 
-    def read(self, data: bytes) -> None:
+    def read(self, data: bytes) -> None:  # noqa: C901 - one loop over every frame
         """Reads everything that is complete. Raises Http2ConnectionError."""
         if self._rest:
             data = self._rest + data
@@ -80,6 +85,10 @@ class FrameReader:
                     self._dispatch(kind, flags, stream_id, data[begin:at])
             except Http2StreamError as fault:
                 sink.on_stream_fault(fault)
+            except Http2ConnectionError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the sink logs it
+                sink.on_failure(stream_id, error)
         self._rest = data[at:]
 
     def _skip_preface(self, data: bytes) -> int:
@@ -138,7 +147,7 @@ class FrameReader:
         elif kind == frames.PING:
             _require_size(payload, _PING_BYTES)
             if flags & frames.ACK:
-                self._sink.on_nothing()
+                self._sink.on_pong(payload)
             else:
                 self._sink.on_ping(payload)
         else:
@@ -171,7 +180,11 @@ class FrameReader:
             self._block_bytes > self._limits.header_block_bytes
             or len(self._block) > self._limits.header_frames
         ):
-            raise Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
+            raise Http2ConnectionError(
+                ErrorCode.ENHANCE_YOUR_CALM,
+                "a header block without end",
+                limit=Limit.HEADER_BLOCK,
+            )
         if flags & frames.END_HEADERS:
             block, self._block = b"".join(self._block), None
             self._sink.on_headers(self._block_stream, block, end=self._block_ends_stream)

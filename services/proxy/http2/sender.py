@@ -115,7 +115,7 @@ class Sender:
 
     def finish(self, stream: Stream, trailers: bytes = b"") -> None:
         """Ends our half of the stream when everything before is sent."""
-        stream.ending = trailers
+        stream.end_with(trailers)
         self.advance(stream)
 
     def advance(self, stream: Stream, quantum: int | None = None) -> None:
@@ -134,11 +134,12 @@ class Sender:
                 piece = piece[:size]
             else:
                 queue.popleft()
-            stream.queued -= len(piece)
+            stream.left(len(piece))
             if quantum is not None:
                 quantum -= len(piece)
             self._frame(stream, piece, end=stream.ending == b"" and not queue)
         if stream.ending is not None and not stream.sent_end:
+            stream.settle()
             if stream.ending:
                 self.headers(stream, stream.ending, end=True)
             else:

@@ -27,9 +27,11 @@ class PeerSettings:
     """The peer's settings that bind us.
 
     Its table size and header list size are not among them: we never use a dynamic table
-    towards it, and what it takes in headers is for the whole path to know.
+    towards it, and what it takes in headers is for the whole path to know. `is_server` is
+    what the peer is.
     """
 
+    is_server: bool = False
     concurrent_streams: int = 2**32 - 1
     window_bytes: int = DEFAULT_WINDOW_BYTES
     frame_bytes: int = DEFAULT_FRAME_BYTES
@@ -49,9 +51,9 @@ class PeerSettings:
                 if not DEFAULT_FRAME_BYTES <= value <= _LARGEST_FRAME_BYTES:
                     raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "an impossible frame size")
                 self.frame_bytes = value
-            elif key == ENABLE_PUSH and value > 1:
+            elif key == ENABLE_PUSH and value > (0 if self.is_server else 1):
                 raise Http2ConnectionError(
-                    ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1"
+                    ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH has a value that its sender may not use"
                 )
 
 

@@ -3,6 +3,8 @@
 from collections import deque
 from typing import Any
 
+from services.proxy.http2.buffers import UNCOUNTED, Account
+
 # Pieces smaller than this are gathered, or a window full of single bytes would take
 # fifty times its size in memory.
 _SMALL_BYTES = 1024
@@ -20,6 +22,7 @@ class Stream:
         send_window: bytes that the peer takes.
         receive_window: bytes that we have allowed and that have not come.
         owed: bytes that were taken on and that the peer has not been told of.
+        account: who is charged for what waits.
         queue: payloads that wait for a window or a socket.
         queued: their bytes.
         ending: what comes after the queue: trailers, or nothing but the end; None: more data.
@@ -29,6 +32,8 @@ class Stream:
     """
 
     __slots__ = (
+        "_charged",
+        "account",
         "closed",
         "ending",
         "id",
@@ -42,9 +47,11 @@ class Stream:
         "sent_end",
     )
 
-    def __init__(self, owner: Any) -> None:
+    def __init__(self, owner: Any, account: Account = UNCOUNTED) -> None:
         self.id = 0
         self.owner = owner
+        self.account = account
+        self._charged = 0
         self.send_window = 0
         self.receive_window = 0
         self.owed = 0
@@ -63,6 +70,7 @@ class Stream:
         if self.queue is None:
             self.queue = deque()
         self.queued += size
+        self.account.add(size)
         if size < _SMALL_BYTES:
             tail = self.queue[-1] if self.queue else None
             if isinstance(tail, bytearray) and len(tail) < _GATHERED_BYTES:
@@ -73,8 +81,28 @@ class Stream:
                 return
         self.queue.append(payload)
 
+    def end_with(self, ending: bytes) -> None:
+        """What comes after the queue, and is kept as long."""
+        self.ending = ending
+        if ending and self.queued:
+            self._charged = len(ending)
+            self.account.add(self._charged)
+
+    def left(self, size: int) -> None:
+        """So many bytes of the queue are on their way."""
+        self.queued -= size
+        self.account.remove(size)
+
     def drop(self) -> int:
-        """Forgets what waits; how many bytes that were."""
+        """Forgets what waits; how many bytes of data that were."""
         dropped, self.queued = self.queued, 0
         self.queue = None
+        self.account.remove(dropped)
+        self.settle()
         return dropped
+
+    def settle(self) -> None:
+        """The ending waits no more."""
+        if self._charged:
+            self.account.remove(self._charged)
+            self._charged = 0

@@ -1,7 +1,5 @@
 """The calls that are open now, and who they are from."""
 
-import asyncio
-
 from services.proxy.relay.call import Call
 from shared.errors import VecguardError
 
@@ -12,7 +10,6 @@ class ActiveCalls:
     def __init__(self) -> None:
         self._calls: dict[Call, tuple[str, int] | None] = {}
         self._by_user: dict[str, set[Call]] = {}
-        self._emptied: asyncio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -29,8 +26,6 @@ class ActiveCalls:
             calls.discard(call)
             if not calls:
                 del self._by_user[identity[0]]
-        if self._emptied is not None and not self._calls:
-            self._emptied.set()
 
     def identify(self, call: Call, username: str, revision: int) -> None:
         """The call was admitted by this version of the user's password."""
@@ -44,20 +39,20 @@ class ActiveCalls:
         """Who the open calls were admitted as, with the password's revision."""
         return [identity for identity in self._calls.values() if identity is not None]
 
-    def end_older(self, username: str, revision: int, reason: VecguardError) -> None:
-        """Ends the user's calls that were admitted by a password older than `revision`."""
+    def end_older(self, username: str, revision: int, reason: VecguardError) -> int:
+        """Ends the user's calls that were admitted by a password older than `revision`.
+
+        Returns how many there were.
+        """
+        ended = 0
         for call in tuple(self._by_user.get(username, ())):
             identity = self._calls[call]
             if identity is not None and identity[1] < revision:
                 call.end(reason)
+                ended += 1
+        return ended
 
     def end_all(self, reason: VecguardError) -> None:
         """Ends every call."""
         for call in tuple(self._calls):
             call.end(reason)
-
-    async def emptied(self) -> None:
-        """Returns when no call is open."""
-        while self._calls:
-            self._emptied = asyncio.Event()
-            await self._emptied.wait()

@@ -4,14 +4,17 @@ from services.proxy.http2.connection import Fields
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.fields import Field
 from services.proxy.relay.errors import (
+    MalformedAnswerError,
+    MalformedRequestError,
     UpstreamCancelledError,
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
-from services.proxy.relay.headers import OURS, is_grpc
+from services.proxy.relay.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
 from shared.errors import OverloadedError, VecguardError
 
 _STATUS = b":status"
+_SWITCHING = b"101"  # HTTP/2 has no use for it (RFC 9113, section 8.6)
 # Answers of something that is no gRPC server and may be better soon (gRPC's
 # "HTTP to gRPC status code mapping").
 _TEMPORARY_HTTP_STATUSES = frozenset((b"429", b"502", b"503", b"504"))
@@ -24,25 +27,32 @@ class Answer:
         block: what the client gets.
         is_interim: whether the real answer is still to come (RFC 9110, section 15.2).
         is_final: whether it says how the call ended.
+        length: from `content-length`; None when it is not said.
     """
 
-    __slots__ = ("block", "is_final", "is_interim")
+    __slots__ = ("block", "is_final", "is_interim", "length")
 
-    def __init__(self, fields: Fields, upstream: str) -> None:
+    def __init__(  # noqa: C901 - one branch for each kind of field
+        self, fields: Fields, upstream: str
+    ) -> None:
         """Reads it.
 
         Raises:
+            MalformedAnswerError: it is no HTTP/2 answer.
             UpstreamProtocolError: it is no gRPC answer.
             UpstreamUnavailableError: the same, but that may change.
         """
-        status = b"none"
+        fields = _legal(fields, upstream)
+        # RFC 9113, section 8.3: it comes first, and no other pseudo-header does.
+        if not fields or fields[0].name != _STATUS or fields[0].value == _SWITCHING:
+            raise MalformedAnswerError(f"{upstream} answered without a status")
+        status = fields[0].value
         self.is_final = False
-        wires = []
-        for field in _legal(fields, upstream):
+        self.length: int | None = None
+        wires = [fields[0].wire]
+        for field in fields[1:]:
             name = field.name
-            if name == _STATUS:
-                status = field.value
-            elif name == b"content-type":
+            if name == b"content-type":
                 if status == b"200" and not is_grpc(field.value):
                     raise UpstreamProtocolError(
                         f"{upstream} answered with {field.value.decode('ascii', 'replace')}, "
@@ -50,8 +60,12 @@ class Answer:
                     )
             elif name == b"grpc-status":
                 self.is_final = True
-            elif name in OURS or name[:1] == b":":
+            elif name in OURS:
+                if name == b"content-length":
+                    self.length = _length(field.value, upstream)
                 continue
+            elif name[:1] == b":":
+                raise MalformedAnswerError(f"{upstream} answered with malformed headers")
             wires.append(field.wire)
         self.is_interim = status[:1] == b"1"
         if status != b"200" and not self.is_interim:
@@ -63,14 +77,27 @@ class Answer:
 
 
 def trailers(fields: Fields, upstream: str) -> bytes:
-    """What the client gets of a response's last block. Raises UpstreamProtocolError."""
-    return b"".join(
-        [
-            field.wire
-            for field in _legal(fields, upstream)
-            if field.name not in OURS and field.name[:1] != b":"
-        ]
-    )
+    """What the client gets of a response's last block.
+
+    Raises:
+        MalformedAnswerError: it is no block of trailers.
+        UpstreamProtocolError: it is too large.
+    """
+    wires = []
+    for field in _legal(fields, upstream):
+        if field.name[:1] == b":":
+            raise MalformedAnswerError(f"{upstream} sent a pseudo-header in its trailers")
+        if field.name not in OURS:
+            wires.append(field.wire)
+    return b"".join(wires)
+
+
+def grpc_status(fields: Fields) -> bytes | None:
+    """What a block says about how the call ended; None if it says nothing."""
+    for field in fields or ():
+        if field.name == b"grpc-status":
+            return field.value
+    return None
 
 
 def reset_error(upstream: str, code: int) -> VecguardError:
@@ -86,10 +113,17 @@ def reset_error(upstream: str, code: int) -> VecguardError:
             return UpstreamProtocolError(f"{upstream} reset the call with HTTP/2 error {code}")
 
 
+def _length(value: bytes, upstream: str) -> int:
+    try:
+        return content_length([value])
+    except MalformedRequestError as error:
+        raise MalformedAnswerError(f"{upstream} answered with malformed headers") from error
+
+
 def _legal(fields: Fields, upstream: str) -> list[Field]:
     if fields is None:
         raise UpstreamProtocolError(f"{upstream} answered with headers that are too large")
     for field in fields:
-        if not field.legal:
-            raise UpstreamProtocolError("the backend answered with malformed headers")
+        if not field.legal or field.name in CONNECTION_SPECIFIC:
+            raise MalformedAnswerError(f"{upstream} answered with malformed headers")
     return fields

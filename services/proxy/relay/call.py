@@ -3,31 +3,32 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from grpclib.const import Status
+
 from services.proxy.http2.connection import Fields
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.answers import Answer, reset_error, trailers
+from services.proxy.relay.answers import Answer, grpc_status, reset_error, trailers
 from services.proxy.relay.errors import (
+    MalformedAnswerError,
     MalformedMessageError,
+    MalformedRequestError,
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
 from services.proxy.relay.headers import error_trailers, refusal
 from services.proxy.relay.messages import MessageMeter
+from services.proxy.relay.request import Request
+from services.proxy.relay.tally import status_code
 from shared.errors import DeadlineError, VecguardError
-from shared.observability.log import get_logger
 
 if TYPE_CHECKING:
     from services.proxy.relay.client_link import ClientLink
     from services.proxy.relay.upstream_link import UpstreamLink
 
-log = get_logger(__name__)
 
-
-def unexpected_error() -> VecguardError:
-    """Logs the exception that is being handled; what the client is told about it."""
-    log.exception("call_failed")  # noqa: LOG004 - it is called by exception handlers only
-    return VecguardError("internal error; the proxy's log has it")
+# What a call is whose client goes away before its end.
+_CANCELLED = Status.CANCELLED.value
 
 
 class Call:
@@ -41,21 +42,29 @@ class Call:
         client: the client's stream.
         upstream: the other one; data waits in it until it is open.
         is_over: the client's stream is closed.
+        method: what it calls; empty until its headers were read.
+        code: the gRPC status that it ended with; CANCELLED until somebody says one.
     """
 
     __slots__ = (
+        "_answer_length",
         "_deadline",
         "_is_answered",
         "_is_answering",
+        "_length",
         "_link",
         "_request",
-        "_response",
+        "_request_meter",
+        "_response_meter",
+        "_returned",
         "_task",
         "_timer",
-        "_upstream_name",
+        "_written_before",
         "client",
         "client_link",
+        "code",
         "is_over",
+        "method",
         "upstream",
     )
 
@@ -63,14 +72,20 @@ class Call:
         self.client_link = client_link
         self.client = client
         client.owner = self
-        self.upstream = Stream(self)
+        self.upstream = Stream(self, client.account)
         self.is_over = False
-        self._request = MessageMeter(max_message_bytes)
-        self._response = MessageMeter(max_message_bytes)
+        self.method = b""
+        self.code = _CANCELLED
+        self._request_meter = MessageMeter(max_message_bytes)
+        self._response_meter = MessageMeter(max_message_bytes)
         self._is_answering = False
         self._is_answered = False
         self._link: UpstreamLink | None = None
-        self._upstream_name = ""
+        self._request: Request | None = None
+        self._length: int | None = None
+        self._answer_length: int | None = None
+        self._returned = 0
+        self._written_before = 0
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -95,21 +110,47 @@ class Call:
         """The task decides about the call, and is cancelled if the call ends before."""
         self._task = task
 
-    def forward(self, link: "UpstreamLink", block: bytes, upstream_name: str) -> None:
-        """Sends the request to an upstream, as far as it has come."""
+    def require_length(self, length: int | None) -> None:
+        """The request's data must be of this length (RFC 9113, section 8.1.1); None: of any.
+
+        Raises:
+            MalformedRequestError: what has come already is not.
+        """
+        self._length = length
+        self._check_length(end=self.client.received_end)
+
+    def route(self, request: Request) -> None:
+        """Sends the request to its upstream as soon as that takes it.
+
+        Raises what `Upstream.send` raises.
+        """
         self._task = None
+        self._request = request
+        if self.upstream.queue:
+            request.keep(self.upstream.queue)
+        request.upstream.send(self)
+
+    def forward(self, link: "UpstreamLink") -> None:
+        """Sends the request to an upstream, as far as it has come."""
+        request = self._request
+        if request is None:
+            raise RuntimeError("the call has no route")
         self._link = link
-        self._upstream_name = upstream_name
-        link.connection.open(self.upstream, block)
+        self._written_before = link.writes
+        link.connection.open(self.upstream, request.block(self.remaining_seconds()))
 
     def end(self, reason: VecguardError) -> None:
         """Ends the call for a reason that its client is told, if it is still there."""
         if self.is_over:
             return
         self._is_answered = True
+        self.code = reason.status.value
         self._drop_answer()
-        sender = self.client_link.connection.sender
-        if self._is_answering:
+        connection = self.client_link.connection
+        sender = connection.sender
+        if isinstance(reason, MalformedRequestError):
+            connection.reset(self.client, ErrorCode.PROTOCOL_ERROR)
+        elif self._is_answering:
             sender.headers(self.client, error_trailers(reason), end=True)
         else:
             sender.headers(self.client, refusal(reason), end=True)
@@ -123,8 +164,13 @@ class Call:
             self._task.cancel()
         self._drop_answer()
         self._drop_request()
-        if self._link is not None:
-            self._link.connection.reset(self.upstream, ErrorCode.CANCEL)
+        request = self._request
+        if request is not None:
+            request.release()
+            if self._link is not None:
+                self._link.connection.reset(self.upstream, ErrorCode.CANCEL)
+            else:
+                request.upstream.pool.forget(self)
 
     def _time_out(self) -> None:
         self.end(DeadlineError("the deadline of the call has passed"))
@@ -145,13 +191,17 @@ class Call:
             self.request_sent(len(payload))
             return
         try:
-            self._request.passes(payload)
-            if end and not self._request.is_between:
+            self._request_meter.passes(payload)
+            if self._length is not None:
+                self._check_length(end=end)
+            if end and not self._request_meter.is_between:
                 raise MalformedMessageError("the request ends within a message")
         except VecguardError as error:
             self.request_sent(len(payload))
             self.end(error)
             return
+        if payload and self._request is not None:
+            self._request.keep((payload,))
         if self._link is not None:
             self._link.connection.sender.data(self.upstream, payload, end=end)
         else:
@@ -165,6 +215,11 @@ class Call:
 
     def request_sent(self, size: int) -> None:
         """So much of the request was taken on: the client may send as much again."""
+        if self._returned:
+            # It goes out a second time.
+            again = min(size, self._returned)
+            self._returned -= again
+            size -= again
         self.client_link.connection.consumed(self.client, size)
 
     # From upstream to client.
@@ -173,24 +228,30 @@ class Call:
         """A header block of the upstream."""
         if self.is_over or self._is_answered:
             return
+        if self._request is not None:
+            self._request.release()
         try:
             if self._is_answering:
                 self._answer_ended(fields, end=end)
             else:
                 self._answer_begun(fields, end=end)
         except VecguardError as error:
-            self.end(error)
+            self._blame(error)
 
     def response_data(self, payload: bytes, *, end: bool) -> None:
         """The next piece of the response."""
-        if self.is_over or self._is_answered or not self._is_answering:
+        if self.is_over or self._is_answered:
             self.response_sent(len(payload))
             return
         try:
-            self._response.passes(payload)
+            if not self._is_answering:
+                raise MalformedAnswerError(f"{self._upstream_name()} sent data before headers")
+            self._response_meter.passes(payload)
+            if self._answer_length is not None:
+                self._check_answer_length(end=end)
         except VecguardError as error:
             self.response_sent(len(payload))
-            self.end(error)
+            self._blame(error)
             return
         self.client_link.connection.sender.data(self.client, payload, end=False)
         if end:
@@ -201,36 +262,84 @@ class Call:
         if self._link is not None:
             self._link.connection.consumed(self.upstream, size)
 
-    def upstream_reset(self, code: int) -> None:
+    def upstream_reset(self, code: int, *, by_peer: bool) -> None:
         """The upstream's stream is closed, by it or because of it."""
         # A server that has answered completely may stop the request's body by a reset
         # (RFC 9113, section 8.1); the answer counts.
-        if not self._is_answered:
-            self.end(reset_error(self._upstream_name, code))
+        if self._is_answered:
+            return
+        if not by_peer or code != ErrorCode.REFUSED_STREAM or not self._send_again():
+            self.end(reset_error(self._upstream_name(), code))
+
+    def upstream_refused(self) -> None:
+        """The upstream leaves and has not looked at the request."""
+        if not self._is_answered and not self._send_again():
+            self.end(reset_error(self._upstream_name(), ErrorCode.REFUSED_STREAM))
 
     def upstream_lost(self) -> None:
         """The upstream's connection is gone."""
-        if not self._is_answered:
-            self.end(UpstreamUnavailableError(f"{self._upstream_name} closed the connection"))
+        if self._is_answered:
+            return
+        was_sent = self._link is None or self._link.writes != self._written_before
+        if was_sent or not self._send_again():
+            self.end(UpstreamUnavailableError(f"{self._upstream_name()} closed the connection"))
+
+    def _send_again(self) -> bool:
+        """Whether the request, which was surely not processed, is on its way once more."""
+        request, link = self._request, self._link
+        if request is None or link is None or self.is_over or not request.may_be_repeated:
+            return False
+        old, data = self.upstream, request.data()
+        # What had gone out was given back to the client's window then.
+        self._returned += len(data) - old.queued
+        self.upstream = Stream(self, self.client.account)
+        self.upstream.hold(data)
+        if old.ending is not None:
+            self.upstream.ending = b""
+        old.drop()
+        link.connection.reset(old, ErrorCode.CANCEL)
+        self._link = None
+        try:
+            request.upstream.send(self)
+        except VecguardError as error:
+            self.end(error)
+        return True
+
+    def _blame(self, error: VecguardError) -> None:
+        """Ends a call for what its upstream said, and tells it where that broke HTTP/2."""
+        if self._link is not None and isinstance(error, MalformedAnswerError):
+            self._link.connection.reset(self.upstream, ErrorCode.PROTOCOL_ERROR)
+        self.end(error)
+
+    def _check_length(self, *, end: bool) -> None:
+        if _differs(self._request_meter.passed, self._length, end=end):
+            raise MalformedRequestError("the data is not as long as content-length says")
+
+    def _upstream_name(self) -> str:
+        return "" if self._request is None else self._request.upstream.name
 
     def _answer_begun(self, fields: Fields, *, end: bool) -> None:
-        answer = Answer(fields, self._upstream_name)
+        answer = Answer(fields, self._upstream_name())
         if answer.is_final:
             self._is_answered = True
+            self.code = status_code(grpc_status(fields))
             self.client_link.connection.sender.headers(self.client, answer.block, end=True)
         elif end:
             raise self._breaks_off()
         elif not answer.is_interim:
             self._is_answering = True
+            self._answer_length = answer.length
             self.client_link.connection.sender.headers(self.client, answer.block, end=False)
 
     def _answer_ended(self, fields: Fields, *, end: bool) -> None:
-        block = trailers(fields, self._upstream_name)
+        block = trailers(fields, self._upstream_name())
         if not end:
-            raise UpstreamProtocolError(f"{self._upstream_name} sent headers within its answer")
-        if not self._response.is_between:
+            raise UpstreamProtocolError(f"{self._upstream_name()} sent headers within its answer")
+        self._check_answer_length(end=True)
+        if not self._response_meter.is_between:
             raise self._breaks_off()
         self._is_answered = True
+        self.code = status_code(grpc_status(fields))
         self.client_link.connection.sender.finish(self.client, block)
         link = self._link
         if link is not None and not self.is_over and not self.upstream.sent_end:
@@ -238,6 +347,17 @@ class Call:
             link.connection.reset(self.upstream, ErrorCode.CANCEL)
             self._drop_request()
 
+    def _check_answer_length(self, *, end: bool) -> None:
+        if _differs(self._response_meter.passed, self._answer_length, end=end):
+            raise MalformedAnswerError(
+                f"{self._upstream_name()} sent data that is not as long as its content-length says"
+            )
+
     def _breaks_off(self) -> VecguardError:
-        where = "without a status" if self._response.is_between else "within a message"
-        return UpstreamProtocolError(f"{self._upstream_name} ended its answer {where}")
+        where = "without a status" if self._response_meter.is_between else "within a message"
+        return UpstreamProtocolError(f"{self._upstream_name()} ended its answer {where}")
+
+
+def _differs(passed: int, length: int | None, *, end: bool) -> bool:
+    """Whether data is longer than was said, or in the end shorter."""
+    return length is not None and (passed > length or (end and passed < length))

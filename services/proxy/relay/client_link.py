@@ -1,16 +1,26 @@
 """A client's connection to the public port."""
 
 import asyncio
+from random import Random
 from typing import Protocol
 
+from services.proxy.http2.buffers import Account
 from services.proxy.http2.connection import Connection, Fields
-from services.proxy.http2.limits import Limits
+from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.call import Call
+from services.proxy.relay.doorway import Visit
+from services.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
+from services.proxy.relay.headers import check_trailers
+from services.proxy.relay.lifetime import Lifetime, LifetimePolicy
 from services.proxy.relay.link import Keepalive, Link
+from shared.errors import VecguardError
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
+
+# How long a client that is asked to leave has to show that it has heard it.
+_LEAVE_SECONDS = 2.0
 
 
 class Host(Protocol):
@@ -33,23 +43,56 @@ class Host(Protocol):
 
 
 class ClientLink(Link):
-    """Makes calls of streams."""
+    """Makes calls of streams.
 
-    def __init__(self, host: Host, limits: Limits, keepalive: Keepalive) -> None:
-        super().__init__(limits, keepalive)
-        self.connection = Connection(self, limits, client_side=False, wake=self._wake)
+    Attributes:
+        account: what waits because of this client.
+        was_made: whether there was ever a connection.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        limits: Limits,
+        keepalive: Keepalive,
+        *,
+        account: Account,
+        lifetime: LifetimePolicy,
+        random: Random,
+        hits: LimitHits,
+        visit: Visit,
+    ) -> None:
+        """`visit` is ended with the socket."""
+        super().__init__(limits, keepalive, hits=hits)
+        self.connection = Connection(
+            self, limits, client_side=False, wake=self._wake, hits=hits, account=account
+        )
+        self.account = account
         self._host = host
+        self._visit = visit
+        self.was_made = False
+        self._lifetime = Lifetime(self, lifetime, self.loop, random)
         self._arrived: list[tuple[Call, Fields]] = []
+        self._is_greeted = False
+        self._unsent = 0
+        # The client opens no more streams, as far as we know.
         self._is_left = False
-        host.connected(self)
+        self._leaving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.was_made = True
+        self._host.connected(self)
+        self._lifetime.begin()
         super().connection_made(transport)
         encrypted = transport.get_extra_info("ssl_object")
         if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
             # RFC 9113, section 3.3. Python's ssl module leaves it to us.
             log.info("no_http2_negotiated")
             self.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._visit.end()
 
     def was_read(self) -> None:
         # Only now: a call that was cancelled in the same breath costs nobody anything.
@@ -64,7 +107,76 @@ class ClientLink(Link):
     def ended(self, streams: list[Stream]) -> None:
         """Closing the streams has ended their calls."""
         del streams
+        self._lifetime.end()
+        if self._leaving is not None:
+            self._leaving.cancel()
         self._host.disconnected(self)
+
+    def buffer_changed(self, size: int) -> None:
+        if size > self._unsent:
+            self.account.add(size - self._unsent)
+        else:
+            self.account.remove(self._unsent - size)
+        self._unsent = size
+
+    # How it ends.
+
+    def leave(self) -> None:
+        """Lets the client go in good order: nothing that it has sent is lost.
+
+        It is asked to open no new streams. What it opened before it heard that is served;
+        the connection is closed when the last of it is over.
+        """
+        if self._leaving is None and not self.is_closing:
+            self.connection.go_away()
+            self._leaving = self.loop.call_later(_LEAVE_SECONDS, self._part)
+
+    def _part(self) -> None:
+        if not self.is_closing:
+            self.connection.refuse_new()
+            self._is_left = True
+            if not self.connection.streams:
+                self.close()
+
+    def end_calls(self, reason: VecguardError, *, only_buffered: bool = False) -> None:
+        """Ends all calls, or those for which something waits."""
+        for stream in tuple(self.connection.streams.values()):
+            call: Call = stream.owner
+            if not only_buffered or stream.queued or call.upstream.queued:
+                call.end(reason)
+
+    def relieve(self) -> None:
+        """Gives up what waits because of this client, beyond what its socket holds."""
+        log.info("buffers_are_full", held=self.account.held)
+        self.end_calls(TooMuchBufferedError(), only_buffered=True)
+
+    @property
+    def calls_begun(self) -> int:
+        """A number that grows with each call."""
+        return self.connection.highest_id
+
+    @property
+    def calls_open(self) -> int:
+        """Calls that are open now."""
+        return len(self.connection.streams)
+
+    def was_silent(self) -> None:
+        self._hits.hit(Limit.HANDSHAKE)
+        log.info("client_says_nothing")
+        self.abort()
+
+    def was_idle(self) -> None:
+        self._hits.hit(Limit.IDLE)
+        self.leave()
+
+    def grew_old(self) -> None:
+        self._hits.hit(Limit.AGE)
+        self.leave()
+
+    def outlived(self) -> None:
+        if not self.is_closing:
+            self._hits.hit(Limit.AGE_GRACE)
+            self.end_calls(ConnectionTooOldError())
 
     # What the connection tells.
 
@@ -76,8 +188,14 @@ class ClientLink(Link):
             call.request_ended()
 
     def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
-        del fields, end
-        stream.owner.request_ended()
+        del end  # trailers that do not end were refused
+        call: Call = stream.owner
+        try:
+            check_trailers(fields)
+        except VecguardError as error:
+            call.end(error)
+        else:
+            call.request_ended()
 
     def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
         stream.owner.request_data(payload, end=end)
@@ -89,7 +207,14 @@ class ClientLink(Link):
         """Closing the stream has ended its call."""
 
     def settled(self) -> None:
-        """Nothing waits for a client's settings."""
+        """The first ones are a client's first words."""
+        if not self._is_greeted:
+            self._is_greeted = True
+            self._lifetime.greeted()
+
+    def ponged(self) -> None:
+        if self._leaving is not None:
+            self._part()
 
     def leaving(self, last_stream_id: int) -> None:
         del last_stream_id  # we open no streams on it

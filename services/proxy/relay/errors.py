@@ -16,6 +16,12 @@ class MalformedCallError(VecguardError):
         self.http_status = http_status
 
 
+class MalformedRequestError(VecguardError):
+    """The request breaks HTTP/2's own rules; its stream is reset (RFC 9113, section 8.1.1)."""
+
+    reason = "malformed_request"
+
+
 class InvalidTimeoutError(VecguardError):
     """`grpc-timeout` is not what the gRPC specification allows."""
 
@@ -33,6 +39,24 @@ class MessageTooLargeError(OverloadedError):
     """A message is over the configured limit."""
 
     reason = "message_too_large"
+
+
+class TooMuchBufferedError(OverloadedError):
+    """The process holds too many bytes that nobody takes, and most of them for this client."""
+
+    reason = "too_much_buffered"
+
+    def __init__(self) -> None:
+        super().__init__("too much data waits for its receiver; read faster, or try again later")
+
+
+class ConnectionTooOldError(UnavailableError):
+    """The connection has outlived the age that is allowed, and its calls their grace."""
+
+    reason = "connection_too_old"
+
+    def __init__(self) -> None:
+        super().__init__("the connection is too old, try again on a new one")
 
 
 class UpstreamUnavailableError(UnavailableError):
@@ -53,6 +77,10 @@ class UpstreamProtocolError(VecguardError):
 
     status = Status.INTERNAL
     reason = "upstream_protocol"
+
+
+class MalformedAnswerError(UpstreamProtocolError):
+    """The upstream's answer breaks HTTP/2's own rules (RFC 9113, section 8.1.1)."""
 
 
 class ClientGoneError(VecguardError):

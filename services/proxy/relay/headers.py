@@ -4,6 +4,7 @@ Names that carry what the relay itself says about a request (`x-vecguard-*`) are
 when a client sends them, so that an upstream may trust them.
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -14,7 +15,7 @@ from services.proxy.http2.connection import Fields
 from services.proxy.http2.fields import Field, indexed, literal, string
 from services.proxy.http2.fields import name as field_name
 from services.proxy.relay import timeouts
-from services.proxy.relay.errors import MalformedCallError
+from services.proxy.relay.errors import MalformedCallError, MalformedRequestError
 from shared.errors import VecguardError
 
 AUTHORIZATION = b"authorization"
@@ -31,25 +32,22 @@ class Kind(Enum):
     AUTHORIZATION = auto()
     TIMEOUT = auto()
     GRPC = auto()  # a content type of gRPC's; any other is plain
+    LENGTH = auto()
     DROPPED = auto()
     MALFORMED = auto()
 
 
-# Meaningless beyond one connection (RFC 9113, section 8.2.2), or written anew.
-OURS = frozenset(
-    (
-        b"connection",
-        b"grpc-timeout",
-        b"host",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    )
+# A message with one of these is malformed (RFC 9113, section 8.2.2).
+CONNECTION_SPECIFIC = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
+# Written anew, or of no use on the other side. A length that DATA itself shows would only be
+# one more thing that may be wrong.
+OURS = frozenset((b"content-length", b"grpc-timeout", b"host", b"te"))
 _KINDS = {
     **dict.fromkeys(OURS, Kind.DROPPED),
+    **dict.fromkeys(CONNECTION_SPECIFIC, Kind.MALFORMED),
+    b"content-length": Kind.LENGTH,
     b":method": Kind.PSEUDO,
     b":scheme": Kind.PSEUDO,
     b":path": Kind.PSEUDO,
@@ -83,15 +81,19 @@ class RequestHead:
         path: the field.
         authorization: the values of the header, in order.
         timeout_seconds: from `grpc-timeout`; None when the client set no deadline.
+        length: from `content-length`; None when the client did not say it.
         rest: the other fields that can be forwarded, in order.
     """
 
-    __slots__ = ("authorization", "path", "rest", "timeout_seconds")
+    __slots__ = ("authorization", "length", "path", "rest", "timeout_seconds")
 
-    def __init__(self, fields: Fields) -> None:  # noqa: C901 - one branch for each kind of field
+    def __init__(  # noqa: C901, PLR0912 - one branch for each kind of field
+        self, fields: Fields
+    ) -> None:
         """Reads the fields of a gRPC request.
 
         Raises:
+            MalformedRequestError: it is no HTTP/2 request.
             MalformedCallError: it is no POST with a gRPC content type and a path.
             InvalidTimeoutError: `grpc-timeout` cannot be understood.
         """
@@ -101,6 +103,7 @@ class RequestHead:
         rest: list[Field] = []
         authorization: list[bytes] = []
         timeout_values: list[bytes] = []
+        lengths: list[bytes] = []
         is_grpc_call = False
         for field in fields:
             kind = field.note or _noted(field)
@@ -108,8 +111,8 @@ class RequestHead:
                 rest.append(field)
             elif kind is Kind.PSEUDO:
                 # RFC 9113, section 8.3: each once, and before all others.
-                if field.name in pseudo or rest:
-                    raise MalformedCallError(400, "malformed headers")
+                if field.name in pseudo or field is not fields[len(pseudo)]:
+                    raise MalformedRequestError("malformed headers")
                 pseudo[field.name] = field
             elif kind is Kind.GRPC:
                 is_grpc_call = True
@@ -118,19 +121,33 @@ class RequestHead:
                 authorization.append(field.value)
             elif kind is Kind.TIMEOUT:
                 timeout_values.append(field.value)
+            elif kind is Kind.LENGTH:
+                lengths.append(field.value)
             elif kind is Kind.MALFORMED:
-                raise MalformedCallError(400, "malformed headers")
+                raise MalformedRequestError("malformed headers")
         method, path = pseudo.get(b":method"), pseudo.get(b":path")
-        if method is None or method.value != b"POST":
+        if method is not None and method.value != b"POST":
             raise MalformedCallError(405, "only POST is allowed")
-        if path is None or path.value[:1] != b"/":
-            raise MalformedCallError(400, "the request has no path")
+        if method is None or path is None or not path.value or b":scheme" not in pseudo:
+            raise MalformedRequestError("the request has no method, no path or no scheme")
+        if path.value[:1] != b"/":
+            raise MalformedCallError(400, "the path must begin with a slash")
         if not is_grpc_call:
             raise MalformedCallError(415, "the content type must be application/grpc")
         self.path = path
         self.authorization = authorization
         self.timeout_seconds = timeouts.decode(timeout_values) if timeout_values else None
+        self.length = content_length(lengths) if lengths else None
         self.rest = rest
+
+    def values(self, name: bytes) -> list[bytes]:
+        """The values of a header that can be forwarded, in order."""
+        return [field.value for field in self.rest if field.name == name]
+
+    def replace(self, name: bytes, value: bytes) -> None:
+        """Another value is forwarded in the place of all that the header has."""
+        self.rest = [field for field in self.rest if field.name != name]
+        self.rest.append(Field(field_name(name), value, string(value)))
 
     def forwarded(
         self,
@@ -163,7 +180,11 @@ def _noted(field: Field) -> Kind:
     """The field's kind, which is noted: the same field may come by its index again."""
     name = field.name
     kind = _KINDS.get(name, Kind.PLAIN)
-    if not field.legal or (kind is Kind.PLAIN and name.startswith(b":")):
+    if (
+        not field.legal
+        or (kind is Kind.PLAIN and name.startswith(b":"))
+        or (name == b"te" and field.value.lower() != b"trailers")
+    ):
         kind = Kind.MALFORMED
     elif name.startswith(OWN_PREFIX):
         kind = Kind.DROPPED
@@ -171,6 +192,29 @@ def _noted(field: Field) -> Kind:
         kind = Kind.GRPC
     field.note = kind
     return kind
+
+
+def check_trailers(fields: Fields) -> None:
+    """Reads the block that ends a request, of which nothing is passed on.
+
+    Raises:
+        MalformedCallError: it is too large.
+        MalformedRequestError: it is no block of trailers.
+    """
+    if fields is None:
+        raise MalformedCallError(431, "the trailers are too large")
+    for field in fields:
+        if not field.legal or field.name[:1] == b":" or field.name in CONNECTION_SPECIFIC:
+            raise MalformedRequestError("malformed trailers")
+
+
+def content_length(values: list[bytes]) -> int:
+    """What the header's values say. Raises MalformedRequestError."""
+    # RFC 9110, section 8.6: the same again is no contradiction. Nineteen digits are more than
+    # can ever come, and cost nothing to read.
+    if len(set(values)) > 1 or not values[0].isdigit() or len(values[0]) > 19:  # noqa: PLR2004 - see there
+        raise MalformedRequestError("malformed content-length")
+    return int(values[0])
 
 
 @lru_cache(1024)
@@ -207,6 +251,11 @@ def refusal(error: VecguardError) -> bytes:
 
 def error_trailers(error: VecguardError) -> bytes:
     """The block that ends a response that had begun well."""
-    return literal(b"grpc-status", str(error.status.value).encode()) + literal(
+    block = literal(b"grpc-status", str(error.status.value).encode()) + literal(
         b"grpc-message", encode_grpc_message(error.message).encode()
     )
+    if error.retry_after_seconds is not None:
+        # gRFC A6, "Pushback": clients that retry wait for as long.
+        milliseconds = math.ceil(error.retry_after_seconds * 1000)
+        block += literal(b"grpc-retry-pushback-ms", str(milliseconds).encode())
+    return block

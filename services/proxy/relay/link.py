@@ -8,13 +8,16 @@ from typing import Any, cast
 
 from services.proxy.http2.connection import Connection
 from services.proxy.http2.errors import Http2ConnectionError
-from services.proxy.http2.limits import Limits
+from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
+from services.proxy.relay.faults import unexpected_error
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
 
 _FORGIVING_SECONDS = 1.0
+# How long a peer that does not read its last bytes is waited for.
+_CLOSING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +33,30 @@ class Link(asyncio.Protocol, ABC):
 
     Attributes:
         loop: the loop that it runs on.
+        writes: how often something was given to the socket.
+        bytes_sent: what was given to it.
+        bytes_received: what it gave us.
         is_closing: nothing is read or sent any more.
         lost: set when the socket is closed.
     """
 
     connection: Connection
 
-    def __init__(self, limits: Limits, keepalive: Keepalive) -> None:
+    def __init__(
+        self, limits: Limits, keepalive: Keepalive, *, hits: LimitHits | None = None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self._limits = limits
         self._keepalive = keepalive
+        self._hits = hits or LimitHits()
         self._transport: asyncio.Transport | None = None
         self._is_flush_due = False
         self._was_heard = True
         self._timer: asyncio.TimerHandle | None = None
-        self._forgiven_at = 0.0
+        self._forgiven_at = self.loop.time()
+        self.writes = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
         self.is_closing = False
         self.lost = asyncio.Event()
 
@@ -54,6 +66,13 @@ class Link(asyncio.Protocol, ABC):
 
     def was_read(self) -> None:
         """All that a read brought has been handled."""
+
+    def wants_ping(self) -> bool:
+        """Whether a silent peer is to be asked at all."""
+        return True
+
+    def buffer_changed(self, size: int) -> None:
+        """The socket does not take everything: so many bytes wait for it."""
 
     # What asyncio tells.
 
@@ -66,26 +85,33 @@ class Link(asyncio.Protocol, ABC):
         if self.is_closing:
             return
         self._was_heard = True
+        self.bytes_received += len(data)
         if self.connection.nuisances:
             self._forgive()
         try:
             self.connection.receive(data)
         except Http2ConnectionError as fault:
-            log.info("http2_fault", side=type(self).__name__, detail=fault.message)
-            self.connection.fail(fault.code)
-            self.close()
+            self._give_up_on(fault)
         else:
             self.was_read()
 
     def pause_writing(self) -> None:
         self.connection.sender.pause()
+        self._measure()
 
     def resume_writing(self) -> None:
+        self.buffer_changed(0)
         self.connection.sender.resume()
+
+    def failed(self, error: Exception) -> None:
+        """Logs a bug that the connection met."""
+        unexpected_error(error, "http2_failed")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         del exc  # whatever the reason, the calls are told the same
         self._end()
+        if self._timer is not None:
+            self._timer.cancel()
         self.lost.set()
 
     # What the relay does.
@@ -99,9 +125,10 @@ class Link(asyncio.Protocol, ABC):
         """Closes the connection when everything is written."""
         if not self.is_closing:
             self._flush()
+            self._end()
             if self._transport is not None:
                 self._transport.close()
-            self._end()
+                self._timer = self.loop.call_later(_CLOSING_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """Closes the connection without waiting for a peer that does not read."""
@@ -122,6 +149,7 @@ class Link(asyncio.Protocol, ABC):
     def _end(self) -> None:
         if not self.is_closing:
             self.is_closing = True
+            self.buffer_changed(0)
             if self._timer is not None:
                 self._timer.cancel()
             self.ended(self.connection.abandon())
@@ -135,15 +163,38 @@ class Link(asyncio.Protocol, ABC):
         self._is_flush_due = False
         if self.is_closing or self._transport is None:
             return
+        try:
+            self._write(self._transport)
+        except Exception as error:  # noqa: BLE001 - logged, and nothing is left in doubt
+            self.failed(error)
+            self.abort()
+
+    def _write(self, transport: asyncio.Transport) -> None:
         sender = self.connection.sender
         data = sender.take()
         if data:
-            self._transport.write(data)
+            self.writes += 1
+            self.bytes_sent += len(data)
+            transport.write(data)
+        if sender.is_paused:
+            self._measure()
         if sender.is_swamped:
             log.info("peer_does_not_read", side=type(self).__name__)
+            self._hits.hit(Limit.UNREAD)
             self.abort()
         elif sender.has_waiting:
             sender.pump()
+
+    def _measure(self) -> None:
+        if self._transport is not None:
+            self.buffer_changed(self._transport.get_write_buffer_size())
+
+    def _give_up_on(self, fault: Http2ConnectionError) -> None:
+        log.info("http2_fault", side=type(self).__name__, detail=fault.message)
+        if fault.limit is not None:
+            self._hits.hit(fault.limit)
+        self.connection.fail(fault.code)
+        self.close()
 
     def _forgive(self) -> None:
         now = self.loop.time()
@@ -159,8 +210,9 @@ class Link(asyncio.Protocol, ABC):
             self._check()
 
     def _check(self) -> None:
-        if self._was_heard:
-            self._ask()
+        if self._was_heard or not self.wants_ping():
+            self._was_heard = False
+            self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._check)
             return
         self.connection.ping()
         self._timer = self.loop.call_later(self._keepalive.timeout_seconds, self._give_up)

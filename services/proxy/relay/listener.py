@@ -2,35 +2,48 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
+from random import Random
 
-from services.proxy.http2.limits import Limits
+from services.proxy.http2.buffers import Account, Buffers
+from services.proxy.http2.limits import LimitHits, Limits
+from services.proxy.relay.acceptor import Acceptor
 from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.bounds import Bounds
 from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.doorway import Doorway, Visit
 from services.proxy.relay.link import Keepalive
+from services.proxy.relay.pressure import Pressure
 from services.proxy.relay.reception import (
     Admission,
+    Client,
     Gatekeeper,
     PeerCertificate,
     Reception,
 )
 from services.proxy.relay.routing import Routes
+from services.proxy.relay.tally import CallTally
+from services.proxy.relay.tracing import Tracer
 from services.proxy.relay.upstream import Upstream
 from shared.errors import ConfigurationError, UnavailableError
 from shared.grpc.addresses import Address
 
-__all__ = ["Admission", "Gatekeeper", "Listener", "PeerCertificate"]
+__all__ = ["Admission", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
 
 # Clients may be silent for hours; what has vanished is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
-# asyncio's own minute lets a client that says nothing hold a connection for that long.
-_HANDSHAKE_SECONDS = 10.0
 # How long a client that does not read its last bytes is waited for.
 _CLOSE_TIMEOUT_SECONDS = 2.0
 
 
 class Listener:
-    """Serves the public port until it is drained."""
+    """Serves the public port until it is drained.
+
+    Attributes:
+        hits: what its limits did.
+        buffers: what waits for its clients, in both directions.
+    """
 
     def __init__(
         self,
@@ -40,23 +53,43 @@ class Listener:
         *,
         max_message_bytes: int,
         limits: Limits | None = None,
+        bounds: Bounds | None = None,
+        keepalive: Keepalive = _KEEPALIVE,
+        hits: LimitHits | None = None,
+        origin_of: Callable[[str], str] = str,
+        tracer: Tracer | None = None,
     ) -> None:
+        """`origin_of` says which addresses count as one."""
+        bounds = bounds or Bounds()
         self._active = active
         self._limits = limits or Limits()
-        self._reception = Reception(gatekeeper, routes, active, max_message_bytes=max_message_bytes)
-        self._server: asyncio.Server | None = None
+        self._lifetime = bounds.lifetime
+        self._keepalive = keepalive
+        self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
+        self.hits = hits or LimitHits()
+        self.buffers = Buffers(bounds.buffered_bytes)
+        self._doorway = Doorway(bounds.doorway, self.hits)
+        self._reception = Reception(
+            gatekeeper, routes, active, max_message_bytes=max_message_bytes, tracer=tracer
+        )
+        self._pressure = Pressure(self.buffers, self._reception.links, self.hits)
+        self._acceptor = Acceptor(
+            self._welcome,
+            self._doorway,
+            handshake_seconds=bounds.lifetime.greeting_seconds,
+            origin_of=origin_of,
+            hits=self.hits,
+        )
 
-    async def start(self, address: Address, *, tls: ssl.SSLContext | None = None) -> None:
-        """Listens. Raises ConfigurationError when the address cannot be used."""
+    async def start(
+        self, address: Address, *, tls: ssl.SSLContext | None = None, shares_port: bool = False
+    ) -> None:
+        """Listens, beside other processes if it shares the port.
+
+        Raises ConfigurationError when the address cannot be used.
+        """
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: ClientLink(self._reception, self._limits, _KEEPALIVE),
-                address.host,
-                address.port,
-                ssl=tls,
-                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
-                backlog=1024,
-            )
+            await self._acceptor.start(address, tls=tls, shares_port=shares_port)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {address} ({error.strerror or error}); "
@@ -66,28 +99,39 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that is really listened on (for a configured port of 0)."""
-        if self._server is None:
-            raise RuntimeError("the listener is not started")
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._acceptor.port
 
     @property
     def connections(self) -> int:
-        """Clients that are connected."""
-        return len(self._reception.links)
+        """Clients that are connected, or about to be."""
+        return len(self._doorway)
+
+    @property
+    def tally(self) -> CallTally:
+        """How calls have ended."""
+        return self._reception.tally
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Bytes received from clients and sent to them so far."""
+        return self._reception.traffic
 
     async def drain(self, timeout_seconds: float) -> None:
         """Stops accepting, lets calls finish, ends those that run after `timeout_seconds`."""
-        if self._server is not None:
-            self._server.close()
-        for link in tuple(self._reception.links):
-            link.go_away()
+        self._acceptor.stop()
+        links = tuple(self._reception.links)
+        for link in links:
+            link.leave()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await self._active.emptied()  # some were on their way when the clients were told
+                # Some calls were on their way when the clients were told.
+                for link in links:
+                    await link.lost.wait()
         self._active.end_all(UnavailableError("the proxy is shutting down, try again"))
         await self._close_links()
         if self._reception.tasks:
             await asyncio.wait(self._reception.tasks)
+        await self._acceptor.stopped()
 
     async def _close_links(self) -> None:
         links = tuple(self._reception.links)
@@ -100,3 +144,15 @@ class Listener:
         except TimeoutError:
             for link in links:
                 link.abort()
+
+    def _welcome(self, visit: Visit) -> ClientLink:
+        return ClientLink(
+            self._reception,
+            self._limits,
+            self._keepalive,
+            account=Account(self.buffers),
+            lifetime=self._lifetime,
+            random=self._random,
+            hits=self.hits,
+            visit=visit,
+        )

@@ -6,14 +6,19 @@ _PREFIX_BYTES = 5
 
 
 class MessageMeter:
-    """Follows one direction of a call by the length prefixes alone."""
+    """Follows one direction of a call by the length prefixes alone.
 
-    __slots__ = ("_max_bytes", "_prefix", "_remaining")
+    Attributes:
+        passed: bytes so far.
+    """
+
+    __slots__ = ("_max_bytes", "_prefix", "_remaining", "passed")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._remaining = 0
         self._prefix = b""
+        self.passed = 0
 
     @property
     def is_between(self) -> bool:
@@ -23,6 +28,7 @@ class MessageMeter:
     def passes(self, payload: bytes) -> None:
         """Counts the next piece. Raises MessageTooLargeError."""
         at, size = 0, len(payload)
+        self.passed += size
         while True:
             if self._remaining >= size - at:
                 self._remaining -= size - at

@@ -8,12 +8,16 @@ from typing import Any, Protocol
 from services.proxy.http2.connection import Fields
 from services.proxy.http2.fields import literal
 from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.call import Call, unexpected_error
+from services.proxy.relay.call import Call
 from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.headers import PEER, RequestHead, user_field
+from services.proxy.relay.request import KeptBytes, Request
 from services.proxy.relay.routing import Routes
+from services.proxy.relay.tally import CallTally
+from services.proxy.relay.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
+from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstream import Upstream
-from services.proxy.relay.upstream_link import UpstreamLink
 from shared.errors import VecguardError
 from shared.grpc.addresses import Address
 
@@ -30,8 +34,20 @@ class Admission:
 PeerCertificate = Callable[[], Mapping[str, Any] | None]
 
 
+class Client(Protocol):
+    """What is known of who is connected."""
+
+    def peer_name(self) -> tuple[str, int] | None:
+        """Its address and port; None where it has none."""
+        ...
+
+    def certificate(self) -> Mapping[str, Any] | None:
+        """Its verified certificate; None without one."""
+        ...
+
+
 class Gatekeeper(Protocol):
-    """Decides by the values of the `authorization` header and by the client's certificate.
+    """Decides by the values of the `authorization` header and by who is connected.
 
     Raises to refuse.
     """
@@ -40,9 +56,13 @@ class Gatekeeper(Protocol):
         """The decision if it needs no waiting; None: ask `admit`."""
         ...
 
-    async def admit(
-        self, authorization: Sequence[bytes], certificate: PeerCertificate
-    ) -> Admission: ...
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission: ...
+
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> None:
+        """Either of them has refused."""
+        ...
 
 
 class Reception:
@@ -50,7 +70,8 @@ class Reception:
 
     Attributes:
         links: the clients that are connected.
-        tasks: the calls that wait for the gatekeeper or for an upstream.
+        tasks: the calls that wait for the gatekeeper.
+        tally: how calls have ended.
     """
 
     def __init__(
@@ -60,13 +81,24 @@ class Reception:
         active: ActiveCalls,
         *,
         max_message_bytes: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self._gatekeeper = gatekeeper
         self._routes = routes
         self._active = active
+        self._kept = KeptBytes()
         self.max_message_bytes = max_message_bytes
         self.links: set[ClientLink] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.tally = CallTally()
+        self._tracer = tracer
+        self._spans: dict[Call, Span] = {}
+        self._traffic = Traffic()
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Bytes received from clients and sent to them so far."""
+        return self._traffic.totals(self.links)
 
     def connected(self, link: ClientLink) -> None:
         """A client is there."""
@@ -75,6 +107,7 @@ class Reception:
     def disconnected(self, link: ClientLink) -> None:
         """A client is gone."""
         self.links.discard(link)
+        self._traffic.closed(link)
 
     def opened(self, call: Call) -> None:
         """A call has begun to arrive."""
@@ -83,21 +116,38 @@ class Reception:
     def closed(self, call: Call) -> None:
         """The call is over."""
         self._active.leave(call)
+        self.tally.ended(call.method, call.code)
+        if self._spans and (span := self._spans.pop(call, None)) is not None:
+            span.end(call.code)
 
     def arrived(self, call: Call, fields: Fields) -> None:
         """Decides about a call."""
         try:
             head = RequestHead(fields)
+            call.method = head.path.value
+            if self._tracer is not None:
+                self._trace(self._tracer, call, head)
             call.set_deadline(head.timeout_seconds)
-            admission = self._gatekeeper.admit_now(head.authorization)
+            call.require_length(head.length)
+            try:
+                admission = self._gatekeeper.admit_now(head.authorization)
+            except VecguardError as error:
+                self._gatekeeper.turned_away(head.authorization, call.client_link, error)
+                raise
             if admission is None:
                 self._wait(call, self._admit(call, head))
             else:
                 self._route(call, head, admission)
         except VecguardError as error:
             call.end(error)
-        except Exception:  # noqa: BLE001 - logged and told
-            call.end(unexpected_error())
+        except Exception as error:  # noqa: BLE001 - logged and told
+            call.end(unexpected_error(error))
+
+    def _trace(self, tracer: Tracer, call: Call, head: RequestHead) -> None:
+        span = tracer.begin(call.method, head.values(TRACEPARENT), head.values(TRACESTATE))
+        if span is not None:
+            self._spans[call] = span
+            head.replace(TRACEPARENT, span.traceparent)
 
     def _route(self, call: Call, head: RequestHead, admission: Admission) -> None:
         upstream = self._routes.find(head.path.value)
@@ -108,11 +158,7 @@ class Reception:
                 self._active.identify(call, admission.username, admission.revision)
         if upstream.policy.shows_peer:
             identity += literal(PEER, _peer(call.client_link).encode())
-        link = upstream.free_link()
-        if link is None:
-            self._wait(call, self._connect(call, head, identity, upstream))
-        else:
-            _forward(call, head, identity, upstream, link)
+        call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_guarded(call, decide))
@@ -121,13 +167,13 @@ class Reception:
         task.add_done_callback(self.tasks.discard)
 
     async def _admit(self, call: Call, head: RequestHead) -> None:
-        certificate = call.client_link.certificate
-        self._route(call, head, await self._gatekeeper.admit(head.authorization, certificate))
-
-    async def _connect(
-        self, call: Call, head: RequestHead, identity: bytes, upstream: Upstream
-    ) -> None:
-        _forward(call, head, identity, upstream, await upstream.link())
+        client = call.client_link
+        try:
+            admission = await self._gatekeeper.admit(head.authorization, client)
+        except VecguardError as error:
+            self._gatekeeper.turned_away(head.authorization, client, error)
+            raise
+        self._route(call, head, admission)
 
 
 async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
@@ -135,21 +181,8 @@ async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
         await decide
     except VecguardError as error:
         call.end(error)
-    except Exception:  # noqa: BLE001 - logged and told
-        call.end(unexpected_error())
-
-
-def _forward(
-    call: Call, head: RequestHead, identity: bytes, upstream: Upstream, link: UpstreamLink
-) -> None:
-    block = head.forwarded(
-        upstream.policy,
-        preface=upstream.preface,
-        authority=upstream.authority,
-        identity=identity,
-        remaining_seconds=call.remaining_seconds(),
-    )
-    call.forward(link, block, upstream.name)
+    except Exception as error:  # noqa: BLE001 - logged and told
+        call.end(unexpected_error(error))
 
 
 def _peer(link: ClientLink) -> str:

@@ -1,26 +1,31 @@
-"""One upstream: a connection that is made when needed and made again when lost."""
+"""One upstream: what it is told about calls, and how it is reached."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from random import Random
 
-from services.proxy.http2.limits import MAX_WINDOW_BYTES, Limits
-from services.proxy.relay.errors import UpstreamUnavailableError
+from services.proxy.http2.limits import MAX_WINDOW_BYTES, LimitHits, Limits
 from services.proxy.relay.headers import HeaderPolicy, authority_field, request_preface
 from services.proxy.relay.link import Keepalive
+from services.proxy.relay.pool import Connector, LinkFactory, Pool, PoolPolicy, Waiting
 from services.proxy.relay.upstream_link import UpstreamLink
 from shared.grpc.addresses import Address
 from shared.grpc.server import GrpcServer
-from shared.singleflight import SingleFlight
+
+__all__ = ["Connector", "LinkFactory", "Upstream", "in_process", "over_tcp"]
 
 # One slow client must not fill the window that all calls to the upstream share: only the
 # window of its own stream holds it back.
 _LIMITS = Limits(connection_window_bytes=MAX_WINDOW_BYTES)
-_KEEPALIVE = Keepalive(interval_seconds=30.0, timeout_seconds=10.0)
-
-LinkFactory = Callable[[], UpstreamLink]
-Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
+# gRPC servers close a connection with more than two PINGs in a row that come less than five
+# minutes after the one before, without data between. The kernel's keepalive finds a machine
+# that vanished much earlier; PINGs are for a process that stands still, in a call.
+_KEEPALIVE = Keepalive(interval_seconds=310.0, timeout_seconds=20.0)
+_TCP_IDLE_SECONDS, _TCP_INTERVAL_SECONDS, _TCP_PROBES = 20, 5, 3
+# Bytes that are not acknowledged for as long mean that the machine is gone.
+_TCP_USER_TIMEOUT_MS = 20_000
 
 
 class Upstream:
@@ -33,6 +38,7 @@ class Upstream:
         policy: which client headers it sees.
         revocable: whether a call in progress ends when its login is revoked. The account
             service's do not: the very call that changes a password must get its answer.
+        pool: its connections.
     """
 
     def __init__(
@@ -45,61 +51,37 @@ class Upstream:
         revocable: bool = True,
         scheme: bytes = b"http",
         keepalive: Keepalive = _KEEPALIVE,
+        limits: Limits = _LIMITS,
+        pool: PoolPolicy | None = None,
+        hits: LimitHits | None = None,
     ) -> None:
         self.name = name
         self.preface = request_preface(scheme)
         self.authority = authority_field(authority)
         self.policy = policy
         self.revocable = revocable
-        self._connect = connect
-        self._keepalive = keepalive
-        self._connecting: SingleFlight[str, UpstreamLink] = SingleFlight()
-        self._link: UpstreamLink | None = None
+        self.pool = Pool(
+            name,
+            connect,
+            limits=limits,
+            keepalive=keepalive,
+            policy=pool or PoolPolicy(),
+            random=Random(),  # noqa: S311 - it spreads attempts in time and hides nothing
+            hits=hits or LimitHits(),
+        )
 
-    def free_link(self) -> UpstreamLink | None:
-        """The connection if it takes a call right now; None: ask `link`."""
-        link = self._usable()
-        return link if link is not None and link.is_free else None
+    @property
+    def links(self) -> tuple[UpstreamLink, ...]:
+        """The connections that there are."""
+        return self.pool.links
 
-    async def link(self) -> UpstreamLink:
-        """A connection that takes a call right now.
-
-        Raises:
-            UpstreamUnavailableError: no connection can be made.
-        """
-        while True:
-            link = self._usable() or await self._connecting.do("", self._reconnect)
-            if link.is_closing:
-                raise UpstreamUnavailableError(f"{self.name} closed the connection")
-            while not link.connection.has_room and not link.is_leaving and not link.is_closing:
-                await link.room()
-            if link.is_closing:
-                raise UpstreamUnavailableError(f"{self.name} closed the connection")
-            if not link.is_leaving:
-                return link
+    def send(self, call: Waiting) -> None:
+        """Forwards a call as soon as possible. Raises what `Pool.send` raises."""
+        self.pool.send(call)
 
     def close(self) -> None:
-        """Closes the connection; calls in flight end as if it were lost."""
-        if self._link is not None:
-            self._link.close()
-
-    def _usable(self) -> UpstreamLink | None:
-        link = self._link
-        if link is None or link.is_leaving or link.is_closing:
-            return None
-        if link.connection.is_used_up:  # after 2**30 calls
-            link.retire()
-            return None
-        return link
-
-    async def _reconnect(self) -> UpstreamLink:
-        try:
-            self._link = await self._connect(lambda: UpstreamLink(_LIMITS, self._keepalive))
-        except OSError as error:
-            raise UpstreamUnavailableError(
-                f"{self.name} cannot be reached ({error.strerror or error}), try again"
-            ) from error
-        return self._link
+        """Closes the connections; calls in flight end as if these were lost."""
+        self.pool.close()
 
 
 def over_tcp(
@@ -117,9 +99,10 @@ def over_tcp(
     async def connect(factory: LinkFactory) -> UpstreamLink:
         try:
             async with asyncio.timeout(timeout_seconds):
-                _, link = await asyncio.get_running_loop().create_connection(
+                transport, link = await asyncio.get_running_loop().create_connection(
                     factory, address.host, address.port, ssl=tls, server_hostname=server_name
                 )
+                _keep_alive(transport.get_extra_info("socket"))
                 try:
                     await link.greeted.wait()
                 except asyncio.CancelledError:
@@ -138,15 +121,29 @@ def in_process(server: GrpcServer) -> Connector:
     """Connects to a server of this process by a socket pair, which nobody else can reach."""
 
     async def connect(factory: LinkFactory) -> UpstreamLink:
-        theirs, ours = socket.socketpair()
         loop = asyncio.get_running_loop()
-        try:
-            await loop.connect_accepted_socket(server.accept, theirs)
+        # Cancelled in between, or failed: neither end may stay open.
+        with ExitStack() as undo:
+            theirs, ours = socket.socketpair()
+            undo.callback(theirs.close)
+            undo.callback(ours.close)
+            accepted, _ = await loop.connect_accepted_socket(server.accept, theirs)
+            undo.callback(accepted.abort)
             _, link = await loop.create_connection(factory, sock=ours)
-        except BaseException:
-            theirs.close()
-            ours.close()
-            raise
+            undo.pop_all()
         return link
 
     return connect
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", _TCP_IDLE_SECONDS),
+        ("TCP_KEEPINTVL", _TCP_INTERVAL_SECONDS),
+        ("TCP_KEEPCNT", _TCP_PROBES),
+        ("TCP_USER_TIMEOUT", _TCP_USER_TIMEOUT_MS),
+    ):
+        option = getattr(socket, name, None)  # not every system has all of them
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)

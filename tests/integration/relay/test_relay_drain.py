@@ -127,5 +127,6 @@ async def test_calls_that_end_in_every_way_leave_nothing(relay, backend):
 
         await eventually(no_task_is_left, 5.0)
         # The connection's window is whole again: nothing was forgotten to be given back.
-        connection = relay.upstream._link.connection
+        [link] = relay.upstream.links
+        connection = link.connection
         assert connection._window + connection._owed == MAX_WINDOW_BYTES

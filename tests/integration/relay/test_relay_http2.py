@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from h2.events import PingAckReceived
+from h2.errors import ErrorCodes
+from h2.events import PingAckReceived, StreamReset
 
 from tests.support.echo_backend import pattern
 from tests.support.raw_http2 import ANSWER, OK, message, raw_client, request_headers, round_trip
@@ -24,9 +25,6 @@ def without(name, *more):
     [
         ([(b":method", b"GET"), *without(b":method")], b"405"),
         ([(b":method", b"CONNECT"), *without(b":method")], b"405"),
-        (without(b":method"), b"405"),
-        (without(b":path"), b"400"),
-        ([(b":path", b""), *without(b":path")], b"400"),
         ([(b":path", b"no/slash"), *without(b":path")], b"400"),
         (without(b"content-type"), b"415"),
         (without(b"content-type", (b"content-type", b"text/html")), b"415"),
@@ -43,6 +41,67 @@ async def test_what_is_no_grpc_call_gets_an_http_status(raw_relay, headers, stat
         assert dict(answer)[b"grpc-status"] == b"13"
         await round_trip(client)
     assert raw_relay.gatekeeper.seen == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        without(b":method"),
+        without(b":path"),
+        without(b":scheme"),
+        [(b":path", b""), *without(b":path")],
+        request_headers(b"/a.B/C", (b"connection", b"close")),
+        request_headers(b"/a.B/C", (b"keep-alive", b"timeout=5")),
+        request_headers(b"/a.B/C", (b"proxy-connection", b"close")),
+        request_headers(b"/a.B/C", (b"transfer-encoding", b"chunked")),
+        request_headers(b"/a.B/C", (b"upgrade", b"h2c")),
+        request_headers(b"/a.B/C", (b"te", b"gzip")),
+        request_headers(b"/a.B/C", (b"content-length", b"x")),
+        request_headers(b"/a.B/C", (b"content-length", b"7")),
+    ],
+)
+async def test_8_1_1_a_malformed_request_is_reset_and_costs_nobody_else_anything(
+    raw_relay, raw_backend, headers
+):
+    async with raw_client(raw_relay.port) as client:
+        good = client.request()
+        backend, stream_id = await raw_backend.requested()
+        mine = client.request(headers, message(b"x"))
+        assert (await client.wait_for(StreamReset, mine)).error_code == ErrorCodes.PROTOCOL_ERROR
+        assert client.headers(mine) == []
+        backend.answer(stream_id)
+        assert (await client.response(good))[2] == list(OK)
+    assert raw_relay.gatekeeper.seen == [()]
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(5, None), (6, ErrorCodes.PROTOCOL_ERROR),
+                                               (7, ErrorCodes.PROTOCOL_ERROR)])  # fmt: skip
+async def test_8_1_1_content_length_is_compared_with_the_data_that_comes_later(
+    raw_relay, raw_backend, size, verdict
+):
+    body = message(bytes(size - 5))
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(request_headers(b"/a.B/C", (b"content-length", b"5")), end=False)
+        backend, stream_id = await raw_backend.requested()
+        client.h2.send_data(mine, body, end_stream=True)
+        client.flush()
+        if verdict is None:
+            backend.answer(stream_id)
+            assert (await client.response(mine))[2] == list(OK)
+        else:
+            assert (await client.wait_for(StreamReset, mine)).error_code == verdict
+            await backend.wait_for(StreamReset, stream_id)
+
+
+@pytest.mark.parametrize("bad", [(b":path", b"/"), (b"Late", b"1"), (b"connection", b"close")])
+async def test_8_1_malformed_trailers_of_a_request_are_reset(raw_relay, raw_backend, bad):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(b"x"), end=False)
+        backend, stream_id = await raw_backend.requested()
+        client.h2.send_headers(mine, [bad], end_stream=True)
+        client.flush()
+        assert (await client.wait_for(StreamReset, mine)).error_code == ErrorCodes.PROTOCOL_ERROR
+        await backend.wait_for(StreamReset, stream_id)
 
 
 @pytest.mark.parametrize(

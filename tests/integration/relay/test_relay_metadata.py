@@ -5,6 +5,8 @@ import base64
 import grpc
 import grpc.aio
 import pytest
+from h2.errors import ErrorCodes
+from h2.events import StreamReset
 
 from services.proxy.relay.headers import HeaderPolicy
 from tests.support.echo_backend import STATUS_DETAILS
@@ -161,8 +163,8 @@ async def test_a_malformed_header_costs_one_call_and_not_the_connection(
         good = client.request()
         backend, stream_id = await raw_backend.requested()
         refused = client.request(request_headers(b"/a.B/C", bad))
-        headers, _, _ = await client.response(refused)
-        assert headers[0] == (b":status", b"400")
+        reset = await client.wait_for(StreamReset, refused)
+        assert reset.error_code == ErrorCodes.PROTOCOL_ERROR
         backend.answer(stream_id)
         _, _, trailers = await client.response(good)
         assert trailers == [(b"grpc-status", b"0")]
@@ -181,23 +183,15 @@ async def test_a_malformed_answer_costs_one_call_and_not_the_connection(raw_rela
         assert (await client.response(second))[2] == [(b"grpc-status", b"0")]
 
 
-async def test_headers_of_one_connection_stay_on_it(raw_relay, raw_backend):
-    hop = [
-        (b"connection", b"keep-alive"),
-        (b"keep-alive", b"timeout=5"),
-        (b"proxy-connection", b"x"),
-        (b"transfer-encoding", b"chunked"),
-        (b"upgrade", b"h2c"),
-        (b"host", b"elsewhere"),
-        (b"te", b"gzip"),
-    ]
+async def test_headers_that_mean_nothing_on_the_other_side_stay_behind(raw_relay, raw_backend):
+    foreign = [(b"host", b"elsewhere"), (b"te", b"trailers"), (b"content-length", b"0")]
     async with raw_client(raw_relay.port) as client:
-        mine = client.request(request_headers(b"/a.B/C", *hop))
+        mine = client.request(request_headers(b"/a.B/C", *foreign))
         backend, stream_id = await raw_backend.requested()
         headers = backend.headers(stream_id)
         assert [value for name, value in headers if name == b"te"] == [b"trailers"]
-        assert not {name for name, _ in hop[:-1]} & {name for name, _ in headers}
-        backend.answer(stream_id, headers=[*ANSWER, *hop])
+        assert not {b"host", b"content-length"} & {name for name, _ in headers}
+        backend.answer(stream_id, headers=[*ANSWER, *foreign])
         headers, _, _ = await client.response(mine)
         assert headers == list(ANSWER)
 

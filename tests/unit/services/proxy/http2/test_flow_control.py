@@ -1,10 +1,13 @@
 """RFC 9113, section 5.2 and 6.9, from the sender's side; and data cut in every way."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.proxy.http2 import frames
+from services.proxy.http2.buffers import Account, Buffers
 from services.proxy.http2.connection import Connection
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
 from services.proxy.http2.limits import Limits
 from services.proxy.http2.stream import Stream
 from tests.support.http2_handler import RecordingHandler, parsed
@@ -70,6 +73,61 @@ def test_6_9_2_a_window_may_become_negative_and_recovers():
     assert client.sent() == [(1, 100, 0)]
     client.connection.receive(frames.settings({4: 210}))
     assert client.sent() == [(1, 200, 1)]
+
+
+def test_6_5_2_a_server_may_not_enable_push():
+    client = Client(b"")
+    with pytest.raises(Http2ConnectionError) as caught:
+        client.connection.receive(frames.settings({2: 1}))
+    assert caught.value.code == ErrorCode.PROTOCOL_ERROR
+    Client(frames.settings({2: 0}))
+
+
+def test_5_1_answers_to_any_number_of_streams_that_we_reset_are_ignored():
+    client = Client(WIDE)
+    streams = [client.open() for _ in range(3000)]
+    for stream in streams:
+        client.connection.reset(stream, ErrorCode.CANCEL)
+    client.connection.sender.take()
+    for stream in streams:
+        client.connection.receive(
+            frames.headers(stream.id, b"\x88", False, 16_384)
+            + frames.data_head(1, 0, stream.id)
+            + b"x"
+        )
+    assert client.connection.sender.take() == b""
+    assert client.connection.nuisances == 0
+
+
+def test_what_waits_is_charged_until_it_is_sent_or_dropped():
+    account = Account(Buffers(1000))
+    client = Client(frames.settings({4: 10}))
+    first, second = Stream(None, account), Stream(None, account)
+    for stream in (first, second):
+        client.connection.open(stream, b"\x83")
+        client.connection.sender.data(stream, bytes(110), end=False)
+        client.connection.sender.finish(stream, b"\x88" * 7)
+    assert account.held == 2 * (100 + 7)
+    client.connection.receive(frames.window_update(first.id, 40))
+    assert account.held == 2 * (100 + 7) - 40
+    client.connection.receive(frames.window_update(first.id, 60))
+    assert account.held == 100 + 7
+    assert second.drop() == 100
+    assert account.held == 0
+
+
+def test_every_addition_beyond_the_limit_is_told():
+    buffers, told = Buffers(100), []
+    buffers.overflowed = lambda: told.append(buffers.held)
+    one, other = Account(buffers), Account(buffers)
+    one.add(60)
+    other.add(40)
+    assert told == []
+    other.add(1)
+    one.add(1)
+    assert told == [101, 102]
+    one.remove(61)
+    assert (one.held, other.held, buffers.held) == (0, 41, 41)
 
 
 def test_what_ends_a_stream_without_data_needs_no_window():

@@ -120,7 +120,7 @@ CONNECTION_ERRORS = [
     ("6.2 DATA within a header block", frame(1, 0, 1, b"") + frame(0, 0, 1, b"x"), 1),
     ("5.5 an unknown frame within a header block", frame(1, 0, 1, b"") + frame(0xEE, 0, 0), 1),
     ("10.5.1 CONTINUATIONs without end", frame(1, 0, 1) + frame(9, 0, 1) * 100, 11),
-    ("10.5.1 a block without end", frame(1, 0, 1) + frame(9, 0, 1, bytes(16_000)) * 5, 11),
+    ("10.5.1 a block without end", frame(1, 0, 1) + frame(9, 0, 1, bytes(16_000)) * 9, 11),
     ("10.5 a flood of PINGs", frame(6, 0, 0, bytes(8)) * 10_001, 11),
     ("10.5 a flood of SETTINGS", frame(4, 0, 0) * 1001, 11),
     ("10.5 a flood of PRIORITY", frame(2, 0, 1, bytes(5)) * 10_001, 11),
@@ -278,6 +278,56 @@ def test_6_2_padding_and_priority_of_headers_are_passed_over(server):
 
 def test_6_5_3_settings_are_acknowledged(server):
     assert server.hear(frames.settings({4: 5})) == [(frames.SETTINGS, 1, 0, b"")]
+
+
+def test_6_5_3_values_in_one_frame_count_in_order_and_move_windows_by_the_difference(server):
+    server.hear(request(1), frames.window_update(1, 5))
+    before = server.connection.streams[1].send_window
+    server.hear(frame(4, 0, 0, b"\0\4\0\0\0\1" + b"\0\4\0\1\0\0"))
+    assert server.connection.streams[1].send_window == before + 65_536 - 65_535
+    server.hear(frame(4, 0, 0, b"\0\4\x7f\xff\xff\xff" + b"\0\4\0\0\0\0"))
+    assert server.connection.streams[1].send_window == 5
+
+
+def test_6_8_after_the_last_goaway_new_streams_are_ignored_and_old_ones_go_on(server):
+    server.hear(request(1))
+    server.connection.go_away()
+    server.connection.refuse_new()
+    last = [payload[:4] for kind, _, _, payload in server.said() if kind == frames.GOAWAY]
+    assert [int.from_bytes(number) for number in last] == [2**31 - 1, 1]
+    assert server.hear(request(3), frame(0, 1, 3, b"x")) == []
+    assert list(server.connection.streams) == [1]
+    server.hear(frame(0, 1, 1, b"x"))
+    assert server.handler.data_of(1) == b"x"
+
+
+def test_6_7_only_the_acknowledgement_of_our_ping_tells_that_a_goaway_was_heard(server):
+    server.connection.go_away()
+    [ours] = [payload for kind, _, _, payload in server.said() if kind == frames.PING]
+    server.hear(frame(6, 1, 0, b"anything"))
+    assert "ponged" not in [item[0] for item in server.handler.told]
+    server.hear(frame(6, 1, 0, ours), frame(6, 1, 0, ours))
+    assert [item[0] for item in server.handler.told].count("ponged") == 1
+
+
+class Faulty(RecordingHandler):
+    def data(self, stream, payload, *, end):
+        raise KeyError("a bug")
+
+
+def test_5_4_2_a_bug_met_on_a_stream_ends_that_stream(server):
+    server.connection._handler = server.handler = Faulty()
+    server.hear(request(1), request(3))
+    assert server.resets(frame(0, 0, 1, b"x")) == [(1, ErrorCode.INTERNAL_ERROR)]
+    assert list(server.connection.streams) == [3]
+    assert [item[1] for item in server.handler.told if item[0] == "failed"] == ["KeyError"]
+
+
+def test_5_4_1_a_bug_met_anywhere_else_ends_the_connection(server, monkeypatch):
+    monkeypatch.setattr(server.connection._decoder, "decode", lambda block: block.nothing)
+    with pytest.raises(Http2ConnectionError) as caught:
+        server.hear(request(1))
+    assert caught.value.code == ErrorCode.INTERNAL_ERROR
 
 
 def test_6_9_1_more_data_than_the_connection_allows_is_a_connection_error():

@@ -1,5 +1,3 @@
-import asyncio
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,16 +53,3 @@ def test_a_call_that_is_over_is_forgotten():
     active.leave(call)
     active.end_older("alice", 2, REASON)
     assert call.reasons == []
-
-
-async def test_whoever_waits_for_the_last_call_is_told():
-    active, calls = ActiveCalls(), [RecordingCall(), RecordingCall()]
-    for call in calls:
-        active.enter(call)
-    waiting = asyncio.create_task(active.emptied())
-    for call in calls:
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        active.leave(call)
-    async with asyncio.timeout(1.0):
-        await waiting

@@ -10,13 +10,16 @@ from services.proxy.http2.fields import literal
 from services.proxy.relay.answers import Answer, trailers
 from services.proxy.relay.errors import (
     InvalidTimeoutError,
+    MalformedAnswerError,
     MalformedCallError,
+    MalformedRequestError,
     UpstreamProtocolError,
 )
 from services.proxy.relay.headers import (
     HeaderPolicy,
     RequestHead,
     authority_field,
+    check_trailers,
     error_trailers,
     is_grpc,
     refusal,
@@ -53,6 +56,7 @@ TREATED = {
     b"transfer-encoding",
     b"upgrade",
     b"authorization",
+    b"content-length",
 }
 PASSING = st.lists(
     st.tuples(
@@ -106,7 +110,7 @@ def test_whatever_is_read_can_be_sent(headers):
     """Any bytes at all: either refused, or nothing in the result breaks HTTP/2's rules."""
     try:
         result = forwarded([*BASE, *headers])
-    except (MalformedCallError, InvalidTimeoutError):
+    except (MalformedCallError, MalformedRequestError, InvalidTimeoutError):
         return
     for name, value in result:
         assert name == name.lower()
@@ -139,21 +143,75 @@ def test_whatever_is_read_can_be_sent(headers):
     ],
 )
 def test_a_name_that_another_server_could_read_differently_is_refused(name):
-    with pytest.raises(MalformedCallError) as caught:
+    with pytest.raises(MalformedRequestError):
         read([*BASE, (name, b"x")])
-    assert caught.value.http_status == 400
 
 
 @pytest.mark.parametrize("value", [b"a\nb", b"a\rb", b"a\0b", b"\n"])
 def test_a_value_that_could_split_a_header_is_refused(value):
-    with pytest.raises(MalformedCallError):
+    with pytest.raises(MalformedRequestError):
         read([*BASE, (b"k", value)])
 
 
 @pytest.mark.parametrize("name", [name for name, _ in BASE if name.startswith(b":")])
 def test_a_pseudo_header_may_not_come_twice(name):
-    with pytest.raises(MalformedCallError):
+    with pytest.raises(MalformedRequestError):
         read([(name, b"/other"), *BASE])
+
+
+@pytest.mark.parametrize("name", [b":method", b":scheme", b":path"])
+def test_8_3_1_a_request_without_one_of_its_pseudo_headers_is_malformed(name):
+    with pytest.raises(MalformedRequestError):
+        read([header for header in BASE if header[0] != name])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"connection", b"close"),
+        (b"keep-alive", b"timeout=5"),
+        (b"proxy-connection", b"close"),
+        (b"transfer-encoding", b"chunked"),
+        (b"upgrade", b"h2c"),
+        (b"te", b"gzip"),
+        (b"te", b"trailers, gzip"),
+        (b"te", b""),
+    ],
+)
+def test_8_2_2_a_connection_specific_header_makes_a_request_malformed(header):
+    with pytest.raises(MalformedRequestError):
+        read([*BASE, header])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [(b":status", b"200"), (b"Upper", b"1"), (b"k", b"a\nb"), (b"connection", b"close")],
+)
+def test_8_1_trailers_of_a_request_that_are_malformed_are_refused(header):
+    check_trailers(fields([(b"k", b"v")]))
+    with pytest.raises(MalformedRequestError):
+        check_trailers(fields([header]))
+
+
+def test_trailers_over_the_limit_are_refused_as_such():
+    with pytest.raises(MalformedCallError) as caught:
+        check_trailers(None)
+    assert caught.value.http_status == 431
+
+
+@pytest.mark.parametrize("values", [[b"5"], [b"5", b"5"], [b"005"]])
+def test_content_length_is_read_and_not_passed_on(values):
+    headers = [*BASE, *[(b"content-length", value) for value in values]]
+    assert read(headers).length == 5
+    assert b"content-length" not in dict(forwarded(headers))
+
+
+@pytest.mark.parametrize(
+    "values", [[b""], [b"-1"], [b"5x"], [b"5", b"6"], [b"5, 5"], [b"9" * 5000], [b"\xd9\xa5"]]
+)
+def test_8_1_1_a_content_length_that_is_none_makes_a_request_malformed(values):
+    with pytest.raises(MalformedRequestError):
+        read([*BASE, *[(b"content-length", value) for value in values]])
 
 
 def test_all_authorization_values_are_read_and_none_is_forwarded():
@@ -206,7 +264,7 @@ def test_without_a_timeout_there_is_none():
     st.binary(max_size=12).filter(lambda v: not re.fullmatch(rb"[ \t]*\d{1,8}[HMSmun][ \t]*", v))
 )
 def test_anything_else_is_no_timeout(value):
-    with pytest.raises((InvalidTimeoutError, MalformedCallError)):
+    with pytest.raises((InvalidTimeoutError, MalformedRequestError)):
         read([*BASE, (b"grpc-timeout", value)])
 
 
@@ -230,25 +288,49 @@ def test_an_answer_passes_unchanged(metadata):
     assert headers_of(trailers(fields(metadata), "backend")) == metadata
 
 
-def test_an_answer_loses_what_belongs_to_one_connection_and_foreign_pseudo_headers():
-    headers = [
-        (b":status", b"200"),
+def test_an_answer_loses_what_means_nothing_to_the_client():
+    headers = [(b"te", b"x"), (b"host", b"x"), (b"content-length", b"7"), (b"k", b" v ")]
+    left = [(b"k", b"v")]
+    status = (b":status", b"200")
+    assert headers_of(Answer(fields([status, *headers]), "backend").block) == [status, *left]
+    assert headers_of(trailers(fields(headers), "backend")) == left
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"Upper", b"1"),
+        (b"", b"1"),
+        (b"k", b"a\nb"),
+        (b"k", b"\0"),
         (b":path", b"/"),
         (b":foreign", b"/"),
-        (b"connection", b"x"),
-        (b"k", b" v "),
-    ]
-    left = [(b":status", b"200"), (b"k", b"v")]
-    assert headers_of(Answer(fields(headers), "backend").block) == left
-    assert headers_of(trailers(fields(headers), "backend")) == left[1:]
-
-
-@pytest.mark.parametrize("header", [(b"Upper", b"1"), (b"", b"1"), (b"k", b"a\nb"), (b"k", b"\0")])
-def test_an_answer_that_no_client_could_take_is_refused(header):
-    with pytest.raises(UpstreamProtocolError):
+        (b":status", b"200"),
+        (b"connection", b"close"),
+        (b"keep-alive", b"timeout=5"),
+        (b"proxy-connection", b"close"),
+        (b"transfer-encoding", b"chunked"),
+        (b"upgrade", b"h2c"),
+    ],
+)
+def test_8_1_1_an_answer_that_is_malformed_is_refused(header):
+    with pytest.raises(MalformedAnswerError):
         Answer(fields([(b":status", b"200"), header]), "backend")
-    with pytest.raises(UpstreamProtocolError):
+    with pytest.raises(MalformedAnswerError):
         trailers(fields([header]), "backend")
+
+
+@pytest.mark.parametrize("headers", [[], [(b"k", b"v")], [(b"k", b"v"), (b":status", b"200")],
+                                     [(b":status", b"101")]])  # fmt: skip
+def test_8_3_2_an_answer_begins_with_its_status(headers):
+    with pytest.raises(MalformedAnswerError):
+        Answer(fields(headers), "backend")
+
+
+def test_a_web_page_is_no_malformed_answer():
+    with pytest.raises(UpstreamProtocolError) as caught:
+        Answer(fields([(b":status", b"404"), (b"content-type", b"text/html")]), "backend")
+    assert not isinstance(caught.value, MalformedAnswerError)
 
 
 @pytest.mark.parametrize(
@@ -287,8 +369,13 @@ def test_headers_over_the_limit_are_refused_as_such():
 
 
 def test_a_pseudo_header_after_others_is_refused():
-    with pytest.raises(MalformedCallError):
-        read([*BASE[:1], *BASE[2:], BASE[1]])
+    for late in range(1, len(BASE) + 1):
+        headers = [*BASE[1:late], BASE[0], *BASE[late:]]
+        if late <= 4:
+            read(headers)
+            continue
+        with pytest.raises(MalformedRequestError):
+            read(headers)
 
 
 def test_forwarded_credentials_may_be_put_into_no_table():

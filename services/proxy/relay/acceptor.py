@@ -1,0 +1,169 @@
+"""The listening sockets: each connection is counted, and shakes hands, before it is a client."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from services.proxy.http2.limits import Limit, LimitHits
+from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.doorway import Doorway, Visit
+from shared.grpc.addresses import Address
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+_BACKLOG = 1024
+# How long nothing is accepted when the process has no file descriptor left, as in asyncio.
+_PAUSE_SECONDS = 1.0
+# As long as any client is waited for that does not read its last bytes.
+_SHUTDOWN_SECONDS = 5.0
+
+
+class Acceptor:
+    """Does by hand what `create_server` does, because that tells of a client too late.
+
+    A TLS handshake costs more than most of what follows it, and a connection holds a file
+    descriptor from its first packet: so it must have its place before that.
+    """
+
+    def __init__(
+        self,
+        welcome: Callable[[Visit], ClientLink],
+        doorway: Doorway,
+        *,
+        handshake_seconds: float,
+        origin_of: Callable[[str], str],
+        hits: LimitHits,
+    ) -> None:
+        """`welcome` makes the client's side, which ends the visit with the connection.
+
+        `origin_of` says which addresses count as one.
+        """
+        self._welcome = welcome
+        self._doorway = doorway
+        self._handshake_seconds = handshake_seconds
+        self._origin_of = origin_of
+        self._hits = hits
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(
+        self, address: Address, *, tls: ssl.SSLContext | None, shares_port: bool
+    ) -> None:
+        """Listens on every address that the host's name stands for. Raises OSError."""
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        try:
+            for family, kind, protocol, _, place in dict.fromkeys(infos):
+                self._sockets.append(
+                    _listening(family, kind, protocol, place, shares_port=shares_port)
+                )
+        except OSError:
+            self.stop()
+            raise
+        for listening in self._sockets:
+            self._run(self._accept(listening, tls))
+
+    @property
+    def port(self) -> int:
+        """The port of the first address. Raises RuntimeError when nothing is listened on."""
+        if not self._sockets:
+            raise RuntimeError("the listener is not started")
+        return int(self._sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        """Accepts nothing more, and breaks off handshakes."""
+        for task in self._tasks:
+            task.cancel()
+        for listening in self._sockets:
+            listening.close()
+        self._sockets.clear()
+
+    async def stopped(self) -> None:
+        """Returns when nothing of it runs any more; `stop` must have been called."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, place = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    log.error("cannot_accept", error=error.strerror)  # noqa: TRY400 - no bug
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                continue  # otherwise the client was gone before it was accepted
+            visit = self._doorway.enter(self._origin_of(str(place[0])))
+            if visit is None:
+                accepted.close()
+                continue
+            arrival = _Arrival(accepted, self._welcome(visit), visit)
+            self._run(self._greet(arrival, tls)).add_done_callback(arrival.settle)
+
+    async def _greet(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
+        try:
+            await arrival.shake_hands(tls, self._handshake_seconds)
+        except ConnectionAbortedError:  # how asyncio tells that time is up
+            self._hits.hit(Limit.HANDSHAKE)
+        except OSError:
+            pass  # the context counts and logs why
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Arrival:
+    """A connection on its way to being a client's."""
+
+    def __init__(self, accepted: socket.socket, link: ClientLink, visit: Visit) -> None:
+        self._accepted = accepted
+        self._link = link
+        self._visit = visit
+        self._is_begun = False
+
+    async def shake_hands(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
+        """Hands the socket to the loop, which closes it whatever happens. Raises OSError."""
+        self._is_begun = True
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self._link,
+            self._accepted,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else timeout_seconds,
+            ssl_shutdown_timeout=None if tls is None else _SHUTDOWN_SECONDS,
+        )
+
+    def settle(self, task: asyncio.Task[None]) -> None:
+        """Leaves nothing open when the attempt is over, or was cancelled before it began."""
+        del task
+        if not self._is_begun:
+            self._accepted.close()
+        if not self._link.was_made:
+            self._visit.end()
+
+
+def _listening(
+    family: int, kind: int, protocol: int, place: Any, *, shares_port: bool
+) -> socket.socket:
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # Beside the same port of IPv4, which has a socket of its own if it is wanted.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(place)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,49 @@
+"""The relay's bounds, from the settings."""
+
+from services.proxy.http2.limits import Limits
+from services.proxy.relay.backoff import BackoffPolicy
+from services.proxy.relay.bounds import Bounds
+from services.proxy.relay.doorway import DoorwayPolicy
+from services.proxy.relay.lifetime import LifetimePolicy
+from services.proxy.relay.pool import PoolPolicy
+from shared.config.relay import ConnectionSettings, Http2Settings, PoolSettings
+
+
+def limits(settings: Http2Settings) -> Limits:
+    """The bounds of one connection."""
+    return Limits(
+        concurrent_streams=settings.max_concurrent_streams,
+        stream_window_bytes=settings.stream_window,
+        connection_window_bytes=settings.connection_window,
+        frame_bytes=settings.max_frame_size,
+        header_list_bytes=settings.max_header_list_size,
+        header_block_bytes=2 * settings.max_header_list_size,
+        nuisances=settings.max_useless_frames,
+        unread_bytes=settings.max_unread,
+    )
+
+
+def bounds(http2: Http2Settings, connections: ConnectionSettings) -> Bounds:
+    """The bounds of all connections of clients together."""
+    return Bounds(
+        buffered_bytes=http2.max_buffered,
+        doorway=DoorwayPolicy(
+            connections=connections.max,
+            connections_per_address=connections.max_per_address,
+        ),
+        lifetime=LifetimePolicy(
+            greeting_seconds=connections.handshake_timeout,
+            idle_seconds=connections.idle_timeout or None,
+            age_seconds=connections.max_age or None,
+            grace_seconds=connections.max_age_grace or None,
+        ),
+    )
+
+
+def pool(settings: PoolSettings) -> PoolPolicy:
+    """The connections to an upstream."""
+    return PoolPolicy(
+        connections=settings.max_connections,
+        waiting=settings.max_waiting,
+        backoff=BackoffPolicy(settings.reconnect_delay, settings.max_reconnect_delay),
+    )

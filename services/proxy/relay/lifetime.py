@@ -1,0 +1,116 @@
+"""How long a client's connection may last, and what it must do in time."""
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+# An idle connection is noticed after its time plus at most one of these parts of it.
+_IDLE_TICKS = 4
+_AGE_JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LifetimePolicy:
+    """Times in seconds; None: never.
+
+    Attributes:
+        greeting_seconds: for the TLS handshake, and then for the first frames.
+        idle_seconds: without an open call, after which the connection is closed in good
+            order. PINGs do not count: a pool that keeps a connection alive may still have
+            no use for it.
+        age_seconds: after which clients are asked to connect anew, each up to a tenth
+            earlier or later, so that not all come at once. It spreads them over proxies
+            that were added behind a balancer of connections.
+        grace_seconds: what open calls have after that before they are ended.
+    """
+
+    greeting_seconds: float = 10.0
+    idle_seconds: float | None = 3600.0
+    age_seconds: float | None = None
+    grace_seconds: float | None = None
+
+
+class Mortal(Protocol):
+    """A connection with an end."""
+
+    @property
+    def calls_begun(self) -> int:
+        """Calls since the beginning; a number that never falls."""
+        ...
+
+    @property
+    def calls_open(self) -> int: ...
+
+    def was_silent(self) -> None:
+        """It did not say its first words in time."""
+
+    def was_idle(self) -> None:
+        """No call was open for long."""
+
+    def grew_old(self) -> None:
+        """It has lasted long enough."""
+
+    def outlived(self) -> None:
+        """Its calls have used up their grace."""
+
+
+class Lifetime:
+    """The timers of one connection."""
+
+    def __init__(
+        self,
+        mortal: Mortal,
+        policy: LifetimePolicy,
+        loop: asyncio.AbstractEventLoop,
+        random: Random,
+    ) -> None:
+        self._mortal = mortal
+        self._policy = policy
+        self._random = random
+        self._loop = loop
+        self._quiet_ticks = 0
+        self._calls_seen = 0
+        self._idle: asyncio.TimerHandle | None = None
+        self._age: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """The connection is there, and nothing was said on it."""
+        self._idle = self._loop.call_later(self._policy.greeting_seconds, self._mortal.was_silent)
+        if self._policy.age_seconds is not None:
+            jitter = self._random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
+            self._age = self._loop.call_later(self._policy.age_seconds * jitter, self._grow_old)
+
+    def greeted(self) -> None:
+        """The first words were said in time."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._wait()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        for timer in (self._idle, self._age):
+            if timer is not None:
+                timer.cancel()
+
+    def _wait(self) -> None:
+        if self._policy.idle_seconds is not None:
+            self._idle = self._loop.call_later(self._policy.idle_seconds / _IDLE_TICKS, self._tick)
+
+    def _tick(self) -> None:
+        # Looked at from time to time only, so that a call costs nothing here.
+        mortal = self._mortal
+        if mortal.calls_open or mortal.calls_begun != self._calls_seen:
+            self._calls_seen = mortal.calls_begun
+            self._quiet_ticks = 0
+        else:
+            self._quiet_ticks += 1
+        if self._quiet_ticks < _IDLE_TICKS:
+            self._wait()
+        else:
+            mortal.was_idle()
+
+    def _grow_old(self) -> None:
+        if self._policy.grace_seconds is not None:
+            self._age = self._loop.call_later(self._policy.grace_seconds, self._mortal.outlived)
+        self._mortal.grew_old()

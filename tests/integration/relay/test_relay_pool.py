@@ -1,0 +1,488 @@
+"""The connections to the backend: how many, how they are used, lost and made again."""
+
+import asyncio
+
+import grpc
+import grpc.aio
+import pytest
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived, StreamReset
+from h2.settings import SettingCodes
+
+from services.proxy.http2.limits import Limit
+from services.proxy.relay.backoff import BackoffPolicy
+from services.proxy.relay.pool import PoolPolicy
+from services.proxy.relay.upstream import over_tcp
+from shared.grpc.addresses import Address
+from tests.support.echo_backend import EchoBackend
+from tests.support.frame_sequences import frame
+from tests.support.raw_http2 import OK, message, raw_client, request_headers, round_trip
+from tests.support.raw_http2 import raw_backend as running_raw_backend
+from tests.support.relay import channel, relaying
+from tests.support.waiting import eventually
+
+TIMEOUT = 10.0
+ONE = PoolPolicy(connections=1)
+
+
+def goaway(last_stream_id, code=ErrorCodes.NO_ERROR):
+    return frame(7, 0, 0, last_stream_id.to_bytes(4) + int(code).to_bytes(4))
+
+
+async def requests(peer, count):
+    """The stream ids of the first requests on a connection, when there are as many."""
+
+    def seen():
+        found = [e.stream_id for e in peer.events if isinstance(e, RequestReceived)]
+        return found if len(found) >= count else None
+
+    return await peer.until(seen)
+
+
+async def status(client, call):
+    headers, _, trailers = await client.response(call)
+    return int(dict(headers + trailers)[b"grpc-status"])
+
+
+# How many streams and connections.
+
+
+async def test_calls_beyond_the_backend_s_streams_open_further_connections_up_to_the_bound():
+    async with (
+        running_raw_backend(max_streams=2) as backend,
+        relaying(backend.port, pool=PoolPolicy(connections=3)) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(8)]
+        peers = [await backend.accepted() for _ in range(3)]
+        for peer in peers:
+            await requests(peer, 2)
+        assert relay.upstream.pool.waiting == 2
+        assert len(relay.upstream.links) == 3
+        # Whoever has room next gets the next call, in the order of their turns.
+        for stream_id in await requests(peers[1], 2):
+            peers[1].answer(stream_id)
+        late = (await requests(peers[1], 4))[2:]
+        assert not relay.upstream.pool.waiting
+        for peer in (peers[0], peers[2]):
+            for stream_id in await requests(peer, 2):
+                peer.answer(stream_id)
+        for stream_id in late:
+            peers[1].answer(stream_id)
+        assert [await status(client, call) for call in calls] == [0] * 8
+
+
+async def test_the_backend_s_streams_are_never_exceeded_and_nobody_jumps_the_queue():
+    async with (
+        running_raw_backend(max_streams=2) as backend,
+        relaying(backend.port, pool=ONE) as relay,
+        raw_client(relay.port) as client,
+    ):
+        paths = [b"/a.B/Call%d" % number for number in range(9)]
+        calls = [client.request(request_headers(path)) for path in paths]
+        peer = await backend.accepted()
+        for count, path in enumerate(paths, start=1):
+            stream_id = (await requests(peer, count))[count - 1]
+            assert (b":path", path) in peer.headers(stream_id)
+            assert sum(stream.open for stream in peer.h2.streams.values()) <= 2
+            peer.answer(stream_id)
+        assert [await status(client, call) for call in calls] == [0] * len(calls)
+
+
+async def test_a_call_that_comes_when_a_stream_is_free_again_goes_behind_those_that_wait():
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=ONE) as relay,
+        raw_client(relay.port) as client,
+    ):
+        client.request()
+        peer, _ = await backend.requested()
+        client.request(request_headers(b"/a.B/Waiting"))
+
+        async def it_waits() -> bool:
+            return relay.upstream.pool.waiting == 1
+
+        await eventually(it_waits)
+        [link] = relay.upstream.links
+        [stream] = link.connection.streams.values()
+        told = []
+        # In one turn: the stream ends, and another call comes before the waiting one is told.
+        link.connection.reset(stream, ErrorCodes.CANCEL)
+        relay.upstream.send(late := LateCall(told))
+        assert told == []
+        relay.upstream.pool.forget(late)
+        assert (b":path", b"/a.B/Waiting") in peer.headers((await requests(peer, 2))[1])
+
+
+class LateCall:
+    def __init__(self, told):
+        self.told = told
+
+    def forward(self, link):
+        self.told.append(link)
+
+    def end(self, reason):
+        self.told.append(reason)
+
+
+async def test_a_call_that_waits_for_a_stream_ends_at_its_deadline_and_holds_up_nobody():
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=ONE) as relay,
+        raw_client(relay.port) as client,
+    ):
+        first = client.request()
+        peer, stream_id = await backend.requested()
+        hurried = client.request(request_headers(b"/a.B/C", (b"grpc-timeout", b"100m")))
+        patient = client.request()
+        assert await status(client, hurried) == 4
+        client.h2.reset_stream(hurried := client.request(), ErrorCodes.CANCEL)
+        client.flush()
+        peer.answer(stream_id)
+        peer.answer((await requests(peer, 2))[1])
+        assert await status(client, first) == await status(client, patient) == 0
+        await relay.idle()
+        assert not relay.upstream.pool.waiting
+        assert len(await requests(peer, 2)) == 2
+
+
+async def test_calls_that_are_too_many_to_wait_are_refused_and_counted():
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=PoolPolicy(connections=1, waiting=3)) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request()]
+        peer, stream_id = await backend.requested()
+        calls += [client.request() for _ in range(3)]
+        refused = [client.request() for _ in range(2)]
+        assert [await status(client, call) for call in refused] == [8, 8]
+        assert relay.listener.hits.counts[Limit.WAITING_CALLS] == 2
+        for count in range(4):
+            peer.answer((await requests(peer, count + 1))[count])
+        assert [await status(client, call) for call in calls] == [0] * 4
+        assert stream_id == 1
+
+
+async def test_a_backend_that_allows_no_stream_at_all_gets_none_until_it_does():
+    async with (
+        running_raw_backend(max_streams=0) as backend,
+        relaying(backend.port, pool=ONE) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request()
+        peer = await backend.accepted()
+        await round_trip(client)
+        await round_trip(peer)
+        assert not any(isinstance(event, RequestReceived) for event in peer.events)
+        peer.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 5})
+        peer.flush()
+        peer.answer((await requests(peer, 1))[0])
+        assert await status(client, mine) == 0
+
+
+async def test_a_lower_stream_limit_in_mid_connection_counts_at_once(raw_backend):
+    async with relaying(raw_backend.port, pool=ONE) as relay, raw_client(relay.port) as client:
+        calls = [client.request() for _ in range(3)]
+        peer = await raw_backend.accepted()
+        await requests(peer, 3)
+        peer.send_raw(frame(4, 0, 0, b"\0\3\0\0\0\1"))
+        await round_trip(peer)
+        calls.append(client.request())
+        await round_trip(client)
+        for stream_id in (1, 3):
+            peer.answer(stream_id)
+        await round_trip(peer)
+        assert len(await requests(peer, 3)) == 3
+        peer.answer(5)
+        peer.answer((await requests(peer, 4))[3])
+        assert [await status(client, call) for call in calls] == [0] * 4
+
+
+# What was surely not processed goes out once more; nothing else does.
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_8_7_a_refused_request_is_sent_again_whole(raw_relay, raw_backend, ended):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(b"one"), end=ended)
+        peer, stream_id = await raw_backend.requested()
+        await peer.until(lambda: peer.body(stream_id) == message(b"one"))
+        peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+        peer.flush()
+        again = (await requests(peer, 2))[1]
+        assert peer.headers(again) == peer.headers(stream_id)
+        if not ended:
+            client.h2.send_data(mine, message(b"two"), end_stream=True)
+            client.flush()
+        whole = message(b"one") + (b"" if ended else message(b"two"))
+        await peer.until(lambda: peer.body(again) == whole)
+        peer.answer(again, message(b"x"))
+        assert (await client.response(mine))[1] == message(b"x")
+
+
+async def test_a_refused_request_gives_its_client_no_window_twice(raw_relay, raw_backend):
+    body = message(bytes(20_000))
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=body[:10_000], end=False)
+        client.h2.send_data(mine, body[10_000:])
+        client.flush()
+        peer = await raw_backend.accepted()
+        for number in range(3):
+            stream_id = (await requests(peer, number + 1))[number]
+            await peer.until(lambda stream_id=stream_id: peer.body(stream_id) == body)
+            if number < 2:
+                peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+                peer.flush()
+        await round_trip(client)
+        [link] = raw_relay.listener._reception.links
+        assert link.connection._window + link.connection._owed == 16 * 2**20
+        [stream] = link.connection.streams.values()
+        assert stream.receive_window + stream.owed == 2**20
+        client.h2.end_stream(mine)
+        client.flush()
+        peer.answer(stream_id)
+        assert (await client.response(mine))[2] == list(OK)
+
+
+async def test_a_request_of_which_too_much_was_sent_is_not_sent_again(raw_relay, raw_backend):
+    body = message(bytes(100_000))
+    raw_backend._options["initial_window"] = 2**20
+    async with raw_client(raw_relay.port) as client:
+        client.h2.increment_flow_control_window(2**20)
+        mine = client.request(end=False)
+        peer, stream_id = await raw_backend.requested()
+        for start in range(0, len(body), 16_000):
+            client.h2.send_data(mine, body[start : start + 16_000])
+        client.flush()
+        await peer.until(lambda: len(peer.body(stream_id)) > 65_000)
+        peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+        peer.flush()
+        assert await status(client, mine) == 14
+        assert len(await requests(peer, 1)) == 1
+
+
+async def test_a_backend_that_refuses_for_ever_is_asked_three_times(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(b"x"))
+        peer, _ = await raw_backend.requested()
+        for number in range(3):
+            peer.h2.reset_stream(
+                (await requests(peer, number + 1))[number], ErrorCodes.REFUSED_STREAM
+            )
+            peer.flush()
+        assert await status(client, mine) == 14
+        await round_trip(peer)
+        assert len(await requests(peer, 3)) == 3
+
+
+@pytest.mark.parametrize("code", [ErrorCodes.CANCEL, ErrorCodes.INTERNAL_ERROR, 0])
+async def test_a_reset_that_may_have_come_after_work_was_done_is_final(
+    raw_relay, raw_backend, code
+):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(b"x"))
+        peer, stream_id = await raw_backend.requested()
+        peer.h2.reset_stream(stream_id, code)
+        peer.flush()
+        assert await status(client, mine) != 0
+        await round_trip(peer)
+        assert len(await requests(peer, 1)) == 1
+
+
+async def test_a_refusal_after_an_answer_has_begun_is_final(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(b"x"))
+        peer, stream_id = await raw_backend.requested()
+        peer.answer(stream_id, message(b"y"), trailers=None)
+        peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+        peer.flush()
+        assert await status(client, mine) == 14
+        assert len(await requests(peer, 1)) == 1
+
+
+async def test_a_connection_that_is_lost_with_a_request_on_it_is_the_request_s_end(
+    raw_relay, raw_backend
+):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(body=message(b"x"))
+        peer, _ = await raw_backend.requested()
+        peer.writer.transport.abort()
+        assert await status(client, mine) == 14
+        assert raw_backend._peers.empty()
+
+
+async def test_a_request_of_which_nothing_was_written_survives_the_loss_of_its_connection(
+    raw_relay, raw_backend
+):
+    async with raw_client(raw_relay.port) as client:
+        first = client.request()
+        peer, stream_id = await raw_backend.requested()
+        peer.answer(stream_id)
+        assert await status(client, first) == 0
+        [link] = raw_relay.upstream.links
+        # The request is put on the connection and never flushed: the loss comes first.
+        link._is_flush_due = True
+        mine = client.request(body=message(b"x"))
+
+        async def it_is_on_the_connection() -> bool:
+            return bool(link.connection.streams)
+
+        await eventually(it_is_on_the_connection)
+        peer.writer.transport.abort()
+        second, again = await raw_backend.requested()
+        await second.until(lambda: second.body(again) == message(b"x"))
+        second.answer(again, message(b"y"))
+        assert (await client.response(mine))[1] == message(b"y")
+
+
+# Lost, and found again.
+
+
+async def test_a_restart_under_load_loses_only_what_is_in_flight_and_that_at_once():
+    backend = EchoBackend()
+    await backend.start()
+    async with relaying(backend.port) as relay, channel(relay.target) as client:
+        in_flight = [client.unary_unary("/a.B/Silent")(b"", timeout=60.0) for _ in range(20)]
+        codes = [asyncio.ensure_future(call.code()) for call in in_flight]
+        await backend.call_number(19)
+        done: list[grpc.StatusCode] = []
+        stopping = asyncio.Event()
+
+        async def load():
+            while not stopping.is_set():
+                call = client.unary_unary("/a.B/Unary")(b"x", timeout=TIMEOUT)
+                done.append(await call.code())
+
+        loaders = [asyncio.create_task(load()) for _ in range(8)]
+        await backend.stop()
+        async with asyncio.timeout(TIMEOUT):
+            assert {await code for code in codes} == {grpc.StatusCode.UNAVAILABLE}
+        await backend.start(backend.port)
+        back = len(done)
+
+        async def it_is_found_again() -> bool:
+            return done[back:].count(grpc.StatusCode.OK) >= 50
+
+        await eventually(it_is_found_again)
+        stopping.set()
+        await asyncio.gather(*loaders)
+        assert set(done) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    await backend.stop()
+
+
+async def test_while_the_backend_is_away_one_attempt_at_a_time_is_made_and_no_call_waits():
+    attempts = 0
+    tcp = None
+
+    async def connect(factory):
+        nonlocal attempts
+        attempts += 1
+        if tcp is None:
+            raise ConnectionRefusedError(111, "Connection refused")
+        return await tcp(factory)
+
+    pool = PoolPolicy(backoff=BackoffPolicy(first_seconds=0.05, most_seconds=0.05))
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, connect=connect, pool=pool) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(100)]
+        for call in calls:
+            headers, _, _ = await client.response(call)
+            assert dict(headers)[b"grpc-status"] == b"14"
+            assert b"Connection refused" in dict(headers)[b"grpc-message"]
+        assert f"127.0.0.1:{backend.port}" in relay.upstream.pool.failure
+        tcp = over_tcp(Address("127.0.0.1", backend.port), timeout_seconds=2.0)
+        # It comes back without a call that asks for it.
+        peer = await backend.accepted()
+
+        async def it_is_back() -> bool:
+            return relay.upstream.pool.failure is None
+
+        await eventually(it_is_back)
+        made = attempts
+        mine = client.request()
+        peer.answer((await requests(peer, 1))[0])
+        assert await status(client, mine) == 0
+        assert attempts == made
+
+
+async def test_a_backend_that_accepts_every_call_and_hangs_up_is_not_stormed(
+    raw_relay, raw_backend
+):
+    async def hang_up():
+        while True:
+            peer, _ = await raw_backend.requested()
+            peer.writer.transport.abort()
+
+    hanging_up = asyncio.create_task(hang_up())
+    async with raw_client(raw_relay.port) as client:
+        for _ in range(200):
+            assert await status(client, client.request()) == 14
+    hanging_up.cancel()
+    await asyncio.wait((hanging_up,))
+    # Two at once; then its delays are 0.1 s and more, and this lasts a second or two.
+    assert len(raw_backend._all) < 30
+
+
+async def test_a_rolling_goaway_under_load_loses_no_call(raw_relay, raw_backend):
+    """Every connection leaves after ten calls, having looked at nine of them."""
+
+    async def serve(peer):
+        for count in range(1, 11):
+            stream_id = (await requests(peer, count))[count - 1]
+            if count < 10:
+                peer.answer(stream_id, message(b"x"))
+            else:
+                peer.send_raw(goaway(stream_id - 2))
+
+    async def accept():
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(serve(await raw_backend.accepted()))
+
+    accepting = asyncio.create_task(accept())
+    async with raw_client(raw_relay.port) as client:
+        for _ in range(8):
+            calls = [client.request(body=message(b"q")) for _ in range(5)]
+            for call in calls:
+                assert (await client.response(call))[1] == message(b"x")
+    accepting.cancel()
+    await asyncio.wait((accepting,))
+    assert len(raw_backend._all) >= 4
+
+
+async def test_a_long_silent_call_is_not_ended_by_a_server_that_counts_pings(backend):
+    """C-core's servers punish a third PING in a row, so there is none while nothing is wrong."""
+    async with relaying(backend.port) as relay, channel(relay.target) as client:
+        call = client.unary_unary("/a.B/Gated")(b"x", timeout=TIMEOUT)
+        waiting = asyncio.ensure_future(call.code())
+        await backend.call_number(0)
+        [link] = relay.upstream.links
+        link._was_heard = False
+        link._check()
+        backend.gate.set()
+        assert await waiting is grpc.StatusCode.OK
+        # And without a call it is not asked at all.
+        await relay.idle()
+        link._was_heard = False
+        before = link.connection._pings
+        link._check()
+        assert link.connection._pings == before
+
+
+async def test_a_cancelled_call_reaches_the_backend_wherever_it_was_sent_again(
+    raw_relay, raw_backend
+):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request(end=False)
+        peer, stream_id = await raw_backend.requested()
+        peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+        peer.flush()
+        again = (await requests(peer, 2))[1]
+        client.h2.reset_stream(mine, ErrorCodes.CANCEL)
+        client.flush()
+        assert (await peer.wait_for(StreamReset, again)).error_code == ErrorCodes.CANCEL
+        await raw_relay.idle()

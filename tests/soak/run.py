@@ -1,0 +1,185 @@
+"""One soak: a whole stack, traffic, restarts of the backend, and the judgement."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import grpc
+import grpc.aio
+
+from deploy.local.ports import Ports
+from deploy.local.process import Program
+from deploy.local.readiness import speaks_http2
+from deploy.local.stack import CHECKOUT, LocalStack
+from tests.e2e.stacks import CHEAP_PASSWORDS, clean_environment, logs
+from tests.soak import memory
+from tests.soak.books import Books
+from tests.soak.traffic import Client, login
+
+#: After the backend is back: the proxy's next attempt to connect, with its back-off.
+_RECOVERY_SECONDS = 20.0
+_MIB = 2**20
+
+
+class EchoStack(LocalStack):
+    """The local stack with the test backend in the place of Milvus Lite."""
+
+    def _backend(self) -> Program:
+        return Program(
+            name="backend",
+            argv=(sys.executable, "-m", "tests.soak.backend", str(self.ports.backend)),
+            environment=self._environment,
+            directory=CHECKOUT,
+            ready=speaks_http2(self.ports.backend),
+            stop_seconds=2.0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long and how much.
+
+    Attributes:
+        seconds: of traffic.
+        clients: each makes one call at a time.
+        restart_seconds: between two restarts of the backend.
+        warm_up_ratio: the part of the time whose memory is not judged: caches fill, the
+            allocator finds its size.
+        growth_bytes: how much the memory may grow, by its slope, over the time that is judged.
+    """
+
+    seconds: float
+    clients: int = 12
+    restart_seconds: float = 20.0
+    warm_up_ratio: float = 0.3
+    growth_bytes: int = 8 * _MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What came of it."""
+
+    books: Books
+    seconds: float
+    slope_bytes_per_second: float
+    judged_seconds: float
+    growth_limit_bytes: int
+    resident_bytes: int
+    exit_code: int
+
+    @property
+    def growth_bytes(self) -> float:
+        return self.slope_bytes_per_second * self.judged_seconds
+
+    @property
+    def passed(self) -> bool:
+        return (
+            self.books.are_balanced
+            and self.growth_bytes <= self.growth_limit_bytes
+            and self.exit_code == 0
+        )
+
+    def __str__(self) -> str:
+        books = self.books
+        return "\n".join(
+            (
+                books.table(),
+                (
+                    f"calls: {books.started.total()} made, {books.calls()} ended, "
+                    f"{books.calls('restart')} lost to {books.outages} restarts of the backend, "
+                    f"{books.calls('limit')} refused for the sake of the address, "
+                    f"{books.calls('unexplained')} unexplained"
+                ),
+                *(f"  unexplained: {each}" for each in books.unexplained),
+                (
+                    f"memory of the proxy: {self.resident_bytes / _MIB:.1f} MiB at the end; "
+                    f"slope {self.slope_bytes_per_second * 60 / 1024:+.1f} KiB/min (Theil-Sen, "
+                    f"resident bytes, the last {self.judged_seconds:.0f} s), so "
+                    f"{self.growth_bytes / _MIB:+.2f} MiB; at most "
+                    f"{self.growth_limit_bytes / _MIB:.0f} MiB are allowed"
+                ),
+                f"exit code of the proxy: {self.exit_code}",
+                "passed" if self.passed else "FAILED",
+            )
+        )
+
+
+async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None]) -> Report:
+    """Runs the plan. Raises what a client raised that is no end of a call."""
+    books, stopping = Books(), asyncio.Event()
+    stack = EchoStack(
+        folder,
+        ports=Ports.free(proxies=1, root_coords=1),
+        settings_overrides=CHEAP_PASSWORDS,
+        environment=clean_environment(),
+    )
+    async with stack, _logs_told(stack):
+        proxy = stack.proxies[0]
+        log = memory.MemoryLog(proxy.pid)
+        clients = [
+            Client(f"user{number}", proxy.address, books, Random(f"{seed}-{number}"))
+            for number in range(plan.clients)
+        ]
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            sampling = group.create_task(log.run())
+            for client in clients:
+                group.create_task(client.run(stopping))
+            while (left := began + plan.seconds - time.monotonic()) > 0:
+                await asyncio.sleep(min(plan.restart_seconds, left))
+                if time.monotonic() < began + plan.seconds - plan.restart_seconds / 2:
+                    await _restart(stack, books)
+                    tell(f"{books.calls()} calls, {log.after(0)[-1][1] / _MIB:.1f} MiB")
+            stopping.set()
+            ended = time.monotonic()
+            sampling.cancel()
+        judged_from = began + plan.seconds * plan.warm_up_ratio
+        samples = [sample for sample in log.after(judged_from) if sample[0] <= ended]
+        await proxy.stop()
+        return Report(
+            books=books,
+            seconds=ended - began,
+            slope_bytes_per_second=memory.slope_bytes_per_second(samples),
+            judged_seconds=ended - judged_from,
+            growth_limit_bytes=plan.growth_bytes,
+            resident_bytes=samples[-1][1],
+            exit_code=await proxy.wait(),
+        )
+
+
+@asynccontextmanager
+async def _logs_told(stack: LocalStack) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        error.add_note("\n".join(f"--- log of {name}\n{log}" for name, log in logs(stack)))
+        raise
+
+
+async def _restart(stack: LocalStack, books: Books) -> None:
+    """Kills the backend and starts it again; over when a call reaches it."""
+    books.outage_begins()
+    stack.backend.kill()
+    await stack.backend.restart()
+    until, answer = time.monotonic() + _RECOVERY_SECONDS, ""
+    async with grpc.aio.insecure_channel(stack.proxies[0].address) as channel:
+        while True:
+            try:
+                await channel.unary_unary("/soak.Test/Unary")(
+                    b"", metadata=login("root", "Milvus"), timeout=5.0
+                )
+            except grpc.aio.AioRpcError as error:
+                answer = f"{error.code().name}: {error.details()}"
+            else:
+                break
+            if time.monotonic() > until:
+                raise AssertionError(
+                    f"the restarted backend was not reached: {answer}\n{books.table()}"
+                )
+            await asyncio.sleep(0.1)
+    books.outage_ends()

@@ -1,0 +1,112 @@
+"""When a connection is asked to leave, by a clock that the test turns."""
+
+from random import Random
+
+import pytest
+
+from services.proxy.relay.lifetime import Lifetime, LifetimePolicy
+
+
+class Clock:
+    """As much of an event loop as timers need."""
+
+    def __init__(self):
+        self.now = 0.0
+        self._timers = []
+
+    def call_later(self, seconds, callback):
+        timer = Timer(self.now + seconds, callback)
+        self._timers.append(timer)
+        return timer
+
+    def advance(self, to):
+        while due := [t for t in self._timers if t.callback is not None and t.at <= to]:
+            timer = min(due, key=lambda timer: timer.at)
+            self._timers.remove(timer)
+            self.now = timer.at
+            timer.callback()
+        self.now = to
+
+
+class Timer:
+    def __init__(self, at, callback):
+        self.at, self.callback = at, callback
+
+    def cancel(self):
+        self.callback = None
+
+
+class Connection:
+    def __init__(self):
+        self.calls_begun = self.calls_open = 0
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda: self.told.append(name)
+
+
+def begun(**policy):
+    clock, connection = Clock(), Connection()
+    lifetime = Lifetime(connection, LifetimePolicy(**policy), clock, Random(1))
+    lifetime.begin()
+    return lifetime, connection, clock
+
+
+def test_silence_is_noticed_in_time():
+    _, connection, clock = begun(greeting_seconds=10.0)
+    clock.advance(9.9)
+    assert connection.told == []
+    clock.advance(10.0)
+    assert connection.told == ["was_silent"]
+
+
+def test_whoever_spoke_in_time_is_not_silent():
+    lifetime, connection, clock = begun(greeting_seconds=10.0, idle_seconds=None)
+    lifetime.greeted()
+    clock.advance(1e6)
+    assert connection.told == []
+
+
+def test_an_idle_connection_is_noticed_after_its_time_and_a_quarter_at_most():
+    lifetime, connection, clock = begun(idle_seconds=100.0)
+    lifetime.greeted()
+    clock.advance(30.0)
+    connection.calls_begun = 1  # it came and went between two looks
+    clock.advance(149.9)
+    assert connection.told == []
+    clock.advance(150.0)
+    assert connection.told == ["was_idle"]
+
+
+def test_an_open_call_is_no_idleness_however_long_it_is():
+    lifetime, connection, clock = begun(idle_seconds=100.0)
+    lifetime.greeted()
+    connection.calls_begun = connection.calls_open = 1
+    clock.advance(10_000.0)
+    assert connection.told == []
+    connection.calls_open = 0
+    clock.advance(10_125.0)
+    assert connection.told == ["was_idle"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_age_is_reached_give_or_take_a_tenth_and_then_the_grace(seed):
+    clock, connection = Clock(), Connection()
+    policy = LifetimePolicy(idle_seconds=None, age_seconds=1000.0, grace_seconds=50.0)
+    lifetime = Lifetime(connection, policy, clock, Random(seed))
+    lifetime.begin()
+    lifetime.greeted()
+    clock.advance(899.0)
+    assert connection.told == []
+    clock.advance(1101.0)
+    assert connection.told[:1] == ["grew_old"]
+    clock.advance(1151.0)
+    assert connection.told == ["grew_old", "outlived"]
+
+
+def test_a_connection_that_is_gone_is_told_nothing():
+    lifetime, connection, clock = begun(idle_seconds=10.0, age_seconds=10.0, grace_seconds=1.0)
+    lifetime.greeted()
+    lifetime.end()
+    clock.advance(1000.0)
+    assert connection.told == []
