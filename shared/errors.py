@@ -16,10 +16,13 @@ class VecguardError(Exception):
     Attributes:
         status: the gRPC status that a caller receives.
         reason: a stable word for metrics and logs.
+        retry_after_seconds: how long a caller should wait before it tries again; None: it
+            is not said.
     """
 
     status: ClassVar[Status] = Status.INTERNAL
     reason: ClassVar[str] = "internal"
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -51,6 +54,10 @@ class OverloadedError(VecguardError):
 
     status = Status.RESOURCE_EXHAUSTED
     reason = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnsupportedError(VecguardError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,11 +11,27 @@ from services.proxy.accounts.methods import SERVED, UNSERVED
 from services.proxy.accounts.permissions import Permissions
 from services.proxy.accounts.service import AccountService
 from services.proxy.authentication.authenticator import Authenticator
+from services.proxy.authentication.buckets import Rate, TokenBucket
 from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits
 from services.proxy.authentication.logins import Logins
+from services.proxy.authentication.origin import origin_of
+from services.proxy.authentication.tally import LoginTally
+from services.proxy.authentication.tarpit import Tarpit
+from services.proxy.authentication.turnstile import QueueLimits, Turnstile
 from services.proxy.authentication.verifier import Verifier
+from services.proxy.conditions import Conditions
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.health import HealthService
+from services.proxy.http2.limits import LimitHits
+from services.proxy.metrics import (
+    AuditCollector,
+    LoginCollector,
+    ProxyMetrics,
+    RelayCollector,
+    SessionCollector,
+)
+from services.proxy.relay import configured
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.listener import Listener
@@ -22,19 +39,23 @@ from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Upstream, in_process, over_tcp
 from services.proxy.revocation.effects import Revocations
 from services.proxy.revocation.lease import ClockMargin, Lease
+from services.proxy.revocation.report import LeaseCollector
 from services.proxy.revocation.session import Identity
 from services.proxy.revocation.trust import BoundedTrust, StrictTrust
 from services.proxy.root_coord import RootCoordLink
 from shared.clock import boot_clock
 from shared.config import Settings
+from shared.cpus import usable_cpus
 from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
-from shared.observability.health import Check, HealthReport
+from shared.observability.audit import AuditLog
+from shared.observability.health import HealthReport
 from shared.observability.log import get_logger
 from shared.observability.metrics import service_registry, vecguard_version
 from shared.observability.operations import OperationsServer
+from shared.observability.tracing import open_tracer
 from shared.passwords import PasswordPolicy
 from shared.tls import links
 from shared.tls.peer import UserPattern
@@ -46,6 +67,8 @@ log = get_logger(__name__)
 
 # One user's record is read again at most this often because of wrong passwords.
 _REFRESH_INTERVAL_SECONDS = 1.0
+# Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network.
+_FETCHES_AT_A_TIME = 32
 # A change waits for proxies that are cut off, at most for one lease, and for etcd.
 _MUTATION_GRACE_SECONDS = 15.0
 # What our own services may see of a client's metadata, beside the identity headers.
@@ -53,16 +76,29 @@ _OWN_HEADERS = HeaderPolicy(only=frozenset((b"content-type", b"dbname")), shows_
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 
 
-async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
-    """Serves until told to stop, then lets open calls finish."""
+async def run(
+    settings: Settings, shutdown: ShutdownSignal, serving: Callable[[], None] = lambda: None
+) -> None:
+    """Serves until told to stop, then lets open calls finish.
+
+    Args:
+        settings: `proxy.workers` is how many such processes share the ports.
+        shutdown: tells to stop.
+        serving: called once, when clients can connect.
+    """
+    shares_ports = settings.proxy.workers > 1
     async with AsyncExitStack() as stack:
         proxy = Proxy(settings)
         stack.callback(proxy.close)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(proxy.link.run(proxy.revocations))]
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
+            if proxy.audit is not None:
+                background.append(tasks.create_task(proxy.audit.run()))
             await proxy.listener.start(
-                Address(settings.proxy.ip, settings.proxy.port), tls=context_of(proxy.tls.public)
+                Address(settings.proxy.ip, settings.proxy.port),
+                tls=context_of(proxy.tls.public),
+                shares_port=shares_ports,
             )
             async with OperationsServer(
                 settings.proxy.operations.ip,
@@ -70,13 +106,16 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
                 proxy.health,
                 proxy.registry,
                 key="proxy.operations",
+                shares_port=shares_ports,
             ):
                 log.info(
                     "serving",
                     address=f"{settings.proxy.ip}:{proxy.listener.port}",
                     backend=settings.backend.address,
                 )
+                serving()
                 await shutdown.wait()
+                proxy.is_draining = True
                 await proxy.listener.drain(settings.proxy.drain_timeout)
             for task in background:
                 task.cancel()
@@ -106,15 +145,24 @@ class TlsLinks:
 
 
 class Proxy:
-    """Every part of one proxy process, wired together."""
+    """Every part of one proxy process, wired together.
+
+    Attributes:
+        is_draining: open calls may end, and no new client is wanted.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.tls = TlsLinks.of(settings)
+        self.audit = AuditLog.open(settings.audit, "proxy")
+        self._tracer = open_tracer(settings.trace, "proxy")
         self.health, self.registry = HealthReport(), service_registry("proxy")
+        self.is_draining = False
+        metrics = ProxyMetrics(self.registry)
         lease = Lease(
             ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
         )
+        self.registry.register(LeaseCollector(lease, boot_clock, settings.revocation))
         self._trust = (
             StrictTrust(lease, boot_clock, grace_seconds=settings.lease.grace)
             if settings.revocation == "strict"
@@ -128,6 +176,7 @@ class Proxy:
             clock=boot_clock,
             renewed=self._trust.renewed,
             mutation_timeout_seconds=settings.lease.ttl + _MUTATION_GRACE_SECONDS,
+            observe=metrics.root_coord_asked,
         )
         self._credentials = CredentialCache(
             self.link,
@@ -139,20 +188,33 @@ class Proxy:
             under_lease=lambda: lease.is_valid(boot_clock()),
         )
         self._verifier = Verifier(
-            threads=settings.authentication.verifier_threads,
+            threads=settings.authentication.verifier_threads
+            or max(1, usable_cpus() // settings.proxy.workers),
             queue_limit=settings.authentication.verifier_queue,
+            queue_limit_per_origin=settings.authentication.verifier_queue_per_address,
             timeout_seconds=settings.authentication.verifier_timeout,
             cost=settings.authentication.bcrypt_cost,
+            observe=metrics.bcrypt_ran,
         )
-        active = ActiveCalls()
+        self._logins = Logins(
+            max_accepted=settings.cache.max_logins,
+            max_refused=settings.cache.max_refusals,
+            key=secrets.token_bytes(32),
+        )
+        self._limits = self._login_limits()
+        self._tarpit = Tarpit(settings.authentication.login_limits.delay)
+        self._tally = LoginTally()
+        self._strangers = self._fetch_turns()
+        self._active = active = ActiveCalls()
         self.revocations = Revocations(self._credentials, active)
         self._server = GrpcServer(
             [
                 AccountService(
                     self._accounts(),
                     authorization_enabled=settings.common.security.authorization_enabled,
+                    audit=self.audit,
                 ),
-                HealthService(self.health),
+                HealthService(self.health, is_draining=lambda: self.is_draining),
             ]
         )
         accounts = Upstream(
@@ -168,7 +230,8 @@ class Proxy:
             authority="vecguard",
             policy=_OWN_HEADERS,
         )
-        backend = Upstream(
+        self.limit_hits = LimitHits()
+        self.backend = backend = Upstream(
             f"backend {settings.backend.address}",
             over_tcp(
                 Address.parse(settings.backend.address),
@@ -178,6 +241,8 @@ class Proxy:
             authority=settings.backend.address,
             scheme=b"https" if self.tls.backend else b"http",
             policy=HeaderPolicy(authorization=settings.proxy.forward_authorization),
+            pool=configured.pool(settings.backend.pool),
+            hits=self.limit_hits,
         )
         self._upstreams = (accounts, health, backend)
         self.listener = Listener(
@@ -189,14 +254,53 @@ class Proxy:
             ),
             active,
             max_message_bytes=settings.proxy.grpc.server_max_recv_size,
+            limits=configured.limits(settings.proxy.http2),
+            bounds=configured.bounds(settings.proxy.http2, settings.proxy.connections),
+            hits=self.limit_hits,
+            origin_of=origin_of,
+            tracer=self._tracer,
         )
         self._register_checks()
+        self._register_collectors()
 
     def close(self) -> None:
         """Releases what is not tied to a task."""
         for upstream in self._upstreams:
             upstream.close()
         self._verifier.close()
+        self._strangers.close()
+        if self.audit is not None:
+            self.audit.close()
+        if self._tracer is not None:
+            self._tracer.close()
+
+    def _fetch_turns(self) -> Turnstile:
+        """The way to root coord for names that are not held."""
+        settings = self._settings.authentication
+        return Turnstile(
+            _FETCHES_AT_A_TIME,
+            QueueLimits(
+                settings.verifier_queue,
+                settings.verifier_queue_per_address,
+                settings.verifier_timeout,
+            ),
+            pace=TokenBucket(Rate(settings.fetch_burst, settings.fetches_per_second)),
+            clock=boot_clock,
+        )
+
+    def _login_limits(self) -> FailureLimits | NoLimits:
+        limits = self._settings.authentication.login_limits
+        if not limits.enabled:
+            return NoLimits()
+        return FailureLimits(
+            FailureRates(
+                pair=Rate.per_minute(limits.pair_burst, limits.pair_per_minute),
+                origin=Rate.per_minute(limits.address_burst, limits.address_per_minute),
+                name=Rate.per_minute(limits.name_burst, limits.name_per_minute),
+            ),
+            max_tracked=limits.max_tracked,
+            clock=boot_clock,
+        )
 
     def _accounts(self) -> Accounts:
         settings = self._settings.proxy
@@ -222,46 +326,48 @@ class Proxy:
             return OpenGatekeeper()
         return LoginGatekeeper(
             Authenticator(
-                logins=Logins(
-                    max_accepted=self._settings.cache.max_logins,
-                    max_refused=self._settings.cache.max_refusals,
-                    key=secrets.token_bytes(32),
-                ),
+                logins=self._logins,
                 credentials=self._credentials,
                 verifier=self._verifier,
                 trust=self._trust,
                 rehasher=self.link,
+                limits=self._limits,
+                strangers=self._strangers,
             ),
             UserPattern.parse(pattern) if pattern else None,
+            self.audit,
+            self._tarpit,
+            self._tally,
         )
 
     def _register_checks(self) -> None:
-        enabled = self._settings.common.security.authorization_enabled
-
-        def authorization() -> Check:
-            message = "every request is authenticated" if enabled else "off: every request passes"
-            return Check("authorization", enabled, critical=False, message=message)
-
-        def root_coord() -> Check:
-            address = self.link.address
-            message = (
-                f"session with root coord at {address}"
-                if address is not None
-                else f"no session; known logins go on for now ({self.link.last_error})"
-            )
-            return Check("root_coord", address is not None, critical=False, message=message)
-
-        def logins() -> Check:
-            decides = self._trust.is_valid() and self.link.sessions_opened > 0
-            message = (
-                f"logins are decided, {self._settings.revocation} revocation"
-                if decides
-                else f"{self._trust.explain().message} ({self.link.last_error})"
-            )
-            return Check("logins", decides, critical=enabled, message=message)
-
-        self.health.register("authorization", authorization)
-        self.health.register("logins", logins)
-        self.health.register("root_coord", root_coord)
+        Conditions(
+            authorization_enabled=self._settings.common.security.authorization_enabled,
+            revocation=self._settings.revocation,
+            trust=self._trust,
+            link=self.link,
+            backend=self.backend.pool,
+            is_draining=lambda: self.is_draining,
+        ).register(self.health)
         register_checks(self.tls.active, self.health)
-        self.registry.register(TlsCollector(self.tls.active))
+
+    def _register_collectors(self) -> None:
+        collectors = [
+            LoginCollector(
+                authorization_enabled=self._settings.common.security.authorization_enabled,
+                tally=self._tally,
+                limits=self._limits,
+                logins=self._logins,
+                credentials=self._credentials,
+                verifier=self._verifier,
+                strangers=self._strangers,
+                tarpit=self._tarpit,
+            ),
+            SessionCollector(self.link, self.revocations),
+            RelayCollector(self.listener, self._active, self.backend.pool, self.limit_hits),
+            TlsCollector(self.tls.active),
+        ]
+        if self.audit is not None:
+            collectors.append(AuditCollector(self.audit))
+        for collector in collectors:
+            self.registry.register(collector)

@@ -1,9 +1,18 @@
 """Who passes the public port: the authenticator's answer in the relay's terms."""
 
+import asyncio
 from collections.abc import Sequence
 
+from services.proxy.authentication import header
 from services.proxy.authentication.authenticator import Authenticator
-from services.proxy.relay.listener import Admission, PeerCertificate
+from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
+from services.proxy.authentication.origin import origin_of
+from services.proxy.authentication.tally import LoginTally
+from services.proxy.authentication.tarpit import Tarpit
+from services.proxy.relay.listener import Admission, Client
+from shared.errors import VecguardError
+from shared.observability.audit import Audit, NoAudit
+from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern, peer_user
 
 
@@ -14,30 +23,73 @@ class LoginGatekeeper:
     without an `authorization` header: a login that is shown is the one that is judged.
     """
 
-    def __init__(self, authenticator: Authenticator, pattern: UserPattern | None = None) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        pattern: UserPattern | None = None,
+        audit: Audit | None = None,
+        tarpit: Tarpit | None = None,
+        tally: LoginTally | None = None,
+    ) -> None:
+        """`tarpit` is where logins over a limit are held before they are refused."""
         self._authenticator = authenticator
         self._pattern = pattern
+        self._audit = audit or NoAudit()
+        self._tarpit = tarpit or Tarpit(0.0)
+        self._tally = tally or LoginTally()
 
     def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
         """A login that is known already. Raises what the authenticator raises."""
         if self._pattern is not None and not authorization:
             return None
-        principal = self._authenticator.recognise(authorization)
+        try:
+            principal = self._authenticator.recognise(authorization)
+        except WrongCredentialsError:
+            self._tally.known_wrong += 1
+            raise
         if principal is None:
+            self._tally.missed += 1
             return None
+        self._tally.known += 1
         return Admission(principal.username, principal.revision)
 
-    async def admit(
-        self, authorization: Sequence[bytes], certificate: PeerCertificate
-    ) -> Admission:
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """Raises what the authenticator raises."""
+        try:
+            return await self._admit(authorization, client)
+        except asyncio.CancelledError:
+            self._tally.abandoned += 1
+            raise
+
+    async def _admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+        origin = origin_of(_host(client))
         if self._pattern is not None and not authorization:
-            username = peer_user(self._pattern, certificate())
+            username = peer_user(self._pattern, client.certificate())
             if username is not None:
-                principal = await self._authenticator.vouch_for(username)
+                principal = await self._authenticator.vouch_for(username, origin)
+                self._tally.vouched += 1
                 return Admission(principal.username, principal.revision)
-        principal = await self._authenticator.authenticate(authorization)
+        try:
+            principal = await self._authenticator.authenticate(authorization, origin)
+        except LoginLimitedError:
+            await self._tarpit.hold()
+            raise
+        self._tally.checked += 1
         return Admission(principal.username, principal.revision)
+
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> None:
+        """Counts the refusal and writes it into the audit log."""
+        self._tally.turned_away(error)
+        self._audit.login_refused(
+            Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
+        )
+
+    def _claimed_user(self, authorization: Sequence[bytes], client: Client) -> str | None:
+        if self._pattern is not None and not authorization:
+            return peer_user(self._pattern, client.certificate())
+        return header.claimed_username(authorization)
 
 
 class OpenGatekeeper:
@@ -48,12 +100,20 @@ class OpenGatekeeper:
         del authorization
         return _NOBODY
 
-    async def admit(
-        self, authorization: Sequence[bytes], certificate: PeerCertificate
-    ) -> Admission:
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """The same."""
-        del certificate
+        del client
         return self.admit_now(authorization)
+
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> None:
+        """Nobody is."""
+
+
+def _host(client: Client) -> str | None:
+    name = client.peer_name()
+    return name[0] if name else None
 
 
 _NOBODY = Admission(username=None)

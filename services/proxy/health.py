@@ -1,7 +1,7 @@
 """The standard health service, and what a proxy says about its condition."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from shared.generated.grpc.health import v1 as pb
 from shared.observability.health import HealthReport
@@ -12,8 +12,12 @@ _WATCH_INTERVAL_SECONDS = 1.0
 class HealthService(pb.HealthBase):
     """grpc.health.v1 for the proxy as a whole (the empty service name)."""
 
-    def __init__(self, report: HealthReport) -> None:
+    def __init__(
+        self, report: HealthReport, *, is_draining: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Watchers are let go while it drains: they would keep it waiting to the last second."""
         self._report = report
+        self._is_draining = is_draining
 
     async def check(self, health_check_request: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
         return pb.HealthCheckResponse(status=self._status(health_check_request.service))
@@ -27,6 +31,8 @@ class HealthService(pb.HealthBase):
             if status != previous:
                 yield pb.HealthCheckResponse(status=status)
                 previous = status
+            if self._is_draining():
+                return
             await asyncio.sleep(_WATCH_INTERVAL_SECONDS)
 
     def _status(self, service: str) -> pb.HealthCheckResponseServingStatus:

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from services.proxy.authentication.credentials import Credential
@@ -25,6 +25,10 @@ log = get_logger(__name__)
 _READ_TIMEOUT_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.5
+
+
+#: Told the method, "ok" or the error's reason, and the seconds, of each question and change.
+Observe = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class RootCoordLink:
         clock: Clock,
         renewed: Callable[[], None],
         mutation_timeout_seconds: float,
+        observe: Observe = lambda _method, _outcome, _seconds: None,
     ) -> None:
         """Describes the link; `renewed` is called whenever the lease was renewed."""
         self._addresses = addresses
@@ -60,6 +65,7 @@ class RootCoordLink:
         self._clock = clock
         self._renewed = renewed
         self._mutation_timeout_seconds = mutation_timeout_seconds
+        self._observe = observe
         self._connection: _Connection | None = None
         self._newest_term = 0
         self._last_error = "no attempt yet"
@@ -98,7 +104,7 @@ class RootCoordLink:
 
     async def fetch(self, username: str) -> Credential:
         """The newest record of a user. Raises UnavailableError or DeadlineError."""
-        async with self._asking() as (connection, root_coord):
+        async with self._asking("GetCredential") as (connection, root_coord):
             reply = await in_own_task(
                 root_coord.get_credential(pb.GetCredentialRequest(username=username)),
                 _READ_TIMEOUT_SECONDS,
@@ -118,7 +124,7 @@ class RootCoordLink:
 
     async def list_users(self) -> list[pb.Credential]:
         """All users, without hashes."""
-        async with self._asking() as (_, root_coord):
+        async with self._asking("ListUsers") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.list_users(pb.ListUsersRequest()), _READ_TIMEOUT_SECONDS
             )
@@ -128,7 +134,7 @@ class RootCoordLink:
         self, username: str, password: PasswordHash, description: str
     ) -> pb.MutationReply:
         """Adds a user; answered when every proxy knows."""
-        async with self._changing() as root_coord:
+        async with self._changing("CreateCredential") as root_coord:
             return await in_own_task(
                 root_coord.create_credential(
                     pb.CreateCredentialRequest(
@@ -152,14 +158,14 @@ class RootCoordLink:
         )
         if password is not None:
             request.password = hash_to_wire(password)
-        async with self._changing() as root_coord:
+        async with self._changing("UpdateCredential") as root_coord:
             return await in_own_task(
                 root_coord.update_credential(request), self._mutation_timeout_seconds
             )
 
     async def delete(self, username: str) -> pb.MutationReply:
         """Removes a user; answered when every proxy knows."""
-        async with self._changing() as root_coord:
+        async with self._changing("DeleteCredential") as root_coord:
             return await in_own_task(
                 root_coord.delete_credential(pb.DeleteCredentialRequest(username=username)),
                 self._mutation_timeout_seconds,
@@ -167,7 +173,7 @@ class RootCoordLink:
 
     async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None:
         """Replaces a hash of the same password; None: the credential has changed meanwhile."""
-        async with self._asking() as (_, root_coord):
+        async with self._asking("RehashCredential") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.rehash_credential(
                     pb.RehashCredentialRequest(
@@ -214,21 +220,35 @@ class RootCoordLink:
         self._newest_term = term
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[tuple[_Connection, pb.RootCoordStub]]:
-        connection = self._connection
-        if connection is None:
-            tried = ", ".join(map(str, self._addresses))
-            raise UnavailableError(
-                f"root coord cannot be reached at {tried} ({self._last_error}); try again"
-            )
-        with translated_errors(f"root coord at {connection.address}"):
-            yield connection, pb.RootCoordStub(connection.channel)
+    async def _asking(self, method: str) -> AsyncIterator[tuple[_Connection, pb.RootCoordStub]]:
+        with self._observed(method):
+            connection = self._connection
+            if connection is None:
+                tried = ", ".join(map(str, self._addresses))
+                raise UnavailableError(
+                    f"root coord cannot be reached at {tried} ({self._last_error}); try again"
+                )
+            with translated_errors(f"root coord at {connection.address}"):
+                yield connection, pb.RootCoordStub(connection.channel)
+
+    @contextmanager
+    def _observed(self, method: str) -> Iterator[None]:
+        began = self._clock()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except VecguardError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observe(method, outcome, self._clock() - began)
 
     @asynccontextmanager
-    async def _changing(self) -> AsyncIterator[pb.RootCoordStub]:
+    async def _changing(self, method: str) -> AsyncIterator[pb.RootCoordStub]:
         sent = False
         try:
-            async with self._asking() as (_, root_coord):
+            async with self._asking(method) as (_, root_coord):
                 sent = True
                 yield root_coord
         except (UnavailableError, DeadlineError) as error:

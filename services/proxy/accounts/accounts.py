@@ -12,6 +12,7 @@ from services.proxy.accounts.errors import (
 )
 from services.proxy.accounts.permissions import ROOT, Actor, Permissions, Privilege
 from services.proxy.authentication.credentials import Credential, CredentialCache
+from services.proxy.authentication.origin import origin_of
 from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError
 from shared.generated.vecguard.internal import v1 as pb
@@ -72,18 +73,28 @@ class Accounts:
 
     async def create(
         self, actor: Actor, username: str, password: Secret[str], description: str
-    ) -> None:
-        """Adds a user. Raises AccountError, InvalidParameterError or PermissionDeniedError."""
+    ) -> int:
+        """Adds a user; returns the revision.
+
+        Raises:
+            AccountError: a rule or the store is against it.
+            InvalidParameterError: a rule for names or passwords is broken.
+            PermissionDeniedError: the actor may not.
+            OverloadedError: too many passwords are being hashed or checked.
+            UnavailableError: root coord cannot be reached, or its answer did not come.
+        """
         self.permissions.require(actor, Privilege.CREATE)
         name = self._usernames.normalise(username)
         self._passwords.check(password)
         self._check_description(description)
-        reply = await self._directory.create(name, await self._verifier.hash(password), description)
+        hashed = await self._verifier.hash(password, origin=origin_of(actor.address))
+        reply = await self._directory.create(name, hashed, description)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
                 raise UserExistsError(name)
             case pb.MutationOutcome.USER_LIMIT_REACHED:
                 raise UserLimitError
+        return reply.revision
 
     async def update(
         self,
@@ -93,8 +104,11 @@ class Accounts:
         old_password: Secret[str],
         new_password: Secret[str] | None,
         description: str | None,
-    ) -> None:
-        """Changes the password, the description or both. Raises as `create` does."""
+    ) -> int:
+        """Changes the password, the description or both; returns the revision.
+
+        Raises as `create` does.
+        """
         self.permissions.require(actor, Privilege.UPDATE_USER, target=username)
         if new_password is None and description is None:
             raise InvalidAccountError(
@@ -106,9 +120,12 @@ class Accounts:
         needs_old = new_password is not None and self.permissions.needs_old_password(
             actor, username
         )
+        origin = origin_of(actor.address)
         for _ in range(_MAX_ROUNDS):
-            verified = await self._verify_old(username, old_password) if needs_old else None
-            password = await self._verifier.hash(new_password) if new_password else None
+            verified = await self._verify_old(username, old_password, origin) if needs_old else None
+            password = (
+                await self._verifier.hash(new_password, origin=origin) if new_password else None
+            )
             reply = await self._directory.update(
                 username,
                 expected_revision=verified.revision if verified else None,
@@ -117,7 +134,7 @@ class Accounts:
             )
             match reply.outcome:
                 case pb.MutationOutcome.APPLIED:
-                    return
+                    return reply.revision
                 case pb.MutationOutcome.REVISION_CHANGED:
                     self._credentials.forget(username)
                 case _ if needs_old:
@@ -126,12 +143,16 @@ class Accounts:
                     raise UserNotFoundError
         raise OverloadedError("the credential keeps changing, try again later")
 
-    async def delete(self, actor: Actor, username: str) -> None:
-        """Removes a user; an unknown one is no error. Raises as `create` does."""
+    async def delete(self, actor: Actor, username: str) -> int | None:
+        """Removes a user; returns the revision, None for an unknown one, which is no error.
+
+        Raises as `create` does.
+        """
         self.permissions.require(actor, Privilege.DROP)
         if username == ROOT:
             raise RootProtectedError
-        await self._directory.delete(username)
+        reply = await self._directory.delete(username)
+        return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
     async def list_users(self, actor: Actor) -> list[pb.Credential]:
         """All users. Raises PermissionDeniedError."""
@@ -144,14 +165,14 @@ class Accounts:
         users = await self._directory.list_users()
         return [user for user in users if username in (None, user.username)]
 
-    async def _verify_old(self, username: str, password: Secret[str]) -> Credential:
+    async def _verify_old(self, username: str, password: Secret[str], origin: str) -> Credential:
         if not is_storable(username):
             raise WrongOldPasswordError(username)
         held = await self._credentials.get(username)
-        if not await self._verifier.verify(password, held.password):
+        if not await self._verifier.verify(password, held.password, origin=origin):
             newest = await self._credentials.refresh(held)
             if newest.revision == held.revision or not await self._verifier.verify(
-                password, newest.password
+                password, newest.password, origin=origin
             ):
                 raise WrongOldPasswordError(username)
             return newest

@@ -27,10 +27,11 @@ class Privilege(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks; `username` is None where authorization is switched off."""
+    """Who asks, and from which address; `username` is None where authorization is switched off."""
 
     username: str | None
     database: str
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,18 +23,32 @@ from services.proxy.accounts.permissions import (
 from shared.errors import InvalidParameterError
 from shared.generated.milvus.proto import common
 from shared.generated.milvus.proto import milvus as pb
+from shared.grpc.addresses import Address
 from shared.grpc.server import current_caller
+from shared.observability.audit import (
+    UNCHANGED,
+    AccountChange,
+    Action,
+    Audit,
+    NoAudit,
+    recorded,
+)
 from shared.secret import Secret
 
 _DEFAULT_DATABASE = "default"
+# What the relay says of a client that came by no network.
+_NO_ADDRESS = "local"
 
 
 class AccountService(pb.MilvusServiceBase):
     """Serves the relay only: it trusts the identity headers, which no client can write."""
 
-    def __init__(self, accounts: Accounts, *, authorization_enabled: bool = True) -> None:
+    def __init__(
+        self, accounts: Accounts, *, authorization_enabled: bool = True, audit: Audit | None = None
+    ) -> None:
         """Without authorization a caller is nobody in particular, and may do everything."""
         self._accounts = accounts
+        self._audit = audit or NoAudit()
         self._authorization_enabled = authorization_enabled
 
     async def create_credential(
@@ -42,29 +56,32 @@ class AccountService(pb.MilvusServiceBase):
     ) -> common.Status:
         request = create_credential_request
         actor = self._actor()
-        # As in Milvus this comes before any look at the request.
-        self._accounts.permissions.require(actor, Privilege.CREATE)
 
-        async def create() -> None:
-            await self._accounts.create(
+        async def create() -> int:
+            # As in Milvus this comes before any look at the request.
+            self._accounts.permissions.require(actor, Privilege.CREATE)
+            return await self._accounts.create(
                 actor,
                 request.username,
                 _decoded(request.password, "decode password fail"),
                 request.description or "",
             )
 
-        return await _status_of(create)
+        fields = ("password", "description") if request.description else ("password",)
+        return await self._changed(Action.CREATE, actor, request.username, create, fields)
 
     async def update_credential(
         self, update_credential_request: pb.UpdateCredentialRequest
     ) -> common.Status:
         request = update_credential_request
         actor = self._actor()
-        self._accounts.permissions.require(actor, Privilege.UPDATE_USER, target=request.username)
+        new = request.new_password
 
-        async def update() -> None:
-            new = request.new_password
-            await self._accounts.update(
+        async def update() -> int:
+            self._accounts.permissions.require(
+                actor, Privilege.UPDATE_USER, target=request.username
+            )
+            return await self._accounts.update(
                 actor,
                 request.username,
                 old_password=_decoded(request.old_password, "decode old password failed"),
@@ -72,13 +89,16 @@ class AccountService(pb.MilvusServiceBase):
                 description=request.description,
             )
 
-        return await _status_of(update)
+        given = (("password", bool(new)), ("description", request.description is not None))
+        fields = tuple(name for name, is_given in given if is_given)
+        return await self._changed(Action.UPDATE, actor, request.username, update, fields)
 
     async def delete_credential(
         self, delete_credential_request: pb.DeleteCredentialRequest
     ) -> common.Status:
-        return await _status_of(
-            lambda: self._accounts.delete(self._actor(), delete_credential_request.username)
+        actor, username = self._actor(), delete_credential_request.username
+        return await self._changed(
+            Action.DELETE, actor, username, lambda: self._accounts.delete(actor, username)
         )
 
     async def list_cred_users(
@@ -140,7 +160,37 @@ class AccountService(pb.MilvusServiceBase):
         username = metadata.get("x-vecguard-user")
         if self._authorization_enabled and not username:
             raise UnidentifiedCallerError
-        return Actor(username=username, database=metadata.get("dbname") or _DEFAULT_DATABASE)
+        return Actor(
+            username=username,
+            database=metadata.get("dbname") or _DEFAULT_DATABASE,
+            address=_host(metadata.get("x-vecguard-peer")),
+        )
+
+    async def _changed(
+        self,
+        action: Action,
+        actor: Actor,
+        target: str,
+        change: Callable[[], Awaitable[int | None]],
+        fields: tuple[str, ...] = (),
+    ) -> common.Status:
+        """Makes a change, writes into the audit log what became of it, and answers."""
+        entry = AccountChange(action, target, actor.username, actor.address, fields)
+        try:
+            with recorded(self._audit, entry):
+                entry.revision = await change()
+                if entry.revision is None:
+                    entry.outcome = UNCHANGED
+        except AccountError as error:
+            return _failure(error)
+        except InvalidParameterError as error:
+            return _failure(InvalidAccountError(error.message))
+        return common.Status()
+
+
+def _host(peer: str | None) -> str | None:
+    """The address of a client as the relay tells it; `local` is none."""
+    return Address.parse(peer).host if peer and peer != _NO_ADDRESS else None
 
 
 def _decoded(text: str, complaint: str) -> Secret[str]:
@@ -156,16 +206,6 @@ def _text_of(text: str) -> Secret[str] | None:
         return Secret(base64.b64decode(text, validate=True).decode())
     except ValueError:  # not the alphabet, not ASCII or not UTF-8
         return None
-
-
-async def _status_of(change: Callable[[], Awaitable[None]]) -> common.Status:
-    try:
-        await change()
-    except AccountError as error:
-        return _failure(error)
-    except InvalidParameterError as error:
-        return _failure(InvalidAccountError(error.message))
-    return common.Status()
 
 
 def _failure(error: AccountError) -> common.Status:

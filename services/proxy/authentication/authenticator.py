@@ -1,5 +1,6 @@
 """Who a request is from."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,10 @@ from typing import Protocol
 from services.proxy.authentication import header
 from services.proxy.authentication.credentials import Credential, CredentialCache
 from services.proxy.authentication.errors import WrongCredentialsError
+from services.proxy.authentication.limits import LoginLimits, NoLimits
 from services.proxy.authentication.logins import Login, Logins
+from services.proxy.authentication.origin import LOCAL
+from services.proxy.authentication.turnstile import OpenDoor, Turn, Turns
 from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError, UnavailableError, VecguardError
 from shared.observability.log import get_logger
@@ -68,20 +72,29 @@ class Authenticator:
         verifier: Verifier,
         trust: Trust,
         rehasher: Rehasher,
+        limits: LoginLimits | None = None,
+        strangers: Turns | None = None,
     ) -> None:
+        """`strangers` is the way of names that are not held: root coord is asked at a pace."""
         self._logins = logins
         self._credentials = credentials
         self._verifier = verifier
         self._trust = trust
         self._rehasher = rehasher
-        self._checks: SingleFlight[bytes, None] = SingleFlight()
+        self._limits = limits or NoLimits()
+        self._strangers = strangers or OpenDoor()
+        # Apart for each origin: nobody waits in another one's line, or for its limits.
+        self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()
 
-    async def authenticate(self, values: Sequence[bytes]) -> Principal:
+    async def authenticate(self, values: Sequence[bytes], origin: str = LOCAL) -> Principal:
         """The principal behind the values of the `authorization` header.
+
+        `origin` is where the request comes from, as `origin_of` tells origins apart.
 
         Raises:
             AuthenticationError: no valid login; one text for every wrong login.
             UnavailableError: nothing may be decided now, and it says why.
+            LoginLimitedError: too many wrong logins have come from there.
             OverloadedError: too many logins are being checked.
         """
         value = header.single_value(values)
@@ -90,22 +103,24 @@ class Authenticator:
             principal = self._from_memory(digest)
             if principal is not None:
                 return principal
+            if not self._was_judged(digest):
+                self._limits.check_origin(origin)
             login = header.parse(value)
-            await self._checks.do(digest, partial(self._judge, login, digest))
+            await self._checks.do((digest, origin), partial(self._judge, login, digest, origin))
         raise OverloadedError("the credential keeps changing, try again later")
 
-    async def vouch_for(self, username: str) -> Principal:
+    async def vouch_for(self, username: str, origin: str = LOCAL) -> Principal:
         """The principal of a user whose identity was proven in another way.
 
         Raises:
             WrongCredentialsError: there is no such user.
             UnavailableError: nothing may be decided now, and it says why.
-            OverloadedError: the credential keeps changing.
+            OverloadedError: the credential keeps changing, or too many names are looked up.
         """
         if not is_storable(username):
             raise WrongCredentialsError
         for _ in range(_MAX_ROUNDS):
-            held = await self._held(username)
+            held = await self._held(username, origin)
             if self._credentials.peek(username) is held and self._trust.is_valid():
                 if held.password is None:
                     raise WrongCredentialsError
@@ -136,38 +151,85 @@ class Authenticator:
             raise WrongCredentialsError
         return Principal(remembered.username, remembered.revision)
 
-    async def _judge(self, login: header.PresentedLogin, digest: bytes) -> None:
+    async def _judge(self, login: header.PresentedLogin, digest: bytes, origin: str) -> None:
         """Checks a login against the newest record known and remembers the verdict.
 
         Should the record change meanwhile, the verdict is about an old revision and
         counts for nothing.
         """
-        held = await self._held(login.username)
+        # What was judged before is confirmed or refused again whatever the limits say: a
+        # locked-out name never locks out a login that is known.
+        if not self._was_judged(digest):
+            self._limits.check(origin, login.username)
+        held = await self._held(login.username, origin)
         if self._is_known(digest, held):
             return
-        if await self._verifier.verify(login.password, held.password):
-            held = await self._modernised(login, held)
+        async with self._verifier.turn(origin, suspect=self._limits.is_suspect(origin)) as turn:
+            # Others may have failed, or sent this very login, while this one waited.
+            self._limits.check(origin, login.username)
+            if self._is_known(digest, held):
+                return
+            matches = await self._matches(login, held, origin, turn)
+        if matches:
+            held = await self._modernised(login, held, origin)
             self._logins.accept(digest, Login(login.username, held.revision))
         else:
-            await self._credentials.refresh(held)
+            await self._refresh(held, origin)
             self._logins.refuse(digest, Login(login.username, held.revision))
 
-    async def _held(self, username: str) -> Credential:
+    async def _matches(
+        self, login: header.PresentedLogin, held: Credential, origin: str, turn: Turn
+    ) -> bool:
+        try:
+            matches = await self._verifier.verify(login.password, held.password, turn=turn)
+        except asyncio.CancelledError:
+            # Hanging up does not stop bcrypt, so it costs what a wrong password costs.
+            self._limits.failed(origin, login.username)
+            raise
+        if matches:
+            self._limits.succeeded(origin, login.username)
+        else:
+            self._limits.failed(origin, login.username)
+        return matches
+
+    async def _held(self, username: str, origin: str) -> Credential:
         if not await self._trust.wait():
             raise self._trust.explain()
-        return await self._credentials.get(username)
+        held = self._credentials.peek(username)
+        if held is not None:
+            return held
+        if self._credentials.is_familiar(username):
+            return await self._credentials.get(username)
+        async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
+            return await self._credentials.get(username)
+
+    async def _refresh(self, held: Credential, origin: str) -> None:
+        """Looks for a newer record, in the strangers' line as well.
+
+        So a wrong password for a user who is held takes as long as one for a name that
+        must be looked up: one fetch and one bcrypt, however busy that line is.
+        """
+        if self._credentials.needs_refresh(held):
+            async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
+                await self._credentials.refresh(held)
+
+    def _was_judged(self, digest: bytes) -> bool:
+        """Whether this very login was judged before, at whatever revision."""
+        return (self._logins.accepted(digest) or self._logins.refused(digest)) is not None
 
     def _is_known(self, digest: bytes, held: Credential) -> bool:
         """Whether this very login was judged at this revision before."""
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
         return remembered == Login(held.username, held.revision)
 
-    async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
+    async def _modernised(
+        self, login: header.PresentedLogin, held: Credential, origin: str
+    ) -> Credential:
         """The credential with its hash at the configured cost; unchanged if that fails."""
         if held.password is None or held.password.cost == self._verifier.cost:
             return held
         try:
-            password = await self._verifier.hash(login.password)
+            password = await self._verifier.hash(login.password, origin=origin)
             revision = await self._rehasher.rehash(held.username, held.revision, password)
         except VecguardError as error:
             # The login is right all the same; the next one tries again.

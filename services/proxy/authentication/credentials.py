@@ -92,13 +92,21 @@ class CredentialCache:
         """What is held of this user, fetched when nothing is. Raises what the source raises."""
         return self.peek(username) or await self._fetch_once(username)
 
+    def is_familiar(self, username: str) -> bool:
+        """Whether this user was held not long ago; a new fetch finds no stranger."""
+        return username in self._lasting
+
+    def needs_refresh(self, held: Credential) -> bool:
+        """Whether `refresh` would fetch."""
+        return held.username not in self._fetched_at
+
     async def refresh(self, held: Credential) -> Credential:
         """The newest record of a user whose held one does not match.
 
         At most one fetch in `refresh_interval_seconds` for each user, whatever clients
         send; in between, what is held is the answer. Raises what the source raises.
         """
-        if held.username in self._fetched_at:
+        if not self.needs_refresh(held):
             return self.peek(held.username) or held
         return await self._fetch_once(held.username)
 
@@ -135,6 +143,14 @@ class CredentialCache:
             for cache in (self._lasting, self._unknown)
             for credential in list(cache.values())
         ]
+
+    def sizes(self) -> dict[str, int]:
+        """How many users are held: fresh, as unknown, and whether fresh or not."""
+        return {
+            "known": len(self._known),
+            "unknown": len(self._unknown),
+            "lasting": len(self._lasting),
+        }
 
     def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
         """Forgets those of these users that were read before `revision`."""

@@ -1,8 +1,10 @@
 """Refusals. The texts are Milvus's, and say nothing about which part was wrong."""
 
+import math
+
 from grpclib.const import Status
 
-from shared.errors import VecguardError
+from shared.errors import OverloadedError, VecguardError
 
 
 class AuthenticationError(VecguardError):
@@ -46,6 +48,19 @@ class WrongCredentialsError(AuthenticationError):
 
     def __init__(self) -> None:
         super().__init__("auth check failure, please check username and password are correct")
+
+
+class LoginLimitedError(OverloadedError):
+    """Too many wrong logins have come from there, or with this name."""
+
+    reason = "login_limited"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            "too many failed logins, try again in "
+            f"{max(1, math.ceil(retry_after_seconds))} s with the right password",
+            retry_after_seconds=retry_after_seconds,
+        )
 
 
 class RevokedError(AuthenticationError):

@@ -58,6 +58,20 @@ def parse(value: bytes) -> PresentedLogin:
     return PresentedLogin(username, Secret(password))
 
 
+def claimed_username(values: Sequence[bytes]) -> str | None:
+    """Who the values say the request is from; None where they name nobody.
+
+    A value without a colon names nobody: it may be a password as well as a name.
+    """
+    if len(values) != 1:
+        return None
+    text = _decoded(values[0])
+    if text is None:
+        return None
+    username, colon, _ = text.partition(":")
+    return username if colon else None
+
+
 def _decoded(value: bytes) -> str | None:
     """The text behind the base64; None if there is none.
 

@@ -28,6 +28,10 @@ class Logins:
         self._refused: LRUCache[bytes, Login] = LRUCache(max_refused)
         self._key = key
 
+    def sizes(self) -> dict[str, int]:
+        """How many of each verdict are remembered."""
+        return {"accepted": len(self._accepted), "refused": len(self._refused)}
+
     def digest(self, value: bytes) -> bytes:
         """By which an `authorization` value is remembered."""
         return hashlib.blake2b(value, digest_size=16, key=self._key).digest()

@@ -1,63 +1,150 @@
-"""bcrypt off the event loop, with a bound on how much of it is waiting."""
+"""bcrypt off the event loop, fair to all who want it, with a bound on how much is waiting."""
 
 import asyncio
 import os
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import TypeVar
 
+from services.proxy.authentication.origin import LOCAL
+from services.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
+from shared.clock import Clock, boot_clock
+from shared.cpus import usable_cpus
 from shared.errors import OverloadedError
 from shared.passwords import PasswordHash, hash_password, verify_password
 from shared.secret import Secret
 
 T = TypeVar("T")
+#: Told what was done, `verify` or `hash`, and for how many seconds; by the thread that did it.
+Observe = Callable[[str, float], None]
+
+# Known logins are decided by the event loop, and it must not queue for a core behind bcrypt. On
+# a core that both want, this leaves bcrypt about a quarter; more and first logins would starve.
+_NICENESS = 5
+_LEAST_URGENT = 19
 
 
 class Verifier:
     """A thread for each core: bcrypt releases the interpreter lock.
 
-    Attributes:
-        waiting: jobs that run or wait to run.
+    Threads are entered by turns, one origin after the other, so that many jobs of one
+    origin delay another one's first by at most one job for each thread.
     """
 
     def __init__(
-        self, *, threads: int, queue_limit: int, timeout_seconds: float, cost: int
+        self,
+        *,
+        threads: int,
+        queue_limit: int,
+        timeout_seconds: float,
+        cost: int,
+        queue_limit_per_origin: int | None = None,
+        clock: Clock = boot_clock,
+        observe: Observe = lambda _operation, _seconds: None,
     ) -> None:
-        self._threads = threads or os.cpu_count() or 1
-        self._limit = self._threads + queue_limit
+        """0 threads: one for each usable core. One origin may wait as all may, unless limited."""
+        places = threads or usable_cpus()
         self._timeout_seconds = timeout_seconds
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt")
+        self._executor = ThreadPoolExecutor(
+            places, thread_name_prefix="bcrypt", initializer=_step_back
+        )
+        self._turnstile = Turnstile(
+            places,
+            QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds),
+            pace=None,
+            clock=clock,
+        )
+        self._clock = clock
+        self._observe = observe
         self.cost = cost
-        self.waiting = 0
         # What an unknown user is checked against, so that a name costs the same either way.
         self._nobody = hash_password(Secret("nobody has this password"), cost)
 
-    async def verify(self, password: Secret[str], expected: PasswordHash | None) -> bool:
-        """Whether the password is right; always False, after the same work, for None.
+    @property
+    def waiting(self) -> int:
+        """Jobs that run or wait to run."""
+        return self._turnstile.inside + self._turnstile.waiting
+
+    @property
+    def running(self) -> int:
+        """Those of them that run."""
+        return self._turnstile.inside
+
+    def turn(self, origin: str, *, suspect: bool = False) -> AbstractAsyncContextManager[Turn]:
+        """A thread to use, in this origin's turn, for one job. A suspect has failed lately.
 
         Raises:
             OverloadedError: too many jobs wait, or this one has waited too long.
         """
-        matches = await self._run(lambda: verify_password(password, expected or self._nobody))
+        return self._turnstile.turn(origin, suspect=suspect)
+
+    async def verify(
+        self,
+        password: Secret[str],
+        expected: PasswordHash | None,
+        *,
+        origin: str = LOCAL,
+        turn: Turn | None = None,
+    ) -> bool:
+        """Whether the password is right; always False, after the same work, for None.
+
+        Waits for a turn unless it is given one.
+
+        Raises:
+            OverloadedError: too many jobs wait, or this one has waited or run too long.
+        """
+
+        def job() -> bool:
+            with self._observed("verify"):
+                return verify_password(password, expected or self._nobody)
+
+        matches = await (self._run(turn, job) if turn else self._in_turn(origin, job))
         return matches and expected is not None
 
-    async def hash(self, password: Secret[str]) -> PasswordHash:
+    async def hash(
+        self, password: Secret[str], *, origin: str = LOCAL, turn: Turn | None = None
+    ) -> PasswordHash:
         """Hashes a new password at the configured cost. Raises OverloadedError as above."""
-        return await self._run(lambda: hash_password(password, self.cost))
+
+        def job() -> PasswordHash:
+            with self._observed("hash"):
+                return hash_password(password, self.cost)
+
+        return await (self._run(turn, job) if turn else self._in_turn(origin, job))
 
     def close(self) -> None:
         """Drops what is waiting; what runs ends by itself."""
+        self._turnstile.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, job: Callable[[], T]) -> T:
-        if self.waiting >= self._limit:
-            raise OverloadedError("too many logins are being checked, try again later")
-        self.waiting += 1
+    @contextmanager
+    def _observed(self, operation: str) -> Iterator[None]:
+        began = self._clock()
+        yield
+        self._observe(operation, self._clock() - began)
+
+    async def _in_turn(self, origin: str, job: Callable[[], T]) -> T:
+        async with self.turn(origin) as turn:
+            return await self._run(turn, job)
+
+    async def _run(self, turn: Turn, job: Callable[[], T]) -> T:
+        work = asyncio.get_running_loop().run_in_executor(self._executor, job)
+        # A thread cannot be interrupted: a caller that hangs up does not make room.
+        turn.keep_until(work)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                # Cancelling takes a job out of the queue that has not begun.
-                return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+                return await asyncio.shield(work)
         except TimeoutError:
             raise OverloadedError("checking the login took too long, try again later") from None
-        finally:
-            self.waiting -= 1
+
+
+def _step_back() -> None:
+    """Lets every other thread of the machine go before this one, where that can be said."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            thread = threading.get_native_id()
+            own = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST_URGENT, own + _NICENESS))

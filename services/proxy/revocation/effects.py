@@ -8,16 +8,24 @@ from services.proxy.relay.active import ActiveCalls
 
 
 class Revocations:
-    """Applies invalidations to everything that holds an older state."""
+    """Applies invalidations to everything that holds an older state.
+
+    Attributes:
+        applied: invalidations of one user or of everything, so far.
+        calls_ended: open calls that they have ended.
+    """
 
     def __init__(self, credentials: CredentialCache, active: ActiveCalls) -> None:
         self._credentials = credentials
         self._active = active
+        self.applied = 0
+        self.calls_ended = 0
 
     def invalidate(self, username: str, revision: int) -> None:
         """Nothing of this user older than `revision` counts any more."""
         self._credentials.invalidate(username, revision)
-        self._active.end_older(username, revision, RevokedError())
+        self.calls_ended += self._active.end_older(username, revision, RevokedError())
+        self.applied += 1
 
     def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
         """The same for users that were found to have changed unnoticed."""
@@ -27,6 +35,7 @@ class Revocations:
     def invalidate_all(self) -> None:
         """Everything is to be read again; open calls are compared by `held`."""
         self._credentials.invalidate_all()
+        self.applied += 1
 
     def held(self) -> list[tuple[str, int]]:
         """Every user that is held or has an open call, with the revision that it rests on."""

@@ -1,10 +1,16 @@
+import asyncio
+import base64
+
 import pytest
 
 from services.proxy.authentication.authenticator import Principal
-from services.proxy.authentication.errors import MissingHeaderError
+from services.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
+from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.relay.listener import Admission
+from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern
+from tests.support.credentials import header_of
 
 
 class ScriptedAuthenticator:
@@ -13,23 +19,40 @@ class ScriptedAuthenticator:
     def __init__(self):
         self.asked = []
 
-    async def authenticate(self, values):
+    async def authenticate(self, values, origin):
+        self.origin = origin
         self.asked.append("password")
         if not values:
             raise MissingHeaderError
         return Principal("from-password", 1)
 
-    async def vouch_for(self, username):
+    async def vouch_for(self, username, origin):
         self.asked.append("certificate")
         return Principal(username, 2)
 
 
-def alice():
-    return {"subject": ((("commonName", "alice"),),)}
+class Client:
+    def __init__(self, certificate=None, host="192.0.2.7"):
+        self._certificate = certificate
+        self._host = host
+
+    def certificate(self):
+        return self._certificate
+
+    def peer_name(self):
+        return (self._host, 4711) if self._host else None
 
 
-def nobody():
-    return None
+class RecordedAudit:
+    def __init__(self):
+        self.refusals = []
+
+    def login_refused(self, refusal):
+        self.refusals.append(refusal)
+
+
+alice = Client({"subject": ((("commonName", "alice"),),)})
+nobody = Client()
 
 
 @pytest.fixture
@@ -68,3 +91,64 @@ async def test_a_certificate_that_does_not_fit_the_pattern_needs_a_login(authent
 
 async def test_the_open_gatekeeper_admits_everybody_as_nobody():
     assert await OpenGatekeeper().admit([], nobody) == Admission(username=None)
+
+
+async def test_logins_are_judged_by_where_they_come_from(authenticator):
+    await LoginGatekeeper(authenticator).admit([b"x"], Client(host="2001:db8:1:2:3:4:5:6"))
+    assert authenticator.origin == "2001:db8:1:2::/64"
+    await LoginGatekeeper(authenticator).admit([b"x"], Client(host=None))
+    assert authenticator.origin == "local"
+
+
+@pytest.mark.parametrize(
+    ("values", "user"),
+    [
+        ([header_of("bob", "no matter")], "bob"),
+        ([header_of("no name at all", "no matter")], "no name at all"),
+        ([base64.b64encode(b"perhaps a password")], None),
+        ([b"bob:perhaps a password"], None),
+        ([header_of("bob", "one"), header_of("bob", "two")], None),
+        ([], None),
+    ],
+)
+async def test_a_refusal_is_audited_with_the_name_that_was_claimed(authenticator, values, user):
+    audit = RecordedAudit()
+    gatekeeper = LoginGatekeeper(authenticator, audit=audit)
+    gatekeeper.turned_away(values, nobody, MissingHeaderError())
+    assert audit.refusals == [Refusal(user, "192.0.2.7", "missing_header")]
+
+
+async def test_a_login_over_a_limit_is_refused_after_a_while(authenticator):
+    class Pit:
+        held = 0
+
+        async def hold(self):
+            self.held += 1
+
+    async def limited(values, origin):
+        raise LoginLimitedError(5.0)
+
+    authenticator.authenticate = limited
+    pit = Pit()
+    with pytest.raises(LoginLimitedError):
+        await LoginGatekeeper(authenticator, tarpit=pit).admit([b"x"], nobody)
+    assert pit.held == 1
+
+
+async def test_a_full_tarpit_holds_nobody_else():
+    pit = Tarpit(3600.0, places=1)
+    held = asyncio.create_task(pit.hold())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await pit.hold()
+    assert pit.held == 1
+    held.cancel()
+    await asyncio.wait([held])
+    assert pit.held == 0
+
+
+async def test_a_refused_certificate_is_audited_with_its_user(authenticator):
+    audit = RecordedAudit()
+    gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), audit)
+    gatekeeper.turned_away([], alice, MissingHeaderError())
+    assert audit.refusals == [Refusal("alice", "192.0.2.7", "missing_header")]

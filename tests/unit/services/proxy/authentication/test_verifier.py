@@ -1,4 +1,6 @@
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
@@ -9,6 +11,7 @@ from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError
 from shared.secret import Secret
 from tests.support.credentials import hashed
+from tests.support.waiting import eventually
 
 
 def verifier(*, threads=1, queue_limit=1, timeout_seconds=10.0, cost=4):
@@ -128,4 +131,37 @@ async def test_the_event_loop_runs_while_bcrypt_does(bcrypt):
     assert not job.done()
     bcrypt.release.set()
     assert await job
+    checks.close()
+
+
+async def test_a_job_that_nobody_waits_for_any_more_occupies_its_thread_to_the_end(bcrypt):
+    checks = verifier(threads=1, queue_limit=5)
+    running = asyncio.create_task(checks.verify(Secret("Milvus"), hashed("Milvus")))
+    await bcrypt.until_started()
+    running.cancel()
+    await asyncio.wait([running])
+    assert checks.waiting == 1
+    bcrypt.release.set()
+
+    async def the_thread_is_free():
+        return checks.waiting == 0
+
+    await eventually(the_thread_is_free, 10.0)
+    checks.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
+    priorities = []
+
+    def note_priority(password, expected):
+        priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return True
+
+    monkeypatch.setattr(module, "verify_password", note_priority)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    checks = verifier()
+    await checks.verify(Secret("Milvus"), hashed("Milvus"))
+    assert priorities == [min(19, own + module._NICENESS)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
     checks.close()

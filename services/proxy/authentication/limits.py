@@ -1,0 +1,169 @@
+"""Who has failed too often to be judged again now.
+
+Only failures cost, and only those that cost us a bcrypt: a password that is known to be
+wrong can be repeated for ever, it teaches nobody anything. A login that is known to be
+right never comes here at all.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NoReturn, Protocol
+
+from services.proxy.authentication.buckets import Buckets, Rate
+from services.proxy.authentication.errors import LoginLimitedError
+from shared.clock import Clock
+
+
+class Bucket(StrEnum):
+    """What failures are counted by."""
+
+    PAIR = "pair"  # the user name and the address
+    ADDRESS = "address"
+    NAME = "name"
+
+
+class LoginLimits(Protocol):
+    """Decides whether a login that is not known may be judged.
+
+    Attributes:
+        hits: how often each kind of bucket was the reason that one was not.
+    """
+
+    hits: Counter[Bucket]
+
+    def tracked(self) -> Mapping[Bucket, int]:
+        """How many buckets of each kind are remembered."""
+        ...
+
+    def check_origin(self, origin: str) -> None:
+        """Raises LoginLimitedError if nothing from there is judged now."""
+        ...
+
+    def check(self, origin: str, username: str) -> None:
+        """Raises LoginLimitedError if this name is not judged from there now."""
+        ...
+
+    def is_suspect(self, origin: str) -> bool:
+        """Whether there were failures from there lately: others go first."""
+        ...
+
+    def failed(self, origin: str, username: str) -> None:
+        """A login was judged and found wrong, or was given up while it was judged."""
+        ...
+
+    def succeeded(self, origin: str, username: str) -> None:
+        """A login was judged and found right."""
+        ...
+
+
+class NoLimits:
+    """The off switch."""
+
+    def __init__(self) -> None:
+        self.hits = _no_hits()
+
+    def tracked(self) -> Mapping[Bucket, int]:
+        """None."""
+        return {}
+
+    def check_origin(self, origin: str) -> None:
+        """Passes."""
+
+    def check(self, origin: str, username: str) -> None:
+        """Passes."""
+
+    def is_suspect(self, origin: str) -> bool:
+        """Nobody is."""
+        del origin
+        return False
+
+    def failed(self, origin: str, username: str) -> None:
+        """Costs nothing."""
+
+    def succeeded(self, origin: str, username: str) -> None:
+        """Changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRates:
+    """What each kind of bucket holds.
+
+    Attributes:
+        pair: failures of one user name from one origin.
+        origin: failures of all user names from one origin.
+        name: failures of one user name from all origins.
+    """
+
+    pair: Rate
+    origin: Rate
+    name: Rate
+
+
+class FailureLimits:
+    """Three buckets of failures: (name, origin), origin, and name.
+
+    The name's own bucket counts only for an origin that has failed with this name itself.
+    So a name that is attacked from elsewhere stays open to whoever knows its password: the
+    first try from each origin is always judged. What a name's bucket adds is that an
+    attacker with many addresses is slowed down on all of them together.
+    """
+
+    def __init__(self, rates: FailureRates, *, max_tracked: int, clock: Clock) -> None:
+        """At most `max_tracked` buckets of each kind are remembered."""
+        self._pairs = Buckets(rates.pair, max_tracked)
+        self._origins = Buckets(rates.origin, max_tracked)
+        self._names = Buckets(rates.name, max_tracked)
+        self._clock = clock
+        self.hits = _no_hits()
+
+    def tracked(self) -> Mapping[Bucket, int]:
+        return {
+            Bucket.PAIR: len(self._pairs),
+            Bucket.ADDRESS: len(self._origins),
+            Bucket.NAME: len(self._names),
+        }
+
+    def check_origin(self, origin: str) -> None:
+        wait = self._origins.wait_seconds(origin, self._clock())
+        if wait > 0:
+            self._refuse(Bucket.ADDRESS, wait)
+
+    def check(self, origin: str, username: str) -> None:
+        now = self._clock()
+        pair = _pair(origin, username)
+        waits = {
+            Bucket.ADDRESS: self._origins.wait_seconds(origin, now),
+            Bucket.PAIR: self._pairs.wait_seconds(pair, now),
+        }
+        if not self._pairs.is_full(pair, now):
+            waits[Bucket.NAME] = self._names.wait_seconds(username, now)
+        longest = max(waits, key=waits.__getitem__)
+        if waits[longest] > 0:
+            self._refuse(longest, waits[longest])
+
+    def is_suspect(self, origin: str) -> bool:
+        return not self._origins.is_full(origin, self._clock())
+
+    def failed(self, origin: str, username: str) -> None:
+        now = self._clock()
+        self._pairs.take(_pair(origin, username), now)
+        self._origins.take(origin, now)
+        self._names.take(username, now)
+
+    def succeeded(self, origin: str, username: str) -> None:
+        # Only here: whoever has one good login must not open the door for guesses at others.
+        self._pairs.refill(_pair(origin, username))
+
+    def _refuse(self, bucket: Bucket, wait_seconds: float) -> NoReturn:
+        self.hits[bucket] += 1
+        raise LoginLimitedError(wait_seconds)
+
+
+def _no_hits() -> Counter[Bucket]:
+    return Counter(dict.fromkeys(Bucket, 0))
+
+
+def _pair(origin: str, username: str) -> Hashable:
+    return origin, username

@@ -1,0 +1,31 @@
+"""Where a request comes from, as far as fairness and limits tell clients apart."""
+
+import ipaddress
+from functools import lru_cache
+
+#: Of requests that came by no network, or from who knows where: they share one fate.
+LOCAL = "local"
+
+_SITE_BITS = 64
+
+
+@lru_cache(4096)
+def origin_of(host: str | None) -> str:
+    """The IPv4 address, or the /64 of the IPv6 address; LOCAL without an address.
+
+    One IPv6 customer has at least 2^64 addresses (RFC 6177), so that single ones mean
+    nothing. An IPv4 address in IPv6's clothes (RFC 4291, section 2.5.5.2) is itself.
+    """
+    if not host:
+        return LOCAL
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return LOCAL
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    # A scope (`%eth0`) names an interface of ours, not the client.
+    network = int(address) >> _SITE_BITS << _SITE_BITS
+    return f"{ipaddress.IPv6Address(network)}/{_SITE_BITS}"

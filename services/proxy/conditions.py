@@ -1,0 +1,82 @@
+"""What a proxy says about its own condition: the checks behind readiness."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.proxy.authentication.authenticator import Trust
+from services.proxy.relay.pool import Pool
+from services.proxy.root_coord import RootCoordLink
+from shared.observability.health import Check, HealthReport
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Looks at the parts that may fail.
+
+    Critical, and so in the way of readiness, is only what another proxy may do better: to
+    take in new clients, and to decide about logins. A backend that is gone is gone for all.
+
+    Attributes:
+        revocation: the setting, for the messages.
+        is_draining: whether the process was told to stop.
+    """
+
+    authorization_enabled: bool
+    revocation: str
+    trust: Trust
+    link: RootCoordLink
+    backend: Pool
+    is_draining: Callable[[], bool]
+
+    def register(self, health: HealthReport) -> None:
+        """Adds a check for each of them."""
+        for name, check in (
+            ("accepting", self.accepting),
+            ("authorization", self.authorization),
+            ("logins", self.logins),
+            ("root_coord", self.root_coord),
+            ("backend", self.backend_reachable),
+        ):
+            health.register(name, check)
+
+    def accepting(self) -> Check:
+        """Whether new clients are wanted."""
+        draining = self.is_draining()
+        message = (
+            "stopping: open calls may end, new clients go elsewhere"
+            if draining
+            else "new clients are accepted"
+        )
+        return Check("accepting", not draining, critical=True, message=message)
+
+    def authorization(self) -> Check:
+        """Whether anybody is asked for a login."""
+        enabled = self.authorization_enabled
+        message = "every request is authenticated" if enabled else "off: every request passes"
+        return Check("authorization", enabled, critical=False, message=message)
+
+    def logins(self) -> Check:
+        """Whether logins can be decided."""
+        decides = self.trust.is_valid() and self.link.sessions_opened > 0
+        message = (
+            f"logins are decided, {self.revocation} revocation"
+            if decides
+            else f"{self.trust.explain().message} ({self.link.last_error})"
+        )
+        return Check("logins", decides, critical=self.authorization_enabled, message=message)
+
+    def root_coord(self) -> Check:
+        """Whether there is a session."""
+        address = self.link.address
+        message = (
+            f"session with root coord at {address}"
+            if address is not None
+            else f"no session; known logins go on for now ({self.link.last_error})"
+        )
+        return Check("root_coord", address is not None, critical=False, message=message)
+
+    def backend_reachable(self) -> Check:
+        """Whether the last attempt to connect has failed."""
+        failure = self.backend.failure
+        message = failure or "no attempt to connect has failed since the last good one"
+        return Check("backend", failure is None, critical=False, message=message)

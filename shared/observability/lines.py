@@ -1,0 +1,161 @@
+"""Lines that are written by a thread of their own, so that a slow disk stops nobody."""
+
+import os
+import queue
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from shared.errors import ConfigurationError
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+_STANDARD_OUTPUT: Final = 1
+_MODE: Final = stat.S_IRUSR | stat.S_IWUSR
+# One complaint about a full disk in so many seconds is enough.
+_COMPLAINT_SECONDS: Final = 60.0
+# How long the end of the process waits for what is still to be written.
+_CLOSE_SECONDS: Final = 5.0
+
+
+class Target(Protocol):
+    """Where lines end up."""
+
+    def write(self, line: bytes) -> None:
+        """Writes one line with its end. Raises OSError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StandardOutput:
+    """The process's standard output."""
+
+    def write(self, line: bytes) -> None:
+        _write_all(_STANDARD_OUTPUT, line)
+
+    def close(self) -> None:
+        """It is not ours to close."""
+
+
+class RotatedFile:
+    """A file that is appended to, and made anew once it was moved or removed.
+
+    Several processes may write to it: each line is one write at its end.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Opens it. Raises ConfigurationError when that cannot be."""
+        self._path = Path(path)
+        self._descriptor = -1
+        self._identity = (0, 0)
+        try:
+            self._open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the audit log {path} cannot be written ({error.strerror}); set audit.output"
+            ) from error
+
+    def write(self, line: bytes) -> None:
+        if not self._is_current():
+            self._open()
+        _write_all(self._descriptor, line)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _is_current(self) -> bool:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return self._descriptor >= 0 and (found.st_dev, found.st_ino) == self._identity
+
+    def _open(self) -> None:
+        self.close()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, _MODE)
+        found = os.fstat(self._descriptor)
+        self._identity = (found.st_dev, found.st_ino)
+
+
+class LineWriter:
+    """Takes lines without waiting; what the target is too slow for is dropped and counted.
+
+    Attributes:
+        written: how many lines the target has taken so far.
+        dropped: how many lines were lost so far.
+    """
+
+    def __init__(self, target: Target, *, limit: int, about_dropped: Callable[[int], str]) -> None:
+        """At most `limit` lines wait; `about_dropped` words the line that tells of lost ones."""
+        self._target = target
+        self._queue: queue.Queue[str | None] = queue.Queue(limit)
+        self._about_dropped = about_dropped
+        self._lock = threading.Lock()
+        self._untold = 0
+        self._complained_at = -_COMPLAINT_SECONDS
+        self.written = 0
+        self.dropped = 0
+        # A daemon: standard output may be a pipe that nobody reads, for ever.
+        self._thread = threading.Thread(target=self._write_lines, name="audit", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Hands a line over."""
+        try:
+            self._queue.put_nowait(line)
+        except queue.Full:
+            self._drop(1)
+
+    def close(self) -> None:
+        """Writes what waits, for a few seconds at most; blocks for as long."""
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        try:
+            self._queue.put(None, timeout=_CLOSE_SECONDS)
+        except queue.Full:
+            return
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _write_lines(self) -> None:
+        while (line := self._queue.get()) is not None:
+            self._tell_dropped()
+            if not self._written(line):
+                self._drop(1)
+        self._tell_dropped()
+        self._target.close()
+
+    def _tell_dropped(self) -> None:
+        with self._lock:
+            untold, self._untold = self._untold, 0
+        if untold and not self._written(self._about_dropped(untold)):
+            with self._lock:
+                self._untold += untold
+
+    def _written(self, line: str) -> bool:
+        try:
+            self._target.write(line.encode() + b"\n")
+        except OSError as error:
+            now = time.monotonic()
+            if now - self._complained_at >= _COMPLAINT_SECONDS:
+                self._complained_at = now
+                log.warning("audit_log_not_written", cause=error.strerror, dropped=self.dropped + 1)
+            return False
+        self.written += 1
+        return True
+
+    def _drop(self, count: int) -> None:
+        with self._lock:
+            self.dropped += count
+            self._untold += count
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

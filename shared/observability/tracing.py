@@ -1,0 +1,24 @@
+"""Tracing, where it is wanted: without the extra `tracing` nothing of it is loaded."""
+
+from typing import TYPE_CHECKING
+
+from shared.config.tracing import TraceSettings
+from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from shared.observability.spans import CallTracer
+
+
+def open_tracer(settings: TraceSettings, service: str) -> "CallTracer | None":
+    """As configured; None while it is off. Raises ConfigurationError without OpenTelemetry."""
+    if not settings.endpoint:
+        return None
+    try:
+        from shared.observability.spans import CallTracer  # noqa: PLC0415  # optional
+    except ImportError as error:
+        raise ConfigurationError(
+            "trace.endpoint needs OpenTelemetry: pip install 'vecguard[tracing]'"
+        ) from error
+    return CallTracer.exporting(
+        settings.endpoint, service=service, sample_fraction=settings.sample_fraction
+    )

@@ -1,0 +1,234 @@
+"""What the authenticator does when it is stormed: limits, turns and look-ups together."""
+
+import asyncio
+
+import pytest
+
+from services.proxy.authentication.authenticator import Authenticator, Principal
+from services.proxy.authentication.buckets import Rate, TokenBucket
+from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.errors import (
+    LoginLimitedError,
+    MalformedHeaderError,
+    WrongCredentialsError,
+)
+from services.proxy.authentication.limits import FailureLimits, FailureRates
+from services.proxy.authentication.logins import Logins
+from services.proxy.authentication.turnstile import QueueLimits, Turnstile
+from shared.errors import OverloadedError
+from tests.support.credentials import (
+    ManualClock,
+    ObservedVerifier,
+    ScriptedSource,
+    header_of,
+)
+from tests.support.waiting import eventually
+
+ATTACKER, HOME = "192.0.2.1", "192.0.2.2"
+RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
+
+
+class ConstantTrust:
+    def is_valid(self):
+        return True
+
+    async def wait(self):
+        return True
+
+
+class NoRehash:
+    async def rehash(self, username, revision, password):
+        return None
+
+
+class Stormed:
+    def __init__(self, *, fetch_rate=None, fetch_queue=100):
+        self.clock = ManualClock()
+        self.source = ScriptedSource()
+        self.verifier = ObservedVerifier()
+        self.credentials = CredentialCache(
+            self.source,
+            ttl_seconds=60,
+            max_known=100,
+            max_unknown=100,
+            refresh_interval_seconds=1,
+            clock=self.clock,
+        )
+        self.strangers = Turnstile(
+            4,
+            QueueLimits(fetch_queue, fetch_queue, 10.0),
+            pace=TokenBucket(fetch_rate) if fetch_rate else None,
+            clock=self.clock,
+        )
+        self.authenticator = Authenticator(
+            logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
+            credentials=self.credentials,
+            verifier=self.verifier,
+            trust=ConstantTrust(),
+            rehasher=NoRehash(),
+            limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
+            strangers=self.strangers,
+        )
+
+    async def login(self, username, password, origin):
+        return await self.authenticator.authenticate([header_of(username, password)], origin)
+
+    async def fails(self, username, password, origin):
+        with pytest.raises(WrongCredentialsError):
+            await self.login(username, password, origin)
+
+    def starts(self, *logins):
+        return [asyncio.create_task(self.login(*login)) for login in logins]
+
+
+@pytest.fixture
+async def stormed():
+    stormed = Stormed()
+    stormed.source.put("bob", "right1")
+    yield stormed
+    stormed.strangers.close()
+    stormed.verifier.close()
+
+
+async def fail_until_limited(stormed, username="bob", origin=ATTACKER):
+    for number in range(100):
+        try:
+            await stormed.login(username, f"wrong{number}", origin)
+        except WrongCredentialsError:
+            continue
+        except LoginLimitedError:
+            return number
+    raise AssertionError("there is no limit")
+
+
+async def test_guessing_comes_to_an_end_before_bcrypt_and_fetch(stormed):
+    assert await fail_until_limited(stormed) == 3
+    checks, fetches = stormed.verifier.checks, stormed.source.fetches.total()
+    for number in range(50):
+        with pytest.raises(LoginLimitedError):
+            await stormed.login("bob", f"other{number}", ATTACKER)
+    assert (stormed.verifier.checks, stormed.source.fetches.total()) == (checks, fetches)
+
+
+async def test_guessing_at_many_names_comes_to_an_end_before_anything_is_decoded(stormed):
+    for number in range(6):
+        await stormed.fails(f"nobody{number}", "wrong1", ATTACKER)
+    with pytest.raises(LoginLimitedError):
+        await stormed.authenticator.authenticate([b"no base64 !"], ATTACKER)
+    with pytest.raises(MalformedHeaderError):
+        await stormed.authenticator.authenticate([b"no base64 !"], HOME)
+
+
+async def test_an_unknown_name_is_limited_just_as_one_that_exists(stormed):
+    assert await fail_until_limited(stormed, "nobody") == await fail_until_limited(
+        stormed, "bob", HOME
+    )
+
+
+async def test_whoever_holds_a_known_login_notices_nothing(stormed):
+    await stormed.login("bob", "right1", ATTACKER)
+    await fail_until_limited(stormed)
+    checks = stormed.verifier.checks
+    for _ in range(20):
+        assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+    # Nor when its credential has to be read again.
+    stormed.clock.advance(61)
+    await fail_until_limited(stormed)
+    stormed.credentials.invalidate_all()
+    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+    assert stormed.verifier.checks <= checks + 10
+
+
+async def test_a_user_under_attack_from_elsewhere_gets_in_at_the_first_try(stormed):
+    for attacker in range(10):
+        await fail_until_limited(stormed, origin=f"198.51.100.{attacker}")
+    assert await stormed.login("bob", "right1", HOME) == Principal("bob", 101)
+
+
+async def test_a_wrong_password_that_is_repeated_never_reaches_a_limit(stormed):
+    for _ in range(100):
+        await stormed.fails("bob", "wrong1", ATTACKER)
+    assert stormed.verifier.checks == 1
+    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+
+
+async def test_parallel_guesses_do_not_get_past_the_limit(stormed):
+    guesses = stormed.starts(*(("bob", f"wrong{number}", ATTACKER) for number in range(50)))
+    results = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {type(result) for result in results} == {WrongCredentialsError, LoginLimitedError}
+    # Each of the two threads may have been given the next one when the bucket ran dry.
+    assert stormed.verifier.checks <= RATES.pair.burst + 2
+
+
+async def test_parallel_right_logins_of_many_users_reach_no_limit(stormed):
+    for number in range(50):
+        stormed.source.put(f"user{number}", "right1")
+    logins = stormed.starts(*((f"user{number}", "right1", HOME) for number in range(50)))
+    principals = await asyncio.gather(*logins)
+    assert {each.username for each in principals} == {f"user{number}" for number in range(50)}
+
+
+async def test_hanging_up_on_bcrypt_costs_what_a_wrong_password_costs(stormed):
+    stormed.verifier.gate.close()
+    for number in range(3):
+        (guess,) = stormed.starts(("bob", f"wrong{number}", ATTACKER))
+        await stormed.verifier.gate.arrivals()
+        guess.cancel()
+        await asyncio.wait([guess])
+
+        async def nobody_is_at_the_gate():
+            return not stormed.verifier.gate.waiting
+
+        await eventually(nobody_is_at_the_gate, 5.0)
+    stormed.verifier.gate.open()
+    with pytest.raises(LoginLimitedError):
+        await stormed.login("bob", "wrong9", ATTACKER)
+
+
+async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(stormed):
+    await fail_until_limited(stormed)
+    results = await asyncio.gather(
+        *stormed.starts(("bob", "right1", ATTACKER), ("bob", "right1", HOME)),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], LoginLimitedError)
+    assert results[1] == Principal("bob", 101)
+
+
+async def test_names_that_are_not_held_are_looked_up_at_a_pace():
+    stormed = Stormed(fetch_rate=Rate(5, 1000.0), fetch_queue=10)
+    logins = stormed.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(100)))
+    results = await asyncio.gather(*logins[14:], return_exceptions=True)
+    assert {type(result) for result in results} == {OverloadedError}
+
+    async def the_burst_was_looked_up():
+        return stormed.source.fetches.total() == 5
+
+    await eventually(the_burst_was_looked_up, 5.0)
+    await asyncio.sleep(0.01)  # longer than the pace, by a clock that stands still here
+    assert stormed.source.fetches.total() == 5
+    for login in logins:
+        login.cancel()
+    await asyncio.wait(logins)
+    stormed.strangers.close()
+    stormed.verifier.close()
+
+
+async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
+    stormed = Stormed(fetch_rate=Rate(2, 0.001))
+    stormed.source.put("bob", "right1")
+    await stormed.login("bob", "right1", HOME)
+    strangers = stormed.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
+
+    async def strangers_wait():
+        return stormed.strangers.waiting > 5
+
+    await eventually(strangers_wait, 5.0)
+    stormed.clock.advance(61)
+    assert await stormed.login("bob", "right1", HOME) == Principal("bob", 101)
+    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+    for login in strangers:
+        login.cancel()
+    await asyncio.wait(strangers)
+    stormed.strangers.close()
+    stormed.verifier.close()

@@ -1,0 +1,95 @@
+import pytest
+
+from services.proxy.conditions import Conditions
+from shared.errors import UnavailableError
+from shared.observability.health import HealthReport
+
+
+class Trust:
+    valid = True
+
+    def is_valid(self):
+        return self.valid
+
+    def explain(self):
+        return UnavailableError("no contact for 3.0 s")
+
+
+class Link:
+    address = "r1:53100"
+    last_error = "connection refused"
+    sessions_opened = 1
+
+
+class Backend:
+    failure = None
+
+
+class House:
+    def __init__(self, enabled):
+        self.trust, self.link, self.backend = Trust(), Link(), Backend()
+        self.draining = False
+        self.report = HealthReport()
+        Conditions(
+            authorization_enabled=enabled,
+            revocation="strict",
+            trust=self.trust,
+            link=self.link,
+            backend=self.backend,
+            is_draining=lambda: self.draining,
+        ).register(self.report)
+
+    @property
+    def ready(self):
+        return self.report.evaluate().ready
+
+    @property
+    def warnings(self):
+        return [check.name for check in self.report.evaluate().warnings]
+
+
+@pytest.fixture
+def house():
+    return House(enabled=True)
+
+
+def test_all_is_well(house):
+    assert house.ready
+    assert house.warnings == []
+
+
+def test_without_a_lease_it_is_not_ready(house):
+    house.trust.valid = False
+    (failure,) = house.report.evaluate().failures
+    assert failure.name == "logins"
+    assert "3.0 s" in failure.message
+    assert "connection refused" in failure.message
+
+
+def test_before_the_first_session_it_is_not_ready(house):
+    house.link.sessions_opened = 0
+    assert not house.ready
+
+
+def test_without_a_session_but_with_a_lease_it_is_ready(house):
+    house.link.address = None
+    assert house.ready
+    assert house.warnings == ["root_coord"]
+
+
+def test_while_it_drains_it_is_not_ready(house):
+    house.draining = True
+    assert not house.ready
+
+
+def test_a_lost_backend_does_not_make_it_unready(house):
+    house.backend.failure = "backend b:1 cannot be reached (Connection refused), try again"
+    assert house.ready
+    assert house.warnings == ["backend"]
+
+
+def test_with_authorization_off_no_lease_is_needed():
+    house = House(enabled=False)
+    house.trust.valid = False
+    assert house.ready
+    assert house.warnings == ["authorization", "logins"]
