@@ -9,7 +9,7 @@ from services.proxy.authentication.errors import LoginLimitedError, WrongCredent
 from services.proxy.authentication.origin import origin_of
 from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
-from services.proxy.relay.listener import Admission, Client
+from services.proxy.relay.listener import Admission, Admitted, Client
 from shared.errors import VecguardError
 from shared.observability.audit import Audit, NoAudit
 from shared.observability.storm import Refusal
@@ -38,7 +38,7 @@ class LoginGatekeeper:
         self._tarpit = tarpit or Tarpit(0.0)
         self._tally = tally or LoginTally()
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
+    def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
         """A login that is known already. Raises what the authenticator raises."""
         if self._pattern is not None and not authorization:
             return None
@@ -51,7 +51,7 @@ class LoginGatekeeper:
             self._tally.missed += 1
             return None
         self._tally.known += 1
-        return Admission(principal.username, principal.revision)
+        return principal
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """Raises what the authenticator raises."""

@@ -2,10 +2,12 @@
 
 from struct import Struct
 
+from services.proxy.http2.connection import Handler
+
 _HEAD = Struct(">IBI")
 
 
-class RecordingHandler:
+class RecordingHandler(Handler):
     def __init__(self):
         self.streams = {}
         self.told = []

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -10,7 +9,7 @@ from services.proxy.authentication import header
 from services.proxy.authentication.credentials import Credential, CredentialCache
 from services.proxy.authentication.errors import WrongCredentialsError
 from services.proxy.authentication.limits import LoginLimits, NoLimits
-from services.proxy.authentication.logins import Login, Logins
+from services.proxy.authentication.logins import Logins, Principal
 from services.proxy.authentication.origin import LOCAL
 from services.proxy.authentication.turnstile import OpenDoor, Turn, Turns
 from services.proxy.authentication.verifier import Verifier
@@ -24,14 +23,6 @@ log = get_logger(__name__)
 
 # How often one login is judged again because its credential changed meanwhile.
 _MAX_ROUNDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who a request was authenticated as, by which version of the password."""
-
-    username: str
-    revision: int
 
 
 class Trust(Protocol):
@@ -149,7 +140,7 @@ class Authenticator:
             return None
         if accepted is None:
             raise WrongCredentialsError
-        return Principal(remembered.username, remembered.revision)
+        return remembered
 
     async def _judge(self, login: header.PresentedLogin, digest: bytes, origin: str) -> None:
         """Checks a login against the newest record known and remembers the verdict.
@@ -172,10 +163,10 @@ class Authenticator:
             matches = await self._matches(login, held, origin, turn)
         if matches:
             held = await self._modernised(login, held, origin)
-            self._logins.accept(digest, Login(login.username, held.revision))
+            self._logins.accept(digest, Principal(login.username, held.revision))
         else:
             await self._refresh(held, origin)
-            self._logins.refuse(digest, Login(login.username, held.revision))
+            self._logins.refuse(digest, Principal(login.username, held.revision))
 
     async def _matches(
         self, login: header.PresentedLogin, held: Credential, origin: str, turn: Turn
@@ -220,7 +211,7 @@ class Authenticator:
     def _is_known(self, digest: bytes, held: Credential) -> bool:
         """Whether this very login was judged at this revision before."""
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
-        return remembered == Login(held.username, held.revision)
+        return remembered == Principal(held.username, held.revision)
 
     async def _modernised(
         self, login: header.PresentedLogin, held: Credential, origin: str

@@ -7,8 +7,8 @@ from cachetools import LRUCache
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """An `authorization` value that was checked against a credential of one revision."""
+class Principal:
+    """Who a login was found to be from, by which version of the password."""
 
     username: str
     revision: int
@@ -24,8 +24,8 @@ class Logins:
     """
 
     def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:
-        self._accepted: LRUCache[bytes, Login] = LRUCache(max_accepted)
-        self._refused: LRUCache[bytes, Login] = LRUCache(max_refused)
+        self._accepted: LRUCache[bytes, Principal] = LRUCache(max_accepted)
+        self._refused: LRUCache[bytes, Principal] = LRUCache(max_refused)
         self._key = key
 
     def sizes(self) -> dict[str, int]:
@@ -36,20 +36,20 @@ class Logins:
         """By which an `authorization` value is remembered."""
         return hashlib.blake2b(value, digest_size=16, key=self._key).digest()
 
-    def accepted(self, digest: bytes) -> Login | None:
+    def accepted(self, digest: bytes) -> Principal | None:
         """The login that was found right, if any."""
         return self._accepted.get(digest)
 
-    def refused(self, digest: bytes) -> Login | None:
+    def refused(self, digest: bytes) -> Principal | None:
         """The login that was found wrong, if any."""
         return self._refused.get(digest)
 
-    def accept(self, digest: bytes, login: Login) -> None:
+    def accept(self, digest: bytes, principal: Principal) -> None:
         """Remembers a right login."""
         self._refused.pop(digest, None)
-        self._accepted[digest] = login
+        self._accepted[digest] = principal
 
-    def refuse(self, digest: bytes, login: Login) -> None:
+    def refuse(self, digest: bytes, principal: Principal) -> None:
         """Remembers a wrong login."""
         self._accepted.pop(digest, None)
-        self._refused[digest] = login
+        self._refused[digest] = principal

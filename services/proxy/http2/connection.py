@@ -1,13 +1,15 @@
 """One HTTP/2 connection: streams and their states, settings, both levels of windows."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+
+from mypy_extensions import mypyc_attr
 
 from services.proxy.http2 import frames, settings
 from services.proxy.http2.buffers import UNCOUNTED, Account
 from services.proxy.http2.closed import ClosedStreams
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
-from services.proxy.http2.fields import Field
+from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.http2.limits import (
     DEFAULT_WINDOW_BYTES,
@@ -18,52 +20,64 @@ from services.proxy.http2.limits import (
     Limits,
     Nuisance,
 )
-from services.proxy.http2.reader import FrameReader
+from services.proxy.http2.reader import FrameReader, FrameSink
 from services.proxy.http2.sender import Sender
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Stream
 
 # A header block as the decoder gives it: None when it was over our limit.
-Fields = list[Field] | None
+Fields = HeaderBlock | None
 
 _PING = b"vecguard"
 
 
-class Handler(Protocol):
+# A class and no Protocol: compiled code finds the methods of a class at once.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Handler(ABC):
     """Who is told what happens on a connection."""
 
+    @abstractmethod
     def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
         """The peer has opened a stream (server side only)."""
 
+    @abstractmethod
     def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
         """A further header block: an answer, or trailers."""
 
+    @abstractmethod
     def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
         """Data; its bytes must be given back by `Connection.consumed` once they are taken on."""
 
+    @abstractmethod
     def sent(self, stream: Stream, size: int) -> None:
         """So many bytes of the stream's data went out."""
 
+    @abstractmethod
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         """A RST_STREAM was received, or was sent because of the peer's error."""
 
+    @abstractmethod
     def settled(self) -> None:
         """The peer's settings have come."""
 
+    @abstractmethod
     def leaving(self, last_stream_id: int) -> None:
         """The peer's GOAWAY: it will not look at streams above this one."""
 
+    @abstractmethod
     def finished(self, stream: Stream) -> None:
         """Both halves of the stream are closed, or it was reset."""
 
+    @abstractmethod
     def ponged(self) -> None:
         """A PING of ours was answered: all that was said before it has been heard."""
 
+    @abstractmethod
     def failed(self, error: Exception) -> None:
         """A bug showed itself; the stream or the connection that it was met on is ended."""
 
 
-class Connection:
+class Connection(FrameSink):
     """The protocol's side of a connection, for a server or a client.
 
     Attributes:
@@ -93,6 +107,9 @@ class Connection:
         self._decoder = HeaderDecoder(limits, remembers=client_side)
         self._window = limits.connection_window_bytes
         self._owed = 0
+        # Half a window at a time: an update for every frame would double the frames.
+        self._half_window = (limits.connection_window_bytes + 1) // 2
+        self._half_stream_window = (limits.stream_window_bytes + 1) // 2
         self._next_id = 1
         self._highest_id = 0
         self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
@@ -194,20 +211,24 @@ class Connection:
 
     def reset(self, stream: Stream, code: int) -> None:
         """Ends a stream at once; nothing more comes of it."""
-        if not stream.closed:
+        if stream.closed:
+            return
+        if not (stream.received_end and stream.sent_end):
             self._closed.reset_by_us(stream.id)
             self.sender.write(frames.rst_stream(stream.id, code))
-            self._close(stream)
+        self._close(stream)
 
     def consumed(self, stream: Stream, size: int) -> None:
         """The bytes were taken on: the peer may send as many more."""
         if not stream.received_end and not stream.closed:
             stream.owed += size
-            if stream.owed * 2 >= self._limits.stream_window_bytes:
+            if stream.owed >= self._half_stream_window:
                 self.sender.write(frames.window_update(stream.id, stream.owed))
                 stream.receive_window += stream.owed
                 stream.owed = 0
-        self._give_back(size)
+        self._owed += size
+        if self._owed >= self._half_window:
+            self._pay()
 
     # What the reader tells.
 
@@ -402,10 +423,13 @@ class Connection:
 
     def _give_back(self, size: int) -> None:
         self._owed += size
-        if self._owed * 2 >= self._limits.connection_window_bytes:
-            self.sender.write(frames.window_update(0, self._owed))
-            self._window += self._owed
-            self._owed = 0
+        if self._owed >= self._half_window:
+            self._pay()
+
+    def _pay(self) -> None:
+        self.sender.write(frames.window_update(0, self._owed))
+        self._window += self._owed
+        self._owed = 0
 
     def _move_windows(self, change: int) -> None:
         for stream in tuple(self.streams.values()):

@@ -19,9 +19,7 @@ _OVERHEAD_BYTES = 32  # RFC 7541, section 4.1
 # RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _SPACE = b" \t"
-# One look at a value for what is rare: forbidden bytes, or space around it.
-_ODD = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]\Z")
-_FORBIDDEN = re.compile(rb"[\x00\r\n]")
+_forbidden = re.compile(rb"[\x00\r\n]").search
 
 
 class Name:
@@ -31,12 +29,14 @@ class Name:
         plain: how a literal with this name begins.
         secret: the same for a literal that nobody may put into a table.
         legal: whether HTTP/2 allows the name.
+        note: for whoever reads fields; it stays with the name.
     """
 
-    __slots__ = ("legal", "plain", "secret", "text")
+    __slots__ = ("legal", "note", "plain", "secret", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
+        self.note: Any = None
         self.legal = _NAME.fullmatch(text) is not None
         index = _STATIC_NAMES.get(text)
         if index is None:
@@ -57,22 +57,25 @@ class Field:
         wire: the field's representation for any other connection.
         size: what it counts for in tables and list sizes.
         legal: whether HTTP/2 allows it.
-        note: for whoever reads the field; it stays with a table's entry.
     """
 
-    __slots__ = ("key", "legal", "name", "note", "size", "value", "wire")
+    __slots__ = ("key", "legal", "name", "size", "value", "wire")
 
-    def __init__(self, key: Name, value: bytes, encoded: bytes, *, secret: bool = False) -> None:
+    def __init__(
+        self,
+        key: Name,
+        value: bytes,
+        encoded: bytes,
+        secret: bool = False,  # noqa: FBT001, FBT002 - a keyword costs time, for every field
+    ) -> None:
         """`encoded` is the value as a string literal."""
         self.key = key
         self.name = key.text
         self.size = len(key.text) + len(value) + _OVERHEAD_BYTES
-        self.legal = key.legal
-        self.note: Any = None
-        if _ODD.search(value) is not None:
-            self.legal = self.legal and _FORBIDDEN.search(value) is None
-            value = value.strip(_SPACE)
-            encoded = string(value)
+        self.legal = key.legal and _forbidden(value) is None
+        stripped = value.strip(_SPACE)
+        if len(stripped) != len(value):
+            value, encoded = stripped, string(stripped)
         self.value = value
         self.wire = (key.secret if secret else key.plain) + encoded
 
@@ -95,29 +98,24 @@ def indexed(text: bytes, value: bytes) -> bytes:
 
 def name(text: bytes) -> Name:
     """The name, judged once as long as there is room to remember it."""
-    known = _NAMES.get(text)
+    return written_name(string(text), text, is_coded=False)
+
+
+def written_name(literal: bytes, text: bytes, *, is_coded: bool) -> Name:
+    """The name of a string literal, whose `text` may be Huffman-coded. Raises CompressionError."""
+    known = NAMES_AS_WRITTEN.get(literal)
     if known is None:
-        known = Name(text)
-        if len(_NAMES) < _MAX_NAMES and len(text) <= _MAX_KNOWN_BYTES:
-            _NAMES[text] = known
+        known = name(huffman.decode(text)) if is_coded else Name(text)
+        if len(NAMES_AS_WRITTEN) < _MAX_NAMES and len(text) <= _MAX_KNOWN_BYTES:
+            NAMES_AS_WRITTEN[literal] = known
     return known
 
 
-def coded(text: bytes) -> Name:
-    """The name behind a Huffman code. Raises CompressionError."""
-    known = _CODED_NAMES.get(text)
-    if known is None:
-        known = name(huffman.decode(text))
-        if len(_CODED_NAMES) < _MAX_NAMES and len(text) <= _MAX_KNOWN_BYTES:
-            _CODED_NAMES[text] = known
-    return known
-
-
-# Clients choose names, so what is remembered of them has an end.
-_MAX_NAMES = 1024
+# Names by their string literals, of either kind. Clients choose names, so what is
+# remembered of them has an end.
+_MAX_NAMES = 2048
 _MAX_KNOWN_BYTES = 64
-_NAMES: dict[bytes, Name] = {}
-_CODED_NAMES: dict[bytes, Name] = {}
+NAMES_AS_WRITTEN: dict[bytes, Name] = {}
 _STATIC_NAMES = {text: index for index, (text, _) in reversed(list(enumerate(ENTRIES, start=1)))}
 
 

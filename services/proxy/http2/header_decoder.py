@@ -1,10 +1,12 @@
 """Decodes header blocks with the dynamic table of one connection (RFC 7541)."""
 
+import re
 from collections import deque
 
 from services.proxy.http2 import fields, huffman, integers
 from services.proxy.http2.errors import CompressionError
-from services.proxy.http2.fields import STATIC, Field, Name
+from services.proxy.http2.fields import NAMES_AS_WRITTEN, STATIC, Field
+from services.proxy.http2.header_block import HeaderBlock, Known
 from services.proxy.http2.limits import Limits
 
 _INDEXED = 0x80
@@ -13,23 +15,34 @@ _SIZE_UPDATE = 0x20
 _NEVER_INDEXED = 0x10
 _HUFFMAN = 0x80
 _FIRST_DYNAMIC = len(STATIC)
-# Answers that differ by their status or a count; longer ones are seldom alike.
-_MAX_BLOCKS = 64
+# Methods that one client calls, or answers that differ by their status or a count; longer
+# blocks are seldom alike.
+_MAX_KNOWN = 64
 _MAX_KNOWN_BYTES = 256
+# Fields at the beginning of a block that are told by an index of one byte.
+_indices = re.compile(rb"[\x81-\xfe]*").match
 
 
 class HeaderDecoder:
     """What the peer's encoder has told so far.
 
     A field that is known by its index is the very object that was made when it came
-    first: nothing of it is decoded, checked or copied again. The same holds for whole
-    blocks where `remembers` says so: a server's answers are mostly alike. A client's
-    requests are not, and hold secrets, so they should not be kept.
+    first: nothing of it is decoded, checked or copied again. The same holds for all the
+    indices with which a block begins; gRPC clients send method, path and the like so, and
+    the metadata of the call behind them.
+
+    It holds even for whole blocks where `remembers` says so: a server's answers are mostly
+    alike. A client's requests are not, and hold secrets, so they should not be kept.
     """
 
     def __init__(self, limits: Limits, *, remembers: bool = False) -> None:
-        self._blocks: dict[bytes, list[Field]] = {}
+        self._known: dict[bytes, HeaderBlock] = {}
+        self._beginning_bytes = 0
+        self._nothing = HeaderBlock(Known([]), [])
         self._remembers = remembers
+        # Whether the last block left the table as it was: only then is it worth while to
+        # remember what indices mean.
+        self._is_settled = False
         self._max_list_bytes = limits.header_list_bytes
         self._max_table_bytes = limits.table_bytes
         self._capacity = limits.table_bytes
@@ -37,10 +50,8 @@ class HeaderDecoder:
         self._size = 0
         self._at = 0
 
-    def decode(  # noqa: C901, PLR0912 - one loop over every field of every call
-        self, block: bytes
-    ) -> list[Field] | None:
-        """The fields of a block in order; None when they are more than our limit.
+    def decode(self, block: bytes) -> HeaderBlock | None:
+        """The fields of a block; None when they are more than our limit.
 
         Such a block is read to its end all the same, because the table must stay what
         the peer takes it for.
@@ -48,14 +59,49 @@ class HeaderDecoder:
         Raises:
             CompressionError: the block is not what an encoder would make.
         """
-        known = self._blocks.get(block) if self._remembers else None
-        if known is not None:
-            return known
+        return self._whole(block) if self._remembers else self._in_parts(block)
+
+    def _whole(self, block: bytes) -> HeaderBlock | None:
+        whole = self._known.get(block)
+        if whole is None:
+            fields = self._fields(block, 0, self._max_list_bytes)
+            if fields is None:
+                return None
+            whole = HeaderBlock(Known(fields), [])
+            self._remember(block, whole)
+        return whole
+
+    def _in_parts(self, block: bytes) -> HeaderBlock | None:
+        # Any part of the indices will do, and mostly there are as many as the last time.
+        end = self._beginning_bytes
+        beginning = self._known.get(block[:end])
+        if beginning is None:
+            match = _indices(block) if self._is_settled else None
+            end = match.end() if match is not None else 0
+            beginning = self._known.get(block[:end]) if end else self._nothing
+        if beginning is None:
+            fields = self._fields(block[:end], 0, self._max_list_bytes)
+            if fields is None:
+                self._fields(block, end, -1)
+                return None
+            beginning = HeaderBlock(Known(fields), [])
+            self._remember(block[:end], beginning)
+            self._beginning_bytes = end
+        if end == len(block):
+            return beginning
+        known = beginning.known
+        others = self._fields(block, end, self._max_list_bytes - known.size)
+        return None if others is None else HeaderBlock(known, others)
+
+    def _fields(  # noqa: C901, PLR0912 - one loop over every field of every call
+        self, block: bytes, at: int, room: int
+    ) -> list[Field] | None:
+        """The fields from `at` on; None when they are more than `room`."""
         found: list[Field] = []
-        is_repeatable = self._remembers
+        is_begun = at > 0
+        self._is_settled = True
         entries = self._entries
-        room = self._max_list_bytes
-        at, end = 0, len(block)
+        end = len(block)
         while at < end:
             byte = block[at]
             at += 1
@@ -74,32 +120,37 @@ class HeaderDecoder:
                 field = self._literal(block, at, byte & 0x3F, 0x3F, secret=False)
                 at = self._at
                 self._add(field)
-                is_repeatable = False
             elif byte & _SIZE_UPDATE:
-                if found or room != self._max_list_bytes:
+                if is_begun:
                     raise CompressionError("a table size update after a field")
                 at = self._update_size(block, at, byte & 0x1F)
-                is_repeatable = False
                 continue
             else:
-                field = self._literal(
-                    block, at, byte & 0x0F, 0x0F, secret=bool(byte & _NEVER_INDEXED)
-                )
-                at = self._at
+                # As `_literal`, written out for most metadata: a known name in full, then a
+                # short value without Huffman, whose length is its first byte.
+                begin = at + 1 + block[at] if not byte & 0x0F and at < end else end
+                key = NAMES_AS_WRITTEN.get(block[at:begin]) if begin < end else None
+                if key is None or block[begin] >= 0x7F or begin + block[begin] >= end:  # noqa: PLR2004 - see there
+                    field = self._literal(
+                        block, at, byte & 0x0F, 0x0F, secret=byte & _NEVER_INDEXED != 0
+                    )
+                    at = self._at
+                else:
+                    at = begin + 1 + block[begin]
+                    field = Field(
+                        key, block[begin + 1 : at], block[begin:at], byte & _NEVER_INDEXED != 0
+                    )
+            is_begun = True
             room -= field.size
             if room >= 0:
                 found.append(field)
-        if room < 0:
-            return None
-        if is_repeatable:
-            self._remember(block, found)
-        return found
+        return found if room >= 0 else None
 
-    def _remember(self, block: bytes, found: list[Field]) -> None:
-        if len(self._blocks) >= _MAX_BLOCKS:
-            self._blocks.clear()
-        if len(block) <= _MAX_KNOWN_BYTES:
-            self._blocks[block] = found
+    def _remember(self, block: bytes, found: HeaderBlock) -> None:
+        if self._is_settled and len(block) <= _MAX_KNOWN_BYTES:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[block] = found
 
     def _indexed(self, index: int) -> Field:
         if 0 < index < _FIRST_DYNAMIC:
@@ -110,26 +161,24 @@ class HeaderDecoder:
 
     def _literal(self, block: bytes, at: int, index: int, prefix: int, *, secret: bool) -> Field:
         """The field at `at`, and where it ends in `self._at`."""
-        key: Name
-        if index == 0:
-            start, at, is_coded = self._string(block, at)
-            text = block[start:at]
-            key = fields.coded(text) if is_coded else fields.name(text)
-        else:
+        if index:
             if index == prefix:
                 index, at = integers.decode(block, at, index)
             key = self._indexed(index).key
-        begin = at
-        start, at, is_coded = self._string(block, at)
-        self._at = at
-        value = block[start:at]
+        else:
+            start, end, is_coded = self._string(block, at)
+            key = fields.written_name(block[at:end], block[start:end], is_coded=is_coded)
+            at = end
+        start, end, is_coded = self._string(block, at)
+        self._at = end
+        value = block[start:end]
         if is_coded:
             # Decoded even where nobody reads it: a broken string must not be passed on
             # to a connection that others share.
             value = huffman.decode(value)
-        return Field(key, value, block[begin:at], secret=secret)
+        return Field(key, value, block[at:end], secret)
 
-    def _string(self, block: bytes, at: int) -> tuple[int, int, int]:
+    def _string(self, block: bytes, at: int) -> tuple[int, int, bool]:
         """Where a string literal begins and ends, and whether it is Huffman-coded."""
         if at >= len(block):
             raise CompressionError("a header block ends within a field")
@@ -141,10 +190,10 @@ class HeaderDecoder:
         end = at + length
         if end > len(block):
             raise CompressionError("a header block ends within a string")
-        return at, end, byte & _HUFFMAN
+        return at, end, byte & _HUFFMAN != 0
 
     def _add(self, field: Field) -> None:
-        self._blocks.clear()  # indices have another meaning now
+        self._unsettle()
         self._size += field.size
         self._entries.appendleft(field)
         if self._size > self._capacity:
@@ -156,9 +205,15 @@ class HeaderDecoder:
         if capacity > self._max_table_bytes:
             raise CompressionError("a table larger than we allow")
         self._capacity = capacity
-        self._blocks.clear()
+        self._unsettle()
         self._evict()
         return at
+
+    def _unsettle(self) -> None:
+        """Indices have another meaning now."""
+        self._is_settled = False
+        if self._known:
+            self._known.clear()
 
     def _evict(self) -> None:
         # An entry larger than the table empties it, itself included (RFC 7541, section 4.4).

@@ -1,44 +1,67 @@
 """Takes frames out of a stream of bytes and checks what can be seen of them alone."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import Final
 
 from services.proxy.http2 import frames
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from services.proxy.http2.limits import MAX_STREAM_ID, Limit, Limits
 
+# A local name costs a third of a module's attribute.
+_unpack_head: Final = frames.HEAD.unpack_from
+_HEAD_BYTES: Final = frames.HEAD_BYTES
+_DATA: Final = frames.DATA
+_HEADERS: Final = frames.HEADERS
+_PADDED: Final = frames.PADDED
+_END_STREAM: Final = frames.END_STREAM
+_MAX_STREAM_ID: Final = MAX_STREAM_ID
+# A whole header block without padding or priority, whether or not it ends the stream.
+_PLAIN: Final = frames.END_HEADERS | frames.END_STREAM
 _PRIORITY_BYTES = 5
 _WORD_BYTES = 4
 _PING_BYTES = 8
 
 
-class FrameSink(Protocol):
+class FrameSink(ABC):
     """Who is told of each frame. Raises Http2StreamError or Http2ConnectionError."""
 
+    @abstractmethod
     def on_data(self, stream_id: int, payload: bytes, length: int, *, end: bool) -> None:
         """`length` is what counts for flow control: the payload and its padding."""
 
+    @abstractmethod
     def on_headers(self, stream_id: int, block: bytes, *, end: bool) -> None: ...
 
+    @abstractmethod
     def on_reset(self, stream_id: int, code: int) -> None: ...
 
+    @abstractmethod
     def on_settings(self, payload: bytes) -> None: ...
 
+    @abstractmethod
     def on_settings_ack(self) -> None: ...
 
+    @abstractmethod
     def on_ping(self, payload: bytes) -> None: ...
 
+    @abstractmethod
     def on_pong(self, payload: bytes) -> None: ...
 
+    @abstractmethod
     def on_goaway(self, last_stream_id: int, code: int) -> None: ...
 
+    @abstractmethod
     def on_window_update(self, stream_id: int, increment: int) -> None: ...
 
+    @abstractmethod
     def on_nothing(self) -> None:
         """A frame that means nothing to us."""
 
+    @abstractmethod
     def on_stream_fault(self, fault: Http2StreamError) -> None:
         """The frame's own error, which does not end the reading."""
 
+    @abstractmethod
     def on_failure(self, stream_id: int, error: Exception) -> None:
         """A bug showed itself while the frame was handled."""
 
@@ -52,6 +75,9 @@ class FrameReader:
         self._rest = b""
         self._preface = frames.PREFACE if expects_preface else b""
         self._greeted = False
+        # Greeted, and within no header block: any frame may come.
+        self._is_between = False
+        self._max_frame = limits.frame_bytes
         self._block: list[bytes] | None = None
         self._block_bytes = 0
         self._block_stream = 0
@@ -64,23 +90,28 @@ class FrameReader:
         at, end = 0, len(data)
         if self._preface:
             at = self._skip_preface(data)
-        sink, max_frame, unpack = self._sink, self._limits.frame_bytes, frames.HEAD.unpack_from
-        while end - at >= frames.HEAD_BYTES:
+        sink, unpack = self._sink, _unpack_head
+        while end - at >= _HEAD_BYTES:
             word, flags, stream_id = unpack(data, at)
             length, kind = word >> 8, word & 0xFF
-            if length > max_frame:
-                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame is over our limit")
-            begin = at + frames.HEAD_BYTES
-            if end - begin < length:
+            begin = at + _HEAD_BYTES
+            if end - begin < length or length > self._max_frame:
+                if length > self._max_frame:
+                    raise Http2ConnectionError(
+                        ErrorCode.FRAME_SIZE_ERROR, "a frame is over our limit"
+                    )
                 break
             at = begin + length
-            stream_id &= MAX_STREAM_ID  # the first bit is reserved and ignored
+            stream_id &= _MAX_STREAM_ID  # the first bit is reserved and ignored
             try:
-                if kind == frames.DATA and self._block is None and self._greeted and stream_id:
+                # What almost all frames are goes past the checks of `_dispatch`.
+                if self._is_between and stream_id and kind == _DATA:
                     payload = data[begin:at]
-                    if flags & frames.PADDED:
+                    if flags & _PADDED:
                         payload = _unpadded(payload)
-                    sink.on_data(stream_id, payload, length, end=bool(flags & frames.END_STREAM))
+                    sink.on_data(stream_id, payload, length, end=flags & _END_STREAM != 0)
+                elif self._is_between and stream_id and kind == _HEADERS and flags | 1 == _PLAIN:
+                    sink.on_headers(stream_id, data[begin:at], end=flags & _END_STREAM != 0)
                 else:
                     self._dispatch(kind, flags, stream_id, data[begin:at])
             except Http2StreamError as fault:
@@ -104,7 +135,7 @@ class FrameReader:
         if not self._greeted:
             if kind != frames.SETTINGS or flags & frames.ACK:
                 raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
-            self._greeted = True
+            self._greeted = self._is_between = True
         if self._block is not None and (
             kind != frames.CONTINUATION or stream_id != self._block_stream
         ):
@@ -168,6 +199,7 @@ class FrameReader:
         if flags & frames.END_HEADERS:
             self._sink.on_headers(stream_id, payload, end=end)
         else:
+            self._is_between = False
             self._block, self._block_bytes = [payload], len(payload)
             self._block_stream, self._block_ends_stream = stream_id, end
 
@@ -187,6 +219,7 @@ class FrameReader:
             )
         if flags & frames.END_HEADERS:
             block, self._block = b"".join(self._block), None
+            self._is_between = True
             self._sink.on_headers(self._block_stream, block, end=self._block_ends_stream)
 
     def _window_update(self, stream_id: int, payload: bytes) -> None:

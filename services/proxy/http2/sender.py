@@ -1,12 +1,19 @@
 """What goes out on a connection: frames in order, data as far as windows and socket allow."""
 
 from collections.abc import Callable
+from typing import Final
 
 from services.proxy.http2 import frames
 from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Piece, Stream
 
+_pack_head: Final = frames.HEAD.pack
+_DATA: Final = frames.DATA
+_END_STREAM: Final = frames.END_STREAM
+_HEADERS: Final = frames.HEADERS
+_FIRST: Final = frames.END_HEADERS
+_LAST: Final = frames.END_HEADERS | frames.END_STREAM
 # What is written in one turn of the loop before the socket is asked again.
 _TURN_BYTES = 256 * 1024
 # What one stream sends before the next one has its turn, where they share a bottleneck.
@@ -91,7 +98,14 @@ class Sender:
 
     def headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """Sends a header block."""
-        self.write(frames.headers(stream.id, block, end, self._peer.frame_bytes))
+        size = len(block)
+        if size <= self._peer.frame_bytes:
+            self.write(_pack_head(size << 8 | _HEADERS, _LAST if end else _FIRST, stream.id))
+            self._out.append(block)
+            if not self._writable:
+                self._unread += size
+        else:
+            self.write(frames.headers(stream.id, block, end, self._peer.frame_bytes))
         if end:
             self._ended(stream)
 
@@ -115,19 +129,29 @@ class Sender:
 
     def finish(self, stream: Stream, trailers: bytes = b"") -> None:
         """Ends our half of the stream when everything before is sent."""
-        stream.end_with(trailers)
-        self.advance(stream)
+        if trailers and not stream.queued:
+            self.headers(stream, trailers, end=True)
+        else:
+            stream.end_with(trailers)
+            self.advance(stream)
 
     def advance(self, stream: Stream, quantum: int | None = None) -> None:
         """Sends what can be sent of a stream."""
         queue = stream.queue
         while stream.queued and queue:
-            size = min(stream.send_window, self.window, self._room, self._peer.frame_bytes)
+            piece = queue[0]
+            size = len(piece)
+            if (
+                size > stream.send_window
+                or size > self.window
+                or size > self._room
+                or size > self._peer.frame_bytes
+            ):
+                size = min(stream.send_window, self.window, self._room, self._peer.frame_bytes)
             if size <= 0 or (quantum is not None and quantum <= 0):
                 if stream.send_window > 0:
                     self._waiting[stream] = None
                 return
-            piece = queue[0]
             if len(piece) > size:
                 piece = memoryview(piece)
                 queue[0] = piece[size:]
@@ -156,7 +180,8 @@ class Sender:
 
     def forget(self, stream: Stream) -> None:
         """The stream is over."""
-        self._waiting.pop(stream, None)
+        if self._waiting:
+            self._waiting.pop(stream, None)
 
     def _frame(self, stream: Stream, payload: Piece, *, end: bool) -> None:
         size = len(payload)
@@ -165,7 +190,7 @@ class Sender:
         self._room -= size
         if not self._out:
             self._wake()
-        self._out.append(frames.HEAD.pack(size << 8, frames.END_STREAM if end else 0, stream.id))
+        self._out.append(_pack_head(size << 8 | _DATA, _END_STREAM if end else 0, stream.id))
         if size:
             self._out.append(payload)
             self._sent(stream, size)

@@ -133,7 +133,7 @@ class _Arrival:
         """Hands the socket to the loop, which closes it whatever happens. Raises OSError."""
         self._is_begun = True
         await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: self._link,
+            self._link.as_protocol,
             self._accepted,
             ssl=tls,
             ssl_handshake_timeout=None if tls is None else timeout_seconds,

@@ -1,8 +1,7 @@
 """What an upstream's header blocks mean, and what the client gets of them."""
 
-from services.proxy.http2.connection import Fields
 from services.proxy.http2.errors import ErrorCode
-from services.proxy.http2.fields import Field
+from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.relay.errors import (
     MalformedAnswerError,
     MalformedRequestError,
@@ -26,40 +25,33 @@ class Answer:
     Attributes:
         block: what the client gets.
         is_interim: whether the real answer is still to come (RFC 9110, section 15.2).
-        is_final: whether it says how the call ended.
+        status: how the call ended, if it says so; None: trailers are to come.
         length: from `content-length`; None when it is not said.
     """
 
-    __slots__ = ("block", "is_final", "is_interim", "length")
+    __slots__ = ("block", "is_interim", "length", "status")
 
     def __init__(  # noqa: C901 - one branch for each kind of field
-        self, fields: Fields, upstream: str
+        self, block: HeaderBlock, upstream: str
     ) -> None:
-        """Reads it.
-
-        Raises:
-            MalformedAnswerError: it is no HTTP/2 answer.
-            UpstreamProtocolError: it is no gRPC answer.
-            UpstreamUnavailableError: the same, but that may change.
-        """
-        fields = _legal(fields, upstream)
+        fields = list(block)
         # RFC 9113, section 8.3: it comes first, and no other pseudo-header does.
         if not fields or fields[0].name != _STATUS or fields[0].value == _SWITCHING:
             raise MalformedAnswerError(f"{upstream} answered without a status")
-        status = fields[0].value
-        self.is_final = False
+        http_status = fields[0].value
+        self.status: bytes | None = None
         self.length: int | None = None
         wires = [fields[0].wire]
         for field in fields[1:]:
             name = field.name
             if name == b"content-type":
-                if status == b"200" and not is_grpc(field.value):
+                if http_status == b"200" and not is_grpc(field.value):
                     raise UpstreamProtocolError(
                         f"{upstream} answered with {field.value.decode('ascii', 'replace')}, "
                         "which is no gRPC"
                     )
             elif name == b"grpc-status":
-                self.is_final = True
+                self.status = field.value
             elif name in OURS:
                 if name == b"content-length":
                     self.length = _length(field.value, upstream)
@@ -67,37 +59,70 @@ class Answer:
             elif name[:1] == b":":
                 raise MalformedAnswerError(f"{upstream} answered with malformed headers")
             wires.append(field.wire)
-        self.is_interim = status[:1] == b"1"
-        if status != b"200" and not self.is_interim:
-            message = f"{upstream} answered with HTTP status {status.decode('ascii', 'replace')}"
-            if status in _TEMPORARY_HTTP_STATUSES:
+        self.is_interim = http_status[:1] == b"1"
+        if http_status != b"200" and not self.is_interim:
+            shown = http_status.decode("ascii", "replace")
+            message = f"{upstream} answered with HTTP status {shown}"
+            if http_status in _TEMPORARY_HTTP_STATUSES:
                 raise UpstreamUnavailableError(message)
             raise UpstreamProtocolError(message)
         self.block = b"".join(wires)
 
 
-def trailers(fields: Fields, upstream: str) -> bytes:
-    """What the client gets of a response's last block.
+def answer(block: HeaderBlock | None, upstream: str) -> Answer:
+    """What the first block of a response says, read once where it comes again.
+
+    Raises:
+        MalformedAnswerError: it is no HTTP/2 answer.
+        UpstreamProtocolError: it is no gRPC answer.
+        UpstreamUnavailableError: the same, but that may change.
+    """
+    if block is not None and isinstance(block.known.note, Answer) and not block.others:
+        return block.known.note
+    block = _legal(block, upstream)
+    found = Answer(block, upstream)
+    if not block.others:
+        block.known.note = found
+    return found
+
+
+class Trailers:
+    """A response's last block.
+
+    Attributes:
+        block: what the client gets.
+        status: how the call ended; None if it does not say.
+    """
+
+    __slots__ = ("block", "status")
+
+    def __init__(self, block: HeaderBlock, upstream: str) -> None:
+        self.status: bytes | None = None
+        wires = []
+        for field in block:
+            if field.name[:1] == b":":
+                raise MalformedAnswerError(f"{upstream} sent a pseudo-header in its trailers")
+            if field.name == b"grpc-status":
+                self.status = field.value
+            if field.name not in OURS:
+                wires.append(field.wire)
+        self.block = b"".join(wires)
+
+
+def trailers(block: HeaderBlock | None, upstream: str) -> Trailers:
+    """What the client gets of a response's last block, read once where it comes again.
 
     Raises:
         MalformedAnswerError: it is no block of trailers.
         UpstreamProtocolError: it is too large.
     """
-    wires = []
-    for field in _legal(fields, upstream):
-        if field.name[:1] == b":":
-            raise MalformedAnswerError(f"{upstream} sent a pseudo-header in its trailers")
-        if field.name not in OURS:
-            wires.append(field.wire)
-    return b"".join(wires)
-
-
-def grpc_status(fields: Fields) -> bytes | None:
-    """What a block says about how the call ended; None if it says nothing."""
-    for field in fields or ():
-        if field.name == b"grpc-status":
-            return field.value
-    return None
+    if block is not None and isinstance(block.known.note, Trailers) and not block.others:
+        return block.known.note
+    block = _legal(block, upstream)
+    found = Trailers(block, upstream)
+    if not block.others:
+        block.known.note = found
+    return found
 
 
 def reset_error(upstream: str, code: int) -> VecguardError:
@@ -120,10 +145,10 @@ def _length(value: bytes, upstream: str) -> int:
         raise MalformedAnswerError(f"{upstream} answered with malformed headers") from error
 
 
-def _legal(fields: Fields, upstream: str) -> list[Field]:
-    if fields is None:
+def _legal(block: HeaderBlock | None, upstream: str) -> HeaderBlock:
+    if block is None:
         raise UpstreamProtocolError(f"{upstream} answered with headers that are too large")
-    for field in fields:
+    for field in block:
         if not field.legal or field.name in CONNECTION_SPECIFIC:
             raise MalformedAnswerError(f"{upstream} answered with malformed headers")
-    return fields
+    return block

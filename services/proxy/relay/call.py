@@ -8,7 +8,7 @@ from grpclib.const import Status
 from services.proxy.http2.connection import Fields
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.answers import Answer, grpc_status, reset_error, trailers
+from services.proxy.relay.answers import answer, reset_error, trailers
 from services.proxy.relay.errors import (
     MalformedAnswerError,
     MalformedMessageError,
@@ -167,10 +167,14 @@ class Call:
         request = self._request
         if request is not None:
             request.release()
-            if self._link is not None:
-                self._link.connection.reset(self.upstream, ErrorCode.CANCEL)
-            else:
+            link = self._link
+            if link is None:
                 request.upstream.pool.forget(self)
+            elif not self.upstream.closed:
+                link.connection.reset(self.upstream, ErrorCode.CANCEL)
+        # Nothing is left that only the garbage collector could free: its passes cost more
+        # than anything else that is done about a call.
+        self.client.owner = self.upstream.owner = None
 
     def _time_out(self) -> None:
         self.end(DeadlineError("the deadline of the call has passed"))
@@ -319,28 +323,28 @@ class Call:
         return "" if self._request is None else self._request.upstream.name
 
     def _answer_begun(self, fields: Fields, *, end: bool) -> None:
-        answer = Answer(fields, self._upstream_name())
-        if answer.is_final:
+        begun = answer(fields, self._upstream_name())
+        if begun.status is not None:
             self._is_answered = True
-            self.code = status_code(grpc_status(fields))
-            self.client_link.connection.sender.headers(self.client, answer.block, end=True)
+            self.code = status_code(begun.status)
+            self.client_link.connection.sender.headers(self.client, begun.block, end=True)
         elif end:
             raise self._breaks_off()
-        elif not answer.is_interim:
+        elif not begun.is_interim:
             self._is_answering = True
-            self._answer_length = answer.length
-            self.client_link.connection.sender.headers(self.client, answer.block, end=False)
+            self._answer_length = begun.length
+            self.client_link.connection.sender.headers(self.client, begun.block, end=False)
 
     def _answer_ended(self, fields: Fields, *, end: bool) -> None:
-        block = trailers(fields, self._upstream_name())
+        ending = trailers(fields, self._upstream_name())
         if not end:
             raise UpstreamProtocolError(f"{self._upstream_name()} sent headers within its answer")
         self._check_answer_length(end=True)
         if not self._response_meter.is_between:
             raise self._breaks_off()
         self._is_answered = True
-        self.code = status_code(grpc_status(fields))
-        self.client_link.connection.sender.finish(self.client, block)
+        self.code = status_code(ending.status)
+        self.client_link.connection.sender.finish(self.client, ending.block)
         link = self._link
         if link is not None and not self.is_over and not self.upstream.sent_end:
             # Nobody reads the rest of the request.

@@ -5,15 +5,16 @@ when a client sends them, so that an upstream may trust them.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import lru_cache
+from typing import Final
 
 from grpclib.metadata import encode_grpc_message
 
-from services.proxy.http2.connection import Fields
-from services.proxy.http2.fields import Field, indexed, literal, string
+from services.proxy.http2.fields import Field, Name, indexed, literal, string
 from services.proxy.http2.fields import name as field_name
+from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.relay import timeouts
 from services.proxy.relay.errors import MalformedCallError, MalformedRequestError
 from shared.errors import VecguardError
@@ -24,18 +25,17 @@ USER = b"x-vecguard-user"
 PEER = b"x-vecguard-peer"
 
 
-class Kind(Enum):
-    """What a request's field is to the relay."""
-
-    PLAIN = auto()
-    PSEUDO = auto()
-    AUTHORIZATION = auto()
-    TIMEOUT = auto()
-    GRPC = auto()  # a content type of gRPC's; any other is plain
-    LENGTH = auto()
-    DROPPED = auto()
-    MALFORMED = auto()
-
+# What a request's field is to the relay. No Enum: to name a member of one costs as much as
+# all the rest that is done about a field (Python 3.11).
+_PLAIN: Final = 1
+_PSEUDO: Final = 2
+_AUTHORIZATION: Final = 3
+_TIMEOUT: Final = 4
+_CONTENT_TYPE: Final = 5
+_LENGTH: Final = 6
+_TE: Final = 7
+_DROPPED: Final = 8
+_MALFORMED: Final = 9
 
 # A message with one of these is malformed (RFC 9113, section 8.2.2).
 CONNECTION_SPECIFIC = frozenset(
@@ -45,18 +45,20 @@ CONNECTION_SPECIFIC = frozenset(
 # one more thing that may be wrong.
 OURS = frozenset((b"content-length", b"grpc-timeout", b"host", b"te"))
 _KINDS = {
-    **dict.fromkeys(OURS, Kind.DROPPED),
-    **dict.fromkeys(CONNECTION_SPECIFIC, Kind.MALFORMED),
-    b"content-length": Kind.LENGTH,
-    b":method": Kind.PSEUDO,
-    b":scheme": Kind.PSEUDO,
-    b":path": Kind.PSEUDO,
-    b":authority": Kind.PSEUDO,
-    AUTHORIZATION: Kind.AUTHORIZATION,
-    b"grpc-timeout": Kind.TIMEOUT,
+    **dict.fromkeys(OURS, _DROPPED),
+    **dict.fromkeys(CONNECTION_SPECIFIC, _MALFORMED),
+    b"content-length": _LENGTH,
+    b":method": _PSEUDO,
+    b":scheme": _PSEUDO,
+    b":path": _PSEUDO,
+    b":authority": _PSEUDO,
+    AUTHORIZATION: _AUTHORIZATION,
+    b"grpc-timeout": _TIMEOUT,
+    b"content-type": _CONTENT_TYPE,
+    b"te": _TE,
 }
-_TE = literal(b"te", b"trailers")
-_TIMEOUT = field_name(b"grpc-timeout")
+_TE_FIELD = literal(b"te", b"trailers")
+_TIMEOUT_NAME = field_name(b"grpc-timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,83 @@ class HeaderPolicy:
     shows_peer: bool = False
 
 
-class RequestHead:
+class _Reading:
+    """What fields say, perhaps after others that were read before.
+
+    The first fields of a client's requests are mostly the same, so they are read once, and
+    the reading of each request begins where that one ended.
+    """
+
+    __slots__ = (
+        "authorization",
+        "beginning",
+        "is_grpc",
+        "is_regular",
+        "lengths",
+        "pseudo",
+        "pseudo_path",
+        "rest",
+        "timeouts",
+        "wire",
+    )
+    authorization: list[bytes]
+    is_grpc: bool
+    is_regular: bool
+    lengths: list[bytes]
+    pseudo: dict[bytes, Field]
+    timeouts: list[bytes]
+
+    def __init__(  # noqa: C901 - one branch for each kind of field
+        self, fields: list[Field], beginning: "_Reading | None"
+    ) -> None:
+        """Reads on. Raises MalformedRequestError."""
+        self.beginning = beginning
+        # The path, when `pseudo` is known to be that of a gRPC request.
+        self.pseudo_path: Field | None = None
+        if beginning is None:
+            self.pseudo = {}
+            self.authorization, self.timeouts, self.lengths = [], [], []
+            is_grpc_call = is_regular = False
+        else:
+            # These are replaced instead of changed: later readings begin with the same.
+            self.pseudo = beginning.pseudo
+            self.authorization = beginning.authorization
+            self.timeouts = beginning.timeouts
+            self.lengths = beginning.lengths
+            is_grpc_call = beginning.is_grpc
+            is_regular = beginning.is_regular
+        rest: list[Field] = []
+        for field in fields:
+            kind: int = field.key.note or _noted(field.key)
+            if kind == _MALFORMED or not field.legal:
+                raise MalformedRequestError("malformed headers")
+            if kind == _PSEUDO:
+                # RFC 9113, section 8.3: each once, and before all others.
+                if is_regular or field.name in self.pseudo:
+                    raise MalformedRequestError("malformed headers")
+                self.pseudo = {**self.pseudo, field.name: field}
+                continue
+            is_regular = True
+            if kind == _PLAIN:
+                rest.append(field)
+            elif kind == _AUTHORIZATION:
+                self.authorization = [*self.authorization, field.value]
+            elif kind == _TIMEOUT:
+                self.timeouts = [*self.timeouts, field.value]
+            elif kind == _CONTENT_TYPE:
+                is_grpc_call = is_grpc_call or is_grpc(field.value)
+                rest.append(field)
+            elif kind == _LENGTH:
+                self.lengths = [*self.lengths, field.value]
+            elif kind == _TE and field.value.lower() != b"trailers":
+                raise MalformedRequestError("malformed headers")
+        self.is_regular = is_regular
+        self.is_grpc = is_grpc_call
+        self.rest = rest
+        self.wire = b"".join([field.wire for field in rest])
+
+
+class RequestHead(_Reading):
     """What the relay reads of a request.
 
     Attributes:
@@ -82,14 +160,11 @@ class RequestHead:
         authorization: the values of the header, in order.
         timeout_seconds: from `grpc-timeout`; None when the client set no deadline.
         length: from `content-length`; None when the client did not say it.
-        rest: the other fields that can be forwarded, in order.
     """
 
-    __slots__ = ("authorization", "length", "path", "rest", "timeout_seconds")
+    __slots__ = ("length", "path", "timeout_seconds")
 
-    def __init__(  # noqa: C901, PLR0912 - one branch for each kind of field
-        self, fields: Fields
-    ) -> None:
+    def __init__(self, block: HeaderBlock | None) -> None:
         """Reads the fields of a gRPC request.
 
         Raises:
@@ -97,57 +172,35 @@ class RequestHead:
             MalformedCallError: it is no POST with a gRPC content type and a path.
             InvalidTimeoutError: `grpc-timeout` cannot be understood.
         """
-        if fields is None:
+        if block is None:
             raise MalformedCallError(431, "the headers are too large")
-        pseudo: dict[bytes, Field] = {}
-        rest: list[Field] = []
-        authorization: list[bytes] = []
-        timeout_values: list[bytes] = []
-        lengths: list[bytes] = []
-        is_grpc_call = False
-        for field in fields:
-            kind = field.note or _noted(field)
-            if kind is Kind.PLAIN:
-                rest.append(field)
-            elif kind is Kind.PSEUDO:
-                # RFC 9113, section 8.3: each once, and before all others.
-                if field.name in pseudo or field is not fields[len(pseudo)]:
-                    raise MalformedRequestError("malformed headers")
-                pseudo[field.name] = field
-            elif kind is Kind.GRPC:
-                is_grpc_call = True
-                rest.append(field)
-            elif kind is Kind.AUTHORIZATION:
-                authorization.append(field.value)
-            elif kind is Kind.TIMEOUT:
-                timeout_values.append(field.value)
-            elif kind is Kind.LENGTH:
-                lengths.append(field.value)
-            elif kind is Kind.MALFORMED:
-                raise MalformedRequestError("malformed headers")
-        method, path = pseudo.get(b":method"), pseudo.get(b":path")
-        if method is not None and method.value != b"POST":
-            raise MalformedCallError(405, "only POST is allowed")
-        if method is None or path is None or not path.value or b":scheme" not in pseudo:
-            raise MalformedRequestError("the request has no method, no path or no scheme")
-        if path.value[:1] != b"/":
-            raise MalformedCallError(400, "the path must begin with a slash")
-        if not is_grpc_call:
+        known = block.known
+        beginning: _Reading | None = known.note
+        if beginning is None:
+            beginning = known.note = _Reading(known.fields, None)
+        super().__init__(block.others, beginning)
+        path = beginning.pseudo_path if self.pseudo is beginning.pseudo else None
+        if path is None:
+            path = _path(self.pseudo)
+            if self.pseudo is beginning.pseudo:
+                beginning.pseudo_path = path
+        if not self.is_grpc:
             raise MalformedCallError(415, "the content type must be application/grpc")
         self.path = path
-        self.authorization = authorization
-        self.timeout_seconds = timeouts.decode(timeout_values) if timeout_values else None
-        self.length = content_length(lengths) if lengths else None
-        self.rest = rest
+        self.timeout_seconds = timeouts.decode(self.timeouts) if self.timeouts else None
+        self.length = content_length(self.lengths) if self.lengths else None
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of a header that can be forwarded, in order."""
-        return [field.value for field in self.rest if field.name == name]
+        return [field.value for field in self._all_rest() if field.name == name]
 
     def replace(self, name: bytes, value: bytes) -> None:
         """Another value is forwarded in the place of all that the header has."""
-        self.rest = [field for field in self.rest if field.name != name]
+        self.rest = [field for field in self._all_rest() if field.name != name]
         self.rest.append(Field(field_name(name), value, string(value)))
+        self.wire = b"".join([field.wire for field in self.rest])
+        # What was read together with others is not theirs any more.
+        self.beginning = None
 
     def forwarded(
         self,
@@ -163,38 +216,50 @@ class RequestHead:
         `preface` and `authority` are fields; `identity` is what the relay says about the client;
         `remaining_seconds` is what is left of the client's deadline.
         """
-        block = [preface, self.path.wire, authority, _TE]
+        block = [preface, self.path.wire, authority, _TE_FIELD]
         if remaining_seconds is not None:
-            block.append(_TIMEOUT.plain + string(timeouts.encode(remaining_seconds)))
+            block.append(_TIMEOUT_NAME.plain + string(timeouts.encode(remaining_seconds)))
+        beginning = self.beginning
         if policy.only is None:
-            block += [field.wire for field in self.rest]
+            if beginning is not None:
+                block.append(beginning.wire)
+            block.append(self.wire)
         else:
-            block += [field.wire for field in self.rest if field.name in policy.only]
+            only = policy.only
+            block += [field.wire for field in self._all_rest() if field.name in only]
         if policy.authorization:
             block += [literal(AUTHORIZATION, value, secret=True) for value in self.authorization]
         block.append(identity)
         return b"".join(block)
 
+    def _all_rest(self) -> list[Field]:
+        return self.rest if self.beginning is None else self.beginning.rest + self.rest
 
-def _noted(field: Field) -> Kind:
-    """The field's kind, which is noted: the same field may come by its index again."""
-    name = field.name
-    kind = _KINDS.get(name, Kind.PLAIN)
-    if (
-        not field.legal
-        or (kind is Kind.PLAIN and name.startswith(b":"))
-        or (name == b"te" and field.value.lower() != b"trailers")
-    ):
-        kind = Kind.MALFORMED
-    elif name.startswith(OWN_PREFIX):
-        kind = Kind.DROPPED
-    elif name == b"content-type" and is_grpc(field.value):
-        kind = Kind.GRPC
-    field.note = kind
+
+def _path(pseudo: Mapping[bytes, Field]) -> Field:
+    method, path = pseudo.get(b":method"), pseudo.get(b":path")
+    if method is not None and method.value != b"POST":
+        raise MalformedCallError(405, "only POST is allowed")
+    if method is None or path is None or not path.value or b":scheme" not in pseudo:
+        raise MalformedRequestError("the request has no method, no path or no scheme")
+    if path.value[:1] != b"/":
+        raise MalformedCallError(400, "the path must begin with a slash")
+    return path
+
+
+def _noted(name: Name) -> int:
+    """What a field of this name is, which is noted: the same name may come again."""
+    text = name.text
+    kind = _KINDS.get(text, _PLAIN)
+    if not name.legal or (kind == _PLAIN and text.startswith(b":")):
+        kind = _MALFORMED
+    elif text.startswith(OWN_PREFIX):
+        kind = _DROPPED
+    name.note = kind
     return kind
 
 
-def check_trailers(fields: Fields) -> None:
+def check_trailers(fields: HeaderBlock | None) -> None:
     """Reads the block that ends a request, of which nothing is passed on.
 
     Raises:

@@ -1,12 +1,12 @@
 """One socket with HTTP/2 on it, of either side: reads at once, writes once a turn."""
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from services.proxy.http2.connection import Connection
+from services.proxy.http2.connection import Connection, Handler
 from services.proxy.http2.errors import Http2ConnectionError
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
@@ -28,8 +28,11 @@ class Keepalive:
     timeout_seconds: float
 
 
-class Link(asyncio.Protocol, ABC):
+class Link(Handler):
     """The I/O of a connection. What happens on it is for its two kinds to say.
+
+    It is an `asyncio.Protocol` by its methods alone: a compiled class inherits from no other
+    kind of class.
 
     Attributes:
         loop: the loop that it runs on.
@@ -113,6 +116,13 @@ class Link(asyncio.Protocol, ABC):
         if self._timer is not None:
             self._timer.cancel()
         self.lost.set()
+
+    def eof_received(self) -> None:
+        """The peer says no more: asyncio closes the socket."""
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """The same, as asyncio takes it."""
+        return cast("asyncio.Protocol", self)
 
     # What the relay does.
 

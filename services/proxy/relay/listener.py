@@ -17,6 +17,7 @@ from services.proxy.relay.link import Keepalive
 from services.proxy.relay.pressure import Pressure
 from services.proxy.relay.reception import (
     Admission,
+    Admitted,
     Client,
     Gatekeeper,
     PeerCertificate,
@@ -29,7 +30,7 @@ from services.proxy.relay.upstream import Upstream
 from shared.errors import ConfigurationError, UnavailableError
 from shared.grpc.addresses import Address
 
-__all__ = ["Admission", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
+__all__ = ["Admission", "Admitted", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
 
 # Clients may be silent for hours; what has vanished is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)

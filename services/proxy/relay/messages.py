@@ -29,6 +29,13 @@ class MessageMeter:
         """Counts the next piece. Raises MessageTooLargeError."""
         at, size = 0, len(payload)
         self.passed += size
+        if (
+            not self._remaining
+            and not self._prefix
+            and _PREFIX_BYTES <= size <= self._max_bytes
+            and int.from_bytes(payload[1:_PREFIX_BYTES]) == size - _PREFIX_BYTES
+        ):
+            return  # one whole message, as most pieces are
         while True:
             if self._remaining >= size - at:
                 self._remaining -= size - at

@@ -22,9 +22,19 @@ from shared.errors import VecguardError
 from shared.grpc.addresses import Address
 
 
+class Admitted(Protocol):
+    """Who a call is from: a user with the password's revision, or nobody in particular."""
+
+    @property
+    def username(self) -> str | None: ...
+
+    @property
+    def revision(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who a call is from: a user with the password's revision, or nobody in particular."""
+    """The plainest form of it."""
 
     username: str | None
     revision: int = 0
@@ -52,11 +62,11 @@ class Gatekeeper(Protocol):
     Raises to refuse.
     """
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
+    def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
         """The decision if it needs no waiting; None: ask `admit`."""
         ...
 
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission: ...
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
 
     def turned_away(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
@@ -149,7 +159,7 @@ class Reception:
             self._spans[call] = span
             head.replace(TRACEPARENT, span.traceparent)
 
-    def _route(self, call: Call, head: RequestHead, admission: Admission) -> None:
+    def _route(self, call: Call, head: RequestHead, admission: Admitted) -> None:
         upstream = self._routes.find(head.path.value)
         identity = b""
         if admission.username is not None:

@@ -99,8 +99,13 @@ def over_tcp(
     async def connect(factory: LinkFactory) -> UpstreamLink:
         try:
             async with asyncio.timeout(timeout_seconds):
-                transport, link = await asyncio.get_running_loop().create_connection(
-                    factory, address.host, address.port, ssl=tls, server_hostname=server_name
+                link = factory()
+                transport, _ = await asyncio.get_running_loop().create_connection(
+                    link.as_protocol,
+                    address.host,
+                    address.port,
+                    ssl=tls,
+                    server_hostname=server_name,
                 )
                 _keep_alive(transport.get_extra_info("socket"))
                 try:
@@ -129,7 +134,8 @@ def in_process(server: GrpcServer) -> Connector:
             undo.callback(ours.close)
             accepted, _ = await loop.connect_accepted_socket(server.accept, theirs)
             undo.callback(accepted.abort)
-            _, link = await loop.create_connection(factory, sock=ours)
+            link = factory()
+            await loop.create_connection(link.as_protocol, sock=ours)
             undo.pop_all()
         return link
 

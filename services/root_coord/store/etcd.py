@@ -58,7 +58,9 @@ class EtcdCredentialStore:
         key = self._keys.user(username).encode()
         value = Record.new(password, description).encode()
         while True:
-            users = await self._client.range(self._keys.users.encode(), prefix=True, keys_only=True)
+            users = await self._client.range(
+                self._keys.users.encode(), prefix=True, count_only=True
+            )
             existing = await self._client.range(key)
             if existing.kvs:
                 return self._repeated_or(Outcome.USER_EXISTS, existing.kvs[0], password)

@@ -67,6 +67,10 @@ async def test_a_bounded_proxy_without_a_lease_stays_ready(start_site):
         assert status == 200
         assert not report["checks"]["root_coord"]["healthy"]
         assert await site.code() == "OK"
+        assert await site.code(login=("never-seen", "whatever")) == "UNAVAILABLE"
+        labels = {"method": "GetCredential", "outcome": "unavailable"}
+        metrics = await site.metrics()
+        assert metrics.value("vecguard_proxy_root_coord_calls_total", **labels) == 1
 
 
 async def test_without_authorization_root_coord_is_not_needed(start_site):

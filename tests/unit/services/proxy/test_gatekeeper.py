@@ -5,6 +5,7 @@ import pytest
 
 from services.proxy.authentication.authenticator import Principal
 from services.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
+from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.relay.listener import Admission
@@ -152,3 +153,30 @@ async def test_a_refused_certificate_is_audited_with_its_user(authenticator):
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), audit)
     gatekeeper.turned_away([], alice, MissingHeaderError())
     assert audit.refusals == [Refusal("alice", "192.0.2.7", "missing_header")]
+
+
+async def test_a_login_that_its_client_gives_up_is_counted_as_abandoned():
+    class Undecided(ScriptedAuthenticator):
+        async def authenticate(self, values, origin):
+            await asyncio.Event().wait()
+
+    tally = LoginTally()
+    gatekeeper = LoginGatekeeper(Undecided(), tally=tally)
+    waiting = asyncio.create_task(gatekeeper.admit([header_of("bob", "password")], nobody))
+    await asyncio.sleep(0)  # it has begun
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    endings = {key: count for key, count in tally.endings().items() if count}
+    assert endings == {("abandoned", "cancelled"): 1}
+
+
+async def test_a_certificate_s_user_and_a_refusal_are_counted(authenticator):
+    tally = LoginTally()
+    gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), tally=tally)
+    await gatekeeper.admit([], alice)
+    with pytest.raises(MissingHeaderError) as refusal:
+        await gatekeeper.admit([], nobody)
+    gatekeeper.turned_away([], nobody, refusal.value)
+    endings = {key: count for key, count in tally.endings().items() if count}
+    assert endings == {("accepted", "certificate"): 1, ("refused", "missing_header"): 1}

@@ -303,6 +303,8 @@ def test_aliases_that_form_a_circle_are_refused_in_time(complaint):
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=["Cs"]))
 
 
+URLS = st.from_regex("https?://[a-z]+(:[1-9][0-9]{0,3})?", fullmatch=True)
+
 #: Keys that do not go with every value of another one keep their defaults.
 ENTANGLED = re.compile(
     r"^(lease|election|tls|internaltls)\.|PasswordLength|auth\.enabled|tls", re.IGNORECASE
@@ -326,8 +328,8 @@ def _value(key):
         tuple: st.lists(st.from_regex("[a-z]+", fullmatch=True), max_size=3).map(tuple),
         bool: st.booleans(),
         int: st.integers(5, 30),
-        float: st.floats(0.001, 1e9),
-        str: st.text("-.", min_size=1),
+        float: st.floats(0.001, 1.0 if key.expected.endswith(" to 1") else 1e9),
+        str: URLS if "URL" in key.expected else st.text("-.", min_size=1),
     }[key.kind]
 
 

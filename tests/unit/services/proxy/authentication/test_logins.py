@@ -1,6 +1,6 @@
 import pytest
 
-from services.proxy.authentication.logins import Login, Logins
+from services.proxy.authentication.logins import Logins, Principal
 
 
 def logins(key=b"k" * 32, *, max_accepted=10, max_refused=10):
@@ -19,38 +19,38 @@ def test_a_digest_shows_nothing_of_the_value():
 
 def test_accepted_and_refused_logins_are_told_apart():
     book = logins()
-    book.accept(b"right", Login("bob", 1))
-    book.refuse(b"wrong", Login("bob", 1))
-    assert book.accepted(b"right") == Login("bob", 1)
+    book.accept(b"right", Principal("bob", 1))
+    book.refuse(b"wrong", Principal("bob", 1))
+    assert book.accepted(b"right") == Principal("bob", 1)
     assert book.refused(b"right") is None
-    assert book.refused(b"wrong") == Login("bob", 1)
+    assert book.refused(b"wrong") == Principal("bob", 1)
     assert book.accepted(b"wrong") is None
 
 
 def test_the_last_judgement_of_a_login_counts():
     book = logins()
-    book.accept(b"login", Login("bob", 1))
-    book.refuse(b"login", Login("bob", 2))
+    book.accept(b"login", Principal("bob", 1))
+    book.refuse(b"login", Principal("bob", 2))
     assert book.accepted(b"login") is None
-    assert book.refused(b"login") == Login("bob", 2)
-    book.accept(b"login", Login("bob", 3))
-    assert book.accepted(b"login") == Login("bob", 3)
+    assert book.refused(b"login") == Principal("bob", 2)
+    book.accept(b"login", Principal("bob", 3))
+    assert book.accepted(b"login") == Principal("bob", 3)
     assert book.refused(b"login") is None
 
 
 def test_a_flood_of_refusals_evicts_no_accepted_login():
     book = logins()
-    book.accept(b"right", Login("bob", 1))
+    book.accept(b"right", Principal("bob", 1))
     for number in range(1000):
-        book.refuse(b"%d" % number, Login("bob", 1))
-    assert book.accepted(b"right") == Login("bob", 1)
+        book.refuse(b"%d" % number, Principal("bob", 1))
+    assert book.accepted(b"right") == Principal("bob", 1)
 
 
 def test_both_books_are_bounded_and_keep_what_is_used():
     book = logins(max_accepted=2, max_refused=2)
     for number in range(3):
-        book.accept(b"%d" % number, Login("bob", 1))
-        book.refuse(b"w%d" % number, Login("bob", 1))
+        book.accept(b"%d" % number, Principal("bob", 1))
+        book.refuse(b"w%d" % number, Principal("bob", 1))
         book.accepted(b"0")
         book.refused(b"w0")
     assert [book.accepted(b"%d" % number) is not None for number in range(3)] == [True, False, True]

@@ -90,6 +90,19 @@ KNOWN: dict[str, Callable[[Difference], bool]] = {
     "an even number is idle": lambda it: (
         it.target > 0 and it.target % 2 == 0 and it.ours.fatal == ErrorCode.PROTOCOL_ERROR
     ),
+    # RFC 9113, section 6.10. h2 looks at the stream's state first.
+    "a CONTINUATION out of place is a PROTOCOL_ERROR": lambda it: (
+        it.kind == "continuation"
+        and it.ours.fatal == ErrorCode.PROTOCOL_ERROR
+        and it.theirs.fatal == ErrorCode.STREAM_CLOSED
+    ),
+    # One reset says it all.
+    "h2 may reset a stream twice": lambda it: (
+        it.ours.fatal is None
+        and it.theirs.fatal is None
+        and it.ours.events == it.theirs.events
+        and set(it.ours.resets) == set(it.theirs.resets)
+    ),
     # RFC 9113, section 6.4. h2 lets it pass.
     "a reset of an idle stream ends the connection": lambda it: (
         it.kind == "rst" and it.ours.fatal == ErrorCode.PROTOCOL_ERROR and it.theirs == Verdict()
@@ -229,6 +242,12 @@ EXAMPLES = [
     ("an old number is STREAM_CLOSED", FROM_CLIENT, [step("headers", 5), step("headers", 3)]),
     ("the order of an answer is judged above", FROM_SERVER, [step("data", size=9, extra=9)]),
     ("an even number is idle", FROM_SERVER, [step("headers", 2)]),
+    (
+        "a CONTINUATION out of place is a PROTOCOL_ERROR",
+        FROM_CLIENT,
+        [step("headers", 3), step("continuation", 1)],
+    ),
+    ("h2 may reset a stream twice", FROM_SERVER, [step("rst", 5), step("data", 5, size=9)]),
     ("a reset of an idle stream ends the connection", FROM_CLIENT, [step("open"), step("rst", 7)]),
     (
         "a header block on a closed stream ends the connection",

@@ -1,0 +1,36 @@
+"""A header block as it was decoded: what came before in the same words, and the rest."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from services.proxy.http2.fields import Field
+
+
+class Known:
+    """Fields that come again and again in one sequence, as one object.
+
+    Attributes:
+        size: what they count for in the size of a list.
+        note: for whoever reads them: what was made of them the first time.
+    """
+
+    __slots__ = ("fields", "note", "size")
+
+    def __init__(self, fields: list[Field]) -> None:
+        self.fields = fields
+        self.size = sum([field.size for field in fields])
+        self.note: Any = None
+
+
+class HeaderBlock:
+    """The fields of a block, in order: `known`, then `others`."""
+
+    __slots__ = ("known", "others")
+
+    def __init__(self, known: Known, others: list[Field]) -> None:
+        self.known = known
+        self.others = others
+
+    def __iter__(self) -> Iterator[Field]:
+        yield from self.known.fields
+        yield from self.others
