@@ -9,7 +9,7 @@ PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
 DOCS_SETUP := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak image clean
+.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak load compile test-compiled image clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,19 @@ chaos: $(SETUP) ## Change passwords under continuous faults (CHAOS_CHANGES=5000)
 SOAK_MINUTES ?= 10
 soak: $(SETUP) ## Mixed traffic with restarts (SOAK_MINUTES=10): flat memory, every call accounted for
 	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
+
+# Every shell sets USER; only one given to make counts.
+load: $(SETUP) ## Load of logins on a stack of its own, or URL=host:port USER=... PASSWORD_FILE=... (LOAD_ARGS)
+	$(BIN)/python -m tests.load $(if $(URL),--url $(URL)) $(if $(filter command,$(origin USER)),--user $(USER)) $(if $(PASSWORD_FILE),--password-file $(PASSWORD_FILE)) $(LOAD_ARGS)
+
+compile: $(SETUP) ## The proxy's hot path as machine code in build/compiled (needs a C compiler)
+	$(BIN)/python -m deploy.compile build/compiled
+
+# The working directory goes before PYTHONPATH, so the tests stand beside the compiled tree.
+test-compiled: compile ## The relay's tests on the compiled modules
+	ln -sfn $(CURDIR)/tests build/compiled/tests
+	ln -sfn $(CURDIR)/deploy build/compiled/deploy
+	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest --rootdir . tests/unit/services/proxy tests/integration/relay $(PYTEST_ARGS)
 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)
 IMAGE_PREFIX ?= vecguard-

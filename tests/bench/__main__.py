@@ -5,7 +5,18 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-from tests.bench import abuse, comparison, direct, failover, memory, relay, revocation, timing, tls
+from tests.bench import (
+    abuse,
+    comparison,
+    direct,
+    failover,
+    footprint,
+    memory,
+    relay,
+    revocation,
+    timing,
+    tls,
+)
 from tests.bench.peers.vecguard import COMPILED
 from tests.bench.report import Report
 
@@ -19,6 +30,7 @@ BENCHMARKS = {
     "failover": failover.run,
     "abuse": abuse.run,
     "timing": timing.run,
+    "footprint": footprint.run,
 }
 TARGET = Path("build/bench.json")
 
