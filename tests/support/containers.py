@@ -35,8 +35,9 @@ _OWN_BASE: Final = "localhost/vecguard-test-base:bookworm"
 _TAG: Final = "test"
 _ENGINE_VARIABLE: Final = "VECGUARD_CONTAINERS"
 _PROGRAMS: Final = ("docker", "podman")
-#: What an image was made of, so that it is not made again of the same.
-_DIGEST_LABEL: Final = "vecguard.test.digest"
+#: Of the second tag, which says what an image was made of, so that it is not made again of
+#: the same. Not a label: podman's cache gives back an image with the label of another build.
+_DIGEST_LENGTH: Final = 16
 #: What `.dockerignore` lets in.
 _SOURCES: Final = (
     *("LICENSE", "Makefile", "README.md", "pyproject.toml"),
@@ -117,28 +118,24 @@ class Engine:
             options: of the engine's build.
             digest: stands for everything that goes into it.
         """
-        before = self.run("images", "--quiet", "--no-trunc", tag)
-        label = f'{{{{index .Config.Labels "{_DIGEST_LABEL}"}}}}'
-        if before and self.run("image", "inspect", "--format", label, tag) == digest:
+        made_of = f"{tag.rpartition(':')[0]}:made-of-{digest[:_DIGEST_LENGTH]}"
+        before = self._identity(tag)
+        if before and before == self._identity(made_of):
             return
         self.run(
-            *(
-                "build",
-                "--file",
-                str(dockerfile),
-                "--tag",
-                tag,
-                "--label",
-                f"{_DIGEST_LABEL}={digest}",
-            ),
+            *("build", "--file", str(dockerfile), "--tag", tag, "--tag", made_of),
             *(*self._build_options(), *options),
             str(context),
             timeout_seconds=_BUILD_SECONDS,
         )
-        for replaced in before.split():
-            # Refused while a container is made of it, or when it has another name.
+        # The engine's cache may have given the very same image again.
+        if before and before != self._identity(tag):
+            # Refused while a container is made of it, or when it has more than one name.
             with contextlib.suppress(NoContainersError):
-                self.run("rmi", replaced)
+                self.run("rmi", before)
+
+    def _identity(self, name: str) -> str:
+        return self.run("images", "--quiet", "--no-trunc", name)
 
     def _build_options(self) -> Sequence[str]:
         if not self.is_podman:

@@ -1,0 +1,16 @@
+"""Vecguard in containers, for the tests of whoever uses it.
+
+    with VecguardStack() as stack:
+        alice = stack.user("alice")
+        client = MilvusClient(**stack.client_options(alice))
+
+Needs the extra `testing` and a container engine. docs/testing-with-containers.md has more.
+"""
+
+from vecguard_testing.accounts import Account
+from vecguard_testing.errors import StackError
+from vecguard_testing.images import Images
+from vecguard_testing.parts import Part, Proxy, RootCoord
+from vecguard_testing.stack import VecguardStack
+
+__all__ = ["Account", "Images", "Part", "Proxy", "RootCoord", "StackError", "VecguardStack"]
