@@ -1,6 +1,7 @@
 """Root coord's composition: the only place that knows every concrete class."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -108,7 +109,7 @@ async def _lead(
     election = Election(
         etcd,
         ElectionKeys.below(keys.root),
-        address=join_address(settings.root_coord.ip, settings.root_coord.port),
+        address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
         margin_ratio=settings.lease.clock_margin.ratio,
         margin_seconds=settings.lease.clock_margin.fixed,
@@ -177,6 +178,13 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
             f"common.security.defaultRootPassword (or its file): {error.message}"
         ) from error
     return password
+
+
+def _own_name(settings: Settings) -> str:
+    """What standbys tell people about the active one; whoever listens everywhere has a name."""
+    own = settings.root_coord
+    everywhere = own.ip in {"0.0.0.0", "::"}
+    return join_address(socket.gethostname() if everywhere else own.ip, own.port)
 
 
 async def _prepare(settings: Settings, tenure: Tenure, root_password: Secret[str]) -> None:
