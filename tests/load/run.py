@@ -1,7 +1,6 @@
 """One run from the first connection to the last user removed."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -66,8 +65,8 @@ async def run(
                 await Driver().run(scenarios, records, plan.seed)
             finally:
                 showing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await showing
+                # Not awaited itself: a stop that comes meanwhile must not pass for its end.
+                await asyncio.wait({showing})
             measured = await _raw(target, people, raw_seconds, encryption, console)
             console.print("removing users ...")
     finally:

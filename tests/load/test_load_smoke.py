@@ -82,6 +82,7 @@ async def test_a_load_that_is_stopped_removes_its_users(number: signal.Signals, 
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.load", "--url", address),
             *("--password-file", str(password), "--report", str(tmp_path / "report.html")),
+            *("--seconds", "100"),
             cwd=CHECKOUT,
             env=clean_environment(),
             stdout=asyncio.subprocess.DEVNULL,
