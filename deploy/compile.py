@@ -32,6 +32,7 @@ MODULES = (
     "services/proxy/relay/answers.py",
     "services/proxy/relay/call.py",
     "services/proxy/relay/client_link.py",
+    "services/proxy/relay/deadlines.py",
     "services/proxy/relay/headers.py",
     "services/proxy/relay/link.py",
     "services/proxy/relay/messages.py",

@@ -24,6 +24,7 @@ from services.proxy.conditions import Conditions
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.health import HealthService
 from services.proxy.http2.limits import LimitHits
+from services.proxy.interpreter import is_compiled, settle_memory
 from services.proxy.metrics import (
     AuditCollector,
     LoginCollector,
@@ -112,7 +113,9 @@ async def run(
                     "serving",
                     address=f"{settings.proxy.ip}:{proxy.listener.port}",
                     backend=settings.backend.address,
+                    compiled=is_compiled(),
                 )
+                settle_memory()
                 serving()
                 await shutdown.wait()
                 proxy.is_draining = True

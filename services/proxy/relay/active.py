@@ -1,7 +1,15 @@
 """The calls that are open now, and who they are from."""
 
-from services.proxy.relay.call import Call
+from typing import Protocol
+
 from shared.errors import VecguardError
+
+
+class Call(Protocol):
+    """Somebody's call, as far as it matters here."""
+
+    def end(self, reason: VecguardError) -> None:
+        """Ends it for a reason that its client is told."""
 
 
 class ActiveCalls:

@@ -9,6 +9,7 @@ from services.proxy.http2.connection import Fields
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.answers import answer, reset_error, trailers
+from services.proxy.relay.deadlines import Deadlines
 from services.proxy.relay.errors import (
     MalformedAnswerError,
     MalformedMessageError,
@@ -49,6 +50,7 @@ class Call:
     __slots__ = (
         "_answer_length",
         "_deadline",
+        "_deadlines",
         "_is_answered",
         "_is_answering",
         "_length",
@@ -58,7 +60,6 @@ class Call:
         "_response_meter",
         "_returned",
         "_task",
-        "_timer",
         "_written_before",
         "client",
         "client_link",
@@ -87,18 +88,18 @@ class Call:
         self._returned = 0
         self._written_before = 0
         self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines: Deadlines | None = None
         self._task: asyncio.Task[Any] | None = None
 
     # Its life.
 
-    def set_deadline(self, timeout_seconds: float | None) -> None:
+    def set_deadline(self, timeout_seconds: float | None, deadlines: Deadlines) -> None:
         """Lets the call end with DEADLINE_EXCEEDED after this long; None: no deadline."""
         if timeout_seconds is None:
             return
-        loop = self.client_link.loop
-        self._deadline = loop.time() + timeout_seconds
-        self._timer = loop.call_at(self._deadline, self._time_out)
+        self._deadline = self.client_link.loop.time() + timeout_seconds
+        self._deadlines = deadlines
+        deadlines.enter(self, self._deadline)
 
     def remaining_seconds(self) -> float | None:
         """What is left until the deadline; None without one."""
@@ -158,8 +159,8 @@ class Call:
     def finished(self) -> None:
         """The client's stream is closed: nothing of the call may stay behind."""
         self.is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._deadlines is not None and self._deadline is not None:
+            self._deadlines.leave(self, self._deadline)
         if self._task is not None:
             self._task.cancel()
         self._drop_answer()
@@ -176,7 +177,8 @@ class Call:
         # than anything else that is done about a call.
         self.client.owner = self.upstream.owner = None
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """Its deadline has passed."""
         self.end(DeadlineError("the deadline of the call has passed"))
 
     def _drop_request(self) -> None:

@@ -133,6 +133,7 @@ class Listener:
         if self._reception.tasks:
             await asyncio.wait(self._reception.tasks)
         await self._acceptor.stopped()
+        self._reception.close()
 
     async def _close_links(self) -> None:
         links = tuple(self._reception.links)

@@ -10,6 +10,7 @@ from services.proxy.http2.fields import literal
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.call import Call
 from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.deadlines import Deadlines
 from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.headers import PEER, RequestHead, user_field
 from services.proxy.relay.request import KeptBytes, Request
@@ -97,6 +98,7 @@ class Reception:
         self._routes = routes
         self._active = active
         self._kept = KeptBytes()
+        self._deadlines = Deadlines(asyncio.get_running_loop())
         self.max_message_bytes = max_message_bytes
         self.links: set[ClientLink] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -119,6 +121,10 @@ class Reception:
         self.links.discard(link)
         self._traffic.closed(link)
 
+    def close(self) -> None:
+        """The last call is over."""
+        self._deadlines.close()
+
     def opened(self, call: Call) -> None:
         """A call has begun to arrive."""
         self._active.enter(call)
@@ -137,7 +143,7 @@ class Reception:
             call.method = head.path.value
             if self._tracer is not None:
                 self._trace(self._tracer, call, head)
-            call.set_deadline(head.timeout_seconds)
+            call.set_deadline(head.timeout_seconds, self._deadlines)
             call.require_length(head.length)
             try:
                 admission = self._gatekeeper.admit_now(head.authorization)
