@@ -314,6 +314,9 @@ class Faulty(RecordingHandler):
     def data(self, stream, payload, *, end):
         raise KeyError("a bug")
 
+    def leaving(self, last_stream_id):
+        raise KeyError("a bug")
+
 
 def test_5_4_2_a_bug_met_on_a_stream_ends_that_stream(server):
     server.connection._handler = server.handler = Faulty()
@@ -323,10 +326,10 @@ def test_5_4_2_a_bug_met_on_a_stream_ends_that_stream(server):
     assert [item[1] for item in server.handler.told if item[0] == "failed"] == ["KeyError"]
 
 
-def test_5_4_1_a_bug_met_anywhere_else_ends_the_connection(server, monkeypatch):
-    monkeypatch.setattr(server.connection._decoder, "decode", lambda block: block.nothing)
+def test_5_4_1_a_bug_met_anywhere_else_ends_the_connection(server):
+    server.connection._handler = server.handler = Faulty()
     with pytest.raises(Http2ConnectionError) as caught:
-        server.hear(request(1))
+        server.hear(frame(frames.GOAWAY, 0, 0, bytes(8)))
     assert caught.value.code == ErrorCode.INTERNAL_ERROR
 
 
