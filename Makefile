@@ -9,7 +9,7 @@ PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
 DOCS_SETUP := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak load compile test-compiled image clean
+.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,11 @@ test-compiled: compile ## The relay's tests on the compiled modules
 	ln -sfn $(CURDIR)/tests build/compiled/tests
 	ln -sfn $(CURDIR)/deploy build/compiled/deploy
 	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest --rootdir . tests/unit/services/proxy tests/integration/relay $(PYTEST_ARGS)
+
+SECONDS ?= 60
+fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each)
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)
 IMAGE_PREFIX ?= vecguard-

@@ -19,6 +19,7 @@ from grpclib.server import Handler, Server, Stream
 from h2.exceptions import H2Error
 
 from shared.errors import VecguardError
+from shared.grpc.codec import RequestCodec
 from shared.grpc.transport import Protocol, close_all
 from shared.observability.log import get_logger
 
@@ -61,7 +62,7 @@ class GrpcServer(Server):
         codec: CodecBase | None = None,
     ) -> None:
         """Serves `handlers`; `admits` judges each caller by its verified certificate."""
-        super().__init__(handlers, config=configuration, codec=codec)
+        super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
         # With grpclib's ASCII one foreign byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._protocols: set[Protocol] = set()

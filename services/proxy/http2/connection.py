@@ -21,7 +21,7 @@ from services.proxy.http2.limits import (
     Nuisance,
 )
 from services.proxy.http2.reader import FrameReader, FrameSink
-from services.proxy.http2.sender import Sender
+from services.proxy.http2.sender import UPDATES_PER_FRAME, Sender
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Stream
 
@@ -114,6 +114,7 @@ class Connection(FrameSink):
         self._highest_id = 0
         self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
         self._settled = False
+        self._acknowledged = False
         self._pings = 0
         self._is_final = False
         self.streams: dict[int, Stream] = {}
@@ -267,6 +268,12 @@ class Connection(FrameSink):
             # Nobody knows what the table holds now.
             self._handler.failed(error)
             raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "the decoder failed") from error
+        if fields is None and not self._client_side:
+            # An index of one byte stands for a field of kilobytes: what a list over the limit
+            # costs is to read its fields.
+            self._hits.hit(Limit.HEADER_LIST)
+            surplus, self._decoder.surplus = self._decoder.surplus, 0
+            self._nuisance(Nuisance.REFUSAL + surplus)
         stream = self.streams.get(stream_id)
         if stream is None:
             self._headers_of_no_stream(stream_id, fields, end=end)
@@ -310,6 +317,9 @@ class Connection(FrameSink):
 
     def on_settings_ack(self) -> None:
         """Our settings loosen HTTP/2's defaults only, so they count from the beginning."""
+        if self._acknowledged:
+            self._nuisance(Nuisance.FRAME)
+        self._acknowledged = True
 
     def on_pong(self, payload: bytes) -> None:
         if self._pings and payload == _PING:
@@ -325,8 +335,13 @@ class Connection(FrameSink):
     def on_goaway(self, last_stream_id: int, code: int) -> None:
         del code  # the streams that it refuses are told all the same
         self._handler.leaving(last_stream_id)
+        self._nuisance(Nuisance.FRAME)
 
     def on_window_update(self, stream_id: int, increment: int) -> None:
+        if self.sender.updates_due:
+            self.sender.updates_due -= 1
+        else:
+            self._spoken_in_vain()
         if not stream_id:
             self.sender.window += increment
             if self.sender.window > MAX_WINDOW_BYTES:
@@ -368,9 +383,11 @@ class Connection(FrameSink):
         stream.send_window = self._peer.window_bytes
         stream.receive_window = self._limits.stream_window_bytes
         self.streams[stream.id] = stream
+        self.sender.updates_due += UPDATES_PER_FRAME
 
     def _headers_of_no_stream(self, stream_id: int, fields: Fields, *, end: bool) -> None:
         if self._closed.may_be_spoken_on(stream_id):
+            self._spoken_in_vain()
             return
         if self._closed.was_reset_by_peer(stream_id):
             raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
@@ -381,13 +398,11 @@ class Connection(FrameSink):
         self._highest_id = stream_id
         if self._is_final:
             self._closed.reset_by_us(stream_id)
+            self._spoken_in_vain()
             return
         if len(self.streams) >= self._limits.concurrent_streams:
             self._hits.hit(Limit.STREAMS)
             raise Http2StreamError(stream_id, ErrorCode.REFUSED_STREAM, "too many streams")
-        if fields is None:
-            self._hits.hit(Limit.HEADER_LIST)
-            self._nuisance(Nuisance.REFUSAL)
         stream = Stream(None, self._account)
         stream.id = stream_id
         stream.received_end = end
@@ -396,6 +411,7 @@ class Connection(FrameSink):
 
     def _data_nowhere(self, stream_id: int) -> None:
         if self._closed.may_be_spoken_on(stream_id):
+            self._spoken_in_vain()
             return
         self._require_not_idle(stream_id)
         raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
@@ -440,6 +456,12 @@ class Connection(FrameSink):
             for stream in tuple(self.streams.values()):
                 if stream.queued:
                     self.sender.advance(stream)
+
+    def _spoken_in_vain(self) -> None:
+        # What a server says about cancelled calls is up to clients, and other clients share
+        # its connection.
+        if not self._client_side:
+            self._nuisance(Nuisance.FRAME)
 
     def _nuisance(self, weight: int) -> None:
         self.nuisances += weight

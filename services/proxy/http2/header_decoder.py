@@ -31,6 +31,8 @@ class HeaderDecoder:
     indices with which a block begins; gRPC clients send method, path and the like so, and
     the metadata of the call behind them.
 
+    `surplus` counts the fields that were read beyond the limit, until somebody sets it to 0.
+
     It holds even for whole blocks where `remembers` says so: a server's answers are mostly
     alike. A client's requests are not, and hold secrets, so they should not be kept.
     """
@@ -49,6 +51,7 @@ class HeaderDecoder:
         self._entries: deque[Field] = deque()
         self._size = 0
         self._at = 0
+        self.surplus = 0
 
     def decode(self, block: bytes) -> HeaderBlock | None:
         """The fields of a block; None when they are more than our limit.
@@ -144,6 +147,8 @@ class HeaderDecoder:
             room -= field.size
             if room >= 0:
                 found.append(field)
+            else:
+                self.surplus += 1
         return found if room >= 0 else None
 
     def _remember(self, block: bytes, found: HeaderBlock) -> None:

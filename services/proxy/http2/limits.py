@@ -85,7 +85,9 @@ class LimitHits:
 class Nuisance:
     """Weights of what floods are made of (RFC 9113, section 10.5)."""
 
-    FRAME = 1  # PING, PRIORITY, an unknown type, DATA without data
+    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, an acknowledgement or a
+    # WINDOW_UPDATE without a reason, anything on a stream that we have reset.
+    FRAME = 1
     REFUSAL = 10  # of a stream: the answer is longer than the question
     SETTINGS = 10
     RESET = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)

@@ -212,6 +212,8 @@ class FrameReader:
             self._block_bytes > self._limits.header_block_bytes
             or len(self._block) > self._limits.header_frames
         ):
+            # The connection stays until its last words are sent.
+            self._block.clear()
             raise Http2ConnectionError(
                 ErrorCode.ENHANCE_YOUR_CALM,
                 "a header block without end",

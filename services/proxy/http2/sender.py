@@ -14,6 +14,8 @@ _END_STREAM: Final = frames.END_STREAM
 _HEADERS: Final = frames.HEADERS
 _FIRST: Final = frames.END_HEADERS
 _LAST: Final = frames.END_HEADERS | frames.END_STREAM
+#: WINDOW_UPDATEs that a frame of data may bring back: one of its stream, one of the connection.
+UPDATES_PER_FRAME: Final = 2
 # What is written in one turn of the loop before the socket is asked again.
 _TURN_BYTES = 256 * 1024
 # What one stream sends before the next one has its turn, where they share a bottleneck.
@@ -25,6 +27,8 @@ class Sender:
 
     Attributes:
         window: bytes that the peer takes on the connection.
+        updates_due: WINDOW_UPDATEs that have a reason; any more are useless. No sum of bytes
+            would do, as two thousand million increments of one byte fit into a window.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Sender:
         self._sent = sent
         self._ended = ended
         self.window = DEFAULT_WINDOW_BYTES
+        self.updates_due = 0
         self._out: list[Piece] = []
         self._room = _TURN_BYTES
         self._writable = True
@@ -188,6 +193,7 @@ class Sender:
         self.window -= size
         stream.send_window -= size
         self._room -= size
+        self.updates_due += UPDATES_PER_FRAME
         if not self._out:
             self._wake()
         self._out.append(_pack_head(size << 8 | _DATA, _END_STREAM if end else 0, stream.id))

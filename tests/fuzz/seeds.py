@@ -1,0 +1,43 @@
+"""Small inputs that are nearly right: from them, mutations reach further than from nothing.
+
+Nothing of the project is imported here that is to be instrumented afterwards.
+"""
+
+import base64
+import struct
+
+from hpack import Encoder
+
+from tests.support.frame_sequences import REQUEST, RESPONSE, frame
+
+BCRYPT = "$2a$10$" + "a" * 21 + "e" + "a" * 30 + "e"
+_PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+SEEDS: dict[str, list[bytes]] = {
+    "authorization": [base64.b64encode(text) for text in (b"root:Milvus", b"a:b:c", b"key")],
+    "grpc_timeout": [b"1S", b"99999999n", b"00000001H"],
+    "frames_of_a_client": [
+        b"\x20" + frame(1, 5, 1, Encoder().encode(REQUEST)) + frame(6, 0, 0, bytes(8)),
+        b"\x05" + frame(1, 4, 1, Encoder().encode(REQUEST)) + frame(0, 1, 1, bytes(5)),
+        b"\x09" + frame(4, 0, 0, struct.pack(">HI", 4, 0)) + frame(8, 0, 0, b"\0\0\0\1"),
+    ],
+    "frames_of_a_server": [
+        b"\x09" + frame(1, 4, 1, Encoder().encode(RESPONSE)) + frame(0, 1, 1, b"x"),
+        b"\x01" + frame(7, 0, 0, bytes(8)) + frame(3, 0, 1, b"PRI "),
+    ],
+    "header_block": [b"\x10" + Encoder().encode(REQUEST), b"\x00" + Encoder().encode(RESPONSE)],
+    # A renewal, an acknowledgement and an opening.
+    "session_message": [
+        b"\x12\x02\x08\x07",
+        b"\x1a\x03\x08\xac\x02",
+        b"\n\x00",
+    ],
+    "stored_credential": [
+        b'{"encrypted_password":"%b","description":"x"}' % BCRYPT.encode(),
+        b'{"encrypted_password":5}',
+        b'{"username":"\\ud800"}',
+    ],
+    "settings_file": [b"proxy:\n  port: 1\n", b"proxy: {port: [}", b"a: &a [*a]\n"],
+    "pem": [_PEM],
+}

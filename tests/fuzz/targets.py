@@ -1,0 +1,188 @@
+"""What is fed with arbitrary bytes: one function each, for Hypothesis and for atheris.
+
+A target returns when its code behaves, whatever the bytes are: it takes them, or refuses them
+by the error that it documents. Any other exception is a finding.
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hpack
+
+from services.proxy.authentication import header
+from services.proxy.authentication.errors import (
+    ApiKeyError,
+    MalformedHeaderError,
+    WrongCredentialsError,
+)
+from services.proxy.http2.connection import Connection
+from services.proxy.http2.errors import CompressionError, Http2ConnectionError
+from services.proxy.http2.header_decoder import HeaderDecoder
+from services.proxy.http2.limits import Limits
+from services.proxy.http2.stream import Stream
+from services.proxy.relay import timeouts
+from services.proxy.relay.errors import InvalidTimeoutError
+from services.root_coord.session_wire import decode_request
+from shared.config import load_settings
+from shared.errors import ConfigurationError
+from shared.generated.vecguard.internal import v1 as internal
+from shared.milvus_layout import CorruptRecordError, Record
+from shared.tls import certificates
+from tests.support.http2_handler import RecordingHandler
+
+Target = Callable[[bytes], None]
+
+_LIMITS = Limits(concurrent_streams=4, header_list_bytes=2**14, nuisances=100)
+_MANY = 2**20
+_ROUNDED = 1 + 1e-9
+_LONGEST_TIMEOUT_SECONDS = 99_999_999 * 3600
+
+
+def authorization(data: bytes) -> None:
+    """A value is a login or refused; whom it names does not depend on who asks."""
+    claimed = header.claimed_username([data])
+    try:
+        login = header.parse(data)
+    except WrongCredentialsError:
+        assert claimed is not None
+    except (MalformedHeaderError, ApiKeyError):
+        assert claimed is None
+    else:
+        assert login.username == claimed
+        password = login.password.reveal()
+        assert len(password) < len(data)
+        if len(password) > len("<redacted>"):
+            assert password not in repr(login)
+
+
+def grpc_timeout(data: bytes) -> None:
+    """A number of seconds that comes back no longer than it went, or refused."""
+    try:
+        seconds = timeouts.decode([data])
+    except InvalidTimeoutError:
+        return
+    assert 0 <= seconds <= _LONGEST_TIMEOUT_SECONDS
+    assert timeouts.decode([timeouts.encode(seconds)]) <= seconds * _ROUNDED
+
+
+def frames_of_a_client(data: bytes) -> None:
+    """Frames after a preface, cut at a place that the first byte chooses."""
+    connection, handler = _connection(client_side=False)
+    connection.receive(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    _heard(connection, handler, data)
+
+
+def frames_of_a_server(data: bytes) -> None:
+    """The same for a connection on which we have asked twice."""
+    connection, handler = _connection(client_side=True)
+    for _ in range(2):
+        stream = Stream(None)
+        connection.open(stream, b"\x88")
+    _heard(connection, handler, data)
+
+
+def header_block(data: bytes) -> None:
+    """Two blocks, one after the other, against the `hpack` library."""
+    cut = data[0] if data else 0
+    ours = HeaderDecoder(Limits(header_list_bytes=_MANY, header_block_bytes=_MANY))
+    theirs = hpack.Decoder(max_header_list_size=_MANY)
+    theirs.max_allowed_table_size = 4096
+    for block in (data[1 : 1 + cut], data[1 + cut :]):
+        try:
+            expected = [(bytes(name), bytes(value)) for name, value in theirs.decode(block, True)]
+        except hpack.HPACKError:
+            expected = None
+        try:
+            found = ours.decode(block)
+        except CompressionError:
+            return  # stricter than the oracle in places, which the unit tests name
+        if expected is None:
+            return
+        assert found is not None
+        # The space around a value is no part of it in gRPC.
+        expected = [(name, value.strip(b" \t")) for name, value in expected]
+        assert [(field.name, field.value) for field in found] == expected
+
+
+def session_message(data: bytes) -> None:
+    """What root coord reads of a proxy; the short way reads what betterproto reads."""
+    try:
+        decode_request(data)
+    except Exception as error:
+        with suppress(type(error)):
+            internal.SessionRequest().parse(data)
+            raise AssertionError("betterproto reads it") from error
+
+
+def stored_credential(data: bytes) -> None:
+    """A value in etcd is a record or corrupt; a record can be written again."""
+    try:
+        record = Record.decode(data)
+    except CorruptRecordError:
+        return
+    with suppress(CorruptRecordError):
+        assert record.password.encrypted.reveal() not in repr(record.password)
+    record.description.encode()
+    assert isinstance(json.loads(record.encode()), dict)
+
+
+def settings_file(data: bytes) -> None:
+    """Settings, or a complaint that names the file and holds no traceback."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "vecguard.yaml"
+        path.write_bytes(data)
+        complaint = path.name
+        try:
+            load_settings(path, {})
+        except ConfigurationError as error:
+            complaint = str(error)
+        assert path.name in complaint
+        assert "Traceback" not in complaint
+
+
+def pem(data: bytes) -> None:
+    """Certificates and keys, or an error that says what is wrong."""
+    with suppress(certificates.PemError):
+        for certificate in certificates.read_certificates(data):
+            certificates.facts(certificate)
+    with suppress(certificates.PemError):
+        certificates.read_private_key(data)
+
+
+TARGETS: dict[str, Target] = {
+    target.__name__: target
+    for target in (
+        authorization,
+        grpc_timeout,
+        frames_of_a_client,
+        frames_of_a_server,
+        header_block,
+        session_message,
+        stored_credential,
+        settings_file,
+        pem,
+    )
+}
+
+
+def _connection(*, client_side: bool) -> tuple[Connection, RecordingHandler]:
+    handler = RecordingHandler()
+    connection = Connection(handler, _LIMITS, client_side=client_side, wake=lambda: None)
+    connection.greet()
+    return connection, handler
+
+
+def _heard(connection: Connection, handler: RecordingHandler, data: bytes) -> None:
+    cut = data[0] if data else 0
+    with suppress(Http2ConnectionError):
+        connection.receive(bytes(3) + struct.pack(">BBI", 4, 0, 0))
+        for part in (data[1 : 1 + cut], data[1 + cut :]):
+            connection.receive(part)
+    assert not [told for told in handler.told if told[0] == "failed"]
+    assert len(connection.streams) <= _LIMITS.concurrent_streams
+    connection.abandon()
+    assert not connection.streams

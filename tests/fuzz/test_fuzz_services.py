@@ -1,0 +1,143 @@
+"""Arbitrary bytes through a real account service, and in etcd below a real store."""
+
+import random
+
+import pytest
+import structlog
+from grpclib.const import Cardinality
+from grpclib.exceptions import GRPCError
+
+from services.proxy.accounts.accounts import Accounts
+from services.proxy.accounts.permissions import Permissions
+from services.proxy.accounts.service import AccountService
+from services.proxy.authentication.credentials import CredentialCache
+from services.root_coord.store.etcd import EtcdCredentialStore
+from shared.etcd import EtcdClient, Put
+from shared.grpc.addresses import Address
+from shared.grpc.channel import Channel
+from shared.grpc.server import GrpcServer
+from shared.milvus_layout import Keys, Record
+from shared.passwords import PasswordHash, PasswordPolicy, PasswordScheme
+from shared.secret import Secret
+from shared.usernames import UsernamePolicy
+from tests.fuzz.seeds import BCRYPT, SEEDS
+from tests.support.credentials import ManualClock, ObservedVerifier
+from tests.support.directory import MemoryDirectory
+from tests.support.etcd import etcd, own_etcd, prefix
+
+__all__ = ["etcd", "own_etcd", "prefix"]
+
+METHODS = [
+    "CreateCredential",
+    "UpdateCredential",
+    "DeleteCredential",
+    "ListCredUsers",
+    "SelectUser",
+    "SelectRole",
+    "SelectGrant",
+]
+SAMPLES = 40
+GOOD = PasswordHash(Secret(BCRYPT), PasswordScheme.BCRYPT)
+
+
+class Raw:
+    """A message that is its bytes."""
+
+    def __init__(self, data=b""):
+        self._data = data
+
+    def __bytes__(self):
+        return self._data
+
+    def SerializeToString(self):  # noqa: N802 - as betterproto and protobuf call it
+        return self._data
+
+    @classmethod
+    def FromString(cls, data):  # noqa: N802 - as above
+        return cls(data)
+
+
+def bytes_near_a_message(dice):
+    """Fields of small numbers and any wire type, as a request has them, and then noise."""
+    data = bytearray()
+    for _ in range(dice.randrange(4)):
+        data.append(dice.randrange(1, 9) << 3 | dice.choice((0, 2, 2, 2, 1, 5, 3, 7)))
+        text = dice.randbytes(dice.randrange(12))
+        data += bytes((dice.choice((len(text), len(text), 0x7F, 0xFF)),)) + text
+    return bytes(data)
+
+
+@pytest.fixture
+async def channel():
+    directory, verifier = MemoryDirectory(), ObservedVerifier()
+    credentials = CredentialCache(
+        directory,
+        ttl_seconds=60,
+        max_known=100,
+        max_unknown=100,
+        refresh_interval_seconds=1,
+        clock=ManualClock(),
+    )
+    accounts = Accounts(
+        directory,
+        credentials,
+        verifier,
+        permissions=Permissions(frozenset()),
+        usernames=UsernamePolicy(),
+        passwords=PasswordPolicy(),
+        max_description_bytes=1024,
+    )
+    await directory.add("root", "root-first1")
+    server = GrpcServer([AccountService(accounts)])
+    await server.start("127.0.0.1", 0)
+    channel = Channel(Address("127.0.0.1", server._server.sockets[0].getsockname()[1]))
+    try:
+        yield channel
+    finally:
+        channel.close()
+        await server.drain(1.0)
+        verifier.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_arbitrary_requests_get_an_answer_of_grpc(channel, method):
+    dice = random.Random(method)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(SAMPLES):
+            try:
+                async with channel.request(
+                    f"/milvus.proto.milvus.MilvusService/{method}",
+                    Cardinality.UNARY_UNARY,
+                    Raw,
+                    Raw,
+                    timeout=10,
+                    metadata={"x-vecguard-user": "root"},
+                ) as stream:
+                    await stream.send_message(Raw(bytes_near_a_message(dice)), end=True)
+                    assert await stream.recv_message() is not None
+            except GRPCError:
+                pass  # an answer too
+    assert not [line for line in logs if line["log_level"] in {"error", "critical"}], logs
+
+
+async def test_a_corrupt_record_harms_its_user_only_and_is_named_in_the_log(etcd, prefix):
+    dice = random.Random(1)
+    async with EtcdClient([etcd.endpoint]) as client:
+        keys = Keys.of(prefix.decode(), "meta")
+        store = EtcdCredentialStore(client, keys)
+        await client.txn([], [Put(keys.user("good").encode(), Record.new(GOOD, "").encode())])
+        seeds = SEEDS["stored_credential"]
+        for number in range(200):
+            seed = dice.choice(seeds)
+            cut = dice.randrange(len(seed))
+            value = seed[:cut] + dice.randbytes(dice.randrange(4)) + seed[cut + dice.randrange(3) :]
+            await client.txn([], [Put(keys.user(f"user{number}").encode(), value)])
+        with structlog.testing.capture_logs() as logs:
+            found = {stored.username: stored for stored in (await store.list_all()).value}
+        assert len(found) == 201
+        assert found["good"].password == GOOD
+        corrupt = {name for name, stored in found.items() if stored.password is None}
+        assert len(corrupt) > 50
+        named = [line for line in logs if line["event"] == "corrupt_credential"]
+        assert {line["user"] for line in named} == corrupt
+        assert (await store.get("good")).value == found["good"]

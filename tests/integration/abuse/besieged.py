@@ -1,0 +1,104 @@
+"""A real proxy process, an honest client, and attackers from another address."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import grpc.aio
+
+from deploy.local.stack import ProxyProcess
+from tests.bench.processes import resident_bytes
+from tests.support.credentials import header_of
+from tests.support.metrics import scrape
+
+ROOT = header_of("root", "Milvus")
+ATTACKER = "127.0.0.2"
+_SAMPLE_SECONDS = 0.05
+_CALL_SECONDS = 30.0
+_HITS = "vecguard_relay_limit_hits_total"
+
+#: What one connection of an attack does until it is cut.
+Attack = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Siege:
+    """What an attack has brought about.
+
+    Attributes:
+        grown_bytes: the most that was resident during it, less what was before.
+        connections: how many the attackers have used.
+        honest_calls: how many calls of the honest client went well; none went wrong.
+        hits: how often each limit stepped in.
+    """
+
+    grown_bytes: int = 0
+    connections: int = 0
+    honest_calls: int = 0
+    hits: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Besieged:
+    proxy: ProxyProcess
+    honest: grpc.aio.Channel
+
+    async def hits(self) -> dict[str, float]:
+        return (await scrape(self.proxy.operations_address)).labelled(_HITS, "limit")
+
+    async def under(self, attack: Attack, *, attackers: int = 2, seconds: float = 1.5) -> Siege:
+        """Lets attackers connect and attack again and again for a while."""
+        for _ in range(20):
+            await self._call()
+        before, resident = await self.hits(), resident_bytes(self.proxy.pid)
+        siege = Siege()
+        tasks = [asyncio.create_task(self._attack(attack, siege)) for _ in range(attackers)] + [
+            asyncio.create_task(self._go_on(siege))
+        ]
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    grown = resident_bytes(self.proxy.pid) - resident
+                    siege.grown_bytes = max(siege.grown_bytes, grown)
+                    await asyncio.sleep(_SAMPLE_SECONDS)
+        except TimeoutError:
+            pass
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        failures = [end for end in ended if isinstance(end, Exception)]
+        assert not failures, failures
+        await self._call()
+        after = await self.hits()
+        siege.hits = {
+            limit: count - before[limit] for limit, count in after.items() if count > before[limit]
+        }
+        return siege
+
+    async def _go_on(self, siege: Siege) -> None:
+        while True:
+            await self._call()
+            siege.honest_calls += 1
+            await asyncio.sleep(0)
+
+    async def _call(self) -> None:
+        echoed = await self.honest.unary_unary("/test.Echo/Unary")(
+            b"honest", metadata=(("authorization", ROOT.decode()),), timeout=_CALL_SECONDS
+        )
+        assert echoed == b"honest"
+
+    async def _attack(self, attack: Attack, siege: Siege) -> None:
+        host, _, port = self.proxy.address.rpartition(":")
+        while True:
+            siege.connections += 1
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(
+                    host, int(port), local_addr=(ATTACKER, 0)
+                )
+                try:
+                    await attack(reader, writer)
+                finally:
+                    writer.transport.abort()
+            await asyncio.sleep(0)

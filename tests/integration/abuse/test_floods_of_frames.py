@@ -1,0 +1,124 @@
+"""Floods that the limits' own tests leave out: each ends the connection that sends it."""
+
+import pytest
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, DataReceived, StreamReset
+
+from services.proxy.http2 import frames
+from services.proxy.http2.limits import Limit, Limits
+from tests.support.frame_sequences import frame
+from tests.support.raw_http2 import (
+    ANSWER,
+    OK,
+    message,
+    raw_client,
+    request_headers,
+    round_trip,
+)
+from tests.support.raw_http2 import raw_backend as running_raw_backend
+from tests.support.relay import relaying
+
+LIMITS = Limits(nuisances=500)
+ONE = (1).to_bytes(4)
+
+
+async def ended_for_it(relay, client):
+    terminated = await client.wait_for(ConnectionTerminated)
+    await client.wait_closed()
+    hits = {limit: count for limit, count in relay.listener.hits.counts.items() if count}
+    return terminated.error_code == ErrorCodes.ENHANCE_YOUR_CALM and hits == {
+        Limit.USELESS_FRAMES: 1
+    }
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        frame(frames.WINDOW_UPDATE, 0, 0, ONE) * 600,
+        frame(frames.WINDOW_UPDATE, 0, 1, ONE) * 600,
+        frame(frames.SETTINGS, frames.ACK, 0) * 600,
+        frame(frames.GOAWAY, 0, 0, bytes(8)) * 600,
+        frame(frames.DATA, 0, 1) * 600,
+        frame(frames.DATA, frames.PADDED, 1, bytes((9,)) + bytes(9)) * 600,
+    ],
+    ids=["window", "stream window", "SETTINGS ACK", "GOAWAY", "DATA", "padding"],
+)
+async def test_10_5_a_flood_of_useless_frames_costs_its_connection_only(useless):
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=LIMITS) as relay,
+        raw_client(relay.port) as honest,
+        raw_client(relay.port) as client,
+    ):
+        mine = honest.request()
+        peer, stream_id = await backend.requested()
+        assert client.request(end=False) == 1
+        await round_trip(client)
+        client.send_raw(useless)
+        assert await ended_for_it(relay, client)
+        peer.answer(stream_id, message(b"honest"))
+        assert await honest.response(mine) == (list(ANSWER), message(b"honest"), list(OK))
+
+
+async def test_10_5_talk_on_streams_that_were_refused_costs_the_connection():
+    limits = Limits(nuisances=500, concurrent_streams=1)
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=limits) as relay,
+        raw_client(relay.port) as client,
+    ):
+        client.request(end=False)
+        refused = client.request(end=False)
+        await client.wait_for(StreamReset, refused)
+        client.send_raw(frame(frames.DATA, 0, refused, b"x") * 600)
+        terminated = await client.wait_for(ConnectionTerminated)
+        assert terminated.error_code == ErrorCodes.ENHANCE_YOUR_CALM
+        assert relay.listener.hits.counts[Limit.USELESS_FRAMES] == 1
+
+
+@pytest.mark.parametrize(
+    "provocation",
+    [
+        # A window over 2^31-1, an update by nothing, PRIORITY of a wrong size.
+        lambda stream: frame(frames.WINDOW_UPDATE, 0, stream, (2**31 - 1).to_bytes(4)),
+        lambda stream: frame(frames.WINDOW_UPDATE, 0, stream, bytes(4)),
+        lambda stream: frame(frames.PRIORITY, 0, stream, bytes(3)),
+    ],
+    ids=["window overflow", "zero update", "short PRIORITY"],
+)
+async def test_resets_that_a_client_makes_us_send_count_like_its_own(provocation):
+    """CVE-2025-8671, "MadeYouReset": the limit on open streams does not see them."""
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=LIMITS) as relay,
+        raw_client(relay.port) as client,
+    ):
+        for _ in range(100):
+            client.send_raw(provocation(client.request(end=False)))
+        assert await ended_for_it(relay, client)
+
+
+async def test_6_9_an_update_for_every_byte_that_came_is_no_flood():
+    """What a receiver sends that takes single bytes: two updates for each frame of data."""
+    size = 2000
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=LIMITS) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(request_headers())
+        peer, stream_id = await backend.requested()
+        peer.h2.send_headers(stream_id, list(ANSWER))
+        for octet in message(bytes(size)):
+            peer.h2.send_data(stream_id, bytes((octet,)))
+            peer.flush()
+        peer.h2.send_headers(stream_id, list(OK), end_stream=True)
+        peer.flush()
+        _, body, trailers = await client.response(mine)
+        assert (len(body), trailers) == (size + 5, list(OK))
+        pieces = sum(isinstance(event, DataReceived) for event in client.events)
+        assert pieces > LIMITS.nuisances // 2, "or the limit would not be reached anyway"
+        client.send_raw(frame(frames.WINDOW_UPDATE, 0, 0, ONE) * 2 * pieces)
+        await round_trip(client)
+        assert not client.closed.is_set()
+        assert not relay.listener.hits.counts[Limit.USELESS_FRAMES]

@@ -1,0 +1,212 @@
+"""Attacks on a real proxy process: memory stays bounded, and an honest client goes on.
+
+An attacker that is cut connects anew and goes on. Nothing is said about time here: on a
+busy machine the honest client waits for its turn, as it would for any other load.
+"""
+
+import asyncio
+import struct
+from contextlib import suppress
+
+import pytest
+from hpack import Encoder
+
+from services.proxy.http2 import frames
+from services.proxy.http2.limits import Limit
+from tests.integration.abuse.besieged import ROOT, Besieged
+from tests.support.frame_sequences import frame
+from tests.support.raw_http2 import request_headers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MEBIBYTE = 2**20
+#: What an attack may add to the resident memory of the process, if nothing else is said.
+BOUND_BYTES = 32 * MEBIBYTE
+#: The same where data waits: `http2.maxBuffered` (16 MiB here) and what holds it.
+BUFFERED_BOUND_BYTES = 64 * MEBIBYTE
+#: The same where two attackers hold a thousand open calls each, of some 20 KiB.
+HELD_BOUND_BYTES = 64 * MEBIBYTE
+MAX_INCREMENT = (2**31 - 1).to_bytes(4)
+ONE = (1).to_bytes(4)
+#: Windows as large as can be: the relay may send whatever there is.
+GREETING = (
+    frames.PREFACE
+    + frame(frames.SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31 - 1))
+    + frame(frames.WINDOW_UPDATE, 0, 0, (2**30).to_bytes(4))
+)
+MANY = 1000
+
+
+def call(stream_id, path=b"/test.Echo/Silent", *, end=False):
+    block = Encoder().encode(request_headers(path, (b"authorization", ROOT)))
+    flags = frames.END_HEADERS | (frames.END_STREAM if end else 0)
+    return frame(frames.HEADERS, flags, stream_id, block)
+
+
+def held(stream_id):
+    """A call that waits for its request in the proxy: a backend has limits of its own."""
+    return call(stream_id, b"/milvus.proto.milvus.MilvusService/CreateCredential")
+
+
+def refused(stream_id):
+    """A call that is refused for its login, which costs the attacker least."""
+    block = Encoder().encode(request_headers(b"/test.Echo/Unary"))
+    return frame(frames.HEADERS, frames.END_HEADERS, stream_id, block)
+
+
+def streams():
+    return iter(range(1, 2**31, 2))
+
+
+async def heard(reader):
+    """Throws away what is said until the connection is gone."""
+    with suppress(OSError):
+        while await reader.read(65_536):
+            pass
+
+
+async def poured(reader, writer, parts):
+    """Sends everything, as fast as the socket takes it, until the connection is cut."""
+    listening = asyncio.create_task(heard(reader))
+    try:
+        writer.write(GREETING)
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+            if listening.done():
+                return
+        await listening
+    except OSError:
+        pass
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def flood(make):
+    """An attack of batches: `make` gives each one from the numbers of streams that are left."""
+
+    async def attack(reader, writer):
+        numbers = streams()
+
+        def batches():
+            while True:
+                yield make(numbers)
+
+        await poured(reader, writer, batches())
+
+    return attack
+
+
+def each(make):
+    return flood(lambda numbers: b"".join(make(next(numbers)) for _ in range(100)))
+
+
+async def header_list(reader, writer):
+    """An HPACK bomb: four kibibytes in the table, and an index of one byte for each more."""
+    bomb = Encoder()
+    first = bomb.encode([*request_headers(), (b"k", b"v" * 3000)], huffman=False)
+
+    def parts():
+        numbers = streams()
+        yield frame(frames.HEADERS, frames.END_HEADERS, next(numbers), first)
+        again = bomb.encode([(b"k", b"v" * 3000)])
+        while True:
+            yield frame(frames.HEADERS, frames.END_HEADERS, next(numbers), again * 10_000)
+
+    await poured(reader, writer, parts())
+
+
+async def never_reading(reader, writer):
+    """Asks for answers without end and reads nothing of them."""
+    writer.write(GREETING)
+    for number in range(1, 41, 2):
+        writer.write(call(number, b"/test.Echo/Endless") + frame(0, 1, number, bytes(5)))
+    reader._transport.pause_reading()  # the kernel's buffer is all that is left
+    while not writer.transport.is_closing():
+        await asyncio.sleep(0.05)
+        writer.write(frame(frames.PING, frames.ACK, 0, bytes(8)))  # to hear of a cut
+
+
+async def silent(reader, writer):
+    """A connection on which nothing is ever said."""
+    await heard(reader)
+
+
+async def begun(reader, writer):
+    """A preface that does not end."""
+    writer.write(frames.PREFACE[:-1])
+    await heard(reader)
+
+
+WITHOUT_END = frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 20
+SETTINGS = frame(frames.SETTINGS, 0, 0, struct.pack(">HI", 3, 100))
+OVERSIZED = b"\0\xff\xff\xff\xff" + bytes(16_000)
+
+ATTACKS = {
+    "streams": (each(held), {Limit.STREAMS, Limit.USELESS_FRAMES}),
+    "header list": (header_list, {Limit.HEADER_LIST, Limit.USELESS_FRAMES}),
+    "CONTINUATION": (flood(lambda numbers: WITHOUT_END), {Limit.HEADER_BLOCK}),
+    "empty CONTINUATION": (
+        flood(lambda numbers: frame(1, 0, 1) + frame(frames.CONTINUATION, 0, 1) * MANY),
+        {Limit.HEADER_BLOCK},
+    ),
+    "rapid reset": (
+        each(lambda number: call(number) + frame(frames.RST_STREAM, 0, number, bytes(4))),
+        {Limit.USELESS_FRAMES},
+    ),
+    "MadeYouReset": (
+        each(lambda number: call(number) + frame(frames.WINDOW_UPDATE, 0, number, MAX_INCREMENT)),
+        {Limit.USELESS_FRAMES},
+    ),
+    "PING": (
+        flood(lambda numbers: frame(frames.PING, 0, 0, bytes(8)) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+    "SETTINGS": (flood(lambda numbers: SETTINGS * MANY), {Limit.USELESS_FRAMES}),
+    "SETTINGS ACK": (
+        flood(lambda numbers: frame(frames.SETTINGS, frames.ACK, 0) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+    "empty DATA": (
+        flood(lambda numbers: refused(next(numbers)) + frame(frames.DATA, 0, 1) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+    "window updates": (
+        flood(lambda numbers: frame(frames.WINDOW_UPDATE, 0, 0, ONE) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_an_attack_is_counted_and_bounded_and_touches_nobody_else(besieged: Besieged, name):
+    attack, limits = ATTACKS[name]
+    siege = await besieged.under(attack)
+    assert limits <= siege.hits.keys(), siege
+    assert siege.grown_bytes < (HELD_BOUND_BYTES if name == "streams" else BOUND_BYTES), siege
+    assert siege.honest_calls, siege
+    assert siege.connections > 2, "the attackers were cut, and came again"
+
+
+@pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
+async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged, attack):
+    siege = await besieged.under(attack, attackers=300)
+    assert siege.hits.keys() >= {Limit.HANDSHAKE, Limit.CONNECTIONS_PER_ADDRESS}, siege
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
+    siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
+    assert Limit.BUFFERED in siege.hits, siege
+    assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_messages_that_say_they_are_huge_are_refused_by_their_length(besieged: Besieged):
+    attack = each(lambda number: held(number) + frame(frames.DATA, 0, number, OVERSIZED))
+    siege = await besieged.under(attack)
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
