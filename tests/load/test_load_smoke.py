@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -87,6 +88,8 @@ async def test_a_load_that_is_stopped_removes_its_users(number: signal.Signals, 
             env=clean_environment(),
             stdout=asyncio.subprocess.DEVNULL,
             start_new_session=True,
+            # A job in the background ignores SIGINT, and so do all that it starts.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         try:
 
