@@ -39,10 +39,17 @@ MODULES = (
     "services/proxy/relay/pool.py",
     "services/proxy/relay/reception.py",
     "services/proxy/relay/request.py",
+    "services/proxy/relay/routing.py",
+    "services/proxy/relay/tally.py",
     "services/proxy/relay/upstream_link.py",
     "services/proxy/authentication/authenticator.py",
     "services/proxy/authentication/credentials.py",
+    "services/proxy/authentication/header.py",
     "services/proxy/authentication/logins.py",
+    "services/proxy/revocation/lease.py",
+    "services/proxy/revocation/trust.py",
+    "shared/clock.py",
+    "shared/recent.py",
 )
 
 

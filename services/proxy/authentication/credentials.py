@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from shared.clock import Clock
 from shared.errors import DeadlineError, UnavailableError
 from shared.passwords import PasswordHash
+from shared.recent import Recent
 from shared.singleflight import SingleFlight
 
 
@@ -83,9 +84,8 @@ class CredentialCache:
         self._refresh_interval_seconds = refresh_interval_seconds
         self._clock = clock
         self._ttl_seconds = ttl_seconds
-        # No TTLCache: an entry is of use when its TTL is over, and finding one is what every
-        # call does (LRUCache takes a fifth of the time).
-        self._lasting: LRUCache[str, _Held] = LRUCache(max_known)
+        # No TTLCache: an entry is of use when its TTL is over, and every call looks one up.
+        self._lasting: Recent[str, _Held] = Recent(max_known)
         self._unknown: TTLCache[str, Credential] = TTLCache(max_unknown, ttl_seconds, clock)
         self._fetched_at: TTLCache[str, float] = TTLCache(
             max_known + max_unknown, refresh_interval_seconds, clock
@@ -198,8 +198,8 @@ class CredentialCache:
         if credential.password is None:
             self._unknown[credential.username] = credential
         else:
-            self._lasting[credential.username] = _Held(
-                credential, self._clock() + self._ttl_seconds
+            self._lasting.put(
+                credential.username, _Held(credential, self._clock() + self._ttl_seconds)
             )
 
     def _ever_held(self, username: str) -> Credential | None:
@@ -209,7 +209,7 @@ class CredentialCache:
 
     def _drop(self, username: str) -> None:
         self._unknown.pop(username, None)
-        self._lasting.pop(username, None)
+        self._lasting.drop(username)
 
 
 # No read reaches it: a floor that makes any read under way start again.

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from cachetools import LRUCache
+from shared.recent import Recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Logins:
     """
 
     def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:
-        self._accepted: LRUCache[bytes, Principal] = LRUCache(max_accepted)
-        self._refused: LRUCache[bytes, Principal] = LRUCache(max_refused)
+        self._accepted: Recent[bytes, Principal] = Recent(max_accepted)
+        self._refused: Recent[bytes, Principal] = Recent(max_refused)
         self._key = key
 
     def sizes(self) -> dict[str, int]:
@@ -46,10 +46,10 @@ class Logins:
 
     def accept(self, digest: bytes, principal: Principal) -> None:
         """Remembers a right login."""
-        self._refused.pop(digest, None)
-        self._accepted[digest] = principal
+        self._refused.drop(digest)
+        self._accepted.put(digest, principal)
 
     def refuse(self, digest: bytes, principal: Principal) -> None:
         """Remembers a wrong login."""
-        self._accepted.pop(digest, None)
-        self._refused[digest] = principal
+        self._accepted.drop(digest)
+        self._refused.put(digest, principal)

@@ -1,8 +1,8 @@
 """A client's connection to the public port."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from random import Random
-from typing import Protocol
 
 from services.proxy.http2.buffers import Account
 from services.proxy.http2.connection import Connection, Fields
@@ -23,21 +23,27 @@ log = get_logger(__name__)
 _LEAVE_SECONDS = 2.0
 
 
-class Host(Protocol):
+# A class and no Protocol: compiled code finds the methods of a class at once.
+class Host(ABC):
     """Who looks after the calls of all clients."""
 
     max_message_bytes: int
 
+    @abstractmethod
     def connected(self, link: "ClientLink") -> None: ...
 
+    @abstractmethod
     def disconnected(self, link: "ClientLink") -> None: ...
 
+    @abstractmethod
     def opened(self, call: Call) -> None:
         """A call has begun to arrive."""
 
+    @abstractmethod
     def arrived(self, call: Call, fields: Fields) -> None:
         """All has been read that came together with the call's headers."""
 
+    @abstractmethod
     def closed(self, call: Call) -> None:
         """The call is over."""
 

@@ -13,7 +13,7 @@ from services.proxy.relay.errors import UpstreamUnavailableError
 from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.traffic import Traffic
-from services.proxy.relay.upstream_link import UpstreamLink
+from services.proxy.relay.upstream_link import Owner, UpstreamLink
 from shared.errors import OverloadedError, VecguardError
 from shared.observability.log import get_logger
 
@@ -56,7 +56,7 @@ class PoolPolicy:
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
 
-class Pool:
+class Pool(Owner):
     """Hands each call to a connection that takes it now, or lets it wait for its turn.
 
     The first attempt to connect is made at once and its calls wait for it. When it fails,

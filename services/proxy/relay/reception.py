@@ -9,7 +9,7 @@ from services.proxy.http2.connection import Fields
 from services.proxy.http2.fields import literal
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.call import Call
-from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.client_link import ClientLink, Host
 from services.proxy.relay.deadlines import Deadlines
 from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.headers import PEER, RequestHead, user_field
@@ -76,7 +76,7 @@ class Gatekeeper(Protocol):
         ...
 
 
-class Reception:
+class Reception(Host):
     """Decides about calls; those that need no waiting cost no task.
 
     Attributes:

@@ -1,7 +1,6 @@
 """Which upstream a method belongs to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from shared.errors import UnsupportedError
@@ -9,7 +8,7 @@ from shared.errors import UnsupportedError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+# No dataclass: mypyc does not compile one that is generic and has slots.
 class Routes(Generic[T]):
     """A table from `/package.Service/Method` or `/package.Service/*` to an upstream.
 
@@ -19,9 +18,12 @@ class Routes(Generic[T]):
         default: where everything else goes.
     """
 
-    table: Mapping[bytes, T]
-    unsupported: Mapping[bytes, str]
-    default: T
+    def __init__(
+        self, *, table: Mapping[bytes, T], unsupported: Mapping[bytes, str], default: T
+    ) -> None:
+        self.table = table
+        self.unsupported = unsupported
+        self.default = default
 
     def find(self, path: bytes) -> T:
         """The upstream of a method. Raises UnsupportedError."""

@@ -1,7 +1,7 @@
 """A connection to an upstream, which many calls share."""
 
 import asyncio
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from services.proxy.http2.connection import Connection, Fields
 from services.proxy.http2.limits import LimitHits, Limits
@@ -9,12 +9,15 @@ from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
 
 
-class Owner(Protocol):
+# A class and no Protocol: compiled code finds the methods of a class at once.
+class Owner(ABC):
     """Who chooses the connection of a call."""
 
+    @abstractmethod
     def has_room(self, link: "UpstreamLink") -> None:
         """It may take another call."""
 
+    @abstractmethod
     def lost(self, link: "UpstreamLink") -> None:
         """It is closed."""
 
