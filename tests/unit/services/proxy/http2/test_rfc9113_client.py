@@ -244,3 +244,25 @@ def test_5_1_1_the_last_number_uses_the_connection_up(client):
     assert not client.connection.is_used_up
     assert client.open(end=True).id == MAX_STREAM_ID
     assert client.connection.is_used_up
+
+
+def test_5_1_a_stream_that_has_ended_well_is_not_reset(client):
+    """A server counts resets, and may take many of them for an attack."""
+
+    class LastWord(RecordingHandler):
+        def headers(self, stream, fields, *, end):
+            super().headers(stream, fields, end=end)
+            if end:
+                self.connection.reset(stream, ErrorCode.CANCEL)
+
+    handler = LastWord()
+    handler.connection = Connection(handler, LIMITS, client_side=True, wake=lambda: None)
+    client.connection = handler.connection
+    client.connection.receive(frames.settings({}))
+    ended, unended = client.open(end=True), client.open(end=False)
+    client.said()
+    assert client.hear(answer(ended.id, end=True)) == []
+    assert client.hear(answer(unended.id, end=True)) == [
+        (frames.RST_STREAM, 0, unended.id, int(ErrorCode.CANCEL).to_bytes(4))
+    ]
+    assert handler.connection.streams == {}

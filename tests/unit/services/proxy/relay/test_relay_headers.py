@@ -3,10 +3,12 @@ import re
 import pytest
 from grpclib.const import Status
 from grpclib.metadata import decode_grpc_message
+from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.proxy.http2.fields import literal
+from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.relay.answers import answer, trailers
 from services.proxy.relay.errors import (
     InvalidTimeoutError,
@@ -28,7 +30,7 @@ from services.proxy.relay.headers import (
 )
 from services.proxy.relay.timeouts import encode
 from shared.errors import OverloadedError, VecguardError
-from tests.support.header_blocks import fields
+from tests.support.header_blocks import UNLIMITED, fields
 from tests.support.header_blocks import headers as headers_of
 
 BASE = [
@@ -388,3 +390,48 @@ def test_forwarded_credentials_may_be_put_into_no_table():
     )
     assert literal(b"authorization", b"secret", secret=True) in block
     assert literal(b"authorization", b"secret", secret=True)[0] & 0xF0 == 0x10
+
+
+LISTS = st.lists(
+    st.sampled_from(
+        [
+            (b"authorization", b"1"),
+            (b"authorization", b"2"),
+            (b"grpc-timeout", b"5S"),
+            (b"content-length", b"7"),
+            (b"k", b"v"),
+            (b"k", b"w"),
+        ]
+    ),
+    max_size=4,
+)
+
+
+def heard(block):
+    head = RequestHead(block)
+    sent = head.forwarded(
+        HeaderPolicy(), preface=b"", authority=b"", identity=b"", remaining_seconds=None
+    )
+    return (
+        head.path.value,
+        head.authorization,
+        head.timeout_seconds,
+        head.length,
+        headers_of(sent),
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"/a/B", b"/a/C"]), LISTS, st.booleans()), max_size=12))
+def test_no_request_is_heard_to_say_what_another_of_its_connection_said(requests):
+    """Whatever is remembered of earlier blocks, each means what it means alone."""
+    encoder, decoder = Encoder(), HeaderDecoder(UNLIMITED)
+    for path, more, is_indexed in requests:
+        headers = [*BASE[:2], (b":path", path), *BASE[3:], *more]
+        block = encoder.encode(
+            [
+                header if is_indexed or header in BASE else NeverIndexedHeaderTuple(*header)
+                for header in headers
+            ],
+            huffman=False,
+        )
+        assert heard(decoder.decode(block)) == heard(fields(headers, huffman=False))

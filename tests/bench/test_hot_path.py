@@ -1,0 +1,32 @@
+import gc
+
+import pytest
+
+from services.proxy.gatekeeper import LoginGatekeeper
+from services.proxy.http2.stream import Stream
+from services.proxy.relay.call import Call
+from services.proxy.relay.request import Request
+from tests.bench.hot_path import CALLS, Rig
+from tests.bench.memory import known_login
+
+
+@pytest.fixture
+def collector_off():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def test_calls_leave_nothing_that_only_the_garbage_collector_could_free(collector_off):
+    before = {id(found) for found in _found()}  # other tests may hold on to theirs
+    rig = Rig(LoginGatekeeper(await known_login()))
+    await rig.start()
+    for _ in range(2):
+        await rig.play(*rig.prepare())
+    assert [found for found in _found() if id(found) not in before] == []
+    assert sum(count for _, _, count in rig.listener.tally.counts()) > 2 * CALLS
+
+
+def _found():
+    return [found for found in gc.get_objects() if isinstance(found, Call | Stream | Request)]
