@@ -17,8 +17,8 @@ from grpclib.exceptions import GRPCError
 
 from services.cli.accounts import AccountClient
 from services.cli.connection import Login
+from shared.addresses import Address
 from shared.errors import DeadlineError
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.transport import Protocol, close_all
 from shared.secret import Secret

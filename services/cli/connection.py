@@ -14,8 +14,8 @@ import typer
 
 from services.cli.exit_codes import UsageError
 from services.cli.password_source import PasswordSource
+from shared.addresses import Address
 from shared.errors import ConfigurationError, DeadlineError
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.secret import Secret
 from shared.tls.contexts import client_context, load

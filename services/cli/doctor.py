@@ -19,8 +19,8 @@ from services.cli.process_findings import judge_processes
 from services.cli.public_port import examine_public_port
 from services.cli.service_settings import ConfigOption, settings_of
 from services.cli.settings_findings import examine_reach, judge_files, judge_settings
+from shared.addresses import Address
 from shared.config import Settings
-from shared.grpc.addresses import Address
 
 #: A part that takes longer than this is as good as unreachable.
 _LONGEST_WAIT_SECONDS: Final = 10.0

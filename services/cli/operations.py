@@ -11,8 +11,8 @@ import typer
 from services.cli.connection_failure import reason_of
 from services.cli.exit_codes import UsageError
 from services.cli.process_report import NoReportError, ProcessReport, read_report
+from shared.addresses import Address
 from shared.errors import ConfigurationError
-from shared.grpc.addresses import Address
 
 OperationsOption = Annotated[
     list[str] | None,

@@ -14,8 +14,8 @@ from services.cli.connection import Connection, Login
 from services.cli.exit_codes import UsageError
 from services.cli.finding import Finding, Severity
 from services.cli.login import Verdict, accepts_anybody, check_login
+from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError, VecguardError
-from shared.grpc.addresses import Address
 from shared.secret import Secret
 from shared.tls import certificates
 from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS

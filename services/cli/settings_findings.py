@@ -6,9 +6,9 @@ from typing import Final
 
 from services.cli.connection_failure import reason_of
 from services.cli.finding import Finding, Severity
+from shared.addresses import Address
 from shared.config import Settings
 from shared.errors import ConfigurationError
-from shared.grpc.addresses import Address
 from shared.tls import links
 from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS, ReloadingContext
 

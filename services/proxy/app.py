@@ -44,10 +44,10 @@ from services.proxy.revocation.report import LeaseCollector
 from services.proxy.revocation.session import Identity
 from services.proxy.revocation.trust import BoundedTrust, StrictTrust
 from services.proxy.root_coord import RootCoordLink
+from shared.addresses import Address
 from shared.clock import boot_clock
 from shared.config import Settings
 from shared.cpus import usable_cpus
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal

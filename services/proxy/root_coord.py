@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from services.proxy.authentication.credentials import Credential
 from services.proxy.revocation.lease import Lease
 from services.proxy.revocation.session import Identity, Invalidatable, Session
+from shared.addresses import Address
 from shared.cancellation import raise_if_cancelled
 from shared.clock import Clock
 from shared.errors import DeadlineError, OutcomeUnknownError, UnavailableError, VecguardError
 from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel, translated_errors
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.observability.log import get_logger

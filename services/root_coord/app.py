@@ -14,10 +14,10 @@ from services.root_coord.role import Role
 from services.root_coord.service import root_coord_server
 from services.root_coord.store.interface import CredentialStore
 from services.root_coord.tenure import Tenure
+from shared.addresses import Address
 from shared.cancellation import raise_if_cancelled
 from shared.clock import boot_clock
 from shared.config import Settings
-from shared.config.addresses import join_address
 from shared.errors import ConfigurationError, InvalidParameterError, VecguardError
 from shared.etcd import EtcdClient
 from shared.grpc.server import GrpcServer
@@ -146,10 +146,10 @@ async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContex
         await server.listen(own.ip, own.port, tls=context, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {join_address(own.ip, own.port)} "
+            f"cannot listen on {Address(own.ip, own.port)} "
             f"({error.strerror or error}); free it or set rootCoord.ip and rootCoord.port"
         ) from error
-    log.info("serving", address=join_address(own.ip, own.port))
+    log.info("serving", address=str(Address(own.ip, own.port)))
 
 
 def _etcd(
@@ -184,7 +184,7 @@ def _own_name(settings: Settings) -> str:
     """What standbys tell people about the active one; whoever listens everywhere has a name."""
     own = settings.root_coord
     everywhere = own.ip in {"0.0.0.0", "::"}
-    return join_address(socket.gethostname() if everywhere else own.ip, own.port)
+    return str(Address(socket.gethostname() if everywhere else own.ip, own.port))
 
 
 async def _prepare(settings: Settings, tenure: Tenure, root_password: Secret[str]) -> None:

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
-from shared.config.addresses import split_address
+from shared import addresses
 from shared.secret import Secret
 
 #: What a secret is shown as, and what is therefore refused as the value of one.
@@ -95,7 +95,7 @@ def _split_at_commas(value: object) -> object:
 
 
 def _address(value: str) -> str:
-    split_address(value)
+    addresses.Address.parse(value)
     return value
 
 

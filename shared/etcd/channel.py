@@ -28,7 +28,7 @@ from grpclib.protocol import H2Protocol
 from h2.config import H2Configuration
 from h2.exceptions import H2Error
 
-from shared.etcd.endpoint import Endpoint
+from shared.addresses import Address
 from shared.etcd.failure import AttemptError
 from shared.grpc.transport import Protocol
 from shared.own_task import in_own_task
@@ -68,7 +68,7 @@ class EtcdChannel(Channel):
     """One connection to one endpoint, until it is lost. Close it, connected or not."""
 
     def __init__(
-        self, endpoint: Endpoint, *, tls: ssl.SSLContext | None, server_name: str | None
+        self, endpoint: Address, *, tls: ssl.SSLContext | None, server_name: str | None
     ) -> None:
         super().__init__(
             endpoint.host,

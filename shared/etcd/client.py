@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from shared.addresses import Address
 from shared.clock import Clock, boot_clock
 from shared.errors import ConfigurationError
 from shared.etcd import kv, lease
 from shared.etcd.authentication import Credentials
 from shared.etcd.cluster import Cluster, Observe
-from shared.etcd.endpoint import parse_endpoint, parse_endpoints
 from shared.etcd.link import STATUS
 from shared.etcd.model import (
     Compare,
@@ -76,7 +76,7 @@ class EtcdClient:
         observe: Observe = lambda _method, _outcome, _seconds: None,
     ) -> None:
         self._cluster = Cluster(
-            parse_endpoints(endpoints),
+            _addresses(endpoints),
             tls=ssl,
             server_name=server_name,
             credentials=_credentials(username, password),
@@ -225,7 +225,7 @@ class EtcdClient:
             ValueError: the endpoint is not one of the client's.
         """
         cluster = self._cluster
-        link = cluster.current if endpoint is None else cluster.link_to(parse_endpoint(endpoint))
+        link = cluster.current if endpoint is None else cluster.link_to(Address.parse(endpoint))
         if timeout_seconds is None:
             timeout_seconds = cluster.request_timeout_seconds
         reply = await cluster.call_one(link, STATUS, pb.StatusRequest(), timeout_seconds)
@@ -243,6 +243,14 @@ class EtcdClient:
             is_learner=reply.is_learner,
             errors=tuple(reply.errors),
         )
+
+
+def _addresses(endpoints: Sequence[str]) -> tuple[Address, ...]:
+    """One that is given twice counts once."""
+    addresses = tuple(dict.fromkeys(map(Address.parse, endpoints)))
+    if not addresses:
+        raise ConfigurationError("no etcd endpoint is given; expected a list such as etcd-0:2379")
+    return addresses
 
 
 def _credentials(username: str | None, password: Secret[str] | None) -> Credentials | None:

@@ -5,12 +5,12 @@ import enum
 import ssl
 from collections.abc import Callable, Sequence
 
+from shared.addresses import Address
 from shared.clock import Clock
 from shared.errors import VecguardError
 from shared.etcd.authentication import Credentials, TokenSource, metadata_of
 from shared.etcd.backoff import Backoff
 from shared.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, RpcStream, attempt
-from shared.etcd.endpoint import Endpoint
 from shared.etcd.errors import EtcdOutcomeUnknownError, EtcdUnavailableError
 from shared.etcd.failure import AttemptError, Verdict, final_error, judge
 from shared.etcd.link import Link
@@ -49,7 +49,7 @@ class Cluster:
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        endpoints: Sequence[Address],
         *,
         tls: ssl.SSLContext | None,
         server_name: str | None,
@@ -89,14 +89,14 @@ class Cluster:
         if self.current is link:
             self._current = (self._current + 1) % len(self._links)
 
-    def link_to(self, endpoint: Endpoint) -> Link:
+    def link_to(self, endpoint: Address) -> Link:
         """Raises ValueError if the endpoint is not one of this cluster's."""
         for link in self._links:
             if link.endpoint == endpoint:
                 return link
         raise ValueError(f"{endpoint} is not one of the configured etcd endpoints")
 
-    def observe(self, header: ResponseHeader, endpoint: Endpoint) -> None:
+    def observe(self, header: ResponseHeader, endpoint: Address) -> None:
         """Shows the stale read guard an answer.
 
         Raises:
@@ -164,7 +164,7 @@ class Cluster:
     ) -> ReplyT:
         deadline = self._clock() + timeout_seconds
         backoff = self.backoff()
-        failures: dict[Endpoint, str] = {}
+        failures: dict[Address, str] = {}
         renewed = False
         while True:
             link = self.current
@@ -290,7 +290,7 @@ class Cluster:
 
 
 def _unavailable(
-    path: str, failures: dict[Endpoint, str], timeout_seconds: float
+    path: str, failures: dict[Address, str], timeout_seconds: float
 ) -> EtcdUnavailableError:
     method = path.rpartition("/")[2]
     tried = "; ".join(f"{endpoint}: {text}" for endpoint, text in failures.items())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from shared.addresses import Address
 from shared.etcd.channel import (
     EtcdChannel,
     Metadata,
@@ -18,7 +19,6 @@ from shared.etcd.channel import (
     attempt,
     unary,
 )
-from shared.etcd.endpoint import Endpoint
 from shared.etcd.failure import AttemptError
 from shared.etcd.single_flight import SingleFlight
 from shared.generated.etcdserverpb import ResponseHeader, StatusRequest, StatusResponse
@@ -55,11 +55,11 @@ class Link:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Address,
         *,
         tls: ssl.SSLContext | None,
         server_name: str | None,
-        vet: Callable[[ResponseHeader, Endpoint], None],
+        vet: Callable[[ResponseHeader, Address], None],
     ) -> None:
         self.endpoint = endpoint
         self._tls = tls

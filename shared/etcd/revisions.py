@@ -1,6 +1,6 @@
 """The guard against answers from the past and from elsewhere."""
 
-from shared.etcd.endpoint import Endpoint
+from shared.addresses import Address
 from shared.etcd.errors import ClusterMismatchError
 from shared.generated.etcdserverpb import ResponseHeader
 
@@ -22,7 +22,7 @@ class RevisionGuard:
         """The highest revision seen so far. Take it before a read is sent."""
         return self._newest
 
-    def observe(self, header: ResponseHeader, endpoint: Endpoint) -> None:
+    def observe(self, header: ResponseHeader, endpoint: Address) -> None:
         """Takes note of an answer's header.
 
         Raises:

@@ -11,8 +11,8 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 
+from shared.addresses import Address
 from shared.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
-from shared.grpc.addresses import Address
 from shared.grpc.transport import Protocol
 
 # A peer that vanished without a FIN is noticed after keepalive_time + keepalive_timeout.

@@ -9,7 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from shared.config.addresses import join_address
+from shared.addresses import Address
 from shared.errors import ConfigurationError
 from shared.observability.health import Check, Health, HealthSource
 
@@ -90,7 +90,7 @@ class OperationsServer:
                 ).start()
             except OSError as error:
                 raise ConfigurationError(
-                    f"{self._key}: cannot listen on {join_address(self._ip, self._port)}: "
+                    f"{self._key}: cannot listen on {Address(self._ip, self._port)}: "
                     f"{_reason(error)}"
                 ) from error
             self._port = runner.addresses[0][1]

@@ -10,9 +10,9 @@ import grpc
 
 from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
+from shared.addresses import Address
 from shared.errors import VecguardError
 from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel, translated_errors
 from shared.grpc.credentials import hash_to_wire
 from shared.own_task import in_own_task

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.addresses import Address
 from shared.etcd import EtcdClient, Put
 from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.credentials import hash_to_wire
 from shared.passwords import hash_password

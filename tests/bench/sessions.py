@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from grpclib.const import Cardinality
 
+from shared.addresses import Address
 from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.codec import HotCodec
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from shared.addresses import Address
 from shared.errors import UnavailableError, VecguardError
 from shared.etcd import EtcdClient
 from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel, translated_errors
 from tests.e2e.tls import (
     QUICKLY_SECONDS,

@@ -7,22 +7,13 @@ import structlog
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError
 
-from services.proxy.accounts.accounts import Accounts
-from services.proxy.accounts.permissions import Permissions
-from services.proxy.accounts.service import AccountService
-from services.proxy.authentication.credentials import CredentialCache
 from services.root_coord.store.etcd import EtcdCredentialStore
 from shared.etcd import EtcdClient, Put
-from shared.grpc.addresses import Address
-from shared.grpc.channel import Channel
-from shared.grpc.server import GrpcServer
 from shared.milvus_layout import Keys, Record
-from shared.passwords import PasswordHash, PasswordPolicy, PasswordScheme
+from shared.passwords import PasswordHash, PasswordScheme
 from shared.secret import Secret
-from shared.usernames import UsernamePolicy
 from tests.fuzz.seeds import BCRYPT, SEEDS
-from tests.support.credentials import ManualClock, ObservedVerifier
-from tests.support.directory import MemoryDirectory
+from tests.support.account_service import running_account_service
 from tests.support.etcd import etcd, own_etcd, prefix
 
 __all__ = ["etcd", "own_etcd", "prefix"]
@@ -69,34 +60,8 @@ def bytes_near_a_message(dice):
 
 @pytest.fixture
 async def channel():
-    directory, verifier = MemoryDirectory(), ObservedVerifier()
-    credentials = CredentialCache(
-        directory,
-        ttl_seconds=60,
-        max_known=100,
-        max_unknown=100,
-        refresh_interval_seconds=1,
-        clock=ManualClock(),
-    )
-    accounts = Accounts(
-        directory,
-        credentials,
-        verifier,
-        permissions=Permissions(frozenset()),
-        usernames=UsernamePolicy(),
-        passwords=PasswordPolicy(),
-        max_description_bytes=1024,
-    )
-    await directory.add("root", "root-first1")
-    server = GrpcServer([AccountService(accounts)])
-    await server.start("127.0.0.1", 0)
-    channel = Channel(Address("127.0.0.1", server._server.sockets[0].getsockname()[1]))
-    try:
+    async with running_account_service("root") as (_, channel):
         yield channel
-    finally:
-        channel.close()
-        await server.drain(1.0)
-        verifier.close()
 
 
 @pytest.mark.parametrize("method", METHODS)

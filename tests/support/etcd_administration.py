@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 from grpclib.client import Channel
 
-from shared.etcd.endpoint import parse_endpoint
+from shared.addresses import Address
 from shared.generated import etcdserverpb as pb
 from shared.generated.authpb import Permission, PermissionType
 
 
 @asynccontextmanager
 async def channel_to(endpoint: str) -> AsyncIterator[Channel]:
-    place = parse_endpoint(endpoint)
+    place = Address.parse(endpoint)
     async with Channel(place.host, place.port) as channel:
         yield channel
 

@@ -20,7 +20,7 @@ from services.proxy.relay.listener import Admission, Listener, PeerCertificate
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from tests.support.echo_backend import UNLIMITED
 from tests.support.waiting import eventually
 

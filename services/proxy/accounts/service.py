@@ -20,10 +20,10 @@ from services.proxy.accounts.permissions import (
     Privilege,
     roles_of,
 )
+from shared.addresses import Address
 from shared.errors import InvalidParameterError
 from shared.generated.milvus.proto import common
 from shared.generated.milvus.proto import milvus as pb
-from shared.grpc.addresses import Address
 from shared.grpc.server import current_caller
 from shared.observability.audit import (
     UNCHANGED,

@@ -10,7 +10,7 @@ from typing import Any
 from services.proxy.http2.limits import Limit, LimitHits
 from services.proxy.relay.client_link import ClientLink
 from services.proxy.relay.doorway import Doorway, Visit
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)

@@ -27,8 +27,8 @@ from services.proxy.relay.routing import Routes
 from services.proxy.relay.tally import CallTally
 from services.proxy.relay.tracing import Tracer
 from services.proxy.relay.upstream import Upstream
+from shared.addresses import Address
 from shared.errors import ConfigurationError, UnavailableError
-from shared.grpc.addresses import Address
 
 __all__ = ["Admission", "Admitted", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
 

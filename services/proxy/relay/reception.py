@@ -19,8 +19,8 @@ from services.proxy.relay.tally import CallTally
 from services.proxy.relay.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstream import Upstream
+from shared.addresses import Address
 from shared.errors import VecguardError
-from shared.grpc.addresses import Address
 
 
 class Admitted(Protocol):

@@ -11,7 +11,7 @@ from services.proxy.relay.headers import HeaderPolicy, authority_field, request_
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.pool import Connector, LinkFactory, Pool, PoolPolicy, Waiting
 from services.proxy.relay.upstream_link import UpstreamLink
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from shared.grpc.server import GrpcServer
 
 __all__ = ["Connector", "LinkFactory", "Upstream", "in_process", "over_tcp"]

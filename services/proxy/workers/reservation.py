@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from shared.config.addresses import join_address
+from shared.addresses import Address
 from shared.errors import ConfigurationError
 
 
@@ -31,7 +31,7 @@ def reserved_port(ip: str, port: int, *, key: str) -> Iterator[int]:
                 port = _hold(held, family, host, port)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot listen on {join_address(ip, port)} ({error.strerror or error}); "
+                f"cannot listen on {Address(ip, port)} ({error.strerror or error}); "
                 f"free it or set {key}"
             ) from error
         yield port

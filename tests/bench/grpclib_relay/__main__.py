@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from tests.bench.grpclib_relay.forwarding import Upstream
 from tests.bench.grpclib_relay.listener import Listener
 from tests.bench.memory import authenticator_of_one_user

@@ -9,8 +9,8 @@ from grpclib.protocol import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
+from shared.addresses import Address
 from shared.errors import UnavailableError, VecguardError
-from shared.grpc.addresses import Address
 from shared.grpc.transport import Protocol, ResetListener, raw_h2_configuration
 from tests.bench.grpclib_relay.headers import Header, downstream_response, is_grpc
 

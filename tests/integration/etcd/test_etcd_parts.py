@@ -12,38 +12,22 @@ from shared.errors import ConfigurationError
 from shared.etcd import EtcdClient
 from shared.etcd.backoff import LONGEST_DELAY_SECONDS, Backoff
 from shared.etcd.binary import find_etcd_binary
-from shared.etcd.endpoint import Endpoint, parse_endpoint, parse_endpoints
 from shared.etcd.failure import AttemptError, Verdict, judge
 from shared.etcd.model import range_end_of_prefix
 from shared.secret import Secret
 
 
-@pytest.mark.parametrize(
-    ("text", "endpoint"),
-    [
-        ("etcd-0.etcd:2379", Endpoint("etcd-0.etcd", 2379)),
-        ("10.0.0.1:1", Endpoint("10.0.0.1", 1)),
-        ("[::1]:2379", Endpoint("::1", 2379)),
-    ],
-)
-def test_an_endpoint_is_read_and_written_back(text, endpoint):
-    assert parse_endpoint(text) == endpoint
-    assert str(endpoint) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "host", "host:", ":2379", "http://host:2379", "::1:2379", "host:0", "host:65536", "h:-1"],
-)
-def test_a_malformed_endpoint_is_a_configuration_error(text):
-    with pytest.raises(ConfigurationError, match="expected host:port"):
-        parse_endpoint(text)
-
-
 def test_endpoints_are_deduplicated_and_not_none():
-    assert len(parse_endpoints(["a:1", "b:1", "a:1"])) == 2
+    client = EtcdClient(["a:1", "b:1", "a:1"])
+    assert [str(link.endpoint) for link in client._cluster._links] == ["a:1", "b:1"]
     with pytest.raises(ConfigurationError, match="no etcd endpoint"):
-        parse_endpoints([])
+        EtcdClient([])
+
+
+@pytest.mark.parametrize("endpoint", ["host", "http://host:2379", "host:0"])
+def test_a_malformed_endpoint_is_a_configuration_error(endpoint):
+    with pytest.raises(ConfigurationError, match="is no address"):
+        EtcdClient([endpoint])
 
 
 def test_a_user_without_a_password_is_a_configuration_error():

@@ -11,9 +11,9 @@ from grpclib.exceptions import GRPCError
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
+from shared.addresses import Address
 from shared.errors import OverloadedError, VecguardError
 from shared.generated.grpc.health import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.server import GrpcServer, current_caller
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip

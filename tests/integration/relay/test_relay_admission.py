@@ -11,8 +11,8 @@ from services.proxy.authentication.errors import RevokedError, WrongCredentialsE
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.listener import Admission
 from services.proxy.relay.upstream import Upstream, over_tcp
+from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
-from shared.grpc.addresses import Address
 from tests.support.echo_backend import UNLIMITED
 from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel, relaying

@@ -16,7 +16,7 @@ from services.proxy.relay.lifetime import LifetimePolicy
 from services.proxy.relay.listener import Listener
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Upstream, over_tcp
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from tests.integration.tls.ends import lone_client, server
 from tests.support.raw_http2 import OK, Peer, message
 from tests.support.raw_http2 import raw_backend as running_raw_backend

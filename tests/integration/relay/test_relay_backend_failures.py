@@ -20,7 +20,7 @@ from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.upstream import Upstream, over_tcp
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
 from tests.support.raw_http2 import raw_backend as running_raw_backend

@@ -13,7 +13,7 @@ from services.proxy.http2.limits import Limit
 from services.proxy.relay.backoff import BackoffPolicy
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.upstream import over_tcp
-from shared.grpc.addresses import Address
+from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import OK, message, raw_client, request_headers, round_trip

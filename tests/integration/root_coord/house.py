@@ -26,10 +26,10 @@ from services.root_coord.revocation import Sessions
 from services.root_coord.service import root_coord_server
 from services.root_coord.sessions import LeaseTerms, SessionHub
 from services.root_coord.store.etcd import EtcdCredentialStore
+from shared.addresses import Address
 from shared.clock import boot_clock
 from shared.etcd import EtcdClient
 from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.addresses import Address
 from shared.grpc.channel import Channel
 from shared.grpc.credentials import hash_to_wire
 from shared.milvus_layout import Keys

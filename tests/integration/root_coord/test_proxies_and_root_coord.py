@@ -8,9 +8,9 @@ import pytest
 
 from services.proxy.authentication.errors import WrongCredentialsError
 from services.proxy.revocation.lease import ClockMargin
+from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
 from shared.etcd import EtcdClient
-from shared.grpc.addresses import Address
 from tests.integration.root_coord.house import RootCoordHouse, running_proxy
 from tests.support.credentials import hashed
 from tests.support.tcp_relay import TcpRelay

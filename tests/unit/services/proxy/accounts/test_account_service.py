@@ -7,21 +7,11 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from services.proxy.accounts import service as module
-from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.errors import InvalidAccountError
-from services.proxy.accounts.permissions import Permissions
-from services.proxy.accounts.service import AccountService
-from services.proxy.authentication.credentials import CredentialCache
 from shared.errors import OutcomeUnknownError
 from shared.generated.milvus.proto import common
 from shared.generated.milvus.proto import milvus as pb
-from shared.grpc.addresses import Address
-from shared.grpc.channel import Channel
-from shared.grpc.server import GrpcServer
-from shared.passwords import PasswordPolicy
-from shared.usernames import UsernamePolicy
-from tests.support.credentials import ManualClock, ObservedVerifier
-from tests.support.directory import MemoryDirectory
+from tests.support.account_service import running_account_service
 
 
 def encoded(text):
@@ -41,37 +31,8 @@ class Desk:
 
 @pytest.fixture
 async def desk():
-    directory, verifier = MemoryDirectory(), ObservedVerifier()
-    credentials = CredentialCache(
-        directory,
-        ttl_seconds=60,
-        max_known=100,
-        max_unknown=100,
-        refresh_interval_seconds=1,
-        clock=ManualClock(),
-    )
-    directory.on_change = credentials.invalidate
-    accounts = Accounts(
-        directory,
-        credentials,
-        verifier,
-        permissions=Permissions(frozenset()),
-        usernames=UsernamePolicy(),
-        passwords=PasswordPolicy(),
-        max_description_bytes=1024,
-    )
-    for username in ("root", "bob"):
-        await directory.add(username, f"{username}-first1")
-    server = GrpcServer([AccountService(accounts)])
-    await server.start("127.0.0.1", 0)
-    port = server._server.sockets[0].getsockname()[1]
-    channel = Channel(Address("127.0.0.1", port))
-    try:
+    async with running_account_service("root", "bob") as (directory, channel):
         yield Desk(directory, channel)
-    finally:
-        channel.close()
-        await server.drain(1.0)
-        verifier.close()
 
 
 def create_request(username="new", password="first1", **options):

@@ -1,0 +1,48 @@
+"""Where something listens: `host:port`, as it is written in a configuration."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from shared.errors import ConfigurationError
+
+_PORTS: Final = range(1, 65536)
+_PORT_DIGITS: Final = 5
+_FOREIGN: Final = frozenset(" /[],@")
+
+
+class InvalidAddressError(ConfigurationError, ValueError):
+    """A text is no address; a ValueError for whoever validates settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host name or IP address, and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `host:port` or `[ipv6]:port`; the port is from 1 to 65535.
+
+        Raises:
+            InvalidAddressError: it is something else; the error shows the text and the form.
+        """
+        host, colon, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise _invalid(text, "an IPv6 address stands in brackets, and a scheme is not allowed")
+        if not colon or not host.strip() or not host.isprintable() or _FOREIGN & set(host):
+            raise _invalid(text, "expected host:port, for example etcd-0:2379 or [::1]:2379")
+        is_number = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
+        if not is_number or int(port) not in _PORTS:
+            raise _invalid(text, "the port must be a number from 1 to 65535")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _invalid(text: str, reason: str) -> InvalidAddressError:
+    return InvalidAddressError(f"{text!r} is no address: {reason}")

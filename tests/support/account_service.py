@@ -1,0 +1,53 @@
+"""The real account service on a port of its own, over a directory in memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.proxy.accounts.accounts import Accounts
+from services.proxy.accounts.permissions import Permissions
+from services.proxy.accounts.service import AccountService
+from services.proxy.authentication.credentials import CredentialCache
+from shared.addresses import Address
+from shared.grpc.channel import Channel
+from shared.grpc.server import GrpcServer
+from shared.passwords import PasswordPolicy
+from shared.usernames import UsernamePolicy
+from tests.support.credentials import ManualClock, ObservedVerifier
+from tests.support.directory import MemoryDirectory
+
+
+@asynccontextmanager
+async def running_account_service(
+    *usernames: str,
+) -> AsyncIterator[tuple[MemoryDirectory, Channel]]:
+    """With these users, whose passwords are their names and `-first1`."""
+    directory, verifier = MemoryDirectory(), ObservedVerifier()
+    credentials = CredentialCache(
+        directory,
+        ttl_seconds=60,
+        max_known=100,
+        max_unknown=100,
+        refresh_interval_seconds=1,
+        clock=ManualClock(),
+    )
+    directory.on_change = credentials.invalidate
+    accounts = Accounts(
+        directory,
+        credentials,
+        verifier,
+        permissions=Permissions(frozenset()),
+        usernames=UsernamePolicy(),
+        passwords=PasswordPolicy(),
+        max_description_bytes=1024,
+    )
+    for username in usernames:
+        await directory.add(username, f"{username}-first1")
+    server = GrpcServer([AccountService(accounts)])
+    await server.start("127.0.0.1", 0)
+    channel = Channel(Address("127.0.0.1", server._server.sockets[0].getsockname()[1]))
+    try:
+        yield directory, channel
+    finally:
+        channel.close()
+        await server.drain(1.0)
+        verifier.close()

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.addresses import Address, InvalidAddressError
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("localhost:2379", Address("localhost", 2379)),
+        ("etcd-0.etcd:2379", Address("etcd-0.etcd", 2379)),
+        ("10.0.0.1:1", Address("10.0.0.1", 1)),
+        ("[::1]:65535", Address("::1", 65535)),
+    ],
+)
+def test_an_address_is_read_and_written_back(text, address):
+    assert Address.parse(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "localhost",
+        ":2379",
+        "localhost:",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:9999999999",
+        "localhost:-1",
+        "localhost:٣",
+        "::1:2379",
+        "[]:1",
+        "http://localhost:2379",
+        "user@host:1",
+        "host/path:1",
+        "a b:1",
+    ],
+)
+def test_anything_else_is_refused_and_the_error_says_what_is_expected(text):
+    with pytest.raises(InvalidAddressError, match=r"host:port|port must be|brackets") as refusal:
+        Address.parse(text)
+    assert repr(text) in refusal.value.message
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_writing_and_reading_are_each_others_reverse(ip, port):
+    assert Address.parse(str(Address(str(ip), port))) == Address(str(ip), port)
