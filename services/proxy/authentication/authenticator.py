@@ -157,7 +157,8 @@ class Authenticator:
             return
         async with self._verifier.turn(origin, suspect=self._limits.is_suspect(origin)) as turn:
             # Others may have failed, or sent this very login, while this one waited.
-            self._limits.check(origin, login.username)
+            if self._logins.accepted(digest) is None:
+                self._limits.check(origin, login.username)
             if self._is_known(digest, held):
                 return
             matches = await self._matches(login, held, origin, turn)

@@ -139,6 +139,15 @@ async def test_whoever_holds_a_known_login_notices_nothing(stormed):
     assert stormed.verifier.checks <= checks + 10
 
 
+async def test_a_known_login_is_judged_anew_whatever_the_limits_say(stormed):
+    await stormed.login("bob", "right1", ATTACKER)
+    await fail_until_limited(stormed)
+    # The same password under a new revision, as after another description.
+    revision = stormed.source.put("bob", "right1")
+    stormed.credentials.invalidate_all()
+    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", revision)
+
+
 async def test_a_user_under_attack_from_elsewhere_gets_in_at_the_first_try(stormed):
     for attacker in range(10):
         await fail_until_limited(stormed, origin=f"198.51.100.{attacker}")
