@@ -24,7 +24,7 @@ from services.proxy.conditions import Conditions
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.health import HealthService
 from services.proxy.http2.limits import LimitHits
-from services.proxy.interpreter import is_compiled, settle_memory
+from services.proxy.interpreter import is_compiled
 from services.proxy.metrics import (
     AuditCollector,
     LoginCollector,
@@ -48,6 +48,7 @@ from shared.addresses import Address
 from shared.clock import boot_clock
 from shared.config import Settings
 from shared.cpus import usable_cpus
+from shared.garbage import settle_memory
 from shared.grpc.channel import Channel
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal

@@ -20,6 +20,7 @@ from shared.clock import boot_clock
 from shared.config import Settings
 from shared.errors import ConfigurationError, InvalidParameterError, VecguardError
 from shared.etcd import EtcdClient
+from shared.garbage import settle_memory
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
 from shared.milvus_layout import Keys
@@ -86,6 +87,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
                 )
             )
         )
+        settle_memory()
         await shutdown.wait()
         if role.tenure is not None:
             await role.tenure.step_down(settings.root_coord.drain_timeout)

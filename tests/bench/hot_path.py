@@ -13,12 +13,13 @@ import pstats
 import time
 
 from services.proxy.gatekeeper import LoginGatekeeper
-from services.proxy.interpreter import is_compiled, settle_memory
+from services.proxy.interpreter import is_compiled
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.listener import Listener
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Upstream
+from shared.garbage import settle_memory
 from tests.bench.memory import known_login
 from tests.bench.wire import frames
 from tests.bench.wire.blocks import RequestBlocks
