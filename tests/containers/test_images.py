@@ -31,7 +31,7 @@ def test_services_are_not_root_and_have_no_pip(images: Images):
 def test_health_check_of_the_images_says_ready(stack: VecguardStack, images: Images):
     for part, image, options in (
         (stack.proxies[0], images.proxy, ()),
-        (stack.root_coords[0], images.root_coord, ("--tolerate", "role")),
+        (stack.root_coords[0], images.root_coord, ("--path", "/readyz?exclude=role")),
     ):
         beside_it = f"container:{part.container.get_container_id()}"
         code, output = ended(image, *PROBE, *options, network_mode=beside_it)
