@@ -27,6 +27,7 @@ from typing import Final
 
 from shared.errors import VecguardError
 from shared.etcd.binary import find_etcd_binary
+from tests.support.debian_packages import program_of
 from tests.support.podman_installation import can_install_podman, install_podman
 
 CHECKOUT: Final = Path(__file__).parents[2]
@@ -218,6 +219,27 @@ def build_images() -> Images:
     )
 
 
+@cache
+def build_prometheus() -> str | None:
+    """An image like the official one, of Debian's program; None where that is not to be had.
+
+    Raises:
+        NoContainersError: there is no engine, or the image cannot be built.
+    """
+    program = program_of("prometheus", "usr/bin/prometheus")
+    if program is None:
+        return None
+    engine = find_engine()
+    base = _base_image(engine)
+    recipe = (
+        f"FROM {base}\nCOPY prometheus /bin/prometheus\n"
+        "RUN mkdir /prometheus && chown 65534:65534 /prometheus\nUSER 65534:65534\n"
+        'VOLUME /prometheus\nENTRYPOINT ["/bin/prometheus"]\n'
+    )
+    _build_of_program(engine, "prometheus", program, recipe)
+    return _name("prometheus")
+
+
 @contextlib.contextmanager
 def variables_for_testcontainers() -> Iterator[Mapping[str, str]]:
     """Variables with which testcontainers finds the engine; podman serves its API meanwhile.
@@ -329,15 +351,18 @@ def _checked(*command: str) -> None:
 
 def _build_etcd(engine: Engine, base: str) -> None:
     """Like the official image: the program on the path, in the command, no entry point."""
-    with tempfile.TemporaryDirectory(prefix="vecguard-etcd-") as folder:
+    recipe = f'FROM {base}\nCOPY etcd /usr/local/bin/etcd\nUSER 10001:10001\nCMD ["etcd"]\n'
+    _build_of_program(engine, "etcd", Path(find_etcd_binary()), recipe)
+
+
+def _build_of_program(engine: Engine, name: str, program: Path, recipe: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"vecguard-{name}-") as folder:
         context = Path(folder)
-        shutil.copy(find_etcd_binary(), context / "etcd")
+        shutil.copy(program, context / name)
         dockerfile = context / "Dockerfile"
-        dockerfile.write_text(
-            f'FROM {base}\nCOPY etcd /usr/local/bin/etcd\nUSER 10001:10001\nCMD ["etcd"]\n'
-        )
-        digest = _digest(dockerfile.read_bytes(), (context / "etcd").read_bytes())
-        engine.build(dockerfile, context, _name("etcd"), digest=digest)
+        dockerfile.write_text(recipe)
+        digest = _digest(dockerfile.read_bytes(), program.read_bytes())
+        engine.build(dockerfile, context, _name(name), digest=digest)
 
 
 def _source_bytes() -> Iterator[bytes]:
