@@ -100,8 +100,8 @@ ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 &&
 IMAGE_PREFIX ?= vecguard-
 IMAGE_TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.12-slim
-COMPILED ?= 0
-image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAGE, COMPILED=1)
+COMPILED ?= 1
+image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAGE, COMPILED=0)
 	@set -e; for target in proxy root-coord cli milvus-lite; do \
 	  $(ENGINE) build --file deploy/docker/Dockerfile --target $$target \
 	    --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg COMPILED=$(COMPILED) \

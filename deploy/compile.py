@@ -2,6 +2,7 @@
 
 TARGET becomes a copy of `services/` and `shared/` in which the modules below are compiled by
 mypyc; put it first on PYTHONPATH. Nothing else changes: without it everything runs as well.
+With `--modules-only` TARGET gets the compiled modules alone, to be laid over installed sources.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +59,9 @@ def main() -> int:
     """The exit code: that of the compiler, or 1 where there is none."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", type=Path)
-    target: Path = parser.parse_args().target.resolve()
+    parser.add_argument("--modules-only", action="store_true", help="leave the sources out")
+    options = parser.parse_args()
+    target: Path = options.target.resolve()
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     compiler = os.environ.get("CC", compiler)
     if shutil.which(compiler) is None and shutil.which("cc") is None:
@@ -67,6 +71,17 @@ def main() -> int:
         )
         return 1
     shutil.rmtree(target, ignore_errors=True)
+    if not options.modules_only:
+        return _compile_copy(target)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        code = _compile_copy(copy)
+        if code == 0:
+            _take_modules(copy, target)
+        return code
+
+
+def _compile_copy(target: Path) -> int:
     for package in PACKAGES:
         shutil.copytree(
             ROOT / package, target / package, ignore=shutil.ignore_patterns("__pycache__")
@@ -75,6 +90,15 @@ def main() -> int:
     return subprocess.run(  # noqa: S603 - our own interpreter and module names
         [sys.executable, "-m", "mypyc", *MODULES], cwd=target, check=False
     ).returncode
+
+
+def _take_modules(copy: Path, target: Path) -> None:
+    # What they share lies at the top; the compiler's own folder has all of them once more.
+    patterns = ("*.so", *(f"{package}/**/*.so" for package in PACKAGES))
+    for module in (found for pattern in patterns for found in copy.glob(pattern)):
+        destination = target / module.relative_to(copy)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module, destination)
 
 
 if __name__ == "__main__":

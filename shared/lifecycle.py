@@ -6,9 +6,12 @@ Exit codes: 0 a clean stop, 1 an expected failure, 2 a configuration that cannot
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -25,6 +28,10 @@ EXIT_CLEAN: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
+
+#: Whatever the loop's threads still do when the service has ended, nobody waits for the result.
+#: A look-up of a name may take half a minute where the names' server is gone.
+_THREADS_SECONDS: Final = 2.0
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -168,19 +175,68 @@ def serve(
 ) -> None:
     """Run a service on an event loop of its own until it ends or is told to.
 
-    Raises what ended it, if that was not a signal.
+    Raises what ended it, if that was not a signal. Where a thread of the loop goes on for more
+    than two seconds after that, the process ends from here, with the code that it would have.
     """
     shutdown = ShutdownSignal()
     with (
         _StopSignals(shutdown, stop_signals) as signals,
+        _ThreadsDeadline() as threads,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        signals.deliver_to(runner.get_loop())
-        runner.run(_awaited(main, settings, shutdown))
+        loop = runner.get_loop()
+        loop.set_exception_handler(_without_abandoned_lookups)
+        signals.deliver_to(loop)
+        try:
+            runner.run(_awaited(main, settings, shutdown))
+        except BaseException as error:
+            threads.must_end(error)
+            raise
+        threads.must_end(None)
 
 
 async def _awaited(main: Main, settings: Settings, shutdown: ShutdownSignal) -> None:
     await main(settings, shutdown)
+
+
+def _without_abandoned_lookups(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The usual handler, but for a look-up that failed when nobody waited for it any more.
+
+    uvloop leaves one behind whenever an attempt to connect is given up before it has a name's
+    address, and that the name cannot be found has been told by whoever tries again.
+    """
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)
+
+
+class _ThreadsDeadline:
+    """Ends the process when threads of a loop go on too long after its service has ended."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def must_end(self, error: BaseException | None) -> None:
+        """The service has ended, by this error if there is one; threads get a moment to end."""
+        self._timer = threading.Timer(_THREADS_SECONDS, self._leave, (error,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    @staticmethod
+    def _leave(error: BaseException | None) -> None:
+        code = EXIT_CLEAN if error is None else exit_code(error)
+        _log.info("stopped; a thread that goes on is not waited for")
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        # An ordinary end waits for the threads as well.
+        os._exit(code)
 
 
 class _StopSignals:

@@ -88,6 +88,7 @@ class Blueprint:
         own: dict[str, Any] = {
             "etcd": {"endpoints": [f"{ETCD_NAME}:{_ETCD_PORT}"]},
             "common": {"security": {"defaultRootPassword": self.root_password}},
+            "rootCoord": {"advertisedAddress": f"{name}:{_INTERNAL_PORT}"},
         }
         tls = self.certificates
         if tls is not None:

@@ -23,7 +23,7 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30
 _ANSWER_SECONDS = 1.0
 _LINES_TOLD = 200
-_READY, _UNREADY = 200, 503
+_READY = 200
 
 
 class Part:
@@ -190,7 +190,7 @@ class RootCoord(Service):
     """A root coord. It counts as ready when it leads or stands by."""
 
     def __init__(self, name: str, container: DockerContainer) -> None:
-        super().__init__(name, container, lambda _: self.answer("/readyz") in (_READY, _UNREADY))
+        super().__init__(name, container, lambda _: self.answer("/readyz?exclude=role") == _READY)
 
     @property
     def is_active(self) -> bool:

@@ -19,7 +19,6 @@ def http_ok(
     port: int,
     path: str,
     *,
-    or_unready: bool = False,
     tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> Probe:
     """Whether `path` on this loopback port answers 200.
@@ -27,16 +26,14 @@ def http_ok(
     Args:
         port: of a server on 127.0.0.1.
         path: what to ask for.
-        or_unready: 503 will do as well, which is what a standby answers.
         tls: makes the context when it is first needed; plain without it.
     """
     request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-    wanted = (b"200", b"503") if or_unready else (b"200",)
     context = functools.cache(tls) if tls is not None else lambda: None
 
     async def probe() -> bool:
         status_line = await _ask(port, request, lambda reader: reader.readline(), context())
-        return status_line.split()[1:2] in [[each] for each in wanted]
+        return status_line.split()[1:2] == [b"200"]
 
     return probe
 

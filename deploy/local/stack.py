@@ -326,8 +326,11 @@ class LocalStack:
             self._root_coord_name(index),
             "services.root_coord",
             self._root_coord_settings(index),
-            # A standby is as ready as it gets; a lone one has nobody to wait for.
-            http_ok(own.operations, "/readyz", or_unready=len(self.ports.root_coords) > 1),
+            # A standby is as ready as it gets; a lone one is to be the active one.
+            http_ok(
+                own.operations,
+                "/readyz" if len(self.ports.root_coords) == 1 else "/readyz?exclude=role",
+            ),
         )
         return RootCoordProcess(program, self._on_line, own.internal, own.operations)
 

@@ -183,8 +183,13 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
 
 
 def _own_name(settings: Settings) -> str:
-    """What standbys tell people about the active one; whoever listens everywhere has a name."""
+    """What standbys tell people about the active one; whoever listens everywhere has a name.
+
+    Proxies do not go by it: they try all addresses that they were given.
+    """
     own = settings.root_coord
+    if own.advertised_address:
+        return own.advertised_address
     everywhere = own.ip in {"0.0.0.0", "::"}
     return str(Address(socket.gethostname() if everywhere else own.ip, own.port))
 

@@ -123,6 +123,11 @@ MessageSize = Annotated[int, Field(gt=0, le=2**31 - 1)]
 _ADDRESS: Final = "host:port without a scheme, such as localhost:19530 or [::1]:19530"
 
 Address = Annotated[str, AfterValidator(_address), Expected(_ADDRESS)]
+OptionalAddress = Annotated[
+    str,
+    AfterValidator(lambda value: _address(value) if value else value),
+    Expected(f"{_ADDRESS}; or empty"),
+]
 Addresses = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...],
     BeforeValidator(_split_at_commas),

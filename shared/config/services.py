@@ -11,6 +11,7 @@ from shared.config.fields import (
     Expected,
     MessageSize,
     NameExtras,
+    OptionalAddress,
     Port,
     Seconds,
     Section,
@@ -97,6 +98,11 @@ class RootCoordSettings(Section):
 
     ip: ListenAddress = Field(default="0.0.0.0", description="Address that proxies connect to.")
     port: Port = Field(default=53100, description="Port that proxies connect to; 0: any free one.")
+    advertised_address: OptionalAddress = Field(
+        default="",
+        description="Where people find this root coord, as a standby tells them while this is the "
+        "active one; empty: its host's name, or rootCoord.ip.",
+    )
     addresses: Addresses = Field(
         default=("localhost:53100",),
         description="Where proxies look for root coord: the addresses of all its processes.",

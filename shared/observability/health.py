@@ -1,6 +1,6 @@
 """What a process says about its own condition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -36,6 +36,10 @@ class Health:
     def ready(self) -> bool:
         """Whether the process can serve: every critical check is healthy."""
         return not self.failures
+
+    def without(self, names: Container[str]) -> "Health":
+        """The same, but for the checks with these names."""
+        return Health(tuple(check for check in self.checks if check.name not in names))
 
     @property
     def failures(self) -> tuple[Check, ...]:

@@ -30,6 +30,9 @@ class MetricsSource(Protocol):
 class OperationsServer:
     """Serves /livez, /readyz, /healthz and /metrics while the context is open.
 
+    As with Kubernetes's own servers `/readyz?exclude=NAME`, once or more often, leaves checks
+    out of the question: a root coord on standby fails `role` and does all that it is there for.
+
     Args:
         ip: the address to listen on.
         port: the port to listen on; 0 for any free one.
@@ -73,7 +76,7 @@ class OperationsServer:
         app.add_routes(
             [
                 web.get("/livez", self._livez),
-                web.get("/readyz", self._healthz),
+                web.get("/readyz", self._readyz),
                 web.get("/healthz", self._healthz),
                 web.get("/metrics", self._metrics),
             ]
@@ -110,8 +113,15 @@ class OperationsServer:
             return web.Response(text="ok")
         return web.Response(text="a part of it hangs", status=503)
 
+    async def _readyz(self, request: web.Request) -> web.Response:
+        excluded = request.query.getall("exclude", [])
+        return self._report((await self._health.assess()).without(excluded))
+
     async def _healthz(self, _request: web.Request) -> web.Response:
-        health = await self._health.assess()
+        return self._report(await self._health.assess())
+
+    @staticmethod
+    def _report(health: Health) -> web.Response:
         return web.json_response(_as_json(health), status=200 if health.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ import argparse
 import http.client
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 EXIT_HEALTHY: Final = 0
@@ -21,17 +21,13 @@ _TIMEOUT_SECONDS: Final = 3.0
 _MAX_ANSWER: Final = 65536
 
 
-def complaint(
-    host: str, port: int, path: str, *, tolerated: Collection[str], timeout_seconds: float
-) -> str | None:
+def complaint(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
     """What is wrong with the process behind an operations port; None if nothing is.
 
     Args:
         host: where the port is.
         port: the port.
-        path: /livez or /readyz.
-        tolerated: names of checks that may fail. A root coord on standby fails `role` and is
-            as good as it gets.
+        path: /livez, /readyz, or /readyz?exclude=role for a root coord that may stand by.
         timeout_seconds: deadline of each step: to connect, to answer.
     """
     connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
@@ -47,13 +43,7 @@ def complaint(
         return None
     if response.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
         return f"{path} answers {response.status}, which no operations port does"
-    failures = _failures(body)
-    if failures is None:
-        return f"{path} answers {response.status} without a report"
-    graver = [message for name, message in failures.items() if name not in tolerated]
-    if not failures or graver:
-        return "; ".join(graver) or "not ready"
-    return None
+    return _failures(body) or f"{path} answers {response.status} without a reason"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,21 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="probe", description=__doc__, allow_abbrev=False)
     parser.add_argument("--host", default="127.0.0.1", help="where the operations port is")
     parser.add_argument("--port", type=int, default=_OPERATIONS_PORT, help="the operations port")
-    parser.add_argument("--path", default="/readyz", help="/readyz (default) or /livez")
     parser.add_argument(
-        "--tolerate",
-        action="append",
-        default=[],
-        metavar="CHECK",
-        help="a check that may fail, such as role on a standby root coord; may be repeated",
+        "--path",
+        default="/readyz",
+        help="/readyz (default), /readyz?exclude=CHECK or /livez",
     )
     arguments = parser.parse_args(argv)
     found = complaint(
-        arguments.host,
-        arguments.port,
-        arguments.path,
-        tolerated=arguments.tolerate,
-        timeout_seconds=_TIMEOUT_SECONDS,
+        arguments.host, arguments.port, arguments.path, timeout_seconds=_TIMEOUT_SECONDS
     )
     if found is None:
         return EXIT_HEALTHY
@@ -83,17 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_UNHEALTHY
 
 
-def _failures(body: bytes) -> dict[str, str] | None:
-    """The critical checks that fail, with their messages; None if this is no report."""
+def _failures(body: bytes) -> str:
+    """The critical checks that fail, with their messages; empty if this is no report."""
     try:
         report: Any = json.loads(body)
-        return {
-            str(name): f"{name}: {check['message']}"
-            for name, check in report["checks"].items()
-            if check["critical"] and not check["healthy"]
-        }
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
+        return "; ".join(report["failures"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tests.bench import (
     direct,
     failover,
     footprint,
+    images,
     memory,
     relay,
     revocation,
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "abuse": abuse.run,
     "timing": timing.run,
     "footprint": footprint.run,
+    "images": images.run,
 }
 TARGET = Path("build/bench.json")
 

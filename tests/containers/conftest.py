@@ -8,6 +8,7 @@ import pytest
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 
 from deploy.local.stack import CHECKOUT
+from tests.containers.compose_project import Project
 from tests.e2e.scenario import Pymilvus
 from tests.support.containers import (
     NoContainersError,
@@ -101,6 +102,6 @@ def stack(make_stack: StackMaker) -> Iterator[VecguardStack]:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     for each in getattr(item, "funcargs", {}).values():
-        if report.failed and isinstance(each, VecguardStack):
+        if report.failed and isinstance(each, VecguardStack | Project):
             report.sections += [(f"log of {name}", log) for name, log in each.logs().items()]
     return report

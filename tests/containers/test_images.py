@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.containers.conftest import StackMaker
-from tests.support.containers import build_images
+from tests.support.containers import are_compiled, build_images
 from vecguard_testing import Images, VecguardStack
 from vecguard_testing.filled_container import FilledContainer
 
@@ -28,10 +28,26 @@ def test_services_are_not_root_and_have_no_pip(images: Images):
         assert ended(image, "python", "-m", "pip", "--version")[0] != 0
 
 
+def test_proxy_runs_compiled_modules_where_the_build_made_them(stack: VecguardStack):
+    (serving,) = [line for line in stack.proxies[0].logs(10_000).splitlines() if "serving" in line]
+    assert f"compiled={are_compiled()}" in serving
+
+
+def test_nothing_that_only_a_build_needs_is_in_the_images(images: Images):
+    look = (
+        "import importlib.util, shutil; "
+        "print([name for name in ('cc', 'gcc', 'ld', 'make') if shutil.which(name)], "
+        "[name for name in ('mypy', 'mypyc', 'setuptools', 'deploy') "
+        "if importlib.util.find_spec(name)])"
+    )
+    for image in (images.proxy, images.root_coord):
+        assert ended(image, "python", "-c", look) == (0, "[] []")
+
+
 def test_health_check_of_the_images_says_ready(stack: VecguardStack, images: Images):
     for part, image, options in (
         (stack.proxies[0], images.proxy, ()),
-        (stack.root_coords[0], images.root_coord, ("--tolerate", "role")),
+        (stack.root_coords[0], images.root_coord, ("--path", "/readyz?exclude=role")),
     ):
         beside_it = f"container:{part.container.get_container_id()}"
         code, output = ended(image, *PROBE, *options, network_mode=beside_it)

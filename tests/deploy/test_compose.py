@@ -11,7 +11,8 @@ from shared.config.loading import settings_catalogue
 from tests.deploy.test_images import TARGETS
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
-OURS = ("proxy", "root-coord")
+PROXIES = ("proxy-1", "proxy-2")
+OURS = (*PROXIES, "root-coord")
 
 
 @pytest.fixture
@@ -28,11 +29,12 @@ def test_environment_loads(compose, name: str) -> None:
 
 def test_parts_are_found_under_the_names_of_their_services(compose) -> None:
     services = compose["services"]
-    proxy = load_settings(None, services["proxy"]["environment"])
     root_coord = load_settings(None, services["root-coord"]["environment"])
     defaults = Settings()
-    assert proxy.root_coord.addresses == (f"root-coord:{defaults.root_coord.port}",)
-    assert proxy.backend.address == "milvus-lite:19540"
+    for name in PROXIES:
+        proxy = load_settings(None, services[name]["environment"])
+        assert proxy.root_coord.addresses == (f"root-coord:{defaults.root_coord.port}",)
+        assert proxy.backend.address == "milvus-lite:19540"
     assert root_coord.etcd.endpoints == ("etcd:2379",)
     assert {"root-coord", "milvus-lite", "etcd"} <= set(services)
 
@@ -43,20 +45,15 @@ def test_our_images_are_targets_of_the_dockerfile(compose) -> None:
         for service in compose["services"].values()
         if (found := re.fullmatch(r"\$\{IMAGE_PREFIX:-vecguard-\}([a-z-]+):.*", service["image"]))
     }
-    assert used == set(TARGETS)
+    assert used == set(TARGETS) - {"cli"}
 
 
-def test_two_proxies_stand_behind_one_published_port(compose) -> None:
-    services = compose["services"]
-    assert services["proxy"]["deploy"]["replicas"] == 2
-    assert "ports" not in services["proxy"]
-    assert services["front"]["ports"] == ["127.0.0.1:19530:19530"]
-    haproxy = (COMPOSE / "haproxy.cfg").read_text()
-    settings = Settings()
-    assert re.search(
-        rf"server-template proxy \d+ proxy:{settings.proxy.port}$", haproxy, re.MULTILINE
-    )
-    assert f"check port {settings.proxy.operations.port} " in haproxy
+def test_proxies_differ_in_nothing_but_the_published_port(compose) -> None:
+    first, second = ({**compose["services"][name]} for name in PROXIES)
+    own = Settings().proxy.port
+    assert first.pop("ports") == [f"127.0.0.1:{own}:{own}"]
+    assert second.pop("ports") == [f"127.0.0.1:{own + 1}:{own}"]
+    assert first == second
 
 
 def test_published_ports_are_for_this_machine_only(compose) -> None:
@@ -78,21 +75,18 @@ def test_services_get_more_time_to_stop_than_they_take(compose) -> None:
     def grace(name: str) -> int:
         return int(compose["services"][name]["stop_grace_period"].removesuffix("s"))
 
-    assert grace("proxy") > settings.proxy.drain_timeout
+    assert all(grace(name) > settings.proxy.drain_timeout for name in PROXIES)
     assert grace("root-coord") > 2 * settings.root_coord.drain_timeout
 
 
 def test_prometheus_asks_the_operations_ports() -> None:
     jobs = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())["scrape_configs"]
-    asked = {
-        source["names"][0]: source["port"]
-        for job in jobs
-        for source in job.get("dns_sd_configs", ())
-    }
+    asked = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
     settings = Settings()
     assert asked == {
-        "proxy": settings.proxy.operations.port,
-        "root-coord": settings.root_coord.operations.port,
+        "vecguard-proxy": [f"{name}:{settings.proxy.operations.port}" for name in PROXIES],
+        "vecguard-root-coord": [f"root-coord:{settings.root_coord.operations.port}"],
+        "etcd": ["etcd:2379"],
     }
 
 

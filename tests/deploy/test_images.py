@@ -75,7 +75,8 @@ def test_ports_are_those_of_the_settings() -> None:
 def test_health_check_is_our_own_probe(target: str) -> None:
     command = json.loads(last(target, "HEALTHCHECK").partition("CMD ")[2])
     assert command[:3] == ["python", "-m", probe.__name__]
-    assert ("role" in command) == (target == "root-coord")
+    path = "/readyz?exclude=role" if target == "root-coord" else "/readyz"
+    assert command[3:] == (["--path", path] if path != "/readyz" else [])
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest_asyncio
 import yaml
 
 from tests.e2e.stacks import running_stack
+from tests.support.debian_packages import program_of
 from tests.support.metrics import Exposition, scrape
 
 _ROOT = Path(__file__).parents[2]
@@ -22,12 +23,30 @@ DASHBOARDS = sorted((_ROOT / "deploy" / "grafana").glob("*.json"))
 COMPOSE = _ROOT / "deploy" / "compose"
 DOCS = _ROOT / "docs" / "metrics.md"
 RUNBOOKS = _ROOT / "docs" / "runbooks.md"
-PROMTOOL = shutil.which("promtool")
 _OF_A_HISTOGRAM = ("_bucket", "_count", "_sum")
 
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)"
-)
+Promtool = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Promtool:
+    """Runs promtool, which has to agree. No package of PyPI or npm has it; Debian's has."""
+    program = shutil.which("promtool") or program_of("prometheus", "usr/bin/promtool")
+    if program is None:
+        pytest.skip("promtool is not installed, and apt does not get it (Debian: prometheus)")
+
+    def run(*arguments: str) -> None:
+        done = subprocess.run(
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            start_new_session=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -117,20 +136,19 @@ def test_each_alert_has_a_runbook_of_its_own_and_a_test(alerts) -> None:
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
-@needs_promtool
-def test_alerts_fire_for_what_is_meant_and_for_nothing_else() -> None:
-    _promtool("check", "rules", "--lint-fatal", str(ALERTS))
-    _promtool("test", "rules", str(ALERT_TESTS))
+def test_alerts_fire_for_what_is_meant_and_for_nothing_else(promtool: Promtool) -> None:
+    promtool("check", "rules", "--lint-fatal", str(ALERTS))
+    promtool("test", "rules", str(ALERT_TESTS))
 
 
-@needs_promtool
-def test_the_laptop_s_prometheus_is_configured_well() -> None:
-    _promtool("check", "config", "--syntax-only", str(COMPOSE / "prometheus.yaml"))
+def test_the_laptop_s_prometheus_is_configured_well(promtool: Promtool) -> None:
+    promtool("check", "config", "--syntax-only", str(COMPOSE / "prometheus.yaml"))
 
 
-@needs_promtool
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
-def test_queries_of_dashboards_can_be_parsed(path: Path, tmp_path: Path) -> None:
+def test_queries_of_dashboards_can_be_parsed(
+    promtool: Promtool, path: Path, tmp_path: Path
+) -> None:
     queries = _queries(json.loads(path.read_text()))
     rules = [
         {"record": f"query:{number}", "expr": _filled_in(query)}
@@ -139,7 +157,7 @@ def test_queries_of_dashboards_can_be_parsed(path: Path, tmp_path: Path) -> None
     ]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
-    _promtool("check", "rules", "--lint=none", str(file))
+    promtool("check", "rules", "--lint=none", str(file))
 
 
 def test_dashboards_are_where_grafana_looks_and_use_its_data_source() -> None:
@@ -172,16 +190,3 @@ def test_the_alerts_tests_are_no_rules_for_the_laptop_s_prometheus() -> None:
 
 def _filled_in(query: str) -> str:
     return query.replace("$instance", ".*").replace("$__rate_interval", "5m")
-
-
-def _promtool(*arguments: str) -> None:
-    assert PROMTOOL is not None
-    done = subprocess.run(
-        [PROMTOOL, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        start_new_session=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -62,6 +62,27 @@ def test_proxies_know_every_root_coord(manifests: Manifests, tmp_path: Path) -> 
     }
 
 
+def test_root_coords_are_told_of_by_the_addresses_that_proxies_have(
+    manifests: Manifests, tmp_path: Path
+) -> None:
+    proxy, root_coord = map(manifests.workload, SERVICES)
+    names = {
+        each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"]
+        for each in root_coord.container["env"]
+        if "valueFrom" in each
+    }
+    assert names == {"POD_NAME": "metadata.name"}
+    # Kubernetes puts in only what stands further up.
+    assert [each["name"] for each in root_coord.container["env"]].index("POD_NAME") < [
+        "$(POD_NAME)" in each.get("value", "") for each in root_coord.container["env"]
+    ].index(True)
+    told = load(manifests, root_coord, tmp_path).root_coord.advertised_address
+    assert set(load(manifests, proxy, tmp_path).root_coord.addresses) == {
+        told.replace("$(POD_NAME)", f"{root_coord.name}-{index}")
+        for index in range(root_coord.item["spec"]["replicas"])
+    }
+
+
 @pytest.mark.parametrize("overlay", ["dev", "production"])
 def test_root_coord_knows_every_etcd(
     request: pytest.FixtureRequest, overlay: str, tmp_path: Path

@@ -2,11 +2,13 @@
 
 import pytest
 
-from shared.observability import probe
 from tests.deploy.manifests import Manifests, selects
 
 # What shared/observability/operations.py serves, and etcd.
-PATHS = {"operations": {"/livez", "/readyz"}, "metrics": {"/health", "/health?serializable=true"}}
+PATHS = {
+    "operations": {"/livez", "/readyz", "/readyz?exclude=role"},
+    "metrics": {"/health", "/health?serializable=true"},
+}
 OURS = ("vecguard-proxy", "vecguard-root-coord")
 
 
@@ -64,11 +66,9 @@ def test_readiness_of_a_proxy_is_its_own_word(manifests: Manifests) -> None:
     assert asked["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
-def test_standby_root_coord_is_ready_by_a_probe_that_exists(manifests: Manifests) -> None:
-    command = dict(manifests.workload("vecguard-root-coord").probes)["readinessProbe"]["exec"][
-        "command"
-    ]
-    assert command == ["python", "-m", probe.__name__, "--tolerate", "role"]
+def test_standby_root_coord_counts_as_ready(manifests: Manifests) -> None:
+    asked = dict(manifests.workload("vecguard-root-coord").probes)
+    assert asked["readinessProbe"]["httpGet"]["path"] == "/readyz?exclude=role"
 
 
 def test_namespace_demands_restricted_pods(manifests: Manifests) -> None:

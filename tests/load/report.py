@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,15 +12,27 @@ from plotly.offline import get_plotlyjs
 from tests.load.record import Record, Slice
 from tests.load.verdict import Verdict, figures_of
 
+#: What is drawn of one stretch of time; None: there is nothing.
+_Line = Callable[[Slice], float | None]
+
 _NOTE = (
     "<p>In milliseconds, from the moment at which an attempt was due, whatever made it wait. "
     "Failed attempts count too.</p>"
 )
+_NOTHING_AMISS = "No password was accepted that must be refused. No threshold was asked for."
+_MEANINGS = {
+    "known": "A call with a login that the proxy has in memory.",
+    "first": "The first call of a user at this proxy: a read and a bcrypt.",
+    "wrong": "A wrong password, another one each time.",
+    "change": "A user changes his password; then the next proxy must refuse the old one and accept "
+    "the new one. The latency is that of the change.",
+    "churn": "A new connection, one call of a known login, and the end of the connection.",
+}
 _STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2em auto; max-width: 75em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 }
 td, th { border-bottom: 1px solid #ddd; padding: .3em .8em; text-align: right }
-td:first-child, th:first-child, td.text { text-align: left }
+td:first-child, th:first-child, table.facts td { text-align: left }
 .good { color: #17692f } .bad { color: #b00020; font-weight: bold }
 """
 
@@ -56,10 +69,10 @@ def write_html(
     """
     body = [
         f"<h1>Load test: {html.escape(verdict.code.name.lower())}</h1>",
-        _rows([], [(name, text) for name, text in facts.items()]),
+        _rows([], list(facts.items()), kind="facts"),
         *(
             f'<p class="{"good" if good else "bad"}">{html.escape(text)}</p>'
-            for text, good in verdict.lines
+            for text, good in verdict.lines or [(_NOTHING_AMISS, True)]
         ),
         "<h2>Latencies</h2>",
         _NOTE,
@@ -68,6 +81,7 @@ def write_html(
     ]
     for record in records:
         body.append(f"<h2>{html.escape(record.name)}</h2>")
+        body.append(f"<p>{_MEANINGS.get(record.name, '')}</p>")
         body.append(_rows(["outcome", "attempts"], record.outcomes.most_common()))
         if len(addresses) > 1:
             body.append(_by_proxy(record, addresses))
@@ -113,13 +127,19 @@ def _by_proxy(record: Record, addresses: Sequence[str]) -> str:
     )
 
 
-def _rows(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def _rows(
+    headings: Sequence[str], rows: Sequence[Sequence[str | int]], *, kind: str = "figures"
+) -> str:
     head = "".join(f"<th>{html.escape(each)}</th>" for each in headings)
     lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{html.escape(_cell(cell))}</td>" for cell in row) + "</tr>"
         for row in rows
     )
-    return f"<table><tr>{head}</tr>{lines}</table>"
+    return f'<table class="{kind}"><tr>{head}</tr>{lines}</table>'
+
+
+def _cell(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _curves(records: Sequence[Record]) -> list[go.Scatter]:
@@ -135,29 +155,31 @@ def _curves(records: Sequence[Record]) -> list[go.Scatter]:
     ]
 
 
-def _latency_lines() -> Mapping[str, Callable[[Slice], float]]:
+def _latency_lines() -> Mapping[str, _Line]:
     return {
-        "p50": lambda part: part.latencies.percentile_ms(50),
-        "p99": lambda part: part.latencies.percentile_ms(99),
-        "max": lambda part: part.latencies.max_ms,
+        "p50": lambda part: part.latencies.percentile_ms(50) if len(part.latencies) else None,
+        "p99": lambda part: part.latencies.percentile_ms(99) if len(part.latencies) else None,
+        "max": lambda part: part.latencies.max_ms if len(part.latencies) else None,
     }
 
 
-def _rates(record: Record) -> Mapping[str, Callable[[Slice], float]]:
+def _rates(record: Record) -> Mapping[str, _Line]:
     return {
         "due": lambda part: part.attempts / record.slice_seconds,
         "failed": lambda part: part.failed / record.slice_seconds,
     }
 
 
-def _over_time(record: Record, lines: Mapping[str, Callable[[Slice], float]]) -> list[go.Scatter]:
-    parts = sorted(record.slices.items())
+def _over_time(record: Record, lines: Mapping[str, _Line]) -> list[go.Scatter]:
+    # Where nothing was due there is a gap, and no line from before to after it.
+    numbers = range(math.ceil(record.seconds / record.slice_seconds))
+    parts = [record.slices.get(number, Slice()) for number in numbers]
     return [
         go.Scatter(
             name=name,
-            x=[number * record.slice_seconds for number, _ in parts],
-            y=[value(part) for _, part in parts],
-            mode="lines",
+            x=[number * record.slice_seconds for number in numbers],
+            y=[value(part) for part in parts],
+            mode="lines+markers",
         )
         for name, value in lines.items()
     ]

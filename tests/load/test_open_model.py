@@ -184,6 +184,19 @@ def test_a_report_needs_no_network_and_runs_nothing_that_it_is_told(tmp_path):
     assert "known" in text
 
 
+def test_a_report_has_a_gap_where_nothing_was_due(tmp_path):
+    record = Record("known", 3)
+    for due in (0.5, 2.5):
+        record.begun(0)
+        record.ended(ANSWERED, due, 0.004)
+    path = tmp_path / "report.html"
+    write_html(path, [record], {}, judge([record], [], most_lag_ms=100), ["a:1"])
+    drawn = path.read_text().replace(" ", "")
+    ms = record.slices[0].latencies.max_ms
+    assert drawn.count(f'"x":[0.0,1.0,2.0],"y":[{ms},null,{ms}]') == 3
+    assert drawn.count('"x":[0.0,1.0,2.0],"y":[1.0,0.0,1.0]') == 1
+
+
 _H2LOAD = """
 finished in 1.00s, 1000.50 req/s, 10KB/s
 requests: 100 total, 100 started, 100 done, 100 succeeded, 0 failed, 0 errored, 0 timeout

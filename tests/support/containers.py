@@ -7,6 +7,9 @@ program that the tests use anyway. `VECGUARD_TEST_BASE_IMAGE` names a base that 
 `VECGUARD_CONTAINERS` says which engine: unset, the one that answers, and tests are skipped if
 none does; `docker` or `podman`, that one, and tests fail without it (podman is installed if this
 is root on Debian); `off`, none.
+
+`VECGUARD_TEST_COMPILED=1` builds them with compiled modules, as `make image` does. Not by default:
+a compiler and a minute or two for every changed source file.
 """
 
 import contextlib
@@ -24,6 +27,7 @@ from typing import Final
 
 from shared.errors import VecguardError
 from shared.etcd.binary import find_etcd_binary
+from tests.support.debian_packages import program_of
 from tests.support.podman_installation import can_install_podman, install_podman
 
 CHECKOUT: Final = Path(__file__).parents[2]
@@ -34,15 +38,12 @@ _OFFICIAL_BASE: Final = "docker.io/library/python:3.12-slim"
 _OWN_BASE: Final = "localhost/vecguard-test-base:bookworm"
 _TAG: Final = "test"
 _ENGINE_VARIABLE: Final = "VECGUARD_CONTAINERS"
+_COMPILED_VARIABLE: Final = "VECGUARD_TEST_COMPILED"
 _PROGRAMS: Final = ("docker", "podman")
 #: Of the second tag, which says what an image was made of, so that it is not made again of
 #: the same. Not a label: podman's cache gives back an image with the label of another build.
 _DIGEST_LENGTH: Final = 16
-#: What `.dockerignore` lets in.
-_SOURCES: Final = (
-    *("LICENSE", "Makefile", "README.md", "pyproject.toml"),
-    *("services", "shared", "deploy/docker/compile.sh"),
-)
+_IGNORE: Final = CHECKOUT / ".dockerignore"
 _BUILD_SECONDS: Final = 900
 _SHORT_SECONDS: Final = 60
 #: Where Debian's OpenSSL looks, and pip with it.
@@ -181,6 +182,11 @@ def is_required() -> bool:
     return os.environ.get(_ENGINE_VARIABLE, "") not in ("", "off")
 
 
+def are_compiled() -> bool:
+    """Whether the images are to have compiled modules."""
+    return os.environ.get(_COMPILED_VARIABLE, "") not in ("", "0")
+
+
 @cache
 def build_images() -> Images:
     """Every image, built once per process; the engine's cache makes it quick the next time.
@@ -191,7 +197,8 @@ def build_images() -> Images:
     engine = find_engine()
     base = _base_image(engine)
     recipe = (DOCKERFILE.read_bytes(), engine.run("images", "--quiet", "--no-trunc", base).encode())
-    ours = _digest(*recipe, *_source_bytes())
+    compiled = "1" if are_compiled() else "0"
+    ours = _digest(*recipe, compiled.encode(), *_source_bytes())
     for target, digest in (
         *(("proxy", ours), ("root-coord", ours), ("cli", ours)),
         ("milvus-lite", _digest(*recipe)),
@@ -199,6 +206,7 @@ def build_images() -> Images:
         engine.build(
             *(DOCKERFILE, CHECKOUT, _name(target)),
             *("--target", target, "--build-arg", f"BASE_IMAGE={base}"),
+            *("--build-arg", f"COMPILED={compiled}"),
             digest=digest,
         )
     _build_etcd(engine, base)
@@ -209,6 +217,27 @@ def build_images() -> Images:
         milvus_lite=_name("milvus-lite"),
         etcd=_name("etcd"),
     )
+
+
+@cache
+def build_prometheus() -> str | None:
+    """An image like the official one, of Debian's program; None where that is not to be had.
+
+    Raises:
+        NoContainersError: there is no engine, or the image cannot be built.
+    """
+    program = program_of("prometheus", "usr/bin/prometheus")
+    if program is None:
+        return None
+    engine = find_engine()
+    base = _base_image(engine)
+    recipe = (
+        f"FROM {base}\nCOPY prometheus /bin/prometheus\n"
+        "RUN mkdir /prometheus && chown 65534:65534 /prometheus\nUSER 65534:65534\n"
+        'VOLUME /prometheus\nENTRYPOINT ["/bin/prometheus"]\n'
+    )
+    _build_of_program(engine, "prometheus", program, recipe)
+    return _name("prometheus")
 
 
 @contextlib.contextmanager
@@ -322,20 +351,23 @@ def _checked(*command: str) -> None:
 
 def _build_etcd(engine: Engine, base: str) -> None:
     """Like the official image: the program on the path, in the command, no entry point."""
-    with tempfile.TemporaryDirectory(prefix="vecguard-etcd-") as folder:
+    recipe = f'FROM {base}\nCOPY etcd /usr/local/bin/etcd\nUSER 10001:10001\nCMD ["etcd"]\n'
+    _build_of_program(engine, "etcd", Path(find_etcd_binary()), recipe)
+
+
+def _build_of_program(engine: Engine, name: str, program: Path, recipe: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"vecguard-{name}-") as folder:
         context = Path(folder)
-        shutil.copy(find_etcd_binary(), context / "etcd")
+        shutil.copy(program, context / name)
         dockerfile = context / "Dockerfile"
-        dockerfile.write_text(
-            f'FROM {base}\nCOPY etcd /usr/local/bin/etcd\nUSER 10001:10001\nCMD ["etcd"]\n'
-        )
-        digest = _digest(dockerfile.read_bytes(), (context / "etcd").read_bytes())
-        engine.build(dockerfile, context, _name("etcd"), digest=digest)
+        dockerfile.write_text(recipe)
+        digest = _digest(dockerfile.read_bytes(), program.read_bytes())
+        engine.build(dockerfile, context, _name(name), digest=digest)
 
 
 def _source_bytes() -> Iterator[bytes]:
-    for source in _SOURCES:
-        path = CHECKOUT / source
+    let_in = (line[1:] for line in _IGNORE.read_text().splitlines() if line.startswith("!"))
+    for path in (CHECKOUT / source for source in let_in):
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and "__pycache__" not in file.parts:

@@ -1,7 +1,16 @@
 import asyncio
 import os
+import socket
 import sys
 from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploy.local.ports import Ports
+from deploy.local.stack import LocalStack
+from tests.e2e.stacks import clean_environment
+from tests.support.waiting import eventually
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -48,3 +57,40 @@ async def test_a_first_password_that_breaks_the_rules_stops_the_start_and_is_not
     assert "defaultRootPassword" in log
     assert "out of range 6" in log
     assert "zq7" not in log
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"advertisedAddress": "root-coord-0.root-coord:53100"}, "root-coord-0.root-coord:53100"),
+        ({"ip": "0.0.0.0"}, f"{socket.gethostname()}:{{port}}"),
+        ({}, "127.0.0.1:{port}"),
+    ],
+)
+async def test_a_standby_tells_where_the_active_one_is(tmp_path, settings, told):
+    stack = LocalStack(
+        tmp_path,
+        ports=Ports.free(proxies=1, root_coords=2),
+        settings_overrides={"rootCoord": settings},
+        environment=clean_environment(),
+    )
+    stack._prepare()
+    active, standby = stack.root_coords
+    own = stack.ports.root_coords[0]
+    try:
+        await stack.etcd.start()
+        await stack.etcd.wait_ready()
+        await active.start()
+        await eventually(active.is_active, timeout_seconds=20)
+        await standby.start()
+        await standby.wait_ready()
+        async with aiohttp.ClientSession(f"http://{standby.operations_address}") as client:
+
+            async def is_told():
+                async with client.get("/readyz") as answer:
+                    said = (await answer.json())["checks"]["role"]["message"]
+                return said.endswith(f"the active one is {told.format(port=own.internal)}")
+
+            await eventually(is_told, timeout_seconds=20)
+    finally:
+        await stack.stop()

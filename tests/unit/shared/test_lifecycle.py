@@ -150,6 +150,34 @@ log.info("drained")
     assert service.end() == 128 + signal.SIGINT
 
 
+@pytest.mark.parametrize("loop", ["", WITHOUT_UVLOOP])
+@pytest.mark.parametrize(
+    ("end", "code"), [("return", 0), ('raise UnavailableError("the store is gone")', 1)]
+)
+def test_threads_that_go_on_are_not_waited_for_and_change_no_exit_code(start, loop, end, code):
+    body = f"asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)\n{end}"
+    service = start(body, loop=loop)
+    assert service.end() == code
+    assert service.lines[-1]["event"] == "stopped; a thread that goes on is not waited for"
+    assert len([line for line in service.lines if line["level"] == "error"]) == code
+
+
+@pytest.mark.parametrize("loop", ["", WITHOUT_UVLOOP])
+def test_a_look_up_that_nobody_waits_for_any_more_is_no_error(start, loop):
+    body = """
+connecting = asyncio.create_task(
+    asyncio.get_running_loop().create_connection(asyncio.Protocol, "no.such.host.invalid", 1)
+)
+await asyncio.sleep(0)
+await asyncio.sleep(0)
+connecting.cancel()
+await asyncio.wait([connecting])
+await asyncio.sleep(0.5)
+"""
+    service = start(body, loop=loop)
+    assert failed(service, 0) == []
+
+
 def test_a_service_that_ends_by_itself_ends_with_0(start):
     assert start("return").end() == 0
 

@@ -103,6 +103,23 @@ async def test_a_warning_is_shown_and_leaves_the_process_ready(request_, conditi
     assert report["warnings"] == ["authorization: off: every request passes"]
 
 
+async def test_excluded_checks_do_not_count_for_readiness_and_for_nothing_else(request_, condition):
+    condition.etcd = False
+    for query, status in (
+        ("exclude=etcd", 200),
+        ("exclude=authorization&exclude=etcd", 200),
+        ("exclude=authorization", 503),
+        ("exclude=", 503),
+        ("exclude=no-such-check", 503),
+    ):
+        response, _ = await request_(f"/readyz?{query}")
+        assert response.status == status, query
+    response, _ = await request_("/readyz?exclude=etcd")
+    assert list((await response.json())["checks"]) == ["authorization"]
+    response, _ = await request_("/healthz?exclude=etcd")
+    assert response.status == 503
+
+
 async def test_an_unready_process_is_still_alive(request_, condition):
     condition.etcd = False
     response, _ = await request_("/livez")
