@@ -13,8 +13,9 @@ class RecordedCall:
     def __init__(self):
         self.ended = None
 
-    def end(self, error):
+    def revoke(self, error):
         self.ended = error
+        return True
 
 
 class Proxy:
