@@ -113,6 +113,7 @@ async def _lead(
         ElectionKeys.below(keys.root),
         address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
+        lease_ttl_seconds=settings.lease.ttl,
         margin_ratio=settings.lease.clock_margin.ratio,
         margin_seconds=settings.lease.clock_margin.fixed,
         clock=boot_clock,

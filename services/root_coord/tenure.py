@@ -51,11 +51,12 @@ class Tenure:
             client, keys, fence=leadership.fence, own_writes=own_writes
         )
         # A leader before this one may have granted leases until the moment of the election.
+        earlier = leadership.earlier_lease_seconds
         sessions = Sessions(
             settings.lease.ttl,
             predecessor_until=None
-            if leadership.clean
-            else clock() + settings.lease.ttl + settings.lease.margin,
+            if earlier is None
+            else clock() + earlier + settings.lease.clock_margin.of(earlier),
         )
         self.hub = SessionHub(
             sessions,
