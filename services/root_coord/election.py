@@ -106,13 +106,20 @@ class Leadership:
             raise LeadershipLostError
 
     async def hold(self) -> None:
-        """Keeps the leadership alive. Ends by raising LeadershipLostError."""
+        """Keeps the leadership alive. Ends by raising LeadershipLostError.
+
+        The leader key is looked at as well: somebody may have deleted it by hand, and a
+        leader that goes on beside another one grants leases that nobody waits for.
+        """
         while True:
             await asyncio.sleep(self._usable_seconds / _KEEPALIVES_PER_LEASE)
             sent = self._clock()
             try:
                 remaining = await self._client.lease_keep_alive_once(
-                    self._lease_id, timeout_seconds=max(_RETRY_SECONDS, self._valid_until - sent)
+                    self._lease_id, timeout_seconds=self._remaining_seconds()
+                )
+                leader = await self._client.range(
+                    self._keys.leader, timeout_seconds=self._remaining_seconds()
                 )
             except UnavailableError as error:
                 log.warning("keepalive_failed", reason=error.reason)
@@ -120,7 +127,11 @@ class Leadership:
                 continue
             if not remaining:
                 raise LeadershipLostError
+            self.fence.require(leader)
             self._valid_until = sent + self._usable_seconds
+
+    def _remaining_seconds(self) -> float:
+        return max(_RETRY_SECONDS, self._valid_until - self._clock())
 
     async def resign(self, *, in_good_order: bool) -> None:
         """Lets another one be elected at once.

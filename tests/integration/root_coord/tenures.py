@@ -1,13 +1,13 @@
 """Elected root coords with real tenures, one after the other or two at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from services.root_coord.election import Election, ElectionKeys
+from services.root_coord.election import Election, ElectionKeys, Leadership
 from services.root_coord.metrics import RootCoordMetrics
 from services.root_coord.role import Role
 from services.root_coord.service import root_coord_server
@@ -46,9 +46,19 @@ class Leader:
         )
 
 
+async def _nothing(leadership: Leadership) -> None:
+    del leadership
+
+
 @asynccontextmanager
-async def leading(endpoint: str, root: str, *, lease_ttl_seconds: float) -> AsyncIterator[Leader]:
-    """A root coord that was elected; it ends like one that was killed."""
+async def leading(
+    endpoint: str,
+    root: str,
+    *,
+    lease_ttl_seconds: float,
+    prepare: Callable[[Leadership], Awaitable[None]] = _nothing,
+) -> AsyncIterator[Leader]:
+    """A root coord that was elected and serves; it ends like one that was killed."""
     settings = Settings.model_validate(
         {
             "lease": {"ttl": lease_ttl_seconds, "renewInterval": 0.1},
@@ -73,13 +83,22 @@ async def leading(endpoint: str, root: str, *, lease_ttl_seconds: float) -> Asyn
         tenure = Tenure(
             client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
-        role.assume(tenure)
         server = root_coord_server(role.require)
         await server.start("127.0.0.1", 0)
         port = server._server.sockets[0].getsockname()[1]
         channel = Channel(Address("127.0.0.1", port))
-        running = asyncio.create_task(tenure.run())
+        serving = asyncio.Event()
+
+        def serve() -> None:
+            role.assume(tenure)
+            serving.set()
+
+        running = asyncio.create_task(tenure.run(lambda: prepare(leadership), serve))
         try:
+            started = asyncio.create_task(serving.wait())
+            await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
+            started.cancel()
+            assert serving.is_set(), running.exception()
             yield Leader(tenure, running, client, port, pb.RootCoordStub(channel, timeout=30))
         finally:
             channel.close()
