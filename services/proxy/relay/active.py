@@ -64,6 +64,14 @@ class ActiveCalls:
                 ended += 1
         return ended
 
+    def end_identified(self, reason: VecguardError) -> int:
+        """Ends the calls of every user. Returns how many there were."""
+        return sum(
+            call.revoke(reason)
+            for call, identity in tuple(self._calls.items())
+            if identity is not None
+        )
+
     def end_all(self, reason: VecguardError) -> None:
         """Ends every call."""
         for call in tuple(self._calls):
