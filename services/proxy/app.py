@@ -210,7 +210,7 @@ class Proxy:
         self._tally = LoginTally()
         self._strangers = self._fetch_turns()
         self._active = active = ActiveCalls()
-        self.revocations = Revocations(self._credentials, active)
+        self.revocations = Revocations(self._credentials, self._logins, active)
         self._server = GrpcServer(
             [
                 AccountService(

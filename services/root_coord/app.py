@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from services.root_coord.credentials import ROOT, ensure_root
@@ -113,6 +114,7 @@ async def _lead(
         ElectionKeys.below(keys.root),
         address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
+        lease_ttl_seconds=settings.lease.ttl,
         margin_ratio=settings.lease.clock_margin.ratio,
         margin_seconds=settings.lease.clock_margin.fixed,
         clock=boot_clock,
@@ -125,11 +127,11 @@ async def _lead(
         tenure = Tenure(
             etcd, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
+        prepare = partial(_prepare, settings, tenure, root_password)
+        serve = partial(role.assume, tenure)
         try:
-            await _prepare(settings, tenure, root_password)
-            role.assume(tenure)
             # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
-            await in_own_task(tenure.run(), None)
+            await in_own_task(tenure.run(prepare, serve), None)
         except* VecguardError as errors:
             log.warning("term_ended", term=leadership.term, error=str(errors.exceptions[0]))
         finally:

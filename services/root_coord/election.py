@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import ceil
 from typing import Protocol
 
 from services.root_coord.errors import LeadershipLostError
@@ -38,7 +39,8 @@ class ElectionKeys:
     Attributes:
         leader: exists while there is a leader; its value is the leader's address.
         leases: exists from the first election on, and while a leader that did not step
-            down in good order may have granted leases that still run.
+            down in good order may have granted leases that still run; its value is the
+            longest that one of them can be, in milliseconds.
     """
 
     leader: bytes
@@ -58,8 +60,9 @@ class Leadership:
 
     Attributes:
         term: the fencing token.
-        clean: no lease of an earlier leader can still run: there was none, or it stepped
-            down in good order.
+        earlier_lease_seconds: how long a lease can be that was granted before this term and
+            still runs; None when there is none: nobody has led before, or every leader has
+            stepped down in good order.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class Leadership:
         clock: Clock,
         *,
         term: int,
-        clean: bool,
+        earlier_lease_seconds: float | None,
         lease_id: int,
         usable_seconds: float,
         valid_until: float,
@@ -81,7 +84,12 @@ class Leadership:
         self._usable_seconds = usable_seconds
         self._valid_until = valid_until
         self.term = term
-        self.clean = clean
+        self.earlier_lease_seconds = earlier_lease_seconds
+
+    @property
+    def clean(self) -> bool:
+        """Whether no lease of an earlier leader can still run."""
+        return self.earlier_lease_seconds is None
 
     @property
     def fence(self) -> Fence:
@@ -98,13 +106,20 @@ class Leadership:
             raise LeadershipLostError
 
     async def hold(self) -> None:
-        """Keeps the leadership alive. Ends by raising LeadershipLostError."""
+        """Keeps the leadership alive. Ends by raising LeadershipLostError.
+
+        The leader key is looked at as well: somebody may have deleted it by hand, and a
+        leader that goes on beside another one grants leases that nobody waits for.
+        """
         while True:
             await asyncio.sleep(self._usable_seconds / _KEEPALIVES_PER_LEASE)
             sent = self._clock()
             try:
                 remaining = await self._client.lease_keep_alive_once(
-                    self._lease_id, timeout_seconds=max(_RETRY_SECONDS, self._valid_until - sent)
+                    self._lease_id, timeout_seconds=self._remaining_seconds()
+                )
+                leader = await self._client.range(
+                    self._keys.leader, timeout_seconds=self._remaining_seconds()
                 )
             except UnavailableError as error:
                 log.warning("keepalive_failed", reason=error.reason)
@@ -112,7 +127,11 @@ class Leadership:
                 continue
             if not remaining:
                 raise LeadershipLostError
+            self.fence.require(leader)
             self._valid_until = sent + self._usable_seconds
+
+    def _remaining_seconds(self) -> float:
+        return max(_RETRY_SECONDS, self._valid_until - self._clock())
 
     async def resign(self, *, in_good_order: bool) -> None:
         """Lets another one be elected at once.
@@ -151,16 +170,21 @@ class Election:
         *,
         address: str,
         ttl_seconds: float,
+        lease_ttl_seconds: float,
         margin_ratio: float,
         margin_seconds: float,
         clock: Clock,
         observer: Observer,
     ) -> None:
-        """Stands under `address`, which standbys tell their callers."""
+        """Stands under `address`, which standbys tell their callers.
+
+        Once elected, it will grant sessions leases of `lease_ttl_seconds`.
+        """
         self._client = client
         self._keys = keys
         self._address = address
         self._ttl_seconds = ttl_seconds
+        self._lease_ttl_seconds = lease_ttl_seconds
         self._margin_ratio = margin_ratio
         self._margin_seconds = margin_seconds
         self._clock = clock
@@ -181,17 +205,23 @@ class Election:
 
     async def _stand(self) -> Leadership | None:
         """One attempt; None when somebody else is the leader."""
+        leases = await self._client.range(self._keys.leases, timeout_seconds=self._ttl_seconds)
+        seen_revision = leases.kvs[0].mod_revision if leases.kvs else 0
+        earlier = self._lease_recorded(leases)
+        longest = max(self._lease_ttl_seconds, earlier or 0.0)
         sent = self._clock()
         lease = await self._client.lease_grant(
             max(1, round(self._ttl_seconds)), timeout_seconds=self._ttl_seconds
         )
         try:
             result = await self._client.txn(
-                [Compare.version(self._keys.leader, "==", 0)],
+                [
+                    Compare.version(self._keys.leader, "==", 0),
+                    Compare.mod_revision(self._keys.leases, "==", seen_revision),
+                ],
                 [
                     Put(self._keys.leader, self._address.encode(), lease.id),
-                    Get(self._keys.leases),
-                    Put(self._keys.leases, b""),
+                    Put(self._keys.leases, str(ceil(longest * 1000)).encode()),
                 ],
                 [Get(self._keys.leader)],
                 timeout_seconds=self._ttl_seconds,
@@ -204,18 +234,28 @@ class Election:
             await self._client.lease_revoke(lease.id)
             self._remember_leader(result.responses[0])
             return None
-        granted = result.responses[1]
         usable = lease.ttl_seconds * (1 - self._margin_ratio) - self._margin_seconds
         return Leadership(
             self._client,
             self._keys,
             self._clock,
             term=result.revision,
-            clean=isinstance(granted, RangeResult) and not granted.kvs,
+            earlier_lease_seconds=earlier,
             lease_id=lease.id,
             usable_seconds=usable,
             valid_until=sent + usable,
         )
+
+    def _lease_recorded(self, leases: RangeResult) -> float | None:
+        """The longest lease that may still run, in seconds; None for none.
+
+        The setting may have been longer when it was granted. A version before this one
+        recorded no length: then our own has to do.
+        """
+        if not leases.kvs:
+            return None
+        recorded = leases.kvs[0].value
+        return int(recorded) / 1000 if recorded.isdigit() else self._lease_ttl_seconds
 
     async def _until_vacant(self) -> None:
         """Returns when there may be no leader."""

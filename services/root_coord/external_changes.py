@@ -54,6 +54,8 @@ class ExternalChanges:
                 prefix = self._keys.users.encode()
                 current = await self._client.range(prefix, prefix=True, count_only=True)
                 revision = current.revision
+                # A hash that was written in the gap may be put back by somebody else one day.
+                self._own.clear()
                 # After that read: whatever a proxy reads from now on is at least as new.
                 self._broadcast.announce(Everything())
 

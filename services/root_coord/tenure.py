@@ -1,6 +1,7 @@
 """One term as the active root coord: everything that exists for that long only."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from services.root_coord.credentials import Credentials
@@ -51,11 +52,12 @@ class Tenure:
             client, keys, fence=leadership.fence, own_writes=own_writes
         )
         # A leader before this one may have granted leases until the moment of the election.
+        earlier = leadership.earlier_lease_seconds
         sessions = Sessions(
             settings.lease.ttl,
             predecessor_until=None
-            if leadership.clean
-            else clock() + settings.lease.ttl + settings.lease.margin,
+            if earlier is None
+            else clock() + earlier + settings.lease.clock_margin.of(earlier),
         )
         self.hub = SessionHub(
             sessions,
@@ -74,13 +76,18 @@ class Tenure:
         """The fencing token."""
         return self.leadership.term
 
-    async def run(self) -> None:
-        """Holds the leadership and follows external changes.
+    async def run(self, prepare: Callable[[], Awaitable[None]], serve: Callable[[], None]) -> None:
+        """Holds the leadership, prepares, begins to serve and follows external changes.
 
-        Ends only by raising: LeadershipLostError, or what made the watch impossible.
+        However long the preparing takes, the leadership is held meanwhile.
+
+        Ends only by raising, in an exception group: LeadershipLostError, what `prepare`
+        raises, or what made the watch impossible.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.leadership.hold())
+            await prepare()
+            serve()
             # Sessions are served from now on and read at this term's revision or later.
             tasks.create_task(self._changes.run(self.term))
 

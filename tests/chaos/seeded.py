@@ -78,7 +78,7 @@ def no_leader_wait() -> None:
     original = Leadership.__init__
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs | {"clean": True})
+        original(self, *args, **kwargs | {"earlier_lease_seconds": None})
 
     Leadership.__init__ = init
 

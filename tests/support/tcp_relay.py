@@ -10,12 +10,13 @@ class TcpRelay:
     """Listens on loopback and passes everything on to `target_port`.
 
     Attributes:
+        target_port: where new connections lead.
         swallow_answers: while true, what the target says is thrown away.
         frozen: while true, nothing passes in either direction; connections stay open.
     """
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self.target_port = target_port
         self._server: asyncio.Server | None = None
         self._port = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,7 +62,7 @@ class TcpRelay:
         self._writers.add(writer)
         try:
             target_reader, target_writer = await asyncio.open_connection(
-                "127.0.0.1", self._target_port
+                "127.0.0.1", self.target_port
             )
             self._writers.add(target_writer)
             try:

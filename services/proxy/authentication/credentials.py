@@ -65,6 +65,9 @@ class CredentialCache:
     When the TTL of a known user is over and root coord cannot be asked, what is held goes
     on counting under a valid lease: had it changed, an invalidation would have come. So
     nobody who is logged in notices that root coord is being replaced.
+
+    Attributes:
+        newest_read: the highest revision of the store that a record was read at; 0: none.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class CredentialCache:
         )
         self._flights: SingleFlight[str, Credential] = SingleFlight()
         self._fetches: dict[str, _Fetch] = {}
+        self.newest_read = 0
 
     def peek(self, username: str) -> Credential | None:
         """What is held of this user now, without asking anybody."""
@@ -147,6 +151,11 @@ class CredentialCache:
         for fetch in self._fetches.values():
             fetch.floor = _ANY_REVISION
 
+    def start_afresh(self) -> None:
+        """The same, and revisions seen so far mean nothing: the store is another one."""
+        self.invalidate_all()
+        self.newest_read = 0
+
     def held(self) -> list[tuple[str, int]]:
         """Every user that is held with its revision (0: held as unknown)."""
         known = [held.credential for held in self._lasting.values()]
@@ -195,6 +204,7 @@ class CredentialCache:
 
     def _store(self, credential: Credential) -> None:
         self._drop(credential.username)
+        self.newest_read = max(self.newest_read, credential.read_revision)
         if credential.password is None:
             self._unknown[credential.username] = credential
         else:

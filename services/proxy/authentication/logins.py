@@ -28,6 +28,11 @@ class Logins:
         self._refused: Recent[bytes, Principal] = Recent(max_refused)
         self._key = key
 
+    def clear(self) -> None:
+        """Forgets every verdict."""
+        self._accepted.clear()
+        self._refused.clear()
+
     def sizes(self) -> dict[str, int]:
         """How many of each verdict are remembered."""
         return {"accepted": len(self._accepted), "refused": len(self._refused)}

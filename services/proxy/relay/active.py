@@ -10,6 +10,11 @@ class Call(Protocol):
 
     def end(self, reason: VecguardError) -> None:
         """Ends it for a reason that its client is told."""
+        ...
+
+    def revoke(self, reason: VecguardError) -> bool:
+        """The same, unless it is to be carried through; says whether it was ended."""
+        ...
 
 
 class ActiveCalls:
@@ -55,10 +60,17 @@ class ActiveCalls:
         ended = 0
         for call in tuple(self._by_user.get(username, ())):
             identity = self._calls[call]
-            if identity is not None and identity[1] < revision:
-                call.end(reason)
+            if identity is not None and identity[1] < revision and call.revoke(reason):
                 ended += 1
         return ended
+
+    def end_identified(self, reason: VecguardError) -> int:
+        """Ends the calls of every user. Returns how many there were."""
+        return sum(
+            call.revoke(reason)
+            for call, identity in tuple(self._calls.items())
+            if identity is not None
+        )
 
     def end_all(self, reason: VecguardError) -> None:
         """Ends every call."""

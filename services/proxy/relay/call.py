@@ -156,6 +156,19 @@ class Call:
         else:
             sender.headers(self.client, refusal(reason), end=True)
 
+    def revoke(self, reason: VecguardError) -> bool:
+        """Ends the call because its login is revoked; says whether it did.
+
+        What an upstream carries through it does carry through, but only a request that has
+        arrived: else one that was begun by an old password could be made by it much later.
+        """
+        meter, request = self._request_meter, self._request
+        has_arrived = meter.is_between and meter.passed > 0
+        if has_arrived and request is not None and not request.upstream.revocable:
+            return False
+        self.end(reason)
+        return True
+
     def finished(self) -> None:
         """The client's stream is closed: nothing of the call may stay behind."""
         self.is_over = True

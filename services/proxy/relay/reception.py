@@ -170,8 +170,7 @@ class Reception(Host):
         identity = b""
         if admission.username is not None:
             identity = user_field(admission.username)
-            if upstream.revocable:
-                self._active.identify(call, admission.username, admission.revision)
+            self._active.identify(call, admission.username, admission.revision)
         if upstream.policy.shows_peer:
             identity += literal(PEER, _peer(call.client_link).encode())
         call.route(Request(upstream, head, identity, self._kept))

@@ -36,8 +36,9 @@ class Upstream:
         authority: the field that the upstream sees as `:authority`.
         preface: how each request to it begins; says `https` when the connection is encrypted.
         policy: which client headers it sees.
-        revocable: whether a call in progress ends when its login is revoked. The account
-            service's do not: the very call that changes a password must get its answer.
+        revocable: whether a call whose request has arrived ends when its login is revoked.
+            The account service's do not: the very call that changes a password must get its
+            answer.
         pool: its connections.
     """
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import RevokedError
+from services.proxy.authentication.logins import Logins
 from services.proxy.relay.active import ActiveCalls
 
 
@@ -15,8 +16,9 @@ class Revocations:
         calls_ended: open calls that they have ended.
     """
 
-    def __init__(self, credentials: CredentialCache, active: ActiveCalls) -> None:
+    def __init__(self, credentials: CredentialCache, logins: Logins, active: ActiveCalls) -> None:
         self._credentials = credentials
+        self._logins = logins
         self._active = active
         self.applied = 0
         self.calls_ended = 0
@@ -36,6 +38,22 @@ class Revocations:
         """Everything is to be read again; open calls are compared by `held`."""
         self._credentials.invalidate_all()
         self.applied += 1
+
+    def start_afresh(self) -> None:
+        """The store has gone back to older revisions: those seen so far say nothing any more.
+
+        A login that was right at some revision may meet another password of the same one,
+        so the verdicts go as well, and every open call ends.
+        """
+        self._credentials.start_afresh()
+        self._logins.clear()
+        self.calls_ended += self._active.end_identified(RevokedError())
+        self.applied += 1
+
+    @property
+    def newest_read(self) -> int:
+        """The highest revision of the store that anything was read at; 0: none."""
+        return self._credentials.newest_read
 
     def held(self) -> list[tuple[str, int]]:
         """Every user that is held or has an open call, with the revision that it rests on."""

@@ -39,6 +39,11 @@ class Invalidatable(Protocol):
 
     def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None: ...
 
+    def start_afresh(self) -> None: ...
+
+    @property
+    def newest_read(self) -> int: ...
+
     def held(self) -> list[tuple[str, int]]: ...
 
 
@@ -135,7 +140,7 @@ class Session:
                 await asyncio.sleep(self._renew_interval_seconds)
 
     async def _resynchronise(self, term: int) -> None:
-        held = self._caches.held()
+        held, newest_read = self._caches.held(), self._caches.newest_read
         if not held:
             return
         reply = await pb.RootCoordStub(self._channel).sync_revisions(
@@ -149,6 +154,11 @@ class Session:
         )
         if reply.term != term:
             raise UnavailableError("root coord changed while revisions were compared")
+        if reply.read_revision < newest_read:
+            # etcd was restored from a backup; what is held seems newer than it is.
+            log.warning("store_went_back", seen=newest_read, now=reply.read_revision)
+            self._caches.start_afresh()
+            return
         self._caches.invalidate_stale(reply.stale, reply.read_revision)
         log.info("session_resynchronised", held=len(held), stale=len(reply.stale))
 

@@ -12,9 +12,10 @@ from services.root_coord.store.fence import Fence
 from services.root_coord.store.interface import Outcome
 from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
-from shared.milvus_layout import Keys
+from shared.milvus_layout import Keys, Record
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
+from tests.support.etcd_administration import compact
 
 __all__ = ["etcd", "prefix"]
 
@@ -58,6 +59,34 @@ class InterferingClient:
         if after is not None:
             await after()
         return result
+
+
+class CountingClient:
+    """Counts the pages that are read, and lets somebody else act after the first one, once."""
+
+    def __init__(self, client, after_first_page=None):
+        self._client = client
+        self._after_first_page = after_first_page
+        self.pages = 0
+
+    async def range(self, *args, **options):
+        result = await self._client.range(*args, **options)
+        self.pages += 1
+        after, self._after_first_page = self._after_first_page, None
+        if after is not None:
+            await after()
+        return result
+
+
+async def put_users(client, keys, count):
+    """Returns their names in alphabetical order."""
+    names = [f"user{number:05}" for number in range(count)]
+    value = Record.new(FIRST, "").encode()
+    for start in range(0, count, 100):
+        await client.txn(
+            [], [Put(keys.user(name).encode(), value) for name in names[start : start + 100]]
+        )
+    return names
 
 
 async def put(client, key, value):
@@ -348,3 +377,45 @@ async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys):
         await store.create("bob", FIRST, "", user_limit=LIMIT)
     assert not own.take(FIRST)
     assert (await store.create("bob", FIRST, "", user_limit=LIMIT)).applied
+
+
+# --- Many users -------------------------------------------------------------------------
+
+
+async def test_many_users_are_read_in_pages_of_one_moment(client, keys):
+    """One long page would keep a leader from its keepalives."""
+    names = await put_users(client, keys, 1200)
+
+    async def somebody_else():
+        await client.txn([], [Delete(keys.user(names[-1]).encode())])
+
+    counting = CountingClient(client, somebody_else)
+    store = EtcdCredentialStore(counting, keys)
+    snapshot = await store.list_all()
+    assert [user.username for user in snapshot.value] == names
+    assert counting.pages == 3
+    later = await store.list_all()
+    assert [user.username for user in later.value] == names[:-1]
+    assert later.revision > snapshot.revision
+
+
+async def test_pages_that_were_compacted_in_the_middle_are_read_anew(client, keys, etcd):
+    names = await put_users(client, keys, 600)
+
+    async def somebody_else():
+        deleted = await client.txn([], [Delete(keys.user(names[-1]).encode())])
+        await compact(etcd.endpoint, deleted.revision)
+
+    store = EtcdCredentialStore(CountingClient(client, somebody_else), keys)
+    assert [user.username for user in (await store.list_all()).value] == names[:-1]
+
+
+async def test_however_many_ask_at_once_all_users_are_read_twice_at_most(client, keys):
+    await put_users(client, keys, 3)
+    counting = CountingClient(client)
+    store = EtcdCredentialStore(counting, keys)
+    first = asyncio.create_task(store.list_all())
+    await asyncio.sleep(0)
+    snapshots = await asyncio.gather(first, *(store.list_all() for _ in range(20)))
+    assert all(len(snapshot.value) == 3 for snapshot in snapshots)
+    assert counting.pages <= 2

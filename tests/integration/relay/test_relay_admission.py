@@ -185,14 +185,18 @@ async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client,
     await relay.idle()
 
 
-async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
-    accounts = Upstream(
+def not_revocable(port):
+    return Upstream(
         "accounts",
-        over_tcp(Address("127.0.0.1", backend.port), timeout_seconds=2.0),
+        over_tcp(Address("127.0.0.1", port), timeout_seconds=2.0),
         authority="x",
         policy=HeaderPolicy(),
         revocable=False,
     )
+
+
+async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
+    accounts = not_revocable(backend.port)
     async with (
         relaying(backend.port, table={b"/own.Accounts/*": accounts}) as relay,
         channel(relay.target) as client,
@@ -203,4 +207,23 @@ async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
         relay.active.end_older("alice", 99, RevokedError())
         backend.gate.set()
         assert await call == b"mine"
+    accounts.close()
+
+
+@pytest.mark.parametrize("sent", [b"", message(b"change")[:-1]], ids=["nothing", "a part"])
+async def test_a_request_that_has_not_arrived_ends_with_its_login_wherever_it_goes(
+    raw_backend, sent
+):
+    """Else whoever has begun it could make it of use long after the revocation."""
+    accounts = not_revocable(raw_backend.port)
+    async with (
+        relaying(raw_backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(request_headers(b"/own.Accounts/Change"), body=sent, end=False)
+        await raw_backend.requested()
+        relay.active.end_older("alice", 99, RevokedError())
+        headers, _, _ = await client.response(mine)
+        assert (b"grpc-status", b"16") in headers
+        await relay.idle()
     accounts.close()

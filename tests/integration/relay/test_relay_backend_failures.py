@@ -88,7 +88,7 @@ async def test_a_backend_that_restarts_on_its_port_is_found_again():
 
 async def test_many_calls_share_one_attempt_to_connect():
     async with TcpRelay(free_port()) as counted, echo_backend() as backend:
-        counted._target_port = backend.port
+        counted.target_port = backend.port
         async with (
             relaying(int(counted.endpoint.rpartition(":")[2])) as relay,
             channel(relay.target) as client,

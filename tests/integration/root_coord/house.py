@@ -188,14 +188,15 @@ class Proxy:
         )
         self.verifier = ObservedVerifier()
         self.trust = StrictTrust(self.lease, boot_clock, grace_seconds=0)
+        self.logins = Logins(max_accepted=100, max_refused=100, key=secrets.token_bytes(32))
         self.authenticator = Authenticator(
-            logins=Logins(max_accepted=100, max_refused=100, key=secrets.token_bytes(32)),
+            logins=self.logins,
             credentials=self.cache,
             verifier=self.verifier,
             trust=self.trust,
             rehasher=self.link,
         )
-        self.revocations = Revocations(self.cache, ActiveCalls())
+        self.revocations = Revocations(self.cache, self.logins, ActiveCalls())
 
     async def login(self, username: str, password: str) -> int:
         principal = await self.authenticator.authenticate([header_of(username, password)])

@@ -6,20 +6,21 @@ from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.store.etcd import EtcdCredentialStore
 from shared.clock import boot_clock
-from shared.etcd import Delete, EtcdClient
+from shared.etcd import Delete, EtcdClient, Put
 from shared.milvus_layout import Keys
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.support.waiting import eventually
 
 TTL_SECONDS = 2.0
+LEASE_TTL_SECONDS = 1.5
 HASH = hash_password(Secret("password"), 4)
 
 
 class Candidate:
     """One root coord as far as it stands for election."""
 
-    def __init__(self, client, root, name):
+    def __init__(self, client, root, name, lease_ttl_seconds=LEASE_TTL_SECONDS):
         self.client = client
         self.keys = ElectionKeys.below(root)
         self.leaders = []
@@ -29,6 +30,7 @@ class Candidate:
             self.keys,
             address=name,
             ttl_seconds=TTL_SECONDS,
+            lease_ttl_seconds=lease_ttl_seconds,
             margin_ratio=0.01,
             margin_seconds=0.1,
             clock=boot_clock,
@@ -121,6 +123,32 @@ async def test_good_order_is_worth_nothing_after_another_leader_has_crashed(cand
     await candidates[1].elected()
     third = await candidates[0].elected()
     assert not third.clean
+
+
+async def test_a_successor_knows_the_longest_lease_that_may_still_run(candidates, request):
+    longer, usual, shorter = (
+        Candidate(candidates[0].client, request.node.name, f"{ttl}", ttl)
+        for ttl in (60.25, LEASE_TTL_SECONDS, 0.5)
+    )
+    first = await longer.elected()
+    assert first.earlier_lease_seconds is None
+    await first.resign(in_good_order=False)
+    second = await shorter.elected()
+    assert second.earlier_lease_seconds == 60.25
+    await second.resign(in_good_order=False)
+    third = await usual.elected()
+    assert third.earlier_lease_seconds == 60.25, "nobody has seen its end yet"
+    await third.resign(in_good_order=True)
+    fourth = await shorter.elected()
+    assert fourth.earlier_lease_seconds is None
+    await fourth.resign(in_good_order=False)
+    assert (await usual.elected()).earlier_lease_seconds == 0.5
+
+
+async def test_a_record_without_a_length_stands_for_leases_of_our_own_length(candidates):
+    one = candidates[0]
+    await one.client.txn([], [Put(one.keys.leases, b"")])
+    assert (await one.elected()).earlier_lease_seconds == LEASE_TTL_SECONDS
 
 
 async def test_a_leader_that_keeps_its_lease_alive_stays_the_leader(candidates):

@@ -146,3 +146,17 @@ async def test_changes_that_were_compacted_unseen_make_everything_be_read_again(
         await watched.announced.become([Everything()])
         revision = await watched.delete("bob")
         await watched.announced.become([Everything(), Invalidation("bob", revision)])
+
+
+async def test_an_own_hash_of_the_gap_that_somebody_puts_back_later_is_their_change(watched, etcd):
+    await watched.put("bob", FIRST)
+    before = (await watched.store.list_all()).revision
+    for password in (SECOND, THIRD):
+        await watched.store.update(
+            "bob", expected_revision=None, password=password, description=None
+        )
+    await compact(etcd.endpoint, (await watched.store.list_all()).revision)
+    async with watched.following(before):
+        await watched.announced.become([Everything()])
+        revision = await watched.put("bob", SECOND)
+        await watched.announced.become([Everything(), Invalidation("bob", revision)])

@@ -8,11 +8,18 @@ REASON = VecguardError("revoked")
 
 
 class RecordingCall:
-    def __init__(self):
+    def __init__(self, *, is_carried_through=False):
         self.reasons = []
+        self.is_carried_through = is_carried_through
 
     def end(self, reason):
         self.reasons.append(reason)
+
+    def revoke(self, reason):
+        if self.is_carried_through:
+            return False
+        self.end(reason)
+        return True
 
 
 @given(
@@ -53,3 +60,12 @@ def test_a_call_that_is_over_is_forgotten():
     active.leave(call)
     active.end_older("alice", 2, REASON)
     assert call.reasons == []
+
+
+def test_a_call_that_is_carried_through_is_not_counted_as_ended():
+    active = ActiveCalls()
+    for is_carried_through in (True, False):
+        call = RecordingCall(is_carried_through=is_carried_through)
+        active.enter(call)
+        active.identify(call, "alice", 1)
+    assert active.end_older("alice", 2, REASON) == 1

@@ -4,6 +4,7 @@ import pytest
 
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import RevokedError
+from services.proxy.authentication.logins import Logins, Principal
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.revocation.effects import Revocations
 from tests.support.credentials import ManualClock, ScriptedSource
@@ -13,8 +14,9 @@ class RecordedCall:
     def __init__(self):
         self.ended = None
 
-    def end(self, error):
+    def revoke(self, error):
         self.ended = error
+        return True
 
 
 class Proxy:
@@ -29,7 +31,8 @@ class Proxy:
             clock=ManualClock(),
         )
         self.active = ActiveCalls()
-        self.revocations = Revocations(self.credentials, self.active)
+        self.logins = Logins(max_accepted=10, max_refused=10, key=b"key")
+        self.revocations = Revocations(self.credentials, self.logins, self.active)
 
     def call_of(self, username, revision, stack):
         call = RecordedCall()
@@ -90,3 +93,17 @@ async def test_a_user_with_an_open_call_is_compared_even_when_nothing_is_cached(
     proxy.call_of("bob", 101, stack)
     proxy.revocations.invalidate_all()
     assert proxy.revocations.held() == [("bob", 101)]
+
+
+async def test_a_store_that_went_back_leaves_nothing_of_before(proxy, stack):
+    """Its revisions are given a second time, to other passwords."""
+    call = proxy.call_of("bob", 101, stack)
+    proxy.logins.accept(b"right", Principal("bob", 101))
+    proxy.logins.refuse(b"wrong", Principal("bob", 101))
+    assert proxy.revocations.newest_read > 0
+    proxy.revocations.start_afresh()
+    assert proxy.credentials.held() == []
+    assert proxy.logins.accepted(b"right") is None
+    assert proxy.logins.refused(b"wrong") is None
+    assert isinstance(call.ended, RevokedError)
+    assert proxy.revocations.newest_read == 0

@@ -1,0 +1,108 @@
+"""Elected root coords with real tenures, one after the other or two at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from services.root_coord.election import Election, ElectionKeys, Leadership
+from services.root_coord.metrics import RootCoordMetrics
+from services.root_coord.role import Role
+from services.root_coord.service import root_coord_server
+from services.root_coord.tenure import Tenure
+from shared.addresses import Address
+from shared.clock import boot_clock
+from shared.config import Settings
+from shared.etcd import EtcdClient
+from shared.generated.vecguard.internal import v1 as pb
+from shared.grpc.channel import Channel
+from shared.grpc.credentials import hash_to_wire
+from shared.milvus_layout import Keys
+from shared.passwords import PasswordHash
+
+ELECTION_TTL_SECONDS = 1.0
+
+
+@dataclass
+class Leader:
+    """One root coord from its election on."""
+
+    tenure: Tenure
+    running: asyncio.Task[None]
+    client: EtcdClient
+    port: int
+    stub: pb.RootCoordStub
+
+    async def create(self, username: str, password: PasswordHash) -> pb.MutationReply:
+        return await self.stub.create_credential(
+            pb.CreateCredentialRequest(username=username, password=hash_to_wire(password))
+        )
+
+    async def update(self, username: str, password: PasswordHash) -> pb.MutationReply:
+        return await self.stub.update_credential(
+            pb.UpdateCredentialRequest(username=username, password=hash_to_wire(password))
+        )
+
+
+async def _nothing(leadership: Leadership) -> None:
+    del leadership
+
+
+@asynccontextmanager
+async def leading(
+    endpoint: str,
+    root: str,
+    *,
+    lease_ttl_seconds: float,
+    prepare: Callable[[Leadership], Awaitable[None]] = _nothing,
+) -> AsyncIterator[Leader]:
+    """A root coord that was elected and serves; it ends like one that was killed."""
+    settings = Settings.model_validate(
+        {
+            "lease": {"ttl": lease_ttl_seconds, "renewInterval": 0.1},
+            "election": {"ttl": ELECTION_TTL_SECONDS},
+        }
+    )
+    keys, role = Keys.of(root, "meta"), Role()
+    async with EtcdClient([endpoint]) as client:
+        election = Election(
+            client,
+            ElectionKeys.below(keys.root),
+            address="somewhere",
+            ttl_seconds=ELECTION_TTL_SECONDS,
+            lease_ttl_seconds=lease_ttl_seconds,
+            margin_ratio=0.01,
+            margin_seconds=0.1,
+            clock=boot_clock,
+            observer=role,
+        )
+        leadership = await election.campaign()
+        metrics = RootCoordMetrics(CollectorRegistry())
+        tenure = Tenure(
+            client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
+        )
+        server = root_coord_server(role.require)
+        await server.start("127.0.0.1", 0)
+        port = server._server.sockets[0].getsockname()[1]
+        channel = Channel(Address("127.0.0.1", port))
+        serving = asyncio.Event()
+
+        def serve() -> None:
+            role.assume(tenure)
+            serving.set()
+
+        running = asyncio.create_task(tenure.run(lambda: prepare(leadership), serve))
+        try:
+            started = asyncio.create_task(serving.wait())
+            await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
+            started.cancel()
+            assert serving.is_set(), running.exception()
+            yield Leader(tenure, running, client, port, pb.RootCoordStub(channel, timeout=30))
+        finally:
+            channel.close()
+            running.cancel()
+            await asyncio.wait([running])
+            role.release()
+            await server.drain(1.0)

@@ -1,0 +1,68 @@
+"""etcd goes back to a backup while a proxy goes on."""
+
+import asyncio
+import shutil
+from contextlib import AsyncExitStack
+
+from services.proxy.authentication.errors import WrongCredentialsError
+from shared.addresses import Address
+from tests.integration.root_coord.house import running_proxy
+from tests.integration.root_coord.tenures import leading
+from tests.support.credentials import hashed
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+
+PASSWORDS = [f"password{number}" for number in range(3)]
+FIRST, SECOND, THIRD = map(hashed, PASSWORDS)
+LEASE_SECONDS = 1.2
+
+
+async def accepted(proxy):
+    """Which of the passwords pass, the newest first."""
+    passed = []
+    for password in reversed(PASSWORDS):
+        try:
+            await proxy.login("bob", password)
+        except WrongCredentialsError:
+            continue
+        passed.append(password)
+    return passed
+
+
+async def test_after_a_restore_a_later_change_is_as_good_as_any(own_etcd, tmp_path):
+    data, backup = tmp_path / "etcd" / "only", tmp_path / "backup"
+
+    def elected():
+        return leading(own_etcd.endpoint, "root", lease_ttl_seconds=LEASE_SECONDS)
+
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(TcpRelay(0))
+        async with elected() as leader:
+            await leader.create("bob", FIRST)
+        await asyncio.to_thread(own_etcd.stop)
+        shutil.copytree(data, backup)
+        await asyncio.to_thread(own_etcd.restart)
+        async with elected() as leader:
+            relay.target_port = leader.port
+            # The change after the restore will be made at this very revision.
+            repeated = await leader.update("bob", SECOND)
+            for number in range(5):
+                await leader.create(f"user{number}", FIRST)
+            proxy = await stack.enter_async_context(running_proxy(Address.parse(relay.endpoint)))
+            assert await proxy.login("bob", PASSWORDS[1]) == repeated.revision
+        relay.cut()
+        await asyncio.to_thread(own_etcd.stop)
+        shutil.rmtree(data)
+        shutil.copytree(backup, data)
+        await asyncio.to_thread(own_etcd.restart)
+        async with elected() as leader:
+            opened = proxy.link.sessions_opened
+            relay.target_port = leader.port
+
+            async def trusts_the_restored_store():
+                return proxy.link.sessions_opened > opened and proxy.trust.is_valid()
+
+            await eventually(trusts_the_restored_store)
+            changed = await leader.update("bob", THIRD)
+            assert changed.revision == repeated.revision
+            assert await accepted(proxy) == [PASSWORDS[2]]

@@ -1,0 +1,61 @@
+"""From one root coord to the next: what is owed to the leases of the one before, and when."""
+
+import asyncio
+
+import pytest
+
+from services.root_coord.errors import LeadershipLostError
+from shared.addresses import Address
+from shared.clock import boot_clock
+from shared.errors import UnavailableError
+from shared.etcd import Delete
+from tests.integration.root_coord.house import running_proxy
+from tests.integration.root_coord.tenures import ELECTION_TTL_SECONDS, leading
+from tests.support.credentials import hashed
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+
+FIRST, SECOND = hashed("first1"), hashed("second2")
+
+
+async def test_a_shorter_lease_in_the_settings_does_not_shorten_those_that_run(own_etcd):
+    """A proxy that is cut off holds a lease of the old length, which nobody can take back."""
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=5.0) as before:
+        await before.create("bob", FIRST)
+        async with (
+            TcpRelay(before.port) as relay,
+            running_proxy(Address.parse(relay.endpoint)) as proxy,
+        ):
+            await proxy.login("bob", "first1")
+            relay.frozen = True
+            await before.tenure.step_down(1.0)
+            async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2) as successor:
+                await successor.update("bob", SECOND)
+                with pytest.raises(UnavailableError):
+                    await proxy.login("bob", "first1")
+
+
+async def test_preparing_for_longer_than_the_election_lasts_costs_no_leadership(own_etcd):
+    """A first hash of high cost on a slow machine; else nobody would ever lead."""
+
+    async def prepare(leadership):
+        first_end = leadership._valid_until
+
+        async def well_past_the_first_end():
+            return boot_clock() > first_end + ELECTION_TTL_SECONDS
+
+        await eventually(well_past_the_first_end)
+
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2, prepare=prepare) as leader:
+        assert leader.tenure.leadership.is_valid()
+        assert (await leader.create("bob", FIRST)).revision
+
+
+async def test_a_root_coord_whose_leader_key_was_deleted_by_hand_ends_its_term(own_etcd):
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2) as before:
+        leadership = before.tenure.leadership
+        await before.client.txn([], [Delete(leadership.fence.key)])
+        async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2):
+            await asyncio.wait([before.running], timeout=20)
+            assert before.running.done()
+            assert before.running.exception().subgroup(LeadershipLostError)
