@@ -60,6 +60,8 @@ class Answer:
                 raise MalformedAnswerError(f"{upstream} answered with malformed headers")
             wires.append(field.wire)
         self.is_interim = http_status[:1] == b"1"
+        if self.is_interim:
+            self.status = None  # it is not an answer yet, whatever it says
         if http_status != b"200" and not self.is_interim:
             shown = http_status.decode("ascii", "replace")
             message = f"{upstream} answered with HTTP status {shown}"
