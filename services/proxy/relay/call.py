@@ -1,7 +1,7 @@
 """One call: a stream of a client, a stream of an upstream, and all that passes between."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpclib.const import Status
 
@@ -18,15 +18,11 @@ from services.proxy.relay.errors import (
     UpstreamUnavailableError,
 )
 from services.proxy.relay.headers import error_trailers, refusal
+from services.proxy.relay.link import Link
 from services.proxy.relay.messages import MessageMeter
 from services.proxy.relay.request import Request
 from services.proxy.relay.tally import status_code
 from shared.errors import DeadlineError, VecguardError
-
-if TYPE_CHECKING:
-    from services.proxy.relay.client_link import ClientLink
-    from services.proxy.relay.upstream_link import UpstreamLink
-
 
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
@@ -40,6 +36,7 @@ class Call:
     queue is ever longer than one window.
 
     Attributes:
+        client_link: the client's connection.
         client: the client's stream.
         upstream: the other one; data waits in it until it is open.
         is_over: the client's stream is closed.
@@ -69,7 +66,7 @@ class Call:
         "upstream",
     )
 
-    def __init__(self, client_link: "ClientLink", client: Stream, max_message_bytes: int) -> None:
+    def __init__(self, client_link: Link, client: Stream, max_message_bytes: int) -> None:
         self.client_link = client_link
         self.client = client
         client.owner = self
@@ -81,7 +78,7 @@ class Call:
         self._response_meter = MessageMeter(max_message_bytes)
         self._is_answering = False
         self._is_answered = False
-        self._link: UpstreamLink | None = None
+        self._link: Link | None = None
         self._request: Request | None = None
         self._length: int | None = None
         self._answer_length: int | None = None
@@ -131,7 +128,7 @@ class Call:
             request.keep(self.upstream.queue)
         request.upstream.send(self)
 
-    def forward(self, link: "UpstreamLink") -> None:
+    def forward(self, link: Link) -> None:
         """Sends the request to an upstream, as far as it has come."""
         request = self._request
         if request is None:
