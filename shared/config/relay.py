@@ -107,6 +107,12 @@ class PoolSettings(Section):
         description="Most calls that wait for a stream, each until its own deadline; more are "
         "refused with RESOURCE_EXHAUSTED.",
     )
+    idle_timeout: Duration = Field(
+        default=300.0,
+        description="Time without a call after which a connection is closed if there is another "
+        "one, in seconds. Longer than between two bursts of calls, or each would have to connect "
+        "anew. 0: never.",
+    )
     reconnect_delay: Seconds = Field(
         default=0.1,
         description="Time between the first failed attempt to connect and the next, in seconds; "

@@ -48,6 +48,16 @@ class UpstreamLink(Link):
         """Whether a call can be sent now."""
         return self.connection.has_room and not self.is_leaving and not self.is_closing
 
+    @property
+    def calls_begun(self) -> int:
+        """A number that grows with each call."""
+        return self.connection.highest_id
+
+    @property
+    def calls_open(self) -> int:
+        """Calls that are open now."""
+        return len(self.connection.streams)
+
     def retire(self) -> None:
         """Closes the connection as soon as its last stream is over."""
         self.is_leaving = True

@@ -72,6 +72,50 @@ async def test_calls_beyond_the_backend_s_streams_open_further_connections_up_to
         assert [await status(client, call) for call in calls] == [0] * 8
 
 
+async def test_connections_that_nobody_needs_any_more_are_closed_but_for_one():
+    policy = PoolPolicy(connections=4, idle_seconds=0.2)
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=policy) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(4)]
+        peers = [await backend.accepted() for _ in calls]
+        for peer in peers:
+            await requests(peer, 1)
+        first, second, third, fourth = peers
+        for peer in (first, second, fourth):
+            peer.answer((await requests(peer, 1))[0])
+        for peer in (first, second, fourth):
+            await peer.wait_closed()
+        # The one with the open call is all that is left, and takes the next one.
+        assert len(relay.upstream.links) == 1
+        third.answer((await requests(third, 1))[0])
+        calls.append(client.request())
+        third.answer((await requests(third, 2))[1])
+        assert [await status(client, call) for call in calls] == [0] * 5
+
+
+async def test_of_connections_that_are_all_idle_the_first_one_stays():
+    policy = PoolPolicy(connections=3, idle_seconds=0.2)
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=policy) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(3)]
+        first, *others = [await backend.accepted() for _ in calls]
+        for peer in (first, *others):
+            peer.answer((await requests(peer, 1))[0])
+        for peer in others:
+            await peer.wait_closed()
+        calls.append(client.request())
+        first.answer((await requests(first, 2))[1])
+        assert [await status(client, call) for call in calls] == [0] * 4
+        assert relay.upstream.pool.connects["ok"] == 3
+        assert not first.closed.is_set()
+
+
 async def test_the_backend_s_streams_are_never_exceeded_and_nobody_jumps_the_queue():
     async with (
         running_raw_backend(max_streams=2) as backend,
