@@ -56,8 +56,8 @@ class Http2Settings(Section):
     max_useless_frames: Count = Field(
         default=10_000,
         description="Most frames a second on one connection that move nothing (PING, empty "
-        "frames; a reset or a refused call counts as ten) before it is cut. gRPC's keepalive "
-        "needs less than one.",
+        "frames, shreds of messages; a reset or a refused call counts as ten) before it is cut. "
+        "gRPC's keepalive needs less than one.",
     )
 
 

@@ -175,6 +175,14 @@ class Connection(FrameSink):
         self._pings += 1
         self.sender.write(frames.ping(_PING, ack=False))
 
+    def spoke_uselessly(self) -> None:
+        """Counts a frame of the peer that is useless by what is in it.
+
+        Raises:
+            Http2ConnectionError: there were too many.
+        """
+        self._nuisance(Nuisance.FRAME)
+
     def forgive(self) -> None:
         """Time has passed: useless frames of the past count no more."""
         if not self.sender.is_paused:

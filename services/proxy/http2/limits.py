@@ -86,8 +86,9 @@ class LimitHits:
 class Nuisance:
     """Weights of what floods are made of (RFC 9113, section 10.5)."""
 
-    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, an acknowledgement or a
-    # WINDOW_UPDATE without a reason, anything on a stream that we have reset.
+    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, a shred of a message, an
+    # acknowledgement or a WINDOW_UPDATE without a reason, anything on a stream that we have
+    # reset.
     FRAME = 1
     REFUSAL = 10  # of a stream: the answer is longer than the question
     SETTINGS = 10

@@ -212,6 +212,11 @@ class Call:
             if end:
                 self.upstream.ending = b""
 
+    @property
+    def request_is_cut(self) -> bool:
+        """See `MessageMeter.is_cut`."""
+        return self._request_meter.is_cut
+
     def request_ended(self) -> None:
         """Trailers of the request, which gRPC has no use for."""
         self.request_data(b"", end=True)
