@@ -21,7 +21,9 @@ NO_TABLE = b"\x20"
 # RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _SPACE = b" \t"
-_forbidden = re.compile(rb"[\x00\r\n]").search
+# Every control character but the tab (RFC 9110, section 5.5): a server may end the connection
+# for one, as Envoy does, and with it the calls of all who share it.
+_forbidden = re.compile(rb"[\x00-\x08\n-\x1f\x7f]").search
 
 
 class Name:
