@@ -22,6 +22,7 @@ from services.proxy.relay.link import Link
 from services.proxy.relay.messages import MessageMeter
 from services.proxy.relay.request import Request
 from services.proxy.relay.tally import status_code
+from services.proxy.relay.upstream_link import UpstreamLink
 from shared.errors import DeadlineError, VecguardError
 
 # What a call is whose client goes away before its end.
@@ -78,7 +79,7 @@ class Call:
         self._response_meter = MessageMeter(max_message_bytes)
         self._is_answering = False
         self._is_answered = False
-        self._link: Link | None = None
+        self._link: UpstreamLink | None = None
         self._request: Request | None = None
         self._length: int | None = None
         self._answer_length: int | None = None
@@ -128,7 +129,7 @@ class Call:
             request.keep(self.upstream.queue)
         request.upstream.send(self)
 
-    def forward(self, link: Link) -> None:
+    def forward(self, link: UpstreamLink) -> None:
         """Sends the request to an upstream, as far as it has come."""
         request = self._request
         if request is None:
@@ -169,6 +170,8 @@ class Call:
             if link is None:
                 request.upstream.pool.forget(self)
             elif not self.upstream.closed:
+                if not (self.upstream.received_end and self.upstream.sent_end):
+                    link.cancels()
                 link.connection.reset(self.upstream, ErrorCode.CANCEL)
         # Nothing is left that only the garbage collector could free: its passes cost more
         # than anything else that is done about a call.
@@ -352,6 +355,7 @@ class Call:
         link = self._link
         if link is not None and not self.is_over and not self.upstream.sent_end:
             # Nobody reads the rest of the request.
+            link.cancels()
             link.connection.reset(self.upstream, ErrorCode.CANCEL)
             self._drop_request()
 

@@ -183,7 +183,7 @@ class Pool(Owner):
         if link.is_proven:
             self._useless = 0
             self._backoff.succeeded()
-        elif link.connection.highest_id:
+        elif link.connection.highest_id and not link.is_worn:
             self._useless += 1
             if self._useless > _MAX_USELESS:
                 self._failed("it closes connections without an answer")

@@ -11,6 +11,7 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server
+from h2.errors import ErrorCodes
 
 from tests.support.echo_backend import pattern
 from tests.support.programs import envoy_to
@@ -120,6 +121,28 @@ async def test_no_client_s_headers_end_the_connection_that_others_share(backend,
         assert await honest.unary_unary("/a.B/Unary")(b"new", timeout=TIMEOUT) == b"new"
         assert len(relay.upstream.links) == 1
         assert relay.upstream.pool.connects["ok"] == 1
+
+
+async def test_a_client_that_cancels_costs_no_other_call_behind_envoy(backend):
+    async with (
+        envoy_to(backend.port) as port,
+        relaying(port) as relay,
+        channel(relay.target) as honest,
+        raw_client(relay.port) as client,
+    ):
+        call = honest.stream_stream("/a.B/Bidi")(timeout=TIMEOUT)
+        await call.write(b"before")
+        assert await call.read() == b"before"
+        for round_number in range(20):
+            calls = [
+                client.request(request_headers(b"/a.B/Silent"), message(b"x")) for _ in range(30)
+            ]
+            await backend.call_number(30 * (round_number + 1))
+            for cancelled in calls:
+                client.h2.reset_stream(cancelled, ErrorCodes.CANCEL)
+            client.flush()
+        await call.write(b"after")
+        assert await call.read() == b"after"
 
 
 async def test_envoy_behind_us_that_lost_its_server_says_so_in_its_own_words(backend):
