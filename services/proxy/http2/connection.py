@@ -327,6 +327,9 @@ class Connection(FrameSink):
             self._move_windows(change)
         if not self._settled:
             self._settled = True
+        elif change and not self._client_side:
+            # A frame of 15 bytes has moved the window of every stream.
+            self._nuisance(Nuisance.SETTINGS + len(self.streams) // Nuisance.MOVED_WINDOWS)
         else:
             self._nuisance(Nuisance.SETTINGS)
         self._handler.settled()

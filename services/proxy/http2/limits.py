@@ -92,4 +92,5 @@ class Nuisance:
     FRAME = 1
     REFUSAL = 10  # of a stream: the answer is longer than the question
     SETTINGS = 10
+    MOVED_WINDOWS = 10  # as many windows that a SETTINGS moves are worth one frame more
     RESET = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)

@@ -401,6 +401,19 @@ def test_8_1_a_complete_answer_stops_the_request(server):
     assert not server.connection.streams
 
 
+@pytest.mark.parametrize(("streams", "is_flood"), [(0, False), (1000, True)])
+def test_10_5_settings_count_by_the_windows_that_they_move(streams, is_flood):
+    server = Server(Limits())
+    server.hear(HELLO, *(request(2 * number + 1) for number in range(streams)))
+    moves = (frames.settings({4: 1000}) + frames.settings({4: 2000})) * 50
+    if not is_flood:
+        server.hear(moves)
+        return
+    with pytest.raises(Http2ConnectionError) as caught:
+        server.hear(moves)
+    assert caught.value.limit == Limit.USELESS_FRAMES
+
+
 def test_10_5_rapid_resets_are_a_flood():
     server = Server(Limits())
     server.hear(HELLO)
