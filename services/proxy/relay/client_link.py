@@ -208,7 +208,7 @@ class ClientLink(Link):
             call.request_ended()
 
     def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        call: Call = stream.owner
+        call = stream.owner
         call.request_data(payload, end=end)
         if len(payload) < _SHRED_BYTES and payload and not end and call.request_is_cut:
             self.connection.spoke_uselessly()
