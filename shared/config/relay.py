@@ -56,8 +56,8 @@ class Http2Settings(Section):
     max_useless_frames: Count = Field(
         default=10_000,
         description="Most frames a second on one connection that move nothing (PING, empty "
-        "frames; a reset or a refused call counts as ten) before it is cut. gRPC's keepalive "
-        "needs less than one.",
+        "frames, shreds of messages; a reset or a refused call counts as ten) before it is cut. "
+        "gRPC's keepalive needs less than one.",
     )
 
 
@@ -106,6 +106,12 @@ class PoolSettings(Section):
         default=1000,
         description="Most calls that wait for a stream, each until its own deadline; more are "
         "refused with RESOURCE_EXHAUSTED.",
+    )
+    idle_timeout: Duration = Field(
+        default=300.0,
+        description="Time without a call after which a connection is closed if there is another "
+        "one, in seconds. Longer than between two bursts of calls, or each would have to connect "
+        "anew. 0: never.",
     )
     reconnect_delay: Seconds = Field(
         default=0.1,

@@ -264,9 +264,11 @@ class _Handler(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def echo_backend(port: int = 0) -> AsyncIterator[EchoBackend]:
+async def echo_backend(
+    port: int = 0, *, options: Sequence[tuple[str, object]] = ()
+) -> AsyncIterator[EchoBackend]:
     backend = EchoBackend()
-    await backend.start(port)
+    await backend.start(port, options=options)
     try:
         yield backend
     finally:

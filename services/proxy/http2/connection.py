@@ -112,11 +112,14 @@ class Connection(FrameSink):
         self._half_stream_window = (limits.stream_window_bytes + 1) // 2
         self._next_id = 1
         self._highest_id = 0
+        # The highest number that the peer left out: it and all below count as never used.
+        self._skipped_id = 0
         self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
         self._settled = False
         self._acknowledged = False
         self._pings = 0
-        self._is_final = False
+        # What the last GOAWAY said; None: there was none that refuses streams.
+        self._last_taken: int | None = None
         self.streams: dict[int, Stream] = {}
         self.nuisances = 0
         self.sender = Sender(
@@ -145,7 +148,12 @@ class Connection(FrameSink):
 
     def fail(self, code: int) -> None:
         """Says why the connection ends."""
-        self.sender.write(frames.goaway(self._highest_id, code))
+        if self._client_side:
+            newest = 0  # a server opens none
+        else:
+            # RFC 9113, section 6.8: the number must not grow.
+            newest = self._highest_id if self._last_taken is None else self._last_taken
+        self.sender.write(frames.goaway(newest, code))
 
     def go_away(self) -> None:
         """Asks the peer to open no new streams, and refuses none that is on its way.
@@ -158,14 +166,22 @@ class Connection(FrameSink):
 
     def refuse_new(self) -> None:
         """Says which stream was the last that is looked at; later ones are ignored."""
-        if not self._is_final:
-            self._is_final = True
+        if self._last_taken is None:
+            self._last_taken = self._highest_id
             self.sender.write(frames.goaway(self._highest_id, ErrorCode.NO_ERROR))
 
     def ping(self) -> None:
         """Asks for a sign of life."""
         self._pings += 1
         self.sender.write(frames.ping(_PING, ack=False))
+
+    def spoke_uselessly(self) -> None:
+        """Counts a frame of the peer that is useless by what is in it.
+
+        Raises:
+            Http2ConnectionError: there were too many.
+        """
+        self._nuisance(Nuisance.FRAME)
 
     def forgive(self) -> None:
         """Time has passed: useless frames of the past count no more."""
@@ -293,7 +309,7 @@ class Connection(FrameSink):
         stream = self.streams.get(stream_id)
         if stream is None:
             self._require_not_idle(stream_id)
-            self._nuisance(Nuisance.FRAME)
+            self._spoken_in_vain()
             return
         self._close(stream)
         self._closed.reset_by_peer(stream_id)
@@ -311,6 +327,9 @@ class Connection(FrameSink):
             self._move_windows(change)
         if not self._settled:
             self._settled = True
+        elif change and not self._client_side:
+            # A frame of 15 bytes has moved the window of every stream.
+            self._nuisance(Nuisance.SETTINGS + len(self.streams) // Nuisance.MOVED_WINDOWS)
         else:
             self._nuisance(Nuisance.SETTINGS)
         self._handler.settled()
@@ -364,6 +383,9 @@ class Connection(FrameSink):
     def on_stream_fault(self, fault: Http2StreamError) -> None:
         stream = self.streams.get(fault.stream_id)
         if stream is None:
+            if self._is_idle(fault.stream_id):
+                # RFC 9113, section 6.4: what was never opened cannot be reset.
+                raise Http2ConnectionError(fault.code, fault.message) from fault
             self._closed.reset_by_us(fault.stream_id)
             self.sender.write(frames.rst_stream(fault.stream_id, fault.code))
         else:
@@ -393,10 +415,14 @@ class Connection(FrameSink):
             raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
         if self._client_side or not stream_id & 1:
             raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS that we did not ask for")
+        if stream_id <= self._skipped_id:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a number lower than before")
         if stream_id <= self._highest_id:
             raise Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
+        if stream_id - self._highest_id > 2:  # noqa: PLR2004 - the next number
+            self._skipped_id = stream_id - 2
         self._highest_id = stream_id
-        if self._is_final:
+        if self._last_taken is not None:
             self._closed.reset_by_us(stream_id)
             self._spoken_in_vain()
             return
@@ -416,9 +442,12 @@ class Connection(FrameSink):
         self._require_not_idle(stream_id)
         raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
 
-    def _require_not_idle(self, stream_id: int) -> None:
+    def _is_idle(self, stream_id: int) -> bool:
         # Nobody but a client opens streams here, so an even number is always idle.
-        if stream_id > self._highest_id or not stream_id & 1:
+        return stream_id > self._highest_id or not stream_id & 1
+
+    def _require_not_idle(self, stream_id: int) -> None:
+        if self._is_idle(stream_id):
             raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a frame on an idle stream")
 
     def _local_end(self, stream: Stream) -> None:

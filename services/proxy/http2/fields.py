@@ -15,11 +15,15 @@ _WITHOUT_INDEXING, _NEVER_INDEXED = 0x00, 0x10
 _NAME_PREFIX, _LENGTH_PREFIX = 0x0F, 0x7F
 _INDEXED, _INDEX_PREFIX = 0x80, 0x7F
 _OVERHEAD_BYTES = 32  # RFC 7541, section 4.1
+#: Begins a block that says that our table holds 0 bytes (RFC 7541, section 6.3).
+NO_TABLE = b"\x20"
 
 # RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _SPACE = b" \t"
-_forbidden = re.compile(rb"[\x00\r\n]").search
+# Every control character but the tab (RFC 9110, section 5.5): a server may end the connection
+# for one, as Envoy does, and with it the calls of all who share it.
+_forbidden = re.compile(rb"[\x00-\x08\n-\x1f\x7f]").search
 
 
 class Name:

@@ -8,6 +8,7 @@ MAX_WINDOW_BYTES = 2**31 - 1  # RFC 9113, section 6.9.1
 MAX_STREAM_ID = 2**31 - 1
 DEFAULT_WINDOW_BYTES = 65_535  # RFC 9113, section 6.9.2
 DEFAULT_FRAME_BYTES = 16_384  # RFC 9113, section 6.5.2
+DEFAULT_TABLE_BYTES = 4096  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Limits:
     header_list_bytes: int = 64 * 1024
     header_block_bytes: int = 128 * 1024
     header_frames: int = 64
-    table_bytes: int = 4096
+    table_bytes: int = DEFAULT_TABLE_BYTES
     nuisances: int = 10_000
     unread_bytes: int = 4 * 2**20
 
@@ -85,9 +86,11 @@ class LimitHits:
 class Nuisance:
     """Weights of what floods are made of (RFC 9113, section 10.5)."""
 
-    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, an acknowledgement or a
-    # WINDOW_UPDATE without a reason, anything on a stream that we have reset.
+    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, a shred of a message, an
+    # acknowledgement or a WINDOW_UPDATE without a reason, anything on a stream that we have
+    # reset.
     FRAME = 1
     REFUSAL = 10  # of a stream: the answer is longer than the question
     SETTINGS = 10
+    MOVED_WINDOWS = 10  # as many windows that a SETTINGS moves are worth one frame more
     RESET = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)

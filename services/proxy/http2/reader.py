@@ -5,7 +5,7 @@ from typing import Final
 
 from services.proxy.http2 import frames
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
-from services.proxy.http2.limits import MAX_STREAM_ID, Limit, Limits
+from services.proxy.http2.limits import DEFAULT_FRAME_BYTES, MAX_STREAM_ID, Limit, Limits
 
 # A local name costs a third of a module's attribute.
 _unpack_head: Final = frames.HEAD.unpack_from
@@ -78,6 +78,8 @@ class FrameReader:
         # Greeted, and within no header block: any frame may come.
         self._is_between = False
         self._max_frame = limits.frame_bytes
+        # What fits into a frame of the default size is never a flood.
+        self._max_block = max(limits.header_block_bytes, DEFAULT_FRAME_BYTES)
         self._block: list[bytes] | None = None
         self._block_bytes = 0
         self._block_stream = 0
@@ -110,7 +112,13 @@ class FrameReader:
                     if flags & _PADDED:
                         payload = _unpadded(payload)
                     sink.on_data(stream_id, payload, length, end=flags & _END_STREAM != 0)
-                elif self._is_between and stream_id and kind == _HEADERS and flags | 1 == _PLAIN:
+                elif (
+                    self._is_between
+                    and stream_id
+                    and kind == _HEADERS
+                    and flags | 1 == _PLAIN
+                    and length <= self._max_block
+                ):
                     sink.on_headers(stream_id, data[begin:at], end=flags & _END_STREAM != 0)
                 else:
                     self._dispatch(kind, flags, stream_id, data[begin:at])
@@ -189,6 +197,8 @@ class FrameReader:
 
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         _require_stream(stream_id)
+        if len(payload) > self._max_block:
+            raise _endless_block()
         if flags & frames.PADDED:
             payload = _unpadded(payload)
         if flags & frames.PRIORITIZED:
@@ -208,17 +218,10 @@ class FrameReader:
             raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
         self._block.append(payload)
         self._block_bytes += len(payload)
-        if (
-            self._block_bytes > self._limits.header_block_bytes
-            or len(self._block) > self._limits.header_frames
-        ):
+        if self._block_bytes > self._max_block or len(self._block) > self._limits.header_frames:
             # The connection stays until its last words are sent.
             self._block.clear()
-            raise Http2ConnectionError(
-                ErrorCode.ENHANCE_YOUR_CALM,
-                "a header block without end",
-                limit=Limit.HEADER_BLOCK,
-            )
+            raise _endless_block()
         if flags & frames.END_HEADERS:
             block, self._block = b"".join(self._block), None
             self._is_between = True
@@ -241,6 +244,12 @@ def _unpadded(payload: bytes) -> bytes:
     if padding >= len(payload):
         raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "more padding than payload")
     return payload[1 : len(payload) - padding]
+
+
+def _endless_block() -> Http2ConnectionError:
+    return Http2ConnectionError(
+        ErrorCode.ENHANCE_YOUR_CALM, "a header block without end", limit=Limit.HEADER_BLOCK
+    )
 
 
 def _require_stream(stream_id: int) -> None:

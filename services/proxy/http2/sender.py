@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from services.proxy.http2 import frames
+from services.proxy.http2.fields import NO_TABLE
 from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Piece, Stream
@@ -103,6 +104,10 @@ class Sender:
 
     def headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """Sends a header block."""
+        if self._peer.awaits_table_size:
+            self._peer.awaits_table_size = False
+            self._peer.table_bytes = 0
+            block = NO_TABLE + block
         size = len(block)
         if size <= self._peer.frame_bytes:
             self.write(_pack_head(size << 8 | _HEADERS, _LAST if end else _FIRST, stream.id))

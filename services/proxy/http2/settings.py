@@ -6,6 +6,7 @@ from struct import Struct
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
 from services.proxy.http2.limits import (
     DEFAULT_FRAME_BYTES,
+    DEFAULT_TABLE_BYTES,
     DEFAULT_WINDOW_BYTES,
     MAX_WINDOW_BYTES,
     Limits,
@@ -26,15 +27,22 @@ _LARGEST_FRAME_BYTES = 2**24 - 1
 class PeerSettings:
     """The peer's settings that bind us.
 
-    Its table size and header list size are not among them: we never use a dynamic table
-    towards it, and what it takes in headers is for the whole path to know. `is_server` is
-    what the peer is.
+    Its header list size is not among them: what it takes in headers is for the whole path
+    to know.
+
+    Attributes:
+        is_server: what the peer is.
+        table_bytes: how large it takes our dynamic table for, which we never use.
+        awaits_table_size: it wants a smaller one, and our next header block must say that
+            it is (RFC 7541, section 4.2).
     """
 
     is_server: bool = False
     concurrent_streams: int = 2**32 - 1
     window_bytes: int = DEFAULT_WINDOW_BYTES
     frame_bytes: int = DEFAULT_FRAME_BYTES
+    table_bytes: int = DEFAULT_TABLE_BYTES
+    awaits_table_size: bool = False
 
     def apply(self, payload: bytes) -> None:
         """Takes over one SETTINGS frame. Raises Http2ConnectionError."""
@@ -51,6 +59,8 @@ class PeerSettings:
                 if not DEFAULT_FRAME_BYTES <= value <= _LARGEST_FRAME_BYTES:
                     raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "an impossible frame size")
                 self.frame_bytes = value
+            elif key == HEADER_TABLE_SIZE and value < self.table_bytes:
+                self.awaits_table_size = True
             elif key == ENABLE_PUSH and value > (0 if self.is_server else 1):
                 raise Http2ConnectionError(
                     ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH has a value that its sender may not use"

@@ -60,7 +60,10 @@ class Answer:
                 raise MalformedAnswerError(f"{upstream} answered with malformed headers")
             wires.append(field.wire)
         self.is_interim = http_status[:1] == b"1"
-        if http_status != b"200" and not self.is_interim:
+        if self.is_interim:
+            self.status = None  # it is not an answer yet, whatever it says
+        # A gRPC status goes before HTTP's (gRPC's mapping); a proxy like us has both.
+        if http_status != b"200" and not self.is_interim and self.status is None:
             shown = http_status.decode("ascii", "replace")
             message = f"{upstream} answered with HTTP status {shown}"
             if http_status in _TEMPORARY_HTTP_STATUSES:

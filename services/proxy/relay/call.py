@@ -1,7 +1,7 @@
 """One call: a stream of a client, a stream of an upstream, and all that passes between."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpclib.const import Status
 
@@ -18,15 +18,12 @@ from services.proxy.relay.errors import (
     UpstreamUnavailableError,
 )
 from services.proxy.relay.headers import error_trailers, refusal
+from services.proxy.relay.link import Link
 from services.proxy.relay.messages import MessageMeter
 from services.proxy.relay.request import Request
 from services.proxy.relay.tally import status_code
+from services.proxy.relay.upstream_link import UpstreamLink
 from shared.errors import DeadlineError, VecguardError
-
-if TYPE_CHECKING:
-    from services.proxy.relay.client_link import ClientLink
-    from services.proxy.relay.upstream_link import UpstreamLink
-
 
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
@@ -40,6 +37,7 @@ class Call:
     queue is ever longer than one window.
 
     Attributes:
+        client_link: the client's connection.
         client: the client's stream.
         upstream: the other one; data waits in it until it is open.
         is_over: the client's stream is closed.
@@ -69,7 +67,7 @@ class Call:
         "upstream",
     )
 
-    def __init__(self, client_link: "ClientLink", client: Stream, max_message_bytes: int) -> None:
+    def __init__(self, client_link: Link, client: Stream, max_message_bytes: int) -> None:
         self.client_link = client_link
         self.client = client
         client.owner = self
@@ -131,7 +129,7 @@ class Call:
             request.keep(self.upstream.queue)
         request.upstream.send(self)
 
-    def forward(self, link: "UpstreamLink") -> None:
+    def forward(self, link: UpstreamLink) -> None:
         """Sends the request to an upstream, as far as it has come."""
         request = self._request
         if request is None:
@@ -185,6 +183,8 @@ class Call:
             if link is None:
                 request.upstream.pool.forget(self)
             elif not self.upstream.closed:
+                if not (self.upstream.received_end and self.upstream.sent_end):
+                    link.cancels()
                 link.connection.reset(self.upstream, ErrorCode.CANCEL)
         # Nothing is left that only the garbage collector could free: its passes cost more
         # than anything else that is done about a call.
@@ -227,6 +227,11 @@ class Call:
             self.upstream.hold(payload)
             if end:
                 self.upstream.ending = b""
+
+    @property
+    def request_is_cut(self) -> bool:
+        """See `MessageMeter.is_cut`."""
+        return self._request_meter.is_cut
 
     def request_ended(self) -> None:
         """Trailers of the request, which gRPC has no use for."""
@@ -363,6 +368,7 @@ class Call:
         link = self._link
         if link is not None and not self.is_over and not self.upstream.sent_end:
             # Nobody reads the rest of the request.
+            link.cancels()
             link.connection.reset(self.upstream, ErrorCode.CANCEL)
             self._drop_request()
 

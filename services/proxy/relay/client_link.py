@@ -21,6 +21,10 @@ log = get_logger(__name__)
 
 # How long a client that is asked to leave has to show that it has heard it.
 _LEAVE_SECONDS = 2.0
+# A frame with less of a message than this costs as much as a full one. Libraries write a small
+# message in one frame, and cut a large one where a frame or a window is full. Some write the
+# prefix by itself.
+_SHRED_BYTES = 256
 
 
 # A class and no Protocol: compiled code finds the methods of a class at once.
@@ -204,7 +208,10 @@ class ClientLink(Link):
             call.request_ended()
 
     def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        stream.owner.request_data(payload, end=end)
+        call = stream.owner
+        call.request_data(payload, end=end)
+        if len(payload) < _SHRED_BYTES and payload and not end and call.request_is_cut:
+            self.connection.spoke_uselessly()
 
     def sent(self, stream: Stream, size: int) -> None:
         stream.owner.response_sent(size)

@@ -45,5 +45,6 @@ def pool(settings: PoolSettings) -> PoolPolicy:
     return PoolPolicy(
         connections=settings.max_connections,
         waiting=settings.max_waiting,
+        idle_seconds=settings.idle_timeout or None,
         backoff=BackoffPolicy(settings.reconnect_delay, settings.max_reconnect_delay),
     )

@@ -5,6 +5,7 @@ when a client sends them, so that an upstream may trust them.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +58,7 @@ _KINDS = {
     b"content-type": _CONTENT_TYPE,
     b"te": _TE,
 }
+_is_printable = re.compile(rb"[!-~]*").fullmatch
 _TE_FIELD = literal(b"te", b"trailers")
 _TIMEOUT_NAME = field_name(b"grpc-timeout")
 
@@ -244,6 +246,10 @@ def _path(pseudo: Mapping[bytes, Field]) -> Field:
         raise MalformedRequestError("the request has no method, no path or no scheme")
     if path.value[:1] != b"/":
         raise MalformedCallError(400, "the path must begin with a slash")
+    if not _is_printable(path.value):
+        # grpcio's own server serves nobody any more when it has met what is no UTF-8, and
+        # Envoy ends the connection for a space.
+        raise MalformedCallError(400, "the path must be visible ASCII")
     return path
 
 

@@ -126,11 +126,6 @@ class Link(Handler):
 
     # What the relay does.
 
-    def go_away(self) -> None:
-        """Asks the peer to open no new streams; those that are open go on."""
-        if not self.is_closing:
-            self.connection.go_away()
-
     def close(self) -> None:
         """Closes the connection when everything is written."""
         if not self.is_closing:

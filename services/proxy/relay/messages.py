@@ -12,10 +12,11 @@ class MessageMeter:
         passed: bytes so far.
     """
 
-    __slots__ = ("_max_bytes", "_prefix", "_remaining", "passed")
+    __slots__ = ("_length", "_max_bytes", "_prefix", "_remaining", "passed")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._length = 0
         self._remaining = 0
         self._prefix = b""
         self.passed = 0
@@ -24,6 +25,11 @@ class MessageMeter:
     def is_between(self) -> bool:
         """Whether no message has begun that has not ended."""
         return not self._remaining and not self._prefix
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the data so far ends within a prefix or within what follows one."""
+        return self._prefix != b"" or 0 < self._remaining < self._length
 
     def passes(self, payload: bytes) -> None:
         """Counts the next piece. Raises MessageTooLargeError."""
@@ -53,7 +59,7 @@ class MessageMeter:
                 self._prefix = prefix
                 return
             self._prefix = b""
-            self._remaining = int.from_bytes(prefix[1:])
+            self._length = self._remaining = int.from_bytes(prefix[1:])
             if self._remaining > self._max_bytes:
                 raise MessageTooLargeError(
                     f"a message of {self._remaining} bytes is over the limit of {self._max_bytes}"

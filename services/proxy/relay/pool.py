@@ -11,6 +11,7 @@ from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.relay.backoff import Backoff, BackoffPolicy
 from services.proxy.relay.errors import UpstreamUnavailableError
 from services.proxy.relay.faults import unexpected_error
+from services.proxy.relay.idleness import LOOKS, Idleness
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstream_link import Owner, UpstreamLink
@@ -48,11 +49,15 @@ class PoolPolicy:
             that allow few streams on a connection (100 is common) or do not read one
             quickly enough.
         waiting: calls that wait for a connection or for a stream on one; more are refused.
+        idle_seconds: how long one that is not the only one may be without a call before it
+            is closed; None: for ever. Longer than the pause between two bursts, or each
+            burst would have to connect anew.
         backoff: between failed attempts.
     """
 
     connections: int = 4
     waiting: int = 1000
+    idle_seconds: float | None = 300.0
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
 
@@ -93,6 +98,8 @@ class Pool(Owner):
         self._failure: str | None = None
         self._useless = 0
         self._is_dispatch_due = False
+        self._idleness = Idleness()
+        self._look: asyncio.TimerHandle | None = None
         self._traffic = Traffic()
         self.connects = Counter(ok=0, failed=0)
 
@@ -148,6 +155,9 @@ class Pool(Owner):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         self._failure = None
         links, self._links = self._links, []
         for link in links:
@@ -173,7 +183,7 @@ class Pool(Owner):
         if link.is_proven:
             self._useless = 0
             self._backoff.succeeded()
-        elif link.connection.highest_id:
+        elif link.connection.highest_id and not link.is_worn:
             self._useless += 1
             if self._useless > _MAX_USELESS:
                 self._failed("it closes connections without an answer")
@@ -224,10 +234,27 @@ class Pool(Owner):
             self._attempt = None
             self.connects["ok"] += 1
             self._links.append(link)
+            self._watch()
             if self._failure is not None:
                 self._failure = None
                 log.info("upstream_is_back", upstream=self._name)
             self._dispatch()
+
+    def _watch(self) -> None:
+        idle_seconds = self._policy.idle_seconds
+        if idle_seconds is not None and self._look is None and len(self._links) > 1:
+            self._look = asyncio.get_running_loop().call_later(
+                idle_seconds / LOOKS, self._close_surplus
+            )
+
+    def _close_surplus(self) -> None:
+        self._look = None
+        usable = [link for link in self._links if not link.is_leaving]
+        for link in self._idleness.surplus(usable):
+            self._links.remove(link)
+            link.close()
+            self._traffic.closed(link)
+        self._watch()
 
     def _make_link(self) -> UpstreamLink:
         return UpstreamLink(self._limits, self._keepalive, self, hits=self._hits)

@@ -13,6 +13,7 @@ from services.proxy.relay.client_link import ClientLink, Host
 from services.proxy.relay.deadlines import Deadlines
 from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.headers import PEER, RequestHead, user_field
+from services.proxy.relay.link import Link
 from services.proxy.relay.request import KeptBytes, Request
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.tally import CallTally
@@ -200,6 +201,6 @@ async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
         call.end(unexpected_error(error))
 
 
-def _peer(link: ClientLink) -> str:
+def _peer(link: Link) -> str:
     address = link.peer_name()
     return str(Address(*address)) if address else "local"

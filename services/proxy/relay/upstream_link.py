@@ -7,6 +7,16 @@ from services.proxy.http2.connection import Connection, Fields
 from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
+from shared.observability.log import get_logger
+
+log = get_logger(__name__)
+
+# Servers end a connection on which too much is cancelled (CVE-2023-44487), and with it calls
+# that have nothing to do with that. Envoy does so after 250 young streams, if they are more than
+# half of all; nghttp2 after some 1000, and 33 more for each second.
+_FEW_CANCELLED = 100
+_MANY_CANCELLED = 800
+_CANCELLED_PART = 4
 
 
 # A class and no Protocol: compiled code finds the methods of a class at once.
@@ -29,6 +39,7 @@ class UpstreamLink(Link):
         greeted: set when the peer's SETTINGS have come, or never will.
         is_leaving: no new streams belong on this connection.
         is_proven: something was answered on it.
+        is_worn: so much was cancelled on it that new calls are better off elsewhere.
     """
 
     def __init__(
@@ -42,11 +53,33 @@ class UpstreamLink(Link):
         self.greeted = asyncio.Event()
         self.is_leaving = False
         self.is_proven = False
+        self.is_worn = False
+        self._cancelled = 0
 
     @property
     def has_room(self) -> bool:
         """Whether a call can be sent now."""
         return self.connection.has_room and not self.is_leaving and not self.is_closing
+
+    @property
+    def calls_begun(self) -> int:
+        """A number that grows with each call."""
+        return self.connection.highest_id
+
+    @property
+    def calls_open(self) -> int:
+        """Calls that are open now."""
+        return len(self.connection.streams)
+
+    def cancels(self) -> None:
+        """A stream is about to be reset that has not ended on both sides."""
+        self._cancelled += 1
+        if self._cancelled >= _FEW_CANCELLED and not self.is_leaving:
+            opened = (self.connection.highest_id + 1) // 2
+            if self._cancelled * _CANCELLED_PART >= opened or self._cancelled >= _MANY_CANCELLED:
+                log.info("upstream_connection_is_worn", cancelled=self._cancelled, opened=opened)
+                self.is_worn = True
+                self.retire()
 
     def retire(self) -> None:
         """Closes the connection as soon as its last stream is over."""

@@ -20,6 +20,8 @@ from tests.support.relay import relaying
 
 LIMITS = Limits(nuisances=500)
 ONE = (1).to_bytes(4)
+#: Of a message that is longer than what comes of it.
+PREFIX = b"\0" + (2**20).to_bytes(4)
 
 
 async def ended_for_it(relay, client):
@@ -40,8 +42,14 @@ async def ended_for_it(relay, client):
         frame(frames.GOAWAY, 0, 0, bytes(8)) * 600,
         frame(frames.DATA, 0, 1) * 600,
         frame(frames.DATA, frames.PADDED, 1, bytes((9,)) + bytes(9)) * 600,
+        frame(frames.DATA, 0, 1, PREFIX) + frame(frames.DATA, 0, 1, b"x") * 600,
+        frame(frames.DATA, 0, 1, PREFIX) + frame(frames.DATA, 0, 1, bytes(255)) * 600,
+        (frame(frames.DATA, 0, 1, bytes(2)) + frame(frames.DATA, 0, 1, bytes(3))) * 600,
     ],
-    ids=["window", "stream window", "SETTINGS ACK", "GOAWAY", "DATA", "padding"],
+    ids=[
+        *("window", "stream window", "SETTINGS ACK", "GOAWAY", "DATA", "padding"),
+        *("single bytes", "shreds", "halves of prefixes"),
+    ],
 )
 async def test_10_5_a_flood_of_useless_frames_costs_its_connection_only(useless):
     async with (
@@ -96,6 +104,27 @@ async def test_resets_that_a_client_makes_us_send_count_like_its_own(provocation
         for _ in range(100):
             client.send_raw(provocation(client.request(end=False)))
         assert await ended_for_it(relay, client)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[message(b"x" * 3)], [message(b"x" * 3)[:5], b"x" * 3], [message(b"")], [message(bytes(700))]],
+    ids=["whole", "prefix by itself", "empty", "larger"],
+)
+async def test_many_small_messages_are_no_flood(pieces):
+    count = LIMITS.nuisances * 2
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=LIMITS) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(end=False)
+        peer, stream_id = await backend.requested()
+        client.send_raw(b"".join(frame(frames.DATA, 0, mine, piece) for piece in pieces) * count)
+        size = sum(map(len, pieces)) * count
+        await peer.until(lambda: peer.received_bytes(stream_id) == size)
+        assert not client.closed.is_set()
+        assert not relay.listener.hits.counts[Limit.USELESS_FRAMES]
 
 
 async def test_6_9_an_update_for_every_byte_that_came_is_no_flood():

@@ -54,6 +54,12 @@ def refused(stream_id):
     return frame(frames.HEADERS, frames.END_HEADERS, stream_id, block)
 
 
+def shredded(stream_id):
+    """A message of which each frame brings one byte."""
+    prefix = frame(frames.DATA, 0, stream_id, b"\0\0\0\xff\xff")
+    return held(stream_id) + prefix + frame(frames.DATA, 0, stream_id, b"x") * MANY
+
+
 def streams():
     return iter(range(1, 2**31, 2))
 
@@ -173,6 +179,7 @@ ATTACKS = {
         flood(lambda numbers: refused(next(numbers)) + frame(frames.DATA, 0, 1) * MANY),
         {Limit.USELESS_FRAMES},
     ),
+    "shreds": (flood(lambda numbers: shredded(next(numbers))), {Limit.USELESS_FRAMES}),
     "window updates": (
         flood(lambda numbers: frame(frames.WINDOW_UPDATE, 0, 0, ONE) * MANY),
         {Limit.USELESS_FRAMES},

@@ -110,6 +110,16 @@ async def test_a_broken_answer_costs_one_call(raw_relay, raw_backend, said, stat
         await raw_relay.idle()
 
 
+async def test_8_1_an_interim_answer_is_no_end_whatever_it_says(raw_relay, raw_backend):
+    async with raw_client(raw_relay.port) as client:
+        mine = client.request()
+        backend, stream_id = await raw_backend.requested()
+        backend.send_raw(headers(stream_id, [(b":status", b"103"), *OK]))
+        await round_trip(backend)
+        backend.answer(stream_id, message(b"y"))
+        assert await client.response(mine) == (list(ANSWER), message(b"y"), list(OK))
+
+
 CONNECTION_FAULTS = [
     ("6.5 SETTINGS of a broken size", frame(4, 0, 0, bytes(5))),
     ("6.6 PUSH_PROMISE", frame(5, 4, 1, (2).to_bytes(4) + b"\x83")),

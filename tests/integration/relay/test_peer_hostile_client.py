@@ -32,6 +32,7 @@ MALFORMED = {
     "8.2.1 a control character in a name": [*REQUEST, (b"na\x01me", b"v")],
     "8.2.1 a line break in a value": [*REQUEST, (b"name", b"v\r\nw")],
     "8.2.1 a zero byte in a value": [*REQUEST, (b"name", b"v\0w")],
+    "8.2.1 an escape in a value": [*REQUEST, (b"name", b"v\x1bw")],
     "8.2.2 connection": [*REQUEST, (b"connection", b"close")],
     "8.2.2 keep-alive": [*REQUEST, (b"keep-alive", b"timeout=5")],
     "8.2.2 proxy-connection": [*REQUEST, (b"proxy-connection", b"x")],

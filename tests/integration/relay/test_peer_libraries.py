@@ -1,7 +1,7 @@
 """The same calls by other stacks: grpclib on either side, Envoy on either side."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import grpc.aio
@@ -11,9 +11,11 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server
+from h2.errors import ErrorCodes
 
 from tests.support.echo_backend import pattern
 from tests.support.programs import envoy_to
+from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 
@@ -90,6 +92,57 @@ async def test_envoy_behind_us(backend):
     ):
         await every_kind_of_call(client, backend)
         await relay.idle()
+
+
+# What Envoy ends the connection for, and what ends a grpcio server's loop.
+HARMFUL = [
+    *(request_headers(b"/a.B/Unary", (b"k", bytes((octet,)))) for octet in (*range(32), 127)),
+    *(request_headers(path) for path in (b"/a b/Unary", b"/a.B/\x01", b"/a.B/\x7f", b"/a.B/\xff")),
+    request_headers(b"/a.B/Unary", *((b"k%d" % number, b"v") for number in range(300))),
+    request_headers(b"/a.B/Unary", (b"k", b"v" * 60_000)),
+    request_headers(b"/a.B/Unary", (b"k-bin", b"!")),
+]
+
+
+@pytest.mark.parametrize("through_envoy", [True, False])
+async def test_no_client_s_headers_end_the_connection_that_others_share(backend, through_envoy):
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(envoy_to(backend.port)) if through_envoy else None
+        relay = await stack.enter_async_context(relaying(port or backend.port))
+        honest = await stack.enter_async_context(channel(relay.target))
+        call = honest.stream_stream("/a.B/Bidi")(timeout=TIMEOUT)
+        await call.write(b"before")
+        assert await call.read() == b"before"
+        hostile = await stack.enter_async_context(raw_client(relay.port))
+        for headers in HARMFUL:
+            await hostile.response(hostile.request(headers, message(b"x")))
+        await call.write(b"after")
+        assert await call.read() == b"after"
+        assert await honest.unary_unary("/a.B/Unary")(b"new", timeout=TIMEOUT) == b"new"
+        assert len(relay.upstream.links) == 1
+        assert relay.upstream.pool.connects["ok"] == 1
+
+
+async def test_a_client_that_cancels_costs_no_other_call_behind_envoy(backend):
+    async with (
+        envoy_to(backend.port) as port,
+        relaying(port) as relay,
+        channel(relay.target) as honest,
+        raw_client(relay.port) as client,
+    ):
+        call = honest.stream_stream("/a.B/Bidi")(timeout=TIMEOUT)
+        await call.write(b"before")
+        assert await call.read() == b"before"
+        for round_number in range(20):
+            calls = [
+                client.request(request_headers(b"/a.B/Silent"), message(b"x")) for _ in range(30)
+            ]
+            await backend.call_number(30 * (round_number + 1))
+            for cancelled in calls:
+                client.h2.reset_stream(cancelled, ErrorCodes.CANCEL)
+            client.flush()
+        await call.write(b"after")
+        assert await call.read() == b"after"
 
 
 async def test_envoy_behind_us_that_lost_its_server_says_so_in_its_own_words(backend):

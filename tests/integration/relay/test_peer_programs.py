@@ -1,10 +1,12 @@
-"""The relay between programs that are not ours: curl, h2load, Node.
+"""The relay between programs that are not ours: curl, h2load, nghttp, Node.
 
 grpcio stands in the other tests of this folder, pymilvus in tests/e2e.
 """
 
 import json
 import re
+
+import pytest
 
 from tests.support.programs import node, node_module, node_script, output_of, program
 from tests.support.raw_http2 import message
@@ -61,6 +63,20 @@ async def test_h2load_runs_a_hundred_streams_on_each_of_ten_connections(relay, b
     [data] = re.findall(rb"traffic: .* \((\d+)\) data", said)
     assert int(data) == 2000 * len(message(b"hello"))
     assert len(backend.calls) == 2000
+    await relay.idle()
+
+
+@pytest.mark.parametrize("table_bytes", [0, 1024, 65_536])
+async def test_nghttp_calls_with_any_size_of_its_header_table(relay, tmp_path, table_bytes):
+    nghttp = program("nghttp", "Debian's nghttp2-client")
+    body = tmp_path / "body"
+    body.write_bytes(message(b"hello"))
+    said = await output_of(
+        *(nghttp, "--verbose", f"--header-table-size={table_bytes}", "--data", str(body)),
+        *("--header", ":method: POST", "--header", "content-type: application/grpc"),
+        *("--header", "te: trailers", f"http://{relay.target}/a.B/Unary"),
+    )
+    assert b"grpc-status: 0" in said
     await relay.idle()
 
 

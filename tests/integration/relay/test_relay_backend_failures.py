@@ -255,6 +255,25 @@ async def test_a_plain_web_server_is_recognised(  # noqa: PLR0917 - one row of t
     assert words in text
 
 
+async def test_a_grpc_status_counts_whatever_http_s_is(raw_relay, raw_backend):
+    async with channel(raw_relay.target) as client:
+        call = asyncio.create_task(failure(client))
+        backend, stream_id = await raw_backend.requested()
+        backend.h2.send_headers(
+            stream_id,
+            [
+                (b":status", b"431"),
+                (b"content-type", b"application/grpc"),
+                (b"grpc-status", b"8"),
+                (b"grpc-message", b"the headers are too large"),
+            ],
+            end_stream=True,
+        )
+        backend.flush()
+        code, text, _ = await call
+    assert (code, text) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the headers are too large")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -26,6 +26,8 @@ def without(name, *more):
         ([(b":method", b"GET"), *without(b":method")], b"405"),
         ([(b":method", b"CONNECT"), *without(b":method")], b"405"),
         ([(b":path", b"no/slash"), *without(b":path")], b"400"),
+        ([(b":path", b"/a b/C"), *without(b":path")], b"400"),
+        ([(b":path", b"/a.B/\xff"), *without(b":path")], b"400"),
         (without(b"content-type"), b"415"),
         (without(b"content-type", (b"content-type", b"text/html")), b"415"),
         (without(b"content-type", (b"content-type", b"application/grpc-web")), b"415"),

@@ -95,13 +95,13 @@ ODD_HEADERS = [
 
 async def test_a_request_s_headers_pass_in_order_byte_by_byte(raw_relay, raw_backend):
     async with raw_client(raw_relay.port) as client:
-        client.request(request_headers(b"/a.B/\xc3\xa9", *ODD_HEADERS))
+        client.request(request_headers(b"/a.B/%C3%A9", *ODD_HEADERS))
         backend, stream_id = await raw_backend.requested()
     headers = backend.headers(stream_id)
     assert headers[:5] == [
         (b":method", b"POST"),
         (b":scheme", b"http"),
-        (b":path", b"/a.B/\xc3\xa9"),
+        (b":path", b"/a.B/%C3%A9"),
         (b":authority", f"127.0.0.1:{raw_backend.port}".encode()),
         (b"te", b"trailers"),
     ]

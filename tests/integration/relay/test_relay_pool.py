@@ -72,6 +72,108 @@ async def test_calls_beyond_the_backend_s_streams_open_further_connections_up_to
         assert [await status(client, call) for call in calls] == [0] * 8
 
 
+async def cancelled(client, peer, count):
+    """So many calls, each of which has reached the backend before its client cancels it."""
+    before = len(await requests(peer, 1))
+    calls = [client.request() for _ in range(count)]
+    await requests(peer, before + count)
+    for call in calls:
+        client.h2.reset_stream(call, ErrorCodes.CANCEL)
+    client.flush()
+    await round_trip(client)
+
+
+async def test_a_connection_on_which_most_is_cancelled_gets_no_new_calls_and_keeps_old_ones():
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, pool=ONE) as relay,
+        raw_client(relay.port) as honest,
+        raw_client(relay.port) as client,
+    ):
+        old = honest.request()
+        first, old_id = await backend.requested()
+        await cancelled(client, first, 99)
+        assert [link.is_leaving for link in relay.upstream.links] == [False]
+        await cancelled(client, first, 1)
+        # The next ones hold nothing but what was cancelled, which makes no backend suspect.
+        for _ in range(3):
+            starter = client.request()
+            peer, _ = await backend.requested()
+            client.h2.reset_stream(starter, ErrorCodes.CANCEL)
+            client.flush()
+            await cancelled(client, peer, 99)
+            await peer.wait_closed()
+        new = honest.request()
+        last, new_id = await backend.requested()
+        last.answer(new_id)
+        assert await status(honest, new) == 0
+        first.answer(old_id)
+        assert await status(honest, old) == 0
+        await first.wait_closed()
+        assert relay.upstream.pool.connects == {"ok": 5, "failed": 0}
+
+
+async def test_a_connection_on_which_little_is_cancelled_stays():
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, pool=ONE) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(450)]
+        peer = await backend.accepted()
+        for stream_id in await requests(peer, 450):
+            peer.answer(stream_id)
+        assert [await status(client, call) for call in calls] == [0] * 450
+        await cancelled(client, peer, 140)
+        assert [link.is_leaving for link in relay.upstream.links] == [False]
+        await cancelled(client, peer, 20)
+        assert not any(not link.is_leaving for link in relay.upstream.links)
+
+
+async def test_connections_that_nobody_needs_any_more_are_closed_but_for_one():
+    policy = PoolPolicy(connections=4, idle_seconds=0.2)
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=policy) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(4)]
+        peers = [await backend.accepted() for _ in calls]
+        for peer in peers:
+            await requests(peer, 1)
+        first, second, third, fourth = peers
+        for peer in (first, second, fourth):
+            peer.answer((await requests(peer, 1))[0])
+        for peer in (first, second, fourth):
+            await peer.wait_closed()
+        # The one with the open call is all that is left, and takes the next one.
+        assert len(relay.upstream.links) == 1
+        third.answer((await requests(third, 1))[0])
+        calls.append(client.request())
+        third.answer((await requests(third, 2))[1])
+        assert [await status(client, call) for call in calls] == [0] * 5
+
+
+async def test_of_connections_that_are_all_idle_the_first_one_stays():
+    policy = PoolPolicy(connections=3, idle_seconds=0.2)
+    async with (
+        running_raw_backend(max_streams=1) as backend,
+        relaying(backend.port, pool=policy) as relay,
+        raw_client(relay.port) as client,
+    ):
+        calls = [client.request() for _ in range(3)]
+        first, *others = [await backend.accepted() for _ in calls]
+        for peer in (first, *others):
+            peer.answer((await requests(peer, 1))[0])
+        for peer in others:
+            await peer.wait_closed()
+        calls.append(client.request())
+        first.answer((await requests(first, 2))[1])
+        assert [await status(client, call) for call in calls] == [0] * 4
+        assert relay.upstream.pool.connects["ok"] == 3
+        assert not first.closed.is_set()
+
+
 async def test_the_backend_s_streams_are_never_exceeded_and_nobody_jumps_the_queue():
     async with (
         running_raw_backend(max_streams=2) as backend,

@@ -68,14 +68,6 @@ KNOWN: dict[str, Callable[[Difference], bool]] = {
             or it.theirs.fatal in {ErrorCode.PROTOCOL_ERROR, ErrorCode.STREAM_CLOSED}
         )
     ),
-    # RFC 9113, section 5.1.1 asks for PROTOCOL_ERROR where a number was skipped and section
-    # 5.1 for STREAM_CLOSED where it was used; we do not keep numbers to tell them apart.
-    "an old number is STREAM_CLOSED": lambda it: (
-        it.from_client
-        and it.kind in HEADER_STEPS
-        and it.ours.fatal == ErrorCode.STREAM_CLOSED
-        and it.theirs.fatal == ErrorCode.PROTOCOL_ERROR
-    ),
     # Whether an answer's frames are in order is for the relay's `Call` to say: there it
     # ends one call with a status, here it could only reset.
     "the order of an answer is judged above": lambda it: (
@@ -239,7 +231,6 @@ EXAMPLES = [
         FROM_CLIENT,
         [step("open"), step("reset"), step("data", size=9)],
     ),
-    ("an old number is STREAM_CLOSED", FROM_CLIENT, [step("headers", 5), step("headers", 3)]),
     ("the order of an answer is judged above", FROM_SERVER, [step("data", size=9, extra=9)]),
     ("an even number is idle", FROM_SERVER, [step("headers", 2)]),
     (

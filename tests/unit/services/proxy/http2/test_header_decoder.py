@@ -175,7 +175,7 @@ def test_a_list_over_the_limit_is_read_to_its_end_and_not_kept():
     ("name", "value", "legal"),
     [
         (b"k", b"v", True),
-        (b"k", b"\xff\x01", True),
+        (b"k", b"\xffa\tb\x80", True),
         (b":path", b"/", True),
         (b"K", b"v", False),
         (b"", b"v", False),
@@ -185,6 +185,11 @@ def test_a_list_over_the_limit_is_read_to_its_end_and_not_kept():
         (b"k", b"a\nb", False),
         (b"k", b"a\rb", False),
         (b"k", b"a\0b", False),
+        (b"k", b"\x01", False),
+        (b"k", b"a\x08", False),
+        (b"k", b"a\x0bb", False),
+        (b"k", b"\x1f", False),
+        (b"k", b"\x7f", False),
         (b"k", b" \r ", False),
     ],
 )

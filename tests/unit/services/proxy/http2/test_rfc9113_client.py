@@ -205,6 +205,30 @@ def test_6_5_3_settings_are_acknowledged(client):
     assert client.hear(frames.settings({4: 5})) == [(frames.SETTINGS, 1, 0, b"")]
 
 
+def test_rfc7541_4_2_a_server_that_wants_no_table_hears_once_that_there_is_none(client):
+    client.hear(frames.settings({1: 0}))
+    for expected in (b"\x20\x83", b"\x83"):
+        client.open(end=True)
+        assert b"".join(said for *_, said in client.said()) == expected
+
+
+def test_6_8_our_goaway_names_no_stream_of_our_own(client):
+    client.connection.fail(ErrorCode.PROTOCOL_ERROR)
+    assert client.said() == [(frames.GOAWAY, 0, 0, bytes(4) + (1).to_bytes(4))]
+
+
+def test_10_5_resets_that_cross_ours_cost_no_other_stream():
+    """How many calls are cancelled is up to clients that know nothing of each other."""
+    client = Client(Limits(nuisances=10))
+    crossing = []
+    for _ in range(20):
+        stream = client.open(end=True)
+        client.connection.reset(stream, ErrorCode.CANCEL)
+        crossing.append(frame(frames.RST_STREAM, 0, stream.id, bytes(4)))
+    client.hear(*crossing, answer(1, end=True))
+    assert client.handler.told[-1] == ("finished", 1)
+
+
 @pytest.mark.parametrize("last", [0, 1, 2, 3, MAX_STREAM_ID])
 def test_6_8_a_goaway_says_which_streams_were_looked_at(client, last):
     client.hear(frame(7, 0, 0, last.to_bytes(4) + bytes(4) + b"reason"))

@@ -1,12 +1,12 @@
 """RFC 9113 as a client can break it, by section: the right error, at the right level."""
 
 import pytest
-from hpack import Encoder
+from hpack import Decoder, Encoder
 
 from services.proxy.http2 import frames
 from services.proxy.http2.connection import Connection
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from services.proxy.http2.limits import Limits
+from services.proxy.http2.limits import Limit, Limits
 from tests.support.http2_handler import RecordingHandler, parsed
 
 REQUEST = (
@@ -73,6 +73,7 @@ def answer(server, stream_id, *, end):
     server.connection.sender.headers(stream, b"\x88", end=end)
 
 
+RESET_5 = frame(frames.RST_STREAM, 0, 5, bytes(4))
 CONNECTION_ERRORS = [
     # section, frames, code
     ("4.2 a frame over the size we allow", frame(0, 0, 1, bytes(16_385)), 6),
@@ -82,7 +83,10 @@ CONNECTION_ERRORS = [
     ("5.1 WINDOW_UPDATE on an idle stream", frame(8, 0, 1, b"\0\0\0\1"), 1),
     ("5.1 HEADERS on a stream that both have ended", b"closed" + request(1), 5),
     ("5.1.1 a stream of an even number", request(2), 1),
-    ("5.1.1 a stream of a smaller number than before", request(5) + request(3), 5),
+    ("5.1.1 a number below the first one", request(5) + request(3), 1),
+    ("5.1.1 a number that was skipped", request(1) + request(5) + request(3), 1),
+    ("5.1.1 a number that was skipped long before", request(5) + request(7) + request(1), 1),
+    ("5.1 a number that was used after one was skipped", request(5) + RESET_5 + request(5), 5),
     ("5.1.1 DATA on an even number", frame(0, 0, 2, b"x"), 1),
     ("6.1 DATA on stream 0", frame(0, 0, 0, b"x"), 1),
     ("6.1 padding as long as the payload", request(1) + frame(0, PADDED, 1, b"\x05xxxx"), 1),
@@ -91,6 +95,7 @@ CONNECTION_ERRORS = [
     ("6.2 padding as long as the payload", frame(1, PADDED | 5, 1, b"\x05xxxx"), 1),
     ("6.2 a priority that is cut", frame(1, PRIORITIZED | 5, 1, b"xx"), 6),
     ("6.3 PRIORITY on stream 0", frame(2, 0, 0, bytes(5)), 1),
+    ("6.3 PRIORITY of another size on an idle stream", frame(2, 0, 1, bytes(4)), 6),
     ("6.4 RST_STREAM on stream 0", frame(3, 0, 0, bytes(4)), 1),
     ("6.4 RST_STREAM of another size", request(1) + frame(3, 0, 1, bytes(5)), 6),
     ("6.5 SETTINGS on a stream", frame(4, 0, 1), 1),
@@ -106,6 +111,7 @@ CONNECTION_ERRORS = [
     ("6.8 GOAWAY on a stream", frame(7, 0, 1, bytes(8)), 1),
     ("6.8 GOAWAY that is cut", frame(7, 0, 0, bytes(7)), 6),
     ("6.9 WINDOW_UPDATE by 0", frame(8, 0, 0, bytes(4)), 1),
+    ("6.9 WINDOW_UPDATE by 0 on an idle stream", frame(8, 0, 1, bytes(4)), 1),
     ("6.9 WINDOW_UPDATE of another size", frame(8, 0, 0, bytes(3)), 6),
     ("6.9.1 the connection's window over 2^31-1", frames.window_update(0, 2**31 - 1), 3),
     (
@@ -280,6 +286,19 @@ def test_6_5_3_settings_are_acknowledged(server):
     assert server.hear(frames.settings({4: 5})) == [(frames.SETTINGS, 1, 0, b"")]
 
 
+@pytest.mark.parametrize("wanted", [{1: 0}, {1: 1024}])
+def test_rfc7541_4_2_a_peer_that_wants_a_smaller_table_hears_once_that_ours_is(server, wanted):
+    server.hear(request(1), request(3))
+    theirs = Decoder()
+    theirs.max_allowed_table_size = wanted[1]
+    for stream_id in (1, 3):
+        server.hear(frames.settings(wanted))
+        answer(server, stream_id, end=True)
+        [(_, _, _, said), *_] = server.said()
+        assert theirs.decode(said) == [(":status", "200")]
+        assert said.startswith(b"\x20") == (stream_id == 1)
+
+
 def test_6_5_3_values_in_one_frame_count_in_order_and_move_windows_by_the_difference(server):
     server.hear(request(1), frames.window_update(1, 5))
     before = server.connection.streams[1].send_window
@@ -299,6 +318,25 @@ def test_6_8_after_the_last_goaway_new_streams_are_ignored_and_old_ones_go_on(se
     assert list(server.connection.streams) == [1]
     server.hear(frame(0, 1, 1, b"x"))
     assert server.handler.data_of(1) == b"x"
+
+
+def test_6_8_the_last_number_of_a_goaway_never_grows(server):
+    server.hear(request(1))
+    server.connection.refuse_new()
+    said = server.hear(request(3))
+    server.connection.fail(ErrorCode.PROTOCOL_ERROR)
+    said += server.said()
+    last = [payload[:4] for kind, _, _, payload in said if kind == frames.GOAWAY]
+    assert [int.from_bytes(number) for number in last] == [1, 1]
+
+
+@pytest.mark.parametrize("flags", [END_HEADERS, END_HEADERS | PADDED])
+def test_10_5_1_a_block_in_one_frame_is_bounded_like_one_in_many(flags):
+    server = Server(Limits(frame_bytes=2**20))
+    server.hear(HELLO)
+    with pytest.raises(Http2ConnectionError) as caught:
+        server.hear(frame(frames.HEADERS, flags, 1, bytes(1) + b"\x82" * 2**17))
+    assert caught.value.limit == Limit.HEADER_BLOCK
 
 
 def test_6_7_only_the_acknowledgement_of_our_ping_tells_that_a_goaway_was_heard(server):
@@ -361,6 +399,19 @@ def test_8_1_a_complete_answer_stops_the_request(server):
         (frames.RST_STREAM, 0, 1),
     ]
     assert not server.connection.streams
+
+
+@pytest.mark.parametrize(("streams", "is_flood"), [(0, False), (1000, True)])
+def test_10_5_settings_count_by_the_windows_that_they_move(streams, is_flood):
+    server = Server(Limits())
+    server.hear(HELLO, *(request(2 * number + 1) for number in range(streams)))
+    moves = (frames.settings({4: 1000}) + frames.settings({4: 2000})) * 50
+    if not is_flood:
+        server.hear(moves)
+        return
+    with pytest.raises(Http2ConnectionError) as caught:
+        server.hear(moves)
+    assert caught.value.limit == Limit.USELESS_FRAMES
 
 
 def test_10_5_rapid_resets_are_a_flood():
