@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.proxy.authentication.authenticator import Authenticator, Principal
+from services.proxy.authentication.authenticator import Principal
 from services.proxy.authentication.buckets import Rate, TokenBucket
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import (
@@ -13,32 +13,19 @@ from services.proxy.authentication.errors import (
     WrongCredentialsError,
 )
 from services.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
-from services.proxy.authentication.logins import Logins
 from services.proxy.authentication.turnstile import QueueLimits, Turnstile
 from shared.errors import OverloadedError
 from tests.support.credentials import (
     ManualClock,
     ObservedVerifier,
     ScriptedSource,
+    authenticator_of,
     header_of,
 )
 from tests.support.waiting import eventually
 
 ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
-
-
-class ConstantTrust:
-    def is_valid(self):
-        return True
-
-    async def wait(self):
-        return True
-
-
-class NoRehash:
-    async def rehash(self, username, revision, password):
-        return None
 
 
 class Stormed:
@@ -60,12 +47,9 @@ class Stormed:
             pace=TokenBucket(fetch_rate) if fetch_rate else None,
             clock=self.clock,
         )
-        self.authenticator = Authenticator(
-            logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
-            credentials=self.credentials,
-            verifier=self.verifier,
-            trust=ConstantTrust(),
-            rehasher=NoRehash(),
+        self.authenticator = authenticator_of(
+            self.credentials,
+            self.verifier,
             limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
             strangers=self.strangers,
         )
