@@ -164,9 +164,11 @@ class FailureLimits:
         return not self._origins.is_full(origin, self._clock())
 
     def suspicion(self, origin: str, username: str) -> Suspicion:
-        if self.is_suspect(origin):
+        now = self._clock()
+        # The pair remembers for longer than the address, which others may share.
+        if self.is_suspect(origin) or not self._pairs.is_full(_pair(origin, username), now):
             return Suspicion.ORIGIN
-        if not self._names.is_full(username, self._clock()):
+        if not self._names.is_full(username, now):
             return Suspicion.NAME
         return Suspicion.NONE
 

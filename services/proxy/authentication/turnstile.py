@@ -14,7 +14,7 @@ from shared.errors import OverloadedError
 # What a client that found no place is told: about how long a queue takes to move on.
 _RETRY_SECONDS = 1.0
 # While others wait, one place in so many is for origins that have failed lately.
-_SUSPECTS_EVERY = 4
+_SUSPECTS_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Turn:
 class Turnstile:
     """Lets origins in by turns: so many at a time, and with a pace so many in a second.
 
-    Suspects stand in a queue of their own, as long as the other one. They get every fourth
+    Suspects stand in a queue of their own, as long as the other one. They get every eighth
     place while others wait, so that neither can keep the other out.
 
     Attributes:

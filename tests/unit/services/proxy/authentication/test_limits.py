@@ -85,7 +85,10 @@ def test_suspicion_falls_on_the_name_elsewhere_and_on_the_address_for_any_name(l
     assert limits.suspicion(ATTACKER, "carol") is Suspicion.ORIGIN
     assert limits.suspicion(HOME, "bob") is Suspicion.NAME
     assert limits.suspicion(HOME, "carol") is Suspicion.NONE
-    clock.advance(1.01)  # the address's bucket is full again, the name's is not
+    clock.advance(1.01)  # the address's bucket is full again, the pair's is not
+    assert limits.suspicion(ATTACKER, "carol") is Suspicion.NONE
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.ORIGIN
+    limits.succeeded(ATTACKER, "bob")
     assert limits.suspicion(ATTACKER, "bob") is Suspicion.NAME
     clock.advance(1.01)
     assert limits.suspicion(ATTACKER, "bob") is Suspicion.NONE
