@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.lifecycle import HANGUP_CHANGES_NOTHING
 from tests.e2e.stacks import clean_environment
 from tests.support.worker_processes import alive, children, listening
 
@@ -132,6 +133,19 @@ def test_a_signal_to_the_whole_group_stops_in_good_order(start):
         service.wait_for("serving")
     # As systemd does at a stop, and a terminal at Ctrl-C.
     os.killpg(service.process.pid, signal.SIGINT)
+    assert service.end() == 0
+    assert service.errors == []
+
+
+def test_a_hangup_of_the_whole_group_is_logged_and_ends_nobody(start):
+    service = start()
+    for _ in range(3):
+        service.wait_for("serving")
+    os.killpg(service.process.pid, signal.SIGHUP)
+    # The supervisor, the workers, and the operations port.
+    told = [service.wait_for(HANGUP_CHANGES_NOTHING) for _ in range(5)]
+    assert {entry.get("worker") for entry in told} == {None, "1", "2", "3", "operations"}
+    service.process.terminate()
     assert service.end() == 0
     assert service.errors == []
 
