@@ -123,11 +123,10 @@ class StormCounter(Generic[E]):
                 self._sizes[key[0]] -= 1
 
     def _level(self, event: E) -> tuple[Scope, E]:
-        levels = list(event.levels())
-        for level in levels:
+        for level in event.levels():
             if level in self._groups or self._has_room(level[0]):
-                return level
-        return levels[-1]
+                break
+        return level
 
     def _has_room(self, scope: Scope) -> bool:
         return scope is Scope.ALL or self._sizes[scope] < self._max_groups
