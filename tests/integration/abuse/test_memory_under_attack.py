@@ -103,6 +103,16 @@ def each(make):
     return flood(lambda numbers: b"".join(make(next(numbers)) for _ in range(100)))
 
 
+def each_held(make):
+    """What goes on in open calls, one after the other."""
+
+    def batch(numbers):
+        number = next(numbers)
+        return held(number) + make(number)
+
+    return flood(batch)
+
+
 async def header_list(reader, writer):
     """An HPACK bomb: four kibibytes in the table, and an index of one byte for each more."""
     bomb = Encoder()
@@ -217,7 +227,11 @@ ATTACKS = {
         {Limit.USELESS_FRAMES},
     ),
     "empty DATA": (
-        flood(lambda numbers: refused(next(numbers)) + frame(frames.DATA, 0, 1) * MANY),
+        each_held(lambda number: frame(frames.DATA, 0, number) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+    "DATA that was refused": (
+        flood(lambda numbers: refused(next(numbers)) + frame(frames.DATA, 0, 1, b"x") * MANY),
         {Limit.USELESS_FRAMES},
     ),
     "window updates": (
