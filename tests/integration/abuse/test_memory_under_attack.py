@@ -259,6 +259,13 @@ async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged
     assert siege.honest_calls, siege
 
 
+@pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
+async def test_slow_greetings_are_cut(besieged: Besieged, attack):
+    siege = await besieged.under(attack, attackers=200, seconds=3.0)
+    assert siege.hits.keys() == {Limit.HANDSHAKE}, siege
+    assert siege.connections > 200, "those that were cut came again"
+
+
 async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
     assert Limit.BUFFERED in siege.hits, siege

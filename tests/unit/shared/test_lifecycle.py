@@ -151,9 +151,14 @@ log.info("drained")
     assert service.end() == 128 + signal.SIGINT
 
 
+def hangups_arrive():
+    """In the child: these tests may run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("loop", ["", WITHOUT_UVLOOP])
 def test_a_hangup_is_logged_and_ends_nothing(start, loop):
-    service = start(WAIT, loop=loop)
+    service = start(WAIT, loop=loop, preexec_fn=hangups_arrive)
     service.wait_for("up")
     for _ in range(2):
         service.process.send_signal(signal.SIGHUP)
@@ -167,7 +172,7 @@ def test_a_hangup_while_the_settings_are_read_ends_nothing(start, tmp_path):
     # It sleeps in its own start: the settings come from a pipe that is filled later.
     pipe = tmp_path / "vecguard.yaml"
     os.mkfifo(pipe)
-    service = start(WAIT, "--config", str(pipe))
+    service = start(WAIT, "--config", str(pipe), preexec_fn=hangups_arrive)
     with pipe.open("w") as settings:  # opens when the service reads
         service.process.send_signal(signal.SIGHUP)
         settings.write("log: {level: info}\n")
