@@ -16,7 +16,12 @@ SETTINGS = {
     "authentication": {"bcryptCost": 4},
     "proxy": {
         "http2": {"maxBuffered": 16 * 2**20},
-        "connections": {"max": 400, "maxPerAddress": 250, "handshakeTimeout": 1},
+        "connections": {
+            "max": 400,
+            "maxPerAddress": 250,
+            "handshakeTimeout": 1,
+            "idleTimeout": 1,
+        },
     },
 }
 #: Every connection is short-lived, the honest client's as well. More PINGs are let through than
@@ -25,7 +30,7 @@ SHORT_LIVED = {
     "authentication": {"bcryptCost": 4},
     "proxy": {
         "http2": {"maxUnread": 2**18, "maxUselessFrames": 100_000},
-        "connections": {"idleTimeout": 1, "maxAge": 2, "maxAgeGrace": 0.5},
+        "connections": {"maxAge": 2, "maxAgeGrace": 0.5},
     },
 }
 

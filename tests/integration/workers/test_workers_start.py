@@ -44,6 +44,10 @@ class Service:
         return [each["event"] for each in self.entries if each["level"] in ("error", "critical")]
 
 
+def _hangups_arrive():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path):
     """Start a proxy with three workers and these settings besides."""
@@ -64,7 +68,7 @@ def start(tmp_path):
             text=True,
             start_new_session=True,
             # These tests may run under nohup.
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+            preexec_fn=_hangups_arrive,  # noqa: PLW1509 - no other thread runs here
         )
         processes.append(process)
         return Service(process)
