@@ -35,6 +35,12 @@ _THREADS_SECONDS: Final = 2.0
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
+#: What is logged of a SIGHUP, which ends nothing: there is nothing that it would have to start.
+HANGUP_CHANGES_NOTHING: Final = (
+    "SIGHUP changes nothing: certificates and the audit file are followed without it, "
+    "settings need a restart"
+)
+
 _log = get_logger(__name__)
 
 
@@ -83,6 +89,7 @@ def run_process(
     The arguments are those of `run_service`.
     """
     arguments = _parse(name, argv)
+    handle_hangup(lambda *_: None)
     _fill_standard_descriptors()
     # Until the settings are known; what goes wrong with them is told this way.
     configure_logging("info", "auto", service=name)
@@ -100,6 +107,12 @@ def run_process(
         return exit_code(error)
     _log.info("stopped")
     return EXIT_CLEAN
+
+
+def handle_hangup(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let a SIGHUP come here, unless the parent has it ignored (as nohup does)."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handler)
 
 
 def _parse(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -242,6 +255,8 @@ class _ThreadsDeadline:
 class _StopSignals:
     """Turns the first SIGTERM or SIGINT into the shutdown signal, and the second into the end.
 
+    SIGHUP is logged and nothing else.
+
     The handlers are the interpreter's, not the loop's, so that the second signal works even
     when a callback keeps the loop busy; and they stay until the loop is closed, as its
     threads may take long to end.
@@ -257,6 +272,8 @@ class _StopSignals:
     def __enter__(self) -> Self:
         for number in self._numbers:
             self._previous[number] = signal.signal(number, self._receive)
+        self._previous[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
+        handle_hangup(self._hang_up)
         # A parent blocks them around a fork: from here on none is lost.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
         return self
@@ -277,6 +294,10 @@ class _StopSignals:
         self._received = signal.Signals(number)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._announce, self._received)
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_log.info, HANGUP_CHANGES_NOTHING)
 
     def _announce(self, number: signal.Signals) -> None:
         _log.info("stopping; a second signal stops at once", signal=number.name)

@@ -209,6 +209,15 @@ class Proxy:
         self._tarpit = Tarpit(settings.authentication.login_limits.delay)
         self._tally = LoginTally()
         self._strangers = self._fetch_turns()
+        self._authenticator = Authenticator(
+            logins=self._logins,
+            credentials=self._credentials,
+            verifier=self._verifier,
+            trust=self._trust,
+            rehasher=self.link,
+            limits=self._limits,
+            strangers=self._strangers,
+        )
         self._active = active = ActiveCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
         self._server = GrpcServer(
@@ -312,6 +321,7 @@ class Proxy:
             self.link,
             self._credentials,
             self._verifier,
+            judge=self._authenticator,
             permissions=Permissions(frozenset(self._settings.common.security.super_users)),
             usernames=UsernamePolicy(
                 settings.max_username_length, settings.name_validation.extra_chars
@@ -329,15 +339,7 @@ class Proxy:
             )
             return OpenGatekeeper()
         return LoginGatekeeper(
-            Authenticator(
-                logins=self._logins,
-                credentials=self._credentials,
-                verifier=self._verifier,
-                trust=self._trust,
-                rehasher=self.link,
-                limits=self._limits,
-                strangers=self._strangers,
-            ),
+            self._authenticator,
             UserPattern.parse(pattern) if pattern else None,
             self.audit,
             self._tarpit,

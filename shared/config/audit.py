@@ -21,13 +21,13 @@ class AuditSettings(Section):
     )
     window: Seconds = Field(
         default=60.0,
-        description="For how long refusals that are alike are counted before the count is "
-        "written, in seconds.",
+        description="For how long refusals, and account changes, that are alike are counted "
+        "before the count is written, in seconds.",
     )
     max_groups: Count = Field(
         default=200,
-        description="Kinds of refusals told apart in one window; further ones are counted by "
-        "address, then together.",
+        description="Kinds of refusals told apart in one window, and as many of account changes; "
+        "further ones are counted by address or actor, then together.",
     )
     queue: Count = Field(
         default=1000,

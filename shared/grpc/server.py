@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import math
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.metadata import decode_metadata
+from grpclib.metadata import decode_metadata, encode_grpc_message
 from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Handler, Server, Stream
 from h2.exceptions import H2Error
@@ -30,6 +31,9 @@ log = get_logger(__name__)
 
 # asyncio's own minute lets a peer that says nothing hold a connection for that long.
 _HANDSHAKE_SECONDS = 10.0
+
+#: gRFC A6: clients that retry wait for as many milliseconds.
+PUSHBACK = "grpc-retry-pushback-ms"
 
 PeerCertificate = Mapping[str, Any] | None
 
@@ -184,7 +188,9 @@ def _decodable(headers: Sequence[tuple[str, str]]) -> bool:
     return True
 
 
-async def _refuse(stream: H2Stream, status: Status, message: str) -> None:
+async def _refuse(
+    stream: H2Stream, status: Status, message: str, *trailers: tuple[str, str]
+) -> None:
     with suppress(H2Error):
         await stream.send_headers(
             [
@@ -192,6 +198,7 @@ async def _refuse(stream: H2Stream, status: Status, message: str) -> None:
                 ("content-type", "application/grpc"),
                 ("grpc-status", str(status.value)),
                 ("grpc-message", message),
+                *trailers,
             ],
             end_stream=True,
         )
@@ -205,7 +212,17 @@ def _translated(function: "IServerMethodFunc", method: str, caller: Caller) -> "
         try:
             await function(stream)
         except VecguardError as error:
-            raise GRPCError(error.status, error.message) from error
+            if error.retry_after_seconds is None or stream._send_initial_metadata_done:  # noqa: SLF001 - as below
+                raise GRPCError(error.status, error.message) from error
+            # grpclib lets nobody write this header, and has no door for it.
+            stream._send_initial_metadata_done = stream._send_trailing_metadata_done = True  # noqa: SLF001
+            milliseconds = math.ceil(error.retry_after_seconds * 1000)
+            await _refuse(
+                stream._stream,  # noqa: SLF001
+                error.status,
+                encode_grpc_message(error.message),
+                (PUSHBACK, str(milliseconds)),
+            )
         except (GRPCError, StreamTerminatedError):
             raise
         except Exception as error:

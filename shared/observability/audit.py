@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from shared.config.audit import OFF, STDOUT, AuditSettings
 from shared.errors import VecguardError
 from shared.observability.lines import LineWriter, RotatedFile, StandardOutput
-from shared.observability.storm import Counted, Refusal, StormCounter
+from shared.observability.storm import Counted, Refusal, Scope, StormCounter
 
 #: No store holds a longer name; what is longer was never meant as one.
 MAX_NAME: Final = 255
@@ -60,6 +60,27 @@ class AccountChange:
     revision: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """An account change as it is counted: those that differ in their revision only are alike."""
+
+    action: Action
+    target: str | None
+    actor: str | None
+    address: str | None
+    fields: tuple[str, ...]
+    outcome: str
+    revision: int | None = field(default=None, compare=False)
+
+    def levels(self) -> Iterator[tuple[Scope, "_Change"]]:
+        yield Scope.CHANGE, self
+        # Whose account was changed is never left out.
+        if self.outcome != APPLIED:
+            of_actor = replace(self, target=None, fields=())
+            yield Scope.ACTOR, of_actor
+            yield Scope.ALL, replace(of_actor, actor=None, address=None)
+
+
 class Audit(Protocol):
     """What is worth an entry."""
 
@@ -97,7 +118,7 @@ class LineSink(Protocol):
 
 
 class AuditLog:
-    """Makes lines of entries; a storm of refused logins becomes a few that count.
+    """Makes lines of entries; a storm of entries that are alike becomes a few that count.
 
     Belongs to one event loop.
     """
@@ -105,13 +126,15 @@ class AuditLog:
     def __init__(
         self,
         sink: LineSink,
-        storms: StormCounter,
+        storms: StormCounter[Refusal],
+        changes: StormCounter[_Change],
         *,
         service: str,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._sink = sink
         self._storms = storms
+        self._changes = changes
         self._service = service
         self._wall_clock = wall_clock
 
@@ -128,8 +151,13 @@ class AuditLog:
                 "lines_dropped", time.time(), service=service, count=count
             ),
         )
-        storms = StormCounter(window_seconds=settings.window, max_groups=settings.max_groups)
-        return cls(writer, storms, service=service)
+        window, groups = settings.window, settings.max_groups
+        return cls(
+            writer,
+            StormCounter(window_seconds=window, max_groups=groups),
+            StormCounter(window_seconds=window, max_groups=groups),
+            service=service,
+        )
 
     def lines(self) -> dict[str, int]:
         """How many lines were written, and how many were lost."""
@@ -143,47 +171,69 @@ class AuditLog:
             self._tell((told,))
 
     def account_changed(self, change: AccountChange) -> None:
-        self._sink.write(
-            _line(
-                "account_change",
-                self._wall_clock(),
-                service=self._service,
-                action=change.action,
-                target=_cut(change.target),
-                actor=_cut(change.actor),
-                address=change.address,
-                fields=list(change.fields),
-                outcome=change.outcome,
-                revision=change.revision,
-            )
+        told = self._changes.record(
+            _Change(
+                change.action,
+                _cut(change.target),
+                _cut(change.actor),
+                change.address,
+                change.fields,
+                change.outcome,
+                change.revision,
+            ),
+            self._wall_clock(),
         )
+        if told is not None:
+            self._tell_changes((told,))
 
     async def run(self) -> None:
         """Writes counts when their windows are over, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            self._tell(self._storms.expired(self._wall_clock()))
+            now = self._wall_clock()
+            self._tell(self._storms.expired(now))
+            self._tell_changes(self._changes.expired(now))
 
     def close(self) -> None:
         """Writes what was counted and waits, for a few seconds at most, until it is out."""
-        self._tell(self._storms.rest(self._wall_clock()))
+        now = self._wall_clock()
+        self._tell(self._storms.rest(now))
+        self._tell_changes(self._changes.rest(now))
         self._sink.close()
 
-    def _tell(self, counts: Iterable[Counted]) -> None:
+    def _tell(self, counts: Iterable[Counted[Refusal]]) -> None:
         for counted in counts:
-            self._sink.write(
-                _line(
-                    "login_refused",
-                    counted.last,
-                    service=self._service,
-                    user=counted.refusal.user,
-                    address=counted.refusal.address,
-                    reason=counted.refusal.reason,
-                    scope=counted.scope,
-                    count=counted.count,
-                    since=_timestamp(counted.first),
-                )
+            refusal = counted.event
+            self._write(
+                "login_refused",
+                counted,
+                user=refusal.user,
+                address=refusal.address,
+                reason=refusal.reason,
             )
+
+    def _tell_changes(self, counts: Iterable[Counted[_Change]]) -> None:
+        for counted in counts:
+            change = counted.event
+            self._write(
+                "account_change",
+                counted,
+                action=change.action,
+                target=change.target,
+                actor=change.actor,
+                address=change.address,
+                fields=list(change.fields),
+                outcome=change.outcome,
+                revision=change.revision,
+            )
+
+    def _write(self, event: str, counted: Counted[Any], **entry: Any) -> None:
+        counts = {
+            "scope": counted.scope,
+            "count": counted.count,
+            "since": _timestamp(counted.first),
+        }
+        self._sink.write(_line(event, counted.last, service=self._service, **entry, **counts))
 
 
 @contextmanager

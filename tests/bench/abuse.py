@@ -3,17 +3,24 @@
 One proxy with default limits, alone on SERVER_CORE together with its bcrypt threads; etcd, root
 coord, the load of known logins (16 calls at a time on one connection) and the attackers (200
 connections from 20 addresses, each repeating at once) share LOAD_CORE. All phases are one run
-of the same processes; a pause between them lets buckets and queues recover.
+of the same processes; a pause between them lets buckets and queues recover. The attackers are
+connected, but silent, in the quiet phase as well.
 
 In each phase `known_rps` and `known_p99_ms` are of logins that the proxy knows, and
 `known_p99_ratio` compares with the quiet phase. An attack over many connections takes part of
 the load's core as well, so that some of the loss in `known_rps` is the generator's;
 `proxy_cpu_us` is the proxy's processor time for each request of either kind, and tells what
-an attack really costs it.
+an attack really costs it. `proxy_waited_ratio` and `load_waited_ratio` are the parts of the time
+for which the proxy's event loop, and the load's, were ready to run and had no core: the first is
+what its own bcrypt threads take, if the machine does nothing else, and the second is time by
+which latencies are too long through no fault of the proxy. `attack_judged` is how many guesses
+were given a bcrypt.
 """
 
 import asyncio
 import json
+import os
+import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -30,7 +37,13 @@ from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.bench.attackers import Attack, Kind, encoded, first_login
 from tests.bench.load import Load, login, run_load
-from tests.bench.processes import LOAD_CORE, SERVER_CORE, children_on, cpu_seconds
+from tests.bench.processes import (
+    LOAD_CORE,
+    SERVER_CORE,
+    children_on,
+    cpu_seconds,
+    waited_seconds,
+)
 from tests.bench.report import Report
 from tests.bench.stacks import etcd_and_root_coord
 
@@ -38,6 +51,7 @@ SECONDS = 8.0
 CONCURRENCY = 16
 FIRST_LOGINS = 1000
 FIRST_LOGINS_AT_A_TIME = 8
+_ALONE = 5
 _PASSWORD = "right-123"
 _PAUSE_SECONDS = 2.0
 _HEALTH = "/grpc.health.v1.Health/Check"
@@ -54,7 +68,7 @@ _OK, _EXHAUSTED, _UNAUTHENTICATED = (
 
 
 class Attackers:
-    """The attacking process, waiting for its word.
+    """The attacking process, connected and waiting for its word.
 
     Attributes:
         statuses: how often each gRPC status came, when it is over.
@@ -64,14 +78,17 @@ class Attackers:
         self._process = process
         self.statuses: dict[int, int] = {}
 
-    async def say(self) -> None:
+    async def begin(self) -> None:
+        await self._say()
+
+    async def _say(self) -> None:
         """Starts them; the second time, stops them."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
         await self._process.stdin.drain()
 
     async def stop(self) -> None:
-        await self.say()
+        await self._say()
         assert self._process.stdout is not None
         async with asyncio.timeout(30):
             found = json.loads(await self._process.stdout.readline())
@@ -86,8 +103,8 @@ class Attackers:
 
 
 @asynccontextmanager
-async def attacked(address: str, kind: Kind) -> AsyncIterator[Attackers]:
-    """An attack goes on meanwhile."""
+async def connected(address: str, kind: Kind) -> AsyncIterator[Attackers]:
+    """Attackers are connected meanwhile, and do nothing until they are told to."""
     host, _, port = address.rpartition(":")
     with children_on(LOAD_CORE):
         process = await asyncio.create_subprocess_exec(
@@ -102,14 +119,20 @@ async def attacked(address: str, kind: Kind) -> AsyncIterator[Attackers]:
         assert process.stdout is not None
         async with asyncio.timeout(30):
             await process.stdout.readline()
-        attackers = Attackers(process)
-        await attackers.say()
-        yield attackers
-        await attackers.stop()
+        yield Attackers(process)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@asynccontextmanager
+async def attacked(address: str, kind: Kind) -> AsyncIterator[Attackers]:
+    """An attack goes on meanwhile."""
+    async with connected(address, kind) as attackers:
+        await attackers.begin()
+        yield attackers
+        await attackers.stop()
 
 
 async def known_logins(address: str, seconds: float) -> Load:
@@ -166,8 +189,8 @@ class Phases:
 
     async def quiet(self) -> None:
         before = cpu_seconds(self._pid)
-        load = await known_logins(self._address, self._seconds)
-        self._add("quiet", load)
+        async with connected(self._address, "same_wrong"):
+            load = await self._known_logins("quiet")
         used = cpu_seconds(self._pid) - before
         self._report.add("abuse.quiet.proxy_cpu_us", used / load.calls * 1e6)
 
@@ -175,9 +198,8 @@ class Phases:
         await asyncio.sleep(_PAUSE_SECONDS)
         before = cpu_seconds(self._pid)
         async with attacked(self._address, kind) as attackers:
-            load = await known_logins(self._address, self._seconds)
+            load = await self._known_logins(kind)
         used = cpu_seconds(self._pid) - before
-        self._add(kind, load)
         self._attack(kind, attackers)
         requests = load.calls + attackers.answers
         self._report.add(f"abuse.{kind}.proxy_cpu_us", used / requests * 1e6)
@@ -185,21 +207,30 @@ class Phases:
     async def newcomers(self, users: list[str]) -> None:
         """Right first logins of many users while one user is attacked from elsewhere."""
         await asyncio.sleep(_PAUSE_SECONDS)
-        alone = await first_logins(self._address, users[:1])
-        self._report.add("abuse.first_logins.alone_ms", alone[0])
+        alone = [ms for user in users[:_ALONE] for ms in await first_logins(self._address, [user])]
+        self._report.add("abuse.first_logins.alone_ms", statistics.median(alone))
         async with attacked(self._address, "new_wrong") as attackers:
-            load, taken = await asyncio.gather(
-                known_logins(self._address, self._seconds), first_logins(self._address, users[1:])
+            _, taken = await asyncio.gather(
+                self._known_logins("first_logins"), first_logins(self._address, users[_ALONE:])
             )
-        self._add("first_logins", load)
         self._attack("first_logins", attackers)
         ordered = sorted(taken)
         # What those who arrive together owe each other, with one thread of bcrypt.
-        owed = alone[0] * FIRST_LOGINS_AT_A_TIME
+        owed = statistics.median(alone) * FIRST_LOGINS_AT_A_TIME
         self._report.add("abuse.first_logins.users", len(ordered))
         self._report.add("abuse.first_logins.p50_ms", ordered[len(ordered) // 2])
         self._report.add("abuse.first_logins.worst_first_login_ms", ordered[-1])
         self._report.add("abuse.first_logins.worst_over_owed_ms", ordered[-1] - owed)
+
+    async def _known_logins(self, phase: str) -> Load:
+        parts = {"proxy": self._pid, "load": os.getpid()}
+        before = {part: waited_seconds(pid) for part, pid in parts.items()}
+        load = await known_logins(self._address, self._seconds)
+        for part, pid in parts.items():
+            waited = (waited_seconds(pid) - before[part]) / load.seconds
+            self._report.add(f"abuse.{phase}.{part}_waited_ratio", waited)
+        self._add(phase, load)
+        return load
 
     def _add(self, phase: str, load: Load) -> None:
         p99 = load.percentile_ms(99)
@@ -212,6 +243,9 @@ class Phases:
         self._report.add(f"abuse.{phase}.attack_answers", attackers.answers)
         limited = attackers.statuses.get(_EXHAUSTED, 0)
         self._report.add(f"abuse.{phase}.attack_limited", limited)
+        if phase != "same_wrong":
+            judged = attackers.statuses.get(_UNAUTHENTICATED, 0)
+            self._report.add(f"abuse.{phase}.attack_judged", judged)
 
 
 async def run(report: Report, *, seconds: float = SECONDS, first: int = FIRST_LOGINS) -> None:

@@ -20,6 +20,11 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(_own_cpu_seconds, _family(pid)))
 
 
+def waited_seconds(pid: int) -> float:
+    """How long a process's first thread, its event loop, was ready and had no core (Linux)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def resident_bytes(pid: int) -> int:
     """Memory that a process and its children hold now (Linux)."""
     return sum(map(_own_resident_bytes, _family(pid)))

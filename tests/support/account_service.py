@@ -12,7 +12,7 @@ from shared.grpc.channel import Channel
 from shared.grpc.server import GrpcServer
 from shared.passwords import PasswordPolicy
 from shared.usernames import UsernamePolicy
-from tests.support.credentials import ManualClock, ObservedVerifier
+from tests.support.credentials import ManualClock, ObservedVerifier, authenticator_of
 from tests.support.directory import MemoryDirectory
 
 
@@ -35,6 +35,7 @@ async def running_account_service(
         directory,
         credentials,
         verifier,
+        judge=authenticator_of(credentials, verifier),
         permissions=Permissions(frozenset()),
         usernames=UsernamePolicy(),
         passwords=PasswordPolicy(),

@@ -5,7 +5,9 @@ import base64
 import functools
 from collections import Counter
 
+from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.credentials import Credential
+from services.proxy.authentication.logins import Logins
 from services.proxy.authentication.verifier import Verifier
 from shared.passwords import PasswordHash, hash_password
 from shared.secret import Secret
@@ -111,3 +113,33 @@ class ObservedVerifier(Verifier):
         matches = await super().verify(password, expected, **options)
         await self.gate.passed()
         return matches
+
+
+class ConstantTrust:
+    """What is in memory counts, always."""
+
+    def is_valid(self):
+        return True
+
+    async def wait(self):
+        return True
+
+
+class NoRehash:
+    """Stored hashes stay as they are."""
+
+    async def rehash(self, username, revision, password):
+        return None
+
+
+def authenticator_of(credentials, verifier, *, limits=None, strangers=None):
+    """An authenticator that trusts its memory."""
+    return Authenticator(
+        logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
+        credentials=credentials,
+        verifier=verifier,
+        trust=ConstantTrust(),
+        rehasher=NoRehash(),
+        limits=limits,
+        strangers=strangers,
+    )

@@ -3,7 +3,10 @@
 import asyncio
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class TcpRelay:
@@ -13,6 +16,8 @@ class TcpRelay:
         target_port: where new connections lead.
         swallow_answers: while true, what the target says is thrown away.
         frozen: while true, nothing passes in either direction; connections stay open.
+        connections: how many were accepted.
+        asked: called with whatever a client says, as it comes.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -24,6 +29,7 @@ class TcpRelay:
         self.swallow_answers = False
         self.frozen = False
         self.connections = 0
+        self.asked: Callable[[bytes], object] = _ignored
 
     @property
     def endpoint(self) -> str:
@@ -84,8 +90,14 @@ class TcpRelay:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                if not is_answer:
+                    self.asked(data)
                 if not self.frozen and not (is_answer and self.swallow_answers):
                     writer.write(data)
                     await writer.drain()
         # One side is gone: so is the other.
         writer.transport.abort()
+
+
+def _ignored(said: bytes) -> None:
+    del said

@@ -1,5 +1,6 @@
 """Creating, changing and removing users: rules, permissions, and the check of the old password."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from services.proxy.accounts.errors import (
@@ -11,14 +12,17 @@ from services.proxy.accounts.errors import (
     WrongOldPasswordError,
 )
 from services.proxy.accounts.permissions import ROOT, Actor, Permissions, Privilege
-from services.proxy.authentication.credentials import Credential, CredentialCache
+from services.proxy.authentication import header
+from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.errors import WrongCredentialsError
+from services.proxy.authentication.logins import Principal
 from services.proxy.authentication.origin import origin_of
 from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.passwords import PasswordHash, PasswordPolicy
 from shared.secret import Secret
-from shared.usernames import UsernamePolicy, is_storable
+from shared.usernames import UsernamePolicy
 
 # How often an update is judged again because somebody else's came first.
 _MAX_ROUNDS = 5
@@ -45,6 +49,12 @@ class Directory(Protocol):
     async def delete(self, username: str) -> pb.MutationReply: ...
 
 
+class Judge(Protocol):
+    """The authenticator: an old password is judged, counted and limited as a login is."""
+
+    async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
+
+
 class Accounts:
     """What Milvus's account RPCs mean.
 
@@ -58,6 +68,7 @@ class Accounts:
         credentials: CredentialCache,
         verifier: Verifier,
         *,
+        judge: Judge,
         permissions: Permissions,
         usernames: UsernamePolicy,
         passwords: PasswordPolicy,
@@ -66,6 +77,7 @@ class Accounts:
         self._directory = directory
         self._credentials = credentials
         self._verifier = verifier
+        self._judge = judge
         self.permissions = permissions
         self._usernames = usernames
         self._passwords = passwords
@@ -107,7 +119,8 @@ class Accounts:
     ) -> int:
         """Changes the password, the description or both; returns the revision.
 
-        Raises as `create` does.
+        Raises as `create` does, and:
+            LoginLimitedError: too many passwords were wrong, of logins or of changes.
         """
         self.permissions.require(actor, Privilege.UPDATE_USER, target=username)
         if new_password is None and description is None:
@@ -122,13 +135,15 @@ class Accounts:
         )
         origin = origin_of(actor.address)
         for _ in range(_MAX_ROUNDS):
-            verified = await self._verify_old(username, old_password, origin) if needs_old else None
+            verified = (
+                await self._revision_with(username, old_password, origin) if needs_old else None
+            )
             password = (
                 await self._verifier.hash(new_password, origin=origin) if new_password else None
             )
             reply = await self._directory.update(
                 username,
-                expected_revision=verified.revision if verified else None,
+                expected_revision=verified,
                 password=password,
                 description=description,
             )
@@ -165,18 +180,15 @@ class Accounts:
         users = await self._directory.list_users()
         return [user for user in users if username in (None, user.username)]
 
-    async def _verify_old(self, username: str, password: Secret[str], origin: str) -> Credential:
-        if not is_storable(username):
-            raise WrongOldPasswordError(username)
-        held = await self._credentials.get(username)
-        if not await self._verifier.verify(password, held.password, origin=origin):
-            newest = await self._credentials.refresh(held)
-            if newest.revision == held.revision or not await self._verifier.verify(
-                password, newest.password, origin=origin
-            ):
-                raise WrongOldPasswordError(username)
-            return newest
-        return held
+    async def _revision_with(self, username: str, password: Secret[str], origin: str) -> int:
+        """The revision of the user at which this is the password."""
+        try:
+            principal = await self._judge.authenticate(
+                [header.value_of(username, password)], origin
+            )
+        except WrongCredentialsError:
+            raise WrongOldPasswordError(username) from None
+        return principal.revision
 
     def _check_description(self, description: str | None) -> None:
         length = len((description or "").encode())

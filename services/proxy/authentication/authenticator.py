@@ -11,8 +11,8 @@ from services.proxy.authentication.errors import WrongCredentialsError
 from services.proxy.authentication.limits import LoginLimits, NoLimits
 from services.proxy.authentication.logins import Logins, Principal
 from services.proxy.authentication.origin import LOCAL
-from services.proxy.authentication.turnstile import OpenDoor, Turn, Turns
-from services.proxy.authentication.verifier import Verifier
+from services.proxy.authentication.turnstile import OpenDoor, Turns
+from services.proxy.authentication.verifier import Seat, Verifier
 from shared.errors import OverloadedError, UnavailableError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
@@ -155,13 +155,14 @@ class Authenticator:
         held = await self._held(login.username, origin)
         if self._is_known(digest, held):
             return
-        async with self._verifier.turn(origin, suspect=self._limits.is_suspect(origin)) as turn:
+        suspicion = partial(self._limits.suspicion, origin, login.username)
+        async with self._verifier.turn(origin, suspicion) as seat:
             # Others may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
                 self._limits.check(origin, login.username)
             if self._is_known(digest, held):
                 return
-            matches = await self._matches(login, held, origin, turn)
+            matches = await self._matches(login, held, origin, seat)
         if matches:
             held = await self._modernised(login, held, origin)
             self._logins.accept(digest, Principal(login.username, held.revision))
@@ -170,10 +171,10 @@ class Authenticator:
             self._logins.refuse(digest, Principal(login.username, held.revision))
 
     async def _matches(
-        self, login: header.PresentedLogin, held: Credential, origin: str, turn: Turn
+        self, login: header.PresentedLogin, held: Credential, origin: str, seat: Seat
     ) -> bool:
         try:
-            matches = await self._verifier.verify(login.password, held.password, turn=turn)
+            matches = await self._verifier.verify(login.password, held.password, seat=seat)
         except asyncio.CancelledError:
             # Hanging up does not stop bcrypt, so it costs what a wrong password costs.
             self._limits.failed(origin, login.username)

@@ -58,6 +58,11 @@ def parse(value: bytes) -> PresentedLogin:
     return PresentedLogin(username, Secret(password))
 
 
+def value_of(username: str, password: Secret[str]) -> bytes:
+    """The value that presents this login."""
+    return base64.b64encode(f"{username}:{password.reveal()}".encode())
+
+
 def claimed_username(values: Sequence[bytes]) -> str | None:
     """Who the values say the request is from; None where they name nobody.
 

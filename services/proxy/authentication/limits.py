@@ -8,7 +8,7 @@ right never comes here at all.
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NoReturn, Protocol
 
 from services.proxy.authentication.buckets import Buckets, Rate
@@ -22,6 +22,14 @@ class Bucket(StrEnum):
     PAIR = "pair"  # the user name and the address
     ADDRESS = "address"
     NAME = "name"
+
+
+class Suspicion(IntEnum):
+    """What failed lately of that which a login has: the less, the sooner its turn comes."""
+
+    NONE = 0
+    NAME = 1  # only this user name, somewhere else
+    ORIGIN = 2
 
 
 class LoginLimits(Protocol):
@@ -47,6 +55,10 @@ class LoginLimits(Protocol):
 
     def is_suspect(self, origin: str) -> bool:
         """Whether there were failures from there lately: others go first."""
+        ...
+
+    def suspicion(self, origin: str, username: str) -> Suspicion:
+        """What there were failures of lately, the same whether or not the name exists."""
         ...
 
     def failed(self, origin: str, username: str) -> None:
@@ -78,6 +90,11 @@ class NoLimits:
         """Nobody is."""
         del origin
         return False
+
+    def suspicion(self, origin: str, username: str) -> Suspicion:
+        """None."""
+        del origin, username
+        return Suspicion.NONE
 
     def failed(self, origin: str, username: str) -> None:
         """Costs nothing."""
@@ -145,6 +162,15 @@ class FailureLimits:
 
     def is_suspect(self, origin: str) -> bool:
         return not self._origins.is_full(origin, self._clock())
+
+    def suspicion(self, origin: str, username: str) -> Suspicion:
+        now = self._clock()
+        # The pair remembers for longer than the address, which others may share.
+        if self.is_suspect(origin) or not self._pairs.is_full(_pair(origin, username), now):
+            return Suspicion.ORIGIN
+        if not self._names.is_full(username, now):
+            return Suspicion.NAME
+        return Suspicion.NONE
 
     def failed(self, origin: str, username: str) -> None:
         now = self._clock()

@@ -14,7 +14,7 @@ from shared.errors import OverloadedError
 # What a client that found no place is told: about how long a queue takes to move on.
 _RETRY_SECONDS = 1.0
 # While others wait, one place in so many is for origins that have failed lately.
-_SUSPECTS_EVERY = 4
+_SUSPECTS_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Turn:
 class Turnstile:
     """Lets origins in by turns: so many at a time, and with a pace so many in a second.
 
-    Suspects stand in a queue of their own, as long as the other one. They get every fourth
+    Suspects stand in a queue of their own, as long as the other one. They get every eighth
     place while others wait, so that neither can keep the other out.
 
     Attributes:
@@ -97,13 +97,19 @@ class Turnstile:
         return len(self._others) + len(self._suspects)
 
     @asynccontextmanager
-    async def turn(self, origin: str, *, suspect: bool = False) -> AsyncIterator[Turn]:
-        """A place inside, in this origin's turn. A suspect origin has failed lately.
+    async def turn(
+        self, origin: str, *, suspect: bool = False, deadline: float | None = None
+    ) -> AsyncIterator[Turn]:
+        """A place inside, in this origin's turn. A suspect has failed lately.
+
+        The deadline, by the loop's clock, is for those who have waited elsewhere before.
 
         Raises:
             OverloadedError: too many wait, or it took too long.
         """
-        await self._enter(origin, self._suspects if suspect else self._others)
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        await self._enter(origin, self._suspects if suspect else self._others, deadline)
         turn = Turn(self)
         try:
             yield turn
@@ -120,7 +126,9 @@ class Turnstile:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _enter(self, origin: str, queue: FairQueue[asyncio.Future[None]]) -> None:
+    async def _enter(
+        self, origin: str, queue: FairQueue[asyncio.Future[None]], deadline: float
+    ) -> None:
         # At the usual rate nobody waits, and nothing needs to be queued.
         if not self.waiting and self._has_room():
             self._take_place()
@@ -133,7 +141,7 @@ class Turnstile:
             displaced.set_exception(_full())
         self._admit()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout_at(deadline):
                 await admitted
         except TimeoutError:
             if _was_admitted(admitted):

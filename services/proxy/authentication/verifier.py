@@ -4,11 +4,14 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from services.proxy.authentication.limits import Suspicion
 from services.proxy.authentication.origin import LOCAL
 from services.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
 from shared.clock import Clock, boot_clock
@@ -24,14 +27,42 @@ Observe = Callable[[str, float], None]
 # Known logins are decided by the event loop, and it must not queue for a core behind bcrypt. On
 # a core that both want, this leaves bcrypt about a quarter; more and first logins would starve.
 _NICENESS = 5
+# The jobs of origins that have failed leave the loop nine tenths, and of a core that both kinds
+# of jobs want they get a quarter: enough not to starve where an attacker shares an address.
+_SUSPECTS_NICENESS = 10
 _LEAST_URGENT = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A turn for one job, and the threads that it is for."""
+
+    turn: Turn
+    executor: Executor
+
+
+class _Lane:
+    """Threads of one priority, entered by turns."""
+
+    def __init__(
+        self, name: str, threads: int, limits: QueueLimits, *, niceness: int, clock: Clock
+    ) -> None:
+        self.executor = ThreadPoolExecutor(
+            threads, thread_name_prefix=name, initializer=partial(_step_back, niceness)
+        )
+        self.turnstile = Turnstile(threads, limits, pace=None, clock=clock)
+
+    def close(self) -> None:
+        self.turnstile.close()
+        self.executor.shutdown(wait=False, cancel_futures=True)
 
 
 class Verifier:
     """A thread for each core: bcrypt releases the interpreter lock.
 
     Threads are entered by turns, one origin after the other, so that many jobs of one
-    origin delay another one's first by at most one job for each thread.
+    origin delay another one's first by at most one job for each thread. Origins that have
+    failed lately have threads of their own, half as many and of lower priority.
     """
 
     def __init__(
@@ -47,16 +78,17 @@ class Verifier:
     ) -> None:
         """0 threads: one for each usable core. One origin may wait as all may, unless limited."""
         places = threads or usable_cpus()
+        limits = QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._executor = ThreadPoolExecutor(
-            places, thread_name_prefix="bcrypt", initializer=_step_back
-        )
-        self._turnstile = Turnstile(
-            places,
-            QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds),
-            pace=None,
+        self._lane = _Lane("bcrypt", places, limits, niceness=_NICENESS, clock=clock)
+        self._suspects_lane = _Lane(
+            "bcrypt-suspects",
+            max(1, places // 2),
+            limits,
+            niceness=_SUSPECTS_NICENESS,
             clock=clock,
         )
+        self._lanes = (self._lane, self._suspects_lane)
         self._clock = clock
         self._observe = observe
         self.cost = cost
@@ -66,20 +98,35 @@ class Verifier:
     @property
     def waiting(self) -> int:
         """Jobs that run or wait to run."""
-        return self._turnstile.inside + self._turnstile.waiting
+        return self.running + sum(lane.turnstile.waiting for lane in self._lanes)
 
     @property
     def running(self) -> int:
         """Those of them that run."""
-        return self._turnstile.inside
+        return sum(lane.turnstile.inside for lane in self._lanes)
 
-    def turn(self, origin: str, *, suspect: bool = False) -> AbstractAsyncContextManager[Turn]:
-        """A thread to use, in this origin's turn, for one job. A suspect has failed lately.
+    @asynccontextmanager
+    async def turn(
+        self, origin: str, suspicion: Callable[[], Suspicion] = lambda: Suspicion.NONE
+    ) -> AsyncIterator[Seat]:
+        """A thread to use, in this origin's turn, for one job.
+
+        Whoever has come under suspicion while it waited goes on to wait where it belongs:
+        so all that an origin has sent at once gets one turn before its first failure counts.
 
         Raises:
             OverloadedError: too many jobs wait, or this one has waited too long.
         """
-        return self._turnstile.turn(origin, suspect=suspect)
+        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        while True:
+            seen = suspicion()
+            lane = self._suspects_lane if seen is Suspicion.ORIGIN else self._lane
+            async with lane.turnstile.turn(
+                origin, suspect=seen is Suspicion.NAME, deadline=deadline
+            ) as turn:
+                if suspicion() <= seen:
+                    yield Seat(turn, lane.executor)
+                    return
 
     async def verify(
         self,
@@ -87,7 +134,7 @@ class Verifier:
         expected: PasswordHash | None,
         *,
         origin: str = LOCAL,
-        turn: Turn | None = None,
+        seat: Seat | None = None,
     ) -> bool:
         """Whether the password is right; always False, after the same work, for None.
 
@@ -101,11 +148,11 @@ class Verifier:
             with self._observed("verify"):
                 return verify_password(password, expected or self._nobody)
 
-        matches = await (self._run(turn, job) if turn else self._in_turn(origin, job))
+        matches = await (self._run(seat, job) if seat else self._in_turn(origin, job))
         return matches and expected is not None
 
     async def hash(
-        self, password: Secret[str], *, origin: str = LOCAL, turn: Turn | None = None
+        self, password: Secret[str], *, origin: str = LOCAL, seat: Seat | None = None
     ) -> PasswordHash:
         """Hashes a new password at the configured cost. Raises OverloadedError as above."""
 
@@ -113,12 +160,12 @@ class Verifier:
             with self._observed("hash"):
                 return hash_password(password, self.cost)
 
-        return await (self._run(turn, job) if turn else self._in_turn(origin, job))
+        return await (self._run(seat, job) if seat else self._in_turn(origin, job))
 
     def close(self) -> None:
         """Drops what is waiting; what runs ends by itself."""
-        self._turnstile.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.close()
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[None]:
@@ -127,13 +174,13 @@ class Verifier:
         self._observe(operation, self._clock() - began)
 
     async def _in_turn(self, origin: str, job: Callable[[], T]) -> T:
-        async with self.turn(origin) as turn:
-            return await self._run(turn, job)
+        async with self.turn(origin) as seat:
+            return await self._run(seat, job)
 
-    async def _run(self, turn: Turn, job: Callable[[], T]) -> T:
-        work = asyncio.get_running_loop().run_in_executor(self._executor, job)
+    async def _run(self, seat: Seat, job: Callable[[], T]) -> T:
+        work = asyncio.get_running_loop().run_in_executor(seat.executor, job)
         # A thread cannot be interrupted: a caller that hangs up does not make room.
-        turn.keep_until(work)
+        seat.turn.keep_until(work)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await asyncio.shield(work)
@@ -141,10 +188,10 @@ class Verifier:
             raise OverloadedError("checking the login took too long, try again later") from None
 
 
-def _step_back() -> None:
+def _step_back(niceness: int) -> None:
     """Lets every other thread of the machine go before this one, where that can be said."""
     if sys.platform == "linux":
         with suppress(OSError):
             thread = threading.get_native_id()
             own = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST_URGENT, own + _NICENESS))
+            os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST_URGENT, own + niceness))

@@ -20,7 +20,13 @@ from services.proxy.workers.child import Child, StopWord, Tether, fork
 from services.proxy.workers.restarts import Restarts
 from shared.clock import Clock
 from shared.errors import ConfigurationError, VecguardError
-from shared.lifecycle import EXIT_CLEAN, EXIT_CONFIGURATION, STOP_SIGNALS
+from shared.lifecycle import (
+    EXIT_CLEAN,
+    EXIT_CONFIGURATION,
+    HANGUP_CHANGES_NOTHING,
+    STOP_SIGNALS,
+    handle_hangup,
+)
 from shared.observability.log import get_logger
 
 _log = get_logger(__name__)
@@ -90,6 +96,7 @@ class Supervisor:
         self._clock = clock
         self._stop_seconds = stop_seconds
         self._received: signal.Signals | None = None
+        self._hung_up = False
         self._stopping = False
         self._wakeup, self._waker = socket.socketpair()
         self._stop_word, self._last_word = StopWord(), StopWord()
@@ -112,6 +119,9 @@ class Supervisor:
                 while self._received is None:
                     self._start_due()
                     self._hear(self._seconds_until_due())
+                    if self._hung_up:
+                        self._hung_up = False
+                        _log.info(HANGUP_CHANGES_NOTHING)
                 _log.info("stopping; a second signal stops at once", signal=self._received.name)
             finally:
                 self._stop(self._stop_word, outlasts=False)
@@ -207,7 +217,10 @@ class Supervisor:
     def _handled_signals(self) -> Iterator[None]:
         self._waker.setblocking(False)
         wakeup = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        previous = {number: signal.signal(number, self._receive) for number in STOP_SIGNALS}
+        previous = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGHUP)}
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._receive)
+        handle_hangup(self._hang_up)
         try:
             yield
         finally:
@@ -224,6 +237,9 @@ class Supervisor:
             if post.child is not None:
                 post.child.kill()
         os._exit(128 + number)
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self._hung_up = True
 
     def _leave_to_parent(self) -> None:
         """In a child: what would hide the parent's end from the others."""

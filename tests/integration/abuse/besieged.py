@@ -1,6 +1,7 @@
 """A real proxy process, an honest client, and attackers from another address."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from tests.support.credentials import header_of
 from tests.support.metrics import scrape
 
 ROOT = header_of("root", "Milvus")
-ATTACKER = "127.0.0.2"
+ATTACKERS = ("127.0.0.2", "127.0.0.3")
 _SAMPLE_SECONDS = 0.05
 _CALL_SECONDS = 30.0
 _LONGEST_SECONDS = 30.0
@@ -48,19 +49,38 @@ class Besieged:
     async def hits(self) -> dict[str, float]:
         return (await scrape(self.proxy.operations_address)).labelled(_HITS, "limit")
 
-    async def under(self, attack: Attack, *, attackers: int = 2, seconds: float = 1.5) -> Siege:
+    async def under(
+        self,
+        attack: Attack,
+        *,
+        attackers: int = 2,
+        seconds: float = 1.5,
+        addresses: int = 1,
+        takes_little: bool = False,
+    ) -> Siege:
         """Lets attackers connect and attack again and again for a while.
 
         On a busy machine longer: until they were cut and have come again, and a call of the
         honest client went well.
+
+        Args:
+            attack: what each connection does.
+            attackers: how many there are at a time.
+            seconds: how long, if nothing of that is missing by then.
+            addresses: from how many they come.
+            takes_little: whether their sockets make both kernels hold next to nothing.
         """
+        sources = ATTACKERS[:addresses]
         for _ in range(20):
             await self._call()
         before, resident = await self.hits(), resident_bytes(self.proxy.pid)
         siege = Siege()
-        tasks = [asyncio.create_task(self._attack(attack, siege)) for _ in range(attackers)] + [
-            asyncio.create_task(self._go_on(siege))
-        ]
+        tasks = [
+            asyncio.create_task(
+                self._attack(attack, siege, sources[number % addresses], takes_little=takes_little)
+            )
+            for number in range(attackers)
+        ] + [asyncio.create_task(self._go_on(siege))]
         clock = asyncio.get_running_loop().time
         end, latest = clock() + seconds, clock() + _LONGEST_SECONDS
         try:
@@ -95,14 +115,21 @@ class Besieged:
         )
         assert echoed == b"honest"
 
-    async def _attack(self, attack: Attack, siege: Siege) -> None:
+    async def _attack(
+        self, attack: Attack, siege: Siege, source: str, *, takes_little: bool
+    ) -> None:
         host, _, port = self.proxy.address.rpartition(":")
         while True:
             siege.connections += 1
-            with suppress(OSError):
-                reader, writer = await asyncio.open_connection(
-                    host, int(port), local_addr=(ATTACKER, 0)
-                )
+            with suppress(OSError), socket.socket() as client:
+                if takes_little:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    # The sender's buffer grows with the largest segment.
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+                client.setblocking(False)
+                client.bind((source, 0))
+                await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+                reader, writer = await asyncio.open_connection(sock=client)
                 try:
                     await attack(reader, writer)
                 finally:

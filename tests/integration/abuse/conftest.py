@@ -1,4 +1,7 @@
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,7 +16,21 @@ SETTINGS = {
     "authentication": {"bcryptCost": 4},
     "proxy": {
         "http2": {"maxBuffered": 16 * 2**20},
-        "connections": {"maxPerAddress": 250, "handshakeTimeout": 1},
+        "connections": {
+            "max": 400,
+            "maxPerAddress": 250,
+            "handshakeTimeout": 1,
+            "idleTimeout": 1,
+        },
+    },
+}
+#: Every connection is short-lived, the honest client's as well. More PINGs are let through than
+#: it takes to fill what the kernel has for a socket.
+SHORT_LIVED = {
+    "authentication": {"bcryptCost": 4},
+    "proxy": {
+        "http2": {"maxUnread": 2**18, "maxUselessFrames": 100_000},
+        "connections": {"maxAge": 2, "maxAgeGrace": 0.5},
     },
 }
 #: A grpcio server whose Python cannot keep up answers calls at random with CANCELLED, whoever
@@ -26,9 +43,20 @@ PATIENT = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def besieged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Besieged]:
-    folder = tmp_path_factory.mktemp("besieged")
+    async with _besieged(tmp_path_factory.mktemp("besieged"), SETTINGS) as besieged:
+        yield besieged
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def short_lived(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Besieged]:
+    async with _besieged(tmp_path_factory.mktemp("short-lived"), SHORT_LIVED) as besieged:
+        yield besieged
+
+
+@asynccontextmanager
+async def _besieged(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Besieged]:
     async with echo_backend(options=PATIENT) as backend:
-        settings = SETTINGS | {
+        settings = settings | {
             "backend": {"address": f"127.0.0.1:{backend.port}"},
             "audit": {"output": str(folder / "audit.log")},
         }

@@ -3,6 +3,7 @@
 import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, StreamReset
+from hpack import Encoder
 
 from services.proxy.http2 import frames
 from services.proxy.http2.limits import Limit, Limits
@@ -31,6 +32,10 @@ async def ended_for_it(relay, client):
     return terminated.error_code == ErrorCodes.ENHANCE_YOUR_CALM and hits == {
         Limit.USELESS_FRAMES: 1
     }
+
+
+def goaways(client):
+    return [event.error_code for event in client.events if isinstance(event, ConnectionTerminated)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,17 @@ async def test_10_5_a_flood_of_useless_frames_costs_its_connection_only(useless)
         assert await honest.response(mine) == (list(ANSWER), message(b"honest"), list(OK))
 
 
-async def test_10_5_talk_on_streams_that_were_refused_costs_the_connection():
+@pytest.mark.parametrize(
+    "talk",
+    [
+        lambda stream: frame(frames.DATA, 0, stream, b"x"),
+        lambda stream: frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, stream),
+        lambda stream: frame(frames.RST_STREAM, 0, stream, bytes(4)),
+        lambda stream: frame(frames.WINDOW_UPDATE, 0, stream, ONE),
+    ],
+    ids=["DATA", "trailers", "RST_STREAM", "window"],
+)
+async def test_10_5_talk_on_streams_that_were_refused_costs_the_connection(talk):
     limits = Limits(nuisances=500, concurrent_streams=1)
     async with (
         running_raw_backend() as backend,
@@ -78,9 +93,32 @@ async def test_10_5_talk_on_streams_that_were_refused_costs_the_connection():
         client.request(end=False)
         refused = client.request(end=False)
         await client.wait_for(StreamReset, refused)
-        client.send_raw(frame(frames.DATA, 0, refused, b"x") * 600)
+        client.send_raw(talk(refused) * 600)
         terminated = await client.wait_for(ConnectionTerminated)
         assert terminated.error_code == ErrorCodes.ENHANCE_YOUR_CALM
+        assert relay.listener.hits.counts[Limit.USELESS_FRAMES] == 1
+
+
+async def test_10_5_calls_after_the_last_goaway_cost_the_connection():
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=LIMITS) as relay,
+        raw_client(relay.port) as client,
+    ):
+        client.request(end=False)
+        await backend.requested()
+        [link] = relay.listener._reception.links
+        link.leave()
+        await client.until(lambda: len(goaways(client)) == 2)
+        block = Encoder().encode(request_headers())
+        client.send_raw(
+            b"".join(
+                frame(frames.HEADERS, frames.END_HEADERS, number, block)
+                for number in range(101, 1301, 2)
+            )
+        )
+        await client.wait_closed()
+        assert goaways(client)[2:] == [ErrorCodes.ENHANCE_YOUR_CALM]
         assert relay.listener.hits.counts[Limit.USELESS_FRAMES] == 1
 
 

@@ -109,6 +109,16 @@ def each(make):
     return flood(lambda numbers: b"".join(make(next(numbers)) for _ in range(100)))
 
 
+def each_held(make):
+    """What goes on in open calls, one after the other."""
+
+    def batch(numbers):
+        number = next(numbers)
+        return held(number) + make(number)
+
+    return flood(batch)
+
+
 async def header_list(reader, writer):
     """An HPACK bomb: four kibibytes in the table, and an index of one byte for each more."""
     bomb = Encoder()
@@ -133,6 +143,41 @@ async def never_reading(reader, writer):
     while not writer.transport.is_closing():
         await asyncio.sleep(0.05)
         writer.write(frame(frames.PING, frames.ACK, 0, bytes(8)))  # to hear of a cut
+
+
+async def asking_and_not_reading(reader, writer):
+    """Asks for answers that no window bounds, and reads none of them."""
+    reader._transport.pause_reading()
+    writer.write(GREETING)
+    with suppress(OSError):
+        while not writer.transport.is_closing():
+            writer.write(frame(frames.PING, 0, 0, bytes(8)) * MANY)
+            await writer.drain()
+            await asyncio.sleep(0.02)  # below `http2.maxUselessFrames`
+
+
+async def greeted(reader, writer):
+    """A connection that says what it must, and no more."""
+    writer.write(GREETING)
+    await heard(reader)
+
+
+async def pinging(reader, writer):
+    """A connection without calls, kept alive by PINGs."""
+    writer.write(GREETING)
+    listening = asyncio.create_task(heard(reader))
+    try:
+        while not listening.done():
+            writer.write(frame(frames.PING, 0, 0, bytes(8)))
+            await asyncio.wait([listening], timeout=0.1)
+    finally:
+        listening.cancel()
+
+
+async def holding(reader, writer):
+    """A connection with a call that its client never ends."""
+    writer.write(GREETING + held(1))
+    await heard(reader)
 
 
 async def silent(reader, writer):
@@ -170,13 +215,29 @@ ATTACKS = {
         flood(lambda numbers: frame(frames.PING, 0, 0, bytes(8)) * MANY),
         {Limit.USELESS_FRAMES},
     ),
+    "PRIORITY": (
+        flood(lambda numbers: frame(frames.PRIORITY, 0, 1, bytes(5)) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+    "PRIORITY of idle streams": (
+        each(lambda number: frame(frames.PRIORITY, 0, number, bytes(5))),
+        {Limit.USELESS_FRAMES},
+    ),
+    "unknown frames": (
+        flood(lambda numbers: frame(0xFA, 0, 0, bytes(100)) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
     "SETTINGS": (flood(lambda numbers: SETTINGS * MANY), {Limit.USELESS_FRAMES}),
     "SETTINGS ACK": (
         flood(lambda numbers: frame(frames.SETTINGS, frames.ACK, 0) * MANY),
         {Limit.USELESS_FRAMES},
     ),
     "empty DATA": (
-        flood(lambda numbers: refused(next(numbers)) + frame(frames.DATA, 0, 1) * MANY),
+        each_held(lambda number: frame(frames.DATA, 0, number) * MANY),
+        {Limit.USELESS_FRAMES},
+    ),
+    "DATA that was refused": (
+        flood(lambda numbers: refused(next(numbers)) + frame(frames.DATA, 0, 1, b"x") * MANY),
         {Limit.USELESS_FRAMES},
     ),
     "shreds": (flood(lambda numbers: shredded(next(numbers))), {Limit.USELESS_FRAMES}),
@@ -205,10 +266,49 @@ async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged
     assert siege.honest_calls, siege
 
 
+@pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
+async def test_slow_greetings_are_cut(besieged: Besieged, attack):
+    siege = await besieged.under(attack, attackers=200, seconds=3.0)
+    assert siege.hits.keys() == {Limit.HANDSHAKE}, siege
+    assert siege.connections > 200, "those that were cut came again"
+
+
 async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
     assert Limit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_a_client_that_asks_and_does_not_read_is_cut(short_lived: Besieged):
+    siege = await short_lived.under(asking_and_not_reading, takes_little=True)
+    assert Limit.UNREAD in siege.hits, siege
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_connections_are_bounded_in_all_whoever_comes(besieged: Besieged):
+    siege = await besieged.under(greeted, attackers=480, addresses=2)
+    assert siege.hits.keys() & {Limit.CONNECTIONS, Limit.CONNECTIONS_PER_ADDRESS} == {
+        Limit.CONNECTIONS
+    }, siege
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_idle_connections_are_ended_whatever_pings_come(besieged: Besieged):
+    siege = await besieged.under(pinging, attackers=200, seconds=5.0)
+    assert Limit.IDLE in siege.hits, siege
+    assert siege.connections > 200, "those that were ended came again"
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_old_connections_are_ended_whatever_calls_they_hold(short_lived: Besieged):
+    siege = await short_lived.under(holding, attackers=200, seconds=5.0)
+    assert siege.hits.keys() >= {Limit.AGE, Limit.AGE_GRACE}, siege
+    assert siege.connections > 200, "those that were ended came again"
+    assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
 

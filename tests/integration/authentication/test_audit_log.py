@@ -99,6 +99,44 @@ async def test_every_account_change_is_written_with_what_became_of_it(house):
     assert all(entry["revision"] is None for entry in written if entry["outcome"] != "applied")
 
 
+async def test_guesses_at_an_old_password_are_limited_as_logins_are_and_counted(tmp_path):
+    bob = authorization("bob", "first1")
+    limits = {"pairBurst": 3, "pairPerMinute": 1}
+    settings = {"authentication": {"loginLimits": limits}, "audit": {"window": 3600}}
+    async with running_house(tmp_path, settings) as house:
+        async with house.client() as client:
+            create = pb.CreateCredentialRequest(username="bob", password=encoded("first1"))
+            assert (await client.account("CreateCredential", create, ROOT)).code == 0
+            assert (await client.health(bob)).status is grpc.StatusCode.OK
+            for number in range(3):
+                update = pb.UpdateCredentialRequest(
+                    username="bob",
+                    old_password=encoded(f"wrong{number}"),
+                    new_password=encoded("second2"),
+                )
+                assert (await client.account("UpdateCredential", update, bob)).code == 1400
+            for _ in range(2):
+                update.old_password = encoded("wrong9")
+                answer = await client.account("UpdateCredential", update, bob)
+                assert answer.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert 0 < int(answer.trailers["grpc-retry-pushback-ms"]) <= 60_000
+            # Logins with the name wait as well, and the one that is known does not.
+            wrong = await client.health(authorization("bob", "wrong8"))
+            assert wrong.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+            update.old_password = encoded("first1")
+            assert (await client.account("UpdateCredential", update, bob)).code == 0
+        await house.stack.proxies[0].stop()
+        counts = {
+            outcome: sum(
+                entry["count"]
+                for entry in entries(house.audit_file)
+                if entry.get("outcome") == outcome and entry["action"] == "update_user"
+            )
+            for outcome in ("wrong_old_password", "login_limited", "applied")
+        }
+        assert counts == {"wrong_old_password": 3, "login_limited": 2, "applied": 1}
+
+
 async def test_what_was_counted_is_written_when_the_proxy_stops(tmp_path):
     async with running_house(tmp_path, {"audit": {"window": 3600}}) as house:
         async with house.client() as client:

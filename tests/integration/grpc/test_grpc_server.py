@@ -128,6 +128,15 @@ async def test_our_errors_become_their_status(running, client):
     assert await outcome(client) == (grpc.StatusCode.INTERNAL, "plain")
 
 
+async def test_how_long_to_wait_is_told_in_the_trailers(running, client):
+    running.service.fail(OverloadedError("too much: ü", retry_after_seconds=1.2345))
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await client.unary_unary(CHECK)(b"", timeout=TIMEOUT)
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refusal.value.details() == "too much: ü"
+    assert ("grpc-retry-pushback-ms", "1235") in tuple(refusal.value.trailing_metadata())
+
+
 async def test_a_grpc_error_passes_as_it_is(running, client):
     running.service.fail(GRPCError(Status.ABORTED, "as it is"))
     assert await outcome(client) == (grpc.StatusCode.ABORTED, "as it is")

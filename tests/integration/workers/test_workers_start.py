@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.lifecycle import HANGUP_CHANGES_NOTHING
 from tests.e2e.stacks import clean_environment
 from tests.support.worker_processes import alive, children, listening
 
@@ -43,6 +44,10 @@ class Service:
         return [each["event"] for each in self.entries if each["level"] in ("error", "critical")]
 
 
+def _hangups_arrive():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path):
     """Start a proxy with three workers and these settings besides."""
@@ -62,6 +67,8 @@ def start(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # These tests may run under nohup.
+            preexec_fn=_hangups_arrive,  # noqa: PLW1509 - no other thread runs here
         )
         processes.append(process)
         return Service(process)
@@ -132,6 +139,19 @@ def test_a_signal_to_the_whole_group_stops_in_good_order(start):
         service.wait_for("serving")
     # As systemd does at a stop, and a terminal at Ctrl-C.
     os.killpg(service.process.pid, signal.SIGINT)
+    assert service.end() == 0
+    assert service.errors == []
+
+
+def test_a_hangup_of_the_whole_group_is_logged_and_ends_nobody(start):
+    service = start()
+    for _ in range(3):
+        service.wait_for("serving")
+    os.killpg(service.process.pid, signal.SIGHUP)
+    # The supervisor, the workers, and the operations port.
+    told = [service.wait_for(HANGUP_CHANGES_NOTHING) for _ in range(5)]
+    assert {entry.get("worker") for entry in told} == {None, "1", "2", "3", "operations"}
+    service.process.terminate()
     assert service.end() == 0
     assert service.errors == []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.lifecycle import HANGUP_CHANGES_NOTHING
 from shared.observability.metrics import vecguard_version
 
 DEADLINE = 20
@@ -176,6 +177,45 @@ await asyncio.sleep(0.5)
 """
     service = start(body, loop=loop)
     assert failed(service, 0) == []
+
+
+def hangups_arrive():
+    """In the child: these tests may run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("loop", ["", WITHOUT_UVLOOP])
+def test_a_hangup_is_logged_and_ends_nothing(start, loop):
+    service = start(WAIT, loop=loop, preexec_fn=hangups_arrive)
+    service.wait_for("up")
+    for _ in range(2):
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for(HANGUP_CHANGES_NOTHING)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert service.lines[-1]["event"] == "stopped"
+
+
+def test_a_hangup_while_the_settings_are_read_ends_nothing(start, tmp_path):
+    # It sleeps in its own start: the settings come from a pipe that is filled later.
+    pipe = tmp_path / "vecguard.yaml"
+    os.mkfifo(pipe)
+    service = start(WAIT, "--config", str(pipe), preexec_fn=hangups_arrive)
+    with pipe.open("w") as settings:  # opens when the service reads
+        service.process.send_signal(signal.SIGHUP)
+        settings.write("log: {level: info}\n")
+    service.wait_for("up")
+    service.process.send_signal(signal.SIGTERM)
+    assert service.end() == 0
+
+
+def test_a_hangup_that_the_parent_ignores_stays_ignored(start):
+    service = start(WAIT, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    service.wait_for("up")
+    service.process.send_signal(signal.SIGHUP)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.end() == 0
+    assert HANGUP_CHANGES_NOTHING not in [line["event"] for line in service.lines]
 
 
 def test_a_service_that_ends_by_itself_ends_with_0(start):

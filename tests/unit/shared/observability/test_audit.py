@@ -52,8 +52,8 @@ def moments():
 
 @pytest.fixture
 def audit(lines, moments):
-    storms = StormCounter(window_seconds=60, max_groups=10)
-    return AuditLog(lines, storms, service="proxy", wall_clock=moments)
+    storms, changes = (StormCounter(window_seconds=60, max_groups=10) for _ in range(2))
+    return AuditLog(lines, storms, changes, service="proxy", wall_clock=moments)
 
 
 def refusal(user="bob", address="192.0.2.1", reason="wrong_credentials"):
@@ -139,7 +139,75 @@ def test_a_change_is_one_line_with_its_revision(audit, lines):
         "fields": ["password"],
         "outcome": "applied",
         "revision": 7,
+        "scope": "change",
+        "count": 1,
+        "since": "2023-11-14T22:13:20.250+00:00",
     }
+
+
+def changed(audit, target="bob", actor="bob", outcome="applied", revision=None):
+    audit.account_changed(
+        AccountChange(Action.UPDATE, target, actor, "192.0.2.1", ("password",), outcome, revision)
+    )
+
+
+@pytest.mark.parametrize("outcome", ["applied", "wrong_old_password"])
+def test_whoever_repeats_a_change_fills_no_disk(audit, lines, outcome):
+    for revision in range(1, 1001):
+        changed(audit, outcome=outcome, revision=revision)
+    assert len(lines.written) == 1
+    audit.close()
+    assert [violations(line) for line in lines.written] == [[], []]
+    assert [(entry["count"], entry["revision"]) for entry in lines.entries] == [(1, 1), (999, 1000)]
+
+
+async def test_changes_are_counted_until_their_window_is_over(audit, lines, moments, monkeypatch):
+    monkeypatch.setattr("shared.observability.audit._TICK_SECONDS", 0.001)
+    for revision in (1, 2, 3):
+        changed(audit, revision=revision)
+    moments.now += 60
+    running = asyncio.create_task(audit.run())
+
+    async def the_count_is_written():
+        return len(lines.written) == 2
+
+    await eventually(the_count_is_written, 5.0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (lines.entries[1]["count"], lines.entries[1]["revision"]) == (2, 3)
+
+
+def test_changes_that_differ_are_told_apart(audit, lines):
+    changed(audit)
+    changed(audit, target="eve")
+    changed(audit, actor="root")
+    changed(audit, outcome="unavailable")
+    assert [entry["count"] for entry in lines.entries] == [1] * 4
+
+
+def test_what_was_refused_with_too_many_targets_is_counted_by_actor_and_then_by_outcome(
+    audit, lines
+):
+    for number in range(1000):
+        changed(audit, target=f"user{number}", outcome="permission_denied")
+    for number in range(1000):
+        changed(audit, actor=f"mallory{number}", outcome="permission_denied")
+    audit.close()
+    assert len(lines.written) < 50
+    assert sum(entry["count"] for entry in lines.entries) == 2000
+    assert [violations(line) for line in lines.written if violations(line)] == []
+    assert {entry["scope"] for entry in lines.entries} == {"change", "actor", "all"}
+    assert {
+        (entry["target"], entry["actor"]) for entry in lines.entries if entry["scope"] == "all"
+    } == {(None, None)}
+
+
+def test_the_account_of_a_change_that_was_made_is_always_named(audit, lines):
+    for number in range(100):
+        changed(audit, target=f"user{number}", actor="root", revision=number)
+    assert [entry["target"] for entry in lines.entries] == [f"user{n}" for n in range(100)]
+    audit.close()
+    assert len(lines.written) == 100
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_refusals_that_differ_in_user_address_or_reason_are_told_apart():
         Refusal("bob", "192.0.2.2", "wrong_credentials"),
         Refusal("bob", "192.0.2.1", "login_limited"),
     ):
-        assert storms.record(other, 100.0).refusal == other
+        assert storms.record(other, 100.0).event == other
 
 
 def test_too_many_names_are_counted_by_address_and_too_many_addresses_together():
@@ -47,10 +47,10 @@ def test_too_many_names_are_counted_by_address_and_too_many_addresses_together()
     storms.record(BOB, 100.0)
     by_address = storms.record(Refusal("eve", "192.0.2.1", "wrong_credentials"), 100.0)
     assert by_address.scope is Scope.ADDRESS
-    assert by_address.refusal == Refusal(None, "192.0.2.1", "wrong_credentials")
+    assert by_address.event == Refusal(None, "192.0.2.1", "wrong_credentials")
     together = storms.record(Refusal("eve", "192.0.2.2", "wrong_credentials"), 100.0)
     assert together.scope is Scope.ALL
-    assert together.refusal == Refusal(None, None, "wrong_credentials")
+    assert together.event == Refusal(None, None, "wrong_credentials")
     assert storms.record(Refusal("joe", "192.0.2.3", "wrong_credentials"), 100.0) is None
     # When the windows are over, names are told apart again.
     list(storms.expired(160.0))

@@ -13,14 +13,24 @@ from services.proxy.accounts.errors import (
     WrongOldPasswordError,
 )
 from services.proxy.accounts.permissions import Actor, Permissions
+from services.proxy.authentication.buckets import Rate
 from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
+from services.proxy.authentication.limits import FailureLimits, FailureRates
 from shared.errors import InvalidParameterError, OverloadedError, UnavailableError
 from shared.passwords import PasswordPolicy, PasswordScheme, verify_password
 from shared.secret import Secret
 from shared.usernames import UsernamePolicy
-from tests.support.credentials import ManualClock, ObservedVerifier, hashed
+from tests.support.credentials import (
+    ManualClock,
+    ObservedVerifier,
+    authenticator_of,
+    hashed,
+    header_of,
+)
 from tests.support.directory import MemoryDirectory
 
+RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(100, 1.0), name=Rate(100, 1.0))
 ROOT, BOB, EVE = Actor("root", "default"), Actor("bob", "default"), Actor("eve", "default")
 SUPER = Actor("super", "default")
 
@@ -38,12 +48,18 @@ class Office:
             refresh_interval_seconds=1,
             clock=self.clock,
         )
+        self.judge = authenticator_of(
+            self.credentials,
+            self.verifier,
+            limits=FailureLimits(RATES, max_tracked=100, clock=self.clock),
+        )
         if notices:
             self.directory.on_change = self.credentials.invalidate
         self.accounts = Accounts(
             self.directory,
             self.credentials,
             self.verifier,
+            judge=self.judge,
             permissions=Permissions(frozenset({"super"})),
             usernames=UsernamePolicy(),
             passwords=PasswordPolicy(),
@@ -61,6 +77,9 @@ class Office:
             new_password=Secret(new) if new is not None else None,
             description=description,
         )
+
+    async def log_in(self, username, password):
+        await self.judge.authenticate([header_of(username, password)])
 
     def stored(self, username):
         return self.directory.store.users[username]
@@ -270,6 +289,45 @@ async def test_an_old_password_of_more_than_72_bytes_is_compared_whole(office):
     with pytest.raises(WrongOldPasswordError):
         await office.update(BOB, "bob", "second2", old="x" * 72)
     await office.update(BOB, "bob", "second2", old="x" * 100)
+
+
+async def test_wrong_old_passwords_count_as_wrong_logins(office):
+    for number in range(3):
+        with pytest.raises(WrongOldPasswordError):
+            await office.update(BOB, "bob", "second2", old=f"guess-{number}")
+    checks = office.verifier.checks
+    with pytest.raises(LoginLimitedError) as refusal:
+        await office.update(BOB, "bob", "second2", old="bob-first1")
+    assert refusal.value.retry_after_seconds > 0
+    assert office.verifier.checks == checks
+    with pytest.raises(LoginLimitedError):
+        await office.log_in("bob", "bob-first1")
+    await office.update(ROOT, "bob", "second2")
+    assert office.has_password("bob", "second2")
+
+
+async def test_wrong_logins_count_against_old_passwords(office):
+    for number in range(3):
+        with pytest.raises(WrongCredentialsError):
+            await office.log_in("bob", f"guess-{number}")
+    with pytest.raises(LoginLimitedError):
+        await office.update(BOB, "bob", "second2", old="guess-4")
+
+
+async def test_whoever_is_logged_in_changes_the_password_whatever_others_have_guessed(office):
+    await office.log_in("bob", "bob-first1")
+    for number in range(3):
+        with pytest.raises(WrongOldPasswordError):
+            await office.update(BOB, "bob", "second2", old=f"guess-{number}")
+    await office.update(BOB, "bob", "second2", old="bob-first1")
+    assert office.has_password("bob", "second2")
+
+
+async def test_one_wrong_old_password_that_is_repeated_is_refused_from_memory(office):
+    for _ in range(10):
+        with pytest.raises(WrongOldPasswordError):
+            await office.update(BOB, "bob", "second2", old="guess-0")
+    assert office.verifier.checks == 1
 
 
 # --- changing while others do -----------------------------------------------------------

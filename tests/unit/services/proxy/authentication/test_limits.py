@@ -3,7 +3,7 @@ from grpclib.const import Status
 
 from services.proxy.authentication.buckets import Rate
 from services.proxy.authentication.errors import LoginLimitedError
-from services.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits
+from services.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits, Suspicion
 from tests.support.credentials import ManualClock
 
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(8, 1.0), name=Rate(5, 0.5))
@@ -80,6 +80,20 @@ def test_an_address_is_suspect_until_its_failures_have_come_back(limits, clock):
     assert not limits.is_suspect(ATTACKER)
 
 
+def test_suspicion_falls_on_the_name_elsewhere_and_on_the_address_for_any_name(limits, clock):
+    fail(limits, ATTACKER, "bob", 1)
+    assert limits.suspicion(ATTACKER, "carol") is Suspicion.ORIGIN
+    assert limits.suspicion(HOME, "bob") is Suspicion.NAME
+    assert limits.suspicion(HOME, "carol") is Suspicion.NONE
+    clock.advance(1.01)  # the address's bucket is full again, the pair's is not
+    assert limits.suspicion(ATTACKER, "carol") is Suspicion.NONE
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.ORIGIN
+    limits.succeeded(ATTACKER, "bob")
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.NAME
+    clock.advance(1.01)
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.NONE
+
+
 def test_a_good_login_of_ones_own_opens_no_door_for_guesses_at_others(limits):
     for number in range(8):
         limits.failed(ATTACKER, f"user{number}")
@@ -100,3 +114,4 @@ def test_without_limits_everything_is_judged():
     fail(limits, ATTACKER, "bob", 1000)
     limits.check_origin(ATTACKER)
     limits.check(ATTACKER, "bob")
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.NONE

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.proxy.authentication.authenticator import Authenticator, Principal
+from services.proxy.authentication.authenticator import Principal
 from services.proxy.authentication.buckets import Rate, TokenBucket
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import (
@@ -12,33 +12,20 @@ from services.proxy.authentication.errors import (
     MalformedHeaderError,
     WrongCredentialsError,
 )
-from services.proxy.authentication.limits import FailureLimits, FailureRates
-from services.proxy.authentication.logins import Logins
+from services.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
 from services.proxy.authentication.turnstile import QueueLimits, Turnstile
 from shared.errors import OverloadedError
 from tests.support.credentials import (
     ManualClock,
     ObservedVerifier,
     ScriptedSource,
+    authenticator_of,
     header_of,
 )
 from tests.support.waiting import eventually
 
-ATTACKER, HOME = "192.0.2.1", "192.0.2.2"
+ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
-
-
-class ConstantTrust:
-    def is_valid(self):
-        return True
-
-    async def wait(self):
-        return True
-
-
-class NoRehash:
-    async def rehash(self, username, revision, password):
-        return None
 
 
 class Stormed:
@@ -60,12 +47,9 @@ class Stormed:
             pace=TokenBucket(fetch_rate) if fetch_rate else None,
             clock=self.clock,
         )
-        self.authenticator = Authenticator(
-            logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
-            credentials=self.credentials,
-            verifier=self.verifier,
-            trust=ConstantTrust(),
-            rehasher=NoRehash(),
+        self.authenticator = authenticator_of(
+            self.credentials,
+            self.verifier,
             limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
             strangers=self.strangers,
         )
@@ -241,3 +225,26 @@ async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
     await asyncio.wait(strangers)
     stormed.strangers.close()
     stormed.verifier.close()
+
+
+async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeypatch):
+    seen = []
+    turn = stormed.verifier.turn
+
+    def noting(origin, suspicion):
+        seen.append(suspicion())
+        return turn(origin, suspicion)
+
+    monkeypatch.setattr(stormed.verifier, "turn", noting)
+    await stormed.fails("bob", "wrong1", ATTACKER)
+    await stormed.fails("nobody", "wrong1", ATTACKER)
+    await stormed.login("bob", "right1", HOME)
+    await stormed.fails("nobody", "wrong2", OFFICE)
+    await stormed.fails("somebody", "wrong1", HOME)
+    assert seen == [
+        Suspicion.NONE,
+        Suspicion.ORIGIN,
+        Suspicion.NAME,
+        Suspicion.NAME,
+        Suspicion.NONE,
+    ]

@@ -65,10 +65,13 @@ async def test_origins_are_let_in_by_turns():
 
 async def test_suspects_come_after_the_others_but_are_not_kept_out():
     work = Work()
-    jobs = await work.start("a0", "S1", "S2", "b1", "b2", "b3", "b4")
-    for name in ("a0", "b1", "b2", "b3", "S1", "b4", "S2"):
+    others = [f"b{number}" for number in range(10)]
+    jobs = await work.start("a0", "S1", "S2", *others)
+    # The first is let in without a turn; of the turns that follow each eighth is a suspect's.
+    expected = ["a0", *others[:7], "S1", *others[7:], "S2"]
+    for name in expected:
         await work.end(name)
-    assert work.order == ["a0", "b1", "b2", "b3", "S1", "b4", "S2"]
+    assert work.order == expected
     await asyncio.gather(*jobs)
 
 

@@ -7,6 +7,8 @@ import pytest
 from grpclib.const import Status
 
 from services.proxy.authentication import verifier as module
+from services.proxy.authentication.limits import Suspicion
+from services.proxy.authentication.turnstile import Turnstile
 from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError
 from shared.secret import Secret
@@ -150,6 +152,111 @@ async def test_a_job_that_nobody_waits_for_any_more_occupies_its_thread_to_the_e
     checks.close()
 
 
+class Line:
+    """Logins that wait for a seat, and what they are suspected of."""
+
+    def __init__(self, checks):
+        self.checks = checks
+        self.suspicions = {}
+        self.seated = []
+        self.ends = {}
+
+    async def _login(self, name):
+        origin = name[0]
+        async with self.checks.turn(
+            origin, lambda: self.suspicions.get(origin, Suspicion.NONE)
+        ) as seat:
+            self.seated.append((name, seat.executor))
+            self.ends[name] = asyncio.Event()
+            await self.ends[name].wait()
+
+    async def comes(self, *names):
+        logins = [asyncio.create_task(self._login(name)) for name in names]
+        await self._settled()
+        return logins
+
+    async def ends_with(self, name, suspicion=Suspicion.NONE):
+        self.suspicions[name[0]] = suspicion
+        self.ends[name].set()
+        await self._settled()
+
+    async def _settled(self):
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    @property
+    def order(self):
+        return [name for name, _ in self.seated]
+
+
+@pytest.fixture
+async def line():
+    checks = verifier(threads=1, queue_limit=10)
+    line, tasks = Line(checks), []
+    come = line.comes
+
+    async def comes(*names):
+        tasks.extend(await come(*names))
+
+    line.comes = comes
+    yield line
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert checks.waiting == 0
+    checks.close()
+
+
+async def test_origins_that_have_failed_have_threads_of_their_own(line):
+    line.suspicions["S"] = Suspicion.ORIGIN
+    await line.comes("S1", "S2", "a1", "b1")
+    assert line.order == ["S1", "a1"]
+    assert line.checks.running == 2
+    assert line.checks.waiting == 4
+    await line.ends_with("a1")
+    assert line.order == ["S1", "a1", "b1"]
+    await line.ends_with("S1", Suspicion.ORIGIN)
+    assert line.order == ["S1", "a1", "b1", "S2"]
+    executors = dict(line.seated)
+    assert executors["S1"] is executors["S2"] is not executors["a1"]
+
+
+async def test_what_an_origin_has_sent_at_once_gets_one_turn_before_it_is_suspect(line):
+    await line.comes("A1", "A2", "A3", "B1", "B2", "c1")
+    await line.ends_with("A1", Suspicion.ORIGIN)
+    # Its next one has gone over to the suspects, and keeps nobody here waiting.
+    assert sorted(line.order) == ["A1", "A2", "B1"]
+    await line.ends_with("B1", Suspicion.ORIGIN)
+    assert sorted(line.order) == ["A1", "A2", "B1", "c1"]
+
+
+async def test_names_that_failed_elsewhere_come_after_those_that_did_not(line):
+    line.suspicions["n"] = Suspicion.NAME
+    await line.comes("a0", "n1", "n2", "b1", "b2")
+    for name in ("a0", "b1", "b2", "n1"):
+        await line.ends_with(name, line.suspicions.get(name[0], Suspicion.NONE))
+    assert line.order == ["a0", "b1", "b2", "n1", "n2"]
+    assert len({executor for _, executor in line.seated}) == 1
+
+
+async def test_a_login_that_goes_over_to_the_suspects_begins_no_new_wait(monkeypatch):
+    deadlines = []
+
+    class Noted(Turnstile):
+        def turn(self, origin, *, suspect=False, deadline=None):
+            deadlines.append(deadline)
+            return super().turn(origin, suspect=suspect, deadline=deadline)
+
+    monkeypatch.setattr(module, "Turnstile", Noted)
+    checks = verifier()
+    suspicions = iter((Suspicion.NONE, Suspicion.ORIGIN, Suspicion.ORIGIN, Suspicion.ORIGIN))
+    async with checks.turn("a", lambda: next(suspicions)):
+        pass
+    first, second = deadlines
+    assert first == second is not None
+    checks.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
 async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
     priorities = []
@@ -162,6 +269,11 @@ async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     checks = verifier()
     await checks.verify(Secret("Milvus"), hashed("Milvus"))
-    assert priorities == [min(19, own + module._NICENESS)]
+    async with checks.turn("S", lambda: Suspicion.ORIGIN) as seat:
+        await checks.verify(Secret("Milvus"), hashed("Milvus"), seat=seat)
+    assert priorities == [
+        min(19, own + module._NICENESS),
+        min(19, own + module._SUSPECTS_NICENESS),
+    ]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
     checks.close()
