@@ -57,11 +57,12 @@ class Besieged:
         seconds: float = 1.5,
         addresses: int = 1,
         takes_little: bool = False,
+        are_cut: bool = True,
     ) -> Siege:
         """Lets attackers connect and attack again and again for a while.
 
-        On a busy machine longer: until they were cut and have come again, and a call of the
-        honest client went well.
+        On a busy machine longer: until a call of the honest client went well, and the
+        attackers were cut and have come again.
 
         Args:
             attack: what each connection does.
@@ -69,6 +70,7 @@ class Besieged:
             seconds: how long, if nothing of that is missing by then.
             addresses: from how many they come.
             takes_little: whether their sockets make both kernels hold next to nothing.
+            are_cut: whether the attack costs them their connections.
         """
         sources = ATTACKERS[:addresses]
         for _ in range(20):
@@ -85,7 +87,8 @@ class Besieged:
         end, latest = clock() + seconds, clock() + _LONGEST_SECONDS
         try:
             while clock() < end or (
-                clock() < latest and not (siege.honest_calls and siege.connections > attackers)
+                clock() < latest
+                and not (siege.honest_calls and (siege.connections > attackers or not are_cut))
             ):
                 grown = resident_bytes(self.proxy.pid) - resident
                 siege.grown_bytes = max(siege.grown_bytes, grown)
