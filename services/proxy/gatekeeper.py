@@ -9,14 +9,14 @@ from services.proxy.authentication.errors import LoginLimitedError, WrongCredent
 from services.proxy.authentication.origin import origin_of
 from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
-from services.proxy.relay.listener import Admission, Admitted, Client
+from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
 from shared.errors import VecguardError
 from shared.observability.audit import Audit, NoAudit
 from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern, peer_user
 
 
-class LoginGatekeeper:
+class LoginGatekeeper(Gatekeeper):
     """Admits whoever shows a valid login, or a certificate that stands for a user.
 
     Certificates count only with a pattern (`tls.userFromCertificate`), and only in calls
@@ -92,7 +92,7 @@ class LoginGatekeeper:
         return header.claimed_username(authorization)
 
 
-class OpenGatekeeper:
+class OpenGatekeeper(Gatekeeper):
     """Admits everybody, as nobody in particular: `authorizationEnabled: false`."""
 
     def admit_now(self, authorization: Sequence[bytes]) -> Admission:
@@ -102,7 +102,7 @@ class OpenGatekeeper:
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """The same."""
-        del client
+        _ = client  # mypyc allows no `del` in a coroutine
         return self.admit_now(authorization)
 
     def turned_away(

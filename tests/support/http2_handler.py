@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from services.proxy.http2.connection import Handler
+from services.proxy.http2.handler import Handler
 
 _HEAD = Struct(">IBI")
 

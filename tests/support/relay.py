@@ -16,7 +16,7 @@ from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.bounds import Bounds
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.listener import Admission, Listener, PeerCertificate
+from services.proxy.relay.listener import Admission, Client, Gatekeeper, Listener
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
@@ -29,7 +29,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class ScriptedGatekeeper:
+class ScriptedGatekeeper(Gatekeeper):
     """Admits everybody as alice unless told otherwise.
 
     Attributes:
@@ -48,9 +48,7 @@ class ScriptedGatekeeper:
         self.seen.append(tuple(authorization))
         return Admission("alice", 7)
 
-    async def admit(
-        self, authorization: Sequence[bytes], certificate: PeerCertificate
-    ) -> Admission:
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         self.seen.append(tuple(authorization))
         if self.decide is None:
             return Admission("alice", 7)

@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from random import Random
 
 from services.proxy.http2.buffers import Account
-from services.proxy.http2.connection import Connection, Fields
+from services.proxy.http2.connection import Connection
+from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.call import Call
@@ -34,10 +35,6 @@ class Host(ABC):
 
     @abstractmethod
     def disconnected(self, link: "ClientLink") -> None: ...
-
-    @abstractmethod
-    def opened(self, call: Call) -> None:
-        """A call has begun to arrive."""
 
     @abstractmethod
     def arrived(self, call: Call, fields: Fields) -> None:
@@ -146,9 +143,8 @@ class ClientLink(Link):
 
     def end_calls(self, reason: VecguardError, *, only_buffered: bool = False) -> None:
         """Ends all calls, or those for which something waits."""
-        for stream in tuple(self.connection.streams.values()):
-            call: Call = stream.owner
-            if not only_buffered or stream.queued or call.upstream.queued:
+        for call in self.calls():
+            if not only_buffered or call.client.queued or call.upstream.queued:
                 call.end(reason)
 
     def relieve(self) -> None:
@@ -165,6 +161,11 @@ class ClientLink(Link):
     def calls_open(self) -> int:
         """Calls that are open now."""
         return len(self.connection.streams)
+
+    def calls(self) -> list[Call]:
+        """The calls that are open now."""
+        streams = self.connection.streams.values()
+        return [stream.owner for stream in streams if stream.owner is not None]
 
     def was_silent(self) -> None:
         self._hits.hit(Limit.HANDSHAKE)
@@ -186,14 +187,13 @@ class ClientLink(Link):
 
     # What the connection tells.
 
-    def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         call = Call(self, stream, self._host.max_message_bytes)
-        self._host.opened(call)
         self._arrived.append((call, fields))
         if end:
             call.request_ended()
 
-    def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         del end  # trailers that do not end were refused
         call: Call = stream.owner
         try:
@@ -203,11 +203,13 @@ class ClientLink(Link):
         else:
             call.request_ended()
 
-    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        stream.owner.request_data(payload, end=end)
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
+        call: Call = stream.owner
+        call.request_data(payload, end=end)
 
     def sent(self, stream: Stream, size: int) -> None:
-        stream.owner.response_sent(size)
+        call: Call = stream.owner
+        call.response_sent(size)
 
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         """Closing the stream has ended its call."""

@@ -1,14 +1,17 @@
 """Where calls arrive: each is admitted, routed and sent on, or told why not."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.proxy.http2.connection import Fields
+from mypy_extensions import mypyc_attr
+
 from services.proxy.http2.fields import literal
+from services.proxy.http2.handler import Fields
 from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.call import Call
+from services.proxy.relay.call import Admitted, Call
 from services.proxy.relay.client_link import ClientLink, Host
 from services.proxy.relay.deadlines import Deadlines
 from services.proxy.relay.faults import unexpected_error
@@ -21,16 +24,6 @@ from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstream import Upstream
 from shared.addresses import Address
 from shared.errors import VecguardError
-
-
-class Admitted(Protocol):
-    """Who a call is from: a user with the password's revision, or nobody in particular."""
-
-    @property
-    def username(self) -> str | None: ...
-
-    @property
-    def revision(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +50,26 @@ class Client(Protocol):
         ...
 
 
-class Gatekeeper(Protocol):
+# A class and no Protocol: compiled code finds the methods of a class at once.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Gatekeeper(ABC):
     """Decides by the values of the `authorization` header and by who is connected.
 
     Raises to refuse.
     """
 
+    @abstractmethod
     def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
         """The decision if it needs no waiting; None: ask `admit`."""
-        ...
 
+    @abstractmethod
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
 
+    @abstractmethod
     def turned_away(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> None:
         """Either of them has refused."""
-        ...
 
 
 class Reception(Host):
@@ -115,23 +111,20 @@ class Reception(Host):
     def connected(self, link: ClientLink) -> None:
         """A client is there."""
         self.links.add(link)
+        self._active.enter(link)
 
     def disconnected(self, link: ClientLink) -> None:
         """A client is gone."""
         self.links.discard(link)
+        self._active.leave(link)
         self._traffic.closed(link)
 
     def close(self) -> None:
         """The last call is over."""
         self._deadlines.close()
 
-    def opened(self, call: Call) -> None:
-        """A call has begun to arrive."""
-        self._active.enter(call)
-
     def closed(self, call: Call) -> None:
         """The call is over."""
-        self._active.leave(call)
         self.tally.ended(call.method, call.code)
         if self._spans and (span := self._spans.pop(call, None)) is not None:
             span.end(call.code)
@@ -143,8 +136,10 @@ class Reception(Host):
             call.method = head.path.value
             if self._tracer is not None:
                 self._trace(self._tracer, call, head)
-            call.set_deadline(head.timeout_seconds, self._deadlines)
-            call.require_length(head.length)
+            if head.timeout_seconds is not None:
+                call.set_deadline(head.timeout_seconds, self._deadlines)
+            if head.length is not None:
+                call.require_length(head.length)
             try:
                 admission = self._gatekeeper.admit_now(head.authorization)
             except VecguardError as error:
@@ -167,11 +162,10 @@ class Reception(Host):
 
     def _route(self, call: Call, head: RequestHead, admission: Admitted) -> None:
         upstream = self._routes.find(head.path.value)
+        call.admission = admission
         identity = b""
         if admission.username is not None:
             identity = user_field(admission.username)
-            if upstream.revocable:
-                self._active.identify(call, admission.username, admission.revision)
         if upstream.policy.shows_peer:
             identity += literal(PEER, _peer(call.client_link).encode())
         call.route(Request(upstream, head, identity, self._kept))

@@ -2,11 +2,16 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-from services.proxy.http2.connection import Connection, Fields
+from services.proxy.http2.connection import Connection
+from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
+
+if TYPE_CHECKING:
+    from services.proxy.relay.call import Call
 
 
 # A class and no Protocol: compiled code finds the methods of a class at once.
@@ -72,18 +77,21 @@ class UpstreamLink(Link):
 
     # What the connection tells.
 
-    def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         """Never: a server cannot open streams, because we allow no push."""
 
-    def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         self.is_proven = True
-        stream.owner.answered(fields, end=end)
+        call: Call = stream.owner
+        call.answered(fields, end=end)
 
-    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        stream.owner.response_data(payload, end=end)
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
+        call: Call = stream.owner
+        call.response_data(payload, end=end)
 
     def sent(self, stream: Stream, size: int) -> None:
-        stream.owner.request_sent(size)
+        call: Call = stream.owner
+        call.request_sent(size)
 
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         stream.owner.upstream_reset(code, by_peer=by_peer)

@@ -409,10 +409,10 @@ class Caller:
 async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
     upstream = upstream_to(raw_backend.port)
     first, second = Caller(), Caller()
-    upstream.send(first)
+    upstream.pool.send(first)
     peer, stream_id = await raw_backend.requested()
     first.link.connection._next_id = 2**31 + 1
-    upstream.send(second)
+    upstream.pool.send(second)
     await raw_backend.requested()
     assert second.link is not first.link
     peer.h2.send_headers(stream_id, list(ANSWER))
@@ -431,10 +431,10 @@ async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
 async def test_whoever_waits_for_room_on_a_lost_connection_goes_to_the_next(raw_backend):
     upstream = upstream_to(raw_backend.port, connections=1)
     first, waiting = Caller(), Caller()
-    upstream.send(first)
+    upstream.pool.send(first)
     peer, _ = await raw_backend.requested()
     first.link.pause_writing()
-    upstream.send(waiting)
+    upstream.pool.send(waiting)
     assert upstream.pool.waiting == 1
     peer.writer.transport.abort()
     await raw_backend.requested()
