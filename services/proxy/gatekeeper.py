@@ -7,6 +7,7 @@ from services.proxy.authentication import header
 from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
 from services.proxy.authentication.origin import origin_of
+from services.proxy.authentication.recognition import Recognition
 from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
@@ -38,12 +39,16 @@ class LoginGatekeeper(Gatekeeper):
         self._tarpit = tarpit or Tarpit(0.0)
         self._tally = tally or LoginTally()
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admitted | None:
         """A login that is known already. Raises what the authenticator raises."""
         if self._pattern is not None and not authorization:
             return None
         try:
-            principal = self._authenticator.recognise(authorization)
+            principal = self._authenticator.recognise(
+                authorization, earlier if isinstance(earlier, Recognition) else None
+            )
         except WrongCredentialsError:
             self._tally.known_wrong += 1
             raise
@@ -95,9 +100,11 @@ class LoginGatekeeper(Gatekeeper):
 class OpenGatekeeper(Gatekeeper):
     """Admits everybody, as nobody in particular: `authorizationEnabled: false`."""
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admission:
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admission:
         """Looks at nothing."""
-        del authorization
+        del authorization, earlier
         return _NOBODY
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:

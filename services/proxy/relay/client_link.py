@@ -51,6 +51,7 @@ class ClientLink(Link):
     Attributes:
         account: what waits because of this client.
         was_made: whether there was ever a connection.
+        newest: the call that was admitted last, while it is open.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ClientLink(Link):
         self._host = host
         self._visit = visit
         self.was_made = False
+        self.newest: Call | None = None
         self._lifetime = Lifetime(self, lifetime, self.loop, random)
         self._arrived: list[tuple[Call, Fields]] = []
         self._is_greeted = False
@@ -231,6 +233,8 @@ class ClientLink(Link):
     def finished(self, stream: Stream) -> None:
         call: Call = stream.owner
         call.finished()
+        if self.newest is call:
+            self.newest = None
         self._host.closed(call)
         if self._is_left and not self.connection.streams and not self.is_closing:
             self.loop.call_soon(self.close)

@@ -59,8 +59,14 @@ class Gatekeeper(ABC):
     """
 
     @abstractmethod
-    def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
-        """The decision if it needs no waiting; None: ask `admit`."""
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admitted | None:
+        """The decision if it needs no waiting; None: ask `admit`.
+
+        `earlier` is the decision about another call of the same client, which is still
+        open. The new one counts for itself, but may be found the sooner for it.
+        """
 
     @abstractmethod
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
@@ -141,7 +147,10 @@ class Reception(Host):
             if head.length is not None:
                 call.require_length(head.length)
             try:
-                admission = self._gatekeeper.admit_now(head.authorization)
+                newest = call.client_link.newest
+                admission = self._gatekeeper.admit_now(
+                    head.authorization, None if newest is None else newest.admission
+                )
             except VecguardError as error:
                 self._gatekeeper.turned_away(head.authorization, call.client_link, error)
                 raise
@@ -163,6 +172,7 @@ class Reception(Host):
     def _route(self, call: Call, head: RequestHead, admission: Admitted) -> None:
         upstream = self._routes.find(head.path.value)
         call.admission = admission
+        call.client_link.newest = call
         identity = b""
         if admission.username is not None:
             identity = user_field(admission.username)

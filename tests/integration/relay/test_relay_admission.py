@@ -14,7 +14,7 @@ from services.proxy.relay.upstream import Upstream, over_tcp
 from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
 from tests.support.echo_backend import UNLIMITED
-from tests.support.raw_http2 import message, raw_client, request_headers
+from tests.support.raw_http2 import message, raw_client, request_headers, requests
 from tests.support.relay import channel, relaying
 
 TIMEOUT = 10.0
@@ -115,6 +115,30 @@ async def test_all_values_of_the_header_are_shown_to_the_gatekeeper(raw_relay, r
         )
         await raw_backend.requested()
     assert raw_relay.gatekeeper.seen == [(b"one", b"\xff")]
+
+
+async def test_a_call_is_shown_what_was_decided_about_one_that_is_open(raw_relay, raw_backend):
+    gatekeeper = raw_relay.gatekeeper
+    async with raw_client(raw_relay.port) as client, raw_client(raw_relay.port) as other:
+        first = client.request()
+        peer, at_backend = await raw_backend.requested()
+        second = client.request()
+        await requests(peer, 2)
+        [link] = [link for link in raw_relay.listener._reception.links if link.newest]
+        assert gatekeeper.earlier[0] is None
+        assert gatekeeper.earlier[1] is link.calls()[0].admission
+        stranger = other.request()
+        await requests(peer, 3)
+        assert gatekeeper.earlier[2] is None
+        for stream_id in (at_backend, at_backend + 2, at_backend + 4):
+            peer.answer(stream_id, message(b""))
+        for mine in (first, second):
+            await client.response(mine)
+        await other.response(stranger)
+        # Nothing is open, so nothing is kept.
+        client.request()
+        await requests(peer, 4)
+        assert gatekeeper.earlier[3] is None
 
 
 async def test_nobody_in_particular_has_no_name_at_the_backend(relay, client, backend):

@@ -15,6 +15,7 @@ from services.proxy.authentication.errors import (
 from services.proxy.authentication.limits import FailureLimits, FailureRates
 from services.proxy.authentication.logins import Logins
 from services.proxy.authentication.turnstile import QueueLimits, Turnstile
+from services.proxy.revocation.trust import BoundedTrust
 from shared.errors import OverloadedError
 from tests.support.credentials import (
     ManualClock,
@@ -26,14 +27,6 @@ from tests.support.waiting import eventually
 
 ATTACKER, HOME = "192.0.2.1", "192.0.2.2"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
-
-
-class ConstantTrust:
-    def is_valid(self):
-        return True
-
-    async def wait(self):
-        return True
 
 
 class NoRehash:
@@ -64,8 +57,9 @@ class Stormed:
             logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
             credentials=self.credentials,
             verifier=self.verifier,
-            trust=ConstantTrust(),
+            trust=BoundedTrust(),
             rehasher=NoRehash(),
+            clock=self.clock,
             limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
             strangers=self.strangers,
         )
