@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from services.proxy.authentication import header
-from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
+from services.proxy.authentication.logins import Principal
 from services.proxy.authentication.origin import origin_of
 from services.proxy.authentication.recognition import Recognition
 from services.proxy.authentication.tally import LoginTally
@@ -17,6 +18,18 @@ from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern, peer_user
 
 
+class Judge(Protocol):
+    """The authenticator, as far as it is needed here."""
+
+    async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
+
+    async def vouch_for(self, username: str, origin: str) -> Principal: ...
+
+    def recognise(
+        self, values: Sequence[bytes], earlier: Recognition | None
+    ) -> Recognition | None: ...
+
+
 class LoginGatekeeper(Gatekeeper):
     """Admits whoever shows a valid login, or a certificate that stands for a user.
 
@@ -26,7 +39,7 @@ class LoginGatekeeper(Gatekeeper):
 
     def __init__(
         self,
-        authenticator: Authenticator,
+        authenticator: Judge,
         pattern: UserPattern | None = None,
         audit: Audit | None = None,
         tarpit: Tarpit | None = None,

@@ -20,11 +20,11 @@ from services.proxy.relay.errors import (
 from services.proxy.relay.headers import error_trailers, refusal
 from services.proxy.relay.messages import MessageMeter
 from services.proxy.relay.request import Request
+from services.proxy.relay.upstream_link import Requester, UpstreamLink
 from shared.errors import DeadlineError, VecguardError
 
 if TYPE_CHECKING:
     from services.proxy.relay.client_link import ClientLink
-    from services.proxy.relay.upstream_link import UpstreamLink
 
 
 class Admitted(Protocol):
@@ -41,7 +41,7 @@ class Admitted(Protocol):
 _CANCELLED = Status.CANCELLED.value
 
 
-class Call:
+class Call(Requester):
     """A call that anybody may end: client, upstream, deadline, revocation, shutdown.
 
     Data goes from stream to stream as it comes. What the receiver does not take waits in
@@ -154,7 +154,7 @@ class Call:
             request.keep(piece)
         request.upstream.pool.send(self)
 
-    def forward(self, link: "UpstreamLink") -> None:
+    def forward(self, link: UpstreamLink) -> None:
         """Sends the request to an upstream, as far as it has come."""
         request = self._request
         if request is None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+
+from mypy_extensions import mypyc_attr
 
 from services.proxy.http2.connection import Connection
 from services.proxy.http2.handler import Fields
@@ -10,11 +11,39 @@ from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
 
-if TYPE_CHECKING:
-    from services.proxy.relay.call import Call
+
+# Classes and no Protocols: compiled code finds the methods of a class at once.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Requester(ABC):
+    """Whose request a stream carries; it is told what comes of it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def answered(self, fields: Fields, end: bool) -> None:
+        """A header block of the answer."""
+
+    @abstractmethod
+    def response_data(self, payload: bytes, end: bool) -> None:
+        """The next piece of the answer."""
+
+    @abstractmethod
+    def request_sent(self, size: int) -> None:
+        """So much of the request's data went out."""
+
+    @abstractmethod
+    def upstream_reset(self, code: int, *, by_peer: bool) -> None:
+        """The stream was ended, by the upstream or because of it."""
+
+    @abstractmethod
+    def upstream_refused(self) -> None:
+        """The upstream leaves and has not looked at the request."""
+
+    @abstractmethod
+    def upstream_lost(self) -> None:
+        """The connection is gone."""
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
 class Owner(ABC):
     """Who chooses the connection of a call."""
 
@@ -73,7 +102,8 @@ class UpstreamLink(Link):
         self.greeted.set()
         self._owner.lost(self)
         for stream in streams:
-            stream.owner.upstream_lost()
+            requester: Requester = stream.owner
+            requester.upstream_lost()
 
     # What the connection tells.
 
@@ -82,16 +112,16 @@ class UpstreamLink(Link):
 
     def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         self.is_proven = True
-        call: Call = stream.owner
-        call.answered(fields, end=end)
+        requester: Requester = stream.owner
+        requester.answered(fields, end=end)
 
     def data(self, stream: Stream, payload: bytes, end: bool) -> None:
-        call: Call = stream.owner
-        call.response_data(payload, end=end)
+        requester: Requester = stream.owner
+        requester.response_data(payload, end=end)
 
     def sent(self, stream: Stream, size: int) -> None:
-        call: Call = stream.owner
-        call.request_sent(size)
+        requester: Requester = stream.owner
+        requester.request_sent(size)
 
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         stream.owner.upstream_reset(code, by_peer=by_peer)

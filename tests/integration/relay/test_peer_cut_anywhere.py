@@ -161,7 +161,7 @@ class Cut:
 
     @staticmethod
     async def login_is_revoked(exchange):
-        exchange.relay.active.end_older("alice", 8, VecguardError("revoked"))
+        exchange.relay.active.end_older(frozenset({"alice"}), 8, VecguardError("revoked"))
 
 
 CUTS = [name for name in vars(Cut) if not name.startswith("_")]

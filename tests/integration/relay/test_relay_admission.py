@@ -184,13 +184,13 @@ async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client,
         assert await down.read() == b"1"
         calls[name] = (bidi, down)
 
-    relay.active.end_older("alice", 7, RevokedError())
-    relay.active.end_older("carol", 99, RevokedError())
+    relay.active.end_older(frozenset({"alice"}), 7, RevokedError())
+    relay.active.end_older(frozenset({"carol"}), 99, RevokedError())
     bidi, _ = calls["alice"]
     await bidi.write(b"2")
     assert await bidi.read() == b"2", "a revision that is not newer ends nothing"
 
-    relay.active.end_older("alice", 8, RevokedError())
+    relay.active.end_older(frozenset({"alice"}), 8, RevokedError())
     for call in calls["alice"]:
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
         assert await call.details() == RevokedError().message
@@ -224,7 +224,7 @@ async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
         call = client.unary_unary("/own.Accounts/Gated")(b"mine", timeout=TIMEOUT)
         asyncio.ensure_future(call.wait_for_connection())  # noqa: RUF006 - starts the call
         await backend.call_number(0)
-        relay.active.end_older("alice", 99, RevokedError())
+        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
         backend.gate.set()
         assert await call == b"mine"
     accounts.close()

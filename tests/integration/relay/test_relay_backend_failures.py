@@ -20,6 +20,7 @@ from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.upstream import Upstream, over_tcp
+from services.proxy.relay.upstream_link import Requester
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
@@ -388,7 +389,11 @@ REQUEST = b"".join(
 )
 
 
-class Caller:
+def _noted(name):
+    return lambda self, *arguments, **named: self.told.append(name)
+
+
+class Caller(Requester):
     """Stands for a call, and notes what it is told."""
 
     def __init__(self):
@@ -402,8 +407,12 @@ class Caller:
     def end(self, reason):
         self.reason = reason
 
-    def __getattr__(self, name):
-        return lambda *arguments, **named: self.told.append(name)
+    answered = _noted("answered")
+    response_data = _noted("response_data")
+    request_sent = _noted("request_sent")
+    upstream_reset = _noted("upstream_reset")
+    upstream_refused = _noted("upstream_refused")
+    upstream_lost = _noted("upstream_lost")
 
 
 async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
