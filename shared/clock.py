@@ -1,7 +1,7 @@
 """Time for leases and caches."""
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -17,7 +17,9 @@ def boot_clock() -> float:
     outlive its grant. Where CLOCK_BOOTTIME is missing (macOS), CLOCK_MONOTONIC
     keeps running in sleep and serves as well.
     """
-    return time.clock_gettime(_BOOT_CLOCK)
+    return _read(_BOOT_CLOCK)
 
 
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# Every call asks: what is bound once is not looked up.
+_read: Final = time.clock_gettime
+_BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

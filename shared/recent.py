@@ -1,7 +1,7 @@
 """A bounded dictionary that keeps what was used last."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -15,8 +15,10 @@ class Recent(Generic[K, V]):
     for each look-up.
     """
 
-    def __init__(self, max_entries: int) -> None:
+    def __init__(self, max_entries: int, forgotten: Callable[[V], None] | None = None) -> None:
+        """`forgotten` is told of every value that is here no more, whatever the reason."""
         self._max_entries = max_entries
+        self._forgotten = forgotten
         self._entries: OrderedDict[K, V] = OrderedDict()
 
     def __len__(self) -> int:
@@ -35,19 +37,31 @@ class Recent(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Adds or replaces an entry, which counts as used now."""
         entries = self._entries
+        former = entries.get(key)
         entries[key] = value
         entries.move_to_end(key)
+        if former is not None and former is not value:
+            self._gone(former)
         if len(entries) > self._max_entries:
-            entries.popitem(last=False)
+            self._gone(entries.popitem(last=False)[1])
 
     def drop(self, key: K) -> None:
         """Forgets an entry, if there is one."""
-        self._entries.pop(key, None)
+        value = self._entries.pop(key, None)
+        if value is not None:
+            self._gone(value)
 
     def clear(self) -> None:
         """Forgets all."""
+        values = list(self._entries.values())
         self._entries.clear()
+        for value in values:
+            self._gone(value)
 
     def values(self) -> Iterable[V]:
         """Everything, without counting it as used."""
         return self._entries.values()
+
+    def _gone(self, value: V) -> None:
+        if self._forgotten is not None:
+            self._forgotten(value)

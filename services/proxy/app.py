@@ -215,6 +215,7 @@ class Proxy:
             verifier=self._verifier,
             trust=self._trust,
             rehasher=self.link,
+            clock=boot_clock,
             limits=self._limits,
             strangers=self._strangers,
         )

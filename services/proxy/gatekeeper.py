@@ -2,21 +2,35 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from services.proxy.authentication import header
-from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
+from services.proxy.authentication.logins import Principal
 from services.proxy.authentication.origin import origin_of
+from services.proxy.authentication.recognition import Recognition
 from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
-from services.proxy.relay.listener import Admission, Admitted, Client
+from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
 from shared.errors import VecguardError
 from shared.observability.audit import Audit, NoAudit
 from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern, peer_user
 
 
-class LoginGatekeeper:
+class Judge(Protocol):
+    """The authenticator, as far as it is needed here."""
+
+    async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
+
+    async def vouch_for(self, username: str, origin: str) -> Principal: ...
+
+    def recognise(
+        self, values: Sequence[bytes], earlier: Recognition | None
+    ) -> Recognition | None: ...
+
+
+class LoginGatekeeper(Gatekeeper):
     """Admits whoever shows a valid login, or a certificate that stands for a user.
 
     Certificates count only with a pattern (`tls.userFromCertificate`), and only in calls
@@ -25,7 +39,7 @@ class LoginGatekeeper:
 
     def __init__(
         self,
-        authenticator: Authenticator,
+        authenticator: Judge,
         pattern: UserPattern | None = None,
         audit: Audit | None = None,
         tarpit: Tarpit | None = None,
@@ -38,12 +52,16 @@ class LoginGatekeeper:
         self._tarpit = tarpit or Tarpit(0.0)
         self._tally = tally or LoginTally()
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admitted | None:
         """A login that is known already. Raises what the authenticator raises."""
         if self._pattern is not None and not authorization:
             return None
         try:
-            principal = self._authenticator.recognise(authorization)
+            principal = self._authenticator.recognise(
+                authorization, earlier if isinstance(earlier, Recognition) else None
+            )
         except WrongCredentialsError:
             self._tally.known_wrong += 1
             raise
@@ -92,17 +110,19 @@ class LoginGatekeeper:
         return header.claimed_username(authorization)
 
 
-class OpenGatekeeper:
+class OpenGatekeeper(Gatekeeper):
     """Admits everybody, as nobody in particular: `authorizationEnabled: false`."""
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admission:
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admission:
         """Looks at nothing."""
-        del authorization
+        del authorization, earlier
         return _NOBODY
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """The same."""
-        del client
+        _ = client  # mypyc allows no `del` in a coroutine
         return self.admit_now(authorization)
 
     def turned_away(

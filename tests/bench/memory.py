@@ -51,6 +51,7 @@ def authenticator_of_one_user() -> Authenticator:
         verifier=Verifier(threads=1, queue_limit=1, timeout_seconds=10, cost=4),
         trust=StrictTrust(lease, boot_clock, grace_seconds=0),
         rehasher=source,
+        clock=boot_clock,
     )
 
 

@@ -2,6 +2,7 @@ import gc
 
 import pytest
 
+from services.proxy.authentication.recognition import Recognition
 from services.proxy.gatekeeper import LoginGatekeeper
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.call import Call
@@ -29,4 +30,8 @@ async def test_calls_leave_nothing_that_only_the_garbage_collector_could_free(co
 
 
 def _found():
-    return [found for found in gc.get_objects() if isinstance(found, Call | Stream | Request)]
+    return [
+        found
+        for found in gc.get_objects()
+        if isinstance(found, Call | Stream | Request | Recognition)
+    ]

@@ -21,21 +21,21 @@ async def running_account_service(
     *usernames: str,
 ) -> AsyncIterator[tuple[MemoryDirectory, Channel]]:
     """With these users, whose passwords are their names and `-first1`."""
-    directory, verifier = MemoryDirectory(), ObservedVerifier()
+    directory, verifier, clock = MemoryDirectory(), ObservedVerifier(), ManualClock()
     credentials = CredentialCache(
         directory,
         ttl_seconds=60,
         max_known=100,
         max_unknown=100,
         refresh_interval_seconds=1,
-        clock=ManualClock(),
+        clock=clock,
     )
     directory.on_change = credentials.invalidate
     accounts = Accounts(
         directory,
         credentials,
         verifier,
-        judge=authenticator_of(credentials, verifier),
+        judge=authenticator_of(credentials, verifier, clock=clock),
         permissions=Permissions(frozenset()),
         usernames=UsernamePolicy(),
         passwords=PasswordPolicy(),

@@ -9,6 +9,7 @@ from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.credentials import Credential
 from services.proxy.authentication.logins import Logins
 from services.proxy.authentication.verifier import Verifier
+from services.proxy.revocation.trust import BoundedTrust
 from shared.passwords import PasswordHash, hash_password
 from shared.secret import Secret
 
@@ -115,16 +116,6 @@ class ObservedVerifier(Verifier):
         return matches
 
 
-class ConstantTrust:
-    """What is in memory counts, always."""
-
-    def is_valid(self):
-        return True
-
-    async def wait(self):
-        return True
-
-
 class NoRehash:
     """Stored hashes stay as they are."""
 
@@ -132,14 +123,15 @@ class NoRehash:
         return None
 
 
-def authenticator_of(credentials, verifier, *, limits=None, strangers=None):
+def authenticator_of(credentials, verifier, *, clock, limits=None, strangers=None):
     """An authenticator that trusts its memory."""
     return Authenticator(
         logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
         credentials=credentials,
         verifier=verifier,
-        trust=ConstantTrust(),
+        trust=BoundedTrust(),
         rehasher=NoRehash(),
+        clock=clock,
         limits=limits,
         strangers=strangers,
     )

@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from services.proxy.http2.connection import Handler
+from services.proxy.http2.handler import Handler
 
 _HEAD = Struct(">IBI")
 
@@ -12,14 +12,14 @@ class RecordingHandler(Handler):
         self.streams = {}
         self.told = []
 
-    def accepted(self, stream, fields, *, end):
+    def accepted(self, stream, fields, end):
         self.streams[stream.id] = stream
         self._fields(stream, fields, end)
 
-    def headers(self, stream, fields, *, end):
+    def headers(self, stream, fields, end):
         self._fields(stream, fields, end)
 
-    def data(self, stream, payload, *, end):
+    def data(self, stream, payload, end):
         self.told.append(("data", stream.id, payload, end))
 
     def sent(self, stream, size):

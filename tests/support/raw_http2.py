@@ -344,3 +344,13 @@ async def raw_backend(**options) -> AsyncIterator[RawBackend]:
         yield backend
     finally:
         await backend.stop()
+
+
+async def requests(peer: Peer, count: int) -> list[int]:
+    """The stream ids of the first requests on a connection, when there are as many."""
+
+    def seen() -> list[int] | None:
+        found = [e.stream_id for e in peer.events if isinstance(e, RequestReceived)]
+        return found if len(found) >= count else None
+
+    return await peer.until(seen)

@@ -16,7 +16,7 @@ from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.bounds import Bounds
 from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.listener import Admission, Listener, PeerCertificate
+from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.routing import Routes
 from services.proxy.relay.upstream import Connector, Upstream, over_tcp
@@ -29,28 +29,31 @@ _ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class ScriptedGatekeeper:
+class ScriptedGatekeeper(Gatekeeper):
     """Admits everybody as alice unless told otherwise.
 
     Attributes:
         decide: what is done about a call; raises to refuse.
         seen: the authorization values of every call.
+        earlier: the decision that was shown with each call.
         refused: (authorization values, address, error) of every call that was refused.
     """
 
     decide: Callable[[Sequence[bytes]], Awaitable[Admission]] | None = None
     seen: list[tuple[bytes, ...]] = field(default_factory=list)
+    earlier: list[Admitted | None] = field(default_factory=list)
     refused: list[tuple] = field(default_factory=list)
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admission | None:
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admission | None:
         if self.decide is not None:
             return None
         self.seen.append(tuple(authorization))
+        self.earlier.append(earlier)
         return Admission("alice", 7)
 
-    async def admit(
-        self, authorization: Sequence[bytes], certificate: PeerCertificate
-    ) -> Admission:
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         self.seen.append(tuple(authorization))
         if self.decide is None:
             return Admission("alice", 7)

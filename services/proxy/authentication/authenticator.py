@@ -11,9 +11,12 @@ from services.proxy.authentication.errors import WrongCredentialsError
 from services.proxy.authentication.limits import LoginLimits, NoLimits
 from services.proxy.authentication.logins import Logins, Principal
 from services.proxy.authentication.origin import LOCAL
+from services.proxy.authentication.recognition import Recognition
+from services.proxy.authentication.trust import Trust
 from services.proxy.authentication.turnstile import OpenDoor, Turns
 from services.proxy.authentication.verifier import Seat, Verifier
-from shared.errors import OverloadedError, UnavailableError, VecguardError
+from shared.clock import Clock
+from shared.errors import OverloadedError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 from shared.singleflight import SingleFlight
@@ -23,20 +26,6 @@ log = get_logger(__name__)
 
 # How often one login is judged again because its credential changed meanwhile.
 _MAX_ROUNDS = 5
-
-
-class Trust(Protocol):
-    """Whether what this proxy has in memory may decide."""
-
-    def is_valid(self) -> bool: ...
-
-    async def wait(self) -> bool:
-        """Waits a moment for it to become valid; says whether it is."""
-        ...
-
-    def explain(self) -> UnavailableError:
-        """Why it may not, and for how long."""
-        ...
 
 
 class Rehasher(Protocol):
@@ -63,15 +52,21 @@ class Authenticator:
         verifier: Verifier,
         trust: Trust,
         rehasher: Rehasher,
+        clock: Clock,
         limits: LoginLimits | None = None,
         strangers: Turns | None = None,
     ) -> None:
-        """`strangers` is the way of names that are not held: root coord is asked at a pace."""
+        """Describes it.
+
+        `clock` is that of `credentials` and of `trust`; `strangers` is the way of names that
+        are not held: root coord is asked at a pace.
+        """
         self._logins = logins
         self._credentials = credentials
         self._verifier = verifier
         self._trust = trust
         self._rehasher = rehasher
+        self._clock = clock
         self._limits = limits or NoLimits()
         self._strangers = strangers or OpenDoor()
         # Apart for each origin: nobody waits in another one's line, or for its limits.
@@ -118,18 +113,34 @@ class Authenticator:
                 return Principal(username, held.revision)
         raise OverloadedError("the credential keeps changing, try again later")
 
-    def recognise(self, values: Sequence[bytes]) -> Principal | None:
+    def recognise(
+        self, values: Sequence[bytes], earlier: Recognition | None = None
+    ) -> Recognition | None:
         """The answer of `authenticate` when it is known already; None: it must be awaited.
+
+        `earlier` is an answer that may be the same; it is judged anew, only by less work.
 
         Raises like `authenticate`.
         """
-        return self._from_memory(self._logins.digest(header.single_value(values)))
+        value = values[0] if len(values) == 1 else header.single_value(values)
+        if earlier is not None:
+            held = earlier.repeated(value)
+            if held is not None:
+                # What `_from_memory` asks, of a login that need not be looked up.
+                now = self._clock()
+                if now < held.fresh_until and self._trust.is_valid(now):
+                    return earlier
+        principal = self._from_memory(self._logins.digest(value))
+        if principal is None:
+            return None
+        held = self._credentials.held_of(principal.username)
+        return None if held is None else Recognition(value, held)
 
     def _from_memory(self, digest: bytes) -> Principal | None:
         """The verdict that is known already, if it counts. Raises like `authenticate`.
 
-        This is the only place where a login is decided: without a pause between looking
-        at the revision and the trust and giving the answer.
+        Here a login is decided, and in `recognise` decided again: without a pause between
+        looking at the revision and the trust and giving the answer.
         """
         accepted = self._logins.accepted(digest)
         remembered = accepted or self._logins.refused(digest)

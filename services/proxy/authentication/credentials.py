@@ -30,12 +30,20 @@ class Credential:
     read_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A known user's record, and until when it is used without being read again."""
+class Held:
+    """A known user's record, for as long as it counts.
 
-    credential: Credential
-    fresh_until: float
+    Whoever keeps one finds out at once when the cache has it no more, for whatever reason.
+
+    Attributes:
+        fresh_until: it counts before that moment only; minus infinity when it is held no more.
+    """
+
+    __slots__ = ("credential", "fresh_until")
+
+    def __init__(self, credential: Credential, fresh_until: float) -> None:
+        self.credential = credential
+        self.fresh_until = fresh_until
 
 
 class CredentialSource(Protocol):
@@ -88,7 +96,7 @@ class CredentialCache:
         self._clock = clock
         self._ttl_seconds = ttl_seconds
         # No TTLCache: an entry is of use when its TTL is over, and every call looks one up.
-        self._lasting: Recent[str, _Held] = Recent(max_known)
+        self._lasting: Recent[str, Held] = Recent(max_known, _end)
         self._unknown: TTLCache[str, Credential] = TTLCache(max_unknown, ttl_seconds, clock)
         self._fetched_at: TTLCache[str, float] = TTLCache(
             max_known + max_unknown, refresh_interval_seconds, clock
@@ -103,6 +111,11 @@ class CredentialCache:
         if held is None:
             return self._unknown.get(username)
         return held.credential if self._clock() < held.fresh_until else None
+
+    def held_of(self, username: str) -> Held | None:
+        """The record of a known user that counts now."""
+        held = self._lasting.get(username)
+        return held if held is not None and self._clock() < held.fresh_until else None
 
     async def get(self, username: str) -> Credential:
         """What is held of this user, fetched when nothing is. Raises what the source raises."""
@@ -209,7 +222,7 @@ class CredentialCache:
             self._unknown[credential.username] = credential
         else:
             self._lasting.put(
-                credential.username, _Held(credential, self._clock() + self._ttl_seconds)
+                credential.username, Held(credential, self._clock() + self._ttl_seconds)
             )
 
     def _ever_held(self, username: str) -> Credential | None:
@@ -220,6 +233,10 @@ class CredentialCache:
     def _drop(self, username: str) -> None:
         self._unknown.pop(username, None)
         self._lasting.drop(username)
+
+
+def _end(held: Held) -> None:
+    held.fresh_until = -math.inf
 
 
 # No read reaches it: a floor that makes any read under way start again.

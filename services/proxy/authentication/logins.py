@@ -26,7 +26,8 @@ class Logins:
     def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:
         self._accepted: Recent[bytes, Principal] = Recent(max_accepted)
         self._refused: Recent[bytes, Principal] = Recent(max_refused)
-        self._key = key
+        # To copy what has taken in the key costs a third less than to make it.
+        self._keyed = hashlib.blake2b(digest_size=16, key=key)
 
     def clear(self) -> None:
         """Forgets every verdict."""
@@ -39,7 +40,9 @@ class Logins:
 
     def digest(self, value: bytes) -> bytes:
         """By which an `authorization` value is remembered."""
-        return hashlib.blake2b(value, digest_size=16, key=self._key).digest()
+        keyed = self._keyed.copy()
+        keyed.update(value)
+        return keyed.digest()
 
     def accepted(self, digest: bytes) -> Principal | None:
         """The login that was found right, if any."""

@@ -1,15 +1,12 @@
 """One HTTP/2 connection: streams and their states, settings, both levels of windows."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-
-from mypy_extensions import mypyc_attr
 
 from services.proxy.http2 import frames, settings
 from services.proxy.http2.buffers import UNCOUNTED, Account
 from services.proxy.http2.closed import ClosedStreams
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
-from services.proxy.http2.header_block import HeaderBlock
+from services.proxy.http2.handler import Fields, Handler
 from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.http2.limits import (
     DEFAULT_WINDOW_BYTES,
@@ -25,56 +22,7 @@ from services.proxy.http2.sender import UPDATES_PER_FRAME, Sender
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Stream
 
-# A header block as the decoder gives it: None when it was over our limit.
-Fields = HeaderBlock | None
-
 _PING = b"vecguard"
-
-
-# A class and no Protocol: compiled code finds the methods of a class at once.
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Handler(ABC):
-    """Who is told what happens on a connection."""
-
-    @abstractmethod
-    def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
-        """The peer has opened a stream (server side only)."""
-
-    @abstractmethod
-    def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
-        """A further header block: an answer, or trailers."""
-
-    @abstractmethod
-    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        """Data; its bytes must be given back by `Connection.consumed` once they are taken on."""
-
-    @abstractmethod
-    def sent(self, stream: Stream, size: int) -> None:
-        """So many bytes of the stream's data went out."""
-
-    @abstractmethod
-    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
-        """A RST_STREAM was received, or was sent because of the peer's error."""
-
-    @abstractmethod
-    def settled(self) -> None:
-        """The peer's settings have come."""
-
-    @abstractmethod
-    def leaving(self, last_stream_id: int) -> None:
-        """The peer's GOAWAY: it will not look at streams above this one."""
-
-    @abstractmethod
-    def finished(self, stream: Stream) -> None:
-        """Both halves of the stream are closed, or it was reset."""
-
-    @abstractmethod
-    def ponged(self) -> None:
-        """A PING of ours was answered: all that was said before it has been heard."""
-
-    @abstractmethod
-    def failed(self, error: Exception) -> None:
-        """A bug showed itself; the stream or the connection that it was met on is ended."""
 
 
 class Connection(FrameSink):
@@ -122,9 +70,7 @@ class Connection(FrameSink):
         self._last_taken: int | None = None
         self.streams: dict[int, Stream] = {}
         self.nuisances = 0
-        self.sender = Sender(
-            limits, self._peer, wake=wake, sent=handler.sent, ended=self._local_end
-        )
+        self.sender = Sender(limits, self._peer, handler, wake=wake, ended=self._local_end)
 
     def greet(self) -> None:
         """Says what must be said first."""
@@ -249,7 +195,7 @@ class Connection(FrameSink):
 
     # What the reader tells.
 
-    def on_data(self, stream_id: int, payload: bytes, length: int, *, end: bool) -> None:
+    def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
         if length > self._window:
             raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more data than allowed")
         self._window -= length
@@ -275,7 +221,7 @@ class Connection(FrameSink):
         if end and stream.sent_end:
             self._close(stream)
 
-    def on_headers(self, stream_id: int, block: bytes, *, end: bool) -> None:
+    def on_headers(self, stream_id: int, block: bytes, end: bool) -> None:
         try:
             fields = self._decoder.decode(block)
         except Http2ConnectionError:
@@ -302,7 +248,7 @@ class Connection(FrameSink):
         if end:
             stream.received_end = True
         self._handler.headers(stream, fields, end=end)
-        if end and stream.sent_end:
+        if end and stream.sent_end and not stream.closed:
             self._close(stream)
 
     def on_reset(self, stream_id: int, code: int) -> None:
@@ -407,11 +353,11 @@ class Connection(FrameSink):
         self.streams[stream.id] = stream
         self.sender.updates_due += UPDATES_PER_FRAME
 
-    def _headers_of_no_stream(self, stream_id: int, fields: Fields, *, end: bool) -> None:
+    def _headers_of_no_stream(self, stream_id: int, fields: Fields, end: bool) -> None:
         if self._closed.may_be_spoken_on(stream_id):
             self._spoken_in_vain()
             return
-        if self._closed.was_reset_by_peer(stream_id):
+        if self._client_side and self._closed.was_reset_by_peer(stream_id):
             raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
         if self._client_side or not stream_id & 1:
             raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS that we did not ask for")
@@ -463,7 +409,8 @@ class Connection(FrameSink):
         if not stream.closed:
             stream.closed = True
             del self.streams[stream.id]
-            self.sender.forget(stream)
+            if self.sender.waiting:
+                self.sender.waiting.pop(stream, None)
             self._handler.finished(stream)
 
     def _give_back(self, size: int) -> None:

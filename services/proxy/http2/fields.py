@@ -30,16 +30,18 @@ class Name:
     """A field's name.
 
     Attributes:
+        size: what it adds to the size of a field.
         plain: how a literal with this name begins.
         secret: the same for a literal that nobody may put into a table.
         legal: whether HTTP/2 allows the name.
         note: for whoever reads fields; it stays with the name.
     """
 
-    __slots__ = ("legal", "note", "plain", "secret", "text")
+    __slots__ = ("legal", "note", "plain", "secret", "size", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
+        self.size = len(text) + _OVERHEAD_BYTES
         self.note: Any = None
         self.legal = _NAME.fullmatch(text) is not None
         index = _STATIC_NAMES.get(text)
@@ -50,6 +52,10 @@ class Name:
         else:
             self.plain = integers.encode(index, _NAME_PREFIX, _WITHOUT_INDEXING)
             self.secret = integers.encode(index, _NAME_PREFIX, _NEVER_INDEXED)
+
+    def literal(self, encoded: bytes, *, secret: bool = False) -> bytes:
+        """A field of this name, with a value that is a string literal already."""
+        return (self.secret if secret else self.plain) + encoded
 
 
 class Field:
@@ -65,23 +71,21 @@ class Field:
 
     __slots__ = ("key", "legal", "name", "size", "value", "wire")
 
-    def __init__(
-        self,
-        key: Name,
-        value: bytes,
-        encoded: bytes,
-        secret: bool = False,  # noqa: FBT001, FBT002 - a keyword costs time, for every field
-    ) -> None:
-        """`encoded` is the value as a string literal."""
+    def __init__(self, key: Name, value: bytes, wire: bytes) -> None:
+        """`wire` is a literal that is in no table."""
         self.key = key
         self.name = key.text
-        self.size = len(key.text) + len(value) + _OVERHEAD_BYTES
-        self.legal = key.legal and _forbidden(value) is None
-        stripped = value.strip(_SPACE)
-        if len(stripped) != len(value):
-            value, encoded = stripped, string(stripped)
+        self.size = key.size + len(value)
+        if value.isalnum():  # as most metadata is, and found out in a fifth of the time
+            self.legal = key.legal
+        else:
+            self.legal = key.legal and _forbidden(value) is None
+            stripped = value.strip(_SPACE)
+            if len(stripped) != len(value):
+                value = stripped
+                wire = key.literal(string(value), secret=wire[0] & _NEVER_INDEXED != 0)
         self.value = value
-        self.wire = (key.secret if secret else key.plain) + encoded
+        self.wire = wire
 
 
 def string(text: bytes) -> bytes:
@@ -91,8 +95,7 @@ def string(text: bytes) -> bytes:
 
 def literal(text: bytes, value: bytes, *, secret: bool = False) -> bytes:
     """The representation of a field that we write ourselves."""
-    key = name(text)
-    return (key.secret if secret else key.plain) + string(value)
+    return name(text).literal(string(value), secret=secret)
 
 
 def indexed(text: bytes, value: bytes) -> bytes:
@@ -124,7 +127,7 @@ _STATIC_NAMES = {text: index for index, (text, _) in reversed(list(enumerate(ENT
 
 
 def _static_field(index: int, text: bytes, value: bytes) -> Field:
-    field = Field(name(text), value, string(value))
+    field = Field(name(text), value, literal(text, value))
     if value:
         field.wire = integers.encode(index, _INDEX_PREFIX, _INDEXED)
     return field
@@ -132,6 +135,6 @@ def _static_field(index: int, text: bytes, value: bytes) -> Field:
 
 # By index; nobody may ask for entry 0.
 STATIC: tuple[Field, ...] = (
-    Field(name(b""), b"", b""),
+    Field(name(b""), b"", literal(b"", b"")),
     *(_static_field(index, *entry) for index, entry in enumerate(ENTRIES, start=1)),
 )

@@ -62,9 +62,8 @@ class HeaderDecoder:
         Raises:
             CompressionError: the block is not what an encoder would make.
         """
-        return self._whole(block) if self._remembers else self._in_parts(block)
-
-    def _whole(self, block: bytes) -> HeaderBlock | None:
+        if not self._remembers:
+            return self._in_parts(block)
         whole = self._known.get(block)
         if whole is None:
             fields = self._fields(block, 0, self._max_list_bytes)
@@ -132,17 +131,21 @@ class HeaderDecoder:
                 # As `_literal`, written out for most metadata: a known name in full, then a
                 # short value without Huffman, whose length is its first byte.
                 begin = at + 1 + block[at] if not byte & 0x0F and at < end else end
-                key = NAMES_AS_WRITTEN.get(block[at:begin]) if begin < end else None
-                if key is None or block[begin] >= 0x7F or begin + block[begin] >= end:  # noqa: PLR2004 - see there
+                length = block[begin] if begin < end else 0x7F
+                after = begin + 1 + length
+                key = (
+                    NAMES_AS_WRITTEN.get(block[at:begin])
+                    if length < 0x7F and after <= end  # noqa: PLR2004 - see there
+                    else None
+                )
+                if key is not None:
+                    field = Field(key, block[begin + 1 : after], block[at - 1 : after])
+                    at = after
+                else:
                     field = self._literal(
                         block, at, byte & 0x0F, 0x0F, secret=byte & _NEVER_INDEXED != 0
                     )
                     at = self._at
-                else:
-                    at = begin + 1 + block[begin]
-                    field = Field(
-                        key, block[begin + 1 : at], block[begin:at], byte & _NEVER_INDEXED != 0
-                    )
             is_begun = True
             room -= field.size
             if room >= 0:
@@ -181,7 +184,7 @@ class HeaderDecoder:
             # Decoded even where nobody reads it: a broken string must not be passed on
             # to a connection that others share.
             value = huffman.decode(value)
-        return Field(key, value, block[at:end], secret)
+        return Field(key, value, key.literal(block[at:end], secret=secret))
 
     def _string(self, block: bytes, at: int) -> tuple[int, int, bool]:
         """Where a string literal begins and ends, and whether it is Huffman-coded."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 MAX_WINDOW_BYTES = 2**31 - 1  # RFC 9113, section 6.9.1
 MAX_STREAM_ID = 2**31 - 1
@@ -89,8 +90,8 @@ class Nuisance:
     # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, a shred of a message, an
     # acknowledgement or a WINDOW_UPDATE without a reason, anything on a stream that we have
     # reset.
-    FRAME = 1
-    REFUSAL = 10  # of a stream: the answer is longer than the question
-    SETTINGS = 10
-    MOVED_WINDOWS = 10  # as many windows that a SETTINGS moves are worth one frame more
-    RESET = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)
+    FRAME: Final = 1
+    REFUSAL: Final = 10  # of a stream: the answer is longer than the question
+    SETTINGS: Final = 10
+    MOVED_WINDOWS: Final = 10  # as many windows that a SETTINGS moves are worth one frame more
+    RESET: Final = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)

@@ -26,11 +26,11 @@ class FrameSink(ABC):
     """Who is told of each frame. Raises Http2StreamError or Http2ConnectionError."""
 
     @abstractmethod
-    def on_data(self, stream_id: int, payload: bytes, length: int, *, end: bool) -> None:
+    def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
         """`length` is what counts for flow control: the payload and its padding."""
 
     @abstractmethod
-    def on_headers(self, stream_id: int, block: bytes, *, end: bool) -> None: ...
+    def on_headers(self, stream_id: int, block: bytes, end: bool) -> None: ...
 
     @abstractmethod
     def on_reset(self, stream_id: int, code: int) -> None: ...
@@ -92,16 +92,18 @@ class FrameReader:
         at, end = 0, len(data)
         if self._preface:
             at = self._skip_preface(data)
-        sink, unpack = self._sink, _unpack_head
+        sink, unpack, max_frame = self._sink, _unpack_head, self._max_frame
+        # Declared, so that compiled code reckons with numbers instead of objects.
+        word: int
+        flags: int
+        stream_id: int
         while end - at >= _HEAD_BYTES:
             word, flags, stream_id = unpack(data, at)
             length, kind = word >> 8, word & 0xFF
+            if length > max_frame:
+                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame is over our limit")
             begin = at + _HEAD_BYTES
-            if end - begin < length or length > self._max_frame:
-                if length > self._max_frame:
-                    raise Http2ConnectionError(
-                        ErrorCode.FRAME_SIZE_ERROR, "a frame is over our limit"
-                    )
+            if begin + length > end:
                 break
             at = begin + length
             stream_id &= _MAX_STREAM_ID  # the first bit is reserved and ignored

@@ -5,11 +5,13 @@ from typing import Final
 
 from services.proxy.http2 import frames
 from services.proxy.http2.fields import NO_TABLE
+from services.proxy.http2.handler import Handler
 from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Piece, Stream
 
 _pack_head: Final = frames.HEAD.pack
+_HEAD_BYTES: Final = frames.HEAD_BYTES
 _DATA: Final = frames.DATA
 _END_STREAM: Final = frames.END_STREAM
 _HEADERS: Final = frames.HEADERS
@@ -28,6 +30,8 @@ class Sender:
 
     Attributes:
         window: bytes that the peer takes on the connection.
+        is_paused: whether the socket is full.
+        waiting: streams that wait for the connection's window or the socket, the oldest first.
         updates_due: WINDOW_UPDATEs that have a reason; any more are useless. No sum of bytes
             would do, as two thousand million increments of one byte fit into a window.
     """
@@ -36,73 +40,62 @@ class Sender:
         self,
         limits: Limits,
         peer: PeerSettings,
+        handler: Handler,
         *,
         wake: Callable[[], None],
-        sent: Callable[[Stream, int], None],
         ended: Callable[[Stream], None],
     ) -> None:
         """Tells of its doings.
 
-        `wake`: there is output after there was none; `sent`: bytes of a stream's data went
-        out; `ended`: a stream's end went out.
+        `handler`: bytes of a stream's data went out; `wake`: there is output after there was
+        none; `ended`: a stream's end went out.
         """
         self._limits = limits
         self._peer = peer
         self._wake = wake
-        self._sent = sent
+        self._handler = handler
         self._ended = ended
         self.window = DEFAULT_WINDOW_BYTES
         self.updates_due = 0
         self._out: list[Piece] = []
         self._room = _TURN_BYTES
-        self._writable = True
         self._unread = 0
-        # Streams that wait for the connection's window or the socket, the oldest first.
-        self._waiting: dict[Stream, None] = {}
+        self.is_paused = False
+        self.waiting: dict[Stream, None] = {}
 
     def take(self) -> bytes:
         """Everything to be written now."""
         out = b"".join(self._out)
         self._out.clear()
-        self._room = _TURN_BYTES if self._writable else 0
+        self._room = 0 if self.is_paused else _TURN_BYTES
         return out
 
     def pause(self) -> None:
         """The socket is full: data waits, the rest may still go out."""
-        self._writable = False
+        self.is_paused = True
         self._room = 0
 
     def resume(self) -> None:
         """The socket has room again."""
-        self._writable = True
+        self.is_paused = False
         self._unread = 0
         self._room = _TURN_BYTES
         self.pump()
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether the socket is full."""
-        return not self._writable
 
     @property
     def is_swamped(self) -> bool:
         """Whether the peer lets us talk and does not read: more than the limit waits for it."""
         return self._unread > self._limits.unread_bytes
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a stream waits for the connection's window or the socket."""
-        return bool(self._waiting)
-
     def write(self, frame: bytes) -> None:
         """Sends a frame that no window holds back."""
         if not self._out:
             self._wake()
         self._out.append(frame)
-        if not self._writable:
+        if self.is_paused:
             self._unread += len(frame)
 
-    def headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
+    def headers(self, stream: Stream, block: bytes, end: bool) -> None:
         """Sends a header block."""
         if self._peer.awaits_table_size:
             self._peer.awaits_table_size = False
@@ -110,16 +103,18 @@ class Sender:
             block = NO_TABLE + block
         size = len(block)
         if size <= self._peer.frame_bytes:
-            self.write(_pack_head(size << 8 | _HEADERS, _LAST if end else _FIRST, stream.id))
+            if not self._out:
+                self._wake()
+            self._out.append(_pack_head(size << 8 | _HEADERS, _LAST if end else _FIRST, stream.id))
             self._out.append(block)
-            if not self._writable:
-                self._unread += size
+            if self.is_paused:
+                self._unread += _HEAD_BYTES + size
         else:
             self.write(frames.headers(stream.id, block, end, self._peer.frame_bytes))
         if end:
             self._ended(stream)
 
-    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
         """Sends data now if that is possible, else in its turn."""
         size = len(payload)
         if (
@@ -160,14 +155,14 @@ class Sender:
                 size = min(stream.send_window, self.window, self._room, self._peer.frame_bytes)
             if size <= 0 or (quantum is not None and quantum <= 0):
                 if stream.send_window > 0:
-                    self._waiting[stream] = None
+                    self.waiting[stream] = None
                 return
             if len(piece) > size:
                 piece = memoryview(piece)
                 queue[0] = piece[size:]
                 piece = piece[:size]
             else:
-                queue.popleft()
+                queue.pop(0)
             stream.left(len(piece))
             if quantum is not None:
                 quantum -= len(piece)
@@ -181,19 +176,14 @@ class Sender:
 
     def pump(self) -> None:
         """Lets waiting streams send in turns."""
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and self._room > 0 and self.window > 0:
             stream = next(iter(waiting))
             del waiting[stream]
             if not stream.closed:
                 self.advance(stream, _QUANTUM_BYTES)
 
-    def forget(self, stream: Stream) -> None:
-        """The stream is over."""
-        if self._waiting:
-            self._waiting.pop(stream, None)
-
-    def _frame(self, stream: Stream, payload: Piece, *, end: bool) -> None:
+    def _frame(self, stream: Stream, payload: Piece, end: bool) -> None:
         size = len(payload)
         self.window -= size
         stream.send_window -= size
@@ -204,6 +194,6 @@ class Sender:
         self._out.append(_pack_head(size << 8 | _DATA, _END_STREAM if end else 0, stream.id))
         if size:
             self._out.append(payload)
-            self._sent(stream, size)
+            self._handler.sent(stream, size)
         if end:
             self._ended(stream)

@@ -1,6 +1,5 @@
 """One stream of a connection: its windows, its ends, and what waits to be sent on it."""
 
-from collections import deque
 from typing import Any
 
 from services.proxy.http2.buffers import UNCOUNTED, Account
@@ -55,7 +54,7 @@ class Stream:
         self.send_window = 0
         self.receive_window = 0
         self.owed = 0
-        self.queue: deque[Piece] | None = None
+        self.queue: list[Piece] = []
         self.queued = 0
         self.ending: bytes | None = None
         self.sent_end = False
@@ -67,8 +66,6 @@ class Stream:
         size = len(payload)
         if not size:
             return
-        if self.queue is None:
-            self.queue = deque()
         self.queued += size
         self.account.add(size)
         if size < _SMALL_BYTES:
@@ -96,7 +93,7 @@ class Stream:
     def drop(self) -> int:
         """Forgets what waits; how many bytes of data that were."""
         dropped, self.queued = self.queued, 0
-        self.queue = None
+        self.queue.clear()
         self.account.remove(dropped)
         self.settle()
         return dropped

@@ -1,5 +1,6 @@
 """The calls that are open now, and who they are from."""
 
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from shared.errors import VecguardError
@@ -7,6 +8,14 @@ from shared.errors import VecguardError
 
 class Call(Protocol):
     """Somebody's call, as far as it matters here."""
+
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """Who a call that may be revoked was admitted as: the user and the revision.
+
+        None for all others.
+        """
+        ...
 
     def end(self, reason: VecguardError) -> None:
         """Ends it for a reason that its client is told."""
@@ -17,62 +26,67 @@ class Call(Protocol):
         ...
 
 
+class Client(Protocol):
+    """Somebody who is connected, and who knows the calls that are open."""
+
+    @property
+    def calls_open(self) -> int: ...
+
+    def calls(self) -> Sequence[Call]: ...
+
+
 class ActiveCalls:
-    """Finds the calls of a user, so that a revocation reaches those that are long open."""
+    """Finds the calls of a user, so that a revocation reaches those that are long open.
+
+    There is no index by user: revocations are rare, and it would cost every call.
+    """
 
     def __init__(self) -> None:
-        self._calls: dict[Call, tuple[str, int] | None] = {}
-        self._by_user: dict[str, set[Call]] = {}
+        self._clients: dict[Client, None] = {}
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return sum(client.calls_open for client in self._clients)
 
-    def enter(self, call: Call) -> None:
-        """The call is open; it stays in the books until `leave`."""
-        self._calls[call] = None
+    def __iter__(self) -> Iterator[Call]:
+        """All of them; they may end meanwhile."""
+        for client in tuple(self._clients):
+            yield from client.calls()
 
-    def leave(self, call: Call) -> None:
-        """The call is over."""
-        identity = self._calls.pop(call, None)
-        if identity is not None:
-            calls = self._by_user[identity[0]]
-            calls.discard(call)
-            if not calls:
-                del self._by_user[identity[0]]
+    def enter(self, client: Client) -> None:
+        """The client is connected; its calls are found until `leave`."""
+        self._clients[client] = None
 
-    def identify(self, call: Call, username: str, revision: int) -> None:
-        """The call was admitted by this version of the user's password."""
-        self._calls[call] = (username, revision)
-        calls = self._by_user.get(username)
-        if calls is None:
-            calls = self._by_user[username] = set()
-        calls.add(call)
+    def leave(self, client: Client) -> None:
+        """The client is gone, and has no calls any more."""
+        self._clients.pop(client, None)
 
     def identities(self) -> list[tuple[str, int]]:
         """Who the open calls were admitted as, with the password's revision."""
-        return [identity for identity in self._calls.values() if identity is not None]
+        identities = (call.identity for call in self)
+        return [identity for identity in identities if identity is not None]
 
-    def end_older(self, username: str, revision: int, reason: VecguardError) -> int:
-        """Ends the user's calls that were admitted by a password older than `revision`.
+    def end_older(self, usernames: frozenset[str], revision: int, reason: VecguardError) -> int:
+        """Ends the users' calls that were admitted by a password older than `revision`.
 
         Returns how many there were.
         """
         ended = 0
-        for call in tuple(self._by_user.get(username, ())):
-            identity = self._calls[call]
-            if identity is not None and identity[1] < revision and call.revoke(reason):
+        for call in self:
+            identity = call.identity
+            if (
+                identity is not None
+                and identity[0] in usernames
+                and identity[1] < revision
+                and call.revoke(reason)
+            ):
                 ended += 1
         return ended
 
     def end_identified(self, reason: VecguardError) -> int:
         """Ends the calls of every user. Returns how many there were."""
-        return sum(
-            call.revoke(reason)
-            for call, identity in tuple(self._calls.items())
-            if identity is not None
-        )
+        return sum(call.revoke(reason) for call in self if call.identity is not None)
 
     def end_all(self, reason: VecguardError) -> None:
         """Ends every call."""
-        for call in tuple(self._calls):
+        for call in self:
             call.end(reason)

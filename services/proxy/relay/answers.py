@@ -10,6 +10,7 @@ from services.proxy.relay.errors import (
     UpstreamUnavailableError,
 )
 from services.proxy.relay.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
+from services.proxy.relay.tally import status_code
 from shared.errors import OverloadedError, VecguardError
 
 _STATUS = b":status"
@@ -26,10 +27,11 @@ class Answer:
         block: what the client gets.
         is_interim: whether the real answer is still to come (RFC 9110, section 15.2).
         status: how the call ended, if it says so; None: trailers are to come.
+        code: the same as a number.
         length: from `content-length`; None when it is not said.
     """
 
-    __slots__ = ("block", "is_interim", "length", "status")
+    __slots__ = ("block", "code", "is_interim", "length", "status")
 
     def __init__(  # noqa: C901 - one branch for each kind of field
         self, block: HeaderBlock, upstream: str
@@ -59,6 +61,7 @@ class Answer:
             elif name[:1] == b":":
                 raise MalformedAnswerError(f"{upstream} answered with malformed headers")
             wires.append(field.wire)
+        self.code = status_code(self.status)
         self.is_interim = http_status[:1] == b"1"
         if self.is_interim:
             self.status = None  # it is not an answer yet, whatever it says
@@ -94,21 +97,22 @@ class Trailers:
 
     Attributes:
         block: what the client gets.
-        status: how the call ended; None if it does not say.
+        code: how the call ended, as a number.
     """
 
-    __slots__ = ("block", "status")
+    __slots__ = ("block", "code")
 
     def __init__(self, block: HeaderBlock, upstream: str) -> None:
-        self.status: bytes | None = None
+        status: bytes | None = None
         wires = []
         for field in block:
             if field.name[:1] == b":":
                 raise MalformedAnswerError(f"{upstream} sent a pseudo-header in its trailers")
             if field.name == b"grpc-status":
-                self.status = field.value
+                status = field.value
             if field.name not in OURS:
                 wires.append(field.wire)
+        self.code = status_code(status)
         self.block = b"".join(wires)
 
 

@@ -1,12 +1,12 @@
 """One call: a stream of a client, a stream of an upstream, and all that passes between."""
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from grpclib.const import Status
 
-from services.proxy.http2.connection import Fields
 from services.proxy.http2.errors import ErrorCode
+from services.proxy.http2.handler import Fields
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.answers import answer, reset_error, trailers
 from services.proxy.relay.deadlines import Deadlines
@@ -21,15 +21,25 @@ from services.proxy.relay.headers import error_trailers, refusal
 from services.proxy.relay.link import Link
 from services.proxy.relay.messages import MessageMeter
 from services.proxy.relay.request import Request
-from services.proxy.relay.tally import status_code
-from services.proxy.relay.upstream_link import UpstreamLink
+from services.proxy.relay.upstream_link import Requester, UpstreamLink
 from shared.errors import DeadlineError, VecguardError
+
+
+class Admitted(Protocol):
+    """Who a call is from: a user with the password's revision, or nobody in particular."""
+
+    @property
+    def username(self) -> str | None: ...
+
+    @property
+    def revision(self) -> int: ...
+
 
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
 
-class Call:
+class Call(Requester):
     """A call that anybody may end: client, upstream, deadline, revocation, shutdown.
 
     Data goes from stream to stream as it comes. What the receiver does not take waits in
@@ -38,6 +48,7 @@ class Call:
 
     Attributes:
         client_link: the client's connection.
+        admission: who it is from; None until that is decided.
         client: the client's stream.
         upstream: the other one; data waits in it until it is open.
         is_over: the client's stream is closed.
@@ -58,7 +69,9 @@ class Call:
         "_response_meter",
         "_returned",
         "_task",
+        "_upstream_name",
         "_written_before",
+        "admission",
         "client",
         "client_link",
         "code",
@@ -72,6 +85,7 @@ class Call:
         self.client = client
         client.owner = self
         self.upstream = Stream(self, client.account)
+        self.admission: Admitted | None = None
         self.is_over = False
         self.method = b""
         self.code = _CANCELLED
@@ -88,13 +102,12 @@ class Call:
         self._deadline: float | None = None
         self._deadlines: Deadlines | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._upstream_name = ""
 
     # Its life.
 
-    def set_deadline(self, timeout_seconds: float | None, deadlines: Deadlines) -> None:
-        """Lets the call end with DEADLINE_EXCEEDED after this long; None: no deadline."""
-        if timeout_seconds is None:
-            return
+    def set_deadline(self, timeout_seconds: float, deadlines: Deadlines) -> None:
+        """Lets the call end with DEADLINE_EXCEEDED after this long."""
         self._deadline = self.client_link.loop.time() + timeout_seconds
         self._deadlines = deadlines
         deadlines.enter(self, self._deadline)
@@ -105,12 +118,20 @@ class Call:
             return None
         return self._deadline - self.client_link.loop.time()
 
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """Who it was admitted as, and by which revision; None: nobody in particular, as yet."""
+        admission = self.admission
+        if admission is None or admission.username is None:
+            return None
+        return admission.username, admission.revision
+
     def waits_for(self, task: asyncio.Task[Any]) -> None:
         """The task decides about the call, and is cancelled if the call ends before."""
         self._task = task
 
-    def require_length(self, length: int | None) -> None:
-        """The request's data must be of this length (RFC 9113, section 8.1.1); None: of any.
+    def require_length(self, length: int) -> None:
+        """The request's data must be of this length (RFC 9113, section 8.1.1).
 
         Raises:
             MalformedRequestError: what has come already is not.
@@ -121,13 +142,14 @@ class Call:
     def route(self, request: Request) -> None:
         """Sends the request to its upstream as soon as that takes it.
 
-        Raises what `Upstream.send` raises.
+        Raises what `Pool.send` raises.
         """
         self._task = None
         self._request = request
-        if self.upstream.queue:
-            request.keep(self.upstream.queue)
-        request.upstream.send(self)
+        self._upstream_name = request.upstream.name
+        for piece in self.upstream.queue:
+            request.keep(piece)
+        request.upstream.pool.send(self)
 
     def forward(self, link: UpstreamLink) -> None:
         """Sends the request to an upstream, as far as it has come."""
@@ -136,7 +158,8 @@ class Call:
             raise RuntimeError("the call has no route")
         self._link = link
         self._written_before = link.writes
-        link.connection.open(self.upstream, request.block(self.remaining_seconds()))
+        remaining = None if self._deadline is None else self.remaining_seconds()
+        link.connection.open(self.upstream, request.block(remaining))
 
     def end(self, reason: VecguardError) -> None:
         """Ends the call for a reason that its client is told, if it is still there."""
@@ -174,18 +197,21 @@ class Call:
             self._deadlines.leave(self, self._deadline)
         if self._task is not None:
             self._task.cancel()
-        self._drop_answer()
-        self._drop_request()
+        if self.client.queued:
+            self._drop_answer()
+        if self.upstream.queued:
+            self._drop_request()
         request = self._request
         if request is not None:
-            request.release()
-            link = self._link
+            if request.is_kept:
+                request.release()
+            link, upstream = self._link, self.upstream
             if link is None:
                 request.upstream.pool.forget(self)
-            elif not self.upstream.closed:
-                if not (self.upstream.received_end and self.upstream.sent_end):
-                    link.cancels()
-                link.connection.reset(self.upstream, ErrorCode.CANCEL)
+            elif not (upstream.closed or (upstream.received_end and upstream.sent_end)):
+                # Otherwise it is being closed now.
+                link.cancels()
+                link.connection.reset(upstream, ErrorCode.CANCEL)
         # Nothing is left that only the garbage collector could free: its passes cost more
         # than anything else that is done about a call.
         self.client.owner = self.upstream.owner = None
@@ -204,7 +230,7 @@ class Call:
 
     # From client to upstream.
 
-    def request_data(self, payload: bytes, *, end: bool) -> None:
+    def request_data(self, payload: bytes, end: bool) -> None:
         """The next piece of the request."""
         if self.upstream.closed:
             self.request_sent(len(payload))
@@ -220,7 +246,7 @@ class Call:
             self.end(error)
             return
         if payload and self._request is not None:
-            self._request.keep((payload,))
+            self._request.keep(payload)
         if self._link is not None:
             self._link.connection.sender.data(self.upstream, payload, end=end)
         else:
@@ -248,11 +274,11 @@ class Call:
 
     # From upstream to client.
 
-    def answered(self, fields: Fields, *, end: bool) -> None:
+    def answered(self, fields: Fields, end: bool) -> None:
         """A header block of the upstream."""
         if self.is_over or self._is_answered:
             return
-        if self._request is not None:
+        if self._request is not None and self._request.is_kept:
             self._request.release()
         try:
             if self._is_answering:
@@ -262,14 +288,14 @@ class Call:
         except VecguardError as error:
             self._blame(error)
 
-    def response_data(self, payload: bytes, *, end: bool) -> None:
+    def response_data(self, payload: bytes, end: bool) -> None:
         """The next piece of the response."""
         if self.is_over or self._is_answered:
             self.response_sent(len(payload))
             return
         try:
             if not self._is_answering:
-                raise MalformedAnswerError(f"{self._upstream_name()} sent data before headers")
+                raise MalformedAnswerError(f"{self._upstream_name} sent data before headers")
             self._response_meter.passes(payload)
             if self._answer_length is not None:
                 self._check_answer_length(end=end)
@@ -293,12 +319,12 @@ class Call:
         if self._is_answered:
             return
         if not by_peer or code != ErrorCode.REFUSED_STREAM or not self._send_again():
-            self.end(reset_error(self._upstream_name(), code))
+            self.end(reset_error(self._upstream_name, code))
 
     def upstream_refused(self) -> None:
         """The upstream leaves and has not looked at the request."""
         if not self._is_answered and not self._send_again():
-            self.end(reset_error(self._upstream_name(), ErrorCode.REFUSED_STREAM))
+            self.end(reset_error(self._upstream_name, ErrorCode.REFUSED_STREAM))
 
     def upstream_lost(self) -> None:
         """The upstream's connection is gone."""
@@ -306,7 +332,7 @@ class Call:
             return
         was_sent = self._link is None or self._link.writes != self._written_before
         if was_sent or not self._send_again():
-            self.end(UpstreamUnavailableError(f"{self._upstream_name()} closed the connection"))
+            self.end(UpstreamUnavailableError(f"{self._upstream_name} closed the connection"))
 
     def _send_again(self) -> bool:
         """Whether the request, which was surely not processed, is on its way once more."""
@@ -324,7 +350,7 @@ class Call:
         link.connection.reset(old, ErrorCode.CANCEL)
         self._link = None
         try:
-            request.upstream.send(self)
+            request.upstream.pool.send(self)
         except VecguardError as error:
             self.end(error)
         return True
@@ -335,18 +361,15 @@ class Call:
             self._link.connection.reset(self.upstream, ErrorCode.PROTOCOL_ERROR)
         self.end(error)
 
-    def _check_length(self, *, end: bool) -> None:
+    def _check_length(self, end: bool) -> None:
         if _differs(self._request_meter.passed, self._length, end=end):
             raise MalformedRequestError("the data is not as long as content-length says")
 
-    def _upstream_name(self) -> str:
-        return "" if self._request is None else self._request.upstream.name
-
-    def _answer_begun(self, fields: Fields, *, end: bool) -> None:
-        begun = answer(fields, self._upstream_name())
+    def _answer_begun(self, fields: Fields, end: bool) -> None:
+        begun = answer(fields, self._upstream_name)
         if begun.status is not None:
             self._is_answered = True
-            self.code = status_code(begun.status)
+            self.code = begun.code
             self.client_link.connection.sender.headers(self.client, begun.block, end=True)
         elif end:
             raise self._breaks_off()
@@ -355,15 +378,16 @@ class Call:
             self._answer_length = begun.length
             self.client_link.connection.sender.headers(self.client, begun.block, end=False)
 
-    def _answer_ended(self, fields: Fields, *, end: bool) -> None:
-        ending = trailers(fields, self._upstream_name())
+    def _answer_ended(self, fields: Fields, end: bool) -> None:
+        ending = trailers(fields, self._upstream_name)
         if not end:
-            raise UpstreamProtocolError(f"{self._upstream_name()} sent headers within its answer")
-        self._check_answer_length(end=True)
+            raise UpstreamProtocolError(f"{self._upstream_name} sent headers within its answer")
+        if self._answer_length is not None:
+            self._check_answer_length(end=True)
         if not self._response_meter.is_between:
             raise self._breaks_off()
         self._is_answered = True
-        self.code = status_code(ending.status)
+        self.code = ending.code
         self.client_link.connection.sender.finish(self.client, ending.block)
         link = self._link
         if link is not None and not self.is_over and not self.upstream.sent_end:
@@ -372,17 +396,17 @@ class Call:
             link.connection.reset(self.upstream, ErrorCode.CANCEL)
             self._drop_request()
 
-    def _check_answer_length(self, *, end: bool) -> None:
+    def _check_answer_length(self, end: bool) -> None:
         if _differs(self._response_meter.passed, self._answer_length, end=end):
             raise MalformedAnswerError(
-                f"{self._upstream_name()} sent data that is not as long as its content-length says"
+                f"{self._upstream_name} sent data that is not as long as its content-length says"
             )
 
     def _breaks_off(self) -> VecguardError:
         where = "without a status" if self._response_meter.is_between else "within a message"
-        return UpstreamProtocolError(f"{self._upstream_name()} ended its answer {where}")
+        return UpstreamProtocolError(f"{self._upstream_name} ended its answer {where}")
 
 
-def _differs(passed: int, length: int | None, *, end: bool) -> bool:
+def _differs(passed: int, length: int | None, end: bool) -> bool:
     """Whether data is longer than was said, or in the end shorter."""
     return length is not None and (passed > length or (end and passed < length))

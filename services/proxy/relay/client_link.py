@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from random import Random
 
 from services.proxy.http2.buffers import Account
-from services.proxy.http2.connection import Connection, Fields
+from services.proxy.http2.connection import Connection
+from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.call import Call
@@ -40,11 +41,7 @@ class Host(ABC):
     def disconnected(self, link: "ClientLink") -> None: ...
 
     @abstractmethod
-    def opened(self, call: Call) -> None:
-        """A call has begun to arrive."""
-
-    @abstractmethod
-    def arrived(self, call: Call, fields: Fields) -> None:
+    def arrived(self, link: "ClientLink", call: Call, fields: Fields) -> None:
         """All has been read that came together with the call's headers."""
 
     @abstractmethod
@@ -58,6 +55,7 @@ class ClientLink(Link):
     Attributes:
         account: what waits because of this client.
         was_made: whether there was ever a connection.
+        newest: the call that was admitted last, while it is open.
     """
 
     def __init__(
@@ -81,6 +79,7 @@ class ClientLink(Link):
         self._host = host
         self._visit = visit
         self.was_made = False
+        self.newest: Call | None = None
         self._lifetime = Lifetime(self, lifetime, self.loop, random)
         self._arrived: list[tuple[Call, Fields]] = []
         self._is_greeted = False
@@ -110,7 +109,7 @@ class ClientLink(Link):
             arrived, self._arrived = self._arrived, []
             for call, fields in arrived:
                 if not call.is_over:
-                    self._host.arrived(call, fields)
+                    self._host.arrived(self, call, fields)
         if self._is_left and not self.connection.streams:
             self.close()
 
@@ -150,9 +149,8 @@ class ClientLink(Link):
 
     def end_calls(self, reason: VecguardError, *, only_buffered: bool = False) -> None:
         """Ends all calls, or those for which something waits."""
-        for stream in tuple(self.connection.streams.values()):
-            call: Call = stream.owner
-            if not only_buffered or stream.queued or call.upstream.queued:
+        for call in self.calls():
+            if not only_buffered or call.client.queued or call.upstream.queued:
                 call.end(reason)
 
     def relieve(self) -> None:
@@ -169,6 +167,11 @@ class ClientLink(Link):
     def calls_open(self) -> int:
         """Calls that are open now."""
         return len(self.connection.streams)
+
+    def calls(self) -> list[Call]:
+        """The calls that are open now."""
+        streams = self.connection.streams.values()
+        return [stream.owner for stream in streams if stream.owner is not None]
 
     def was_silent(self) -> None:
         self._hits.hit(Limit.HANDSHAKE)
@@ -190,14 +193,13 @@ class ClientLink(Link):
 
     # What the connection tells.
 
-    def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         call = Call(self, stream, self._host.max_message_bytes)
-        self._host.opened(call)
         self._arrived.append((call, fields))
         if end:
             call.request_ended()
 
-    def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         del end  # trailers that do not end were refused
         call: Call = stream.owner
         try:
@@ -207,14 +209,15 @@ class ClientLink(Link):
         else:
             call.request_ended()
 
-    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        call = stream.owner
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
+        call: Call = stream.owner
         call.request_data(payload, end=end)
         if len(payload) < _SHRED_BYTES and payload and not end and call.request_is_cut:
             self.connection.spoke_uselessly()
 
     def sent(self, stream: Stream, size: int) -> None:
-        stream.owner.response_sent(size)
+        call: Call = stream.owner
+        call.response_sent(size)
 
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         """Closing the stream has ended its call."""
@@ -236,6 +239,8 @@ class ClientLink(Link):
     def finished(self, stream: Stream) -> None:
         call: Call = stream.owner
         call.finished()
+        if self.newest is call:
+            self.newest = None
         self._host.closed(call)
         if self._is_left and not self.connection.streams and not self.is_closing:
             self.loop.call_soon(self.close)

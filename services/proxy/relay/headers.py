@@ -124,6 +124,7 @@ class _Reading:
             is_grpc_call = beginning.is_grpc
             is_regular = beginning.is_regular
         rest: list[Field] = []
+        wires: list[bytes] = []
         for field in fields:
             kind: int = field.key.note or _noted(field.key)
             if kind == _MALFORMED or not field.legal:
@@ -137,6 +138,7 @@ class _Reading:
             is_regular = True
             if kind == _PLAIN:
                 rest.append(field)
+                wires.append(field.wire)
             elif kind == _AUTHORIZATION:
                 self.authorization = [*self.authorization, field.value]
             elif kind == _TIMEOUT:
@@ -144,6 +146,7 @@ class _Reading:
             elif kind == _CONTENT_TYPE:
                 is_grpc_call = is_grpc_call or is_grpc(field.value)
                 rest.append(field)
+                wires.append(field.wire)
             elif kind == _LENGTH:
                 self.lengths = [*self.lengths, field.value]
             elif kind == _TE and field.value.lower() != b"trailers":
@@ -151,7 +154,7 @@ class _Reading:
         self.is_regular = is_regular
         self.is_grpc = is_grpc_call
         self.rest = rest
-        self.wire = b"".join([field.wire for field in rest])
+        self.wire = b"".join(wires)
 
 
 class RequestHead(_Reading):
@@ -199,7 +202,7 @@ class RequestHead(_Reading):
     def replace(self, name: bytes, value: bytes) -> None:
         """Another value is forwarded in the place of all that the header has."""
         self.rest = [field for field in self._all_rest() if field.name != name]
-        self.rest.append(Field(field_name(name), value, string(value)))
+        self.rest.append(Field(field_name(name), value, literal(name, value)))
         self.wire = b"".join([field.wire for field in self.rest])
         # What was read together with others is not theirs any more.
         self.beginning = None

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from services.proxy.http2.connection import Connection, Handler
+from services.proxy.http2.connection import Connection
 from services.proxy.http2.errors import Http2ConnectionError
+from services.proxy.http2.handler import Handler
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.faults import unexpected_error
@@ -187,7 +188,7 @@ class Link(Handler):
             log.info("peer_does_not_read", side=type(self).__name__)
             self._hits.hit(Limit.UNREAD)
             self.abort()
-        elif sender.has_waiting:
+        elif sender.waiting:
             sender.pump()
 
     def _measure(self) -> None:

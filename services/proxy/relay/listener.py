@@ -11,13 +11,13 @@ from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.relay.acceptor import Acceptor
 from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.bounds import Bounds
+from services.proxy.relay.call import Admitted
 from services.proxy.relay.client_link import ClientLink
 from services.proxy.relay.doorway import Doorway, Visit
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.pressure import Pressure
 from services.proxy.relay.reception import (
     Admission,
-    Admitted,
     Client,
     Gatekeeper,
     PeerCertificate,

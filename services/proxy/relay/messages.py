@@ -10,9 +10,10 @@ class MessageMeter:
 
     Attributes:
         passed: bytes so far.
+        is_between: whether no message has begun that has not ended.
     """
 
-    __slots__ = ("_length", "_max_bytes", "_prefix", "_remaining", "passed")
+    __slots__ = ("_length", "_max_bytes", "_prefix", "_remaining", "is_between", "passed")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -20,11 +21,7 @@ class MessageMeter:
         self._remaining = 0
         self._prefix = b""
         self.passed = 0
-
-    @property
-    def is_between(self) -> bool:
-        """Whether no message has begun that has not ended."""
-        return not self._remaining and not self._prefix
+        self.is_between = True
 
     @property
     def is_cut(self) -> bool:
@@ -33,15 +30,19 @@ class MessageMeter:
 
     def passes(self, payload: bytes) -> None:
         """Counts the next piece. Raises MessageTooLargeError."""
-        at, size = 0, len(payload)
+        size = len(payload)
         self.passed += size
         if (
-            not self._remaining
-            and not self._prefix
+            self.is_between
             and _PREFIX_BYTES <= size <= self._max_bytes
             and int.from_bytes(payload[1:_PREFIX_BYTES]) == size - _PREFIX_BYTES
         ):
             return  # one whole message, as most pieces are
+        self._follow(payload, size)
+        self.is_between = not self._remaining and not self._prefix
+
+    def _follow(self, payload: bytes, size: int) -> None:
+        at = 0
         while True:
             if self._remaining >= size - at:
                 self._remaining -= size - at

@@ -1,14 +1,17 @@
 """Where calls arrive: each is admitted, routed and sent on, or told why not."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.proxy.http2.connection import Fields
+from mypy_extensions import mypyc_attr
+
 from services.proxy.http2.fields import literal
+from services.proxy.http2.handler import Fields
 from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.call import Call
+from services.proxy.relay.call import Admitted, Call
 from services.proxy.relay.client_link import ClientLink, Host
 from services.proxy.relay.deadlines import Deadlines
 from services.proxy.relay.faults import unexpected_error
@@ -22,16 +25,6 @@ from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstream import Upstream
 from shared.addresses import Address
 from shared.errors import VecguardError
-
-
-class Admitted(Protocol):
-    """Who a call is from: a user with the password's revision, or nobody in particular."""
-
-    @property
-    def username(self) -> str | None: ...
-
-    @property
-    def revision(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +51,32 @@ class Client(Protocol):
         ...
 
 
-class Gatekeeper(Protocol):
+# A class and no Protocol: compiled code finds the methods of a class at once.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Gatekeeper(ABC):
     """Decides by the values of the `authorization` header and by who is connected.
 
     Raises to refuse.
     """
 
-    def admit_now(self, authorization: Sequence[bytes]) -> Admitted | None:
-        """The decision if it needs no waiting; None: ask `admit`."""
-        ...
+    @abstractmethod
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admitted | None:
+        """The decision if it needs no waiting; None: ask `admit`.
 
+        `earlier` is the decision about another call of the same client, which is still
+        open. The new one counts for itself, but may be found the sooner for it.
+        """
+
+    @abstractmethod
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
 
+    @abstractmethod
     def turned_away(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> None:
         """Either of them has refused."""
-        ...
 
 
 class Reception(Host):
@@ -116,45 +118,47 @@ class Reception(Host):
     def connected(self, link: ClientLink) -> None:
         """A client is there."""
         self.links.add(link)
+        self._active.enter(link)
 
     def disconnected(self, link: ClientLink) -> None:
         """A client is gone."""
         self.links.discard(link)
+        self._active.leave(link)
         self._traffic.closed(link)
 
     def close(self) -> None:
         """The last call is over."""
         self._deadlines.close()
 
-    def opened(self, call: Call) -> None:
-        """A call has begun to arrive."""
-        self._active.enter(call)
-
     def closed(self, call: Call) -> None:
         """The call is over."""
-        self._active.leave(call)
         self.tally.ended(call.method, call.code)
         if self._spans and (span := self._spans.pop(call, None)) is not None:
             span.end(call.code)
 
-    def arrived(self, call: Call, fields: Fields) -> None:
+    def arrived(self, link: ClientLink, call: Call, fields: Fields) -> None:
         """Decides about a call."""
         try:
             head = RequestHead(fields)
             call.method = head.path.value
             if self._tracer is not None:
                 self._trace(self._tracer, call, head)
-            call.set_deadline(head.timeout_seconds, self._deadlines)
-            call.require_length(head.length)
+            if head.timeout_seconds is not None:
+                call.set_deadline(head.timeout_seconds, self._deadlines)
+            if head.length is not None:
+                call.require_length(head.length)
             try:
-                admission = self._gatekeeper.admit_now(head.authorization)
+                newest = link.newest
+                admission = self._gatekeeper.admit_now(
+                    head.authorization, None if newest is None else newest.admission
+                )
             except VecguardError as error:
-                self._gatekeeper.turned_away(head.authorization, call.client_link, error)
+                self._gatekeeper.turned_away(head.authorization, link, error)
                 raise
             if admission is None:
-                self._wait(call, self._admit(call, head))
+                self._wait(call, self._admit(link, call, head))
             else:
-                self._route(call, head, admission)
+                self._route(link, call, head, admission)
         except VecguardError as error:
             call.end(error)
         except Exception as error:  # noqa: BLE001 - logged and told
@@ -166,14 +170,15 @@ class Reception(Host):
             self._spans[call] = span
             head.replace(TRACEPARENT, span.traceparent)
 
-    def _route(self, call: Call, head: RequestHead, admission: Admitted) -> None:
+    def _route(self, link: ClientLink, call: Call, head: RequestHead, admission: Admitted) -> None:
         upstream = self._routes.find(head.path.value)
+        call.admission = admission
+        link.newest = call
         identity = b""
         if admission.username is not None:
             identity = user_field(admission.username)
-            self._active.identify(call, admission.username, admission.revision)
         if upstream.policy.shows_peer:
-            identity += literal(PEER, _peer(call.client_link).encode())
+            identity += literal(PEER, _peer(link).encode())
         call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
@@ -182,14 +187,13 @@ class Reception(Host):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _admit(self, call: Call, head: RequestHead) -> None:
-        client = call.client_link
+    async def _admit(self, link: ClientLink, call: Call, head: RequestHead) -> None:
         try:
-            admission = await self._gatekeeper.admit(head.authorization, client)
+            admission = await self._gatekeeper.admit(head.authorization, link)
         except VecguardError as error:
-            self._gatekeeper.turned_away(head.authorization, client, error)
+            self._gatekeeper.turned_away(head.authorization, link, error)
             raise
-        self._route(call, head, admission)
+        self._route(link, call, head, admission)
 
 
 async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:

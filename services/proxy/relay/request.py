@@ -1,6 +1,5 @@
 """What is sent to an upstream, kept as long as it may have to be sent once more."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from services.proxy.http2.stream import Piece
@@ -37,9 +36,10 @@ class Request:
     Attributes:
         upstream: where it is for.
         attempts: how often it was sent.
+        is_kept: whether all of it is still here.
     """
 
-    __slots__ = ("_budget", "_head", "_identity", "_is_kept", "_kept", "_pieces", "attempts",
+    __slots__ = ("_budget", "_head", "_identity", "_kept", "_pieces", "attempts", "is_kept",
                  "upstream")  # fmt: skip
 
     def __init__(
@@ -52,7 +52,7 @@ class Request:
         self._budget = budget
         self._pieces: list[Piece] = []
         self._kept = 0
-        self._is_kept = True
+        self.is_kept = True
 
     def block(self, remaining_seconds: float | None) -> bytes:
         """The header block, with what is left of the client's deadline."""
@@ -64,24 +64,22 @@ class Request:
             identity=self._identity,
             remaining_seconds=remaining_seconds,
         )
-        if not self.attempts:
+        if not self.attempts and self.is_kept:
             self._charge(len(block))
         self.attempts += 1
         return block
 
-    def keep(self, pieces: Iterable[Piece]) -> None:
+    def keep(self, piece: Piece) -> None:
         """Data that goes out after what is kept already."""
-        for piece in pieces:
-            if not self._is_kept:
-                return
+        if self.is_kept:
             # A bytearray may still grow.
             self._pieces.append(bytes(piece) if isinstance(piece, bytearray) else piece)
             self._charge(len(piece))
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether all of it is still here, and was not tried too often."""
-        return self._is_kept and self.attempts < _MAX_ATTEMPTS
+        """Whether it is kept, and was not tried too often."""
+        return self.is_kept and self.attempts < _MAX_ATTEMPTS
 
     def data(self) -> bytes:
         """All data so far."""
@@ -89,14 +87,12 @@ class Request:
 
     def release(self) -> None:
         """It will not be sent again."""
-        if self._is_kept:
-            self._is_kept = False
+        if self.is_kept:
+            self.is_kept = False
             self._budget.used -= self._kept
             self._pieces.clear()
 
     def _charge(self, size: int) -> None:
-        if not self._is_kept:
-            return
         self._kept += size
         budget = self._budget
         budget.used += size

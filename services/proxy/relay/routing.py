@@ -8,6 +8,10 @@ from shared.errors import UnsupportedError
 T = TypeVar("T")
 
 
+_MAX_FOUND = 1024
+_MAX_PATH_BYTES = 200
+
+
 # No dataclass: mypyc does not compile one that is generic and has slots.
 class Routes(Generic[T]):
     """A table from `/package.Service/Method` or `/package.Service/*` to an upstream.
@@ -24,9 +28,19 @@ class Routes(Generic[T]):
         self.table = table
         self.unsupported = unsupported
         self.default = default
+        self._found: dict[bytes, T] = {}
 
     def find(self, path: bytes) -> T:
         """The upstream of a method. Raises UnsupportedError."""
+        upstream = self._found.get(path)
+        if upstream is None:
+            upstream = self._look_up(path)
+            # Clients choose paths, so what is remembered of them has an end.
+            if len(self._found) < _MAX_FOUND and len(path) <= _MAX_PATH_BYTES:
+                self._found[path] = upstream
+        return upstream
+
+    def _look_up(self, path: bytes) -> T:
         reason = self.unsupported.get(path)
         if reason is not None:
             raise UnsupportedError(reason)

@@ -9,7 +9,7 @@ from random import Random
 from services.proxy.http2.limits import MAX_WINDOW_BYTES, LimitHits, Limits
 from services.proxy.relay.headers import HeaderPolicy, authority_field, request_preface
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.pool import Connector, LinkFactory, Pool, PoolPolicy, Waiting
+from services.proxy.relay.pool import Connector, LinkFactory, Pool, PoolPolicy
 from services.proxy.relay.upstream_link import UpstreamLink
 from shared.addresses import Address
 from shared.grpc.server import GrpcServer
@@ -75,10 +75,6 @@ class Upstream:
     def links(self) -> tuple[UpstreamLink, ...]:
         """The connections that there are."""
         return self.pool.links
-
-    def send(self, call: Waiting) -> None:
-        """Forwards a call as soon as possible. Raises what `Pool.send` raises."""
-        self.pool.send(call)
 
     def close(self) -> None:
         """Closes the connections; calls in flight end as if these were lost."""

@@ -3,7 +3,10 @@
 import asyncio
 from abc import ABC, abstractmethod
 
-from services.proxy.http2.connection import Connection, Fields
+from mypy_extensions import mypyc_attr
+
+from services.proxy.http2.connection import Connection
+from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
@@ -19,7 +22,38 @@ _MANY_CANCELLED = 800
 _CANCELLED_PART = 4
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
+# Classes and no Protocols: compiled code finds the methods of a class at once.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Requester(ABC):
+    """Whose request a stream carries; it is told what comes of it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def answered(self, fields: Fields, end: bool) -> None:
+        """A header block of the answer."""
+
+    @abstractmethod
+    def response_data(self, payload: bytes, end: bool) -> None:
+        """The next piece of the answer."""
+
+    @abstractmethod
+    def request_sent(self, size: int) -> None:
+        """So much of the request's data went out."""
+
+    @abstractmethod
+    def upstream_reset(self, code: int, *, by_peer: bool) -> None:
+        """The stream was ended, by the upstream or because of it."""
+
+    @abstractmethod
+    def upstream_refused(self) -> None:
+        """The upstream leaves and has not looked at the request."""
+
+    @abstractmethod
+    def upstream_lost(self) -> None:
+        """The connection is gone."""
+
+
 class Owner(ABC):
     """Who chooses the connection of a call."""
 
@@ -101,22 +135,26 @@ class UpstreamLink(Link):
         self.greeted.set()
         self._owner.lost(self)
         for stream in streams:
-            stream.owner.upstream_lost()
+            requester: Requester = stream.owner
+            requester.upstream_lost()
 
     # What the connection tells.
 
-    def accepted(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         """Never: a server cannot open streams, because we allow no push."""
 
-    def headers(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         self.is_proven = True
-        stream.owner.answered(fields, end=end)
+        requester: Requester = stream.owner
+        requester.answered(fields, end=end)
 
-    def data(self, stream: Stream, payload: bytes, *, end: bool) -> None:
-        stream.owner.response_data(payload, end=end)
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
+        requester: Requester = stream.owner
+        requester.response_data(payload, end=end)
 
     def sent(self, stream: Stream, size: int) -> None:
-        stream.owner.request_sent(size)
+        requester: Requester = stream.owner
+        requester.request_sent(size)
 
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         stream.owner.upstream_reset(code, by_peer=by_peer)

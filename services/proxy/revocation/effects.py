@@ -25,14 +25,14 @@ class Revocations:
 
     def invalidate(self, username: str, revision: int) -> None:
         """Nothing of this user older than `revision` counts any more."""
-        self._credentials.invalidate(username, revision)
-        self.calls_ended += self._active.end_older(username, revision, RevokedError())
-        self.applied += 1
+        self.invalidate_stale((username,), revision)
 
     def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
         """The same for users that were found to have changed unnoticed."""
-        for username in usernames:
-            self.invalidate(username, revision)
+        users = frozenset(usernames)
+        self._credentials.invalidate_stale(users, revision)
+        self.calls_ended += self._active.end_older(users, revision, RevokedError())
+        self.applied += len(users)
 
     def invalidate_all(self) -> None:
         """Everything is to be read again; open calls are compared by `held`."""

@@ -3,12 +3,13 @@
 import asyncio
 import math
 
+from services.proxy.authentication.trust import Trust
 from services.proxy.revocation.lease import Lease
 from shared.clock import Clock
 from shared.errors import UnavailableError
 
 
-class StrictTrust:
+class StrictTrust(Trust):
     """Memory decides only under a valid lease, so that a revoked password never passes.
 
     When root coord hands over to another one, proxies are without a lease for a moment.
@@ -25,9 +26,9 @@ class StrictTrust:
         """The lease was renewed: whoever waits looks again."""
         self._renewed.set()
 
-    def is_valid(self) -> bool:
-        """Whether the lease is valid now."""
-        return self._lease.is_valid(self._clock())
+    def is_valid(self, now: float | None = None) -> bool:
+        """Whether the lease is valid at `now`, or at this moment."""
+        return self._lease.is_valid(self._clock() if now is None else now)
 
     async def wait(self) -> bool:
         """Waits until the lease is valid, or no longer worth waiting for; says which."""
@@ -55,7 +56,7 @@ class StrictTrust:
         )
 
 
-class BoundedTrust:
+class BoundedTrust(Trust):
     """Memory decides until its entries' TTL is over, for people who put availability first.
 
     While root coord is out of reach a revoked password can pass for up to `cache.ttl`.
@@ -64,8 +65,9 @@ class BoundedTrust:
     def renewed(self) -> None:
         """Makes no difference."""
 
-    def is_valid(self) -> bool:
+    def is_valid(self, now: float | None = None) -> bool:
         """Always; the caches bound the age of what they hold."""
+        del now
         return True
 
     async def wait(self) -> bool:

@@ -106,7 +106,7 @@ class Exchange:
 
     async def _queued(self, stream_of):
         async def something_waits():
-            return any(stream_of(call).queued for call in self.relay.active._calls)
+            return any(stream_of(call).queued for call in self.relay.active)
 
         await eventually(something_waits, 5.0)
 
@@ -156,12 +156,12 @@ class Cut:
 
     @staticmethod
     async def deadline_passes(exchange):
-        for call in tuple(exchange.relay.active._calls):
+        for call in tuple(exchange.relay.active):
             call.end(DeadlineError("the deadline of the call has passed"))
 
     @staticmethod
     async def login_is_revoked(exchange):
-        exchange.relay.active.end_older("alice", 8, VecguardError("revoked"))
+        exchange.relay.active.end_older(frozenset({"alice"}), 8, VecguardError("revoked"))
 
 
 CUTS = [name for name in vars(Cut) if not name.startswith("_")]
@@ -171,7 +171,7 @@ async def drained(connection):
     """Waits until what was to be sent on a connection is sent."""
 
     async def nothing_waits():
-        return not connection.sender._out and not connection.sender.has_waiting
+        return not connection.sender._out and not connection.sender.waiting
 
     await eventually(nothing_waits, 5.0)
 
@@ -219,7 +219,7 @@ async def test_a_call_cut_after_any_frame_leaves_nothing(frames, cut):
                 exchange = Exchange(relay, client, backend, number)
                 for frame in frames[:point]:
                     await exchange.play(frame)
-                calls = list(relay.active._calls)
+                calls = list(relay.active)
                 if point < len(frames) or options:
                     assert len(calls) == 1
                     await getattr(Cut, cut)(exchange)
@@ -258,6 +258,6 @@ async def test_many_calls_cut_in_mid_message_cost_no_window():
             exchange.peer.flush()
             exchange.client.flush()
             await client.wait_for(DataReceived, exchange.mine)
-            calls = list(relay.active._calls)
+            calls = list(relay.active)
             await Cut.client_resets(exchange)
             await assert_nothing_is_left(exchange, calls)

@@ -14,7 +14,7 @@ from services.proxy.relay.upstream import Upstream, over_tcp
 from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
 from tests.support.echo_backend import UNLIMITED
-from tests.support.raw_http2 import message, raw_client, request_headers
+from tests.support.raw_http2 import message, raw_client, request_headers, requests
 from tests.support.relay import channel, relaying
 
 TIMEOUT = 10.0
@@ -117,6 +117,30 @@ async def test_all_values_of_the_header_are_shown_to_the_gatekeeper(raw_relay, r
     assert raw_relay.gatekeeper.seen == [(b"one", b"\xff")]
 
 
+async def test_a_call_is_shown_what_was_decided_about_one_that_is_open(raw_relay, raw_backend):
+    gatekeeper = raw_relay.gatekeeper
+    async with raw_client(raw_relay.port) as client, raw_client(raw_relay.port) as other:
+        first = client.request()
+        peer, at_backend = await raw_backend.requested()
+        second = client.request()
+        await requests(peer, 2)
+        [link] = [link for link in raw_relay.listener._reception.links if link.newest]
+        assert gatekeeper.earlier[0] is None
+        assert gatekeeper.earlier[1] is link.calls()[0].admission
+        stranger = other.request()
+        await requests(peer, 3)
+        assert gatekeeper.earlier[2] is None
+        for stream_id in (at_backend, at_backend + 2, at_backend + 4):
+            peer.answer(stream_id, message(b""))
+        for mine in (first, second):
+            await client.response(mine)
+        await other.response(stranger)
+        # Nothing is open, so nothing is kept.
+        client.request()
+        await requests(peer, 4)
+        assert gatekeeper.earlier[3] is None
+
+
 async def test_nobody_in_particular_has_no_name_at_the_backend(relay, client, backend):
     async def nobody(_):
         return Admission(None)
@@ -160,13 +184,13 @@ async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client,
         assert await down.read() == b"1"
         calls[name] = (bidi, down)
 
-    relay.active.end_older("alice", 7, RevokedError())
-    relay.active.end_older("carol", 99, RevokedError())
+    relay.active.end_older(frozenset({"alice"}), 7, RevokedError())
+    relay.active.end_older(frozenset({"carol"}), 99, RevokedError())
     bidi, _ = calls["alice"]
     await bidi.write(b"2")
     assert await bidi.read() == b"2", "a revision that is not newer ends nothing"
 
-    relay.active.end_older("alice", 8, RevokedError())
+    relay.active.end_older(frozenset({"alice"}), 8, RevokedError())
     for call in calls["alice"]:
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
         assert await call.details() == RevokedError().message
@@ -204,7 +228,7 @@ async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
         call = client.unary_unary("/own.Accounts/Gated")(b"mine", timeout=TIMEOUT)
         asyncio.ensure_future(call.wait_for_connection())  # noqa: RUF006 - starts the call
         await backend.call_number(0)
-        relay.active.end_older("alice", 99, RevokedError())
+        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
         backend.gate.set()
         assert await call == b"mine"
     accounts.close()

@@ -20,6 +20,7 @@ from services.proxy.relay.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.pool import PoolPolicy
 from services.proxy.relay.upstream import Upstream, over_tcp
+from services.proxy.relay.upstream_link import Requester
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
@@ -407,7 +408,11 @@ REQUEST = b"".join(
 )
 
 
-class Caller:
+def _noted(name):
+    return lambda self, *arguments, **named: self.told.append(name)
+
+
+class Caller(Requester):
     """Stands for a call, and notes what it is told."""
 
     def __init__(self):
@@ -421,17 +426,21 @@ class Caller:
     def end(self, reason):
         self.reason = reason
 
-    def __getattr__(self, name):
-        return lambda *arguments, **named: self.told.append(name)
+    answered = _noted("answered")
+    response_data = _noted("response_data")
+    request_sent = _noted("request_sent")
+    upstream_reset = _noted("upstream_reset")
+    upstream_refused = _noted("upstream_refused")
+    upstream_lost = _noted("upstream_lost")
 
 
 async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
     upstream = upstream_to(raw_backend.port)
     first, second = Caller(), Caller()
-    upstream.send(first)
+    upstream.pool.send(first)
     peer, stream_id = await raw_backend.requested()
     first.link.connection._next_id = 2**31 + 1
-    upstream.send(second)
+    upstream.pool.send(second)
     await raw_backend.requested()
     assert second.link is not first.link
     peer.h2.send_headers(stream_id, list(ANSWER))
@@ -450,10 +459,10 @@ async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
 async def test_whoever_waits_for_room_on_a_lost_connection_goes_to_the_next(raw_backend):
     upstream = upstream_to(raw_backend.port, connections=1)
     first, waiting = Caller(), Caller()
-    upstream.send(first)
+    upstream.pool.send(first)
     peer, _ = await raw_backend.requested()
     first.link.pause_writing()
-    upstream.send(waiting)
+    upstream.pool.send(waiting)
     assert upstream.pool.waiting == 1
     peer.writer.transport.abort()
     await raw_backend.requested()

@@ -16,7 +16,7 @@ from services.proxy.relay.upstream import over_tcp
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend
 from tests.support.frame_sequences import frame
-from tests.support.raw_http2 import OK, message, raw_client, request_headers, round_trip
+from tests.support.raw_http2 import OK, message, raw_client, request_headers, requests, round_trip
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
@@ -27,16 +27,6 @@ ONE = PoolPolicy(connections=1)
 
 def goaway(last_stream_id, code=ErrorCodes.NO_ERROR):
     return frame(7, 0, 0, last_stream_id.to_bytes(4) + int(code).to_bytes(4))
-
-
-async def requests(peer, count):
-    """The stream ids of the first requests on a connection, when there are as many."""
-
-    def seen():
-        found = [e.stream_id for e in peer.events if isinstance(e, RequestReceived)]
-        return found if len(found) >= count else None
-
-    return await peer.until(seen)
 
 
 async def status(client, call):
@@ -210,7 +200,7 @@ async def test_a_call_that_comes_when_a_stream_is_free_again_goes_behind_those_t
         told = []
         # In one turn: the stream ends, and another call comes before the waiting one is told.
         link.connection.reset(stream, ErrorCodes.CANCEL)
-        relay.upstream.send(late := LateCall(told))
+        relay.upstream.pool.send(late := LateCall(told))
         assert told == []
         relay.upstream.pool.forget(late)
         assert (b":path", b"/a.B/Waiting") in peer.headers((await requests(peer, 2))[1])

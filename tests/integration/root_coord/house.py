@@ -195,6 +195,7 @@ class Proxy:
             verifier=self.verifier,
             trust=self.trust,
             rehasher=self.link,
+            clock=boot_clock,
         )
         self.revocations = Revocations(self.cache, self.logins, ActiveCalls())
 

@@ -10,7 +10,8 @@ STEPS = st.lists(
 
 @given(STEPS, st.integers(1, 3))
 def test_what_was_used_last_is_kept(steps, most):
-    recent, order = Recent(most), []
+    gone = []
+    recent, order = Recent(most, gone.append), []
     for number, (step, key) in enumerate(steps, start=1):
         known = key in order
         if step == "put":
@@ -26,6 +27,11 @@ def test_what_was_used_last_is_kept(steps, most):
         order = order[-most:]
         assert [key in recent for key in range(4)] == [key in order for key in range(4)]
         assert len(recent) == len(order) == len(list(recent.values()))
+        # Whoever is here no more was told of, and nobody else.
+        put = {number for number, (step, _) in enumerate(steps[:number], 1) if step == "put"}
+        assert sorted(gone) == sorted(put - set(recent.values()))
+    recent.clear()
+    assert len(gone) == sum(step == "put" for step, _ in steps)
 
 
 def test_the_newest_value_counts():

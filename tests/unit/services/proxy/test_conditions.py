@@ -8,7 +8,7 @@ from shared.observability.health import HealthReport
 class Trust:
     valid = True
 
-    def is_valid(self):
+    def is_valid(self, now=None):
         return self.valid
 
     def explain(self):

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.proxy.app import Proxy
 from services.proxy.authentication.verifier import Verifier
+from services.proxy.http2.limits import Limit
 from services.proxy.metrics import ProxyMetrics
 from shared.config.loading import load_settings
 from shared.errors import OverloadedError
@@ -50,7 +51,7 @@ async def test_a_proxy_that_has_not_begun_shows_so(proxy):
 async def test_counts_of_the_parts_are_the_metrics(proxy):
     proxy._tally.known += 3
     proxy._tally.turned_away(OverloadedError(""))
-    proxy.limit_hits.hit("streams")
+    proxy.limit_hits.hit(Limit.STREAMS)
     proxy.revocations.invalidate("bob", 7)
     proxy.listener.tally.ended(b"/a.B/C", 0)
     metrics = page(proxy)

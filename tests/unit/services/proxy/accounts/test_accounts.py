@@ -51,6 +51,7 @@ class Office:
         self.judge = authenticator_of(
             self.credentials,
             self.verifier,
+            clock=self.clock,
             limits=FailureLimits(RATES, max_tracked=100, clock=self.clock),
         )
         if notices:

@@ -50,6 +50,7 @@ class Stormed:
         self.authenticator = authenticator_of(
             self.credentials,
             self.verifier,
+            clock=self.clock,
             limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
             strangers=self.strangers,
         )

@@ -274,7 +274,7 @@ def test_5_1_a_stream_that_has_ended_well_is_not_reset(client):
     """A server counts resets, and may take many of them for an attack."""
 
     class LastWord(RecordingHandler):
-        def headers(self, stream, fields, *, end):
+        def headers(self, stream, fields, end):
             super().headers(stream, fields, end=end)
             if end:
                 self.connection.reset(stream, ErrorCode.CANCEL)

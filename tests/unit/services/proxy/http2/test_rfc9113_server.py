@@ -349,7 +349,7 @@ def test_6_7_only_the_acknowledgement_of_our_ping_tells_that_a_goaway_was_heard(
 
 
 class Faulty(RecordingHandler):
-    def data(self, stream, payload, *, end):
+    def data(self, stream, payload, end):
         raise KeyError("a bug")
 
     def leaving(self, last_stream_id):

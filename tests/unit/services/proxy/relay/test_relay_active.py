@@ -3,69 +3,60 @@ from hypothesis import strategies as st
 
 from services.proxy.relay.active import ActiveCalls
 from shared.errors import VecguardError
+from tests.support.active import FakeCall, FakeClient
 
 REASON = VecguardError("revoked")
 
 
-class RecordingCall:
-    def __init__(self, *, is_carried_through=False):
-        self.reasons = []
-        self.is_carried_through = is_carried_through
-
-    def end(self, reason):
-        self.reasons.append(reason)
-
-    def revoke(self, reason):
-        if self.is_carried_through:
-            return False
-        self.end(reason)
-        return True
-
-
 @given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5))),
-    st.sampled_from("abc"),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.integers(0, 1))),
+    st.frozensets(st.sampled_from("abc")),
     st.integers(0, 6),
 )
-def test_exactly_the_older_calls_of_the_user_are_ended(calls, username, revision):
+def test_exactly_the_older_calls_of_the_users_are_ended(calls, usernames, revision):
     active = ActiveCalls()
-    entered = []
-    for name, admitted in calls:
-        call = RecordingCall()
-        active.enter(call)
-        active.identify(call, name, admitted)
-        entered.append((call, name, admitted))
-    active.end_older(username, revision, REASON)
-    for call, name, admitted in entered:
-        assert call.reasons == ([REASON] if name == username and admitted < revision else [])
-    for call, _, _ in entered:
-        active.leave(call)
-    assert len(active) == 0
-    assert active._by_user == {}
+    clients = [FakeClient(), FakeClient()]
+    for client in clients:
+        active.enter(client)
+    for name, admitted, place in calls:
+        clients[place].open.append(FakeCall(clients[place], (name, admitted)))
+    everything = [call for client in clients for call in client.open]
+    assert len(active) == len(everything)
+    assert sorted(active.identities()) == sorted(call.identity for call in everything)
+    ended = active.end_older(usernames, revision, REASON)
+    older = [
+        call for call in everything if call.identity[0] in usernames and call.identity[1] < revision
+    ]
+    assert ended == len(older)
+    for call in everything:
+        assert call.reasons == ([REASON] if call in older else [])
+    assert len(active) == len(everything) - ended
 
 
 def test_a_call_that_is_not_identified_is_ended_only_with_all():
-    active, call = ActiveCalls(), RecordingCall()
-    active.enter(call)
-    active.end_older("alice", 99, REASON)
+    active, client = ActiveCalls(), FakeClient()
+    active.enter(client)
+    client.open.append(call := FakeCall(client, None))
+    assert active.identities() == []
+    assert active.end_older(frozenset({"alice"}), 99, REASON) == 0
     assert call.reasons == []
     active.end_all(REASON)
     assert call.reasons == [REASON]
 
 
-def test_a_call_that_is_over_is_forgotten():
-    active, call = ActiveCalls(), RecordingCall()
-    active.enter(call)
-    active.identify(call, "alice", 1)
-    active.leave(call)
-    active.end_older("alice", 2, REASON)
+def test_a_client_that_is_gone_is_forgotten():
+    active, client = ActiveCalls(), FakeClient()
+    active.enter(client)
+    client.open.append(call := FakeCall(client, ("alice", 1)))
+    active.leave(client)
+    assert active.end_older(frozenset({"alice"}), 2, REASON) == 0
     assert call.reasons == []
+    assert len(active) == 0
 
 
 def test_a_call_that_is_carried_through_is_not_counted_as_ended():
-    active = ActiveCalls()
+    active, client = ActiveCalls(), FakeClient()
+    active.enter(client)
     for is_carried_through in (True, False):
-        call = RecordingCall(is_carried_through=is_carried_through)
-        active.enter(call)
-        active.identify(call, "alice", 1)
-    assert active.end_older("alice", 2, REASON) == 1
+        client.open.append(FakeCall(client, ("alice", 1), is_carried_through=is_carried_through))
+    assert active.end_older(frozenset({"alice"}), 2, REASON) == 1

@@ -25,9 +25,10 @@ def budget():
 
 def test_all_of_it_is_kept_in_order_though_a_piece_grows_later(budget):
     kept, growing = request(budget), bytearray(b"b")
-    kept.keep([b"a", growing, memoryview(b"c")])
+    for piece in (b"a", growing, memoryview(b"c")):
+        kept.keep(piece)
     growing += b"x"
-    kept.keep([b"d"])
+    kept.keep(b"d")
     assert kept.data() == b"abcd"
     assert kept.may_be_repeated
 
@@ -37,7 +38,7 @@ def test_a_long_request_is_given_up_and_costs_nothing_more(budget):
     kept.block(None)
     assert budget.used > 0
     for _ in range(5):
-        kept.keep([bytes(16_384)])
+        kept.keep(bytes(16_384))
     assert not kept.may_be_repeated
     assert kept.data() == b""
     assert budget.used == 0
@@ -49,7 +50,7 @@ def test_a_long_request_is_given_up_and_costs_nothing_more(budget):
 def test_all_requests_together_are_bounded(budget):
     requests = [request(budget) for _ in range(10)]
     for kept in requests:
-        kept.keep([bytes(40_000)])
+        kept.keep(bytes(40_000))
         assert budget.used <= budget.limit
     assert sum(kept.may_be_repeated for kept in requests) == 5
     for kept in requests:

@@ -1,0 +1,35 @@
+"""Clients and calls for those who look for calls that are open."""
+
+
+class FakeClient:
+    """Somebody who is connected; `open` are the calls that are."""
+
+    def __init__(self):
+        self.open = []
+
+    @property
+    def calls_open(self):
+        return len(self.open)
+
+    def calls(self):
+        return tuple(self.open)
+
+
+class FakeCall:
+    """A call that is over as soon as it is ended. `reasons` are those that it was told."""
+
+    def __init__(self, client, identity, *, is_carried_through=False):
+        self.client = client
+        self.identity = identity
+        self.is_carried_through = is_carried_through
+        self.reasons = []
+
+    def end(self, reason):
+        self.reasons.append(reason)
+        self.client.open.remove(self)
+
+    def revoke(self, reason):
+        if self.is_carried_through:
+            return False
+        self.end(reason)
+        return True
