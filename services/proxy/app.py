@@ -33,11 +33,11 @@ from services.proxy.metrics import (
     SessionCollector,
 )
 from services.proxy.relay import configured
-from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Listener
-from services.proxy.relay.routing import Routes
-from services.proxy.relay.upstream import Upstream, in_process, over_tcp
+from services.proxy.relay.upstreams.routing import Routes
+from services.proxy.relay.upstreams.upstream import Upstream, in_process, over_tcp
 from services.proxy.revocation.effects import Revocations
 from services.proxy.revocation.lease import ClockMargin, Lease
 from services.proxy.revocation.report import LeaseCollector

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.proxy.authentication.trust import Trust
-from services.proxy.relay.pool import Pool
+from services.proxy.relay.upstreams.pool import Pool
 from services.proxy.root_coord import RootCoordLink
 from shared.observability.health import Check, HealthReport
 

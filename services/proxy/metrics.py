@@ -21,9 +21,9 @@ from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.authentication.turnstile import Turnstile
 from services.proxy.authentication.verifier import Verifier
 from services.proxy.http2.limits import LimitHits
-from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.calls.active import ActiveCalls
 from services.proxy.relay.listener import Listener
-from services.proxy.relay.pool import Pool
+from services.proxy.relay.upstreams.pool import Pool
 from services.proxy.revocation.effects import Revocations
 from services.proxy.root_coord import RootCoordLink
 from shared.observability.audit import AuditLog

@@ -14,11 +14,11 @@ import time
 
 from services.proxy.gatekeeper import LoginGatekeeper
 from services.proxy.interpreter import is_compiled
-from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Listener
-from services.proxy.relay.routing import Routes
-from services.proxy.relay.upstream import Upstream
+from services.proxy.relay.upstreams.routing import Routes
+from services.proxy.relay.upstreams.upstream import Upstream
 from shared.garbage import settle_memory
 from tests.bench.memory import known_login
 from tests.bench.wire import frames

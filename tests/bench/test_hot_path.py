@@ -5,8 +5,8 @@ import pytest
 from services.proxy.authentication.recognition import Recognition
 from services.proxy.gatekeeper import LoginGatekeeper
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.call import Call
-from services.proxy.relay.request import Request
+from services.proxy.relay.calls.call import Call
+from services.proxy.relay.calls.request import Request
 from tests.bench.hot_path import CALLS, Rig
 from tests.bench.memory import known_login
 

@@ -24,7 +24,7 @@ from services.proxy.http2.errors import CompressionError, Http2ConnectionError
 from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.http2.limits import Limits
 from services.proxy.http2.stream import Stream
-from services.proxy.relay import timeouts
+from services.proxy.relay.calls import timeouts
 from services.proxy.relay.errors import InvalidTimeoutError
 from services.root_coord.session_wire import decode_request
 from shared.config import load_settings

@@ -11,15 +11,15 @@ import grpc
 import grpc.aio
 
 from services.proxy.http2.limits import LimitHits, Limits
-from services.proxy.relay.acceptor import Acceptor
-from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.relay.calls.headers import HeaderPolicy
+from services.proxy.relay.clients.acceptor import Acceptor
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
-from services.proxy.relay.pool import PoolPolicy
-from services.proxy.relay.routing import Routes
-from services.proxy.relay.upstream import Connector, Upstream, over_tcp
+from services.proxy.relay.upstreams.pool import PoolPolicy
+from services.proxy.relay.upstreams.routing import Routes
+from services.proxy.relay.upstreams.upstream import Connector, Upstream, over_tcp
 from shared.addresses import Address
 from tests.support.echo_backend import UNLIMITED
 from tests.support.waiting import eventually

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from services.proxy.relay.doorway import DoorwayPolicy
-from services.proxy.relay.lifetime import LifetimePolicy
+from services.proxy.relay.clients.doorway import DoorwayPolicy
+from services.proxy.relay.clients.lifetime import LifetimePolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The relay's bounds, from the settings."""
 
 from services.proxy.http2.limits import Limits
-from services.proxy.relay.backoff import BackoffPolicy
 from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.doorway import DoorwayPolicy
-from services.proxy.relay.lifetime import LifetimePolicy
-from services.proxy.relay.pool import PoolPolicy
+from services.proxy.relay.clients.doorway import DoorwayPolicy
+from services.proxy.relay.clients.lifetime import LifetimePolicy
+from services.proxy.relay.upstreams.backoff import BackoffPolicy
+from services.proxy.relay.upstreams.pool import PoolPolicy
 from shared.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 
 

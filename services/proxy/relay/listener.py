@@ -8,25 +8,25 @@ from random import Random
 
 from services.proxy.http2.buffers import Account, Buffers
 from services.proxy.http2.limits import LimitHits, Limits
-from services.proxy.relay.acceptor import Acceptor
-from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.call import Admitted
-from services.proxy.relay.client_link import ClientLink
-from services.proxy.relay.doorway import Doorway, Visit
-from services.proxy.relay.link import Keepalive
-from services.proxy.relay.pressure import Pressure
-from services.proxy.relay.reception import (
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.relay.calls.call import Admitted
+from services.proxy.relay.calls.reception import (
     Admission,
     Client,
     Gatekeeper,
     PeerCertificate,
     Reception,
 )
-from services.proxy.relay.routing import Routes
-from services.proxy.relay.tally import CallTally
-from services.proxy.relay.tracing import Tracer
-from services.proxy.relay.upstream import Upstream
+from services.proxy.relay.calls.tally import CallTally
+from services.proxy.relay.calls.tracing import Tracer
+from services.proxy.relay.clients.acceptor import Acceptor
+from services.proxy.relay.clients.client_link import ClientLink
+from services.proxy.relay.clients.doorway import Doorway, Visit
+from services.proxy.relay.clients.pressure import Pressure
+from services.proxy.relay.link import Keepalive
+from services.proxy.relay.upstreams.routing import Routes
+from services.proxy.relay.upstreams.upstream import Upstream
 from shared.addresses import Address
 from shared.errors import ConfigurationError, UnavailableError
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import RevokedError
 from services.proxy.authentication.logins import Logins
-from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.calls.active import ActiveCalls
 
 
 class Revocations:

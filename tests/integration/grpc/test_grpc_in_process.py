@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.proxy.relay.headers import HeaderPolicy
-from services.proxy.relay.upstream import Upstream, in_process
+from services.proxy.relay.calls.headers import HeaderPolicy
+from services.proxy.relay.upstreams.upstream import Upstream, in_process
 from shared.generated.grpc.health import v1 as pb
 from shared.grpc.server import GrpcServer, current_caller
 from tests.support.raw_http2 import message, raw_client, request_headers

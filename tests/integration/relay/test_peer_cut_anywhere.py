@@ -9,7 +9,7 @@ import gc
 import pytest
 from h2.events import DataReceived, RequestReceived, ResponseReceived, StreamEnded
 
-from services.proxy.relay.call import Call
+from services.proxy.relay.calls.call import Call
 from shared.errors import DeadlineError, VecguardError
 from tests.support.raw_http2 import (
     ANSWER,

@@ -8,9 +8,9 @@ import grpc.aio
 import pytest
 
 from services.proxy.authentication.errors import RevokedError, WrongCredentialsError
-from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Admission
-from services.proxy.relay.upstream import Upstream, over_tcp
+from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
 from tests.support.echo_backend import UNLIMITED

@@ -8,14 +8,14 @@ import pytest
 
 from services.proxy.http2 import frames
 from services.proxy.http2.limits import Limit
-from services.proxy.relay.active import ActiveCalls
 from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.doorway import DoorwayPolicy
-from services.proxy.relay.headers import HeaderPolicy
-from services.proxy.relay.lifetime import LifetimePolicy
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.relay.calls.headers import HeaderPolicy
+from services.proxy.relay.clients.doorway import DoorwayPolicy
+from services.proxy.relay.clients.lifetime import LifetimePolicy
 from services.proxy.relay.listener import Listener
-from services.proxy.relay.routing import Routes
-from services.proxy.relay.upstream import Upstream, over_tcp
+from services.proxy.relay.upstreams.routing import Routes
+from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from shared.addresses import Address
 from tests.integration.tls.ends import lone_client, server
 from tests.support.raw_http2 import OK, Peer, message

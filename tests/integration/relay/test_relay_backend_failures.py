@@ -16,11 +16,11 @@ from h2.events import StreamReset
 
 from services.proxy.http2.fields import literal
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.headers import HeaderPolicy
+from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.pool import PoolPolicy
-from services.proxy.relay.upstream import Upstream, over_tcp
-from services.proxy.relay.upstream_link import Requester
+from services.proxy.relay.upstreams.pool import PoolPolicy
+from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
+from services.proxy.relay.upstreams.upstream_link import Requester
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip

@@ -13,9 +13,9 @@ from services.proxy.http2 import frames
 from services.proxy.http2.limits import Limit, Limits
 from services.proxy.interpreter import is_compiled
 from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.call import Call
-from services.proxy.relay.doorway import DoorwayPolicy
-from services.proxy.relay.lifetime import LifetimePolicy
+from services.proxy.relay.calls.call import Call
+from services.proxy.relay.clients.doorway import DoorwayPolicy
+from services.proxy.relay.clients.lifetime import LifetimePolicy
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import (
     ANSWER,

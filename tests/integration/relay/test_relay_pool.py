@@ -10,9 +10,9 @@ from h2.events import RequestReceived, StreamReset
 from h2.settings import SettingCodes
 
 from services.proxy.http2.limits import Limit
-from services.proxy.relay.backoff import BackoffPolicy
-from services.proxy.relay.pool import PoolPolicy
-from services.proxy.relay.upstream import over_tcp
+from services.proxy.relay.upstreams.backoff import BackoffPolicy
+from services.proxy.relay.upstreams.pool import PoolPolicy
+from services.proxy.relay.upstreams.upstream import over_tcp
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend
 from tests.support.frame_sequences import frame

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.logins import Logins
-from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.calls.active import ActiveCalls
 from services.proxy.revocation.effects import Revocations
 from services.proxy.revocation.lease import ClockMargin, Lease
 from services.proxy.revocation.session import Identity

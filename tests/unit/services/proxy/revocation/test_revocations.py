@@ -3,7 +3,7 @@ import pytest
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import RevokedError
 from services.proxy.authentication.logins import Logins, Principal
-from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.calls.active import ActiveCalls
 from services.proxy.revocation.effects import Revocations
 from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource

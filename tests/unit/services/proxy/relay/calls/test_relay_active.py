@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.active import ActiveCalls
+from services.proxy.relay.calls.active import ActiveCalls
 from shared.errors import VecguardError
 from tests.support.active import FakeCall, FakeClient
 

@@ -3,7 +3,7 @@ from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.routing import Routes
+from services.proxy.relay.upstreams.routing import Routes
 from shared.errors import UnsupportedError
 
 ROUTES = Routes(

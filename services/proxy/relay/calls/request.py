@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from services.proxy.http2.stream import Piece
-from services.proxy.relay.headers import RequestHead
+from services.proxy.relay.calls.headers import RequestHead
 
 if TYPE_CHECKING:
-    from services.proxy.relay.upstream import Upstream
+    from services.proxy.relay.upstreams.upstream import Upstream
 
 # Most requests are whole in less. What is longer has been sent in part before a refusal can
 # come, and is not repeated.

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.proxy.relay.headers import HeaderPolicy, RequestHead
-from services.proxy.relay.request import KeptBytes, Request
-from services.proxy.relay.upstream import Upstream
+from services.proxy.relay.calls.headers import HeaderPolicy, RequestHead
+from services.proxy.relay.calls.request import KeptBytes, Request
+from services.proxy.relay.upstreams.upstream import Upstream
 from tests.support.header_blocks import fields
 from tests.support.raw_http2 import request_headers
 

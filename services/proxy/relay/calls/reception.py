@@ -10,19 +10,19 @@ from mypy_extensions import mypyc_attr
 
 from services.proxy.http2.fields import literal
 from services.proxy.http2.handler import Fields
-from services.proxy.relay.active import ActiveCalls
-from services.proxy.relay.call import Admitted, Call
-from services.proxy.relay.client_link import ClientLink, Host
-from services.proxy.relay.deadlines import Deadlines
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.relay.calls.call import Admitted, Call
+from services.proxy.relay.calls.deadlines import Deadlines
+from services.proxy.relay.calls.headers import PEER, RequestHead, user_field
+from services.proxy.relay.calls.request import KeptBytes, Request
+from services.proxy.relay.calls.tally import CallTally
+from services.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
+from services.proxy.relay.clients.client_link import ClientLink, Host
 from services.proxy.relay.faults import unexpected_error
-from services.proxy.relay.headers import PEER, RequestHead, user_field
 from services.proxy.relay.link import Link
-from services.proxy.relay.request import KeptBytes, Request
-from services.proxy.relay.routing import Routes
-from services.proxy.relay.tally import CallTally
-from services.proxy.relay.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from services.proxy.relay.traffic import Traffic
-from services.proxy.relay.upstream import Upstream
+from services.proxy.relay.upstreams.routing import Routes
+from services.proxy.relay.upstreams.upstream import Upstream
 from shared.addresses import Address
 from shared.errors import VecguardError
 

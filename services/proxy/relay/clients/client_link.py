@@ -9,11 +9,11 @@ from services.proxy.http2.connection import Connection
 from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.call import Call
-from services.proxy.relay.doorway import Visit
+from services.proxy.relay.calls.call import Call
+from services.proxy.relay.calls.headers import check_trailers
+from services.proxy.relay.clients.doorway import Visit
+from services.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
 from services.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
-from services.proxy.relay.headers import check_trailers
-from services.proxy.relay.lifetime import Lifetime, LifetimePolicy
 from services.proxy.relay.link import Keepalive, Link
 from shared.errors import VecguardError
 from shared.observability.log import get_logger

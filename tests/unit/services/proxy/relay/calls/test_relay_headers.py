@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from services.proxy.http2.fields import literal
 from services.proxy.http2.header_decoder import HeaderDecoder
-from services.proxy.relay.answers import answer, trailers
-from services.proxy.relay.errors import (
-    InvalidTimeoutError,
-    MalformedAnswerError,
-    MalformedCallError,
-    MalformedRequestError,
-    UpstreamProtocolError,
-)
-from services.proxy.relay.headers import (
+from services.proxy.relay.calls.answers import answer, trailers
+from services.proxy.relay.calls.headers import (
     HeaderPolicy,
     RequestHead,
     authority_field,
@@ -28,7 +21,14 @@ from services.proxy.relay.headers import (
     request_preface,
     user_field,
 )
-from services.proxy.relay.timeouts import encode
+from services.proxy.relay.calls.timeouts import encode
+from services.proxy.relay.errors import (
+    InvalidTimeoutError,
+    MalformedAnswerError,
+    MalformedCallError,
+    MalformedRequestError,
+    UpstreamProtocolError,
+)
 from shared.errors import OverloadedError, VecguardError
 from tests.support.header_blocks import UNLIMITED, fields
 from tests.support.header_blocks import headers as headers_of

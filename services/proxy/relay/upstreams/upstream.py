@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from random import Random
 
 from services.proxy.http2.limits import MAX_WINDOW_BYTES, LimitHits, Limits
-from services.proxy.relay.headers import HeaderPolicy, authority_field, request_preface
+from services.proxy.relay.calls.headers import HeaderPolicy, authority_field, request_preface
 from services.proxy.relay.link import Keepalive
-from services.proxy.relay.pool import Connector, LinkFactory, Pool, PoolPolicy
-from services.proxy.relay.upstream_link import UpstreamLink
+from services.proxy.relay.upstreams.pool import Connector, LinkFactory, Pool, PoolPolicy
+from services.proxy.relay.upstreams.upstream_link import UpstreamLink
 from shared.addresses import Address
 from shared.grpc.server import GrpcServer
 

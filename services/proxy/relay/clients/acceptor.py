@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from services.proxy.http2.limits import Limit, LimitHits
-from services.proxy.relay.client_link import ClientLink
-from services.proxy.relay.doorway import Doorway, Visit
+from services.proxy.relay.clients.client_link import ClientLink
+from services.proxy.relay.clients.doorway import Doorway, Visit
 from shared.addresses import Address
 from shared.observability.log import get_logger
 

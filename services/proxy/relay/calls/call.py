@@ -8,8 +8,11 @@ from grpclib.const import Status
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.handler import Fields
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.answers import answer, reset_error, trailers
-from services.proxy.relay.deadlines import Deadlines
+from services.proxy.relay.calls.answers import answer, reset_error, trailers
+from services.proxy.relay.calls.deadlines import Deadlines
+from services.proxy.relay.calls.headers import error_trailers, refusal
+from services.proxy.relay.calls.messages import MessageMeter
+from services.proxy.relay.calls.request import Request
 from services.proxy.relay.errors import (
     MalformedAnswerError,
     MalformedMessageError,
@@ -17,11 +20,8 @@ from services.proxy.relay.errors import (
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
-from services.proxy.relay.headers import error_trailers, refusal
 from services.proxy.relay.link import Link
-from services.proxy.relay.messages import MessageMeter
-from services.proxy.relay.request import Request
-from services.proxy.relay.upstream_link import Requester, UpstreamLink
+from services.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
 from shared.errors import DeadlineError, VecguardError
 
 

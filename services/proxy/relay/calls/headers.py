@@ -16,7 +16,7 @@ from grpclib.metadata import encode_grpc_message
 from services.proxy.http2.fields import Field, Name, indexed, literal, string
 from services.proxy.http2.fields import name as field_name
 from services.proxy.http2.header_block import HeaderBlock
-from services.proxy.relay import timeouts
+from services.proxy.relay.calls import timeouts
 from services.proxy.relay.errors import MalformedCallError, MalformedRequestError
 from shared.errors import VecguardError
 

@@ -2,6 +2,8 @@
 
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.header_block import HeaderBlock
+from services.proxy.relay.calls.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
+from services.proxy.relay.calls.tally import status_code
 from services.proxy.relay.errors import (
     MalformedAnswerError,
     MalformedRequestError,
@@ -9,8 +11,6 @@ from services.proxy.relay.errors import (
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
-from services.proxy.relay.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
-from services.proxy.relay.tally import status_code
 from shared.errors import OverloadedError, VecguardError
 
 _STATUS = b":status"

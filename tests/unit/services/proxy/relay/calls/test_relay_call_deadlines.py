@@ -3,7 +3,7 @@ import heapq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.deadlines import SLOT_SECONDS, Deadlines
+from services.proxy.relay.calls.deadlines import SLOT_SECONDS, Deadlines
 
 
 class Timer:

@@ -1,5 +1,5 @@
 from services.proxy.http2.limits import Limit, LimitHits
-from services.proxy.relay.doorway import Doorway, DoorwayPolicy
+from services.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
 
 
 def doorway(connections, per_address):

@@ -2,7 +2,7 @@ from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.tally import OTHER, CallTally, status_code
+from services.proxy.relay.calls.tally import OTHER, CallTally, status_code
 from services.proxy.relay.traffic import Traffic
 
 METHOD = b"/milvus.proto.milvus.MilvusService/Search"

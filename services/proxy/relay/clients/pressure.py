@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from services.proxy.http2.buffers import Buffers
 from services.proxy.http2.limits import Limit, LimitHits
-from services.proxy.relay.client_link import ClientLink
+from services.proxy.relay.clients.client_link import ClientLink
 
 # The process is brought down to this part of the bound, so that the next byte does not start
 # the same again.
