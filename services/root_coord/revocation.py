@@ -5,8 +5,9 @@ protocol is described in docs/revocation.md; its terms (session, lease, invalida
 sequence) are used here as they are there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from shared.errors import UnavailableError
 
@@ -40,6 +41,22 @@ class Notice:
     sequence: int
     content: Invalidation | Everything | Surrender
     made_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Whom notices wait for.
+
+    Attributes:
+        proxies: ids of the processes, in alphabetical order.
+        earlier_leases: whether leases of an earlier leader, whoever holds them, are
+            waited for as well.
+        seconds_at_most: until the last of all these leases is over at the latest.
+    """
+
+    proxies: tuple[str, ...]
+    earlier_leases: bool
+    seconds_at_most: float
 
 
 # A notice is acknowledged within milliseconds. A proxy that asks for renewals and leaves a
@@ -111,8 +128,7 @@ class Sessions:
         session = self._sessions.get(proxy_id)
         if session is None:
             raise UnavailableError("the session is not open; open a new one")
-        oldest = next(iter(session.pending.values()), None)
-        if oldest is not None and now - oldest.made_at > _PATIENCE_SECONDS:
+        if now > _renewable_until(session):
             return False
         session.lease_until = now + self._lease_ttl_seconds
         return True
@@ -202,9 +218,30 @@ class Sessions:
             default=None,
         )
 
-    def outstanding(self) -> Mapping[int, frozenset[str]]:
-        """For each unsettled sequence, the proxies it waits for."""
-        return {sequence: frozenset(awaited) for sequence, awaited in self._awaited.items()}
+    def awaited(self, sequences: Iterable[int], now: float) -> Awaited | None:
+        """Whom any of these notices waits for; None when all of them are settled."""
+        awaited = set[str]().union(*(self._awaited.get(each, ()) for each in sequences))
+        if not awaited:
+            return None
+        return Awaited(
+            proxies=tuple(sorted(awaited - {_PREDECESSOR})),
+            earlier_leases=_PREDECESSOR in awaited,
+            seconds_at_most=max(self._awaited_until(each, now) for each in awaited) - now,
+        )
+
+    @property
+    def earlier_leases_until(self) -> float | None:
+        """When the leases of an earlier leader are over; None when they are known to be."""
+        predecessor = self._sessions.get(_PREDECESSOR)
+        return None if predecessor is None else predecessor.lease_until
+
+    def _awaited_until(self, proxy_id: str, now: float) -> float:
+        session = self._sessions[proxy_id]
+        until = now if session.lease_until is None else session.lease_until
+        renewable_until = _renewable_until(session)
+        if proxy_id == _PREDECESSOR or now > renewable_until:
+            return until
+        return max(until, renewable_until + self._lease_ttl_seconds)
 
     def _forget(self, proxy_id: str) -> list[int]:
         session = self._sessions.pop(proxy_id)
@@ -221,3 +258,9 @@ class Sessions:
                 del self._awaited[sequence]
                 settled.append(sequence)
         return settled
+
+
+def _renewable_until(session: _Session) -> float:
+    """Until when leases are granted although notices are unacknowledged."""
+    oldest = next(iter(session.pending.values()), None)
+    return inf if oldest is None else oldest.made_at + _PATIENCE_SECONDS

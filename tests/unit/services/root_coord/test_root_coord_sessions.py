@@ -3,7 +3,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.root_coord.revocation import Everything, Invalidation, Sessions, Surrender
+from services.root_coord.revocation import Awaited, Everything, Invalidation, Sessions, Surrender
 from shared.errors import UnavailableError
 
 TTL = 10.0
@@ -206,11 +206,40 @@ def test_nobody_expires_whom_nobody_waits_for(sessions):
     assert sessions.next_expiry() is None
 
 
-def test_the_outstanding_ones_are_named(sessions):
-    leased(sessions, "a", "b")
-    sequence, _ = notify(sessions, 0.1)
+def test_those_who_are_awaited_are_named(sessions):
+    leased(sessions, "a", "b", "c")
+    first, _ = notify(sessions, 0.1)
+    sessions.acknowledge("a", first)
+    sessions.acknowledge("c", first)
+    second, _ = notify(sessions, 0.2)
+    sessions.acknowledge("a", second)
+    assert sessions.awaited([first], 1.0).proxies == ("b",)
+    assert sessions.awaited([first, second], 1.0).proxies == ("b", "c")
+    assert not sessions.awaited([first], 1.0).earlier_leases
+    sessions.release("b")
+    assert sessions.awaited([first], 1.0) is None
+    assert sessions.awaited([], 1.0) is None
+
+
+def test_how_long_somebody_is_awaited_at_most_counts_the_renewals_that_are_still_granted(sessions):
+    leased(sessions, "a", now=0.0)
+    sequence, _ = notify(sessions, 1.0)
+    assert sessions.awaited([sequence], 1.2).seconds_at_most == pytest.approx(0.3 + TTL)
+    assert sessions.renew("a", 1.4)
+    assert sessions.awaited([sequence], 2.4).seconds_at_most == pytest.approx(TTL - 1.0)
+
+
+def test_leases_of_a_predecessor_are_named_as_such():
+    sessions = Sessions(TTL, predecessor_until=12.0)
+    assert sessions.earlier_leases_until == 12.0
+    leased(sessions, "a", now=2.0)
+    sequence, _ = notify(sessions, 2.0)
     sessions.acknowledge("a", sequence)
-    assert sessions.outstanding() == {sequence: {"b"}}
+    assert sessions.awaited([sequence], 4.0) == Awaited(
+        (), earlier_leases=True, seconds_at_most=8.0
+    )
+    sessions.expire(12.0)
+    assert sessions.earlier_leases_until is None
 
 
 def test_the_number_of_sessions_counts_open_streams(sessions):
@@ -267,6 +296,7 @@ def test_everything_can_be_revoked_like_one_user(sessions):
 
 PROXIES = st.sampled_from(["a", "b", "c"])
 PATIENCE = 0.5
+TINY = 1e-9
 
 
 class SessionsMachine(RuleBasedStateMachine):
@@ -313,7 +343,7 @@ class SessionsMachine(RuleBasedStateMachine):
             default=self.now,
         )
         granted = self.sessions.renew(proxy, self.now)
-        assert granted == (self.now - waiting_since <= PATIENCE)
+        assert granted == (self.now <= waiting_since + PATIENCE)
         if granted:
             self.lease_until[proxy] = self.now + TTL
 
@@ -361,9 +391,12 @@ class SessionsMachine(RuleBasedStateMachine):
         for sequence, awaited in self.awaited.items():
             assert self.sessions.is_settled(sequence) == (not awaited)
             assert (sequence in self.reported) == (not awaited)
-        assert self.sessions.outstanding() == {
-            sequence: awaited for sequence, awaited in self.awaited.items() if awaited
-        }
+            told = self.sessions.awaited([sequence], self.now)
+            assert (set(told.proxies) if told else set()) == awaited
+            if told:
+                until = self.now + told.seconds_at_most
+                assert until >= max(self.lease_until[proxy] for proxy in awaited) - TINY
+                assert until <= self.made_at[sequence] + PATIENCE + TTL + TINY
 
     @invariant()
     def whoever_is_awaited_is_awaited_for_a_bounded_time(self):

@@ -404,7 +404,7 @@ async def test_many_proxies_and_changes_leave_nothing_behind(hub):
     for task in answering:
         task.cancel()
     assert not hub._settled
-    assert not hub._sessions.outstanding()
+    assert hub._sessions.next_expiry() is None
     for proxy in proxies:
         await proxy.hang_up()
 
