@@ -59,9 +59,12 @@ class Awaited:
     seconds_at_most: float
 
 
-# A notice is acknowledged within milliseconds. A proxy that asks for renewals and leaves a
-# notice unacknowledged for longer than this does not hear us.
-_PATIENCE_SECONDS = 0.5
+# A proxy that asks for renewals and leaves a notice unacknowledged for longer than this part
+# of a lease does not hear us, and whoever waits for it waits for so much longer. It has to be
+# longer than a round trip: else, while changes follow each other, no renewal is ever granted.
+# A session is not even opened when a round trip takes as long as the longest patience.
+_PATIENCE_RATIO = 0.2
+_SHORTEST_PATIENCE_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 2.0
 # Stands for the sessions of an earlier leader, whoever holds them.
 _PREDECESSOR = ""
 
@@ -90,6 +93,10 @@ class Sessions:
                 that nobody can ask for; None when there are none.
         """
         self._lease_ttl_seconds = lease_ttl_seconds
+        self._patience_seconds = min(
+            max(lease_ttl_seconds * _PATIENCE_RATIO, _SHORTEST_PATIENCE_SECONDS),
+            _LONGEST_PATIENCE_SECONDS,
+        )
         self._sessions: dict[str, _Session] = {}
         if predecessor_until is not None:
             self._sessions[_PREDECESSOR] = _Session(predecessor_until, connected=False)
@@ -128,7 +135,7 @@ class Sessions:
         session = self._sessions.get(proxy_id)
         if session is None:
             raise UnavailableError("the session is not open; open a new one")
-        if now > _renewable_until(session):
+        if now > self._renewable_until(session):
             return False
         session.lease_until = now + self._lease_ttl_seconds
         return True
@@ -238,10 +245,15 @@ class Sessions:
     def _awaited_until(self, proxy_id: str, now: float) -> float:
         session = self._sessions[proxy_id]
         until = now if session.lease_until is None else session.lease_until
-        renewable_until = _renewable_until(session)
+        renewable_until = self._renewable_until(session)
         if proxy_id == _PREDECESSOR or now > renewable_until:
             return until
         return max(until, renewable_until + self._lease_ttl_seconds)
+
+    def _renewable_until(self, session: _Session) -> float:
+        """Until when leases are granted although notices are unacknowledged."""
+        oldest = next(iter(session.pending.values()), None)
+        return inf if oldest is None else oldest.made_at + self._patience_seconds
 
     def _forget(self, proxy_id: str) -> list[int]:
         session = self._sessions.pop(proxy_id)
@@ -258,9 +270,3 @@ class Sessions:
                 del self._awaited[sequence]
                 settled.append(sequence)
         return settled
-
-
-def _renewable_until(session: _Session) -> float:
-    """Until when leases are granted although notices are unacknowledged."""
-    oldest = next(iter(session.pending.values()), None)
-    return inf if oldest is None else oldest.made_at + _PATIENCE_SECONDS
