@@ -17,6 +17,8 @@ _REMEDIES: Final = {
     "rootCoord.addresses",
     "root_coord": "see that a root coord is active and that the proxy reaches it at "
     "rootCoord.addresses",
+    "changes": "the wait ends with the leases; see why a proxy named here does not answer: its "
+    "address is in root coord's log line session_opened",
     "role": "see that etcd answers at etcd.endpoints and has a leader",
 }
 _TLS_REMEDY = "renew the files of this link; a running service takes them up by itself"

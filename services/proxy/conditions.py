@@ -69,7 +69,7 @@ class Conditions:
         """Whether there is a session."""
         address = self.link.address
         message = (
-            f"session with root coord at {address}"
+            f"session with root coord at {address} as proxy {self.link.proxy_id}"
             if address is not None
             else f"no session; known logins go on for now ({self.link.last_error})"
         )

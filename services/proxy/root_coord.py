@@ -77,6 +77,11 @@ class RootCoordLink:
         return self._connection.address if self._connection else None
 
     @property
+    def proxy_id(self) -> str:
+        """By which root coord knows this process; another one after each start."""
+        return self._identity.proxy_id
+
+    @property
     def last_error(self) -> str:
         """Why the last session ended or could not be opened."""
         return self._last_error
@@ -193,7 +198,12 @@ class RootCoordLink:
             self._refuse_deposed(term)
             self._connection = _Connection(channel, address, term)
             self.sessions_opened += 1
-            log.info("session_opened", address=str(address), term=term)
+            log.info(
+                "session_opened",
+                proxy=self._identity.proxy_id,
+                address=str(address),
+                term=term,
+            )
 
         try:
             session = Session(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from services.root_coord.conditions import register_conditions
 from services.root_coord.credentials import ROOT, ensure_root
 from services.root_coord.election import Election, ElectionKeys
-from services.root_coord.errors import StandbyError
 from services.root_coord.metrics import RoleCollector, RootCoordMetrics
 from services.root_coord.role import Role
 from services.root_coord.service import root_coord_server
@@ -25,7 +25,7 @@ from shared.garbage import settle_memory
 from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
 from shared.milvus_layout import Keys
-from shared.observability.health import Check, HealthReport
+from shared.observability.health import HealthReport
 from shared.observability.log import get_logger
 from shared.observability.metrics import service_registry
 from shared.observability.operations import OperationsServer
@@ -52,7 +52,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     tls = [link for link in (inward, outward) if link is not None]
     role = Role()
     health, registry = HealthReport(), service_registry("root_coord")
-    health.register("role", lambda: _role_check(role))
+    register_conditions(role, health)
     register_checks(tls, health)
     registry.register(TlsCollector(tls))
     registry.register(RoleCollector(role))
@@ -225,16 +225,3 @@ def _admits(settings: Settings) -> Callable[[Mapping[str, Any] | None], bool]:
         return not allowed or PeerNames.from_peercert(certificate).any_of(allowed) is not None
 
     return admits
-
-
-def _role_check(role: Role) -> Check:
-    try:
-        tenure = role.require()
-    except StandbyError as error:
-        return Check("role", healthy=False, critical=True, message=error.message)
-    return Check(
-        "role",
-        healthy=True,
-        critical=True,
-        message=f"active since term {tenure.term}, {tenure.hub.connected} proxies connected",
-    )

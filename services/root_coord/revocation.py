@@ -5,8 +5,9 @@ protocol is described in docs/revocation.md; its terms (session, lease, invalida
 sequence) are used here as they are there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from shared.errors import UnavailableError
 
@@ -42,9 +43,28 @@ class Notice:
     made_at: float
 
 
-# A notice is acknowledged within milliseconds. A proxy that asks for renewals and leaves a
-# notice unacknowledged for longer than this does not hear us.
-_PATIENCE_SECONDS = 0.5
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Whom notices wait for.
+
+    Attributes:
+        proxies: ids of the processes, in alphabetical order.
+        earlier_leases: whether leases of an earlier leader, whoever holds them, are
+            waited for as well.
+        seconds_at_most: until the last of all these leases is over at the latest.
+    """
+
+    proxies: tuple[str, ...]
+    earlier_leases: bool
+    seconds_at_most: float
+
+
+# A proxy that asks for renewals and leaves a notice unacknowledged for longer than this part
+# of a lease does not hear us, and whoever waits for it waits for so much longer. It has to be
+# longer than a round trip: else, while changes follow each other, no renewal is ever granted.
+# A session is not even opened when a round trip takes as long as the longest patience.
+_PATIENCE_RATIO = 0.2
+_SHORTEST_PATIENCE_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 2.0
 # Stands for the sessions of an earlier leader, whoever holds them.
 _PREDECESSOR = ""
 
@@ -73,6 +93,10 @@ class Sessions:
                 that nobody can ask for; None when there are none.
         """
         self._lease_ttl_seconds = lease_ttl_seconds
+        self._patience_seconds = min(
+            max(lease_ttl_seconds * _PATIENCE_RATIO, _SHORTEST_PATIENCE_SECONDS),
+            _LONGEST_PATIENCE_SECONDS,
+        )
         self._sessions: dict[str, _Session] = {}
         if predecessor_until is not None:
             self._sessions[_PREDECESSOR] = _Session(predecessor_until, connected=False)
@@ -111,8 +135,7 @@ class Sessions:
         session = self._sessions.get(proxy_id)
         if session is None:
             raise UnavailableError("the session is not open; open a new one")
-        oldest = next(iter(session.pending.values()), None)
-        if oldest is not None and now - oldest.made_at > _PATIENCE_SECONDS:
+        if now > self._renewable_until(session):
             return False
         session.lease_until = now + self._lease_ttl_seconds
         return True
@@ -202,9 +225,35 @@ class Sessions:
             default=None,
         )
 
-    def outstanding(self) -> Mapping[int, frozenset[str]]:
-        """For each unsettled sequence, the proxies it waits for."""
-        return {sequence: frozenset(awaited) for sequence, awaited in self._awaited.items()}
+    def awaited(self, sequences: Iterable[int], now: float) -> Awaited | None:
+        """Whom any of these notices waits for; None when all of them are settled."""
+        awaited = set[str]().union(*(self._awaited.get(each, ()) for each in sequences))
+        if not awaited:
+            return None
+        return Awaited(
+            proxies=tuple(sorted(awaited - {_PREDECESSOR})),
+            earlier_leases=_PREDECESSOR in awaited,
+            seconds_at_most=max(self._awaited_until(each, now) for each in awaited) - now,
+        )
+
+    @property
+    def earlier_leases_until(self) -> float | None:
+        """When the leases of an earlier leader are over; None when they are known to be."""
+        predecessor = self._sessions.get(_PREDECESSOR)
+        return None if predecessor is None else predecessor.lease_until
+
+    def _awaited_until(self, proxy_id: str, now: float) -> float:
+        session = self._sessions[proxy_id]
+        until = now if session.lease_until is None else session.lease_until
+        renewable_until = self._renewable_until(session)
+        if proxy_id == _PREDECESSOR or now > renewable_until:
+            return until
+        return max(until, renewable_until + self._lease_ttl_seconds)
+
+    def _renewable_until(self, session: _Session) -> float:
+        """Until when leases are granted although notices are unacknowledged."""
+        oldest = next(iter(session.pending.values()), None)
+        return inf if oldest is None else oldest.made_at + self._patience_seconds
 
     def _forget(self, proxy_id: str) -> list[int]:
         session = self._sessions.pop(proxy_id)

@@ -21,7 +21,7 @@ from shared.errors import InvalidParameterError, VecguardError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.codec import HotCodec
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
-from shared.grpc.server import GrpcServer, PeerCertificate
+from shared.grpc.server import GrpcServer, PeerCertificate, current_caller
 
 _OUTCOMES = {
     Outcome.APPLIED: pb.MutationOutcome.APPLIED,
@@ -76,7 +76,7 @@ class RootCoordService(pb.RootCoordBase):
         return mapping
 
     async def _serve_session(self, stream: Stream[Any, Any]) -> None:
-        await self._active().hub.serve(stream)
+        await self._active().hub.serve(stream, current_caller().peer)
 
     async def get_credential(
         self, get_credential_request: pb.GetCredentialRequest

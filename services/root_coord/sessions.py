@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.root_coord.revocation import (
+    Awaited,
     Everything,
     Invalidation,
     Notice,
@@ -30,6 +31,10 @@ log = get_logger(__name__)
 # A stream that has this many messages unsent is not being read; its proxy starts afresh.
 _OUTBOX_LIMIT = 4096
 _OPEN_TIMEOUT_SECONDS = 10.0
+# A change takes milliseconds; when one takes this long, somebody may ask why.
+_LONG_WAIT_SECONDS = 1.0
+# A log line about thousands of proxies would be cut off.
+_NAMED_IN_LOG = 10
 
 
 class SessionStream(Protocol):
@@ -110,6 +115,7 @@ class SessionHub:
         self._surrendered = False
         self._outboxes: dict[str, _Outbox] = {}
         self._settled: dict[int, asyncio.Future[None]] = {}
+        self._long: set[int] = set()
 
     @property
     def connected(self) -> int:
@@ -126,13 +132,24 @@ class SessionHub:
         """How many invalidations somebody waits for."""
         return len(self._settled)
 
+    @property
+    def awaited(self) -> Awaited | None:
+        """Whom changes wait for that have waited for long; None when none has."""
+        return self._sessions.awaited(self._long, self._clock())
+
+    @property
+    def earlier_leases_seconds(self) -> float:
+        """For how long leases of an earlier leader may still run; 0 when none can."""
+        until = self._sessions.earlier_leases_until
+        return 0.0 if until is None else max(0.0, until - self._clock())
+
     def close(self) -> None:
         """Ends every stream; the leases that were granted still count."""
         for outbox in self._outboxes.values():
             outbox.close()
 
-    async def serve(self, stream: SessionStream) -> None:
-        """Serves one stream until either side ends it.
+    async def serve(self, stream: SessionStream, peer: str) -> None:
+        """Serves one stream until either side ends it; `peer` is its address, for the log.
 
         Raises:
             InvalidParameterError: the first message is no Open, or it names no process.
@@ -148,7 +165,7 @@ class SessionHub:
             raise InvalidParameterError("a session begins with Open and the proxy's id")
         proxy_id = opening.proxy_id
         outbox = self._open(proxy_id)
-        log.info("session_opened", proxy=proxy_id, version=opening.version)
+        log.info("session_opened", proxy=proxy_id, peer=peer, version=opening.version)
         try:
             await self._exchange(proxy_id, stream, outbox)
         finally:
@@ -163,8 +180,24 @@ class SessionHub:
         That is when each session has acknowledged, or when its lease has run out.
         """
         notice = self._send(invalidation)
-        await self._settle(notice)
-        self._invalidated(self._clock() - notice.made_at)
+        telling = asyncio.get_running_loop().call_later(
+            _LONG_WAIT_SECONDS, self._tell_of_wait, notice.sequence, invalidation
+        )
+        try:
+            await self._settle(notice)
+        finally:
+            telling.cancel()
+            was_long = notice.sequence in self._long
+            self._long.discard(notice.sequence)
+        seconds = self._clock() - notice.made_at
+        if was_long:
+            log.info(
+                "change_settled",
+                user=invalidation.username,
+                revision=invalidation.revision,
+                seconds=round(seconds, 3),
+            )
+        self._invalidated(seconds)
 
     def announce(self, content: Invalidation | Everything) -> None:
         """Tells every session, without waiting for anybody."""
@@ -190,6 +223,21 @@ class SessionHub:
         for proxy_id in connected:
             self._outboxes[proxy_id].put(message)
         return notice
+
+    def _tell_of_wait(self, sequence: int, invalidation: Invalidation) -> None:
+        awaited = self._sessions.awaited((sequence,), self._clock())
+        if awaited is None:
+            return  # it is settled, and about to be answered
+        self._long.add(sequence)
+        log.warning(
+            "change_waits",
+            user=invalidation.username,
+            revision=invalidation.revision,
+            proxies=list(awaited.proxies[:_NAMED_IN_LOG]),
+            more_proxies=len(awaited.proxies[_NAMED_IN_LOG:]),
+            earlier_leases=awaited.earlier_leases,
+            seconds_at_most=round(awaited.seconds_at_most, 3),
+        )
 
     async def _settle(self, notice: Notice) -> None:
         if self._sessions.is_settled(notice.sequence):

@@ -53,12 +53,12 @@ class Tenure:
         )
         # A leader before this one may have granted leases until the moment of the election.
         earlier = leadership.earlier_lease_seconds
-        sessions = Sessions(
-            settings.lease.ttl,
-            predecessor_until=None
-            if earlier is None
-            else clock() + earlier + settings.lease.clock_margin.of(earlier),
-        )
+        predecessor_until = None
+        if earlier is not None:
+            wait = earlier + settings.lease.clock_margin.of(earlier)
+            predecessor_until = clock() + wait
+            log.info("awaits_earlier_leases", term=leadership.term, seconds=round(wait, 3))
+        sessions = Sessions(settings.lease.ttl, predecessor_until=predecessor_until)
         self.hub = SessionHub(
             sessions,
             LeaseTerms(leadership.term, settings.lease.ttl, settings.lease.renew_interval),

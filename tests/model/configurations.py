@@ -1,5 +1,7 @@
 """The named configurations that are explored, and how each seeded bug is looked for."""
 
+from dataclasses import replace
+
 from tests.model.rules import Bug, Rules
 
 #: Part of `make test`.
@@ -13,10 +15,40 @@ SHORT = {
         stale_reads=False,
         drifting="proxy",
     ),
+    "leases of different lengths": Rules(
+        lease_ttl=3,
+        second_lease_ttl=1,
+        margin=0,
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+    ),
+    "the store is restored": Rules(
+        margin=0,
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+        restores=True,
+    ),
 }
 
 #: Added by `python -m tests.model --full`.
 FULL = {
+    "leases of different lengths, leaders step down": Rules(
+        lease_ttl=3,
+        second_lease_ttl=1,
+        margin=0,
+        election_ttl=1,
+        half_open=False,
+        stale_reads=False,
+    ),
+    "the store is restored, every other failure": Rules(
+        election_ttl=1, half_open=False, restores=True
+    ),
     "every failure, longer lease": Rules(lease_ttl=3),
     "every failure, two changes": Rules(half_open=False, changes=2),
     "every failure, the proxy's clock drifts": Rules(half_open=False, drifting="proxy"),
@@ -56,6 +88,10 @@ def seeded(bug: Bug) -> Rules:
     """The smallest configuration in which `bug` shows itself."""
     stale = (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY, Bug.LOWER_TERM_ACCEPTED)
     waits = (Bug.NO_LEADER_WAIT, Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT)
+    if bug is Bug.OWN_LEASE_WAITED_FOR:
+        return replace(SHORT["leases of different lengths"], bug=bug)
+    if bug is Bug.NEWER_THAN_STORE_KEPT:
+        return replace(SHORT["the store is restored"], bug=bug)
     return Rules(
         # With a lease of two ticks nothing of it is left after an election.
         lease_ttl=3 if bug in waits else 2,

@@ -95,7 +95,7 @@ class Symmetry:
 
     def __init__(self, rules: Rules) -> None:
         # A process with a clock of its own is not like the others.
-        special = rules.drifting or "SUSPEND" in rules.bug.name
+        special = rules.drifting or rules.second_lease_ttl or "SUSPEND" in rules.bug.name
         self._proxies_alike = rules.proxies > 1 and not special
         self._roots_alike = not special
         self._swapped = cache(_swapped)

@@ -18,6 +18,7 @@ from tests.model.state import (
     EARLY,
     IDLE,
     LEADER,
+    LOST,
     NONE,
     STANDBY,
     SURRENDER,
@@ -52,7 +53,7 @@ class Protocol:
         """Root coord 1 leads, nobody has connected, no lease was ever granted."""
         rules = self.rules
         return State(
-            World(holder=0, election_lease=rules.election_ttl),
+            World(holder=0, election_lease=rules.election_ttl, longest=rules.lease_ttl_of(0)),
             (Root(role=LEADER, valid=rules.election_ttl), Root()),
             (Proxy(),) * rules.proxies,
         )
@@ -72,6 +73,8 @@ class Protocol:
                     f"proxy {number} decides by version {proxy.cached} after version "
                     f"{acknowledged} was acknowledged"
                 )
+            if proxy.cached == LOST and self._decides(proxy):
+                return f"proxy {number} decides by a version that the restored store has not"
         if world.overwritten:
             return "a deposed leader wrote over an acknowledged change"
         return ""
@@ -91,6 +94,8 @@ class Protocol:
         """
         world, roots, proxies = state
         if world.version < self.rules.changes or roots[0].stage or roots[1].stage:
+            return False
+        if self.rules.restores:
             return False
         if self._bug in (Bug.UNFENCED_WRITE, Bug.REPEAT_ANSWERED_AT_ONCE):
             return False
@@ -116,6 +121,26 @@ class Protocol:
             yield from self._root(state, r)
         for p in range(len(state.proxies)):
             yield from self._proxy(state, p)
+        if self.rules.restores:
+            yield from self._restore(state)
+
+    # --- etcd --------------------------------------------------------------
+
+    @staticmethod
+    def _restore(state: State) -> Iterator[Successor]:
+        world, roots, proxies = state
+        leads = any(root.role != STANDBY for root in roots)
+        if leads or world.holder != NONE or any(_may_have_lease(proxy) for proxy in proxies):
+            return
+        for version in range(world.version):
+            yield (
+                Step("restore", f"etcd: is restored from a backup that has version {version}"),
+                State(
+                    world._replace(version=version, acknowledged=min(version, world.acknowledged)),
+                    roots,
+                    tuple(_after_restore(proxy, version) for proxy in proxies),
+                ),
+            )
 
     # --- time --------------------------------------------------------------
 
@@ -185,7 +210,9 @@ class Protocol:
 
     def _elected(self, state: State, r: int) -> Successor:
         rules, world = self.rules, state.world
-        wait = rules.lease_ttl + rules.margin
+        own = rules.lease_ttl_of(r)
+        earlier = own if self._bug is Bug.OWN_LEASE_WAITED_FOR else world.longest
+        wait = earlier + rules.margin
         if world.handed_over or self._bug is Bug.NO_LEADER_WAIT:
             wait = 0
         root = Root(
@@ -196,7 +223,11 @@ class Protocol:
         )
         kept = world.handed_over if self._bug is Bug.HANDOVER_RECORD_KEPT else 0
         world = world._replace(
-            holder=r, latest=r, election_lease=rules.election_ttl, handed_over=kept
+            holder=r,
+            latest=r,
+            election_lease=rules.election_ttl,
+            handed_over=kept,
+            longest=own if world.handed_over else max(own, world.longest),
         )
         text = f"root coord {r + 1}: is elected, must wait {wait} ticks before it answers changes"
         return (
@@ -328,6 +359,20 @@ class Protocol:
                 yield step, State(world, after_roots, _put_proxy(proxies, p, after))
         for step, after in found:
             yield step, State(world, roots, _put_proxy(proxies, p, after))
+
+
+def _may_have_lease(proxy: Proxy) -> bool:
+    orphaned = any(any(of_root) for of_root in proxy.orphans)
+    return bool(proxy.lease or proxy.next_lease or proxy.sent or proxy.granted or orphaned)
+
+
+def _after_restore(proxy: Proxy, version: int) -> Proxy:
+    """What it holds of later versions is of none; without a lease it takes any term."""
+    return proxy._replace(
+        cached=LOST if proxy.cached > version else proxy.cached,
+        fetch=LOST if proxy.fetch > version else proxy.fetch,
+        outdated=(0, 0),
+    )
 
 
 def _world_later(world: World, ticks: int, behind: int) -> World:

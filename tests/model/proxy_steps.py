@@ -155,12 +155,13 @@ class ProxySteps:
         renews = valid or self._bug is Bug.RENEWS_WHEN_DEPOSED
         if opened and role == LEADER and renews and not proxy.dead and RENEWED not in proxy.down:
             margin = 0 if self._bug is Bug.NO_CLOCK_MARGIN else self._rules.margin
+            lease_ttl = self._rules.lease_ttl_of(proxy.root)
             steps.append(
                 (
                     Step("renew", f"{name}: sends Renew; {root_name} grants it and sends Renewed"),
                     proxy._replace(
-                        granted=self._rules.lease_ttl,
-                        sent=self._rules.lease_ttl - margin,
+                        granted=lease_ttl,
+                        sent=lease_ttl - margin,
                         down=(*proxy.down, RENEWED),
                     ),
                     seen,
@@ -181,7 +182,8 @@ class ProxySteps:
                         )
                     )
                 if proxy.stage == OPEN:
-                    keep = int(proxy.cached == read)
+                    newer_kept = self._bug is Bug.NEWER_THAN_STORE_KEPT and proxy.cached > read
+                    keep = int(proxy.cached == read or newer_kept)
                     text = f"{name}: asks SyncRevisions, {root_name} reads version {read}{stale}"
                     steps.append(
                         (
@@ -205,7 +207,7 @@ class ProxySteps:
         if message == RENEWED:
             lease = proxy.sent
             if self._bug is Bug.LEASE_FROM_RECEIPT:
-                lease = self._rules.lease_ttl - self._rules.margin
+                lease = self._rules.lease_ttl_of(proxy.root) - self._rules.margin
             step = Step("renewed", f"{name}: receives Renewed, {lease} ticks are left of it")
             if proxy.stage == READY or self._bug is Bug.LEASE_BEFORE_SYNC:
                 return step, proxy._replace(sent=0, lease=max(proxy.lease, lease))

@@ -30,8 +30,10 @@ class Bug(Enum):
     SUPERSEDED_BY_ID = "a new session replaces the earlier one of the same proxy id"
     ACKNOWLEDGED_BY_ID = "a late acknowledgement of an old session counts for the new one"
     HANDOVER_BEFORE_OWN_WAIT = "a leader hands over before its own wait is done"
+    OWN_LEASE_WAITED_FOR = "a new leader waits for its own length of lease, not for those granted"
     HANDOVER_RECORD_KEPT = "the hand-over record is not consumed by the next election"
     REPEAT_ANSWERED_AT_ONCE = "a repeat that finds its change done is answered at once"
+    NEWER_THAN_STORE_KEPT = "what is newer than the store that was restored is kept"
     CLOCK_READ_BEFORE_REQUEST = "the lease is checked before the request has been read"
 
 
@@ -40,6 +42,8 @@ class Rules:
     """One configuration. Durations are ticks; failures have no budget unless named."""
 
     lease_ttl: int = 2
+    #: Of the leases that root coord 2 grants; 0: as root coord 1's.
+    second_lease_ttl: int = 0
     election_ttl: int = 2
     margin: int = 1
     proxies: int = 1
@@ -53,6 +57,12 @@ class Rules:
     half_open: bool = True
     #: Reads of etcd may be stale.
     stale_reads: bool = True
+    #: etcd is restored from a backup, again and again, when no lease runs.
+    restores: bool = False
     #: Whose clock drifts: "", "proxy", "root" (coord 1) or "etcd".
     drifting: str = ""
     bug: Bug = Bug.NONE
+
+    def lease_ttl_of(self, root: int) -> int:
+        """The length of the leases that this root coord grants."""
+        return (root and self.second_lease_ttl) or self.lease_ttl

@@ -10,6 +10,9 @@ from typing import NamedTuple
 #: No version, no process.
 NONE = -1
 
+#: A version that the store had before it was restored: newer than each that it has.
+LOST = 9
+
 # Roles of a root coord. A crashed one is a standby that does nothing.
 STANDBY, LEADER, SURRENDERING = 0, 1, 2
 
@@ -39,6 +42,8 @@ class World(NamedTuple):
     latest: int = 0
     #: 1: the last leader recorded that no lease is left.
     handed_over: int = 0
+    #: The longest lease that was granted since the last such record, as etcd has it.
+    longest: int = 0
     #: 1: the drifting process's clock is one tick behind.
     behind: int = 0
     #: 1: a deposed leader wrote over an acknowledged change.

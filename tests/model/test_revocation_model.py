@@ -28,7 +28,12 @@ def test_no_reachable_state_decides_by_an_older_version_than_the_acknowledged(na
     found = explore(SHORT[name])
 
     assert not found.violation, _numbered(found)
-    unreached = [kind for kind in _INTERESTING if not found.reached[kind]]
+    interesting = set(_INTERESTING)
+    if SHORT[name].restores:
+        # Nothing is cut short here, and each state after an Invalidate is found some other
+        # way before.
+        interesting = interesting - {"invalidated"} | {"restore"}
+    unreached = sorted(kind for kind in interesting if not found.reached[kind])
     assert not unreached, f"the exploration is void, it never reached: {unreached}"
     if SHORT[name].step_downs:
         assert found.reached["elected without wait"]

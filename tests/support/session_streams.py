@@ -36,7 +36,7 @@ class FakeProxy:
         self.stream = MemoryStream()
         self.proxy_id = proxy_id
         self._number = 0
-        self.serving = asyncio.create_task(hub.serve(self.stream))
+        self.serving = asyncio.create_task(hub.serve(self.stream, f"peer of {proxy_id}"))
 
     async def open(self):
         self.send(pb.SessionRequest(open=pb.Open(proxy_id=self.proxy_id, version="1")))

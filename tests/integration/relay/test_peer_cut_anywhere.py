@@ -205,6 +205,12 @@ async def assert_nothing_is_left(exchange, calls):
     assert own_tasks() == []
 
 
+def living_calls():
+    """Every call that something still refers to."""
+    gc.collect()
+    return [each for each in gc.get_objects() if type(each) is Call]
+
+
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("frames", [UNARY, BIDI, HELD], ids=["unary", "bidi", "held"])
 async def test_a_call_cut_after_any_frame_leaves_nothing(frames, cut):
@@ -212,6 +218,7 @@ async def test_a_call_cut_after_any_frame_leaves_nothing(frames, cut):
     if frames is HELD and cut.startswith("backend"):
         frames = frames[:-1]  # after a whole answer the backend has no say
     number = 0
+    before = living_calls()
     async with raw_backend(**options) as backend, relaying(backend.port) as relay:
         for point in range(1, len(frames) + 1):
             async with raw_client(relay.port, **options) as client:
@@ -230,8 +237,8 @@ async def test_a_call_cut_after_any_frame_leaves_nothing(frames, cut):
                     await _works(Exchange(relay, client, backend, number), options)
             del calls, exchange
         await relay.idle()
-        gc.collect()
-        assert not [each for each in gc.get_objects() if type(each) is Call]
+        # An error that is a parameter of another test keeps the calls in its traceback.
+        assert not [call for call in living_calls() if call not in before]
 
 
 async def _works(exchange, options):

@@ -1,14 +1,19 @@
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from services.root_coord.conditions import register_conditions
+from services.root_coord.role import Role
 from shared.etcd import EtcdClient
 from shared.generated.vecguard.internal import v1 as pb
+from shared.observability.health import HealthReport
 from tests.integration.root_coord.house import RootCoordHouse, SessionEnd
 from tests.support.credentials import hashed
+from tests.support.logs import every_log_line
 from tests.support.waiting import eventually
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
@@ -87,6 +92,75 @@ async def test_one_session_that_does_not_acknowledge_holds_the_answer_back(house
         await a.renew()
         assert not update.done()
         await b.acknowledge(notice.sequence)
+        await finished(update)
+
+
+def conditions_of(house):
+    """What the operations port would say of the changes."""
+    role, health = Role(), HealthReport()
+    role.assume(house)
+    register_conditions(role, health)
+    return next(check for check in health.evaluate().checks if check.name == "changes")
+
+
+async def test_whom_a_change_waits_for_is_told_once_it_waits_for_long(house):
+    await house.create("bob", FIRST)
+    with every_log_line() as logs:
+        async with SessionEnd(house, "a") as a, SessionEnd(house, "b") as b:
+            await a.open_with_lease()
+            await b.open_with_lease()
+            update = updating(house)
+            await a.acknowledge((await a.receive()).sequence)
+            notice = await b.receive()
+            assert conditions_of(house).healthy
+
+            async def told():
+                return not conditions_of(house).healthy
+
+            await eventually(told)
+            assert "waits for proxy b, for at most" in conditions_of(house).message
+            await b.acknowledge(notice.sequence)
+            reply = await finished(update)
+            assert conditions_of(house).healthy
+    opened, waits, settled = (
+        [line for line in logs if line["event"] == event]
+        for event in ("session_opened", "change_waits", "change_settled")
+    )
+    assert {line["proxy"]: line["peer"].rpartition(":")[0] for line in opened} == {
+        "a": "127.0.0.1",
+        "b": "127.0.0.1",
+    }
+    (waits,), (settled,) = waits, settled
+    assert (waits["user"], waits["revision"]) == ("bob", reply.revision)
+    assert (waits["proxies"], waits["more_proxies"], waits["earlier_leases"]) == (["b"], 0, False)
+    # A lease, and two seconds in which it could still be renewed, of which one has passed.
+    assert 0 < waits["seconds_at_most"] <= 31.0
+    assert (settled["user"], settled["revision"]) == ("bob", reply.revision)
+    assert settled["seconds"] >= 1.0
+
+
+async def test_of_very_many_who_are_awaited_some_are_named(house):
+    await house.create("bob", FIRST)
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(SessionEnd(house, f"p{number:02}"))
+            for number in range(12)
+        ]
+        for session in sessions:
+            await session.open_with_lease()
+        with every_log_line() as logs:
+            update = updating(house)
+
+            async def told():
+                return [line for line in logs if line["event"] == "change_waits"]
+
+            await eventually(told)
+        (line,) = await told()
+        assert line["proxies"] == [f"p{number:02}" for number in range(10)]
+        assert line["more_proxies"] == 2
+        assert "p00, p01, p02, p03, p04 and 7 more" in conditions_of(house).message
+        for session in sessions:
+            await session.acknowledge((await session.receive()).sequence)
         await finished(update)
 
 

@@ -4,14 +4,18 @@ import asyncio
 
 import pytest
 
+from services.root_coord.conditions import register_conditions
 from services.root_coord.errors import LeadershipLostError
+from services.root_coord.role import Role
 from shared.addresses import Address
 from shared.clock import boot_clock
 from shared.errors import UnavailableError
 from shared.etcd import Delete
+from shared.observability.health import HealthReport
 from tests.integration.root_coord.house import running_proxy
 from tests.integration.root_coord.tenures import ELECTION_TTL_SECONDS, leading
 from tests.support.credentials import hashed
+from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 
@@ -33,6 +37,25 @@ async def test_a_shorter_lease_in_the_settings_does_not_shorten_those_that_run(o
                 await successor.update("bob", SECOND)
                 with pytest.raises(UnavailableError):
                     await proxy.login("bob", "first1")
+
+
+async def test_the_wait_for_the_leases_of_one_that_was_killed_is_told(own_etcd):
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.0):
+        pass
+    with every_log_line() as logs:
+        async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.0) as successor:
+            role, health = Role(), HealthReport()
+            role.assume(successor.tenure)
+            register_conditions(role, health)
+            (warning,) = health.evaluate().warnings
+            assert "none is answered for another" in warning.message
+            assert health.evaluate().ready
+            await successor.create("bob", FIRST)
+            assert health.evaluate().warnings == ()
+    (awaits,) = [line for line in logs if line["event"] == "awaits_earlier_leases"]
+    assert awaits["seconds"] > 2.0
+    (waits,) = [line for line in logs if line["event"] == "change_waits"]
+    assert (waits["proxies"], waits["earlier_leases"]) == ([], True)
 
 
 async def test_preparing_for_longer_than_the_election_lasts_costs_no_leadership(own_etcd):

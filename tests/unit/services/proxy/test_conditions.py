@@ -18,6 +18,7 @@ class Trust:
 class Link:
     address = "r1:53100"
     last_error = "connection refused"
+    proxy_id = "a1b2"
     sessions_opened = 1
 
 
@@ -56,6 +57,11 @@ def house():
 def test_all_is_well(house):
     assert house.ready
     assert house.warnings == []
+
+
+def test_it_names_itself_as_root_coord_knows_it(house):
+    (message,) = (c.message for c in house.report.evaluate().checks if c.name == "root_coord")
+    assert message == "session with root coord at r1:53100 as proxy a1b2"
 
 
 def test_without_a_lease_it_is_not_ready(house):

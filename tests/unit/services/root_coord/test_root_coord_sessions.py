@@ -3,7 +3,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.root_coord.revocation import Everything, Invalidation, Sessions, Surrender
+from services.root_coord.revocation import Awaited, Everything, Invalidation, Sessions, Surrender
 from shared.errors import UnavailableError
 
 TTL = 10.0
@@ -174,7 +174,7 @@ def test_a_session_that_renews_and_never_acknowledges_delays_nobody_for_ever(ses
         now += 0.2
         sessions.renew("a", now)
         sessions.expire(now)
-        assert now < 0.1 + TTL + 1
+        assert now < 0.1 + PATIENCE + TTL + 0.5
     assert sessions.renew("a", now)
 
 
@@ -182,6 +182,28 @@ def test_a_notice_that_is_on_its_way_does_not_cost_the_lease(sessions):
     leased(sessions, "a", now=0.0)
     notify(sessions, 5.0)
     assert sessions.renew("a", 5.1)
+
+
+def test_a_long_round_trip_costs_no_lease_while_changes_follow_each_other(sessions):
+    """There is always a notice on its way, and its proxy hears every one of them."""
+    leased(sessions, "a", now=0.0)
+    round_trip = 1.5
+    on_their_way = []
+    for step in range(1, 300):
+        now = step / 10
+        on_their_way.append((now + round_trip, notify(sessions, now)[0]))
+        while on_their_way[0][0] <= now:
+            sessions.acknowledge("a", on_their_way.pop(0)[1])
+        assert sessions.renew("a", now)
+
+
+@pytest.mark.parametrize(("ttl", "patience"), [(1.0, 0.5), (5.0, 1.0), (60.0, 2.0)])
+def test_how_long_an_acknowledgement_may_take_depends_on_the_lease(ttl, patience):
+    sessions = Sessions(ttl)
+    leased(sessions, "a", now=0.0)
+    notify(sessions, 0.25)
+    assert sessions.renew("a", 0.25 + patience)
+    assert not sessions.renew("a", 0.375 + patience)
 
 
 def test_a_late_acknowledgement_brings_the_renewals_back(sessions):
@@ -206,11 +228,40 @@ def test_nobody_expires_whom_nobody_waits_for(sessions):
     assert sessions.next_expiry() is None
 
 
-def test_the_outstanding_ones_are_named(sessions):
-    leased(sessions, "a", "b")
-    sequence, _ = notify(sessions, 0.1)
+def test_those_who_are_awaited_are_named(sessions):
+    leased(sessions, "a", "b", "c")
+    first, _ = notify(sessions, 0.1)
+    sessions.acknowledge("a", first)
+    sessions.acknowledge("c", first)
+    second, _ = notify(sessions, 0.2)
+    sessions.acknowledge("a", second)
+    assert sessions.awaited([first], 1.0).proxies == ("b",)
+    assert sessions.awaited([first, second], 1.0).proxies == ("b", "c")
+    assert not sessions.awaited([first], 1.0).earlier_leases
+    sessions.release("b")
+    assert sessions.awaited([first], 1.0) is None
+    assert sessions.awaited([], 1.0) is None
+
+
+def test_how_long_somebody_is_awaited_at_most_counts_the_renewals_that_are_still_granted(sessions):
+    leased(sessions, "a", now=0.0)
+    sequence, _ = notify(sessions, 1.0)
+    assert sessions.awaited([sequence], 1.5).seconds_at_most == pytest.approx(1.5 + TTL)
+    assert sessions.renew("a", 2.5)
+    assert sessions.awaited([sequence], 3.5).seconds_at_most == pytest.approx(TTL - 1.0)
+
+
+def test_leases_of_a_predecessor_are_named_as_such():
+    sessions = Sessions(TTL, predecessor_until=12.0)
+    assert sessions.earlier_leases_until == 12.0
+    leased(sessions, "a", now=2.0)
+    sequence, _ = notify(sessions, 2.0)
     sessions.acknowledge("a", sequence)
-    assert sessions.outstanding() == {sequence: {"b"}}
+    assert sessions.awaited([sequence], 4.0) == Awaited(
+        (), earlier_leases=True, seconds_at_most=8.0
+    )
+    sessions.expire(12.0)
+    assert sessions.earlier_leases_until is None
 
 
 def test_the_number_of_sessions_counts_open_streams(sessions):
@@ -266,7 +317,9 @@ def test_everything_can_be_revoked_like_one_user(sessions):
 
 
 PROXIES = st.sampled_from(["a", "b", "c"])
-PATIENCE = 0.5
+# A fifth of the lease.
+PATIENCE = 2.0
+TINY = 1e-9
 
 
 class SessionsMachine(RuleBasedStateMachine):
@@ -313,7 +366,7 @@ class SessionsMachine(RuleBasedStateMachine):
             default=self.now,
         )
         granted = self.sessions.renew(proxy, self.now)
-        assert granted == (self.now - waiting_since <= PATIENCE)
+        assert granted == (self.now <= waiting_since + PATIENCE)
         if granted:
             self.lease_until[proxy] = self.now + TTL
 
@@ -361,9 +414,12 @@ class SessionsMachine(RuleBasedStateMachine):
         for sequence, awaited in self.awaited.items():
             assert self.sessions.is_settled(sequence) == (not awaited)
             assert (sequence in self.reported) == (not awaited)
-        assert self.sessions.outstanding() == {
-            sequence: awaited for sequence, awaited in self.awaited.items() if awaited
-        }
+            told = self.sessions.awaited([sequence], self.now)
+            assert (set(told.proxies) if told else set()) == awaited
+            if told:
+                until = self.now + told.seconds_at_most
+                assert until >= max(self.lease_until[proxy] for proxy in awaited) - TINY
+                assert until <= self.made_at[sequence] + PATIENCE + TTL + TINY
 
     @invariant()
     def whoever_is_awaited_is_awaited_for_a_bounded_time(self):

@@ -257,9 +257,10 @@ async def test_a_proxy_that_does_not_read_gets_no_lease_for_ever():
         await asyncio.gather(renewing(), change)
 
 
-async def test_a_renewal_that_is_not_granted_is_not_answered(hub, monkeypatch):
+async def test_a_renewal_that_is_not_granted_is_not_answered(monkeypatch):
     """An answer would let the proxy go on when nobody waits for it any more."""
-    monkeypatch.setattr(revocation, "_PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(revocation, "_LONGEST_PATIENCE_SECONDS", -1.0)
+    hub = hub_with(LONG)
     proxy = FakeProxy(hub)
     await proxy.open_with_lease()
     change = changing(hub)
@@ -404,7 +405,7 @@ async def test_many_proxies_and_changes_leave_nothing_behind(hub):
     for task in answering:
         task.cancel()
     assert not hub._settled
-    assert not hub._sessions.outstanding()
+    assert hub._sessions.next_expiry() is None
     for proxy in proxies:
         await proxy.hang_up()
 

@@ -1,0 +1,54 @@
+"""What a root coord says about its own condition."""
+
+from services.root_coord.errors import StandbyError
+from services.root_coord.role import Role
+from services.root_coord.sessions import SessionHub
+from shared.observability.health import Check, HealthReport
+
+# More would fill the screens of people who look for one of them.
+_NAMED = 5
+
+
+def register_conditions(role: Role, health: HealthReport) -> None:
+    """Adds the checks: whether this root coord is active, and whether changes wait."""
+    health.register("role", lambda: _role(role))
+    health.register("changes", lambda: _changes(role))
+
+
+def _role(role: Role) -> Check:
+    try:
+        tenure = role.require()
+    except StandbyError as error:
+        return Check("role", healthy=False, critical=True, message=error.message)
+    return Check(
+        "role",
+        healthy=True,
+        critical=True,
+        message=f"active since term {tenure.term}, {tenure.hub.connected} proxies connected",
+    )
+
+
+def _changes(role: Role) -> Check:
+    """Whether a change has waited for long, or each one would have to."""
+    waits = "" if role.tenure is None else _waits(role.tenure.hub)
+    return Check(
+        "changes", healthy=not waits, critical=False, message=waits or "none has waited for long"
+    )
+
+
+def _waits(hub: SessionHub) -> str:
+    parts = []
+    if seconds := hub.earlier_leases_seconds:
+        parts.append(
+            f"none is answered for another {seconds:.1f} s: "
+            "leases that an earlier root coord granted may still run"
+        )
+    awaited = hub.awaited
+    if awaited is not None and awaited.proxies:
+        named = ", ".join(awaited.proxies[:_NAMED])
+        more = len(awaited.proxies[_NAMED:])
+        others = f" and {more} more" if more else ""
+        parts.append(
+            f"one waits for proxy {named}{others}, for at most {awaited.seconds_at_most:.1f} s"
+        )
+    return "; ".join(parts)
