@@ -16,6 +16,7 @@ from shared.errors import OverloadedError, UnavailableError
 from tests.support.echo_backend import UNLIMITED
 from tests.support.raw_http2 import message, raw_client, request_headers, requests
 from tests.support.relay import channel, relaying
+from tests.support.waiting import eventually
 
 TIMEOUT = 10.0
 METHODS = ["/milvus.proto.milvus.MilvusService/", "/grpc.health.v1.Health/", "/never.heard.Of/"]
@@ -246,8 +247,34 @@ async def test_a_request_that_has_not_arrived_ends_with_its_login_wherever_it_go
     ):
         mine = client.request(request_headers(b"/own.Accounts/Change"), body=sent, end=False)
         await raw_backend.requested()
-        relay.active.end_older("alice", 99, RevokedError())
+        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
         headers, _, _ = await client.response(mine)
         assert (b"grpc-status", b"16") in headers
         await relay.idle()
     accounts.close()
+
+
+async def test_a_request_that_waits_for_its_upstream_ends_with_its_login(backend):
+    """Else others of the same client could keep it waiting until long after the revocation."""
+
+    async def never(factory):
+        await asyncio.Event().wait()
+        return factory()
+
+    accounts = Upstream("accounts", never, authority="x", policy=HeaderPolicy(), revocable=False)
+    async with (
+        relaying(backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(request_headers(b"/own.Accounts/Change"), body=message(b"change"))
+
+        async def it_waits():
+            return accounts.pool.waiting == 1
+
+        await eventually(it_waits, 5.0)
+        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
+        headers, _, _ = await client.response(mine)
+        assert (b"grpc-status", b"16") in headers
+        assert accounts.pool.waiting == 0
+        await relay.idle()
+        accounts.close()

@@ -181,10 +181,16 @@ class Call(Requester):
         """Ends the call because its login is revoked; says whether it did.
 
         What an upstream carries through it does carry through, but only a request that has
-        arrived: else one that was begun by an old password could be made by it much later.
+        arrived there: else one that was begun by an old password, or that waits because others
+        leave no room, could be made by it much later.
         """
         meter, request = self._request_meter, self._request
-        has_arrived = meter.is_between and meter.passed > 0
+        has_arrived = (
+            meter.is_between
+            and meter.passed > 0
+            and self._link is not None
+            and not self.upstream.queued
+        )
         if has_arrived and request is not None and not request.upstream.revocable:
             return False
         self.end(reason)
