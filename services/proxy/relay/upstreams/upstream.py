@@ -38,7 +38,8 @@ class Upstream:
         policy: which client headers it sees.
         revocable: whether a call whose request has arrived there ends when its login is revoked.
             The account service's do not: the very call that changes a password must get its
-            answer.
+            answer. And they are sent on only when they have arrived, so that one user's cannot
+            keep out all others'.
         pool: its connections.
     """
 
