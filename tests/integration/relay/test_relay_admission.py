@@ -8,6 +8,7 @@ import grpc.aio
 import pytest
 
 from services.proxy.authentication.errors import RevokedError, WrongCredentialsError
+from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Admission
 from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
@@ -19,6 +20,9 @@ from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 
 TIMEOUT = 10.0
+SMALLEST_WINDOWS = Limits(
+    stream_window_bytes=DEFAULT_WINDOW_BYTES, connection_window_bytes=DEFAULT_WINDOW_BYTES
+)
 METHODS = ["/milvus.proto.milvus.MilvusService/", "/grpc.health.v1.Health/", "/never.heard.Of/"]
 
 
@@ -280,13 +284,15 @@ async def test_calls_that_nobody_goes_on_with_keep_no_change_from_its_upstream(r
 
 @pytest.mark.parametrize(
     ("sent", "end"),
-    [([], True), ([message(bytes(500_000))[:10_000], *[bytes(10_000)] * 6], False)],
+    [([], True), ([message(bytes(500_000))[:10_000], *[bytes(10_000)] * 5], False)],
     ids=["ended without a message", "large"],
 )
 async def test_what_can_never_arrive_as_a_whole_is_sent_on_as_it_is(raw_backend, sent, end):
     accounts = not_revocable(raw_backend.port)
     async with (
-        relaying(raw_backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        relaying(
+            raw_backend.port, table={b"/own.Accounts/*": accounts}, limits=SMALLEST_WINDOWS
+        ) as relay,
         raw_client(relay.port) as client,
     ):
         await round_trip(client)  # it knows the relay's windows

@@ -36,8 +36,8 @@ class Admitted(Protocol):
 
 
 # Of a request that is sent on as a whole; one that is larger goes on as it comes, or it would
-# wait for a window that opens only then.
-_MAX_WHOLE_BYTES = 64 * 1024
+# wait for a window that opens only then. Half of the smallest window.
+_MAX_WHOLE_BYTES = 32 * 1024
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
