@@ -8,6 +8,10 @@ class FakeClient:
         self.open = []
 
     @property
+    def usernames(self):
+        return {call.identity[0] for call in self.open if call.identity is not None}
+
+    @property
     def calls_open(self):
         return len(self.open)
 

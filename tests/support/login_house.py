@@ -71,8 +71,9 @@ class House:
             refresh_interval_seconds=1,
             clock=self.clock,
         )
+        self.logins = Logins(max_accepted=max_accepted, max_refused=max_refused, key=b"k" * 32)
         self.authenticator = Authenticator(
-            logins=Logins(max_accepted=max_accepted, max_refused=max_refused, key=b"k" * 32),
+            logins=self.logins,
             credentials=self.credentials,
             verifier=self.verifier,
             trust=self.trust,

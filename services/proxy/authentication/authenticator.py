@@ -159,6 +159,7 @@ class Authenticator:
         Should the record change meanwhile, the verdict is about an old revision and
         counts for nothing.
         """
+        epoch = self._logins.epoch
         # What was judged before is confirmed or refused again whatever the limits say: a
         # locked-out name never locks out a login that is known.
         if not self._was_judged(digest):
@@ -176,10 +177,13 @@ class Authenticator:
             matches = await self._matches(login, held, origin, seat)
         if matches:
             held = await self._modernised(login, held, origin)
-            self._logins.accept(digest, Principal(login.username, held.revision))
+            remember = self._logins.accept
         else:
             await self._refresh(held, origin)
-            self._logins.refuse(digest, Principal(login.username, held.revision))
+            remember = self._logins.refuse
+        # The store may have gone back meanwhile, and its revisions be given a second time.
+        if epoch == self._logins.epoch:
+            remember(digest, Principal(login.username, held.revision))
 
     async def _matches(
         self, login: header.PresentedLogin, held: Credential, origin: str, seat: Seat

@@ -21,6 +21,10 @@ class Logins:
     stays in memory, and how long a look-up takes tells nothing about any password.
     Refusals are kept apart, so that a flood of them cannot push out a good login. An
     entry says nothing by itself: it holds only as long as its revision is the newest.
+
+    Attributes:
+        epoch: how often everything was forgotten; a verdict of another one is about revisions
+            that mean nothing any more.
     """
 
     def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:
@@ -28,9 +32,11 @@ class Logins:
         self._refused: Recent[bytes, Principal] = Recent(max_refused)
         # To copy what has taken in the key costs a third less than to make it.
         self._keyed = hashlib.blake2b(digest_size=16, key=key)
+        self.epoch = 0
 
     def clear(self) -> None:
         """Forgets every verdict."""
+        self.epoch += 1
         self._accepted.clear()
         self._refused.clear()
 

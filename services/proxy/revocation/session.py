@@ -141,7 +141,7 @@ class Session:
 
     async def _resynchronise(self, term: int) -> None:
         held, newest_read = self._caches.held(), self._caches.newest_read
-        if not held:
+        if not held and not newest_read:
             return
         reply = await pb.RootCoordStub(self._channel).sync_revisions(
             pb.SyncRevisionsRequest(

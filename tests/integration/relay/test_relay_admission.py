@@ -8,16 +8,21 @@ import grpc.aio
 import pytest
 
 from services.proxy.authentication.errors import RevokedError, WrongCredentialsError
+from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Admission
 from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
 from tests.support.echo_backend import UNLIMITED
-from tests.support.raw_http2 import message, raw_client, request_headers, requests
+from tests.support.raw_http2 import message, raw_client, request_headers, requests, round_trip
 from tests.support.relay import channel, relaying
+from tests.support.waiting import eventually
 
 TIMEOUT = 10.0
+SMALLEST_WINDOWS = Limits(
+    stream_window_bytes=DEFAULT_WINDOW_BYTES, connection_window_bytes=DEFAULT_WINDOW_BYTES
+)
 METHODS = ["/milvus.proto.milvus.MilvusService/", "/grpc.health.v1.Health/", "/never.heard.Of/"]
 
 
@@ -245,9 +250,84 @@ async def test_a_request_that_has_not_arrived_ends_with_its_login_wherever_it_go
         raw_client(relay.port) as client,
     ):
         mine = client.request(request_headers(b"/own.Accounts/Change"), body=sent, end=False)
-        await raw_backend.requested()
-        relay.active.end_older("alice", 99, RevokedError())
+        await round_trip(client)
+        assert len(relay.active) == 1
+        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
         headers, _, _ = await client.response(mine)
         assert (b"grpc-status", b"16") in headers
         await relay.idle()
     accounts.close()
+
+
+async def test_calls_that_nobody_goes_on_with_keep_no_change_from_its_upstream(raw_backend):
+    accounts = not_revocable(raw_backend.port)
+    whole = message(b"change")
+    async with (
+        relaying(raw_backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        raw_client(relay.port) as client,
+    ):
+        head = request_headers(b"/own.Accounts/Change")
+        begun = client.request(head, body=whole[:-1], end=False)
+        for _ in range(20):
+            client.request(head, end=False)
+        await round_trip(client)
+        assert accounts.pool.waiting == 0
+        assert not accounts.links, "nothing was sent on"
+        client.h2.send_data(begun, whole[-1:])
+        client.flush()
+        peer, stream_id = await raw_backend.requested()
+        peer.answer(stream_id, message(b"done"))
+        _, body, _ = await client.response(begun)
+        assert body == message(b"done")
+    accounts.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "end"),
+    [([], True), ([message(bytes(500_000))[:10_000], *[bytes(10_000)] * 5], False)],
+    ids=["ended without a message", "large"],
+)
+async def test_what_can_never_arrive_as_a_whole_is_sent_on_as_it_is(raw_backend, sent, end):
+    accounts = not_revocable(raw_backend.port)
+    async with (
+        relaying(
+            raw_backend.port, table={b"/own.Accounts/*": accounts}, limits=SMALLEST_WINDOWS
+        ) as relay,
+        raw_client(relay.port) as client,
+    ):
+        await round_trip(client)  # it knows the relay's windows
+        mine = client.request(request_headers(b"/own.Accounts/Change"), end=end)
+        for piece in sent:
+            client.h2.send_data(mine, piece)
+        client.flush()
+        peer, stream_id = await raw_backend.requested()
+        peer.answer(stream_id, message(b"done"))
+        _, body, _ = await client.response(mine)
+        assert body == message(b"done")
+    accounts.close()
+
+
+async def test_a_request_that_waits_for_its_upstream_ends_with_its_login(backend):
+    """Else others of the same client could keep it waiting until long after the revocation."""
+
+    async def never(factory):
+        await asyncio.Event().wait()
+        return factory()
+
+    accounts = Upstream("accounts", never, authority="x", policy=HeaderPolicy(), revocable=False)
+    async with (
+        relaying(backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(request_headers(b"/own.Accounts/Change"), body=message(b"change"))
+
+        async def it_waits():
+            return accounts.pool.waiting == 1
+
+        await eventually(it_waits, 5.0)
+        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
+        headers, _, _ = await client.response(mine)
+        assert (b"grpc-status", b"16") in headers
+        assert accounts.pool.waiting == 0
+        await relay.idle()
+        accounts.close()

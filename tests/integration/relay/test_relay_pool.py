@@ -1,6 +1,7 @@
 """The connections to the backend: how many, how they are used, lost and made again."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import grpc.aio
@@ -11,7 +12,7 @@ from h2.settings import SettingCodes
 
 from services.proxy.http2.limits import Limit
 from services.proxy.relay.upstreams.backoff import BackoffPolicy
-from services.proxy.relay.upstreams.pool import PoolPolicy
+from services.proxy.relay.upstreams.pool import _MAX_LEAVING, PoolPolicy
 from services.proxy.relay.upstreams.upstream import over_tcp
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend
@@ -101,6 +102,26 @@ async def test_a_connection_on_which_most_is_cancelled_gets_no_new_calls_and_kee
         assert await status(honest, old) == 0
         await first.wait_closed()
         assert relay.upstream.pool.connects == {"ok": 5, "failed": 0}
+
+
+async def test_a_client_that_cancels_cannot_have_connections_without_end():
+    async with AsyncExitStack() as stack:
+        backend = await stack.enter_async_context(running_raw_backend())
+        relay = await stack.enter_async_context(relaying(backend.port, pool=ONE))
+        for _ in range(_MAX_LEAVING):
+            client = await stack.enter_async_context(raw_client(relay.port))
+            client.request()
+            peer, _ = await backend.requested()
+            await cancelled(client, peer, 100)
+            assert all(link.is_leaving for link in relay.upstream.links)
+        client = await stack.enter_async_context(raw_client(relay.port))
+        client.request()
+        last, _ = await backend.requested()
+        await cancelled(client, last, 200)
+        assert [link.is_leaving for link in relay.upstream.links] == [
+            *[True] * _MAX_LEAVING,
+            False,
+        ]
 
 
 async def test_a_connection_on_which_little_is_cancelled_stays():

@@ -1,6 +1,7 @@
 """The calls that are open now, and who they are from."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from shared.errors import VecguardError
@@ -30,6 +31,11 @@ class Client(Protocol):
     """Somebody who is connected, and who knows the calls that are open."""
 
     @property
+    def usernames(self) -> AbstractSet[str]:
+        """The users of all calls that are open, and perhaps of some that are over."""
+        ...
+
+    @property
     def calls_open(self) -> int: ...
 
     def calls(self) -> Sequence[Call]: ...
@@ -38,7 +44,9 @@ class Client(Protocol):
 class ActiveCalls:
     """Finds the calls of a user, so that a revocation reaches those that are long open.
 
-    There is no index by user: revocations are rare, and it would cost every call.
+    There is no index of calls by user: revocations are rare, and it would cost every call.
+    But many may come together, when many users are changed at a time; so only the calls of
+    clients that have shown a login of the user are looked at.
     """
 
     def __init__(self) -> None:
@@ -71,15 +79,18 @@ class ActiveCalls:
         Returns how many there were.
         """
         ended = 0
-        for call in self:
-            identity = call.identity
-            if (
-                identity is not None
-                and identity[0] in usernames
-                and identity[1] < revision
-                and call.revoke(reason)
-            ):
-                ended += 1
+        for client in tuple(self._clients):
+            if usernames.isdisjoint(client.usernames):
+                continue
+            for call in client.calls():
+                identity = call.identity
+                if (
+                    identity is not None
+                    and identity[0] in usernames
+                    and identity[1] < revision
+                    and call.revoke(reason)
+                ):
+                    ended += 1
         return ended
 
     def end_identified(self, reason: VecguardError) -> int:

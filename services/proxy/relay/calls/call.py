@@ -35,6 +35,9 @@ class Admitted(Protocol):
     def revision(self) -> int: ...
 
 
+# Of a request that is sent on as a whole; one that is larger goes on as it comes, or it would
+# wait for a window that opens only then. Half of the smallest window.
+_MAX_WHOLE_BYTES = 32 * 1024
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
@@ -62,6 +65,7 @@ class Call(Requester):
         "_deadlines",
         "_is_answered",
         "_is_answering",
+        "_is_early",
         "_length",
         "_link",
         "_request",
@@ -93,6 +97,7 @@ class Call(Requester):
         self._response_meter = MessageMeter(max_message_bytes)
         self._is_answering = False
         self._is_answered = False
+        self._is_early = False
         self._link: UpstreamLink | None = None
         self._request: Request | None = None
         self._length: int | None = None
@@ -142,6 +147,9 @@ class Call(Requester):
     def route(self, request: Request) -> None:
         """Sends the request to its upstream as soon as that takes it.
 
+        One that is to be carried through is sent when it has arrived as a whole: else calls
+        that nobody goes on with would use up what all share.
+
         Raises what `Pool.send` raises.
         """
         self._task = None
@@ -149,7 +157,10 @@ class Call(Requester):
         self._upstream_name = request.upstream.name
         for piece in self.upstream.queue:
             request.keep(piece)
-        request.upstream.pool.send(self)
+        if request.upstream.revocable or self._is_whole():
+            request.upstream.pool.send(self)
+        else:
+            self._is_early = True
 
     def forward(self, link: UpstreamLink) -> None:
         """Sends the request to an upstream, as far as it has come."""
@@ -181,10 +192,16 @@ class Call(Requester):
         """Ends the call because its login is revoked; says whether it did.
 
         What an upstream carries through it does carry through, but only a request that has
-        arrived: else one that was begun by an old password could be made by it much later.
+        arrived there: else one that was begun by an old password, or that waits because others
+        leave no room, could be made by it much later.
         """
         meter, request = self._request_meter, self._request
-        has_arrived = meter.is_between and meter.passed > 0
+        has_arrived = (
+            meter.is_between
+            and meter.passed > 0
+            and self._link is not None
+            and not self.upstream.queued
+        )
         if has_arrived and request is not None and not request.upstream.revocable:
             return False
         self.end(reason)
@@ -253,6 +270,25 @@ class Call(Requester):
             self.upstream.hold(payload)
             if end:
                 self.upstream.ending = b""
+            if self._is_early and self._is_whole():
+                self._go_on()
+
+    def _is_whole(self) -> bool:
+        """Whether the one message of the request is here, or as much as is waited for."""
+        meter, upstream = self._request_meter, self.upstream
+        return (
+            (meter.is_between and meter.passed > 0)
+            or upstream.ending is not None
+            or upstream.queued >= _MAX_WHOLE_BYTES
+        )
+
+    def _go_on(self) -> None:
+        request, self._is_early = self._request, False
+        if request is not None:
+            try:
+                request.upstream.pool.send(self)
+            except VecguardError as error:
+                self.end(error)
 
     @property
     def request_is_cut(self) -> bool:

@@ -172,8 +172,7 @@ class Reception(Host):
 
     def _route(self, link: ClientLink, call: Call, head: RequestHead, admission: Admitted) -> None:
         upstream = self._routes.find(head.path.value)
-        call.admission = admission
-        link.newest = call
+        link.admitted(call, admission)
         identity = b""
         if admission.username is not None:
             identity = user_field(admission.username)

@@ -9,7 +9,7 @@ from services.proxy.http2.connection import Connection
 from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
-from services.proxy.relay.calls.call import Call
+from services.proxy.relay.calls.call import Admitted, Call
 from services.proxy.relay.calls.headers import check_trailers
 from services.proxy.relay.clients.doorway import Visit
 from services.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
@@ -56,6 +56,7 @@ class ClientLink(Link):
         account: what waits because of this client.
         was_made: whether there was ever a connection.
         newest: the call that was admitted last, while it is open.
+        usernames: who its calls were admitted as so far.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class ClientLink(Link):
         self._visit = visit
         self.was_made = False
         self.newest: Call | None = None
+        self.usernames: set[str] = set()
         self._lifetime = Lifetime(self, lifetime, self.loop, random)
         self._arrived: list[tuple[Call, Fields]] = []
         self._is_greeted = False
@@ -157,6 +159,13 @@ class ClientLink(Link):
         """Gives up what waits because of this client, beyond what its socket holds."""
         log.info("buffers_are_full", held=self.account.held)
         self.end_calls(TooMuchBufferedError(), only_buffered=True)
+
+    def admitted(self, call: Call, admission: Admitted) -> None:
+        """It is known who the call is from: a revocation finds it from now on."""
+        call.admission = admission
+        self.newest = call
+        if admission.username is not None:
+            self.usernames.add(admission.username)
 
     @property
     def calls_begun(self) -> int:

@@ -24,6 +24,10 @@ log = get_logger(__name__)
 # restart; after that, another one at once would be no better.
 _MAX_USELESS = 1
 
+# Connections that leave keep their open calls for as long as these last. Without an end to
+# their number a client that cancels, and leaves one call open on each, would use up all files.
+_MAX_LEAVING = 16
+
 LinkFactory = Callable[[], UpstreamLink]
 #: Makes a connection that is ready for use. Whatever goes wrong is an OSError.
 Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
@@ -188,6 +192,11 @@ class Pool(Owner):
             if self._useless > _MAX_USELESS:
                 self._failed("it closes connections without an answer")
         self.has_room(link)
+
+    @property
+    def has_replacement(self) -> bool:
+        """Whether one more may leave."""
+        return sum(link.is_leaving for link in self._links) < _MAX_LEAVING
 
     # Within.
 

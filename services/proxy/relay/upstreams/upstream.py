@@ -36,9 +36,10 @@ class Upstream:
         authority: the field that the upstream sees as `:authority`.
         preface: how each request to it begins; says `https` when the connection is encrypted.
         policy: which client headers it sees.
-        revocable: whether a call whose request has arrived ends when its login is revoked.
+        revocable: whether a call whose request has arrived there ends when its login is revoked.
             The account service's do not: the very call that changes a password must get its
-            answer.
+            answer. And they are sent on only when they have arrived, so that one user's cannot
+            keep out all others'.
         pool: its connections.
     """
 

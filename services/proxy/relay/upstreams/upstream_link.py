@@ -65,6 +65,11 @@ class Owner(ABC):
     def lost(self, link: "UpstreamLink") -> None:
         """It is closed."""
 
+    @property
+    @abstractmethod
+    def has_replacement(self) -> bool:
+        """Whether a worn connection may leave new calls to another one."""
+
 
 class UpstreamLink(Link):
     """Tells calls what comes of them.
@@ -110,7 +115,8 @@ class UpstreamLink(Link):
         self._cancelled += 1
         if self._cancelled >= _FEW_CANCELLED and not self.is_leaving:
             opened = (self.connection.highest_id + 1) // 2
-            if self._cancelled * _CANCELLED_PART >= opened or self._cancelled >= _MANY_CANCELLED:
+            is_much = self._cancelled * _CANCELLED_PART >= opened
+            if (is_much or self._cancelled >= _MANY_CANCELLED) and self._owner.has_replacement:
                 log.info("upstream_connection_is_worn", cancelled=self._cancelled, opened=opened)
                 self.is_worn = True
                 self.retire()

@@ -124,6 +124,24 @@ async def test_concurrent_equal_wrong_logins_are_one_bcrypt(house):
     assert house.verifier.checks == 1
 
 
+@pytest.mark.parametrize("password", ["first1", "second"])
+async def test_a_verdict_of_before_the_store_went_back_is_not_kept(house, password):
+    """The same revision may have been given to another password since."""
+    house.verifier.gate.close()
+    login = house.logging_in("bob", password)
+    await house.verifier.gate.arrivals()
+    house.credentials.start_afresh()
+    house.logins.clear()
+    house.source.records["bob"] = (hash_password(Secret("second"), 4), 101)
+    house.verifier.gate.open()
+    if password == "second":
+        assert await login == Principal("bob", 101)
+    else:
+        with pytest.raises(WrongCredentialsError):
+            await login
+    assert house.verifier.checks == 2
+
+
 async def test_one_client_that_hangs_up_does_not_end_the_login_of_another(house):
     house.verifier.gate.close()
     first, second = house.logging_in("bob", "first1"), house.logging_in("bob", "first1")

@@ -60,3 +60,14 @@ def test_a_call_that_is_carried_through_is_not_counted_as_ended():
     for is_carried_through in (True, False):
         client.open.append(FakeCall(client, ("alice", 1), is_carried_through=is_carried_through))
     assert active.end_older(frozenset({"alice"}), 2, REASON) == 1
+
+
+def test_clients_that_have_shown_no_login_of_the_user_are_not_looked_at():
+    class Passed(FakeClient):
+        def calls(self):
+            raise AssertionError("a client with many calls costs every revocation")
+
+    active, client = ActiveCalls(), Passed()
+    active.enter(client)
+    client.open.append(FakeCall(client, ("bob", 1)))
+    assert active.end_older(frozenset({"alice"}), 2, REASON) == 0
