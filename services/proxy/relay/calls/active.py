@@ -12,10 +12,7 @@ class Call(Protocol):
 
     @property
     def identity(self) -> tuple[str, int] | None:
-        """Who a call that may be revoked was admitted as: the user and the revision.
-
-        None for all others.
-        """
+        """The user, with the password's revision, that it is from; None: nobody, or not yet."""
         ...
 
     def end(self, reason: VecguardError) -> None:
