@@ -103,7 +103,7 @@ class Ports:
         """
         taken: dict[int, str] = {}
         for name, purpose, host, port in self._uses(listen):
-            advice = f"choose another with --port {name}=NUMBER"
+            advice = f"choose another: make run RUN_ARGS='--port {name}=NUMBER'"
             if port in taken:
                 raise LocalStackError(
                     f"port {port} is wanted for {purpose} and for {taken[port]}; {advice}"
