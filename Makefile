@@ -7,6 +7,8 @@ PYMILVUS2_VENV := .venv-pymilvus2
 SETUP := $(VENV)/.ready
 PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
 DOCS_SETUP := $(VENV)/.docs-ready
+# Twice quiet: once lets setuptools' warning through that an editable installation is one.
+PIP_EDITABLE := $(BIN)/python -m pip install --quiet --quiet --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean
@@ -17,9 +19,10 @@ help: ## Show this list
 $(SETUP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Filling $(VENV), once; this takes a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(PIP_EDITABLE) '.[dev]'
 	@touch $@
 
 $(PYMILVUS2_SETUP): Makefile
@@ -55,7 +58,7 @@ protos-check: $(SETUP) ## Fail when shared/generated is stale
 	$(BIN)/python protos/generate.py --check shared/generated
 
 $(DOCS_SETUP): $(SETUP)
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(PIP_EDITABLE) '.[docs]'
 	@touch $@
 
 docs: $(DOCS_SETUP) ## Write docs/configuration.md from the settings, and the site to build/site
@@ -93,7 +96,7 @@ test-compiled: compile ## The relay's tests on the compiled modules
 
 SECONDS ?= 60
 fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each)
-	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(PIP_EDITABLE) '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)

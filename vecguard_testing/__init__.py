@@ -7,10 +7,20 @@
 Needs the extra `testing` and a container engine. docs/testing-with-containers.md has more.
 """
 
+from shared.config.security import TlsMode
 from vecguard_testing.accounts import Account
 from vecguard_testing.errors import StackError
 from vecguard_testing.images import Images
 from vecguard_testing.parts import Part, Proxy, RootCoord
 from vecguard_testing.stack import VecguardStack
 
-__all__ = ["Account", "Images", "Part", "Proxy", "RootCoord", "StackError", "VecguardStack"]
+__all__ = [
+    "Account",
+    "Images",
+    "Part",
+    "Proxy",
+    "RootCoord",
+    "StackError",
+    "TlsMode",
+    "VecguardStack",
+]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
@@ -116,7 +116,13 @@ class VecguardStack:
             self._tell_logs(error)
             self.stop()
             if isinstance(error, DockerException):
-                raise StackError(f"the container engine: {error}") from error
+                # What the engine itself says, it says as an APIError.
+                advice = (
+                    ""
+                    if isinstance(error, APIError)
+                    else "; Docker has to run, or DOCKER_HOST to name podman's socket"
+                )
+                raise StackError(f"the container engine: {error}{advice}") from error
             raise
 
     def stop(self) -> None:

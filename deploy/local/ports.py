@@ -99,17 +99,24 @@ class Ports:
         `listen` is the address of the proxies' public ports; all else is on loopback.
 
         Raises:
-            LocalStackError: naming the port, what it is for and the option that changes it.
+            LocalStackError: naming every such port, what it is for and what changes them.
         """
         taken: dict[int, str] = {}
+        problems: dict[str, str] = {}
         for name, purpose, host, port in self._uses(listen):
-            advice = f"choose another with --port {name}=NUMBER"
             if port in taken:
-                raise LocalStackError(
-                    f"port {port} is wanted for {purpose} and for {taken[port]}; {advice}"
-                )
+                problems[name] = f"port {port} is wanted for {purpose} and for {taken[port]}"
+                continue
             taken[port] = purpose
-            _check_free(host, port, purpose, advice)
+            reason = _why_not(host, port)
+            if reason is not None:
+                problems[name] = f"port {port} on {host}, wanted for {purpose}, {reason}"
+        if problems:
+            options = " ".join(f"--port {name}=NUMBER" for name in problems)
+            others = "another" if len(problems) == 1 else "others"
+            raise LocalStackError(
+                f"{'; '.join(problems.values())}; choose {others}: make run RUN_ARGS='{options}'"
+            )
 
     def _uses(self, listen: str) -> Iterator[tuple[str, str, str, int]]:
         for each in self.proxies:
@@ -138,7 +145,8 @@ NAMES: Mapping[str, str] = {
 }
 
 
-def _check_free(host: str, port: int, purpose: str, advice: str) -> None:
+def _why_not(host: str, port: int) -> str | None:
+    """Why nobody can listen there; None: one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         # A closed connection in TIME_WAIT does not count; a listener still does.
@@ -146,11 +154,7 @@ def _check_free(host: str, port: int, purpose: str, advice: str) -> None:
         try:
             trial.bind((host, port))
         except OSError as error:
-            reason = (
-                "is already in use"
-                if error.errno == errno.EADDRINUSE
-                else f"cannot be opened ({error.strerror})"
-            )
-            raise LocalStackError(
-                f"port {port} on {host}, wanted for {purpose}, {reason}; {advice}"
-            ) from error
+            if error.errno == errno.EADDRINUSE:
+                return "is already in use"
+            return f"cannot be opened ({error.strerror})"
+    return None

@@ -226,7 +226,7 @@ class LocalStack:
         except OSError as error:
             raise LocalStackError(
                 f"the data directory {self.data_dir} cannot be used "
-                f"({error.strerror}); choose another with --data-dir"
+                f"({error.strerror}); choose another: make run RUN_ARGS='--data-dir DIR'"
             ) from error
         self.ports.check_free(self.listen)
 
@@ -237,7 +237,7 @@ class LocalStack:
         except BlockingIOError as error:
             raise LocalStackError(
                 f"another local stack uses the data directory {self.data_dir}; "
-                "stop it, or choose another with --data-dir"
+                "stop it, or choose another: make run RUN_ARGS='--data-dir DIR'"
             ) from error
 
     def _write_configuration(self) -> None:

@@ -33,6 +33,10 @@ class LoginRefusedError(NotAllowedError):
     reason = "login_refused"
 
 
+class NotServingError(UnavailableError):
+    """The server is there, and says itself that it cannot answer now."""
+
+
 class UnknownMethodError(NegativeError):
     """The server does not serve Milvus's account RPCs."""
 
@@ -147,6 +151,8 @@ class AccountClient:
                 raise self._refused(message) from error
             case GrpcStatus.PERMISSION_DENIED:
                 raise NotAllowedError(message) from error
+            case GrpcStatus.UNAVAILABLE:
+                raise NotServingError(f"{self._peer}: {message}") from error
             case GrpcStatus.UNIMPLEMENTED:
                 raise UnknownMethodError(
                     f"{self._peer} does not know this method; is it a Vecguard or a Milvus?"

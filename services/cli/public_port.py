@@ -10,6 +10,7 @@ from typing import Final
 from cryptography import x509
 from grpclib.client import Channel
 
+from services.cli.accounts import NotServingError
 from services.cli.connection import Connection, Login
 from services.cli.exit_codes import UsageError
 from services.cli.finding import Finding, Severity
@@ -41,6 +42,15 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
         raise
     except OverloadedError as error:
         return [Finding(Severity.NOTE, name, f"logins were not looked at: {error.message}")]
+    except NotServingError as error:
+        return [
+            Finding(
+                Severity.WRONG,
+                name,
+                error.message.removeprefix(f"{connection.address}: "),
+                "see what its operations port says: vecguard status",
+            )
+        ]
     except UnavailableError as error:
         return [
             Finding(

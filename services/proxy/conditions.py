@@ -57,7 +57,7 @@ class Conditions:
 
     def logins(self) -> Check:
         """Whether logins can be decided."""
-        decides = self.trust.is_valid() and self.link.sessions_opened > 0
+        decides = self._decides()
         message = (
             f"logins are decided, {self.revocation} revocation"
             if decides
@@ -68,11 +68,11 @@ class Conditions:
     def root_coord(self) -> Check:
         """Whether there is a session."""
         address = self.link.address
-        message = (
-            f"session with root coord at {address} as proxy {self.link.proxy_id}"
-            if address is not None
-            else f"no session; known logins go on for now ({self.link.last_error})"
-        )
+        if address is not None:
+            message = f"session with root coord at {address} as proxy {self.link.proxy_id}"
+        else:
+            state = "no session; known logins go on for now" if self._decides() else "no session"
+            message = f"{state} ({self.link.last_error})"
         return Check("root_coord", address is not None, critical=False, message=message)
 
     def backend_reachable(self) -> Check:
@@ -80,3 +80,6 @@ class Conditions:
         failure = self.backend.failure
         message = failure or "no attempt to connect has failed since the last good one"
         return Check("backend", failure is None, critical=False, message=message)
+
+    def _decides(self) -> bool:
+        return self.trust.is_valid() and self.link.sessions_opened > 0

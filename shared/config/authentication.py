@@ -49,7 +49,9 @@ class CacheSettings(Section):
     """What a proxy remembers."""
 
     ttl: Seconds = Field(
-        default=60.0, description="How long a credential or a login is remembered, in seconds."
+        default=60.0,
+        description="How long a user's record is used without being read again, in seconds. Logins "
+        "are remembered for as long as it is unchanged.",
     )
     max_credentials: Count = Field(default=10_000, description="Most credentials remembered.")
     max_logins: Count = Field(default=100_000, description="Most accepted logins remembered.")

@@ -1,6 +1,7 @@
 """What a stack decides before it asks an engine for anything."""
 
 import io
+import socket
 import tarfile
 import threading
 
@@ -89,3 +90,12 @@ def test_stack_needs_one_of_each(counts: dict[str, int]):
 
 def test_stack_that_was_not_started_can_be_stopped():
     VecguardStack().stop()
+
+
+def test_engine_that_does_not_answer_is_said_to_be_the_cause(monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as bound:
+        # Nobody listens, and nobody else can.
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{bound.getsockname()[1]}")
+        with pytest.raises(StackError, match=r"the container engine: .*; Docker has to run, or"):
+            VecguardStack().start()

@@ -11,11 +11,10 @@ from pymilvus import MilvusClient
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 
-from shared.config.security import TlsMode
 from tests.containers.calls import OK, REFUSED, Caller, login
 from tests.containers.conftest import StackMaker
 from tests.support.waiting import eventually
-from vecguard_testing import Account, Images, StackError, VecguardStack
+from vecguard_testing import Account, Images, StackError, TlsMode, VecguardStack
 
 
 def left(stack: VecguardStack) -> list[str]:

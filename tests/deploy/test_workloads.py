@@ -1,5 +1,8 @@
 """Pods, services, probes and budgets fit each other."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.deploy.manifests import Manifests, selects
@@ -9,6 +12,7 @@ PATHS = {
     "operations": {"/livez", "/readyz", "/readyz?exclude=role"},
     "metrics": {"/health", "/health?serializable=true"},
 }
+DOCS = Path(__file__).parents[2] / "docs"
 OURS = ("vecguard-proxy", "vecguard-root-coord")
 
 
@@ -28,7 +32,7 @@ def test_services_lead_to_one_workload_and_an_open_port(manifests: Manifests) ->
             for each in manifests.workloads
             if selects({"matchLabels": spec["selector"]}, each.labels)
         ]
-        assert target.name == service["metadata"]["name"]
+        assert target.name == service["metadata"]["name"].removesuffix("-operations")
         for port in spec["ports"]:
             assert target.port(port["targetPort"]) == port["port"]
 
@@ -38,11 +42,25 @@ def test_stateful_sets_have_the_service_that_gives_their_pods_names(manifests: M
         assert manifests.has("Service", item["spec"]["serviceName"])
 
 
-@pytest.mark.parametrize("name", ["vecguard-root-coord", "vecguard-etcd"])
+@pytest.mark.parametrize(
+    "name", ["vecguard-root-coord", "vecguard-proxy-operations", "vecguard-etcd"]
+)
 def test_names_exist_before_readiness(production: Manifests, name: str) -> None:
     spec = production.named("Service", name)["spec"]
     assert spec["clusterIP"] == "None"
     assert spec["publishNotReadyAddresses"] is True
+
+
+@pytest.mark.parametrize("page", ["cli.md", "kubernetes.md"])
+def test_documented_status_asks_what_answers(production: Manifests, page: str) -> None:
+    asked = re.findall(r"-O ([a-z-]+)\.(\w+):(\d+)", (DOCS / page).read_text())
+    assert len(asked) == len(OURS)
+    for name, namespace, port in asked:
+        service = production.named("Service", name)
+        assert service["metadata"]["namespace"] == namespace
+        # A headless Service has the pods' own addresses, so the port is theirs.
+        assert service["spec"]["clusterIP"] == "None"
+        assert production.workload(name.removesuffix("-operations")).port("operations") == int(port)
 
 
 def test_probes_ask_what_is_served(manifests: Manifests) -> None:

@@ -205,7 +205,7 @@ async def test_a_busy_port_is_named_with_its_purpose_and_option(tmp_path: Path):
     assert code == 1
     assert run.lines[-1] == (
         f"make run: port {ports.backend} on 127.0.0.1, wanted for Milvus Lite, the backend, "
-        "is already in use; choose another with --port backend=NUMBER"
+        "is already in use; choose another: make run RUN_ARGS='--port backend=NUMBER'"
     )
 
 
@@ -218,7 +218,7 @@ async def test_an_unusable_data_directory_is_named(tmp_path: Path):
     assert code == 1
     assert run.lines[-1] == (
         f"make run: the data directory {occupied / 'below'} cannot be used (Not a directory); "
-        "choose another with --data-dir"
+        "choose another: make run RUN_ARGS='--data-dir DIR'"
     )
 
 

@@ -1,8 +1,12 @@
+from http import HTTPStatus
+
 import pytest
 
 from tests.e2e.stacks import running_stack
 from tests.integration.cli.command import Ended, vecguard, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
+from tests.support.metrics import health
+from tests.support.waiting import eventually
 
 # The output of the stack is read on this loop.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -63,6 +67,25 @@ async def test_unreachable_parts_are_wrong(house: Installation):
         "root coord 127.0.0.1:2",
         "backend 127.0.0.1:3",
     }
+
+
+@pytest.mark.timeout(120)
+async def test_a_proxy_that_cannot_decide_is_not_taken_for_one_that_is_not_there(tmp_path):
+    brief = {"lease": {"ttl": 2.0, "renewInterval": 0.2}, "election": {"ttl": 1.0}}
+    async with running_stack(tmp_path / "stack", settings=brief) as stack:
+        house = Installation(stack, tmp_path)
+        stack.root_coord.kill()
+        operations = stack.proxies[0].operations_address
+
+        async def is_unready() -> bool:
+            return (await health(operations))[0] == HTTPStatus.SERVICE_UNAVAILABLE
+
+        await eventually(is_unready)
+        ended = await vecguard("doctor", "-a", house.address, *house.operations, "-o", "json")
+    assert ended.code == 1
+    (finding,) = (f for f in ended.json["findings"] if f["part"].startswith("public port"))
+    assert finding["cause"].startswith("no login can be checked")
+    assert "vecguard status" in finding["remedy"]
 
 
 async def test_a_file_that_is_no_configuration_is_a_usage_error(house: Installation):

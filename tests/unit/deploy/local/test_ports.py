@@ -45,6 +45,22 @@ def test_a_busy_port_is_named_with_purpose_and_option(name: str):
     assert f"--port {name}=" in caught.value.message
 
 
+def test_all_busy_ports_are_named_at_once():
+    here = ("127.0.0.1", 0)
+    with socket.create_server(here) as one, socket.create_server(here) as two:
+        busy = {"etcd": one.getsockname()[1], "proxy": two.getsockname()[1]}
+        ports = Ports.free().with_changes(busy)
+
+        with pytest.raises(LocalStackError) as caught:
+            ports.check_free("127.0.0.1")
+
+    for port in busy.values():
+        assert f"port {port} on " in caught.value.message
+    assert caught.value.message.endswith(
+        "choose others: make run RUN_ARGS='--port proxy=NUMBER --port etcd=NUMBER'"
+    )
+
+
 def test_one_port_cannot_serve_two_purposes():
     ports = Ports.free()
     ports = ports.with_changes({"etcd": ports.backend})

@@ -83,6 +83,15 @@ def test_without_a_session_but_with_a_lease_it_is_ready(house):
     assert house.warnings == ["root_coord"]
 
 
+@pytest.mark.parametrize("has_lease", [True, False])
+def test_known_logins_are_said_to_go_on_only_while_they_do(house, has_lease):
+    house.link.address = None
+    house.trust.valid = has_lease
+    (warning,) = house.report.evaluate().warnings
+    assert warning.message.startswith("no session")
+    assert ("known logins go on" in warning.message) is has_lease
+
+
 def test_while_it_drains_it_is_not_ready(house):
     house.draining = True
     assert not house.ready
