@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import betterproto
+
 from services.proxy.authentication.credentials import Credential
 from services.proxy.revocation.lease import Lease
 from services.proxy.revocation.session import Identity, Invalidatable, Session
@@ -119,10 +121,12 @@ class RootCoordLink:
         # does not see what is still under way.
         if self._connection is not connection or reply.term != connection.term:
             raise UnavailableError(f"root coord at {connection.address} changed during a read")
-        known = bool(reply.credential.username)
+        message = reply.credential.password
+        # Read also when it is nobody's, which takes as long.
+        password = hash_from_wire(message) if betterproto.serialized_on_wire(message) else None
         return Credential(
             username=username,
-            password=hash_from_wire(reply.credential.password) if known else None,
+            password=password if reply.credential.username else None,
             revision=reply.credential.revision,
             read_revision=reply.read_revision,
         )

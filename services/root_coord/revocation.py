@@ -62,9 +62,9 @@ class Awaited:
 # A proxy that asks for renewals and leaves a notice unacknowledged for longer than this part
 # of a lease does not hear us, and whoever waits for it waits for so much longer. It has to be
 # longer than a round trip: else, while changes follow each other, no renewal is ever granted.
-# A session is not even opened when a round trip takes as long as the longest patience.
+# It has to be short as well: a change is answered within a lease and a second.
 _PATIENCE_RATIO = 0.2
-_SHORTEST_PATIENCE_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 2.0
+_SHORTEST_PATIENCE_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 1.0
 # Stands for the sessions of an earlier leader, whoever holds them.
 _PREDECESSOR = ""
 

@@ -10,7 +10,8 @@ In each phase `known_rps` and `known_p99_ms` are of logins that the proxy knows,
 `known_p99_ratio` compares with the quiet phase. An attack over many connections takes part of
 the load's core as well, so that some of the loss in `known_rps` is the generator's;
 `proxy_cpu_us` is the proxy's processor time for each request of either kind, and tells what
-an attack really costs it. `proxy_waited_ratio` and `load_waited_ratio` are the parts of the time
+an attack really costs it. `same_wrong.known_cpu_ratio` is that time for each known login, what
+the attack's requests cost by themselves taken off, over that in the quiet phase. `proxy_waited_ratio` and `load_waited_ratio` are the parts of the time
 for which the proxy's event loop, and the load's, were ready to run and had no core: the first is
 what its own bcrypt threads take, if the machine does nothing else, and the second is time by
 which latencies are too long through no fault of the proxy. `attack_judged` is how many guesses
@@ -194,6 +195,14 @@ class Phases:
         used = cpu_seconds(self._pid) - before
         self._report.add("abuse.quiet.proxy_cpu_us", used / load.calls * 1e6)
 
+    async def alone(self, kind: Kind) -> None:
+        """What each request of the attack costs when nobody else asks."""
+        before = cpu_seconds(self._pid)
+        async with attacked(self._address, kind) as attackers:
+            await asyncio.sleep(self._seconds / 2)
+        used = cpu_seconds(self._pid) - before
+        self._report.add(f"abuse.{kind}.alone_cpu_us", used / attackers.answers * 1e6)
+
     async def under(self, kind: Kind) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
         before = cpu_seconds(self._pid)
@@ -203,6 +212,11 @@ class Phases:
         self._attack(kind, attackers)
         requests = load.calls + attackers.answers
         self._report.add(f"abuse.{kind}.proxy_cpu_us", used / requests * 1e6)
+        alone = self._report.figures.get(f"abuse.{kind}.alone_cpu_us")
+        if alone is not None:
+            quiet = self._report.figures["abuse.quiet.proxy_cpu_us"]
+            known = (used * 1e6 - attackers.answers * alone) / load.calls
+            self._report.add(f"abuse.{kind}.known_cpu_ratio", known / quiet)
 
     async def newcomers(self, users: list[str]) -> None:
         """Right first logins of many users while one user is attacked from elsewhere."""
@@ -267,6 +281,7 @@ async def run(report: Report, *, seconds: float = SECONDS, first: int = FIRST_LO
                 await proxy.wait_ready()
                 phases = Phases(report, proxy.pid, proxy.address, seconds)
                 await phases.quiet()
+                await phases.alone("same_wrong")
                 for kind in ("same_wrong", "new_wrong", "unknown_names"):
                     await phases.under(kind)
                 await phases.newcomers(users)

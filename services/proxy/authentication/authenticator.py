@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -165,6 +166,10 @@ class Authenticator:
         if not self._was_judged(digest):
             self._limits.check(origin, login.username)
         held = await self._held(login.username, origin)
+        # Now and not after the check, as for a name that must be looked up: answer times tell
+        # nothing. Without an answer, what is held may show all the same that the login is right.
+        with suppress(VecguardError):
+            held = await self._newest(held, origin)
         if self._is_known(digest, held):
             return
         suspicion = partial(self._limits.suspicion, origin, login.username)
@@ -179,7 +184,7 @@ class Authenticator:
             held = await self._modernised(login, held, origin)
             remember = self._logins.accept
         else:
-            await self._refresh(held, origin)
+            await self._newest(held, origin)
             remember = self._logins.refuse
         # The store may have gone back meanwhile, and its revisions be given a second time.
         if epoch == self._logins.epoch:
@@ -211,15 +216,16 @@ class Authenticator:
         async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
             return await self._credentials.get(username)
 
-    async def _refresh(self, held: Credential, origin: str) -> None:
+    async def _newest(self, held: Credential, origin: str) -> Credential:
         """Looks for a newer record, in the strangers' line as well.
 
-        So a wrong password for a user who is held takes as long as one for a name that
-        must be looked up: one fetch and one bcrypt, however busy that line is.
+        So a login for a user who is held takes as long as one for a name that must be looked
+        up: one fetch and then one bcrypt, however busy that line is.
         """
-        if self._credentials.needs_refresh(held):
-            async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
-                await self._credentials.refresh(held)
+        if not self._credentials.needs_refresh(held):
+            return held
+        async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
+            return await self._credentials.refresh(held)
 
     def _was_judged(self, digest: bytes) -> bool:
         """Whether this very login was judged before, at whatever revision."""

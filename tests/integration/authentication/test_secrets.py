@@ -218,6 +218,8 @@ async def test_no_secret_is_in_anything_that_comes_out(tmp_path):
     found = {name: marker.found_in(text) for name, text in outputs.items()}
     assert found == {name: [] for name in outputs}
     outside_etcd = "\n".join(text for name, text in outputs.items() if "values" not in name)
+    # Root coord's answer about nobody looks like one about somebody.
+    outside_etcd = outside_etcd.replace(f"$2b$10${'.' * 53}", "")
     assert re.findall(r"\$2[aby]\$\d\d\$", outside_etcd) == []
     # It was searched where there is something to find.
     assert '"level": "debug"' in log

@@ -172,7 +172,7 @@ class GetCredentialReply(betterproto.Message):
     """The store's revision at which the read was made."""
 
     credential: "Credential" = betterproto.message_field(3)
-    """Absent: there is no such user."""
+    """Absent, or without a user name: there is no such user."""
 
 
 @dataclass(eq=False, repr=False)
