@@ -11,11 +11,11 @@ In each phase `known_rps` and `known_p99_ms` are of logins that the proxy knows,
 the load's core as well, so that some of the loss in `known_rps` is the generator's;
 `proxy_cpu_us` is the proxy's processor time for each request of either kind, and tells what
 an attack really costs it. `same_wrong.known_cpu_ratio` is that time for each known login, what
-the attack's requests cost by themselves taken off, over that in the quiet phase. `proxy_waited_ratio` and `load_waited_ratio` are the parts of the time
-for which the proxy's event loop, and the load's, were ready to run and had no core: the first is
-what its own bcrypt threads take, if the machine does nothing else, and the second is time by
-which latencies are too long through no fault of the proxy. `attack_judged` is how many guesses
-were given a bcrypt.
+the attack's requests cost by themselves taken off, over that in the quiet phase.
+`proxy_waited_ratio` and `load_waited_ratio` are the parts of the time for which the proxy's event
+loop, and the load's, were ready to run and had no core: the first is what its own bcrypt threads
+take, if the machine does nothing else, and the second is time by which latencies are too long
+through no fault of the proxy. `attack_judged` is how many guesses were given a bcrypt.
 """
 
 import asyncio

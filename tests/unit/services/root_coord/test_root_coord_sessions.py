@@ -187,7 +187,7 @@ def test_a_notice_that_is_on_its_way_does_not_cost_the_lease(sessions):
 def test_a_long_round_trip_costs_no_lease_while_changes_follow_each_other(sessions):
     """There is always a notice on its way, and its proxy hears every one of them."""
     leased(sessions, "a", now=0.0)
-    round_trip = 1.5
+    round_trip = 0.9
     on_their_way = []
     for step in range(1, 300):
         now = step / 10
@@ -246,9 +246,9 @@ def test_those_who_are_awaited_are_named(sessions):
 def test_how_long_somebody_is_awaited_at_most_counts_the_renewals_that_are_still_granted(sessions):
     leased(sessions, "a", now=0.0)
     sequence, _ = notify(sessions, 1.0)
-    assert sessions.awaited([sequence], 1.5).seconds_at_most == pytest.approx(1.5 + TTL)
-    assert sessions.renew("a", 2.5)
-    assert sessions.awaited([sequence], 3.5).seconds_at_most == pytest.approx(TTL - 1.0)
+    assert sessions.awaited([sequence], 1.5).seconds_at_most == pytest.approx(0.5 + TTL)
+    assert sessions.renew("a", 1.75)
+    assert sessions.awaited([sequence], 3.5).seconds_at_most == pytest.approx(TTL - 1.75)
 
 
 def test_leases_of_a_predecessor_are_named_as_such():
