@@ -27,6 +27,11 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3) + bytes([kind, flags]) + stream_id.to_bytes(4) + payload
 
 
+def goaway(last_stream_id: int, code: int = 0) -> bytes:
+    """GOAWAY: streams above this one are not looked at; 0 is NO_ERROR."""
+    return frame(7, 0, 0, last_stream_id.to_bytes(4) + int(code).to_bytes(4))
+
+
 @dataclass(frozen=True)
 class Step:
     """One thing that happens.

@@ -346,6 +346,12 @@ async def raw_backend(**options) -> AsyncIterator[RawBackend]:
         await backend.stop()
 
 
+async def status(client: Peer, call: int) -> int:
+    """The gRPC status that the call ended with."""
+    headers, _, trailers = await client.response(call)
+    return int(dict(headers + trailers)[b"grpc-status"])
+
+
 async def requests(peer: Peer, count: int) -> list[int]:
     """The stream ids of the first requests on a connection, when there are as many."""
 

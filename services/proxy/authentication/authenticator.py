@@ -17,7 +17,7 @@ from services.proxy.authentication.trust import Trust
 from services.proxy.authentication.turnstile import OpenDoor, Turns
 from services.proxy.authentication.verifier import Seat, Verifier
 from shared.clock import Clock
-from shared.errors import OverloadedError, VecguardError
+from shared.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
 from shared.singleflight import SingleFlight
@@ -167,8 +167,9 @@ class Authenticator:
             self._limits.check(origin, login.username)
         held = await self._held(login.username, origin)
         # Now and not after the check, as for a name that must be looked up: answer times tell
-        # nothing. Without an answer, what is held may show all the same that the login is right.
-        with suppress(VecguardError):
+        # nothing. Without an answer, what is held may show all the same that the login is right;
+        # if it does not, the look-up after the check says why there is none.
+        with suppress(UnavailableError, DeadlineError, OverloadedError):
             held = await self._newest(held, origin)
         if self._is_known(digest, held):
             return

@@ -23,6 +23,7 @@ from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from services.proxy.relay.upstreams.upstream_link import Requester
 from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend, echo_backend
+from tests.support.frame_sequences import goaway
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
@@ -378,10 +379,6 @@ async def test_a_complete_answer_survives_that_the_backend_hangs_up(raw_relay, r
         backend.flush()
         backend.writer.close()
         assert await client.response(mine) == (list(ANSWER), body, [(b"grpc-status", b"0")])
-
-
-def goaway(last_stream_id, code=ErrorCodes.NO_ERROR):
-    return b"\0\0\x08\x07\0\0\0\0\0" + last_stream_id.to_bytes(4) + int(code).to_bytes(4)
 
 
 # The upstream alone.

@@ -10,10 +10,10 @@ from typing import Protocol
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.relay.errors import UpstreamUnavailableError
 from services.proxy.relay.faults import unexpected_error
-from services.proxy.relay.idleness import LOOKS, Idleness
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
+from services.proxy.relay.upstreams.idleness import LOOKS, Idleness
 from services.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
 from shared.errors import OverloadedError, VecguardError
 from shared.observability.log import get_logger

@@ -14,7 +14,7 @@ from services.proxy.authentication.errors import (
     MissingHeaderError,
     WrongCredentialsError,
 )
-from shared.errors import OverloadedError, UnavailableError
+from shared.errors import DeadlineError, OverloadedError, UnavailableError
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.support.credentials import (
@@ -243,6 +243,36 @@ async def test_an_unnoticed_change_is_found_by_the_new_password(house):
     revision = house.source.put("bob", "second2")
     assert await house.login("bob", "second2") == Principal("bob", revision)
     await house.refuses("bob", "first1")
+
+
+@pytest.mark.parametrize("username", ["bob", "nobody"])
+async def test_a_login_of_somebody_held_is_looked_up_and_then_checked_as_a_stranger_s_is(
+    house, username
+):
+    """The same work in the same order: how long it takes tells nothing."""
+    await house.login("bob", "first1")
+    house.clock.advance(1)
+    fetches, checks = house.source.fetches.total(), house.verifier.checks
+    house.source.gate.close()
+    login = house.logging_in(username, "wrong1")
+    await house.source.gate.arrivals()
+    assert house.verifier.checks == checks
+    house.source.gate.open()
+    with pytest.raises(WrongCredentialsError):
+        await login
+    assert (house.source.fetches.total(), house.verifier.checks) == (fetches + 1, checks + 1)
+
+
+@pytest.mark.parametrize("error", [UnavailableError, DeadlineError, OverloadedError])
+async def test_without_an_answer_what_is_held_shows_that_a_login_is_right_but_not_that_it_is_wrong(
+    house, error
+):
+    held = await house.authenticator.vouch_for("bob")
+    house.clock.advance(1)
+    house.source.error = error("root coord does not answer")
+    with pytest.raises(error, match="does not answer"):
+        await house.login("bob", "wrong1")
+    assert await house.login("bob", "first1") == held
 
 
 async def test_an_old_password_is_refused_when_the_change_comes_during_bcrypt(house):
