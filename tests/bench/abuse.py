@@ -1,8 +1,9 @@
 """What storms of wrong logins do to everybody else. Keys `abuse.*`.
 
 One proxy with default limits, alone on SERVER_CORE together with its bcrypt threads; etcd, root
-coord, the load of known logins (16 calls at a time on one connection) and the attackers (200
-connections from 20 addresses, each repeating at once) share LOAD_CORE. All phases are one run
+coord, an echoing backend, the load of known logins (16 forwarded calls at a time on one
+connection of grpcio) and the attackers (200 connections from 20 addresses, each repeating at
+once) share LOAD_CORE. All phases are one run
 of the same processes; a pause between them lets buckets and queues recover. The attackers are
 connected, but silent, in the quiet phase as well.
 
@@ -37,7 +38,9 @@ from shared.grpc.credentials import hash_to_wire
 from shared.passwords import hash_password
 from shared.secret import Secret
 from tests.bench.attackers import Attack, Kind, encoded, first_login
+from tests.bench.echo import METHOD
 from tests.bench.load import Load, login, run_load
+from tests.bench.peers.programs import echo_backend
 from tests.bench.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -55,8 +58,6 @@ FIRST_LOGINS_AT_A_TIME = 8
 _ALONE = 5
 _PASSWORD = "right-123"
 _PAUSE_SECONDS = 2.0
-_HEALTH = "/grpc.health.v1.Health/Check"
-_HEALTHY = b"\x08\x01"
 _CREATE = "/vecguard.internal.v1.RootCoord/CreateCredential"
 _OK, _EXHAUSTED, _UNAUTHENTICATED = (
     code.value[0]
@@ -139,12 +140,10 @@ async def attacked(address: str, kind: Kind) -> AsyncIterator[Attackers]:
 async def known_logins(address: str, seconds: float) -> Load:
     return await run_load(
         address,
-        _HEALTH,
+        METHOD,
         seconds=seconds,
         concurrency=CONCURRENCY,
         metadata=login("root", "Milvus"),
-        request=b"",
-        expected=_HEALTHY,
     )
 
 
@@ -263,10 +262,16 @@ class Phases:
 
 
 async def run(report: Report, *, seconds: float = SECONDS, first: int = FIRST_LOGINS) -> None:
+    async with echo_backend() as backend:
+        await _run(report, f"127.0.0.1:{backend.port}", seconds=seconds, first=first)
+
+
+async def _run(report: Report, backend: str, *, seconds: float, first: int) -> None:
     users = [f"user{number:05}" for number in range(first)]
     with tempfile.TemporaryDirectory() as folder:
         audit_log = Path(folder) / "audit.log"
         settings = {
+            "backend": {"address": backend},
             "proxy": {"maxUserNum": first + 10},
             "cache": {"ttl": 3600},
             "audit": {"output": str(audit_log)},

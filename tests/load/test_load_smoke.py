@@ -69,6 +69,7 @@ async def test_a_running_deployment_is_loaded_judged_and_left_as_it_was(tmp_path
         assert all(url in report.read_text() for url in urls)
         assert await _users(urls[0]) == ["root"]
 
+        how += ("--seconds", "1")
         code, output = await _load(*where, *how, "--threshold", "known.p50_ms<0.001")
         assert code == 1, output
         assert not [name for name in await _users(urls[0]) if name.startswith(PREFIX)]

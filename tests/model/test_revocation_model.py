@@ -1,11 +1,15 @@
 """The revocation protocol keeps its promise in every state of the model."""
 
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+
 import pytest
 
 from tests.model.configurations import SHORT, SHORT_LIVENESS, seeded
 from tests.model.explorer import Exploration, explore
 from tests.model.liveness import longest_wait
-from tests.model.rules import Bug
+from tests.model.rules import Bug, Rules
 
 #: Without these a run would prove nothing: the states that matter were never reached.
 _INTERESTING = (
@@ -19,13 +23,31 @@ _INTERESTING = (
 )
 
 
+_BUGS = [bug for bug in Bug if bug is not Bug.NONE]
+
+Explored = Mapping[Rules, Future[Exploration]]
+
+
+@pytest.fixture(scope="module")
+def explored() -> Iterator[Explored]:
+    """Every configuration, explored by all cores while the tests look at one after the other."""
+    rules = [*SHORT.values(), *map(seeded, _BUGS)]
+    pool = ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield {each: pool.submit(explore, each) for each in rules}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _numbered(found: Exploration) -> str:
     return "\n".join(f"{number:>2}. {text}" for number, text in enumerate(found.trace, 1))
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_no_reachable_state_decides_by_an_older_version_than_the_acknowledged(name: str) -> None:
-    found = explore(SHORT[name])
+def test_no_reachable_state_decides_by_an_older_version_than_the_acknowledged(
+    explored: Explored, name: str
+) -> None:
+    found = explored[SHORT[name]].result()
 
     assert not found.violation, _numbered(found)
     interesting = set(_INTERESTING)
@@ -41,9 +63,9 @@ def test_no_reachable_state_decides_by_an_older_version_than_the_acknowledged(na
     assert found.states > 50_000
 
 
-@pytest.mark.parametrize("bug", [bug for bug in Bug if bug is not Bug.NONE], ids=lambda b: b.name)
-def test_a_protocol_without_this_guard_breaks_the_promise(bug: Bug) -> None:
-    found = explore(seeded(bug))
+@pytest.mark.parametrize("bug", _BUGS, ids=lambda b: b.name)
+def test_a_protocol_without_this_guard_breaks_the_promise(explored: Explored, bug: Bug) -> None:
+    found = explored[seeded(bug)].result()
 
     print(_numbered(found))
     assert found.violation, f"not found in {found.states} states: {bug.value}"

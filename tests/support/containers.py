@@ -23,11 +23,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from shared.errors import VecguardError
 from shared.etcd.binary import find_etcd_binary
 from tests.support.debian_packages import program_of
+from tests.support.leftover_containers import claim_containers
 from tests.support.podman_installation import can_install_podman, install_podman
 
 CHECKOUT: Final = Path(__file__).parents[2]
@@ -36,6 +37,8 @@ DOCKERFILE: Final = CHECKOUT / "deploy" / "docker" / "Dockerfile"
 _WORKSHOP: Final = CHECKOUT / "build" / "containers"
 _OFFICIAL_BASE: Final = "docker.io/library/python:3.12-slim"
 _OWN_BASE: Final = "localhost/vecguard-test-base:bookworm"
+# Without a host in front, podman would look for it in a registry.
+_NAME_PREFIX: Final = "localhost/vecguard-"
 _TAG: Final = "test"
 _ENGINE_VARIABLE: Final = "VECGUARD_CONTAINERS"
 _COMPILED_VARIABLE: Final = "VECGUARD_TEST_COMPILED"
@@ -44,6 +47,8 @@ _PROGRAMS: Final = ("docker", "podman")
 #: the same. Not a label: podman's cache gives back an image with the label of another build.
 _DIGEST_LENGTH: Final = 16
 _IGNORE: Final = CHECKOUT / ".dockerignore"
+#: Of this process, for as long as it lives.
+_claims: Final[list[IO[bytes]]] = []
 _BUILD_SECONDS: Final = 900
 _SHORT_SECONDS: Final = 60
 #: Where Debian's OpenSSL looks, and pip with it.
@@ -173,6 +178,8 @@ def find_engine() -> Engine:
         except NoContainersError as error:
             said.append(error.message.splitlines()[-1])
         else:
+            if engine.is_podman:
+                _claims.append(claim_containers(engine.run, _NAME_PREFIX))
             return engine
     raise NoContainersError("no container engine: " + "; ".join(said))
 
@@ -280,8 +287,7 @@ def variables_for_testcontainers() -> Iterator[Mapping[str, str]]:
 
 
 def _name(target: str) -> str:
-    # Without a host in front, podman would look for it in a registry.
-    return f"localhost/vecguard-{target}:{_TAG}"
+    return f"{_NAME_PREFIX}{target}:{_TAG}"
 
 
 def _environment(program: str) -> Mapping[str, str]:
