@@ -21,6 +21,7 @@ from services.cli.service_settings import ConfigOption, settings_of
 from services.cli.settings_findings import examine_reach, judge_files, judge_settings
 from shared.addresses import Address
 from shared.config import Settings
+from shared.counted import counted
 
 #: A part that takes longer than this is as good as unreachable.
 _LONGEST_WAIT_SECONDS: Final = 10.0
@@ -103,6 +104,8 @@ def _print(findings: Sequence[Finding]) -> None:
             out.print(f"    -> {printable(finding.remedy)}")
     counts = {each: sum(f.severity is each for f in findings) for each in _ORDER}
     out.print(
-        f"{counts[Severity.WRONG]} wrong, {counts[Severity.WARNING]} warnings, "
-        f"{counts[Severity.NOTE]} notes, {counts[Severity.GOOD]} as they should be"
+        f"{counts[Severity.WRONG]} wrong, "
+        f"{counted(counts[Severity.WARNING], 'warning', 'warnings')}, "
+        f"{counted(counts[Severity.NOTE], 'note', 'notes')}, "
+        f"{counts[Severity.GOOD]} as it should be"
     )
