@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from services.cli import __main__ as command
@@ -18,6 +19,13 @@ def plain_output(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.fixture(autouse=True)
+def logging_of_others():
+    """The command's `main` sets up the logging of a whole process, and this one has more tests."""
+    yield
+    structlog.reset_defaults()
 
 
 def run(*arguments):
