@@ -69,14 +69,15 @@ async def _examine(
     connection = replace(connection, timeout=min(connection.timeout, _LONGEST_WAIT_SECONDS))
     addresses = addresses_of(operations)
     settings = None if config is None else settings_of(config)
-    async with asyncio.TaskGroup() as tasks:
-        looks = [
-            tasks.create_task(examine_public_port(connection)),
-            tasks.create_task(_examine_processes(addresses, connection.timeout)),
-        ]
-        if settings is not None:
-            looks.append(tasks.create_task(_examine_installation(settings)))
-    return [finding for look in looks for finding in look.result()]
+    looks = [
+        examine_public_port(connection),
+        _examine_processes(addresses, connection.timeout),
+    ]
+    if settings is not None:
+        looks.append(_examine_installation(settings))
+    # Not a TaskGroup, whose errors come in a group: an option that cannot be used ends it all.
+    found = await asyncio.gather(*looks)
+    return [finding for findings in found for finding in findings]
 
 
 async def _examine_processes(addresses: Sequence[Address], timeout_seconds: float) -> list[Finding]:

@@ -45,6 +45,8 @@ def run(*arguments):
         (("user", "list", "--no-login", "--ca", "/no/such.pem"), "does not exist"),
         (("status", "-O", "nowhere"), "--operations"),
         (("doctor", "-O", "nowhere"), "--operations"),
+        (("doctor", "-a", "nowhere"), "--address"),
+        (("doctor", "--ca", "/no/such.pem"), "does not exist"),
         (("root", "reset"), "--offline"),
     ],
 )
