@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from services.cli.connection import MAX_TIMEOUT_SECONDS
 from services.cli.exit_codes import ExitCode
 from services.cli.operations import OperationsOption, addresses_of, ask_processes
 from services.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
@@ -21,6 +22,7 @@ TimeoutOption = Annotated[
     float,
     typer.Option(
         min=0.1,
+        max=MAX_TIMEOUT_SECONDS,
         envvar="VECGUARD_TIMEOUT",
         help="Seconds to wait for each process.",
         rich_help_panel="Processes",

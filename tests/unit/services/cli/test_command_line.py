@@ -62,6 +62,13 @@ def test_what_cannot_be_used_is_one_json_object_and_exit_code_2(tmp_path, argume
     assert complaint in answer["error"]
 
 
+@pytest.mark.parametrize("command_line", [("status",), ("doctor",), ("login",), ("user", "list")])
+def test_a_wait_without_an_end_is_refused(command_line):
+    result = run(*command_line, "--timeout", "inf")
+    assert result.exit_code == ExitCode.USAGE
+    assert "--timeout" in result.output
+
+
 def test_the_version_is_told():
     assert run("--version").output.startswith("vecguard ")
 
