@@ -104,10 +104,12 @@ IMAGE_PREFIX ?= vecguard-
 IMAGE_TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.12-slim
 COMPILED ?= 1
-image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAGE, COMPILED=0)
+EXTRAS ?= fast
+image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAGE, COMPILED=0, EXTRAS)
 	@set -e; for target in proxy root-coord cli milvus-lite; do \
 	  $(ENGINE) build --file deploy/docker/Dockerfile --target $$target \
 	    --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg COMPILED=$(COMPILED) \
+	    --build-arg EXTRAS=$(EXTRAS) \
 	    --label org.opencontainers.image.version=$(IMAGE_TAG) \
 	    --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 	    --label org.opencontainers.image.created=$$(date -u +%Y-%m-%dT%H:%M:%SZ) \

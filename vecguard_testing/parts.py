@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
@@ -24,6 +24,11 @@ _STOP_SECONDS = 30
 _ANSWER_SECONDS = 1.0
 _LINES_TOLD = 200
 _READY = 200
+_ADVICE_WITHOUT_IMAGE = (
+    "; the engine has no such image and cannot get it: `make image` in a checkout of Vecguard "
+    "builds Vecguard's own, and VECGUARD_TESTING_IMAGE_PREFIX, VECGUARD_TESTING_IMAGE_TAG and "
+    "VECGUARD_TESTING_ETCD_IMAGE name others"
+)
 
 
 class Part:
@@ -58,7 +63,8 @@ class Part:
         try:
             self.container.start()
         except (DockerException, OSError) as error:
-            raise StackError(f"{self.name} ({self.container.image}): {error}") from error
+            advice = _ADVICE_WITHOUT_IMAGE if self._image_is_missing() else ""
+            raise StackError(f"{self.name} ({self.container.image}): {error}{advice}") from error
 
     def wait_ready(self, deadline: Deadline | None = None) -> None:
         """Waits until it serves, for a minute unless a deadline is given."""
@@ -139,6 +145,15 @@ class Part:
         """Ends and removes it with its volumes, if it was created."""
         with _translated(self.name):
             self.container.stop(force=True, delete_volume=True)
+
+    def _image_is_missing(self) -> bool:
+        try:
+            self.container.get_docker_client().client.images.get(self.container.image)
+        except ImageNotFound:
+            return True
+        except (DockerException, OSError):
+            pass  # then the first error says more than this one
+        return False
 
     def _status(self) -> str:
         container = self._created()

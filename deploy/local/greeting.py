@@ -1,10 +1,12 @@
 """What a person reads who has just started the local stack."""
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from deploy.local.certificates import SERVER_NAME, LocalCertificates
-from deploy.local.stack import LocalStack
+from deploy.local.stack import CHECKOUT, LocalStack
 from shared.config.security import TlsMode
 
 _EVERYWHERE = {"0.0.0.0", "::"}
@@ -28,11 +30,22 @@ def greeting(stack: LocalStack) -> list[str]:
         f"health, metrics   http://{stack.proxies[0].operations_address}/healthz",
         f"state             {stack.data_dir}",
         "",
+        "who is active, who is connected, and what is wrong:",
+        _status_command(stack),
+        "",
         "from pymilvus import MilvusClient",
         *_client(address, stack.certificates),
         "",
         "Ctrl-C stops everything.",
     ]
+
+
+def _status_command(stack: LocalStack) -> str:
+    """Names every operations port, as the command itself looks at the usual one only."""
+    command = Path(sys.executable).with_name("vecguard")
+    shown = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
+    processes = (*stack.proxies, *stack.root_coords)
+    return " ".join([f"{shown} status", *(f"-O {each.operations_address}" for each in processes)])
 
 
 def _encryption(certificates: LocalCertificates) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """`vecguard certs`: make certificates, and explain those that exist."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,13 +8,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli.certificate_check import FileSet, Finding, Result, check_set, sets_in
-from services.cli.output import Output, OutputOption, complain, mark
-from shared.errors import VecguardError
+from services.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    mark,
+    printable,
+    tell_json,
+    told,
+)
 from shared.tls.authority import KeyKind
 from shared.tls.certificate_set import LOOPBACK_NAMES, SetFile, SetRequest, make_set, write_files
 
@@ -60,11 +64,9 @@ def init(
         authority_days=ca_days,
         key_kind=key_type,
     )
-    try:
+    with told(output):
         files = make_set(request, datetime.now(UTC))
         write_files(directory, files, replace=force)
-    except VecguardError as error:
-        _fail(error.message, output)
     if output is Output.JSON:
         listing = [
             {
@@ -75,7 +77,7 @@ def init(
             }
             for file in files
         ]
-        typer.echo(json.dumps({"ok": True, "files": listing}, indent=2))
+        tell_json({"files": listing})
         return
     _print_files(directory, files)
 
@@ -99,7 +101,7 @@ def check(
     wrong = any(finding.result is Result.WRONG for finding in findings)
     if output is Output.JSON:
         listing = [asdict(f) | {"result": f.result.value} for f in findings]
-        typer.echo(json.dumps({"ok": not wrong, "findings": listing}, indent=2))
+        tell_json({"findings": listing}, ok=not wrong)
     else:
         _print_sets(sets)
     if wrong:
@@ -126,28 +128,26 @@ def _sets(
 
 
 def _print_files(directory: Path, files: Sequence[SetFile]) -> None:
-    console = Console()
-    table = Table("file", "for", "setting", title=f"Written to {escape(str(directory))}")
+    out = console()
+    table = Table(title=f"Written to {printable(str(directory))}")
+    for heading in ("file", "for", "setting"):
+        # A name that is cut is of no use to who copies it.
+        table.add_column(heading, overflow="fold")
     for file in files:
         table.add_row(file.name, file.purpose, file.setting)
-    console.print(table)
-    console.print(
+    out.print(table)
+    out.print(
         "Keep ca.key and internal-ca.key offline: whoever has one can issue certificates. "
-        f"Look at the files with: vecguard certs check {escape(str(directory))}"
+        f"Look at the files with: vecguard certs check {printable(str(directory))}"
     )
 
 
 def _print_sets(sets: Sequence[tuple[FileSet, Sequence[Finding]]]) -> None:
-    console = Console()
+    out = console()
     for files, findings in sets:
-        console.print(f"[bold]{escape(files.title)}[/bold]", soft_wrap=True)
+        out.print(f"[bold]{printable(files.title)}[/bold]")
         for finding in findings:
-            line = f"  {mark(finding.result.value)} {finding.check}: {escape(finding.detail)}"
-            console.print(line, soft_wrap=True)
+            line = f"  {mark(finding.result.value)} {finding.check}: {printable(finding.detail)}"
+            out.print(line)
             if finding.advice:
-                console.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
-
-
-def _fail(message: str, output: Output) -> None:
-    complain(message, output)
-    raise typer.Exit(1)
+                out.print(f"    -> {printable(finding.advice)}")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -22,6 +22,9 @@ from shared.tls.contexts import client_context, load
 from shared.tls.material import PemFile, TlsFiles
 
 T = TypeVar("T")
+
+#: A day. Where there is no end to a wait, the clocks of the event loop overflow.
+MAX_TIMEOUT_SECONDS: Final = 86_400.0
 
 _GROUP = "Connection"
 
@@ -73,7 +76,13 @@ class Connection:
     # A change waits for proxies that are cut off, at most for one lease (10 s), and for etcd.
     timeout: Annotated[
         float,
-        _option("--timeout", variable="TIMEOUT", min=0.1, help="Seconds to wait for the answer."),
+        _option(
+            "--timeout",
+            variable="TIMEOUT",
+            min=0.1,
+            max=MAX_TIMEOUT_SECONDS,
+            help="Seconds to wait for the answer.",
+        ),
     ] = 30.0
 
     @property

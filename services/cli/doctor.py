@@ -21,6 +21,7 @@ from services.cli.service_settings import ConfigOption, settings_of
 from services.cli.settings_findings import examine_reach, judge_files, judge_settings
 from shared.addresses import Address
 from shared.config import Settings
+from shared.counted import counted
 
 #: A part that takes longer than this is as good as unreachable.
 _LONGEST_WAIT_SECONDS: Final = 10.0
@@ -68,14 +69,15 @@ async def _examine(
     connection = replace(connection, timeout=min(connection.timeout, _LONGEST_WAIT_SECONDS))
     addresses = addresses_of(operations)
     settings = None if config is None else settings_of(config)
-    async with asyncio.TaskGroup() as tasks:
-        looks = [
-            tasks.create_task(examine_public_port(connection)),
-            tasks.create_task(_examine_processes(addresses, connection.timeout)),
-        ]
-        if settings is not None:
-            looks.append(tasks.create_task(_examine_installation(settings)))
-    return [finding for look in looks for finding in look.result()]
+    looks = [
+        examine_public_port(connection),
+        _examine_processes(addresses, connection.timeout),
+    ]
+    if settings is not None:
+        looks.append(_examine_installation(settings))
+    # Not a TaskGroup, whose errors come in a group: an option that cannot be used ends it all.
+    found = await asyncio.gather(*looks)
+    return [finding for findings in found for finding in findings]
 
 
 async def _examine_processes(addresses: Sequence[Address], timeout_seconds: float) -> list[Finding]:
@@ -103,6 +105,8 @@ def _print(findings: Sequence[Finding]) -> None:
             out.print(f"    -> {printable(finding.remedy)}")
     counts = {each: sum(f.severity is each for f in findings) for each in _ORDER}
     out.print(
-        f"{counts[Severity.WRONG]} wrong, {counts[Severity.WARNING]} warnings, "
-        f"{counts[Severity.NOTE]} notes, {counts[Severity.GOOD]} as they should be"
+        f"{counts[Severity.WRONG]} wrong, "
+        f"{counted(counts[Severity.WARNING], 'warning', 'warnings')}, "
+        f"{counted(counts[Severity.NOTE], 'note', 'notes')}, "
+        f"{counts[Severity.GOOD]} as it should be"
     )

@@ -117,6 +117,6 @@ def _judge_root_coords(root_coords: Sequence[ProcessReport]) -> Iterator[Finding
             yield Finding(
                 Severity.WARNING,
                 f"root coord {report.address}",
-                f"{connected} proxies are connected, and only {held} of them hold a lease",
+                f"proxies with a lease: {held} of {connected} that are connected",
                 "ask again; if it stays so, see the logs of the proxies",
             )

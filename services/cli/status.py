@@ -3,20 +3,26 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
+from services.cli.connection import MAX_TIMEOUT_SECONDS
 from services.cli.exit_codes import ExitCode
 from services.cli.operations import OperationsOption, addresses_of, ask_processes
 from services.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
 from services.cli.process_report import Certificate, ProcessReport, State, newest_active
+from shared.counted import counted
 
 TimeoutOption = Annotated[
     float,
     typer.Option(
         min=0.1,
+        max=MAX_TIMEOUT_SECONDS,
         envvar="VECGUARD_TIMEOUT",
         help="Seconds to wait for each process.",
         rich_help_panel="Processes",
@@ -30,6 +36,8 @@ _MARKS: dict[State, str] = {
     "unreachable": "wrong",
 }
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+#: Columns, to see how wide a table would like to be.
+_UNLIMITED: Final = 10_000
 
 
 def status(
@@ -147,11 +155,11 @@ def summary(report: ProcessReport) -> str:
 def _root_coord_summary(report: ProcessReport) -> str:
     if not report.is_active:
         return report.message_of("role")
-    text = (
-        f"active, term {report.term}, {report.sessions} proxies connected, "
-        f"{report.leases} with a lease"
-    )
-    return f"{text}, {report.pending} invalidations pending" if report.pending else text
+    connected = counted(report.sessions or 0, "proxy", "proxies")
+    text = f"active, term {report.term}, {connected} connected, {report.leases} with a lease"
+    if not report.pending:
+        return text
+    return f"{text}, {counted(report.pending, 'invalidation', 'invalidations')} pending"
 
 
 def _lease(seconds: float) -> str:
@@ -168,26 +176,69 @@ def _certificate(certificate: Certificate) -> str:
     return f"{text} (!)" if certificate.problem else text
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One process as people see it; the texts are rich's markup."""
+
+    mark: str
+    process: str
+    address: str
+    state: str
+    up: str
+    does: str
+    certificates: str
+
+
+def _row(report: ProcessReport, now: float) -> _Row:
+    started = report.started_seconds()
+    return _Row(
+        mark(_MARKS[report.state]),
+        (report.service or "?").replace("_", " "),
+        printable(report.address),
+        report.state.replace("_", " "),
+        "" if started is None else duration(max(0.0, now - started)),
+        printable(summary(report)),
+        printable(", ".join(map(_certificate, report.certificates)))
+        or ("" if report.error else "no TLS"),
+    )
+
+
+def print_processes(out: Console, reports: Sequence[ProcessReport], now: float) -> None:
+    """A table where the terminal is wide enough for it, else a few lines for each process.
+
+    Args:
+        out: where to.
+        reports: what the processes said.
+        now: our own wall clock, in seconds since the epoch.
+    """
+    rows = [_row(report, now) for report in reports]
+    table = _table(rows)
+    unlimited = out.options.update(width=_UNLIMITED)
+    if out.measure(table, options=unlimited).maximum <= out.width:
+        out.print(table)
+        return
+    for row in rows:
+        up = f", up {row.up}" if row.up else ""
+        out.print(f"{row.mark} {row.process} {row.address}: {row.state}{up}")
+        certificates = f"certificates: {row.certificates}" if row.certificates else ""
+        for detail in filter(None, (row.does, certificates)):
+            out.print(Padding(detail, (0, 0, 0, 4), expand=False), soft_wrap=False)
+
+
+def _table(rows: Sequence[_Row]) -> Table:
+    table = Table(box=None)
+    for heading in ("", "process", "address", "state", "up", "what it does", "certificates"):
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            *(row.mark, row.process, row.address, row.state, row.up, row.does, row.certificates)
+        )
+    return table
+
+
 def _print(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -> None:
     out = console()
-    table = Table(box=None)
-    for heading in ("", "process", "address", "state", "up"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("what it does")
-    table.add_column("certificates")
-    for report in reports:
-        started = report.started_seconds()
-        table.add_row(
-            mark(_MARKS[report.state]),
-            (report.service or "?").replace("_", " "),
-            printable(report.address),
-            report.state.replace("_", " "),
-            "" if started is None else duration(max(0.0, now - started)),
-            printable(summary(report)),
-            printable(", ".join(map(_certificate, report.certificates)))
-            or ("" if report.error else "no TLS"),
-        )
-    out.print(table)
+    print_processes(out, reports, now)
     for report in reports:
         for check in report.checks:
             if not check.healthy and not check.critical:

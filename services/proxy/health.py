@@ -3,10 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from grpclib.const import Status
+
+from shared.errors import VecguardError
 from shared.generated.grpc.health import v1 as pb
 from shared.observability.health import HealthReport
 
 _WATCH_INTERVAL_SECONDS = 1.0
+
+
+class UnknownServiceError(VecguardError):
+    """Only the proxy as a whole has a health. The standard's answer to a check, not to a watch."""
+
+    status = Status.NOT_FOUND
+    reason = "unknown_service"
 
 
 class HealthService(pb.HealthBase):
@@ -20,7 +30,11 @@ class HealthService(pb.HealthBase):
         self._is_draining = is_draining
 
     async def check(self, health_check_request: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
-        return pb.HealthCheckResponse(status=self._status(health_check_request.service))
+        if health_check_request.service:
+            raise UnknownServiceError(
+                "health is that of the whole proxy: ask with an empty service name"
+            )
+        return pb.HealthCheckResponse(status=self._status(""))
 
     async def watch(
         self, health_check_request: pb.HealthCheckRequest

@@ -10,6 +10,7 @@ from typing import Any
 from services.root_coord.conditions import register_conditions
 from services.root_coord.credentials import ROOT, ensure_root
 from services.root_coord.election import Election, ElectionKeys
+from services.root_coord.listening import listen
 from services.root_coord.metrics import RoleCollector, RootCoordMetrics
 from services.root_coord.role import Role
 from services.root_coord.service import root_coord_server
@@ -22,7 +23,6 @@ from shared.config import Settings
 from shared.errors import ConfigurationError, InvalidParameterError, VecguardError
 from shared.etcd import EtcdClient
 from shared.garbage import settle_memory
-from shared.grpc.server import GrpcServer
 from shared.lifecycle import ShutdownSignal
 from shared.milvus_layout import Keys
 from shared.observability.health import HealthReport
@@ -41,8 +41,6 @@ log = get_logger(__name__)
 
 _DEFAULT_PASSWORD = Secret("Milvus")
 _RETRY_SECONDS = 0.5
-# After a change of leadership every proxy connects at the same moment.
-_BACKLOG = 4096
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
@@ -75,7 +73,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         background = [tasks.create_task(link.run()) for link in tls]
-        await _listen(server, settings, context_of(inward))
+        await listen(server, settings.root_coord, context_of(inward))
         background.append(
             tasks.create_task(
                 _lead(
@@ -142,18 +140,6 @@ async def _lead(
         # Whatever ended it: not to be elected again by the same, failing leadership.
         await leadership.resign(in_good_order=False)
         await asyncio.sleep(_RETRY_SECONDS)
-
-
-async def _listen(server: GrpcServer, settings: Settings, context: ssl.SSLContext | None) -> None:
-    own = settings.root_coord
-    try:
-        await server.listen(own.ip, own.port, tls=context, backlog=_BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {Address(own.ip, own.port)} "
-            f"({error.strerror or error}); free it or set rootCoord.ip and rootCoord.port"
-        ) from error
-    log.info("serving", address=str(Address(own.ip, own.port)))
 
 
 def _etcd(

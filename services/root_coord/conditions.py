@@ -3,6 +3,7 @@
 from services.root_coord.errors import StandbyError
 from services.root_coord.role import Role
 from services.root_coord.sessions import SessionHub
+from shared.counted import counted
 from shared.observability.health import Check, HealthReport
 
 # More would fill the screens of people who look for one of them.
@@ -24,7 +25,8 @@ def _role(role: Role) -> Check:
         "role",
         healthy=True,
         critical=True,
-        message=f"active since term {tenure.term}, {tenure.hub.connected} proxies connected",
+        message=f"active since term {tenure.term}, "
+        f"{counted(tenure.hub.connected, 'proxy', 'proxies')} connected",
     )
 
 

@@ -17,7 +17,8 @@ def open_tracer(settings: TraceSettings, service: str) -> "CallTracer | None":
         from shared.observability.spans import CallTracer  # noqa: PLC0415  # optional
     except ImportError as error:
         raise ConfigurationError(
-            "trace.endpoint needs OpenTelemetry: pip install 'vecguard[tracing]'"
+            "trace.endpoint needs OpenTelemetry: pip install '.[tracing]' in the checkout, or an "
+            "image made by: make image EXTRAS=fast,tracing"
         ) from error
     return CallTracer.exporting(
         settings.endpoint, service=service, sample_fraction=settings.sample_fraction

@@ -99,11 +99,11 @@ def test_failure_inside_tells_the_logs_and_leaves_nothing(make_stack: StackMaker
     assert left(stack) == []
 
 
-def test_missing_image_is_named(make_stack: StackMaker, images: Images):
+def test_missing_image_is_named_and_how_to_make_it(make_stack: StackMaker, images: Images):
     missing = Images(
         "localhost/no-such-image:0", images.root_coord, images.milvus_lite, images.etcd
     )
-    with pytest.raises(StackError, match="no-such-image"), make_stack(images=missing):
+    with pytest.raises(StackError, match=r"no-such-image.*make image"), make_stack(images=missing):
         pass
 
 

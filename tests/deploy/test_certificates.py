@@ -63,9 +63,8 @@ def test_etcd_shows_every_name_that_root_coord_and_members_dial(
 ) -> None:
     settings = load(production, production.workload("vecguard-root-coord"), tmp_path)
     shown = certificate_in(production, "vecguard-etcd-tls")
-    assert {address.rpartition(":")[0] for address in settings.etcd.endpoints} == set(
-        shown["dnsNames"]
-    )
+    names = {address.rpartition(":")[0] for address in settings.etcd.endpoints}
+    assert names | {"localhost"} == set(shown["dnsNames"])
     assert {"server auth", "client auth"} <= set(shown["usages"])
     (cluster,) = [
         each.removeprefix("--initial-cluster=")
@@ -73,7 +72,22 @@ def test_etcd_shows_every_name_that_root_coord_and_members_dial(
         if each.startswith("--initial-cluster=")
     ]
     members = dict(member.split("=", 1) for member in cluster.split(","))
-    assert members == {name.partition(".")[0]: f"https://{name}:2380" for name in shown["dnsNames"]}
+    assert members == {name.partition(".")[0]: f"https://{name}:2380" for name in names}
+
+
+def test_etcdctl_in_a_pod_needs_no_options(production: Manifests) -> None:
+    etcd = production.workload("vecguard-etcd")
+    variables = production.environment_of(etcd)
+    host, _, port = variables["ETCDCTL_ENDPOINTS"].removeprefix("https://").partition(":")
+    assert host in certificate_in(production, "vecguard-etcd-tls")["dnsNames"]
+    assert int(port) == etcd.port("client")
+    arguments = dict(each.split("=", 1) for each in etcd.container["args"] if "=" in each)
+    for variable, argument in (
+        ("ETCDCTL_CACERT", "--trusted-ca-file"),
+        ("ETCDCTL_CERT", "--cert-file"),
+        ("ETCDCTL_KEY", "--key-file"),
+    ):
+        assert variables[variable] == arguments[argument]
 
 
 def test_etcd_accepts_nobody_without_a_certificate(production: Manifests) -> None:

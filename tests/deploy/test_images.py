@@ -101,3 +101,19 @@ def test_every_source_of_a_copy_is_let_into_the_build() -> None:
                 for source in rest.split()[:-1]:
                     assert source in admitted
                     assert (CHECKOUT / source).exists()
+
+
+def test_extras_of_the_images_are_those_of_the_package() -> None:
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    (default,) = [
+        rest.partition("=")[2]
+        for keyword, rest in stages()["dependencies"][1]
+        if keyword == "ARG" and rest.startswith("EXTRAS=")
+    ]
+    documented = re.findall(r"EXTRAS=([a-z,]+)", (CHECKOUT / "docs" / "tracing.md").read_text())
+    assert documented
+    for names in (default, *documented):
+        assert set(names.split(",")) <= set(extras)
+    assert f"EXTRAS ?= {default}\n" in (CHECKOUT / "Makefile").read_text()

@@ -160,6 +160,28 @@ def test_queries_of_dashboards_can_be_parsed(
     promtool("check", "rules", "--lint=none", str(file))
 
 
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
+def test_dashboards_show_one_installation_at_a_time(path: Path) -> None:
+    for query in _queries(json.loads(path.read_text())):
+        if query.startswith("label_values(vecguard_build_info,"):
+            continue  # finds the namespaces
+        selectors = re.findall(r"\b(?:vecguard|process)_[a-z0-9_]+(\{[^}]*\})?", query)
+        assert selectors
+        for selector in selectors:
+            assert 'namespace=~"$namespace"' in selector, query
+
+
+def test_alerts_that_count_or_add_up_keep_installations_apart(alerts) -> None:
+    grouped = 0
+    for rule in alerts.values():
+        for aggregation, labels in re.findall(
+            r"\b(sum|count|min|max)\b(?: by \(([^)]*)\))?", rule["expr"]
+        ):
+            assert "namespace" in labels.split(", "), (aggregation, rule["expr"])
+            grouped += 1
+    assert grouped > 10
+
+
 def test_dashboards_are_where_grafana_looks_and_use_its_data_source() -> None:
     assert DASHBOARDS
     volumes = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]["grafana"][
@@ -189,4 +211,6 @@ def test_the_alerts_tests_are_no_rules_for_the_laptop_s_prometheus() -> None:
 
 
 def _filled_in(query: str) -> str:
-    return query.replace("$instance", ".*").replace("$__rate_interval", "5m")
+    for variable, value in (("$namespace", ".*"), ("$instance", ".*"), ("$__rate_interval", "5m")):
+        query = query.replace(variable, value)
+    return query

@@ -81,7 +81,7 @@ def test_init_does_not_overwrite_unless_forced(tmp_path):
     run("init", tmp_path)
     before = (tmp_path / "ca.pem").read_bytes()
     refused = run("init", tmp_path)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "already holds ca.key" in refused.output
     assert "--force" in refused.output
     assert (tmp_path / "ca.pem").read_bytes() == before
@@ -92,11 +92,27 @@ def test_init_does_not_overwrite_unless_forced(tmp_path):
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_a_bad_name_is_explained(tmp_path, output):
     result = run("init", tmp_path / "new", "--san", "a b", "--output", output)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "is not a host name" in result.output
     assert not (tmp_path / "new").exists()
     if output == "json":
-        assert json.loads(result.output)["ok"] is False
+        answer = json.loads(result.output)
+        assert answer["ok"] is False
+        assert answer["reason"] == "tls_authority"
+
+
+def test_no_name_is_cut_in_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    made = run("init", tmp_path)
+    assert "…" not in made.output
+    assert f"vecguard certs check {tmp_path}" in made.output
+
+
+def test_names_of_files_do_not_steer_the_terminal(tmp_path):
+    ca = authority()
+    result = run("check", *put(tmp_path / "\x1b[31mred", issue(ca), ca))
+    assert "\x1b" not in result.output
+    assert "\\x1b[31mred" in result.output
 
 
 def test_check_names_what_is_wrong_and_what_to_do(tmp_path):

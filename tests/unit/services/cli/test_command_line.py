@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from services.cli import __main__ as command
@@ -18,6 +19,13 @@ def plain_output(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.fixture(autouse=True)
+def logging_of_others():
+    """The command's `main` sets up the logging of a whole process, and this one has more tests."""
+    yield
+    structlog.reset_defaults()
 
 
 def run(*arguments):
@@ -37,6 +45,8 @@ def run(*arguments):
         (("user", "list", "--no-login", "--ca", "/no/such.pem"), "does not exist"),
         (("status", "-O", "nowhere"), "--operations"),
         (("doctor", "-O", "nowhere"), "--operations"),
+        (("doctor", "-a", "nowhere"), "--address"),
+        (("doctor", "--ca", "/no/such.pem"), "does not exist"),
         (("root", "reset"), "--offline"),
     ],
 )
@@ -50,6 +60,13 @@ def test_what_cannot_be_used_is_one_json_object_and_exit_code_2(tmp_path, argume
     answer = json.loads(result.stdout)
     assert answer["ok"] is False
     assert complaint in answer["error"]
+
+
+@pytest.mark.parametrize("command_line", [("status",), ("doctor",), ("login",), ("user", "list")])
+def test_a_wait_without_an_end_is_refused(command_line):
+    result = run(*command_line, "--timeout", "inf")
+    assert result.exit_code == ExitCode.USAGE
+    assert "--timeout" in result.output
 
 
 def test_the_version_is_told():

@@ -1,9 +1,11 @@
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from services.cli.process_report import NoReportError, ProcessReport, newest_active, read_report
-from services.cli.status import as_json, duration, problems, summary
+from services.cli.status import as_json, duration, print_processes, problems, summary
 from tests.unit.services.cli.reports import NOW, health, metrics, proxy, root_coord
 
 
@@ -120,3 +122,50 @@ def test_what_is_no_report_is_refused(body, samples):
 )
 def test_a_duration_is_told_in_its_largest_unit(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("sessions", "text"),
+    [
+        (0, "active, term 7, 0 proxies connected, 0 with a lease"),
+        (1, "active, term 7, 1 proxy connected, 1 with a lease"),
+        (2, "active, term 7, 2 proxies connected, 2 with a lease"),
+    ],
+)
+def test_proxies_are_counted_as_people_count(sessions, text):
+    assert summary(root_coord("a:1", active=True, term=7, sessions=sessions, leases=sessions)) == (
+        text
+    )
+
+
+def printed(width: int) -> list[str]:
+    reports = [
+        root_coord("10.244.12.123:9091", active=True, term=7, sessions=1, leases=1),
+        proxy("10.244.12.125:9091"),
+        ProcessReport("10.244.12.126:9091", "Connection refused"),
+    ]
+    out = Console(file=io.StringIO(), width=width, soft_wrap=True, highlight=False)
+    print_processes(out, reports, NOW)
+    return out.file.getvalue().splitlines()
+
+
+def test_a_wide_terminal_has_one_row_for_each_process():
+    heading, *rows = printed(150)
+    assert " ".join(heading.split()) == "process address state up what it does certificates"
+    assert len(rows) == 3
+    assert "ready" in rows[0]
+    assert rows[0].rstrip().endswith("no TLS")
+
+
+def test_a_narrow_terminal_has_a_few_whole_lines_for_each_process():
+    assert [line.rstrip() for line in printed(80)] == [
+        "✓ root coord 10.244.12.123:9091: ready, up 2 h",
+        "    active, term 7, 1 proxy connected, 1 with a lease",
+        "    certificates: no TLS",
+        "✓ proxy 10.244.12.125:9091: ready",
+        "    strict revocation, lease 8.5 s, session with root coord at rc:53100",
+        "    certificates: public 90 d",
+        "✗ ? 10.244.12.126:9091: unreachable",
+        "    Connection refused",
+    ]
+    assert max(map(len, printed(60))) <= 60

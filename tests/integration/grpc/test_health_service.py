@@ -1,0 +1,64 @@
+"""grpc.health.v1 as its clients know it: load balancers, probes, grpcio."""
+
+import grpc.aio
+import pytest
+
+from services.proxy.health import HealthService
+from shared.addresses import Address
+from shared.generated.grpc.health import v1 as pb
+from shared.grpc.server import GrpcServer
+from shared.observability.health import Check, HealthReport
+
+TIMEOUT = 10.0
+STATUS = pb.HealthCheckResponseServingStatus
+OF_ANOTHER = pb.HealthCheckRequest(service="milvus.proto.milvus.MilvusService")
+
+
+class Proxy:
+    healthy = True
+
+    def check(self) -> Check:
+        return Check("logins", self.healthy, critical=True, message="")
+
+
+@pytest.fixture
+def proxy():
+    return Proxy()
+
+
+@pytest.fixture
+async def channel(proxy):
+    health = HealthReport()
+    health.register("logins", proxy.check)
+    server = GrpcServer([HealthService(health)])
+    await server.listen("127.0.0.1", 0)
+    port = server._server.sockets[0].getsockname()[1]
+    async with grpc.aio.insecure_channel(str(Address("127.0.0.1", port))) as channel:
+        yield channel
+    await server.drain(0)
+
+
+def parsed(answer: bytes) -> STATUS:
+    return pb.HealthCheckResponse().parse(answer).status
+
+
+async def test_the_whole_proxy_is_asked_by_the_empty_name(channel, proxy):
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    assert parsed(await check(b"", timeout=TIMEOUT)) == STATUS.SERVING
+    proxy.healthy = False
+    assert parsed(await check(b"", timeout=TIMEOUT)) == STATUS.NOT_SERVING
+
+
+async def test_a_check_of_an_unknown_service_is_not_found(channel):
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await check(bytes(OF_ANOTHER), timeout=TIMEOUT)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "empty service name" in caught.value.details()
+
+
+async def test_a_watch_of_an_unknown_service_says_so_and_goes_on(channel):
+    watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(bytes(OF_ANOTHER), timeout=TIMEOUT)
+    assert parsed(await watch.read()) == STATUS.SERVICE_UNKNOWN
+    assert not watch.done()
+    watch.cancel()

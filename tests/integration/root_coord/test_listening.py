@@ -1,0 +1,76 @@
+"""Root coord's port is taken by somebody else's connection, or for good."""
+
+import asyncio
+import socket
+import struct
+
+import pytest
+
+from services.root_coord.listening import listen
+from shared.config.services import RootCoordSettings
+from shared.errors import ConfigurationError
+from shared.grpc.server import GrpcServer
+from tests.support.waiting import eventually
+
+
+class CountingServer(GrpcServer):
+    tries = 0
+
+    async def listen(self, *arguments, **options):
+        self.tries += 1
+        await super().listen(*arguments, **options)
+
+
+@pytest.fixture
+def outgoing():
+    """An open connection to somebody else; its own port is the one that is wanted."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody, socket.socket() as connection:
+        connection.connect(somebody.getsockname())
+        # Closed without the wait in which nobody could have the port.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        yield connection
+
+
+def wanted(connection: socket.socket) -> RootCoordSettings:
+    return RootCoordSettings(ip="127.0.0.1", port=connection.getsockname()[1])
+
+
+async def test_a_port_that_an_outgoing_connection_has_is_waited_for(outgoing):
+    server, own = CountingServer([]), wanted(outgoing)
+    listening = asyncio.create_task(listen(server, own, None, patience_seconds=60))
+    try:
+
+        async def has_tried_again():
+            return server.tries >= 2
+
+        await eventually(has_tried_again)
+        assert not listening.done()
+        outgoing.close()
+        await listening
+        _, writer = await asyncio.open_connection(own.ip, own.port)
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        listening.cancel()
+        await server.drain(0)
+
+
+async def test_one_that_stays_taken_ends_the_start_and_the_text_says_why(outgoing):
+    server, own = CountingServer([]), wanted(outgoing)
+    with pytest.raises(ConfigurationError) as caught:
+        await listen(server, own, None, patience_seconds=0)
+    assert server.tries == 1
+    for words in (
+        f"cannot listen on 127.0.0.1:{own.port} (",
+        "set rootCoord.ip and rootCoord.port",
+        f"net.ipv4.ip_local_reserved_ports={own.port}",
+    ):
+        assert words in caught.value.message
+
+
+async def test_an_address_of_another_machine_is_not_waited_for():
+    server = CountingServer([])
+    with pytest.raises(ConfigurationError) as caught:
+        await listen(server, RootCoordSettings(ip="192.0.2.1", port=1), None, patience_seconds=60)
+    assert server.tries == 1
+    assert "reserved" not in caught.value.message
