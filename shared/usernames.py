@@ -2,8 +2,12 @@
 
 import string
 from dataclasses import dataclass
+from typing import Final
 
 from shared.errors import InvalidParameterError
+
+#: The administrator, who is there from the start and cannot be deleted.
+ROOT: Final = "root"
 
 _LETTERS = frozenset(string.ascii_letters)
 _BASIC = frozenset(string.ascii_letters + string.digits + "_")

@@ -13,8 +13,8 @@ from shared.errors import VecguardError
 from shared.etcd import EtcdClient, MemberStatus
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash, verify_password
+from shared.usernames import ROOT
 
-_ROOT: Final = "root"
 _TIMEOUT_SECONDS: Final = 5.0
 
 
@@ -116,7 +116,7 @@ async def _ask(client: EtcdClient, endpoint: str) -> MemberStatus | Finding:
 
 
 async def _examine_root(client: EtcdClient, settings: Settings) -> list[Finding]:
-    key = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path).user(_ROOT)
+    key = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path).user(ROOT)
     name = f"etcd {key}"
     try:
         found = await client.range(key.encode(), timeout_seconds=_TIMEOUT_SECONDS)

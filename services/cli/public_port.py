@@ -20,9 +20,10 @@ from shared.errors import OverloadedError, UnavailableError, VecguardError
 from shared.secret import Secret
 from shared.tls import certificates
 from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS
+from shared.usernames import ROOT
 
 #: Milvus's own first password of root, known to everybody.
-DEFAULT_ROOT_LOGIN: Final = Login("root", Secret("Milvus"))
+DEFAULT_ROOT_LOGIN: Final = Login(ROOT, Secret("Milvus"))
 
 _DAY_SECONDS = 86_400
 

@@ -13,13 +13,14 @@ import typer
 from services.cli.exit_codes import NegativeError, UsageError
 from services.cli.output import Output, OutputOption, say, tell_json, told
 from services.cli.password_source import PasswordSource
-from services.cli.root_reset import ROOT, Reset, reset_root
+from services.cli.root_reset import Reset, reset_root
 from services.cli.service_settings import ConfigOption, etcd_of, settings_of
 from shared.config import Settings
 from shared.milvus_layout import Keys
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash, PasswordPolicy, hash_password
 from shared.secret import Secret
+from shared.usernames import ROOT
 
 app = typer.Typer(no_args_is_help=True, help="The way back in when root's password is lost.")
 

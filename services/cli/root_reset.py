@@ -1,14 +1,12 @@
 """Gives root a new password in etcd itself, when nobody can log in any more."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from services.cli.exit_codes import NegativeError
 from shared.etcd import Compare, EtcdClient, Put
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash
-
-ROOT: Final = "root"
+from shared.usernames import ROOT
 
 
 class ChangedMeanwhileError(NegativeError):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from services.root_coord.conditions import register_conditions
-from services.root_coord.credentials import ROOT, ensure_root
+from services.root_coord.credentials import ensure_root
 from services.root_coord.election import Election, ElectionKeys
 from services.root_coord.listening import listen
 from services.root_coord.metrics import RoleCollector, RootCoordMetrics
@@ -36,6 +36,7 @@ from shared.tls import links
 from shared.tls.peer import PeerNames
 from shared.tls.reloading import context_of
 from shared.tls.report import TlsCollector, register_checks
+from shared.usernames import ROOT
 
 log = get_logger(__name__)
 

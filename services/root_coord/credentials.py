@@ -10,11 +10,10 @@ from services.root_coord.store.interface import CredentialStore, Mutation
 from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
-from shared.usernames import is_storable
+from shared.usernames import ROOT, is_storable
 
 log = get_logger(__name__)
 
-ROOT = "root"
 # The largest that the protocol can carry: whatever a proxy holds is older.
 _AFTER_EVERY_REVISION = 2**63 - 1
 

@@ -11,7 +11,7 @@ from services.proxy.accounts.errors import (
     UserNotFoundError,
     WrongOldPasswordError,
 )
-from services.proxy.accounts.permissions import ROOT, Actor, Permissions, Privilege
+from services.proxy.accounts.permissions import Actor, Permissions, Privilege
 from services.proxy.authentication import header
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import WrongCredentialsError
@@ -22,7 +22,7 @@ from shared.errors import OverloadedError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.passwords import PasswordHash, PasswordPolicy
 from shared.secret import Secret
-from shared.usernames import UsernamePolicy
+from shared.usernames import ROOT, UsernamePolicy
 
 # How often an update is judged again because somebody else's came first.
 _MAX_ROUNDS = 5

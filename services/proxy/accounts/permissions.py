@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.proxy.accounts.errors import PermissionDeniedError
+from shared.usernames import ROOT
 
-ROOT = "root"
 ADMIN_ROLE = "admin"
 PUBLIC_ROLE = "public"
 

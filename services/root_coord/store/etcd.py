@@ -16,15 +16,18 @@ from shared.etcd import (
     Compare,
     Delete,
     EtcdClient,
+    Get,
     KeyValue,
     Operation,
     Put,
+    RangeResult,
 )
 from shared.etcd.model import key_range
 from shared.joint_call import JointCall
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
+from shared.usernames import ROOT
 
 log = get_logger(__name__)
 
@@ -61,9 +64,14 @@ class EtcdCredentialStore:
         self._read_all = JointCall(self._read_everybody)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
-        result = await self._client.range(self._keys.user(username).encode())
-        value = self._credential(result.kvs[0]) if result.kvs else None
-        return Snapshot(result.revision, value)
+        key = self._keys.user(username).encode()
+        # A name that is absent costs as much as one that exists: root's record is read for it.
+        result = await self._client.txn(
+            [Compare.version(key, ">", 0)], [Get(key)], [Get(self._keys.user(ROOT).encode())]
+        )
+        (found,) = result.responses
+        read = [self._credential(kv) for kv in found.kvs] if isinstance(found, RangeResult) else []
+        return Snapshot(result.revision, read[0] if result.succeeded else None)
 
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
         return await self._read_all()
