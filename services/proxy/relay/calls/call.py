@@ -35,9 +35,6 @@ class Admitted(Protocol):
     def revision(self) -> int: ...
 
 
-# Of a request that is sent on as a whole; one that is larger goes on as it comes, or it would
-# wait for a window that opens only then. Half of the smallest window.
-_MAX_WHOLE_BYTES = 32 * 1024
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
@@ -147,17 +144,20 @@ class Call(Requester):
     def route(self, request: Request) -> None:
         """Sends the request to its upstream as soon as that takes it.
 
-        One that is to be carried through is sent when it has arrived as a whole: else calls
-        that nobody goes on with would use up what all share.
+        Where the upstream says so, that is when it has arrived as a whole.
 
-        Raises what `Pool.send` raises.
+        Raises what `Pool.send` raises, and:
+            MessageTooLargeError: it is longer than the upstream takes.
         """
         self._task = None
         self._request = request
         self._upstream_name = request.upstream.name
         for piece in self.upstream.queue:
             request.keep(piece)
-        if request.upstream.revocable or self._is_whole():
+        limit = request.upstream.max_request_bytes
+        if limit is not None:
+            self._request_meter.restrict(limit)
+        if limit is None or self._is_whole():
             request.upstream.pool.send(self)
         else:
             self._is_early = True
@@ -274,13 +274,9 @@ class Call(Requester):
                 self._go_on()
 
     def _is_whole(self) -> bool:
-        """Whether the one message of the request is here, or as much as is waited for."""
-        meter, upstream = self._request_meter, self.upstream
-        return (
-            (meter.is_between and meter.passed > 0)
-            or upstream.ending is not None
-            or upstream.queued >= _MAX_WHOLE_BYTES
-        )
+        """Whether the one message of the request is here, or none will come."""
+        meter = self._request_meter
+        return (meter.is_between and meter.passed > 0) or self.upstream.ending is not None
 
     def _go_on(self) -> None:
         request, self._is_early = self._request, False
