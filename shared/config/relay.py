@@ -66,7 +66,8 @@ class ConnectionSettings(Section):
 
     max: Count = Field(
         default=10_000,
-        description="Most connections. An idle one costs some 30 KiB and a file descriptor.",
+        description="Most connections. An idle one costs some 30 KiB and a file descriptor; where "
+        "the system has fewer of those (its hard limit), fewer are accepted.",
     )
     max_per_address: Count = Field(
         default=2000,
