@@ -180,6 +180,12 @@ async def holding(reader, writer):
     await heard(reader)
 
 
+async def begun_headers(reader, writer):
+    """A header block as large as can be, whose end never comes; no login is needed for that."""
+    writer.write(GREETING + BEGUN_HEADERS)
+    await heard(reader)
+
+
 async def silent(reader, writer):
     """A connection on which nothing is ever said."""
     await heard(reader)
@@ -192,6 +198,12 @@ async def begun(reader, writer):
 
 
 WITHOUT_END = frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 20
+#: Just within `http2.maxHeaderListSize`'s bound on a block, and a frame that is cut.
+BEGUN_HEADERS = (
+    frame(frames.HEADERS, 0, 1)
+    + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 8
+    + frame(frames.CONTINUATION, 0, 1, bytes(3_000))[:-1]
+)
 SETTINGS = frame(frames.SETTINGS, 0, 0, struct.pack(">HI", 3, 100))
 OVERSIZED = b"\0\xff\xff\xff\xff" + bytes(16_000)
 
@@ -275,6 +287,13 @@ async def test_slow_greetings_are_cut(besieged: Besieged, attack):
 
 async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
+    assert Limit.BUFFERED in siege.hits, siege
+    assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(besieged: Besieged):
+    siege = await besieged.under(begun_headers, attackers=240, seconds=3.0)
     assert Limit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
     assert siege.honest_calls, siege
