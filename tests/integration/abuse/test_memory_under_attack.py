@@ -180,6 +180,35 @@ async def holding(reader, writer):
     await heard(reader)
 
 
+def beginnings():
+    """Blocks that are worth remembering for what they begin with: nothing but indices.
+
+    Each stands for 60 KiB of headers, and no two are alike.
+    """
+    encoder = Encoder()
+    first = [*request_headers(b"/a.B/C"), (b"k", b"v" * 3500)]
+    # Once to fill the table, and from then on everything has an index.
+    yield encoder.encode(first, huffman=False)
+    whole = encoder.encode(first)
+    yield whole
+    for number in range(64):
+        # `accept-encoding: gzip, deflate` of the static table, in another place each time.
+        repeated = bytearray(whole[-1:] * 16)
+        repeated.insert(number % 16, 0x90)
+        repeated.insert(number // 16, 0x90)
+        yield whole + bytes(repeated)
+
+
+async def remembered_headers(reader, writer):
+    """What a connection remembers of headers, as much as can be made of it without a login."""
+    blocks = [
+        frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, block)
+        for number, block in zip(streams(), beginnings(), strict=False)
+    ]
+    writer.write(GREETING + b"".join(blocks))
+    await heard(reader)
+
+
 async def begun_headers(reader, writer):
     """A header block as large as can be, whose end never comes; no login is needed for that."""
     writer.write(GREETING + BEGUN_HEADERS)
@@ -290,6 +319,13 @@ async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     assert Limit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
     assert siege.honest_calls, siege
+
+
+async def test_headers_that_come_again_hold_bounded_memory(besieged: Besieged):
+    siege = await besieged.under(remembered_headers, attackers=40, seconds=3.0)
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+    assert siege.hits.keys() <= {Limit.IDLE}, siege
 
 
 async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(besieged: Besieged):
