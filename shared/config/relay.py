@@ -45,8 +45,9 @@ class Http2Settings(Section):
     )
     max_buffered: Count = Field(
         default=536_870_912,
-        description="Most bytes that wait in one process, in both directions; beyond it clients "
-        "for which most waits lose those calls. Keep it well below the memory limit.",
+        description="Most bytes that wait in one process, in both directions, and what open calls "
+        "and headers that are begun hold; beyond it clients for which most waits lose those calls, "
+        "or their connections. Keep it well below the memory limit.",
     )
     max_unread: Count = Field(
         default=4_194_304,

@@ -56,6 +56,7 @@ class HeaderDecoder:
         self._entries: deque[Field] = deque()
         self._size = 0
         self._at = 0
+        self._room = 0
         self.surplus = 0
 
     def decode(self, block: bytes) -> HeaderBlock | None:
@@ -97,8 +98,9 @@ class HeaderDecoder:
         if end == len(block):
             return beginning
         known = beginning.known
-        others = self._fields(block, end, self._max_list_bytes - known.size)
-        return None if others is None else HeaderBlock(known, others)
+        room = self._max_list_bytes - known.size
+        others = self._fields(block, end, room)
+        return None if others is None else HeaderBlock(known, others, room - self._room)
 
     def _fields(  # noqa: C901, PLR0912 - one loop over every field of every call
         self, block: bytes, at: int, room: int
@@ -157,15 +159,12 @@ class HeaderDecoder:
                 found.append(field)
             else:
                 self.surplus += 1
+        self._room = room
         return found if room >= 0 else None
 
     def _remember(self, block: bytes, found: HeaderBlock) -> None:
         size = found.known.size
-        if (
-            self._is_settled
-            and len(block) <= _MAX_KNOWN_BYTES
-            and size <= _MAX_KNOWN_LIST_BYTES
-        ):
+        if self._is_settled and len(block) <= _MAX_KNOWN_BYTES and size <= _MAX_KNOWN_LIST_BYTES:
             if (
                 len(self._known) >= _MAX_KNOWN
                 or self._known_list_bytes + size > _MAX_KNOWN_LIST_BYTES

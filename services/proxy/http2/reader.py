@@ -96,7 +96,7 @@ class FrameReader:
         self._account = account
         self._charged = 0
 
-    def read(self, data: bytes) -> None:  # noqa: C901 - one loop over every frame
+    def read(self, data: bytes) -> None:  # noqa: C901, PLR0912 - one loop over every frame
         """Reads everything that is complete. Raises Http2ConnectionError."""
         if self._rest:
             data = self._rest + data

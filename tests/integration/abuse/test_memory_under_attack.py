@@ -14,6 +14,7 @@ from hpack import Encoder
 from services.proxy.http2 import frames
 from services.proxy.http2.limits import Limit
 from tests.integration.abuse.besieged import ROOT, Besieged
+from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import request_headers
 
@@ -24,6 +25,8 @@ MEBIBYTE = 2**20
 BOUND_BYTES = 32 * MEBIBYTE
 #: The same where data waits: `http2.maxBuffered` (16 MiB here) and what holds it.
 BUFFERED_BOUND_BYTES = 64 * MEBIBYTE
+#: The same where it is headers: what one turn of the loop reads takes three times as much.
+HEADERS_BOUND_BYTES = 96 * MEBIBYTE
 #: The same where two attackers hold a thousand open calls each, of some 20 KiB.
 HELD_BOUND_BYTES = 64 * MEBIBYTE
 MAX_INCREMENT = (2**31 - 1).to_bytes(4)
@@ -180,6 +183,28 @@ async def holding(reader, writer):
     await heard(reader)
 
 
+def unknown(stream_id):
+    """A call of somebody who must be looked up, checked, and in the end made to wait."""
+    login = header_of(f"nobody{stream_id}", "whatever")
+    block = Encoder().encode(request_headers(b"/test.Echo/Unary", (b"authorization", login)))
+    return frame(frames.HEADERS, frames.END_HEADERS, stream_id, block)
+
+
+def large_headers(make):
+    """Calls with nearly all the headers that are allowed, by what opens one without these."""
+    more = Encoder().encode([(b"x%d" % number, b"v" * 3800) for number in range(15)], huffman=False)
+
+    def opened(number):
+        head = make(number)
+        begin = struct.pack(">I", len(head) - 9)[1:] + struct.pack(">BBI", 1, 0, number)
+        pieces = [more[at : at + 16_000] for at in range(0, len(more), 16_000)]
+        rest = [frame(frames.CONTINUATION, 0, number, piece) for piece in pieces[:-1]]
+        last = frame(frames.CONTINUATION, frames.END_HEADERS, number, pieces[-1])
+        return begin + head[9:] + b"".join(rest) + last
+
+    return flood(lambda numbers: opened(next(numbers)))
+
+
 def beginnings():
     """Blocks that are worth remembering for what they begin with: nothing but indices.
 
@@ -318,6 +343,16 @@ async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
     assert Limit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+@pytest.mark.parametrize(
+    "attack", [large_headers(held), large_headers(unknown)], ids=["held", "refused late"]
+)
+async def test_the_headers_of_open_calls_hold_bounded_memory(besieged: Besieged, attack):
+    siege = await besieged.under(attack, attackers=4, seconds=3.0)
+    assert Limit.BUFFERED in siege.hits, siege
+    assert siege.grown_bytes < HEADERS_BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
 

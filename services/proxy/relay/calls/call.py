@@ -35,6 +35,8 @@ class Admitted(Protocol):
     def revision(self) -> int: ...
 
 
+# What an open call takes in memory by itself.
+_OWN_BYTES = 1024
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
@@ -60,6 +62,7 @@ class Call(Requester):
         "_answer_length",
         "_deadline",
         "_deadlines",
+        "_held",
         "_is_answered",
         "_is_answering",
         "_is_early",
@@ -97,6 +100,7 @@ class Call(Requester):
         self._is_early = False
         self._link: UpstreamLink | None = None
         self._request: Request | None = None
+        self._held = 0
         self._length: int | None = None
         self._answer_length: int | None = None
         self._returned = 0
@@ -107,6 +111,11 @@ class Call(Requester):
         self._upstream_name = ""
 
     # Its life.
+
+    def holds(self, header_bytes: int) -> None:
+        """Charges the client for an open call with so much of headers."""
+        self._held = _OWN_BYTES + header_bytes
+        self.client.account.add(self._held)
 
     def set_deadline(self, timeout_seconds: float, deadlines: Deadlines) -> None:
         """Lets the call end with DEADLINE_EXCEEDED after this long."""
@@ -210,10 +219,13 @@ class Call(Requester):
     def finished(self) -> None:
         """The client's stream is closed: nothing of the call may stay behind."""
         self.is_over = True
+        self.client.account.remove(self._held)
         if self._deadlines is not None and self._deadline is not None:
             self._deadlines.leave(self, self._deadline)
         if self._task is not None:
             self._task.cancel()
+            # It keeps the error that ends it, and that keeps the call, and all its headers.
+            self._task = None
         if self.client.queued:
             self._drop_answer()
         if self.upstream.queued:

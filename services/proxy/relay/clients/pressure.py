@@ -35,9 +35,9 @@ class Pressure:
     def _relieve(self) -> None:
         self._is_relief_due = False
         enough = self._buffers.limit * _RELIEVED_PART
-        while self._buffers.held > enough:
-            link = max(self._clients, key=lambda link: link.account.held, default=None)
-            if link is None or not link.account.held:
+        # Once and not for each: there may be thousands of them, with as much for each.
+        for link in sorted(self._clients, key=lambda link: link.account.held, reverse=True):
+            if self._buffers.held <= enough or not link.account.held:
                 return
             self._hits.hit(Limit.BUFFERED)
             before = link.account.held
