@@ -13,8 +13,9 @@ from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.faults import unexpected_error
 from shared.observability.log import get_logger
+from shared.observability.sparse import SparseLog
 
-log = get_logger(__name__)
+log = SparseLog(get_logger(__name__))
 
 _FORGIVING_SECONDS = 1.0
 # How long a peer that does not read its last bytes is waited for.
