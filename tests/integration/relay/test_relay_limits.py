@@ -193,6 +193,37 @@ async def test_a_client_that_talks_and_never_reads_is_cut():
         assert hits(relay) == {Limit.UNREAD: 1}
 
 
+@pytest.mark.skipif(is_compiled(), reason="compiled code keeps its own transport")
+async def test_what_tls_says_by_itself_counts_as_unread(monkeypatch):
+    """Answers to KeyUpdate pass the relay by; they are only seen in what waits for the socket."""
+    monkeypatch.setattr("services.proxy.relay.link._UNREAD_SECONDS", 0.01)
+    async with (
+        limited(limits=Limits(unread_bytes=1000)) as (relay, _),
+        raw_client(relay.port) as client,
+    ):
+        await round_trip(client)
+        [link] = [link for link in relay.listener._reception.links if not link.calls_open]
+        waiting = iter([10_000, 500_000, 1_000_000, 2_000_000])
+
+        class Full:
+            """The transport of a socket that is not read, and on whose side TLS answers."""
+
+            def __init__(self, transport):
+                self._transport = transport
+
+            def __getattr__(self, name):
+                return getattr(self._transport, name)
+
+            def get_write_buffer_size(self):
+                return next(waiting)
+
+        link._transport = Full(link._transport)
+        link.pause_writing()
+        await client.wait_closed()
+        assert hits(relay) == {Limit.UNREAD: 1}
+        assert link.account.held == 0
+
+
 # What waits in the whole process.
 
 
