@@ -36,11 +36,6 @@ class HeaderBlock:
         self.others = others
         self.others_size = others_size
 
-    @property
-    def held_bytes(self) -> int:
-        """About what it holds in memory: other fields as values, as they came, and joined."""
-        return self.known.size + 3 * self.others_size
-
     def __iter__(self) -> Iterator[Field]:
         yield from self.known.fields
         yield from self.others

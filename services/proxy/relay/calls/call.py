@@ -7,6 +7,7 @@ from grpclib.const import Status
 
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.handler import Fields
+from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.calls.answers import answer, reset_error, trailers
 from services.proxy.relay.calls.deadlines import Deadlines
@@ -112,10 +113,11 @@ class Call(Requester):
 
     # Its life.
 
-    def holds(self, header_bytes: int) -> None:
-        """Charges the client for an open call with so much of headers."""
-        self._held = _OWN_BYTES + header_bytes
-        self.client.account.add(self._held)
+    def holds(self, block: HeaderBlock) -> None:
+        """Charges the client for an open call with these headers."""
+        # Those that no other block shares are kept as values, as they came, and joined.
+        self._held = held = _OWN_BYTES + block.known.size + 3 * block.others_size
+        self.client.account.add(held)
 
     def set_deadline(self, timeout_seconds: float, deadlines: Deadlines) -> None:
         """Lets the call end with DEADLINE_EXCEEDED after this long."""

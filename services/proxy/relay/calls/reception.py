@@ -142,7 +142,7 @@ class Reception(Host):
             head = RequestHead(fields)
             call.method = head.path.value
             if fields is not None:
-                call.holds(fields.held_bytes)
+                call.holds(fields)
             if self._tracer is not None:
                 self._trace(self._tracer, call, head)
             if head.timeout_seconds is not None:
