@@ -28,7 +28,11 @@ async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | Non
             await asyncio.wait({task})
     if task.cancelled():
         raise TimeoutError
-    return task.result()
+    try:
+        return task.result()
+    finally:
+        # Else an error, which has this frame, would keep itself alive.
+        del task
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -45,3 +45,6 @@ class SingleFlight(Generic[K, T]):
                 flight.task.cancel()
                 if self._flights.get(key) is flight:
                     del self._flights[key]
+            # An error has the frames of all who saw it, this one with them: without this it would
+            # keep itself alive, and whatever those hold, until the garbage collector comes.
+            del flight

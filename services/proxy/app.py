@@ -20,6 +20,7 @@ from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.authentication.turnstile import QueueLimits, Turnstile
 from services.proxy.authentication.verifier import Verifier
+from services.proxy.caller import client_host
 from services.proxy.conditions import Conditions
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.health import HealthService
@@ -76,6 +77,10 @@ _MUTATION_GRACE_SECONDS = 15.0
 # What our own services may see of a client's metadata, beside the identity headers.
 _OWN_HEADERS = HeaderPolicy(only=frozenset((b"content-type", b"dbname")), shows_peer=True)
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
+# Two passwords, a name and a description, each as long as can be configured, and half of the
+# smallest window of a stream.
+_MAX_ACCOUNT_BYTES = 32 * 1024
+_MAX_HEALTH_BYTES = 1024  # the name of a service
 
 
 async def run(
@@ -228,7 +233,11 @@ class Proxy:
                     authorization_enabled=settings.common.security.authorization_enabled,
                     audit=self.audit,
                 ),
-                HealthService(self.health, is_draining=lambda: self.is_draining),
+                HealthService(
+                    self.health,
+                    is_draining=lambda: self.is_draining,
+                    origin=lambda: origin_of(client_host()),
+                ),
             ]
         )
         accounts = Upstream(
@@ -237,12 +246,14 @@ class Proxy:
             authority="vecguard",
             policy=_OWN_HEADERS,
             revocable=False,
+            max_request_bytes=_MAX_ACCOUNT_BYTES,
         )
         health = Upstream(
             "the health service",
             in_process(self._server),
             authority="vecguard",
             policy=_OWN_HEADERS,
+            max_request_bytes=_MAX_HEALTH_BYTES,
         )
         self.limit_hits = LimitHits()
         self.backend = backend = Upstream(

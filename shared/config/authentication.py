@@ -6,13 +6,16 @@ from pydantic import Field
 
 from shared.config.fields import Count, Seconds, Section
 from shared.config.limits import LoginLimitSettings
+from shared.passwords import MAX_COST, MIN_COST
 
 
 class AuthenticationSettings(Section):
     """Checking passwords with bcrypt."""
 
-    bcrypt_cost: Annotated[int, Field(ge=4, le=31)] = Field(
-        default=10, description="Cost of a new hash: the binary logarithm of its rounds."
+    bcrypt_cost: Annotated[int, Field(ge=MIN_COST, le=MAX_COST)] = Field(
+        default=10,
+        description="Cost of a new hash: the binary logarithm of its rounds. A stored hash of a "
+        "higher cost than 16 counts as a corrupt record.",
     )
     verifier_threads: Annotated[int, Field(ge=0)] = Field(
         default=0,

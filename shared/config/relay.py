@@ -45,8 +45,9 @@ class Http2Settings(Section):
     )
     max_buffered: Count = Field(
         default=536_870_912,
-        description="Most bytes that wait in one process, in both directions; beyond it clients "
-        "for which most waits lose those calls. Keep it well below the memory limit.",
+        description="Most bytes that wait in one process, in both directions, and what open calls "
+        "and headers that are begun hold; beyond it clients for which most waits lose those calls, "
+        "or their connections. Keep it well below the memory limit.",
     )
     max_unread: Count = Field(
         default=4_194_304,
@@ -66,7 +67,8 @@ class ConnectionSettings(Section):
 
     max: Count = Field(
         default=10_000,
-        description="Most connections. An idle one costs some 30 KiB and a file descriptor.",
+        description="Most connections. An idle one costs some 30 KiB and a file descriptor; where "
+        "the system has fewer of those (its hard limit), fewer are accepted.",
     )
     max_per_address: Count = Field(
         default=2000,

@@ -77,7 +77,8 @@ class ProxySettings(Section):
         default=32, description="Longest user name, in characters."
     )
     max_user_num: Count = Field(default=100, description="Most users there can be.")
-    max_user_description_length: Annotated[int, Field(ge=0)] = Field(
+    # An account request is kept until it has arrived, so it must have an end.
+    max_user_description_length: Annotated[int, Field(ge=0, le=16_384)] = Field(
         default=1024, description="Longest description of a user, in bytes."
     )
     name_validation: NameValidationSettings = NameValidationSettings()

@@ -1,8 +1,16 @@
 """One ssl context that is always the newest of several, and handshakes that say why they fail."""
 
 import ssl
+import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
+
+# Bytes of records that bring no data, at once and in each second. A record that has come in part
+# counts until its rest has come, and holds 16 KiB; a KeyUpdate (RFC 8446, section 4.6.3) has 27
+# bytes, costs as much as a call, and honest peers send one in a million records.
+_MAX_WITHOUT_DATA = 64 * 1024
+# What a record takes besides its data, at most.
+_RECORD_OVERHEAD = 64
 
 
 def _ignore(_error: ssl.SSLError) -> None:
@@ -18,17 +26,66 @@ class Handshake(ssl.SSLObject):
     data were needed: the event loop sends the buffer and waits for the peer, which closes;
     a peer that does not is bounded by the loop's handshake timeout. Only servers do so; a
     client's caller needs the error itself.
+
+    Afterwards a peer that sends messages of TLS itself without end is cut: OpenSSL answers each,
+    and does so for all that has come before anybody else has a turn.
     """
 
+    _incoming: ssl.MemoryBIO | None = None
+    _without_data = 0
+    _counted_at = 0.0
     _alert_buffer: ssl.MemoryBIO | None = None
     _on_failure: Callable[[ssl.SSLError], None] = staticmethod(_ignore)
     _failure: ssl.SSLError | None = None
 
-    def watch(self, outgoing: ssl.MemoryBIO, on_failure: Callable[[ssl.SSLError], None]) -> Self:
+    def watch(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        on_failure: Callable[[ssl.SSLError], None],
+    ) -> Self:
         """Deliver alerts through `outgoing`, and report a failure once."""
+        self._incoming = incoming
+        self._counted_at = time.monotonic()
         self._alert_buffer = outgoing
         self._on_failure = on_failure
         return self
+
+    # The signature of ssl.SSLObject, with its two forms.
+    def read(self, *into: Any) -> Any:
+        """Data of the peer.
+
+        Raises:
+            ssl.SSLWantReadError: more is needed.
+            ssl.SSLError: it is broken, or the peer sends too much that is no data.
+        """
+        incoming = self._incoming
+        if incoming is None:
+            return super().read(*into)
+        before = incoming.pending
+        try:
+            data: Any = super().read(*into)
+        except ssl.SSLWantReadError:
+            self._count(before - incoming.pending)
+            raise
+        size = data if isinstance(data, int) else len(data)
+        self._count(before - incoming.pending - size - _RECORD_OVERHEAD)
+        return data
+
+    def _count(self, without_data: int) -> None:
+        self._without_data = max(0, self._without_data + without_data)
+        if self._without_data <= _MAX_WITHOUT_DATA:
+            return
+        # Only now: an honest peer never comes here, and time costs more than the rest.
+        now = time.monotonic()
+        forgiven = int((now - self._counted_at) * _MAX_WITHOUT_DATA)
+        self._without_data = max(0, self._without_data - forgiven)
+        self._counted_at = now
+        if self._without_data > _MAX_WITHOUT_DATA:
+            error = ssl.SSLError(ssl.SSL_ERROR_SSL, "too many messages without data")
+            error.reason = "TOO_MUCH_WITHOUT_DATA"
+            self._on_failure(error)
+            raise error
 
     def do_handshake(self) -> None:
         """Go on with the handshake.
@@ -103,5 +160,5 @@ class LiveContext(ssl.SSLContext):
             session=session,
         )
         if isinstance(connection, Handshake):
-            connection.watch(outgoing, self._on_failure)
+            connection.watch(incoming, outgoing, self._on_failure)
         return connection

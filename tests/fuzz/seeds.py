@@ -33,6 +33,12 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x1a\x03\x08\xac\x02",
         b"\n\x00",
     ],
+    # A user to create, a password to change and a user to look for.
+    "account_request": [
+        b"\x00\x12\x05alice\x1a\x04c2Vj",
+        b"\x01\x12\x05alice\x1a\x04b2xk\x22\x04bmV3",
+        b"\x04\x12\x07\n\x05alice\x18\x01",
+    ],
     "stored_credential": [
         b'{"encrypted_password":"%b","description":"x"}' % BCRYPT.encode(),
         b'{"encrypted_password":5}',

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hpack
+from grpclib.exceptions import GRPCError
 
 from services.proxy.authentication import header
 from services.proxy.authentication.errors import (
@@ -29,7 +30,9 @@ from services.proxy.relay.errors import InvalidTimeoutError
 from services.root_coord.session_wire import decode_request
 from shared.config import load_settings
 from shared.errors import ConfigurationError
+from shared.generated.milvus.proto import milvus
 from shared.generated.vecguard.internal import v1 as internal
+from shared.grpc.codec import RequestCodec
 from shared.milvus_layout import CorruptRecordError, Record
 from shared.tls import certificates
 from tests.support.http2_handler import RecordingHandler
@@ -38,6 +41,15 @@ Target = Callable[[bytes], None]
 
 _LIMITS = Limits(concurrent_streams=4, header_list_bytes=2**14, nuisances=100)
 _MANY = 2**20
+_ACCOUNT_REQUESTS = (
+    milvus.CreateCredentialRequest,
+    milvus.UpdateCredentialRequest,
+    milvus.DeleteCredentialRequest,
+    milvus.ListCredUsersRequest,
+    milvus.SelectUserRequest,
+    milvus.SelectRoleRequest,
+    milvus.SelectGrantRequest,
+)
 _ROUNDED = 1 + 1e-9
 _LONGEST_TIMEOUT_SECONDS = 99_999_999 * 3600
 
@@ -118,6 +130,17 @@ def session_message(data: bytes) -> None:
             raise AssertionError("betterproto reads it") from error
 
 
+def account_request(data: bytes) -> None:
+    """A message of the kind that the first byte chooses, which can be read again, or refused."""
+    kind = _ACCOUNT_REQUESTS[data[0] % len(_ACCOUNT_REQUESTS)] if data else _ACCOUNT_REQUESTS[0]
+    codec = RequestCodec()
+    try:
+        request = codec.decode(data[1:], kind)
+    except GRPCError:
+        return
+    assert bytes(codec.decode(bytes(request), kind)) == bytes(request)
+
+
 def stored_credential(data: bytes) -> None:
     """A value in etcd is a record or corrupt; a record can be written again."""
     try:
@@ -162,6 +185,7 @@ TARGETS: dict[str, Target] = {
         frames_of_a_server,
         header_block,
         session_message,
+        account_request,
         stored_credential,
         settings_file,
         pem,

@@ -20,7 +20,7 @@ from services.proxy.accounts.permissions import (
     Privilege,
     roles_of,
 )
-from shared.addresses import Address
+from services.proxy.caller import client_host
 from shared.errors import InvalidParameterError
 from shared.generated.milvus.proto import common
 from shared.generated.milvus.proto import milvus as pb
@@ -36,8 +36,6 @@ from shared.observability.audit import (
 from shared.secret import Secret
 
 _DEFAULT_DATABASE = "default"
-# What the relay says of a client that came by no network.
-_NO_ADDRESS = "local"
 
 
 class AccountService(pb.MilvusServiceBase):
@@ -163,7 +161,7 @@ class AccountService(pb.MilvusServiceBase):
         return Actor(
             username=username,
             database=metadata.get("dbname") or _DEFAULT_DATABASE,
-            address=_host(metadata.get("x-vecguard-peer")),
+            address=client_host(),
         )
 
     async def _changed(
@@ -186,11 +184,6 @@ class AccountService(pb.MilvusServiceBase):
         except InvalidParameterError as error:
             return _failure(InvalidAccountError(error.message))
         return common.Status()
-
-
-def _host(peer: str | None) -> str | None:
-    """The address of a client as the relay tells it; `local` is none."""
-    return Address.parse(peer).host if peer and peer != _NO_ADDRESS else None
 
 
 def _decoded(text: str, complaint: str) -> Secret[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -165,12 +164,12 @@ class Authenticator:
         # locked-out name never locks out a login that is known.
         if not self._was_judged(digest):
             self._limits.check(origin, login.username)
-        held = await self._held(login.username, origin)
+        # By a guess nobody may find out that a name was held not long ago.
+        is_own = self._logins.accepted(digest) is not None
+        held = await self._held(login.username, origin, by_familiarity=is_own)
         # Now and not after the check, as for a name that must be looked up: answer times tell
-        # nothing. Without an answer, what is held may show all the same that the login is right;
-        # if it does not, the look-up after the check says why there is none.
-        with suppress(UnavailableError, DeadlineError, OverloadedError):
-            held = await self._newest(held, origin)
+        # nothing.
+        held = await self._newest(held, origin, or_held=True)
         if self._is_known(digest, held):
             return
         suspicion = partial(self._limits.suspicion, origin, login.username)
@@ -206,27 +205,36 @@ class Authenticator:
             self._limits.failed(origin, login.username)
         return matches
 
-    async def _held(self, username: str, origin: str) -> Credential:
+    async def _held(self, username: str, origin: str, *, by_familiarity: bool = True) -> Credential:
         if not await self._trust.wait():
             raise self._trust.explain()
         held = self._credentials.peek(username)
         if held is not None:
             return held
-        if self._credentials.is_familiar(username):
+        if by_familiarity and self._credentials.is_familiar(username):
             return await self._credentials.get(username)
         async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
             return await self._credentials.get(username)
 
-    async def _newest(self, held: Credential, origin: str) -> Credential:
+    async def _newest(self, held: Credential, origin: str, *, or_held: bool = False) -> Credential:
         """Looks for a newer record, in the strangers' line as well.
 
         So a login for a user who is held takes as long as one for a name that must be looked
-        up: one fetch and then one bcrypt, however busy that line is.
+        up: one fetch and then one bcrypt, however busy that line is. Whoever finds no place in
+        the line is told so, held or not, because a client can fill its own.
+
+        `or_held`: without an answer, what is held may show all the same that the login is
+        right; if it does not, the look-up after the check says why there is none.
         """
         if not self._credentials.needs_refresh(held):
             return held
         async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
-            return await self._credentials.refresh(held)
+            try:
+                return await self._credentials.refresh(held)
+            except (UnavailableError, DeadlineError, OverloadedError):
+                if or_held:
+                    return held
+                raise
 
     def _was_judged(self, digest: bytes) -> bool:
         """Whether this very login was judged before, at whatever revision."""

@@ -134,11 +134,7 @@ class Turnstile:
             self._take_place()
             return
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        displaced = queue.push(origin, admitted)
-        if displaced is admitted:
-            raise _full()
-        if displaced is not None and not displaced.done():
-            displaced.set_exception(_full())
+        _line_up(queue, origin, admitted)
         self._admit()
         try:
             async with asyncio.timeout_at(deadline):
@@ -155,6 +151,9 @@ class Turnstile:
             if _was_admitted(admitted):
                 self.left()
             raise
+        finally:
+            # Else an error that was set there, and has this frame, would keep itself alive.
+            del admitted
 
     def _admit(self) -> None:
         """Lets in as many as there is room for, and comes back when the pace allows more."""
@@ -195,6 +194,16 @@ class Turnstile:
     def _on_time(self) -> None:
         self._timer = None
         self._admit()
+
+
+def _line_up(
+    queue: FairQueue[asyncio.Future[None]], origin: str, admitted: asyncio.Future[None]
+) -> None:
+    displaced = queue.push(origin, admitted)
+    if displaced is admitted:
+        raise _full()
+    if displaced is not None and not displaced.done():
+        displaced.set_exception(_full())
 
 
 def _is_pending(admitted: asyncio.Future[None]) -> bool:

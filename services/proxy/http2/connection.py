@@ -44,14 +44,14 @@ class Connection(FrameSink):
         hits: LimitHits | None = None,
         account: Account = UNCOUNTED,
     ) -> None:
-        """`hits` and `account` count what limits do, and what waits on a client's streams."""
+        """`hits` and `account` count what limits do, and what waits because of a client."""
         self._handler = handler
         self._limits = limits
         self._hits = hits or LimitHits()
         self._account = account
         self._client_side = client_side
         self._peer = PeerSettings(is_server=client_side)
-        self._reader = FrameReader(self, limits, expects_preface=not client_side)
+        self._reader = FrameReader(self, limits, expects_preface=not client_side, account=account)
         self._decoder = HeaderDecoder(limits, remembers=client_side)
         self._window = limits.connection_window_bytes
         self._owed = 0
@@ -136,6 +136,7 @@ class Connection(FrameSink):
 
     def abandon(self) -> list[Stream]:
         """The socket is gone, and with it all streams: those that were open."""
+        self._reader.close()
         streams = list(self.streams.values())
         for stream in streams:
             self._close(stream)

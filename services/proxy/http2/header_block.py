@@ -23,13 +23,18 @@ class Known:
 
 
 class HeaderBlock:
-    """The fields of a block, in order: `known`, then `others`."""
+    """The fields of a block, in order: `known`, then `others`.
 
-    __slots__ = ("known", "others")
+    Attributes:
+        others_size: what the others count for in the size of a list.
+    """
 
-    def __init__(self, known: Known, others: list[Field]) -> None:
+    __slots__ = ("known", "others", "others_size")
+
+    def __init__(self, known: Known, others: list[Field], others_size: int = 0) -> None:
         self.known = known
         self.others = others
+        self.others_size = others_size
 
     def __iter__(self) -> Iterator[Field]:
         yield from self.known.fields

@@ -19,6 +19,10 @@ _FIRST_DYNAMIC = len(STATIC)
 # blocks are seldom alike.
 _MAX_KNOWN = 64
 _MAX_KNOWN_BYTES = 256
+# What they stand for, all together and as a list counts it. An index of one byte stands for
+# kilobytes, and whoever reads a block may note as much: without this bound a connection could be
+# made to remember megabytes.
+_MAX_KNOWN_LIST_BYTES = 32 * 1024
 # Fields at the beginning of a block that are told by an index of one byte.
 _indices = re.compile(rb"[\x81-\xfe]*").match
 
@@ -39,6 +43,7 @@ class HeaderDecoder:
 
     def __init__(self, limits: Limits, *, remembers: bool = False) -> None:
         self._known: dict[bytes, HeaderBlock] = {}
+        self._known_list_bytes = 0
         self._beginning_bytes = 0
         self._nothing = HeaderBlock(Known([]), [])
         self._remembers = remembers
@@ -51,6 +56,7 @@ class HeaderDecoder:
         self._entries: deque[Field] = deque()
         self._size = 0
         self._at = 0
+        self._room = 0
         self.surplus = 0
 
     def decode(self, block: bytes) -> HeaderBlock | None:
@@ -92,8 +98,9 @@ class HeaderDecoder:
         if end == len(block):
             return beginning
         known = beginning.known
-        others = self._fields(block, end, self._max_list_bytes - known.size)
-        return None if others is None else HeaderBlock(known, others)
+        room = self._max_list_bytes - known.size
+        others = self._fields(block, end, room)
+        return None if others is None else HeaderBlock(known, others, room - self._room)
 
     def _fields(  # noqa: C901, PLR0912 - one loop over every field of every call
         self, block: bytes, at: int, room: int
@@ -152,13 +159,23 @@ class HeaderDecoder:
                 found.append(field)
             else:
                 self.surplus += 1
+        self._room = room
         return found if room >= 0 else None
 
     def _remember(self, block: bytes, found: HeaderBlock) -> None:
-        if self._is_settled and len(block) <= _MAX_KNOWN_BYTES:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
+        size = found.known.size
+        if self._is_settled and len(block) <= _MAX_KNOWN_BYTES and size <= _MAX_KNOWN_LIST_BYTES:
+            if (
+                len(self._known) >= _MAX_KNOWN
+                or self._known_list_bytes + size > _MAX_KNOWN_LIST_BYTES
+            ):
+                self._forget()
             self._known[block] = found
+            self._known_list_bytes += size
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_list_bytes = 0
 
     def _indexed(self, index: int) -> Field:
         if 0 < index < _FIRST_DYNAMIC:
@@ -221,7 +238,7 @@ class HeaderDecoder:
         """Indices have another meaning now."""
         self._is_settled = False
         if self._known:
-            self._known.clear()
+            self._forget()
 
     def _evict(self) -> None:
         # An entry larger than the table empties it, itself included (RFC 7541, section 4.4).

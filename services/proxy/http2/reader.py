@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from services.proxy.http2 import frames
+from services.proxy.http2.buffers import UNCOUNTED, Account
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from services.proxy.http2.limits import DEFAULT_FRAME_BYTES, MAX_STREAM_ID, Limit, Limits
 
@@ -69,7 +70,15 @@ class FrameSink(ABC):
 class FrameReader:
     """Keeps what has come of the next frame, and of a header block in several frames."""
 
-    def __init__(self, sink: FrameSink, limits: Limits, *, expects_preface: bool) -> None:
+    def __init__(
+        self,
+        sink: FrameSink,
+        limits: Limits,
+        *,
+        expects_preface: bool,
+        account: Account = UNCOUNTED,
+    ) -> None:
+        """`account` is charged for what is kept, until `close`."""
         self._sink = sink
         self._limits = limits
         self._rest = b""
@@ -84,8 +93,10 @@ class FrameReader:
         self._block_bytes = 0
         self._block_stream = 0
         self._block_ends_stream = False
+        self._account = account
+        self._charged = 0
 
-    def read(self, data: bytes) -> None:  # noqa: C901 - one loop over every frame
+    def read(self, data: bytes) -> None:  # noqa: C901, PLR0912 - one loop over every frame
         """Reads everything that is complete. Raises Http2ConnectionError."""
         if self._rest:
             data = self._rest + data
@@ -131,6 +142,22 @@ class FrameReader:
             except Exception as error:  # noqa: BLE001 - the sink logs it
                 sink.on_failure(stream_id, error)
         self._rest = data[at:]
+        kept = len(self._rest) + self._block_bytes
+        if kept != self._charged:
+            self._charge(kept)
+
+    def close(self) -> None:
+        """Nothing more comes: forgets what was kept."""
+        self._rest, self._block, self._block_bytes = b"", None, 0
+        self._charge(0)
+        self._account = UNCOUNTED
+
+    def _charge(self, kept: int) -> None:
+        if kept > self._charged:
+            self._account.add(kept - self._charged)
+        else:
+            self._account.remove(self._charged - kept)
+        self._charged = kept
 
     def _skip_preface(self, data: bytes) -> int:
         size = min(len(data), len(self._preface))
@@ -221,11 +248,9 @@ class FrameReader:
         self._block.append(payload)
         self._block_bytes += len(payload)
         if self._block_bytes > self._max_block or len(self._block) > self._limits.header_frames:
-            # The connection stays until its last words are sent.
-            self._block.clear()
             raise _endless_block()
         if flags & frames.END_HEADERS:
-            block, self._block = b"".join(self._block), None
+            block, self._block, self._block_bytes = b"".join(self._block), None, 0
             self._is_between = True
             self._sink.on_headers(self._block_stream, block, end=self._block_ends_stream)
 

@@ -13,12 +13,19 @@ from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.faults import unexpected_error
 from shared.observability.log import get_logger
+from shared.observability.sparse import SparseLog
 
-log = get_logger(__name__)
+log = SparseLog(get_logger(__name__))
 
 _FORGIVING_SECONDS = 1.0
 # How long a peer that does not read its last bytes is waited for.
 _CLOSING_SECONDS = 5.0
+# How often it is looked at what waits for a socket that is full. TLS answers for itself, to
+# KeyUpdate as often as the peer asks, and only this sees it.
+_UNREAD_SECONDS = 0.5
+# What may wait beside what the limit is for: data of one turn, and what TLS takes before it
+# says that it is full.
+_IN_TRANSPORT_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Link(Handler):
         self._is_flush_due = False
         self._was_heard = True
         self._timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
         self._forgiven_at = self.loop.time()
         self.writes = 0
         self.bytes_sent = 0
@@ -102,6 +110,8 @@ class Link(Handler):
     def pause_writing(self) -> None:
         self.connection.sender.pause()
         self._measure()
+        if self._unread_timer is None:
+            self._look_at_unread()
 
     def resume_writing(self) -> None:
         self.buffer_changed(0)
@@ -156,8 +166,9 @@ class Link(Handler):
         if not self.is_closing:
             self.is_closing = True
             self.buffer_changed(0)
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._unread_timer):
+                if timer is not None:
+                    timer.cancel()
             self.ended(self.connection.abandon())
 
     def _wake(self) -> None:
@@ -185,15 +196,28 @@ class Link(Handler):
         if sender.is_paused:
             self._measure()
         if sender.is_swamped:
-            log.info("peer_does_not_read", side=type(self).__name__)
-            self._hits.hit(Limit.UNREAD)
-            self.abort()
+            self._cut_unread()
         elif sender.waiting:
             sender.pump()
 
-    def _measure(self) -> None:
-        if self._transport is not None:
-            self.buffer_changed(self._transport.get_write_buffer_size())
+    def _measure(self) -> int:
+        size = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        self.buffer_changed(size)
+        return size
+
+    def _look_at_unread(self) -> None:
+        self._unread_timer = None
+        if self.is_closing or not self.connection.sender.is_paused:
+            return
+        if self._measure() > self._limits.unread_bytes + _IN_TRANSPORT_BYTES:
+            self._cut_unread()
+        else:
+            self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self._look_at_unread)
+
+    def _cut_unread(self) -> None:
+        log.info("peer_does_not_read", side=type(self).__name__)
+        self._hits.hit(Limit.UNREAD)
+        self.abort()
 
     def _give_up_on(self, fault: Http2ConnectionError) -> None:
         log.info("http2_fault", side=type(self).__name__, detail=fault.message)

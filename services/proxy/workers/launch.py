@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from services.proxy.app import run
+from services.proxy.descriptors import provide
 from services.proxy.workers.child import Tether
 from services.proxy.workers.operations import LOOPBACK, WorkersReport
 from services.proxy.workers.reservation import reserved_port
@@ -36,6 +37,7 @@ def start(settings: Settings) -> None:
         Exception: what else ended the service.
     """
     workers = settings.proxy.workers or usable_cpus()
+    settings = _with_proxy(settings, connections=provide(settings.proxy.connections))
     if workers == 1:
         serve(run, _with_proxy(settings, workers=1))
         return
@@ -127,7 +129,7 @@ def _stopped_by(tether: Tether, shutdown: ShutdownSignal) -> Iterator[None]:
         loop.remove_reader(tether.stop)
 
 
-def _with_proxy(settings: Settings, **changes: int) -> Settings:
+def _with_proxy(settings: Settings, **changes: object) -> Settings:
     return settings.model_copy(update={"proxy": settings.proxy.model_copy(update=changes)})
 
 

@@ -14,6 +14,7 @@ from hpack import Encoder
 from services.proxy.http2 import frames
 from services.proxy.http2.limits import Limit
 from tests.integration.abuse.besieged import ROOT, Besieged
+from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import request_headers
 
@@ -24,6 +25,8 @@ MEBIBYTE = 2**20
 BOUND_BYTES = 32 * MEBIBYTE
 #: The same where data waits: `http2.maxBuffered` (16 MiB here) and what holds it.
 BUFFERED_BOUND_BYTES = 64 * MEBIBYTE
+#: The same where it is headers: what one turn of the loop reads takes three times as much.
+HEADERS_BOUND_BYTES = 96 * MEBIBYTE
 #: The same where two attackers hold a thousand open calls each, of some 20 KiB.
 HELD_BOUND_BYTES = 64 * MEBIBYTE
 MAX_INCREMENT = (2**31 - 1).to_bytes(4)
@@ -180,6 +183,63 @@ async def holding(reader, writer):
     await heard(reader)
 
 
+def unknown(stream_id):
+    """A call of somebody who must be looked up, checked, and in the end made to wait."""
+    login = header_of(f"nobody{stream_id}", "whatever")
+    block = Encoder().encode(request_headers(b"/test.Echo/Unary", (b"authorization", login)))
+    return frame(frames.HEADERS, frames.END_HEADERS, stream_id, block)
+
+
+def large_headers(make):
+    """Calls with nearly all the headers that are allowed, by what opens one without these."""
+    more = Encoder().encode([(b"x%d" % number, b"v" * 3800) for number in range(15)], huffman=False)
+
+    def opened(number):
+        head = make(number)
+        begin = struct.pack(">I", len(head) - 9)[1:] + struct.pack(">BBI", 1, 0, number)
+        pieces = [more[at : at + 16_000] for at in range(0, len(more), 16_000)]
+        rest = [frame(frames.CONTINUATION, 0, number, piece) for piece in pieces[:-1]]
+        last = frame(frames.CONTINUATION, frames.END_HEADERS, number, pieces[-1])
+        return begin + head[9:] + b"".join(rest) + last
+
+    return flood(lambda numbers: opened(next(numbers)))
+
+
+def beginnings():
+    """Blocks that are worth remembering for what they begin with: nothing but indices.
+
+    Each stands for 60 KiB of headers, and no two are alike.
+    """
+    encoder = Encoder()
+    first = [*request_headers(b"/a.B/C"), (b"k", b"v" * 3500)]
+    # Once to fill the table, and from then on everything has an index.
+    yield encoder.encode(first, huffman=False)
+    whole = encoder.encode(first)
+    yield whole
+    for number in range(64):
+        # `accept-encoding: gzip, deflate` of the static table, in another place each time.
+        repeated = bytearray(whole[-1:] * 16)
+        repeated.insert(number % 16, 0x90)
+        repeated.insert(number // 16, 0x90)
+        yield whole + bytes(repeated)
+
+
+async def remembered_headers(reader, writer):
+    """What a connection remembers of headers, as much as can be made of it without a login."""
+    blocks = [
+        frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, block)
+        for number, block in zip(streams(), beginnings(), strict=False)
+    ]
+    writer.write(GREETING + b"".join(blocks))
+    await heard(reader)
+
+
+async def begun_headers(reader, writer):
+    """A header block as large as can be, whose end never comes; no login is needed for that."""
+    writer.write(GREETING + BEGUN_HEADERS)
+    await heard(reader)
+
+
 async def silent(reader, writer):
     """A connection on which nothing is ever said."""
     await heard(reader)
@@ -192,6 +252,12 @@ async def begun(reader, writer):
 
 
 WITHOUT_END = frame(frames.HEADERS, 0, 1) + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 20
+#: Just within `http2.maxHeaderListSize`'s bound on a block, and a frame that is cut.
+BEGUN_HEADERS = (
+    frame(frames.HEADERS, 0, 1)
+    + frame(frames.CONTINUATION, 0, 1, bytes(16_000)) * 8
+    + frame(frames.CONTINUATION, 0, 1, bytes(3_000))[:-1]
+)
 SETTINGS = frame(frames.SETTINGS, 0, 0, struct.pack(">HI", 3, 100))
 OVERSIZED = b"\0\xff\xff\xff\xff" + bytes(16_000)
 
@@ -275,6 +341,30 @@ async def test_slow_greetings_are_cut(besieged: Besieged, attack):
 
 async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
+    assert Limit.BUFFERED in siege.hits, siege
+    assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+@pytest.mark.parametrize(
+    "attack", [large_headers(held), large_headers(unknown)], ids=["held", "refused late"]
+)
+async def test_the_headers_of_open_calls_hold_bounded_memory(besieged: Besieged, attack):
+    siege = await besieged.under(attack, attackers=4, seconds=3.0)
+    assert Limit.BUFFERED in siege.hits, siege
+    assert siege.grown_bytes < HEADERS_BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+
+
+async def test_headers_that_come_again_hold_bounded_memory(besieged: Besieged):
+    siege = await besieged.under(remembered_headers, attackers=40, seconds=3.0)
+    assert siege.grown_bytes < BOUND_BYTES, siege
+    assert siege.honest_calls, siege
+    assert siege.hits.keys() <= {Limit.IDLE}, siege
+
+
+async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(besieged: Besieged):
+    siege = await besieged.under(begun_headers, attackers=240, seconds=3.0)
     assert Limit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
     assert siege.honest_calls, siege

@@ -6,6 +6,7 @@ Each is answered by an error or a reset of its stream, and the connection goes o
 import asyncio
 
 import pytest
+import structlog
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived, StreamEnded, StreamReset
 
@@ -110,3 +111,13 @@ async def test_malformed_trailers_of_a_request_end_the_call(raw_relay, raw_backe
         assert reset.error_code == ErrorCodes.CANCEL
         assert backend.trailers(stream_id) == []
         await raw_relay.idle()
+
+
+async def test_connections_that_break_the_protocol_fill_no_log(raw_relay):
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(100):
+            reader, writer = await asyncio.open_connection("127.0.0.1", raw_relay.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert await reader.read(), "a GOAWAY"
+            writer.close()
+    assert len(lines) <= 20

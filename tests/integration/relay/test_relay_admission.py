@@ -20,6 +20,7 @@ from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 
 TIMEOUT = 10.0
+MAX_REQUEST_BYTES = 32 * 1024
 SMALLEST_WINDOWS = Limits(
     stream_window_bytes=DEFAULT_WINDOW_BYTES, connection_window_bytes=DEFAULT_WINDOW_BYTES
 )
@@ -221,6 +222,7 @@ def not_revocable(port):
         authority="x",
         policy=HeaderPolicy(),
         revocable=False,
+        max_request_bytes=MAX_REQUEST_BYTES,
     )
 
 
@@ -282,12 +284,21 @@ async def test_calls_that_nobody_goes_on_with_keep_no_change_from_its_upstream(r
     accounts.close()
 
 
-@pytest.mark.parametrize(
-    ("sent", "end"),
-    [([], True), ([message(bytes(500_000))[:10_000], *[bytes(10_000)] * 5], False)],
-    ids=["ended without a message", "large"],
-)
-async def test_what_can_never_arrive_as_a_whole_is_sent_on_as_it_is(raw_backend, sent, end):
+async def test_a_request_that_ends_without_a_message_is_sent_on_as_it_is(raw_backend):
+    accounts = not_revocable(raw_backend.port)
+    async with (
+        relaying(raw_backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        raw_client(relay.port) as client,
+    ):
+        mine = client.request(request_headers(b"/own.Accounts/Change"), end=True)
+        peer, stream_id = await raw_backend.requested()
+        peer.answer(stream_id, message(b"done"))
+        _, body, _ = await client.response(mine)
+        assert body == message(b"done")
+    accounts.close()
+
+
+async def test_the_largest_request_fits_into_the_smallest_window(raw_backend):
     accounts = not_revocable(raw_backend.port)
     async with (
         relaying(
@@ -296,14 +307,39 @@ async def test_what_can_never_arrive_as_a_whole_is_sent_on_as_it_is(raw_backend,
         raw_client(relay.port) as client,
     ):
         await round_trip(client)  # it knows the relay's windows
-        mine = client.request(request_headers(b"/own.Accounts/Change"), end=end)
-        for piece in sent:
-            client.h2.send_data(mine, piece)
+        mine = client.request(request_headers(b"/own.Accounts/Change"), end=False)
+        whole = message(bytes(MAX_REQUEST_BYTES))
+        for at in range(0, len(whole), 1000):
+            # As much padding as a frame can have: it takes of the window, too.
+            client.h2.send_data(mine, whole[at : at + 1000], pad_length=255)
         client.flush()
         peer, stream_id = await raw_backend.requested()
         peer.answer(stream_id, message(b"done"))
         _, body, _ = await client.response(mine)
         assert body == message(b"done")
+    accounts.close()
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before it is routed", "after"])
+async def test_a_longer_one_is_refused_by_its_length_and_keeps_no_change_out(raw_backend, is_late):
+    accounts = not_revocable(raw_backend.port)
+    whole = message(bytes(MAX_REQUEST_BYTES + 1))
+    async with (
+        relaying(raw_backend.port, table={b"/own.Accounts/*": accounts}) as relay,
+        raw_client(relay.port) as client,
+    ):
+        head = request_headers(b"/own.Accounts/Change")
+        if is_late:
+            mine = client.request(head, end=False)
+            await round_trip(client)
+            client.h2.send_data(mine, whole[:10])
+            client.flush()
+        else:
+            mine = client.request(head, body=whole[:10], end=False)
+        headers, _, _ = await client.response(mine)
+        assert (b"grpc-status", b"8") in headers
+        assert not accounts.links, "nothing was sent on"
+        await relay.idle()
     accounts.close()
 
 
@@ -314,7 +350,14 @@ async def test_a_request_that_waits_for_its_upstream_ends_with_its_login(backend
         await asyncio.Event().wait()
         return factory()
 
-    accounts = Upstream("accounts", never, authority="x", policy=HeaderPolicy(), revocable=False)
+    accounts = Upstream(
+        "accounts",
+        never,
+        authority="x",
+        policy=HeaderPolicy(),
+        revocable=False,
+        max_request_bytes=MAX_REQUEST_BYTES,
+    )
     async with (
         relaying(backend.port, table={b"/own.Accounts/*": accounts}) as relay,
         raw_client(relay.port) as client,

@@ -7,6 +7,7 @@ from grpclib.const import Status
 
 from services.proxy.http2.errors import ErrorCode
 from services.proxy.http2.handler import Fields
+from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.calls.answers import answer, reset_error, trailers
 from services.proxy.relay.calls.deadlines import Deadlines
@@ -35,9 +36,8 @@ class Admitted(Protocol):
     def revision(self) -> int: ...
 
 
-# Of a request that is sent on as a whole; one that is larger goes on as it comes, or it would
-# wait for a window that opens only then. Half of the smallest window.
-_MAX_WHOLE_BYTES = 32 * 1024
+# What an open call takes in memory by itself.
+_OWN_BYTES = 1024
 # What a call is whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
@@ -63,6 +63,7 @@ class Call(Requester):
         "_answer_length",
         "_deadline",
         "_deadlines",
+        "_held",
         "_is_answered",
         "_is_answering",
         "_is_early",
@@ -100,6 +101,7 @@ class Call(Requester):
         self._is_early = False
         self._link: UpstreamLink | None = None
         self._request: Request | None = None
+        self._held = 0
         self._length: int | None = None
         self._answer_length: int | None = None
         self._returned = 0
@@ -110,6 +112,12 @@ class Call(Requester):
         self._upstream_name = ""
 
     # Its life.
+
+    def holds(self, block: HeaderBlock) -> None:
+        """Charges the client for an open call with these headers."""
+        # Those that no other block shares are kept as values, as they came, and joined.
+        self._held = held = _OWN_BYTES + block.known.size + 3 * block.others_size
+        self.client.account.add(held)
 
     def set_deadline(self, timeout_seconds: float, deadlines: Deadlines) -> None:
         """Lets the call end with DEADLINE_EXCEEDED after this long."""
@@ -147,17 +155,20 @@ class Call(Requester):
     def route(self, request: Request) -> None:
         """Sends the request to its upstream as soon as that takes it.
 
-        One that is to be carried through is sent when it has arrived as a whole: else calls
-        that nobody goes on with would use up what all share.
+        Where the upstream says so, that is when it has arrived as a whole.
 
-        Raises what `Pool.send` raises.
+        Raises what `Pool.send` raises, and:
+            MessageTooLargeError: it is longer than the upstream takes.
         """
         self._task = None
         self._request = request
         self._upstream_name = request.upstream.name
         for piece in self.upstream.queue:
             request.keep(piece)
-        if request.upstream.revocable or self._is_whole():
+        limit = request.upstream.max_request_bytes
+        if limit is not None:
+            self._request_meter.restrict(limit)
+        if limit is None or self._is_whole():
             request.upstream.pool.send(self)
         else:
             self._is_early = True
@@ -210,10 +221,13 @@ class Call(Requester):
     def finished(self) -> None:
         """The client's stream is closed: nothing of the call may stay behind."""
         self.is_over = True
+        self.client.account.remove(self._held)
         if self._deadlines is not None and self._deadline is not None:
             self._deadlines.leave(self, self._deadline)
         if self._task is not None:
             self._task.cancel()
+            # It keeps the error that ends it, and that keeps the call, and all its headers.
+            self._task = None
         if self.client.queued:
             self._drop_answer()
         if self.upstream.queued:
@@ -274,13 +288,9 @@ class Call(Requester):
                 self._go_on()
 
     def _is_whole(self) -> bool:
-        """Whether the one message of the request is here, or as much as is waited for."""
-        meter, upstream = self._request_meter, self.upstream
-        return (
-            (meter.is_between and meter.passed > 0)
-            or upstream.ending is not None
-            or upstream.queued >= _MAX_WHOLE_BYTES
-        )
+        """Whether the one message of the request is here, or none will come."""
+        meter = self._request_meter
+        return (meter.is_between and meter.passed > 0) or self.upstream.ending is not None
 
     def _go_on(self) -> None:
         request, self._is_early = self._request, False

@@ -28,6 +28,12 @@ class MessageMeter:
         """Whether the data so far ends within a prefix or within what follows one."""
         return self._prefix != b"" or 0 < self._remaining < self._length
 
+    def restrict(self, max_bytes: int) -> None:
+        """Lowers the limit, also for the message that is passing. Raises MessageTooLargeError."""
+        self._max_bytes = min(self._max_bytes, max_bytes)
+        if self._remaining:
+            self._check_length()
+
     def passes(self, payload: bytes) -> None:
         """Counts the next piece. Raises MessageTooLargeError."""
         size = len(payload)
@@ -61,7 +67,10 @@ class MessageMeter:
                 return
             self._prefix = b""
             self._length = self._remaining = int.from_bytes(prefix[1:])
-            if self._remaining > self._max_bytes:
-                raise MessageTooLargeError(
-                    f"a message of {self._remaining} bytes is over the limit of {self._max_bytes}"
-                )
+            self._check_length()
+
+    def _check_length(self) -> None:
+        if self._length > self._max_bytes:
+            raise MessageTooLargeError(
+                f"a message of {self._length} bytes is over the limit of {self._max_bytes}"
+            )

@@ -141,6 +141,8 @@ class Reception(Host):
         try:
             head = RequestHead(fields)
             call.method = head.path.value
+            if fields is not None:
+                call.holds(fields)
             if self._tracer is not None:
                 self._trace(self._tracer, call, head)
             if head.timeout_seconds is not None:

@@ -17,8 +17,9 @@ from services.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedEr
 from services.proxy.relay.link import Keepalive, Link
 from shared.errors import VecguardError
 from shared.observability.log import get_logger
+from shared.observability.sparse import SparseLog
 
-log = get_logger(__name__)
+log = SparseLog(get_logger(__name__))
 
 # How long a client that is asked to leave has to show that it has heard it.
 _LEAVE_SECONDS = 2.0

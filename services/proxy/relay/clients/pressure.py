@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from heapq import heapify, heapreplace
 
 from services.proxy.http2.buffers import Buffers
 from services.proxy.http2.limits import Limit, LimitHits
@@ -35,12 +36,16 @@ class Pressure:
     def _relieve(self) -> None:
         self._is_relief_due = False
         enough = self._buffers.limit * _RELIEVED_PART
-        while self._buffers.held > enough:
-            link = max(self._clients, key=lambda link: link.account.held, default=None)
-            if link is None or not link.account.held:
+        # Not the greatest of all for each: there may be thousands with as much.
+        links = [(-link.account.held, number, link) for number, link in enumerate(self._clients)]
+        heapify(links)
+        while self._buffers.held > enough and links:
+            _, number, link = links[0]
+            before = link.account.held
+            if not before:
                 return
             self._hits.hit(Limit.BUFFERED)
-            before = link.account.held
             link.relieve()
             if link.account.held * 2 > before:
                 link.abort()  # most of it lies in a socket that is not read
+            heapreplace(links, (-link.account.held, number, link))

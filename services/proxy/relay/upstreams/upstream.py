@@ -38,8 +38,10 @@ class Upstream:
         policy: which client headers it sees.
         revocable: whether a call whose request has arrived there ends when its login is revoked.
             The account service's do not: the very call that changes a password must get its
-            answer. And they are sent on only when they have arrived, so that one user's cannot
-            keep out all others'.
+            answer.
+        max_request_bytes: requests of one message, of so many bytes at most, are sent on only
+            when that has arrived, so that calls which are begun and not gone on with keep
+            nobody out; None: every request is sent on as it comes.
         pool: its connections.
     """
 
@@ -51,6 +53,7 @@ class Upstream:
         authority: str,
         policy: HeaderPolicy,
         revocable: bool = True,
+        max_request_bytes: int | None = None,
         scheme: bytes = b"http",
         keepalive: Keepalive = _KEEPALIVE,
         limits: Limits = _LIMITS,
@@ -62,6 +65,7 @@ class Upstream:
         self.authority = authority_field(authority)
         self.policy = policy
         self.revocable = revocable
+        self.max_request_bytes = max_request_bytes
         self.pool = Pool(
             name,
             connect,

@@ -11,8 +11,9 @@ from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
 from shared.observability.log import get_logger
+from shared.observability.sparse import SparseLog
 
-log = get_logger(__name__)
+log = SparseLog(get_logger(__name__))
 
 # Servers end a connection on which too much is cancelled (CVE-2023-44487), and with it calls
 # that have nothing to do with that. Envoy does so after 250 young streams, if they are more than

@@ -321,7 +321,7 @@ def _value(key):
         address = st.integers(1, 65535).map("host:{}".format)
         several = st.lists(address, min_size=1, max_size=3).map(tuple)
         return several if key.kind is tuple else address
-    if bounds := re.fullmatch(r"a whole number from (\d{4,}) to (\d+)", key.expected):
+    if bounds := re.fullmatch(r"a whole number from (\d{4,}|4) to (\d+)", key.expected):
         return st.integers(int(bounds[1]), int(bounds[2]))
     return {
         Secret: WORDS.filter(lambda text: text != "<redacted>"),

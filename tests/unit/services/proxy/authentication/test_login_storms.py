@@ -249,3 +249,29 @@ async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeyp
         Suspicion.NAME,
         Suspicion.NONE,
     ]
+
+
+@pytest.mark.parametrize("username", ["bob", "nobody"])
+@pytest.mark.parametrize("seconds", [1, 61], ids=["held", "held not long ago"])
+async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, seconds):
+    """Else all that is known of a name would be told by who waits, and who is refused at once."""
+    stormed = Stormed(fetch_queue=1)
+    stormed.source.put("bob", "first1")
+    await stormed.login("bob", "first1", HOME)
+    stormed.clock.advance(seconds)
+    checks = stormed.verifier.checks
+    stormed.source.gate.close()
+    flood = stormed.starts(*((f"name{number}", "x", ATTACKER) for number in range(5)))
+    await stormed.source.gate.arrivals(4)
+    with pytest.raises(OverloadedError):
+        await stormed.login(username, "wrong1", ATTACKER)
+    assert stormed.verifier.checks == checks
+    assert stormed.source.fetches[username] == (username == "bob")
+    # Whose login is known is read again at once, whoever else waits there.
+    known = stormed.starts(("bob", "first1", ATTACKER))
+    if seconds > 60:
+        await stormed.source.gate.arrivals(5)
+    stormed.source.gate.open()
+    await asyncio.gather(*known)
+    await asyncio.gather(*flood, return_exceptions=True)
+    stormed.verifier.close()

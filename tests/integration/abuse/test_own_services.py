@@ -1,0 +1,82 @@
+"""Calls to the proxy's own services that are begun and not gone on with, or go on for ever."""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from hpack import Encoder
+
+from services.proxy.http2 import frames
+from shared.generated.grpc.health.v1 import HealthCheckRequest
+from tests.integration.abuse.besieged import ATTACKERS, ROOT, Besieged
+from tests.support.frame_sequences import frame
+from tests.support.raw_http2 import message, request_headers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HEALTH = "/grpc.health.v1.Health/"
+STREAMS = 1000
+#: More than the connections to the proxy's own services take together.
+CONNECTIONS = 5
+PONG = frame(frames.PING, frames.ACK, 0, b"attacked")
+
+
+@asynccontextmanager
+async def calling(besieged, path, body):
+    """A client with as many open calls as a connection may have."""
+    host, _, port = besieged.proxy.address.rpartition(":")
+    encoder = Encoder()
+    calls = b"".join(
+        frame(
+            frames.HEADERS,
+            frames.END_HEADERS,
+            number,
+            encoder.encode(request_headers(path, (b"authorization", ROOT))),
+        )
+        + (frame(frames.DATA, frames.END_STREAM, number, body) if body else b"")
+        for number in range(1, 2 * STREAMS, 2)
+    )
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.bind((ATTACKERS[0], 0))
+        await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+        reader, writer = await asyncio.open_connection(sock=client)
+        writer.write(frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"") + calls)
+        writer.write(frame(frames.PING, 0, 0, b"attacked"))
+        heard = b""
+        while PONG not in heard:
+            read = await reader.read(2**20)
+            assert read, "the attacker was cut"
+            heard = heard[-len(PONG) :] + read
+        reading = asyncio.create_task(_thrown_away(reader))
+        try:
+            yield
+        finally:
+            reading.cancel()
+            writer.transport.abort()
+
+
+async def _thrown_away(reader):
+    while await reader.read(2**20):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(b"Watch", message(b"")), (b"Check", b"")],
+    ids=["watching", "never asking"],
+)
+async def test_nobody_else_s_question_about_the_health_waits(besieged: Besieged, path, body):
+    async with AsyncExitStack() as attack:
+        for _ in range(CONNECTIONS):
+            await attack.enter_async_context(calling(besieged, HEALTH.encode() + path, body))
+        metadata = (("authorization", ROOT.decode()),)
+        request = bytes(HealthCheckRequest())
+        check = besieged.honest.unary_unary(f"{HEALTH}Check")
+        assert await check(request, metadata=metadata, timeout=30.0)
+        watch = besieged.honest.unary_stream(f"{HEALTH}Watch")(
+            request, metadata=metadata, timeout=30.0
+        )
+        assert await watch.read()
+        watch.cancel()
