@@ -12,6 +12,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import bcrypt
 
@@ -57,6 +58,10 @@ class PasswordHash:
     def cost(self) -> int:
         """Bcrypt's cost: the binary logarithm of its rounds."""
         return int(self.encrypted.reveal()[4:6])
+
+
+#: As long as any other, and of no password that anybody knows: for those who do not exist.
+NOBODYS_HASH: Final = PasswordHash(Secret(f"$2b$10${'.' * 53}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,7 @@ from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.codec import HotCodec
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.grpc.server import GrpcServer, PeerCertificate, current_caller
-from shared.passwords import PasswordHash
-from shared.secret import Secret
+from shared.passwords import NOBODYS_HASH
 
 _OUTCOMES = {
     Outcome.APPLIED: pb.MutationOutcome.APPLIED,
@@ -32,8 +31,6 @@ _OUTCOMES = {
     Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
     Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
 }
-# Sent where there is no user: the answer takes as long to write and to read as that about one.
-_NOBODY = hash_to_wire(PasswordHash(Secret(f"$2b$10${'.' * 53}")))
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
 
@@ -92,7 +89,8 @@ class RootCoordService(pb.RootCoordBase):
             reply.credential = _described(snapshot.value)
             reply.credential.password = hash_to_wire(snapshot.value.password)
         else:
-            reply.credential = pb.Credential(password=_NOBODY)
+            # The answer takes as long to write and to read as that about a user.
+            reply.credential = pb.Credential(password=hash_to_wire(NOBODYS_HASH))
         return reply
 
     async def sync_revisions(

@@ -20,8 +20,7 @@ class AuthenticationSettings(Section):
     verifier_threads: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description="Threads that check passwords, in each of proxy.workers; 0: as many as there "
-        "are CPUs for each worker, at least one. Addresses that have failed lately have half as "
-        "many of their own, of lower priority.",
+        "are CPUs for each worker, at least one.",
     )
     verifier_queue: Count = Field(
         default=1024,

@@ -49,22 +49,12 @@ _CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Rpc(Generic[RequestT, ReplyT]):
-    """One method of etcd's API, or one kind of its use.
-
-    Attributes:
-        kind: under which it is measured, if not by the method's name.
-    """
+    """One method of etcd's API."""
 
     path: str
     request: type[RequestT]
     reply: type[ReplyT]
     cardinality: Cardinality = Cardinality.UNARY_UNARY
-    kind: str = ""
-
-    @property
-    def measured_as(self) -> str:
-        """The label of metrics."""
-        return self.kind or self.path.rpartition("/")[2]
 
 
 @dataclass(slots=True)

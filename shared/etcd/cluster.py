@@ -150,7 +150,7 @@ class Cluster:
             outcome = error.reason
             raise
         finally:
-            self._observe(rpc.measured_as, outcome, self._clock() - began)
+            self._observe(rpc.path.rpartition("/")[2], outcome, self._clock() - began)
         return reply
 
     async def _ask(

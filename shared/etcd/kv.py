@@ -1,7 +1,6 @@
 """Reads and transactions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from betterproto import which_one_of
 
@@ -27,8 +26,6 @@ from shared.generated import etcdserverpb as pb
 
 _RANGE = Rpc("/etcdserverpb.KV/Range", pb.RangeRequest, pb.RangeResponse)
 _TXN = Rpc("/etcdserverpb.KV/Txn", pb.TxnRequest, pb.TxnResponse)
-# Nothing waits for a disk: among transactions that write, these would hide a slow one.
-_READING_TXN = replace(_TXN, kind="Range")
 
 _OPERATORS: dict[Operator, str] = {
     "==": "EQUAL",
@@ -70,7 +67,7 @@ async def transact(
     """One transaction; see `EtcdClient.txn`."""
     writes = any(not isinstance(operation, Get) for operation in (*success, *failure))
     reply = await cluster.call(
-        _TXN if writes else _READING_TXN,
+        _TXN,
         pb.TxnRequest(
             compare=[_compare(compare) for compare in compares],
             success=[_request_op(operation) for operation in success],

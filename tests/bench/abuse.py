@@ -11,8 +11,13 @@ In each phase `known_rps` and `known_p99_ms` are of logins that the proxy knows,
 `known_p99_ratio` compares with the quiet phase. An attack over many connections takes part of
 the load's core as well, so that some of the loss in `known_rps` is the generator's;
 `proxy_cpu_us` is the proxy's processor time for each request of either kind, and tells what
-an attack really costs it. `same_wrong.known_cpu_ratio` is that time for each known login, what
-the attack's requests cost by themselves taken off, over that in the quiet phase.
+an attack really costs it.
+
+`same_wrong.known_cpu_ratio` is what a known login costs the proxy beside the attack, when what the
+attack's requests cost by themselves is taken off, over what it costs without: whether the one makes
+the other dearer. All three parts have the same arrival rates, which leave the proxy time. (As fast
+as answers come, the load of many connections is carried in fewer and larger reads the busier the
+proxy is, and any two parts would differ by that alone.)
 `proxy_waited_ratio` and `load_waited_ratio` are the parts of the time for which the proxy's event
 loop, and the load's, were ready to run and had no core: the first is what its own bcrypt threads
 take, if the machine does nothing else, and the second is time by which latencies are too long
@@ -53,6 +58,8 @@ from tests.bench.stacks import etcd_and_root_coord
 
 SECONDS = 8.0
 CONCURRENCY = 16
+#: Of known logins and of attackers, where costs are compared.
+KNOWN_RATE, ATTACK_RATE = 500.0, 4000.0
 FIRST_LOGINS = 1000
 FIRST_LOGINS_AT_A_TIME = 8
 _ALONE = 5
@@ -105,13 +112,15 @@ class Attackers:
 
 
 @asynccontextmanager
-async def connected(address: str, kind: Kind) -> AsyncIterator[Attackers]:
+async def connected(
+    address: str, kind: Kind, rate: float | None = None
+) -> AsyncIterator[Attackers]:
     """Attackers are connected meanwhile, and do nothing until they are told to."""
     host, _, port = address.rpartition(":")
     with children_on(LOAD_CORE):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bench.attackers"),
-            Attack(kind, host, int(port)).argument(),
+            Attack(kind, host, int(port), rate=rate).argument(),
             cwd=CHECKOUT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -129,20 +138,21 @@ async def connected(address: str, kind: Kind) -> AsyncIterator[Attackers]:
 
 
 @asynccontextmanager
-async def attacked(address: str, kind: Kind) -> AsyncIterator[Attackers]:
+async def attacked(address: str, kind: Kind, rate: float | None = None) -> AsyncIterator[Attackers]:
     """An attack goes on meanwhile."""
-    async with connected(address, kind) as attackers:
+    async with connected(address, kind, rate) as attackers:
         await attackers.begin()
         yield attackers
         await attackers.stop()
 
 
-async def known_logins(address: str, seconds: float) -> Load:
+async def known_logins(address: str, seconds: float, rate: float | None = None) -> Load:
     return await run_load(
         address,
         METHOD,
         seconds=seconds,
         concurrency=CONCURRENCY,
+        rate=rate,
         metadata=login("root", "Milvus"),
     )
 
@@ -194,13 +204,29 @@ class Phases:
         used = cpu_seconds(self._pid) - before
         self._report.add("abuse.quiet.proxy_cpu_us", used / load.calls * 1e6)
 
-    async def alone(self, kind: Kind) -> None:
-        """What each request of the attack costs when nobody else asks."""
+    async def costs(self, kind: Kind) -> None:
+        """What a known login and a request of the attack cost, each alone and both at once."""
+        async with connected(self._address, kind):
+            known, used = await self._paced_logins()
+        known_us = used / known.calls * 1e6
         before = cpu_seconds(self._pid)
-        async with attacked(self._address, kind) as attackers:
-            await asyncio.sleep(self._seconds / 2)
+        async with attacked(self._address, kind, ATTACK_RATE) as attackers:
+            await asyncio.sleep(self._seconds)
+        attack_us = (cpu_seconds(self._pid) - before) / attackers.answers * 1e6
+        before = cpu_seconds(self._pid)
+        async with attacked(self._address, kind, ATTACK_RATE) as attackers:
+            known, _ = await self._paced_logins()
         used = cpu_seconds(self._pid) - before
-        self._report.add(f"abuse.{kind}.alone_cpu_us", used / attackers.answers * 1e6)
+        beside_us = (used * 1e6 - attackers.answers * attack_us) / known.calls
+        self._report.add(f"abuse.{kind}.alone_cpu_us", attack_us)
+        self._report.add(f"abuse.{kind}.known_cpu_us", beside_us)
+        self._report.add(f"abuse.{kind}.known_cpu_ratio", beside_us / known_us)
+
+    async def _paced_logins(self) -> tuple[Load, float]:
+        """Known logins at their rate, and the seconds of the proxy's processor meanwhile."""
+        before = cpu_seconds(self._pid)
+        load = await known_logins(self._address, self._seconds, KNOWN_RATE)
+        return load, cpu_seconds(self._pid) - before
 
     async def under(self, kind: Kind) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -211,11 +237,6 @@ class Phases:
         self._attack(kind, attackers)
         requests = load.calls + attackers.answers
         self._report.add(f"abuse.{kind}.proxy_cpu_us", used / requests * 1e6)
-        alone = self._report.figures.get(f"abuse.{kind}.alone_cpu_us")
-        if alone is not None:
-            quiet = self._report.figures["abuse.quiet.proxy_cpu_us"]
-            known = (used * 1e6 - attackers.answers * alone) / load.calls
-            self._report.add(f"abuse.{kind}.known_cpu_ratio", known / quiet)
 
     async def newcomers(self, users: list[str]) -> None:
         """Right first logins of many users while one user is attacked from elsewhere."""
@@ -286,7 +307,7 @@ async def _run(report: Report, backend: str, *, seconds: float, first: int) -> N
                 await proxy.wait_ready()
                 phases = Phases(report, proxy.pid, proxy.address, seconds)
                 await phases.quiet()
-                await phases.alone("same_wrong")
+                await phases.costs("same_wrong")
                 for kind in ("same_wrong", "new_wrong", "unknown_names"):
                     await phases.under(kind)
                 await phases.newcomers(users)

@@ -1,8 +1,9 @@
 """Clients that log in with raw HTTP/2, from many addresses: `python -m tests.bench.attackers JSON`.
 
 Each connection sends its next login as soon as the last one was answered, whatever the answer
-says. Every answer's status is counted. "ready" is printed when all are connected; "go" on
-standard input starts them, the next line or its end stops them; then the counts are printed.
+says, or at the times that a rate gives it. Every answer's status is counted. "ready" is printed
+when all are connected; "go" on standard input starts them, the next line or its end stops them;
+then the counts are printed.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Literal, cast
 
 from hpack.huffman_table import decode_huffman
 
+from tests.bench.pace import Pace
 from tests.bench.wire import frames
 from tests.bench.wire.frames import HEAD, HEAD_BYTES
 
@@ -48,6 +50,8 @@ class Attack:
     port: int
     connections: int = 200
     addresses: int = 20
+    #: Logins a second of all together; None: each as soon as the last one was answered.
+    rate: float | None = None
 
     def source(self, number: int) -> str:
         return f"127.0.1.{number % self.addresses + 1}"
@@ -165,14 +169,16 @@ async def run(attack: Attack) -> Counter[int]:
             case "unknown_names":
                 return encoded(f"absent{number % UNKNOWN_NAMES}", f"guess-{number}")
 
-    async def keep_on(caller: Caller) -> None:
+    async def keep_on(number: int, caller: Caller) -> None:
+        pace = Pace(number, attack.connections, attack.rate)
         while True:
+            await pace.next()
             statuses[await caller.log_in(login())] += 1
 
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     async with asyncio.TaskGroup() as tasks:
-        attackers = [tasks.create_task(keep_on(caller)) for caller in callers]
+        attackers = [tasks.create_task(keep_on(*each)) for each in enumerate(callers)]
         await asyncio.to_thread(sys.stdin.readline)
         for attacker in attackers:
             attacker.cancel()

@@ -1,4 +1,4 @@
-"""A closed-loop load of unary calls, each with metadata of its own as pymilvus sends it."""
+"""A load of unary calls, each with metadata of its own as pymilvus sends it."""
 
 import asyncio
 import base64
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
+
+from tests.bench.pace import Pace
 
 PAYLOAD = b"x" * 256
 
@@ -38,12 +40,15 @@ async def run_load(
     *,
     seconds: float,
     concurrency: int,
+    rate: float | None = None,
     metadata: tuple[tuple[str, bytes], ...] = (),
     request: bytes = PAYLOAD,
     expected: bytes | None = PAYLOAD,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> Load:
-    """Calls as fast as the answers come, on `concurrency` streams of one connection.
+    """Calls on `concurrency` streams of one connection, as fast as the answers come.
+
+    With a rate it is so many calls a second, evenly spread over the streams.
 
     Raises when an answer is not what was expected: a wrong answer is no throughput.
     """
@@ -59,8 +64,9 @@ async def run_load(
         end = begin + seconds
 
         async def caller(number: int) -> None:
+            pace = Pace(number, concurrency, rate)
             count = 0
-            while (started := time.perf_counter()) < end:
+            while (started := await pace.next()) < end:
                 count += 1
                 unique = (("client-request-id", f"{number}-{count}-{started}"),)
                 answer = await call(request, metadata=metadata + unique, timeout=30)

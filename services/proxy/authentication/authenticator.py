@@ -13,8 +13,8 @@ from services.proxy.authentication.logins import Logins, Principal
 from services.proxy.authentication.origin import LOCAL
 from services.proxy.authentication.recognition import Recognition
 from services.proxy.authentication.trust import Trust
-from services.proxy.authentication.turnstile import OpenDoor, Turns
-from services.proxy.authentication.verifier import Seat, Verifier
+from services.proxy.authentication.turnstile import OpenDoor, Turn, Turns
+from services.proxy.authentication.verifier import Verifier
 from shared.clock import Clock
 from shared.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
 from shared.observability.log import get_logger
@@ -173,13 +173,13 @@ class Authenticator:
         if self._is_known(digest, held):
             return
         suspicion = partial(self._limits.suspicion, origin, login.username)
-        async with self._verifier.turn(origin, suspicion) as seat:
+        async with self._verifier.turn(origin, suspicion) as turn:
             # Others may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
                 self._limits.check(origin, login.username)
             if self._is_known(digest, held):
                 return
-            matches = await self._matches(login, held, origin, seat)
+            matches = await self._matches(login, held, origin, turn)
         if matches:
             held = await self._modernised(login, held, origin)
             remember = self._logins.accept
@@ -191,10 +191,10 @@ class Authenticator:
             remember(digest, Principal(login.username, held.revision))
 
     async def _matches(
-        self, login: header.PresentedLogin, held: Credential, origin: str, seat: Seat
+        self, login: header.PresentedLogin, held: Credential, origin: str, turn: Turn
     ) -> bool:
         try:
-            matches = await self._verifier.verify(login.password, held.password, seat=seat)
+            matches = await self._verifier.verify(login.password, held.password, turn=turn)
         except asyncio.CancelledError:
             # Hanging up does not stop bcrypt, so it costs what a wrong password costs.
             self._limits.failed(origin, login.username)

@@ -5,10 +5,8 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from services.proxy.authentication.limits import Suspicion
@@ -25,36 +23,11 @@ T = TypeVar("T")
 Observe = Callable[[str, float], None]
 
 # Known logins are decided by the event loop, and it must not queue for a core behind bcrypt. On
-# a core that both want, this leaves bcrypt about a quarter; more and first logins would starve.
-_NICENESS = 5
-# The jobs of origins that have failed leave the loop nine tenths, and of a core that both kinds
-# of jobs want they get a quarter: enough not to starve where an attacker shares an address.
-_SUSPECTS_NICENESS = 10
+# a core that both want, this leaves bcrypt a tenth, so that first logins do not starve. It is the
+# same for all threads: one that is pushed aside by another while it has the interpreter lock
+# holds up the loop.
+_NICENESS = 10
 _LEAST_URGENT = 19
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A turn for one job, and the threads that it is for."""
-
-    turn: Turn
-    executor: Executor
-
-
-class _Lane:
-    """Threads of one priority, entered by turns."""
-
-    def __init__(
-        self, name: str, threads: int, limits: QueueLimits, *, niceness: int, clock: Clock
-    ) -> None:
-        self.executor = ThreadPoolExecutor(
-            threads, thread_name_prefix=name, initializer=partial(_step_back, niceness)
-        )
-        self.turnstile = Turnstile(threads, limits, pace=None, clock=clock)
-
-    def close(self) -> None:
-        self.turnstile.close()
-        self.executor.shutdown(wait=False, cancel_futures=True)
 
 
 class Verifier:
@@ -62,7 +35,8 @@ class Verifier:
 
     Threads are entered by turns, one origin after the other, so that many jobs of one
     origin delay another one's first by at most one job for each thread. Origins that have
-    failed lately have threads of their own, half as many and of lower priority.
+    failed lately have a line of their own, of which half as many get in, so that they delay
+    the others by one job more.
     """
 
     def __init__(
@@ -80,15 +54,12 @@ class Verifier:
         places = threads or usable_cpus()
         limits = QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._lane = _Lane("bcrypt", places, limits, niceness=_NICENESS, clock=clock)
-        self._suspects_lane = _Lane(
-            "bcrypt-suspects",
-            max(1, places // 2),
-            limits,
-            niceness=_SUSPECTS_NICENESS,
-            clock=clock,
+        self._line = Turnstile(places, limits, pace=None, clock=clock)
+        self._suspects_line = Turnstile(max(1, places // 2), limits, pace=None, clock=clock)
+        self._lines = (self._line, self._suspects_line)
+        self._threads = ThreadPoolExecutor(
+            places, thread_name_prefix="bcrypt", initializer=_step_back
         )
-        self._lanes = (self._lane, self._suspects_lane)
         self._clock = clock
         self._observe = observe
         self.cost = cost
@@ -98,17 +69,17 @@ class Verifier:
     @property
     def waiting(self) -> int:
         """Jobs that run or wait to run."""
-        return self.running + sum(lane.turnstile.waiting for lane in self._lanes)
+        return self.running + sum(line.waiting for line in self._lines)
 
     @property
     def running(self) -> int:
         """Those of them that run."""
-        return sum(lane.turnstile.inside for lane in self._lanes)
+        return sum(line.inside for line in self._lines)
 
     @asynccontextmanager
     async def turn(
         self, origin: str, suspicion: Callable[[], Suspicion] = lambda: Suspicion.NONE
-    ) -> AsyncIterator[Seat]:
+    ) -> AsyncIterator[Turn]:
         """A thread to use, in this origin's turn, for one job.
 
         Whoever has come under suspicion while it waited goes on to wait where it belongs:
@@ -120,12 +91,10 @@ class Verifier:
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         while True:
             seen = suspicion()
-            lane = self._suspects_lane if seen is Suspicion.ORIGIN else self._lane
-            async with lane.turnstile.turn(
-                origin, suspect=seen is Suspicion.NAME, deadline=deadline
-            ) as turn:
+            line = self._suspects_line if seen is Suspicion.ORIGIN else self._line
+            async with line.turn(origin, suspect=seen is Suspicion.NAME, deadline=deadline) as turn:
                 if suspicion() <= seen:
-                    yield Seat(turn, lane.executor)
+                    yield turn
                     return
 
     async def verify(
@@ -134,7 +103,7 @@ class Verifier:
         expected: PasswordHash | None,
         *,
         origin: str = LOCAL,
-        seat: Seat | None = None,
+        turn: Turn | None = None,
     ) -> bool:
         """Whether the password is right; always False, after the same work, for None.
 
@@ -148,11 +117,11 @@ class Verifier:
             with self._observed("verify"):
                 return verify_password(password, expected or self._nobody)
 
-        matches = await (self._run(seat, job) if seat else self._in_turn(origin, job))
+        matches = await (self._run(turn, job) if turn else self._in_turn(origin, job))
         return matches and expected is not None
 
     async def hash(
-        self, password: Secret[str], *, origin: str = LOCAL, seat: Seat | None = None
+        self, password: Secret[str], *, origin: str = LOCAL, turn: Turn | None = None
     ) -> PasswordHash:
         """Hashes a new password at the configured cost. Raises OverloadedError as above."""
 
@@ -160,12 +129,13 @@ class Verifier:
             with self._observed("hash"):
                 return hash_password(password, self.cost)
 
-        return await (self._run(seat, job) if seat else self._in_turn(origin, job))
+        return await (self._run(turn, job) if turn else self._in_turn(origin, job))
 
     def close(self) -> None:
         """Drops what is waiting; what runs ends by itself."""
-        for lane in self._lanes:
-            lane.close()
+        for line in self._lines:
+            line.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[None]:
@@ -174,13 +144,13 @@ class Verifier:
         self._observe(operation, self._clock() - began)
 
     async def _in_turn(self, origin: str, job: Callable[[], T]) -> T:
-        async with self.turn(origin) as seat:
-            return await self._run(seat, job)
+        async with self.turn(origin) as turn:
+            return await self._run(turn, job)
 
-    async def _run(self, seat: Seat, job: Callable[[], T]) -> T:
-        work = asyncio.get_running_loop().run_in_executor(seat.executor, job)
+    async def _run(self, turn: Turn, job: Callable[[], T]) -> T:
+        work = asyncio.get_running_loop().run_in_executor(self._threads, job)
         # A thread cannot be interrupted: a caller that hangs up does not make room.
-        seat.turn.keep_until(work)
+        turn.keep_until(work)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await asyncio.shield(work)
@@ -188,10 +158,10 @@ class Verifier:
             raise OverloadedError("checking the login took too long, try again later") from None
 
 
-def _step_back(niceness: int) -> None:
+def _step_back() -> None:
     """Lets every other thread of the machine go before this one, where that can be said."""
     if sys.platform == "linux":
         with suppress(OSError):
             thread = threading.get_native_id()
             own = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST_URGENT, own + niceness))
+            os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST_URGENT, own + _NICENESS))

@@ -16,18 +16,16 @@ from shared.etcd import (
     Compare,
     Delete,
     EtcdClient,
-    Get,
     KeyValue,
     Operation,
     Put,
-    RangeResult,
 )
 from shared.etcd.model import key_range
+from shared.etcd.stand_in import StandIn
 from shared.joint_call import JointCall
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
-from shared.passwords import PasswordHash
-from shared.usernames import ROOT
+from shared.passwords import NOBODYS_HASH, PasswordHash
 
 log = get_logger(__name__)
 
@@ -60,18 +58,14 @@ class EtcdCredentialStore:
         self._keys = keys
         self._fence = fence
         self._own_writes = own_writes
+        self._nobody = StandIn(b"", Record.new(NOBODYS_HASH, "").encode())
         # After a restart every proxy asks at the same moment.
         self._read_all = JointCall(self._read_everybody)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
-        key = self._keys.user(username).encode()
-        # A name that is absent costs as much as one that exists: root's record is read for it.
-        result = await self._client.txn(
-            [Compare.version(key, ">", 0)], [Get(key)], [Get(self._keys.user(ROOT).encode())]
-        )
-        (found,) = result.responses
-        read = [self._credential(kv) for kv in found.kvs] if isinstance(found, RangeResult) else []
-        return Snapshot(result.revision, read[0] if result.succeeded else None)
+        result = await self._client.range(self._keys.user(username).encode())
+        read = self._credential(result.kvs[0] if result.kvs else self._nobody.read())
+        return Snapshot(result.revision, read if result.kvs else None)
 
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
         return await self._read_all()
