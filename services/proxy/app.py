@@ -70,7 +70,8 @@ log = get_logger(__name__)
 
 # One user's record is read again at most this often because of wrong passwords.
 _REFRESH_INTERVAL_SECONDS = 1.0
-# Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network.
+# Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network. Those
+# of logins that are new to this proxy are fewer: no more than the threads that check passwords.
 _FETCHES_AT_A_TIME = 32
 # A change waits for proxies that are cut off, at most for one lease, and for etcd.
 _MUTATION_GRACE_SECONDS = 15.0

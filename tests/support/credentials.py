@@ -104,8 +104,8 @@ class ScriptedSource:
 class ObservedVerifier(Verifier):
     """The real verifier at the least cost. Its answers can be held up at the gate."""
 
-    def __init__(self, cost: int = CHEAP) -> None:
-        super().__init__(threads=2, queue_limit=100, timeout_seconds=10.0, cost=cost)
+    def __init__(self, cost: int = CHEAP, queue_limit: int = 100) -> None:
+        super().__init__(threads=2, queue_limit=queue_limit, timeout_seconds=10.0, cost=cost)
         self.checks = 0
         self.gate = Gate()
 

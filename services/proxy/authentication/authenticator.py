@@ -160,23 +160,24 @@ class Authenticator:
         counts for nothing.
         """
         epoch = self._logins.epoch
-        # What was judged before is confirmed or refused again whatever the limits say: a
-        # locked-out name never locks out a login that is known.
-        if not self._was_judged(digest):
+        held = None
+        if self._was_judged(digest):
+            # It is confirmed or refused again whatever the limits say, and without a turn: a
+            # locked-out name never locks out a login that is known.
+            held = await self._looked_up(login.username, digest, origin)
+            if self._is_known(digest, held):
+                return
+        else:
             self._limits.check(origin, login.username)
-        # By a guess nobody may find out that a name was held not long ago.
-        is_own = self._logins.accepted(digest) is not None
-        held = await self._held(login.username, origin, by_familiarity=is_own)
-        # Now and not after the check, as for a name that must be looked up: answer times tell
-        # nothing.
-        held = await self._newest(held, origin, or_held=True)
-        if self._is_known(digest, held):
-            return
+            await self._decidable()
         suspicion = partial(self._limits.suspicion, origin, login.username)
         async with self._verifier.turn(origin, suspicion) as turn:
             # Others may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
                 self._limits.check(origin, login.username)
+            if held is None:
+                # Not before its turn: names that nobody has are looked up as slowly as bcrypt is.
+                held = await self._looked_up(login.username, digest, origin)
             if self._is_known(digest, held):
                 return
             matches = await self._matches(login, held, origin, turn)
@@ -205,9 +206,24 @@ class Authenticator:
             self._limits.failed(origin, login.username)
         return matches
 
-    async def _held(self, username: str, origin: str, *, by_familiarity: bool = True) -> Credential:
+    async def _looked_up(self, username: str, digest: bytes, origin: str) -> Credential:
+        """The newest record, before the check and not after it.
+
+        So a wrong password for a name that is held costs what an unknown name does: answer
+        times tell nothing.
+        """
+        # By a guess nobody may find out that a name was held not long ago.
+        is_own = self._logins.accepted(digest) is not None
+        held = await self._held(username, origin, by_familiarity=is_own)
+        return await self._newest(held, origin, or_held=True)
+
+    async def _decidable(self) -> None:
+        """Waits for the trust, if that helps. Raises UnavailableError if it does not."""
         if not await self._trust.wait():
             raise self._trust.explain()
+
+    async def _held(self, username: str, origin: str, *, by_familiarity: bool = True) -> Credential:
+        await self._decidable()
         held = self._credentials.peek(username)
         if held is not None:
             return held

@@ -29,10 +29,10 @@ RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
 
 
 class Stormed:
-    def __init__(self, *, fetch_rate=None, fetch_queue=100):
+    def __init__(self, *, fetch_rate=None, queue=100):
         self.clock = ManualClock()
         self.source = ScriptedSource()
-        self.verifier = ObservedVerifier()
+        self.verifier = ObservedVerifier(queue_limit=queue)
         self.credentials = CredentialCache(
             self.source,
             ttl_seconds=60,
@@ -43,7 +43,7 @@ class Stormed:
         )
         self.strangers = Turnstile(
             4,
-            QueueLimits(fetch_queue, fetch_queue, 10.0),
+            QueueLimits(queue, queue, 10.0),
             pace=TokenBucket(fetch_rate) if fetch_rate else None,
             clock=self.clock,
         )
@@ -190,9 +190,10 @@ async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(stormed)
 
 
 async def test_names_that_are_not_held_are_looked_up_at_a_pace():
-    stormed = Stormed(fetch_rate=Rate(5, 1000.0), fetch_queue=10)
+    stormed = Stormed(fetch_rate=Rate(5, 1000.0), queue=10)
     logins = stormed.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(100)))
-    results = await asyncio.gather(*logins[14:], return_exceptions=True)
+    # Two threads, and ten who wait for one.
+    results = await asyncio.gather(*logins[12:], return_exceptions=True)
     assert {type(result) for result in results} == {OverloadedError}
 
     async def the_burst_was_looked_up():
@@ -208,6 +209,16 @@ async def test_names_that_are_not_held_are_looked_up_at_a_pace():
     stormed.verifier.close()
 
 
+async def test_names_are_looked_up_as_slowly_as_passwords_are_checked(stormed):
+    stormed.source.gate.close()
+    guesses = stormed.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(20)))
+    await stormed.source.gate.arrivals(2)
+    assert stormed.source.fetches.total() == 2
+    stormed.source.gate.open()
+    await asyncio.gather(*guesses, return_exceptions=True)
+    assert stormed.source.fetches.total() == 20
+
+
 async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
     stormed = Stormed(fetch_rate=Rate(2, 0.001))
     stormed.source.put("bob", "right1")
@@ -215,7 +226,7 @@ async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
     strangers = stormed.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
 
     async def strangers_wait():
-        return stormed.strangers.waiting > 5
+        return stormed.strangers.waiting and stormed.verifier.waiting > 5
 
     await eventually(strangers_wait, 5.0)
     stormed.clock.advance(61)
@@ -255,14 +266,14 @@ async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeyp
 @pytest.mark.parametrize("seconds", [1, 61], ids=["held", "held not long ago"])
 async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, seconds):
     """Else all that is known of a name would be told by who waits, and who is refused at once."""
-    stormed = Stormed(fetch_queue=1)
+    stormed = Stormed(queue=1)
     stormed.source.put("bob", "first1")
     await stormed.login("bob", "first1", HOME)
     stormed.clock.advance(seconds)
     checks = stormed.verifier.checks
     stormed.source.gate.close()
     flood = stormed.starts(*((f"name{number}", "x", ATTACKER) for number in range(5)))
-    await stormed.source.gate.arrivals(4)
+    await stormed.source.gate.arrivals(2)
     with pytest.raises(OverloadedError):
         await stormed.login(username, "wrong1", ATTACKER)
     assert stormed.verifier.checks == checks
@@ -270,7 +281,7 @@ async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, s
     # Whose login is known is read again at once, whoever else waits there.
     known = stormed.starts(("bob", "first1", ATTACKER))
     if seconds > 60:
-        await stormed.source.gate.arrivals(5)
+        await stormed.source.gate.arrivals(3)
     stormed.source.gate.open()
     await asyncio.gather(*known)
     await asyncio.gather(*flood, return_exceptions=True)
