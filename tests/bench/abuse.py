@@ -3,9 +3,8 @@
 One proxy with default limits, alone on SERVER_CORE together with its bcrypt threads; etcd, root
 coord, an echoing backend, the load of known logins (16 forwarded calls at a time on one
 connection of grpcio) and the attackers (200 connections from 20 addresses, each repeating at
-once) share LOAD_CORE. All phases are one run
-of the same processes; a pause between them lets buckets and queues recover. The attackers are
-connected, but silent, in the quiet phase as well.
+once) share LOAD_CORE. All phases are one run of the same processes; a pause between them lets
+buckets and queues recover. The attackers are connected, but silent, in the quiet phase as well.
 
 In each phase `known_rps` and `known_p99_ms` are of logins that the proxy knows, and
 `known_p99_ratio` compares with the quiet phase. An attack over many connections takes part of
@@ -18,6 +17,7 @@ attack's requests cost by themselves is taken off, over what it costs without: w
 the other dearer. All three parts have the same arrival rates, which leave the proxy time. (As fast
 as answers come, the load of many connections is carried in fewer and larger reads the busier the
 proxy is, and any two parts would differ by that alone.)
+
 `proxy_waited_ratio` and `load_waited_ratio` are the parts of the time for which the proxy's event
 loop, and the load's, were ready to run and had no core: the first is what its own bcrypt threads
 take, if the machine does nothing else, and the second is time by which latencies are too long

@@ -113,16 +113,6 @@ class Besieged:
             await asyncio.sleep(0)
 
     async def _call(self) -> None:
-        try:
-            await self._echo()
-        except grpc.aio.AioRpcError as error:
-            # Its own connections grow old, too, and grpcio seldom ends a call that is begun in
-            # the moment in which it is asked to leave one (grpc/grpc#31733).
-            if "GOAWAY received" not in (error.details() or ""):
-                raise
-            await self._echo()
-
-    async def _echo(self) -> None:
         echoed = await self.honest.unary_unary("/test.Echo/Unary")(
             b"honest", metadata=(("authorization", ROOT.decode()),), timeout=_CALL_SECONDS
         )

@@ -261,6 +261,13 @@ async def test_a_request_that_has_not_arrived_ends_with_its_login_wherever_it_go
     accounts.close()
 
 
+async def is_served(raw_backend, client, call):
+    peer, stream_id = await raw_backend.requested()
+    peer.answer(stream_id, message(b"done"))
+    _, body, _ = await client.response(call)
+    assert body == message(b"done")
+
+
 async def test_calls_that_nobody_goes_on_with_keep_no_change_from_its_upstream(raw_backend):
     accounts = not_revocable(raw_backend.port)
     whole = message(b"change")
@@ -277,10 +284,7 @@ async def test_calls_that_nobody_goes_on_with_keep_no_change_from_its_upstream(r
         assert not accounts.links, "nothing was sent on"
         client.h2.send_data(begun, whole[-1:])
         client.flush()
-        peer, stream_id = await raw_backend.requested()
-        peer.answer(stream_id, message(b"done"))
-        _, body, _ = await client.response(begun)
-        assert body == message(b"done")
+        await is_served(raw_backend, client, begun)
     accounts.close()
 
 
@@ -291,10 +295,7 @@ async def test_a_request_that_ends_without_a_message_is_sent_on_as_it_is(raw_bac
         raw_client(relay.port) as client,
     ):
         mine = client.request(request_headers(b"/own.Accounts/Change"), end=True)
-        peer, stream_id = await raw_backend.requested()
-        peer.answer(stream_id, message(b"done"))
-        _, body, _ = await client.response(mine)
-        assert body == message(b"done")
+        await is_served(raw_backend, client, mine)
     accounts.close()
 
 
@@ -313,10 +314,7 @@ async def test_the_largest_request_fits_into_the_smallest_window(raw_backend):
             # As much padding as a frame can have: it takes of the window, too.
             client.h2.send_data(mine, whole[at : at + 1000], pad_length=255)
         client.flush()
-        peer, stream_id = await raw_backend.requested()
-        peer.answer(stream_id, message(b"done"))
-        _, body, _ = await client.response(mine)
-        assert body == message(b"done")
+        await is_served(raw_backend, client, mine)
     accounts.close()
 
 
