@@ -60,13 +60,6 @@ class OverloadedError(VecguardError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class UnsupportedError(VecguardError):
-    """The method exists elsewhere, but not here."""
-
-    status = Status.UNIMPLEMENTED
-    reason = "unsupported"
-
-
 class InvalidParameterError(VecguardError):
     """A value in a request breaks a rule."""
 

@@ -8,6 +8,7 @@ from shared.errors import InvalidParameterError
 
 #: The administrator, who is there from the start and cannot be deleted.
 ROOT: Final = "root"
+EMPTY_USERNAME: Final = "username must be not empty: invalid parameter"
 
 _LETTERS = frozenset(string.ascii_letters)
 _BASIC = frozenset(string.ascii_letters + string.digits + "_")
@@ -36,7 +37,7 @@ class UsernamePolicy:
         """
         name = username.strip()
         if not name:
-            raise InvalidParameterError("username must be not empty: invalid parameter")
+            raise InvalidParameterError(EMPTY_USERNAME)
         if len(name) > self.max_length:
             raise InvalidParameterError(
                 f"invalid username {name} with length {len(name)}, "

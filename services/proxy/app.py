@@ -10,6 +10,7 @@ from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.methods import SERVED, UNSERVED
 from services.proxy.accounts.permissions import Permissions
 from services.proxy.accounts.service import AccountService
+from services.proxy.accounts.unserved import UnservedRoles
 from services.proxy.authentication.authenticator import Authenticator
 from services.proxy.authentication.buckets import Rate, TokenBucket
 from services.proxy.authentication.credentials import CredentialCache
@@ -234,6 +235,7 @@ class Proxy:
                     authorization_enabled=settings.common.security.authorization_enabled,
                     audit=self.audit,
                 ),
+                UnservedRoles(),
                 HealthService(
                     self.health,
                     is_draining=lambda: self.is_draining,
@@ -274,8 +276,10 @@ class Proxy:
         self.listener = Listener(
             self._gatekeeper(),
             Routes(
-                table={**dict.fromkeys(SERVED, accounts), _HEALTH_SERVICE: health},
-                unsupported=UNSERVED,
+                table={
+                    **dict.fromkeys((*SERVED, *UNSERVED), accounts),
+                    _HEALTH_SERVICE: health,
+                },
                 default=backend,
             ),
             active,

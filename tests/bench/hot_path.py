@@ -91,7 +91,7 @@ class Rig:
         upstream = Upstream("backend", self._connect, authority="backend:1", policy=HeaderPolicy())
         self.listener = Listener(
             gatekeeper,
-            Routes(table={b"/our.Service/*": upstream}, unsupported={}, default=upstream),
+            Routes(table={b"/our.Service/*": upstream}, default=upstream),
             self.active,
             max_message_bytes=2**28,
         )

@@ -104,7 +104,6 @@ async def relaying(
     connect: Connector | None = None,
     connect_timeout_seconds: float = 2.0,
     table: Mapping[bytes, Upstream] | None = None,
-    unsupported: Mapping[bytes, str] | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     keepalive: Keepalive | None = None,
     pool: PoolPolicy | None = None,
@@ -126,7 +125,7 @@ async def relaying(
     gatekeeper = gatekeeper or ScriptedGatekeeper()
     listener = Listener(
         gatekeeper,
-        Routes(table=table or {}, unsupported=unsupported or {}, default=upstream),
+        Routes(table=table or {}, default=upstream),
         active,
         max_message_bytes=max_message_bytes,
         limits=limits,

@@ -22,7 +22,7 @@ from shared.errors import OverloadedError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.passwords import PasswordHash, PasswordPolicy
 from shared.secret import Secret
-from shared.usernames import ROOT, UsernamePolicy
+from shared.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy
 
 # How often an update is judged again because somebody else's came first.
 _MAX_ROUNDS = 5
@@ -119,6 +119,9 @@ class Accounts:
     ) -> int:
         """Changes the password, the description or both; returns the revision.
 
+        An empty `old_password` is none; `Permissions.checks_old_password` says who may leave it
+        out.
+
         Raises as `create` does, and:
             LoginLimitedError: too many passwords were wrong, of logins or of changes.
         """
@@ -130,13 +133,14 @@ class Accounts:
         self._check_description(description)
         if new_password is not None:
             self._passwords.check(new_password)
-        needs_old = new_password is not None and self.permissions.needs_old_password(
-            actor, username
+        is_given = bool(old_password.reveal())
+        checks_old = (is_given or new_password is not None) and (
+            self.permissions.checks_old_password(actor, username, is_given=is_given)
         )
         origin = origin_of(actor.address)
         for _ in range(_MAX_ROUNDS):
             verified = (
-                await self._revision_with(username, old_password, origin) if needs_old else None
+                await self._revision_with(username, old_password, origin) if checks_old else None
             )
             password = (
                 await self._verifier.hash(new_password, origin=origin) if new_password else None
@@ -152,7 +156,7 @@ class Accounts:
                     return reply.revision
                 case pb.MutationOutcome.REVISION_CHANGED:
                     self._credentials.forget(username)
-                case _ if needs_old:
+                case _ if checks_old:
                     raise WrongOldPasswordError(username)
                 case _:
                     raise UserNotFoundError
@@ -164,6 +168,8 @@ class Accounts:
         Raises as `create` does.
         """
         self.permissions.require(actor, Privilege.DROP)
+        if not username:
+            raise InvalidAccountError(EMPTY_USERNAME)
         if username == ROOT:
             raise RootProtectedError
         reply = await self._directory.delete(username)
@@ -175,10 +181,20 @@ class Accounts:
         return await self._directory.list_users()
 
     async def describe(self, actor: Actor, username: str | None) -> list[pb.Credential]:
-        """One user, or all for None; an unknown one is an empty list, not an error."""
+        """Returns one user, or all for None; an unknown one is an empty list, not an error.
+
+        Raises:
+            InvalidParameterError: no user can have this name.
+            PermissionDeniedError: the actor may not.
+        """
         self.permissions.require(actor, Privilege.SELECT_USER, target=username)
         users = await self._directory.list_users()
-        return [user for user in users if username in (None, user.username)]
+        found = [user for user in users if username in (None, user.username)]
+        if found or username is None:
+            return found
+        # Names that were stored under other rules are found above.
+        name = self._usernames.normalise(username)
+        return [user for user in users if user.username == name]
 
     async def _revision_with(self, username: str, password: Secret[str], origin: str) -> int:
         """The revision of the user at which this is the password."""

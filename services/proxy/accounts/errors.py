@@ -16,11 +16,14 @@ class AccountError(VecguardError):
     Attributes:
         code: Milvus's error code.
         legacy: the older code that goes with it.
+        detailed: whether the text is repeated in Status.detail. Milvus's proxy does so, its root
+            coord does not.
     """
 
     status = GrpcStatus.UNKNOWN
     code: ClassVar[int] = 65535
     legacy: ClassVar[int] = pb.ErrorCode.UnexpectedError
+    detailed: ClassVar[bool] = True
 
 
 class InvalidAccountError(AccountError):
@@ -37,6 +40,7 @@ class UserExistsError(AccountError):
     reason = "user_exists"
     code = INVALID_PARAMETER
     legacy = pb.ErrorCode.CreateCredentialFailure
+    detailed = False
 
     def __init__(self, username: str) -> None:
         super().__init__(f"user already exists: {username}: invalid parameter")
@@ -48,6 +52,7 @@ class UserLimitError(AccountError):
     reason = "user_limit"
     code = 9
     legacy = pb.ErrorCode.CreateCredentialFailure
+    detailed = False
 
     def __init__(self) -> None:
         super().__init__("unable to add user because the number of users has reached the limit")
@@ -58,6 +63,7 @@ class UserNotFoundError(AccountError):
 
     reason = "user_not_found"
     legacy = pb.ErrorCode.UpdateCredentialFailure
+    detailed = False
 
     def __init__(self) -> None:
         super().__init__("failed to check if update credential: user not found")
@@ -89,6 +95,7 @@ class RoleNotFoundError(AccountError):
     reason = "role_not_found"
     code = INVALID_PARAMETER
     legacy = pb.ErrorCode.SelectGrantFailure
+    detailed = False
 
     def __init__(self) -> None:
         super().__init__(

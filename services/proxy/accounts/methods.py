@@ -1,5 +1,7 @@
 """Which methods of Milvus's public service are about accounts."""
 
+from shared.generated.milvus.proto.common import ErrorCode
+
 _SERVICE = "/milvus.proto.milvus.MilvusService/"
 
 SERVED = frozenset(
@@ -15,21 +17,22 @@ SERVED = frozenset(
     )
 )
 
-# They must not reach a backend that would keep users and roles of its own.
+# Refused, each with the legacy error code that Milvus has for it. They must not reach a backend
+# that would keep users and roles of its own.
 UNSERVED = {
-    (_SERVICE + name).encode(): f"{name}: roles and privileges cannot be changed here yet"
-    for name in (
-        "CreateRole",
-        "AlterRole",
-        "DropRole",
-        "OperateUserRole",
-        "OperatePrivilege",
-        "OperatePrivilegeV2",
-        "BackupRBAC",
-        "RestoreRBAC",
-        "CreatePrivilegeGroup",
-        "DropPrivilegeGroup",
-        "ListPrivilegeGroups",
-        "OperatePrivilegeGroup",
-    )
+    (_SERVICE + name).encode(): code
+    for name, code in {
+        "CreateRole": ErrorCode.CreateRoleFailure,
+        "AlterRole": ErrorCode.UnexpectedError,
+        "DropRole": ErrorCode.DropRoleFailure,
+        "OperateUserRole": ErrorCode.OperateUserRoleFailure,
+        "OperatePrivilege": ErrorCode.OperatePrivilegeFailure,
+        "OperatePrivilegeV2": ErrorCode.OperatePrivilegeFailure,
+        "BackupRBAC": ErrorCode.UnexpectedError,
+        "RestoreRBAC": ErrorCode.UnexpectedError,
+        "CreatePrivilegeGroup": ErrorCode.CreatePrivilegeGroupFailure,
+        "DropPrivilegeGroup": ErrorCode.DropPrivilegeGroupFailure,
+        "ListPrivilegeGroups": ErrorCode.ListPrivilegeGroupsFailure,
+        "OperatePrivilegeGroup": ErrorCode.OperatePrivilegeGroupFailure,
+    }.items()
 }

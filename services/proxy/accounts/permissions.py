@@ -11,9 +11,6 @@ from enum import StrEnum
 from services.proxy.accounts.errors import PermissionDeniedError
 from shared.usernames import ROOT
 
-ADMIN_ROLE = "admin"
-PUBLIC_ROLE = "public"
-
 
 class Privilege(StrEnum):
     """As it is named in a refusal."""
@@ -46,23 +43,21 @@ class Permissions:
             actor.username is None or actor.username == ROOT or actor.username in self.super_users
         )
 
-    def needs_old_password(self, actor: Actor, target: str) -> bool:
-        """Whether a change of the target's password must show the old one.
+    def checks_old_password(self, actor: Actor, target: str, *, is_given: bool) -> bool:
+        """Whether a change of the target's password is made only if the old one is right.
 
-        As in Milvus a super user never needs it. root does for its own password, so that
-        a typing error in a script is noticed.
+        As in Milvus, it is checked for every caller but super users. An empty old password
+        resets a forgotten one, as in Milvus 2.1; root may do so for other users.
         """
-        if actor.username is None or actor.username in self.super_users:
+        if actor.username in self.super_users:
             return False
-        return actor.username != ROOT or target == ROOT
+        if is_given:
+            return True
+        is_reset = actor.username is None or (actor.username == ROOT and target != ROOT)
+        return not is_reset
 
     def require(self, actor: Actor, privilege: Privilege, *, target: str | None = None) -> None:
         """Raises PermissionDeniedError unless the actor is an administrator or the target."""
         if self.is_administrator(actor) or (target is not None and actor.username == target):
             return
         raise PermissionDeniedError(privilege, str(actor.username), actor.database)
-
-
-def roles_of(username: str) -> list[str]:
-    """The roles that a user has while roles cannot be edited."""
-    return [ADMIN_ROLE, PUBLIC_ROLE] if username == ROOT else [PUBLIC_ROLE]

@@ -7,19 +7,14 @@ import betterproto
 
 from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.errors import (
-    INVALID_PARAMETER,
     AccountError,
     InvalidAccountError,
     RoleNotFoundError,
     UnidentifiedCallerError,
 )
-from services.proxy.accounts.permissions import (
-    ADMIN_ROLE,
-    PUBLIC_ROLE,
-    Actor,
-    Privilege,
-    roles_of,
-)
+from services.proxy.accounts.permissions import Actor, Privilege
+from services.proxy.accounts.role_names import ADMIN, PUBLIC, check_role_name
+from services.proxy.accounts.status import failure, success
 from services.proxy.caller import client_host
 from shared.errors import InvalidParameterError
 from shared.generated.milvus.proto import common
@@ -36,6 +31,7 @@ from shared.observability.audit import (
 from shared.secret import Secret
 
 _DEFAULT_DATABASE = "default"
+_ROLES = (ADMIN, PUBLIC)
 
 
 class AccountService(pb.MilvusServiceBase):
@@ -104,54 +100,59 @@ class AccountService(pb.MilvusServiceBase):
     ) -> pb.ListCredUsersResponse:
         del list_cred_users_request
         users = await self._accounts.list_users(self._actor())
-        return pb.ListCredUsersResponse(usernames=[user.username for user in users])
+        return pb.ListCredUsersResponse(
+            status=success(), usernames=[user.username for user in users]
+        )
 
     async def select_user(self, select_user_request: pb.SelectUserRequest) -> pb.SelectUserResponse:
         request = select_user_request
         wanted = request.user.name if betterproto.serialized_on_wire(request.user) else None
-        users = await self._accounts.describe(self._actor(), wanted)
+        try:
+            users = await self._accounts.describe(self._actor(), wanted)
+        except InvalidParameterError as error:
+            return pb.SelectUserResponse(status=failure(error))
+        # No roles: users cannot be given any yet, and Milvus does not list what `root` and
+        # `public` are by themselves.
         return pb.SelectUserResponse(
+            status=success(),
             results=[
-                pb.UserResult(
-                    user=pb.UserEntity(name=user.username),
-                    roles=[pb.RoleEntity(name=role) for role in roles_of(user.username)]
-                    if request.include_role_info
-                    else [],
-                    description=user.description,
-                )
+                pb.UserResult(user=pb.UserEntity(name=user.username), description=user.description)
                 for user in users
-            ]
+            ],
         )
 
     async def select_role(self, select_role_request: pb.SelectRoleRequest) -> pb.SelectRoleResponse:
         request = select_role_request
-        actor = self._actor()
-        self._accounts.permissions.require(actor, Privilege.SELECT)
+        self._accounts.permissions.require(self._actor(), Privilege.SELECT)
         wanted = request.role.name if betterproto.serialized_on_wire(request.role) else None
-        roles = [role for role in (ADMIN_ROLE, PUBLIC_ROLE) if wanted in (None, role)]
-        users = await self._accounts.list_users(actor) if request.include_user_info else []
+        try:
+            if wanted is not None:
+                check_role_name(wanted)
+        except AccountError as error:
+            return pb.SelectRoleResponse(status=failure(error))
+        # Without users, also if they are asked for: see select_user.
         return pb.SelectRoleResponse(
+            status=success(),
             results=[
-                pb.RoleResult(
-                    role=pb.RoleEntity(name=role),
-                    users=[
-                        pb.UserEntity(name=user.username)
-                        for user in users
-                        if role in roles_of(user.username)
-                    ],
-                )
-                for role in roles
-            ]
+                pb.RoleResult(role=pb.RoleEntity(name=role))
+                for role in _ROLES
+                if wanted in (None, role)
+            ],
         )
 
     async def select_grant(
         self, select_grant_request: pb.SelectGrantRequest
     ) -> pb.SelectGrantResponse:
-        self._accounts.permissions.require(self._actor(), Privilege.SELECT)
+        entity = select_grant_request.entity
+        # As in Milvus, users may ask about their own roles.
+        if entity.role.name != PUBLIC:
+            self._accounts.permissions.require(self._actor(), Privilege.SELECT)
+        try:
+            _check_known_role(entity)
+        except AccountError as error:
+            return pb.SelectGrantResponse(status=failure(error))
         # admin may do everything and public nothing special, so there are no grants to list.
-        if select_grant_request.entity.role.name not in (ADMIN_ROLE, PUBLIC_ROLE):
-            return pb.SelectGrantResponse(status=_failure(RoleNotFoundError()))
-        return pb.SelectGrantResponse()
+        return pb.SelectGrantResponse(status=success())
 
     def _actor(self) -> Actor:
         metadata = current_caller().metadata
@@ -179,11 +180,20 @@ class AccountService(pb.MilvusServiceBase):
                 entry.revision = await change()
                 if entry.revision is None:
                     entry.outcome = UNCHANGED
-        except AccountError as error:
-            return _failure(error)
-        except InvalidParameterError as error:
-            return _failure(InvalidAccountError(error.message))
-        return common.Status()
+        except (AccountError, InvalidParameterError) as error:
+            return failure(error)
+        return success()
+
+
+def _check_known_role(entity: pb.GrantEntity) -> None:
+    """Raises AccountError if the entity names no role that exists."""
+    if not betterproto.serialized_on_wire(entity):
+        raise InvalidAccountError("the grant entity in the request is nil: invalid parameter")
+    if not betterproto.serialized_on_wire(entity.role):
+        raise InvalidAccountError("the role entity in the grant entity is nil: invalid parameter")
+    check_role_name(entity.role.name)
+    if entity.role.name not in _ROLES:
+        raise RoleNotFoundError
 
 
 def _decoded(text: str, complaint: str) -> Secret[str]:
@@ -199,12 +209,3 @@ def _text_of(text: str) -> Secret[str] | None:
         return Secret(base64.b64decode(text, validate=True).decode())
     except ValueError:  # not the alphabet, not ASCII or not UTF-8
         return None
-
-
-def _failure(error: AccountError) -> common.Status:
-    return common.Status(
-        error_code=common.ErrorCode(error.legacy),
-        code=error.code,
-        reason=error.message,
-        extra_info={"is_input_error": "true"} if error.code == INVALID_PARAMETER else {},
-    )

@@ -158,23 +158,6 @@ async def test_nobody_in_particular_has_no_name_at_the_backend(relay, client, ba
     assert backend.calls[0].values("x-vecguard-user") == []
 
 
-async def test_an_unsupported_method_is_authenticated_first_and_then_refused(backend):
-    async with (
-        relaying(backend.port, unsupported={b"/a.B/Unary": "not here"}) as relay,
-        channel(relay.target) as client,
-    ):
-        assert await outcome(client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT)) == (
-            grpc.StatusCode.UNIMPLEMENTED,
-            "not here",
-        )
-        assert (await outcome(client.unary_unary("/a.C/Unary")(b"", timeout=TIMEOUT)))[
-            0
-        ] is grpc.StatusCode.OK
-        relay.gatekeeper.refuse(WrongCredentialsError())
-        code, _ = await outcome(client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT))
-        assert code is grpc.StatusCode.UNAUTHENTICATED
-
-
 async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client, backend):
     async def by_name(authorization):
         return Admission(authorization[0].decode(), 7)

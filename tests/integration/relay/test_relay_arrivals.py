@@ -55,7 +55,7 @@ def listening(tmp_path, ca):
             )
             listener = Listener(
                 ScriptedGatekeeper(),
-                Routes(table={}, unsupported={}, default=upstream),
+                Routes(table={}, default=upstream),
                 ActiveCalls(),
                 max_message_bytes=2**20,
                 bounds=bounds,

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from shared.errors import UnsupportedError
-
 T = TypeVar("T")
 
 
@@ -18,20 +16,16 @@ class Routes(Generic[T]):
 
     Attributes:
         table: exact methods go before whole services.
-        unsupported: methods that must reach no upstream, with the reason.
         default: where everything else goes.
     """
 
-    def __init__(
-        self, *, table: Mapping[bytes, T], unsupported: Mapping[bytes, str], default: T
-    ) -> None:
+    def __init__(self, *, table: Mapping[bytes, T], default: T) -> None:
         self.table = table
-        self.unsupported = unsupported
         self.default = default
         self._found: dict[bytes, T] = {}
 
     def find(self, path: bytes) -> T:
-        """The upstream of a method. Raises UnsupportedError."""
+        """The upstream of a method."""
         upstream = self._found.get(path)
         if upstream is None:
             upstream = self._look_up(path)
@@ -41,9 +35,6 @@ class Routes(Generic[T]):
         return upstream
 
     def _look_up(self, path: bytes) -> T:
-        reason = self.unsupported.get(path)
-        if reason is not None:
-            raise UnsupportedError(reason)
         upstream = self.table.get(path)
         if upstream is not None:
             return upstream

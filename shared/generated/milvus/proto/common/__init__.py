@@ -20,10 +20,18 @@ class ErrorCode(betterproto.Enum):
     UpdateCredentialFailure = 30
     DeleteCredentialFailure = 31
     ListCredUsersFailure = 33
+    CreateRoleFailure = 35
+    DropRoleFailure = 36
+    OperateUserRoleFailure = 37
     SelectRoleFailure = 38
     SelectUserFailure = 39
+    OperatePrivilegeFailure = 41
     SelectGrantFailure = 42
     NotReadyServe = 56
+    CreatePrivilegeGroupFailure = 58
+    DropPrivilegeGroupFailure = 59
+    ListPrivilegeGroupsFailure = 60
+    OperatePrivilegeGroupFailure = 61
 
 
 @dataclass(eq=False, repr=False)

@@ -212,16 +212,24 @@ async def test_users_are_listed_with_root(desk):
     assert reply.status == common.Status()
 
 
-async def test_users_are_described_with_their_roles(desk):
+async def test_users_are_described_without_roles_that_they_were_not_given(desk):
     request = pb.SelectUserRequest(include_role_info=True)
     reply = await desk.as_("root").select_user(request)
-    roles = {result.user.name: [role.name for role in result.roles] for result in reply.results}
-    assert roles == {"root": ["admin", "public"], "bob": ["public"]}
+    roles = {result.user.name: result.roles for result in reply.results}
+    assert roles == {"root": [], "bob": []}
 
 
-async def test_roles_are_left_out_when_nobody_asks_for_them(desk):
-    reply = await desk.as_("root").select_user(pb.SelectUserRequest())
-    assert [result.roles for result in reply.results] == [[], []]
+async def test_a_user_that_was_stored_under_other_rules_is_described(desk):
+    await desk.directory.add("1.old-user", "first1")
+
+    def asked_for(name):
+        return pb.SelectUserRequest(user=pb.UserEntity(name=name))
+
+    root = desk.as_("root")
+    reply = await root.select_user(asked_for("1.old-user"))
+    assert [result.user.name for result in reply.results] == ["1.old-user"]
+    refused = await root.select_user(asked_for("1.new-user"))
+    assert (refused.status.code, refused.results) == (1100, [])
 
 
 async def test_one_user_is_described_by_name(desk):
@@ -240,25 +248,26 @@ async def test_one_user_is_described_by_name(desk):
     )
 
 
-async def test_roles_are_listed_with_their_users(desk):
+async def test_roles_are_listed_without_users_that_were_not_given_them(desk):
     root = desk.as_("root")
     everything = await root.select_role(pb.SelectRoleRequest(include_user_info=True))
     assert {
         result.role.name: [user.name for user in result.users] for result in everything.results
-    } == {"admin": ["root"], "public": ["bob", "root"]}
+    } == {"admin": [], "public": []}
     one = await root.select_role(pb.SelectRoleRequest(role=pb.RoleEntity(name="admin")))
     assert [(result.role.name, result.users) for result in one.results] == [("admin", [])]
     unknown = await root.select_role(pb.SelectRoleRequest(role=pb.RoleEntity(name="nothing")))
     assert (unknown.results, unknown.status) == ([], common.Status())
 
 
-async def test_grants_of_a_known_role_are_none_and_an_unknown_role_is_an_error(desk):
-    def asked_for(role):
-        return pb.SelectGrantRequest(entity=pb.GrantEntity(role=pb.RoleEntity(name=role)))
+def grants_of(role):
+    return pb.SelectGrantRequest(entity=pb.GrantEntity(role=pb.RoleEntity(name=role)))
 
+
+async def test_grants_of_a_known_role_are_none_and_an_unknown_role_is_an_error(desk):
     root = desk.as_("root")
-    assert await root.select_grant(asked_for("admin")) == pb.SelectGrantResponse()
-    assert (await root.select_grant(asked_for("nothing"))).status.error_code == 42
+    assert await root.select_grant(grants_of("admin")) == pb.SelectGrantResponse()
+    assert (await root.select_grant(grants_of("nothing"))).status.error_code == 42
 
 
 async def test_others_ask_for_no_roles(desk):
@@ -266,5 +275,11 @@ async def test_others_ask_for_no_roles(desk):
     for call in (
         bob.select_role(pb.SelectRoleRequest()),
         bob.select_grant(pb.SelectGrantRequest()),
+        bob.select_grant(grants_of("admin")),
     ):
         assert (await refusal_of(call))[0] is Status.PERMISSION_DENIED
+
+
+async def test_users_may_ask_for_the_grants_of_public(desk):
+    reply = await desk.as_("bob").select_grant(grants_of("public"))
+    assert reply == pb.SelectGrantResponse()

@@ -211,7 +211,29 @@ async def test_nobody_else_changes_a_password_not_even_with_the_old_one(office):
 
 @pytest.mark.parametrize("actor", [ROOT, SUPER, Actor(None, "default")])
 async def test_administrators_reset_others_without_the_old_one(office, actor):
-    await office.update(actor, "bob", "second2", old="anything")
+    await office.update(actor, "bob", "second2")
+    assert office.has_password("bob", "second2")
+    assert office.verifier.checks == 0
+
+
+@pytest.mark.parametrize("actor", [ROOT, Actor(None, "default")])
+@pytest.mark.parametrize("username", ["bob", "root", "ghost"])
+async def test_an_old_password_that_is_given_is_checked_for_every_caller(office, actor, username):
+    with pytest.raises(WrongOldPasswordError) as refusal:
+        await office.update(actor, username, "second2", old="wrong")
+    assert refusal.value.message == f"old password not correct for {username}: not authenticated"
+    with pytest.raises(WrongOldPasswordError):
+        await office.update(actor, username, description="x", old="wrong")
+    assert office.directory.changes == []
+
+
+async def test_root_changes_another_password_with_the_right_old_one(office):
+    await office.update(ROOT, "bob", "second2", old="bob-first1")
+    assert office.has_password("bob", "second2")
+
+
+async def test_the_old_password_that_a_super_user_gives_is_not_checked(office):
+    await office.update(SUPER, "bob", "second2", old="wrong")
     assert office.has_password("bob", "second2")
     assert office.verifier.checks == 0
 
@@ -427,7 +449,13 @@ async def test_administrators_delete(office, actor):
     assert "bob" not in office.directory.store.users
 
 
-@pytest.mark.parametrize("username", ["nobody", "", "no/body"])
+async def test_a_deletion_needs_a_name(office):
+    with pytest.raises(InvalidAccountError) as refusal:
+        await office.accounts.delete(ROOT, "")
+    assert refusal.value.message == "username must be not empty: invalid parameter"
+
+
+@pytest.mark.parametrize("username", ["nobody", "no/body"])
 async def test_deleting_nobody_is_a_success(office, username):
     await office.accounts.delete(ROOT, username)
     assert len(office.directory.store.users) == 4

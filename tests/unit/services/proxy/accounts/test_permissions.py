@@ -3,7 +3,7 @@ from grpclib.const import Status
 
 from services.proxy.accounts.errors import PermissionDeniedError
 from services.proxy.accounts.methods import SERVED, UNSERVED
-from services.proxy.accounts.permissions import Actor, Permissions, Privilege, roles_of
+from services.proxy.accounts.permissions import Actor, Permissions, Privilege
 
 PERMISSIONS = Permissions(frozenset({"super"}))
 
@@ -44,29 +44,29 @@ def test_a_refusal_is_a_grpc_status_with_milvus_text():
 
 
 @pytest.mark.parametrize(
-    ("username", "target", "needed"),
+    ("username", "target", "checked_if_given", "checked_if_not"),
     [
-        ("bob", "bob", True),
-        ("root", "bob", False),
-        ("root", "root", True),
-        ("super", "bob", False),
-        ("super", "super", False),
-        ("super", "root", False),
-        (None, "root", False),
+        ("bob", "bob", True, True),
+        ("root", "bob", True, False),
+        ("root", "root", True, True),
+        ("super", "bob", False, False),
+        ("super", "super", False, False),
+        ("super", "root", False, False),
+        (None, "root", True, False),
     ],
 )
-def test_who_has_to_show_the_old_password(username, target, needed):
-    assert PERMISSIONS.needs_old_password(actor(username), target) == needed
+def test_which_changes_check_the_old_password(username, target, checked_if_given, checked_if_not):
+    def is_checked(*, is_given):
+        return PERMISSIONS.checks_old_password(actor(username), target, is_given=is_given)
+
+    assert is_checked(is_given=True) == checked_if_given
+    assert is_checked(is_given=False) == checked_if_not
 
 
-def test_root_among_the_super_users_need_not_show_its_own():
-    assert not Permissions(frozenset({"root"})).needs_old_password(actor("root"), "root")
-
-
-def test_root_is_an_administrator_and_everybody_is_public():
-    assert roles_of("root") == ["admin", "public"]
-    assert roles_of("bob") == ["public"]
-    assert roles_of("super") == ["public"]
+@pytest.mark.parametrize("is_given", [True, False])
+def test_the_old_password_of_root_is_not_checked_if_root_is_a_super_user(is_given):
+    permissions = Permissions(frozenset({"root"}))
+    assert not permissions.checks_old_password(actor("root"), "root", is_given=is_given)
 
 
 def test_no_account_method_reaches_the_backend():
