@@ -90,7 +90,7 @@ class Client:
             actor,
             pb.UpdateCredentialRequest(
                 username=user,
-                old_password=_encoded(password(user, old)),
+                old_password="" if by_root else _encoded(password(user, old)),
                 new_password=_encoded(password(user, new)),
             ),
         )

@@ -4,11 +4,15 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack
-from tests.e2e.scenario import Pymilvus, grpc_answer
+from tests.e2e.scenario import Pymilvus, grpc_answer, milvus_answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REFUSED = ("UNAUTHENTICATED", "auth check failure, please check username and password are correct")
+
+
+def wrong_old_password(username: str) -> tuple[int, str]:
+    return 1400, f"old password not correct for {username}: not authenticated"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -40,6 +44,11 @@ async def test_a_user_lives_and_changes_passwords_through_milvus_client(
     assert grpc_answer(report["login_replaced_again"]) == REFUSED
     assert report["login_updated_again"] == []
 
+    assert milvus_answer(report["wrong_old_by_root"]) == wrong_old_password("ada")
+    assert milvus_answer(report["wrong_old_of_unknown"]) == wrong_old_password("nobody")
+    assert report["login_after_wrong_old"] == []
+    assert report["login_after_reset"] == []
+
     assert grpc_answer(report["dropped_connection"]) == REFUSED
     assert grpc_answer(report["login_dropped"]) == REFUSED
     assert report["users_at_end"] == ["root"]
@@ -50,14 +59,16 @@ async def test_users_and_roles_are_described_by_milvus_client(client_report: dic
     report = client_report
 
     assert report["describe_root"]["user_name"] == "root"
-    assert sorted(report["describe_root"]["roles"]) == ["admin", "public"]
+    assert list(report["describe_root"]["roles"]) == []
     assert report["describe"]["user_name"] == "ada"
-    assert report["describe"]["roles"] == ["public"]
+    assert list(report["describe"]["roles"]) == []
     assert report["describe_self"] == report["describe"]
     assert report["describe_unknown"] == {}
     assert sorted(report["roles"]) == ["admin", "public"]
     assert report["describe_admin"]["role"] == "admin"
     assert report["describe_public"]["role"] == "public"
+    assert milvus_answer(report["create_role"])[0] == 10
+    assert milvus_answer(report["grant_role"])[0] == 10
 
 
 async def test_a_user_lives_and_changes_passwords_through_the_orm(orm_report: dict[str, Any]):
@@ -74,6 +85,10 @@ async def test_a_user_lives_and_changes_passwords_through_the_orm(orm_report: di
     assert grpc_answer(report["login_replaced_again"]) == REFUSED
     assert report["login_updated"] == []
 
+    assert milvus_answer(report["wrong_old_by_root"]) == wrong_old_password("bob")
+    assert report["login_after_wrong_old"] == []
+    assert report["login_after_reset_by_root"] == []
+
     assert grpc_answer(report["login_deleted"]) == REFUSED
     assert report["users_at_end"] == ["root"]
     assert report["delete_unknown"] is None
@@ -82,7 +97,7 @@ async def test_a_user_lives_and_changes_passwords_through_the_orm(orm_report: di
 async def test_users_and_roles_are_described_by_the_orm(orm_report: dict[str, Any]):
     report = orm_report
 
-    assert report["user_roles"] == {"bob": ["public"]}
-    assert report["root_roles"] == {"root": ["admin", "public"]}
-    assert report["all_users"] == {"bob": ["public"], "root": ["admin", "public"]}
+    assert report["user_roles"] == {"bob": []}
+    assert report["root_roles"] == {"root": []}
+    assert report["all_users"] == {"bob": [], "root": []}
     assert report["roles"] == ["admin", "public"]

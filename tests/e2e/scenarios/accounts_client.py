@@ -44,9 +44,17 @@ def main() -> None:
     report.attempt("login_replaced_again", log_in, SECOND)
     report.call("login_updated_again", log_in, THIRD)
 
+    report.attempt("wrong_old_by_root", root.update_password, "ada", "wrong-old", FIRST)
+    report.attempt("wrong_old_of_unknown", root.update_password, "nobody", "wrong-old", FIRST)
+    report.call("login_after_wrong_old", log_in, THIRD)
+    report.call("reset_by_root", root.update_password, "ada", "", SECOND)
+    report.call("login_after_reset", log_in, SECOND)
+    report.attempt("create_role", root.create_role, "reader")
+    report.attempt("grant_role", root.grant_role, "ada", "admin")
+
     report.call("drop", root.drop_user, "ada")
     report.attempt("dropped_connection", again.list_collections)
-    report.attempt("login_dropped", log_in, THIRD)
+    report.attempt("login_dropped", log_in, SECOND)
     report.call("users_at_end", root.list_users)
     report.call("drop_unknown", root.drop_user, "nobody")
     report.print()

@@ -42,8 +42,13 @@ def main() -> None:
     report.attempt("login_replaced_again", log_in, SECOND)
     report.call("login_updated", log_in, THIRD)
 
+    report.attempt("wrong_old_by_root", utility.update_password, "bob", "wrong-old", FIRST)
+    report.call("login_after_wrong_old", log_in, THIRD)
+    report.call("reset_by_root", utility.update_password, "bob", "", SECOND)
+    report.call("login_after_reset_by_root", log_in, SECOND)
+
     report.call("delete", utility.delete_user, "bob")
-    report.attempt("login_deleted", log_in, THIRD)
+    report.attempt("login_deleted", log_in, SECOND)
     report.call("users_at_end", utility.list_usernames)
     report.call("delete_unknown", utility.delete_user, "nobody")
     report.print()

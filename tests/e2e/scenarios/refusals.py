@@ -49,7 +49,7 @@ def main() -> None:
     report.attempt(
         "carol_takes_root", carol.update_password, "root", options.password, "taken-over"
     )
-    report.attempt("root_resets", root.update_password, "carol", "not-carols", "carol-reset")
+    report.attempt("root_resets", root.update_password, "carol", "", "carol-reset")
     report.attempt("after_reset", log_in, user="carol", password="carol-reset")
     report.attempt("drop_carol", root.drop_user, "carol")
     report.attempt("drop_unknown", root.drop_user, "nobody")

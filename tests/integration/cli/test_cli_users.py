@@ -23,7 +23,7 @@ async def test_a_user_is_created_described_listed_and_deleted(house: Installatio
 
     described = await vecguard("user", "describe", "alice", *house.as_root())
     assert described.code == 0, described.all
-    for word in ("alice", "public", "of the search team"):
+    for word in ("alice", "none", "of the search team"):
         assert word in described.out
 
     listed = await vecguard("user", "list", *house.as_root())
@@ -47,7 +47,7 @@ async def test_every_command_speaks_json(house: Installation):
     assert described.json == {
         "ok": True,
         "username": "jason",
-        "roles": ["public"],
+        "roles": [],
         "description": "",
     }
     listed = await vecguard("user", "list", *root)
@@ -191,7 +191,7 @@ async def test_login_says_ok_with_the_roles(house: Installation):
     assert ended.json == {
         "ok": True,
         "username": "root",
-        "roles": ["admin", "public"],
+        "roles": [],
         "anybody": False,
     }
 
@@ -210,3 +210,21 @@ async def test_login_says_why_not_with_exit_code_1(house: Installation):
     assert "check username and password" in ended.json["error"]
     encoded = base64.b64encode(b"nobody:whatever it is").decode()
     house.require_hidden(ended, "whatever it is", encoded)
+
+
+async def test_root_resets_a_password_and_an_old_password_that_is_given_is_checked(
+    house: Installation,
+):
+    name = await house.user("first-password")
+    passwd = ("user", "passwd", name, *house.as_root())
+    new = written(house.directory, "new", "second-password")
+
+    wrong = written(house.directory, "wrong", "not-the-first")
+    refused = await vecguard(*passwd, "--new-password-file", new, "--old-password-file", wrong)
+    assert refused.code == 1
+    assert f"old password not correct for {name}" in refused.err
+    assert await house.logs_in(name, "first-password")
+
+    reset = await vecguard(*passwd, "--new-password-file", new)
+    assert reset.code == 0, reset.all
+    assert await house.logs_in(name, "second-password")
