@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pymilvus 2.x and 3.x cannot live in one environment.
 PYMILVUS2_VENV := .venv-pymilvus2
+# Clients of other languages that the tests run where npm is installed.
+NODE_PACKAGES := '@grpc/grpc-js@^1.12' '@zilliz/milvus2-sdk-node@^2.6'
+NODE_SETUP := build/node_modules/.ready
 SETUP := $(VENV)/.ready
 PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
 DOCS_SETUP := $(VENV)/.docs-ready
@@ -31,12 +34,17 @@ $(PYMILVUS2_SETUP): Makefile
 	$(PYMILVUS2_VENV)/bin/python -m pip install --quiet 'pymilvus>=2.6,<3'
 	@touch $@
 
+$(NODE_SETUP): Makefile
+	@mkdir -p $(@D)
+	@{ npm install --prefix build --no-save --no-audit --no-fund --ignore-scripts --silent \
+	  $(NODE_PACKAGES) && touch $@; } || echo "npm fails: the tests of Node.js clients are skipped"
+
 setup: $(SETUP) ## Create the environment
 
 run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy; Ctrl-C stops all (TLS=1 encrypts)
 	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(RUN_ARGS)
 
-test: $(SETUP) $(PYMILVUS2_SETUP) ## Run every test (PYTEST_ARGS adds options)
+test: $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP) ## Run every test (PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports
