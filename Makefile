@@ -33,8 +33,9 @@ $(PYMILVUS2_SETUP): Makefile
 
 setup: $(SETUP) ## Create the environment
 
-run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy; Ctrl-C stops all (TLS=1 encrypts)
-	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(RUN_ARGS)
+# A shell may have a DATA of its own; only one given to make counts.
+run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy (TLS=1 encrypts, DATA=my.db serves it)
+	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(if $(filter command,$(origin DATA)),--backend-data '$(DATA)') $(RUN_ARGS)
 
 test: $(SETUP) $(PYMILVUS2_SETUP) ## Run every test (PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
