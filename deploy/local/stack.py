@@ -130,6 +130,11 @@ class LocalStack:
         return self.root_coords[0]
 
     @property
+    def root_coord_configuration(self) -> Path:
+        """The configuration file of the first root coord, for commands that administer etcd."""
+        return self._configuration_file(self._root_coord_name(0))
+
+    @property
     def processes(self) -> tuple[Process, ...]:
         """Every process, in the order in which they depend on each other."""
         return (self.etcd, self.backend, *self.root_coords, *self.proxies)
