@@ -6,12 +6,22 @@ BIN := $(VENV)/bin
 PYMILVUS2_VENV := .venv-pymilvus2
 SETUP := $(VENV)/.ready
 PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
+# The scripts of an environment name its path, so a checkout that was moved or copied needs new
+# ones. Each stamp holds the path of the checkout that the environment was made in.
+ifneq ($(shell cat $(SETUP) 2>/dev/null),$(CURDIR))
+.PHONY: $(SETUP)
+CLEAR := $(if $(wildcard $(SETUP)),--clear)
+endif
+ifneq ($(shell cat $(PYMILVUS2_SETUP) 2>/dev/null),$(CURDIR))
+.PHONY: $(PYMILVUS2_SETUP)
+PYMILVUS2_CLEAR := $(if $(wildcard $(PYMILVUS2_SETUP)),--clear)
+endif
 DOCS_SETUP := $(VENV)/.docs-ready
 # Twice quiet: once lets setuptools' warning through that an editable installation is one.
 PIP_EDITABLE := $(BIN)/python -m pip install --quiet --quiet --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean
+.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean distclean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,17 +29,18 @@ help: ## Show this list
 $(SETUP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(if $(CLEAR),echo "$(VENV) was not made for this directory: making it again")
 	@echo "Filling $(VENV), once; this takes a minute or two"
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(CLEAR) $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(PIP_EDITABLE) '.[dev]'
-	@touch $@
+	@pwd -P >$@
 
 $(PYMILVUS2_SETUP): Makefile
-	$(PYTHON) -m venv $(PYMILVUS2_VENV)
+	$(PYTHON) -m venv $(PYMILVUS2_CLEAR) $(PYMILVUS2_VENV)
 	$(PYMILVUS2_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(PYMILVUS2_VENV)/bin/python -m pip install --quiet 'pymilvus>=2.6,<3'
-	@touch $@
+	@pwd -P >$@
 
 setup: $(SETUP) ## Create the environment
 
@@ -117,5 +128,8 @@ image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAG
 	    --tag $(IMAGE_PREFIX)$$target:$(IMAGE_TAG) $(IMAGE_ARGS) .; \
 	done
 
-clean: ## Remove environments, caches and local data
-	rm -rf $(VENV) $(PYMILVUS2_VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+clean: ## Remove environments, caches and what was built; keeps data/
+	rm -rf $(VENV) $(PYMILVUS2_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+distclean: clean ## The same, and data/: users, passwords and collections of `make run`
+	rm -rf data
