@@ -139,6 +139,8 @@ async def test_banner_tells_address_and_user_and_its_example_works_after_a_resta
     async with running_command(data, ports, "--backend-data", str(database)) as again:
         await again.until("Ctrl-C stops everything")
         found.append(await output_of(example))
+        again.process.send_signal(signal.SIGINT)
+        assert await again.end() == 0
 
     banner = "\n".join(lines)
     assert f"ready at 127.0.0.1:{ports.proxies[0].public}" in banner
