@@ -9,12 +9,22 @@ NODE_PACKAGES := '@grpc/grpc-js@^1.12' '@zilliz/milvus2-sdk-node@^2.6'
 NODE_SETUP := build/node_modules/.ready
 SETUP := $(VENV)/.ready
 PYMILVUS2_SETUP := $(PYMILVUS2_VENV)/.ready
+# The scripts of an environment name its path, so a checkout that was moved or copied needs new
+# ones. Each stamp holds the path of the checkout that the environment was made in.
+ifneq ($(shell cat $(SETUP) 2>/dev/null),$(CURDIR))
+.PHONY: $(SETUP)
+CLEAR := $(if $(wildcard $(SETUP)),--clear)
+endif
+ifneq ($(shell cat $(PYMILVUS2_SETUP) 2>/dev/null),$(CURDIR))
+.PHONY: $(PYMILVUS2_SETUP)
+PYMILVUS2_CLEAR := $(if $(wildcard $(PYMILVUS2_SETUP)),--clear)
+endif
 DOCS_SETUP := $(VENV)/.docs-ready
 # Twice quiet: once lets setuptools' warning through that an editable installation is one.
 PIP_EDITABLE := $(BIN)/python -m pip install --quiet --quiet --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean
+.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean distclean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,17 +32,18 @@ help: ## Show this list
 $(SETUP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(if $(CLEAR),echo "$(VENV) was not made for this directory: making it again")
 	@echo "Filling $(VENV), once; this takes a minute or two"
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(CLEAR) $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(PIP_EDITABLE) '.[dev]'
-	@touch $@
+	@pwd -P >$@
 
 $(PYMILVUS2_SETUP): Makefile
-	$(PYTHON) -m venv $(PYMILVUS2_VENV)
+	$(PYTHON) -m venv $(PYMILVUS2_CLEAR) $(PYMILVUS2_VENV)
 	$(PYMILVUS2_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(PYMILVUS2_VENV)/bin/python -m pip install --quiet 'pymilvus>=2.6,<3'
-	@touch $@
+	@pwd -P >$@
 
 $(NODE_SETUP): Makefile
 	@mkdir -p $(@D)
@@ -41,8 +52,9 @@ $(NODE_SETUP): Makefile
 
 setup: $(SETUP) ## Create the environment
 
-run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy; Ctrl-C stops all (TLS=1 encrypts)
-	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(RUN_ARGS)
+# A shell may have a DATA of its own; only one given to make counts.
+run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy (TLS=1 encrypts, DATA=my.db serves it)
+	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(if $(filter command,$(origin DATA)),--backend-data '$(DATA)') $(RUN_ARGS)
 
 test: $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP) ## Run every test (PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -124,5 +136,8 @@ image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAG
 	    --tag $(IMAGE_PREFIX)$$target:$(IMAGE_TAG) $(IMAGE_ARGS) .; \
 	done
 
-clean: ## Remove environments, caches and local data
-	rm -rf $(VENV) $(PYMILVUS2_VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+clean: ## Remove environments, caches and what was built; keeps data/
+	rm -rf $(VENV) $(PYMILVUS2_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+distclean: clean ## The same, and data/: users, passwords and collections of `make run`
+	rm -rf data

@@ -12,7 +12,6 @@ from vecguard_testing.filled_container import FilledContainer
 from vecguard_testing.images import Images, names_of
 from vecguard_testing.parts import (
     BACKEND_PORT,
-    OPERATIONS_PORT,
     PUBLIC_PORT,
     Part,
     Proxy,
@@ -93,7 +92,7 @@ class Blueprint:
         tls = self.certificates
         if tls is not None:
             own = laid_over(own, tls.root_coord_settings())
-        container = _container(self.images.root_coord).with_exposed_ports(OPERATIONS_PORT)
+        container = _container(self.images.root_coord).with_exposed_ports(RootCoord.operations_port)
         self._equip(container, own, {} if tls is None else tls.for_root_coord())
         return RootCoord(name, container)
 
@@ -106,7 +105,9 @@ class Blueprint:
         tls = self.certificates
         if tls is not None:
             own = laid_over(own, tls.proxy_settings())
-        container = _container(self.images.proxy).with_exposed_ports(PUBLIC_PORT, OPERATIONS_PORT)
+        container = _container(self.images.proxy).with_exposed_ports(
+            PUBLIC_PORT, Proxy.operations_port
+        )
         self._equip(container, own, {} if tls is None else tls.for_proxy())
         return Proxy(name, container)
 

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import ClassVar, Final
 
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
@@ -16,7 +16,6 @@ from vecguard_testing.deadline import Deadline
 from vecguard_testing.errors import StackError
 
 PUBLIC_PORT: Final = 19530
-OPERATIONS_PORT: Final = 9091
 BACKEND_PORT: Final = 19540
 
 _START_SECONDS = 60.0
@@ -171,10 +170,12 @@ class Part:
 class Service(Part):
     """A part of Vecguard's own, with its operations port."""
 
+    operations_port: ClassVar[int]
+
     @property
     def operations_address(self) -> str:
         """host:port of its health and metrics."""
-        return self.published(OPERATIONS_PORT)
+        return self.published(self.operations_port)
 
     def answer(self, path: str) -> int:
         """The status with which its operations port answers; 0 if it does not answer."""
@@ -192,6 +193,8 @@ class Service(Part):
 class Proxy(Service):
     """A proxy."""
 
+    operations_port = 9091
+
     def __init__(self, name: str, container: DockerContainer) -> None:
         super().__init__(name, container, lambda _: self.answer("/readyz") == _READY)
 
@@ -203,6 +206,8 @@ class Proxy(Service):
 
 class RootCoord(Service):
     """A root coord. It counts as ready when it leads or stands by."""
+
+    operations_port = 9092
 
     def __init__(self, name: str, container: DockerContainer) -> None:
         super().__init__(name, container, lambda _: self.answer("/readyz?exclude=role") == _READY)

@@ -37,6 +37,7 @@ async def _run(options: argparse.Namespace) -> int:
     )
     stack = LocalStack(
         options.data_dir,
+        backend_data=options.backend_data,
         ports=Ports().with_changes(dict(options.port)),
         tls=options.tls,
         listen=options.listen,
@@ -91,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         default=CHECKOUT / "data",
         metavar="DIR",
         help="where all state lives (%(default)s)",
+    )
+    parser.add_argument(
+        "--backend-data",
+        type=lambda text: Path(text).expanduser(),
+        metavar="DIR",
+        help="an existing Milvus Lite 3 database to serve in place, not a copy: clients change "
+        "it; `make run DATA=DIR` gives this (milvus-lite in the directory of --data-dir)",
     )
     parser.add_argument(
         "--listen",

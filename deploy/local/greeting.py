@@ -1,6 +1,7 @@
 """What a person reads who has just started the local stack."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ _ENCRYPTION = {
 
 def greeting(stack: LocalStack) -> list[str]:
     """The lines of the banner; the first is its heading."""
+    database = (stack.backend_data,) if stack.backend_data_is_given else ()
     address = stack.proxies[0].address
     reach = "every interface" if stack.listen in _EVERYWHERE else stack.listen
     return [
@@ -29,9 +31,13 @@ def greeting(stack: LocalStack) -> list[str]:
         *(() if stack.certificates is None else _encryption(stack.certificates)),
         f"health, metrics   http://{stack.proxies[0].operations_address}/healthz",
         f"state             {stack.data_dir}",
+        *(f"database          {each} (served in place)" for each in database),
         "",
         "who is active, who is connected, and what is wrong:",
         _status_command(stack),
+        "",
+        "root's password is lost:",
+        _reset_command(stack),
         "",
         "from pymilvus import MilvusClient",
         *_client(address, stack.certificates),
@@ -42,10 +48,23 @@ def greeting(stack: LocalStack) -> list[str]:
 
 def _status_command(stack: LocalStack) -> str:
     """Names every operations port, as the command itself looks at the usual one only."""
-    command = Path(sys.executable).with_name("vecguard")
-    shown = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
     processes = (*stack.proxies, *stack.root_coords)
-    return " ".join([f"{shown} status", *(f"-O {each.operations_address}" for each in processes)])
+    options = (f"-O {each.operations_address}" for each in processes)
+    return " ".join([f"{_command()} status", *options])
+
+
+def _reset_command(stack: LocalStack) -> str:
+    """Names the configuration that says where this stack's etcd is."""
+    return f"{_command()} root reset --offline --config {_shown(stack.root_coord_configuration)}"
+
+
+def _command() -> str:
+    return _shown(Path(sys.executable).with_name("vecguard"))
+
+
+def _shown(path: Path) -> str:
+    """As it is typed in the checkout, where `make run` is started."""
+    return shlex.quote(str(path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path))
 
 
 def _encryption(certificates: LocalCertificates) -> Iterator[str]:
@@ -59,6 +78,7 @@ def _client(address: str, certificates: LocalCertificates | None) -> Iterator[st
     if certificates is None:
         yield f'client = MilvusClient("http://{address}", token="root:Milvus")'
         yield 'client.has_collection("books") or client.create_collection("books", dimension=3)'
+        yield 'client.load_collection("books")'
         yield 'client.upsert("books", [{"id": 1, "vector": [0.1, 0.2, 0.3]}])'
         yield 'print(client.search("books", data=[[0.1, 0.2, 0.3]]))'
         return

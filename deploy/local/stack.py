@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.local import configuration
+from deploy.local.backend_data import check_backend_data
 from deploy.local.certificates import LocalCertificates
 from deploy.local.configuration import Settings
 from deploy.local.errors import LocalStackError
@@ -70,6 +71,7 @@ class LocalStack:
         self,
         data_dir: Path,
         *,
+        backend_data: Path | None = None,
         ports: Ports | None = None,
         proxies: int = 1,
         root_coords: int = 1,
@@ -84,6 +86,8 @@ class LocalStack:
 
         Args:
             data_dir: where all state lives. A later stack on it goes on from there.
+            backend_data: an existing Milvus Lite 3 database to serve in place; by default
+                Milvus Lite keeps its data in `milvus-lite` below the data directory.
             ports: where to listen; the fixed defaults, or any free ports for more processes.
             proxies: how many, unless `ports` says it.
             root_coords: how many, unless `ports` says it; one leads, the others stand by.
@@ -100,6 +104,8 @@ class LocalStack:
             alone = proxies == root_coords == 1
             ports = Ports() if alone else Ports.free(proxies=proxies, root_coords=root_coords)
         self.data_dir = data_dir.absolute()
+        self.backend_data_is_given = backend_data is not None
+        self.backend_data = (backend_data or data_dir / "milvus-lite").absolute()
         self.ports = ports
         self.listen = listen
         self.backend_address = f"{LOOPBACK}:{ports.backend}"
@@ -122,6 +128,11 @@ class LocalStack:
     def root_coord(self) -> RootCoordProcess:
         """The first root coord, and mostly the only one."""
         return self.root_coords[0]
+
+    @property
+    def root_coord_configuration(self) -> Path:
+        """The configuration file of the first root coord, for commands that administer etcd."""
+        return self._configuration_file(self._root_coord_name(0))
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -220,6 +231,7 @@ class LocalStack:
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock_data_dir()
+            check_backend_data(self.backend_data, given=self.backend_data_is_given)
             if self.certificates is not None:
                 self.certificates.prepare(datetime.now(UTC))
             self._write_configuration()
@@ -310,7 +322,7 @@ class LocalStack:
             name="backend",
             argv=(
                 *(sys.executable, "-m", "milvus_lite", "server"),
-                *("--data-dir", str(self.data_dir / "milvus-lite")),
+                *("--data-dir", str(self.backend_data)),
                 *("--host", LOOPBACK, "--port", str(self.ports.backend)),
             ),
             environment=self._environment,

@@ -25,15 +25,22 @@ ListenAddress = Annotated[
 PasswordLength = Annotated[int, Field(gt=0, le=1024)]
 
 
+_OPERATIONS_PORT = "Port that metrics and health are served on; 0: any free one."
+
+
 class OperationsSettings(Section):
-    """The port for metrics and health."""
+    """The port for metrics and health of a proxy."""
 
     ip: ListenAddress = Field(
         default="0.0.0.0", description="Address that metrics and health are served on."
     )
-    port: Port = Field(
-        default=9091, description="Port that metrics and health are served on; 0: any free one."
-    )
+    port: Port = Field(default=9091, description=_OPERATIONS_PORT)
+
+
+class RootCoordOperationsSettings(OperationsSettings):
+    """The port for metrics and health of root coord: another one, so that one file serves both."""
+
+    port: Port = Field(default=9092, description=_OPERATIONS_PORT)
 
 
 class NameValidationSettings(Section):
@@ -108,7 +115,7 @@ class RootCoordSettings(Section):
         default=("localhost:53100",),
         description="Where proxies look for root coord: the addresses of all its processes.",
     )
-    operations: OperationsSettings = OperationsSettings()
+    operations: RootCoordOperationsSettings = RootCoordOperationsSettings()
     drain_timeout: Seconds = Field(
         default=30.0, description="How long a stop waits for open requests, in seconds."
     )

@@ -23,7 +23,7 @@ ALERTS = CHECKOUT / "deploy" / "prometheus" / "alerts.yml"
 SERVICES = ("etcd", "milvus-lite", "root-coord", "proxy-1", "proxy-2", "prometheus")
 # Grafana's image comes from a registry only.
 LEFT_OUT = {"grafana"}
-TARGETS = ("proxy-1:9091", "proxy-2:9091", "root-coord:9091", "etcd:2379")
+TARGETS = ("proxy-1:9091", "proxy-2:9091", "root-coord:9092", "etcd:2379")
 #: From the first scrape on, which Prometheus spreads over one interval.
 _SCRAPE_SECONDS = 20.0
 _READY_SECONDS = 60.0

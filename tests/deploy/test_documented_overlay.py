@@ -17,7 +17,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "kubernetes.md"
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
     if not has_renderer():
         pytest.skip("kubectl is not installed; it renders the manifests")
-    (block,) = re.findall(r"^   ```yaml\n(.*?)^   ```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(
+        r"^    ```yaml\n(.*?)^    ```$", DOCS.read_text(), re.MULTILINE | re.DOTALL
+    )
     folder = tmp_path_factory.mktemp("overlay")
     # kustomize takes relative paths only.
     ours = os.path.relpath(KUSTOMIZE.resolve(), folder.resolve())

@@ -71,12 +71,22 @@ def test_ports_are_those_of_the_settings() -> None:
     assert settings.backend.address.endswith(":" + last("milvus-lite", "EXPOSE"))
 
 
-@pytest.mark.parametrize("target", ["proxy", "root-coord"])
-def test_health_check_is_our_own_probe(target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "port", "path"),
+    [
+        ("proxy", Settings().proxy.operations.port, "/readyz"),
+        ("root-coord", Settings().root_coord.operations.port, "/readyz?exclude=role"),
+    ],
+)
+def test_health_check_is_our_own_probe(
+    target: str, port: int, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = json.loads(last(target, "HEALTHCHECK").partition("CMD ")[2])
     assert command[:3] == ["python", "-m", probe.__name__]
-    path = "/readyz?exclude=role" if target == "root-coord" else "/readyz"
-    assert command[3:] == (["--path", path] if path != "/readyz" else [])
+    asked = []
+    monkeypatch.setattr(probe, "complaint", lambda *where, **_: asked.append(where))
+    assert probe.main(command[3:]) == probe.EXIT_HEALTHY
+    assert asked == [("127.0.0.1", port, path)]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -5,7 +5,7 @@ import pytest
 from tests.deploy.manifests import Manifests
 from tests.deploy.network import Network, Pod, edges
 
-PORTS = (53, 2379, 2380, 2381, 9091, 19530, 19540, 53100)
+PORTS = (53, 2379, 2380, 2381, 9091, 9092, 19530, 19540, 53100)
 DNS = Pod({"k8s-app": "kube-dns"}, {"kubernetes.io/metadata.name": "kube-system"})
 
 
@@ -30,7 +30,7 @@ COMMON = {
     "client -> proxy:19530",
     "prometheus -> proxy:19530",
     "prometheus -> proxy:9091",
-    "prometheus -> root-coord:9091",
+    "prometheus -> root-coord:9092",
     "proxy -> root-coord:53100",
 }
 

@@ -53,6 +53,12 @@ def test_container_ports_are_those_that_are_listened_on(
     }
 
 
+def test_prometheus_is_sent_to_the_operations_port(manifests: Manifests) -> None:
+    for workload in map(manifests.workload, SERVICES):
+        annotations = workload.item["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["prometheus.io/port"] == str(workload.ports["operations"])
+
+
 def test_proxies_know_every_root_coord(manifests: Manifests, tmp_path: Path) -> None:
     proxy, root_coord = map(manifests.workload, SERVICES)
     spec, port = root_coord.item["spec"], root_coord.ports["grpc"]

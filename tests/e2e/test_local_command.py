@@ -120,20 +120,35 @@ async def test_a_signal_stops_every_process_and_exits_with_0(
     assert "Traceback" not in output
 
 
-async def test_banner_tells_address_and_user_and_its_example_works_again_and_again(
+async def test_banner_tells_address_and_user_and_its_example_works_after_a_restart_too(
     tmp_path: Path,
 ):
-    async with running_command(tmp_path) as run:
+    data, database = tmp_path / "data", tmp_path / "my.db"
+    ports = Ports.free()
+    async with running_command(data, ports) as run:
         await run.until("Ctrl-C stops everything")
         lines = [line.strip(" │|") for line in run.lines]
         start = lines.index("from pymilvus import MilvusClient")
-        example = "\n".join(lines[start : start + 5])
-        found = [await output_of(example) for _ in range(2)]
+        example = "\n".join(lines[start : lines.index("", start)])
+        found = [await output_of(example)]
+        run.process.send_signal(signal.SIGINT)
+        assert await run.end() == 0
+
+    # The second start serves the same database, as one of the person's own.
+    (data / "milvus-lite").rename(database)
+    async with running_command(data, ports, "--backend-data", str(database)) as again:
+        await again.until("Ctrl-C stops everything")
+        found.append(await output_of(example))
+        again.process.send_signal(signal.SIGINT)
+        assert await again.end() == 0
 
     banner = "\n".join(lines)
-    assert f"ready at 127.0.0.1:{run.ports.proxies[0].public}" in banner
+    assert f"ready at 127.0.0.1:{ports.proxies[0].public}" in banner
     assert "Milvus (unless you changed it)" in banner
     assert all("'id': 1" in each for each in found), found
+    assert not (data / "milvus-lite").exists()
+    (reset,) = (line for line in lines if " root reset " in line)
+    assert (CHECKOUT / reset.rpartition("--config ")[2]).is_file()
 
 
 @pytest.mark.parametrize("options", [("--tls",), ("--tls-mode", "1")], ids=["mutual", "one-way"])

@@ -5,7 +5,7 @@ import pytest
 
 from deploy.local.greeting import greeting
 from deploy.local.ports import Ports
-from deploy.local.stack import LocalStack
+from deploy.local.stack import CHECKOUT, LocalStack
 from services.cli.operations import addresses_of
 
 
@@ -20,3 +20,19 @@ def test_the_banner_has_a_status_line_that_asks_every_process(tmp_path: Path, po
     assert [str(address) for address in addresses_of(options[1::2])] == [
         process.operations_address for process in (*stack.proxies, *stack.root_coords)
     ]
+
+
+@pytest.mark.parametrize("data_dir", [CHECKOUT / "data", Path("/var/lib/my stack")])
+def test_the_banner_has_a_line_that_resets_the_password_in_the_stack_s_own_etcd(data_dir: Path):
+    stack = LocalStack(data_dir, ports=Ports())
+    (line,) = (line for line in greeting(stack) if " root reset " in line)
+    *command, config = shlex.split(line)
+    assert command[1:] == ["root", "reset", "--offline", "--config"]
+    assert CHECKOUT / config == stack.root_coord_configuration
+    assert stack.root_coord_configuration == data_dir / "config" / "root-coord.yaml"
+
+
+def test_the_banner_names_a_database_that_is_served_in_place(tmp_path: Path):
+    stack = LocalStack(tmp_path / "data", backend_data=tmp_path / "my.db", ports=Ports())
+    assert f"database          {tmp_path / 'my.db'} (served in place)" in greeting(stack)
+    assert not [line for line in greeting(LocalStack(tmp_path)) if "served in place" in line]

@@ -140,7 +140,7 @@ def test_proxies_are_counted_as_people_count(sessions, text):
 
 def printed(width: int) -> list[str]:
     reports = [
-        root_coord("10.244.12.123:9091", active=True, term=7, sessions=1, leases=1),
+        root_coord("10.244.12.123:9092", active=True, term=7, sessions=1, leases=1),
         proxy("10.244.12.125:9091"),
         ProcessReport("10.244.12.126:9091", "Connection refused"),
     ]
@@ -159,7 +159,7 @@ def test_a_wide_terminal_has_one_row_for_each_process():
 
 def test_a_narrow_terminal_has_a_few_whole_lines_for_each_process():
     assert [line.rstrip() for line in printed(80)] == [
-        "✓ root coord 10.244.12.123:9091: ready, up 2 h",
+        "✓ root coord 10.244.12.123:9092: ready, up 2 h",
         "    active, term 7, 1 proxy connected, 1 with a lease",
         "    certificates: no TLS",
         "✓ proxy 10.244.12.125:9091: ready",

@@ -5,10 +5,13 @@ import copy
 import pytest
 from pydantic import ValidationError
 
+from deploy.local.ports import Ports
+from services.cli.operations import DEFAULT_OPERATIONS
 from shared.config import Settings, TlsMode
 from shared.config.security import SecuritySettings
 from shared.errors import ConfigurationError
 from shared.secret import Secret
+from vecguard_testing import Proxy, RootCoord
 
 
 def tls(**security):
@@ -172,3 +175,23 @@ def test_unusable_root_password_file_is_a_clear_error(tmp_path, content, complai
 def test_settings_cannot_be_copied_with_their_secrets_by_accident():
     with pytest.raises(TypeError, match="pickled"):
         copy.deepcopy(Settings())
+
+
+def test_one_file_serves_both_services_on_one_machine():
+    settings = Settings()
+    ports = [
+        each
+        for service in (settings.proxy, settings.root_coord)
+        for each in (service.port, service.operations.port)
+    ]
+    ports.append(int(settings.backend.address.rpartition(":")[2]))
+    assert len(set(ports)) == len(ports)
+
+
+def test_everything_that_assumes_an_operations_port_assumes_the_default():
+    settings = Settings()
+    assert list(DEFAULT_OPERATIONS) == [f"localhost:{settings.proxy.operations.port}"]
+    assert Proxy.operations_port == settings.proxy.operations.port
+    assert RootCoord.operations_port == settings.root_coord.operations.port
+    assert Ports().proxies[0].operations == settings.proxy.operations.port
+    assert Ports().root_coord_operations == settings.root_coord.operations.port

@@ -1,0 +1,91 @@
+"""The Makefile's targets, with a Python that installs nothing."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[3]
+#: Notes how it is called. As `python -m venv [--clear] DIR` it makes DIR/bin/python a copy.
+FAKE_PYTHON = """\
+#!/bin/sh
+echo "$@" >>"$CALLS"
+[ "$1 $2" = "-m venv" ] || exit 0
+for last in "$@"; do :; done
+mkdir -p "$last/bin" && cp "$0" "$last/bin/python"
+"""
+
+
+class Checkout:
+    """A directory with the Makefile, and what it runs."""
+
+    def __init__(self, directory: Path, calls: Path) -> None:
+        self.directory = directory
+        self._calls = calls
+
+    def make(self, *arguments: str, **variables: str) -> list[str]:
+        """Run make; the calls of Python that it made."""
+        self._calls.write_text("")
+        subprocess.run(
+            ("make", f"PYTHON={self._calls.with_name('python')}", *arguments),
+            cwd=self.directory,
+            env={"PATH": os.environ["PATH"], "CALLS": str(self._calls), **variables},
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+        return self._calls.read_text().splitlines()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    python = tmp_path / "python"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    directory = tmp_path / "first place"
+    directory.mkdir()
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(CHECKOUT / name, directory)
+    return Checkout(directory, tmp_path / "calls")
+
+
+def venv_calls(calls: list[str]) -> list[str]:
+    return [call for call in calls if call.startswith("-m venv")]
+
+
+def test_environments_are_made_once(checkout: Checkout):
+    assert venv_calls(checkout.make("test")) == ["-m venv .venv", "-m venv .venv-pymilvus2"]
+    assert checkout.make("test") == ["-m pytest"]
+
+
+def test_environments_of_a_checkout_that_was_moved_are_made_again(checkout: Checkout):
+    checkout.make("test")
+    checkout.directory = checkout.directory.rename(checkout.directory.with_name("first"))
+
+    assert venv_calls(checkout.make("test")) == [
+        "-m venv --clear .venv",
+        "-m venv --clear .venv-pymilvus2",
+    ]
+    assert checkout.make("test") == ["-m pytest"]
+
+
+def test_clean_keeps_data_and_distclean_does_not(checkout: Checkout):
+    checkout.make("setup")
+    collection = checkout.directory / "data" / "milvus-lite"
+    collection.mkdir(parents=True)
+
+    checkout.make("clean")
+    assert collection.exists()
+    assert not (checkout.directory / ".venv").exists()
+
+    checkout.make("distclean")
+    assert not collection.exists()
+
+
+def test_run_serves_the_database_that_it_is_given(checkout: Checkout):
+    checkout.make("setup")
+
+    assert checkout.make("run", "DATA=my own.db") == ["-m deploy.local --backend-data my own.db"]
+    assert checkout.make("run", DATA="/of/another/program") == ["-m deploy.local"]
