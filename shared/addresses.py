@@ -1,5 +1,6 @@
 """Where something listens: `host:port`, as it is written in a configuration."""
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -42,6 +43,14 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`, an IP address or a name; names are not resolved."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _invalid(text: str, reason: str) -> InvalidAddressError:

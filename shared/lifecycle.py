@@ -21,6 +21,7 @@ from shared.config import Settings, load_settings, render
 from shared.errors import ConfigurationError, VecguardError
 from shared.observability.log import configure_logging, get_logger
 from shared.observability.metrics import vecguard_version
+from shared.standard_streams import prepare_streams, take_output_failure
 
 CONFIG_VARIABLE: Final = "VECGUARD_CONFIG"
 
@@ -88,9 +89,9 @@ def run_process(
     `body` deals with signals itself: by `serve`, or as a supervisor of processes that do.
     The arguments are those of `run_service`.
     """
+    prepare_streams()
     arguments = _parse(name, argv)
     handle_hangup(lambda *_: None)
-    _fill_standard_descriptors()
     # Until the settings are known; what goes wrong with them is told this way.
     configure_logging("info", "auto", service=name)
     try:
@@ -132,16 +133,6 @@ def _parse(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _fill_standard_descriptors() -> None:
-    """Open what the parent closed: libuv aborts when it is given one of these for a socket."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # The lowest free number is the one that is given out.
-            os.open(os.devnull, os.O_RDWR)
-
-
 def _config_file(arguments: argparse.Namespace) -> Path | None:
     given: Path | None = arguments.config
     if given is not None:
@@ -151,28 +142,14 @@ def _config_file(arguments: argparse.Namespace) -> Path | None:
 
 
 def _print(text: str) -> int:
-    """Write to standard output, which may be a pipe that nobody reads any more."""
-    if getattr(sys, "stdout", None) is None:
-        _log.error("cannot write to standard output", reason="it is closed")
-        return EXIT_FAILED
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
+    sys.stdout.write(text)
+    failure = take_output_failure()
+    if failure is None:
+        return EXIT_CLEAN
+    if isinstance(failure, BrokenPipeError):
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        _discard_output()
-        _log.error("cannot write to standard output", reason=error.strerror)
-        return EXIT_FAILED
-    return EXIT_CLEAN
-
-
-def _discard_output() -> None:
-    # The interpreter flushes what is left when it exits, and would complain once more.
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
+    _log.error("cannot write to standard output", reason=failure.strerror)
+    return EXIT_FAILED
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -14,12 +14,15 @@ from deploy.local.greeting import greeting
 from deploy.local.ports import LOOPBACK, NAMES, Ports
 from deploy.local.stack import CHECKOUT, LocalStack
 from shared.config.security import TlsMode
+from shared.standard_streams import prepare_streams
 
 _PROGRAM = "make run"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal (0), or until something fails (1)."""
+    # `make run | head`: the stack goes on without the reader.
+    prepare_streams()
     options = _parser().parse_args(arguments)
     try:
         return asyncio.run(_run(options))

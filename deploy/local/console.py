@@ -1,7 +1,6 @@
 """What the person at the terminal sees."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,7 +41,6 @@ class Console:
         }
         self._coloured = coloured
         self._verbose = verbose
-        self._closed = False
 
     def line(self, name: str, text: str) -> None:
         """Show one line of a process's output."""
@@ -72,16 +70,8 @@ class Console:
         self._write(f"{colour}{name:<{self._width}} |{reset} {text}")
 
     def _write(self, line: str) -> None:
-        if self._closed:
-            return
-        try:
-            self._out.write(line + "\n")
-            self._out.flush()
-        except BrokenPipeError:
-            # `make run | head`: the reader has gone, the stack goes on. Python must not
-            # try to flush the rest when it exits.
-            self._closed = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+        self._out.write(line + "\n")
+        self._out.flush()
 
 
 def wants_colour(out: TextIO, environment: Mapping[str, str]) -> bool:

@@ -10,9 +10,11 @@ from services.cli import certs, root, user
 from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
 from services.cli.login import login
+from services.cli.output import code_after_output, tell
 from services.cli.status import status
 from shared.observability.log import configure_logging
 from shared.observability.metrics import vecguard_version
+from shared.standard_streams import prepare_streams
 
 app = typer.Typer(
     name="vecguard",
@@ -31,7 +33,7 @@ app.add_typer(certs.app, name="certs")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
-        typer.echo(f"vecguard {vecguard_version()}")
+        tell(f"vecguard {vecguard_version()}")
         raise typer.Exit
 
 
@@ -50,9 +52,13 @@ def vecguard(
 
 def main() -> None:
     """Entry point of the `vecguard` command."""
+    prepare_streams()
     configure_logging("warn", "auto", service="cli")
     try:
+        # A standalone app always ends in sys.exit.
         app()
+    except SystemExit as end:
+        sys.exit(code_after_output(end.code) if isinstance(end.code, int) else end.code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last stop; the text could hold a secret

@@ -17,6 +17,7 @@ from services.cli.output import (
     console,
     mark,
     printable,
+    report_of_change,
     tell_json,
     told,
 )
@@ -67,19 +68,20 @@ def init(
     with told(output):
         files = make_set(request, datetime.now(UTC))
         write_files(directory, files, replace=force)
-    if output is Output.JSON:
-        listing = [
-            {
-                "path": str(directory / file.name),
-                "purpose": file.purpose,
-                "setting": file.setting,
-                "mode": f"{file.mode:04o}",
-            }
-            for file in files
-        ]
-        tell_json({"files": listing})
-        return
-    _print_files(directory, files)
+    with report_of_change():
+        if output is Output.JSON:
+            listing = [
+                {
+                    "path": str(directory / file.name),
+                    "purpose": file.purpose,
+                    "setting": file.setting,
+                    "mode": f"{file.mode:04o}",
+                }
+                for file in files
+            ]
+            tell_json({"files": listing})
+        else:
+            _print_files(directory, files)
 
 
 @app.command()

@@ -35,6 +35,16 @@ def _option(*names: str, help: str, variable: str, **more: Any) -> Any:  # noqa:
     )
 
 
+def require_text(value: str | None) -> str | None:
+    """A callback of typer for what is sent as text. Raises BadParameter if it is not UTF-8."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        # Python keeps such bytes of an argument as lone surrogates.
+        raise typer.BadParameter("it is not UTF-8 text") from None
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """The connection options of a command, as they were given.
@@ -146,7 +156,10 @@ class Connection:
 class LoginConnection(Connection):
     """A connection with a login; its options are a command's as well."""
 
-    user: Annotated[str, _option("--user", "-u", variable="USER", help="Who logs in.")] = "root"
+    user: Annotated[
+        str,
+        _option("--user", "-u", variable="USER", help="Who logs in.", callback=require_text),
+    ] = "root"
     password_file: Annotated[
         Path | None,
         _option(

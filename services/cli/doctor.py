@@ -17,7 +17,7 @@ from services.cli.operations import OperationsOption, addresses_of, ask_processe
 from services.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
 from services.cli.process_findings import judge_processes
 from services.cli.public_port import examine_public_port
-from services.cli.service_settings import ConfigOption, settings_of
+from services.cli.service_settings import ConfigOption, names_etcd, settings_of
 from services.cli.settings_findings import examine_reach, judge_files, judge_settings
 from shared.addresses import Address
 from shared.config import Settings
@@ -88,8 +88,7 @@ async def _examine_processes(addresses: Sequence[Address], timeout_seconds: floa
 async def _examine_installation(settings: Settings) -> list[Finding]:
     findings = [*judge_settings(settings), *judge_files(settings, time.time())]
     findings += await examine_reach(settings)
-    # A proxy's own configuration need not name etcd.
-    if "endpoints" in settings.etcd.model_fields_set:
+    if names_etcd(settings):
         findings += await examine_etcd(settings)
     return findings
 

@@ -24,7 +24,11 @@ class ExitCode(IntEnum):
     NOT_ALLOWED = 4
     """The login is refused, or it may not do this."""
     BUG = 70  # EX_SOFTWARE of sysexits.h
+    OUTPUT_LOST = 74  # EX_IOERR of sysexits.h
+    """The answer cannot be written to standard output, for example to a full disk."""
     INTERRUPTED = 130  # 128 + SIGINT
+    PIPE_CLOSED = 141  # 128 + SIGPIPE
+    """The program that reads standard output has closed it, as `head` does."""
 
 
 class UsageError(VecguardError):

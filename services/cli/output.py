@@ -1,6 +1,7 @@
 """How commands speak: to people, or as one JSON object to programs."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from services.cli.exit_codes import exit_code_of
+from services.cli.exit_codes import ExitCode, exit_code_of
 from shared.errors import VecguardError
+from shared.standard_streams import take_output_failure
 
 
 class Output(StrEnum):
@@ -50,13 +52,46 @@ def printable(text: str) -> str:
 
 
 def say(message: str) -> None:
-    """One line for people; `message` is plain text."""
+    """One line for people, with the sign of success; `message` is plain text."""
     console().print(f"{mark('good')} {printable(message)}")
+
+
+def tell(line: str) -> None:
+    """One line as it is. typer.echo would write UTF-8 to a terminal that is ASCII."""
+    sys.stdout.write(f"{line}\n")
 
 
 def tell_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
     """The one object of a command with `--output json`."""
-    typer.echo(json.dumps({"ok": ok, **answer}, indent=2))
+    tell(json.dumps({"ok": ok, **answer}, indent=2))
+
+
+@contextmanager
+def report_of_change() -> Iterator[None]:
+    """Around the report of a change that is made: a report that is lost is no failure.
+
+    A closed pipe is ignored. Any other loss is one sentence on standard error.
+    """
+    yield
+    failure = take_output_failure()
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        _complain_to_people(
+            f"the change is made, but standard output cannot be written: {failure.strerror}"
+        )
+
+
+def code_after_output(code: int) -> int:
+    """The exit code of a command that ends with `code`; another if its answer was lost.
+
+    A code other than 0 is itself an answer, and stays.
+    """
+    failure = take_output_failure()
+    if failure is None:
+        return code
+    if isinstance(failure, BrokenPipeError):
+        return code or ExitCode.PIPE_CLOSED
+    _complain_to_people(f"standard output cannot be written: {failure.strerror}")
+    return code or ExitCode.OUTPUT_LOST
 
 
 def complain(message: str, output: Output, *, reason: str | None = None) -> None:
@@ -65,9 +100,13 @@ def complain(message: str, output: Output, *, reason: str | None = None) -> None
         more = {} if reason is None else {"reason": reason}
         tell_json({"error": message, **more}, ok=False)
     else:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"{mark('wrong')} {printable(message)}"
-        )
+        _complain_to_people(message)
+
+
+def _complain_to_people(message: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"{mark('wrong')} {printable(message)}"
+    )
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """What can be seen of a proxy from its public port, without any login of one's own."""
 
 import asyncio
-import ipaddress
 import ssl
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from services.cli.connection import Connection, Login
 from services.cli.exit_codes import UsageError
 from services.cli.finding import Finding, Severity
 from services.cli.login import Verdict, accepts_anybody, check_login
-from shared.addresses import Address
+from shared.addresses import Address, is_loopback
 from shared.errors import OverloadedError, UnavailableError, VecguardError
 from shared.secret import Secret
 from shared.tls import certificates
@@ -103,7 +102,7 @@ def default_password_finding(name: str) -> Finding:
 async def _examine_encryption(connection: Connection, name: str) -> list[Finding]:
     address = Address.parse(connection.address)
     if not connection.is_encrypted:
-        if _is_loopback(address.host):
+        if is_loopback(address.host):
             return []
         return [
             Finding(
@@ -147,10 +146,3 @@ async def _server_certificate(connection: Connection, address: Address) -> x509.
     der = tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None
     writer.transport.abort()
     return None if der is None else x509.load_der_x509_certificate(der)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

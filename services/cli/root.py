@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from services.cli.exit_codes import NegativeError, UsageError
-from services.cli.output import Output, OutputOption, say, tell_json, told
+from services.cli.output import Output, OutputOption, report_of_change, say, tell_json, told
 from services.cli.password_source import PasswordSource
-from services.cli.root_reset import Reset, reset_root
-from services.cli.service_settings import ConfigOption, etcd_of, settings_of
+from services.cli.root_reset import Reset, reset_root, root_exists
+from services.cli.service_settings import ConfigOption, etcd_of, names_etcd, settings_of
 from shared.config import Settings
 from shared.milvus_layout import Keys
 from shared.observability.log import get_logger
@@ -61,9 +61,16 @@ def reset(
                 "root's password uses: vecguard user passwd root"
             )
         settings = settings_of(config)
+        if not names_etcd(settings):
+            raise UsageError(
+                "etcd.endpoints is not set, so it is not known which etcd to write to; give root "
+                "coord's configuration with --config FILE, or set VECGUARD__ETCD__ENDPOINTS"
+            )
         keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
+        # Before any question: an etcd that does not answer needs no password.
+        exists = asyncio.run(_root_exists(settings, keys))
         if not yes:
-            _confirm(settings, keys)
+            _confirm(settings, keys, exists=exists)
         password = PasswordSource(
             f"new password of {ROOT}", new_password_file, "--new-password-file", confirm=True
         ).read()
@@ -72,13 +79,21 @@ def reset(
         ).check(password)
         done = asyncio.run(_reset(settings, keys, password))
         _audit(settings, done)
-        if output is Output.JSON:
-            tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
-        else:
-            say(
-                f"{ROOT} has a new password; an active root coord makes the proxies forget the old "
-                "one now, check with: vecguard login"
-            )
+        with report_of_change():
+            if output is Output.JSON:
+                tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
+            elif done.created:
+                say(f"etcd had no {ROOT}; it is created with this password")
+            else:
+                say(
+                    f"{ROOT} has a new password; an active root coord makes the proxies forget the "
+                    "old one now, check with: vecguard login"
+                )
+
+
+async def _root_exists(settings: Settings, keys: Keys) -> bool:
+    async with etcd_of(settings) as client:
+        return await root_exists(client, keys)
 
 
 async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset:
@@ -88,12 +103,13 @@ async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset
         return await reset_root(client, keys, hashed)
 
 
-def _confirm(settings: Settings, keys: Keys) -> None:
+def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
     """Raises NegativeError when the answer is no, UsageError when nobody can be asked."""
     if not sys.stdin.isatty():
         raise UsageError("no terminal to ask on; say --yes to do it without asking")
     where = f"{keys.user(ROOT)} in etcd at {', '.join(settings.etcd.endpoints)}"
-    if not typer.confirm(f"Replace the password of {ROOT} ({where})?", err=True):
+    what = f"Replace the password of {ROOT}" if exists else f"Create {ROOT}, which is missing"
+    if not typer.confirm(f"{what} ({where})?", err=True):
         raise NegativeError("nothing was changed")
 
 

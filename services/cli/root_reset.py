@@ -34,6 +34,11 @@ class Reset:
     created: bool
 
 
+async def root_exists(client: EtcdClient, keys: Keys) -> bool:
+    """Whether etcd has a record of root. Raises EtcdError: etcd refuses, or is out of reach."""
+    return bool((await client.range(keys.user(ROOT).encode())).kvs)
+
+
 async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> Reset:
     """Replaces root's hash by compare-and-set, and leaves the rest of the record as it is.
 

@@ -36,6 +36,11 @@ def settings_of(config: Path | None) -> Settings:
         raise UsageError(error.message) from error
 
 
+def names_etcd(settings: Settings) -> bool:
+    """Whether `etcd.endpoints` is set, in the file or the environment; a proxy does not need it."""
+    return "endpoints" in settings.etcd.model_fields_set
+
+
 def etcd_of(settings: Settings) -> EtcdClient:
     """A client of etcd as root coord has it.
 

@@ -6,8 +6,10 @@ from typing import Final
 
 from services.cli.connection_failure import reason_of
 from services.cli.finding import Finding, Severity
+from services.cli.service_settings import names_etcd
 from shared.addresses import Address
 from shared.config import Settings
+from shared.config.exposure import Exposure, proxy_exposure, root_coord_exposure
 from shared.errors import ConfigurationError
 from shared.tls import links
 from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS, ReloadingContext
@@ -33,6 +35,25 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
             f"for up to {settings.cache.ttl:g} s",
             "set revocation to strict, unless availability comes first",
         )
+    for exposure in _exposures(settings):
+        yield Finding(Severity.WARNING, "configuration", exposure.cause, exposure.remedy)
+
+
+def _exposures(settings: Settings) -> Iterator[Exposure]:
+    """Of the services that the configuration is for, by what only they need."""
+    for_proxy = _names_root_coords(settings) or _names_backend(settings)
+    if for_proxy and (found := proxy_exposure(settings)) is not None:
+        yield found
+    if names_etcd(settings) and (found := root_coord_exposure(settings)) is not None:
+        yield found
+
+
+def _names_root_coords(settings: Settings) -> bool:
+    return "addresses" in settings.root_coord.model_fields_set
+
+
+def _names_backend(settings: Settings) -> bool:
+    return "address" in settings.backend.model_fields_set
 
 
 def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
@@ -89,9 +110,9 @@ async def examine_reach(settings: Settings) -> list[Finding]:
     Only those that the configuration names: root coord's own need not name any.
     """
     places: list[tuple[str, str]] = []
-    if "addresses" in settings.root_coord.model_fields_set:
+    if _names_root_coords(settings):
         places += [("root coord", each) for each in settings.root_coord.addresses]
-    if "address" in settings.backend.model_fields_set:
+    if _names_backend(settings):
         places.append(("backend", settings.backend.address))
     complaints = await asyncio.gather(*(_complaint(address) for _, address in places))
     alive = any(

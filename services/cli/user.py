@@ -7,16 +7,31 @@ import typer
 from rich.table import Table
 
 from services.cli.accounts import AccountClient, User
-from services.cli.connection import Login, LoginConnection, connected
+from services.cli.connection import Login, LoginConnection, connected, require_text
 from services.cli.exit_codes import NegativeError, UsageError
-from services.cli.output import Output, OutputOption, console, printable, say, tell_json, told
+from services.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    printable,
+    report_of_change,
+    say,
+    tell,
+    tell_json,
+    told,
+)
 from services.cli.password_source import PasswordSource
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and delete users.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The user's name.", callback=require_text)
+]
 OwnNameArgument = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="The user's name; default: who logs in.")
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", help="The user's name; default: who logs in.", callback=require_text
+    ),
 ]
 NewPasswordFileOption = Annotated[
     Path | None,
@@ -34,7 +49,9 @@ _UNSURE = "; the change may have been made, and it is safe to repeat"
 def create(
     *,
     name: NameArgument,
-    description: Annotated[str | None, typer.Option(help="Free text about the user.")] = None,
+    description: Annotated[
+        str | None, typer.Option(help="Free text about the user.", callback=require_text)
+    ] = None,
     new_password_file: NewPasswordFileOption = None,
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
@@ -65,7 +82,7 @@ def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnecti
             tell_json({"users": names})
             return
         for name in names:
-            typer.echo(name)
+            tell(name)
 
 
 @app.command()
@@ -140,11 +157,31 @@ def delete(
     """Delete a user. One that does not exist is no error, as in Milvus."""
     with told(output):
         login = connection.login()
-        connection.ask(
-            lambda channel: AccountClient(channel, connection.address, login).delete(name),
+        deleted = connection.ask(
+            lambda channel: delete_if_present(
+                AccountClient(channel, connection.address, login), name
+            ),
             unsure=_UNSURE,
         )
-        _done(f"there is no user {name} any more", name, output)
+        with report_of_change():
+            if output is Output.JSON:
+                tell_json({"username": name, "deleted": deleted})
+            elif deleted:
+                say(f"user {name} is deleted")
+            else:
+                console().print(f"no user {printable(name)}: nothing to delete")
+
+
+async def delete_if_present(client: AccountClient, name: str) -> bool:
+    """Deletes a user; returns False, and changes nothing, if there is none of this name.
+
+    Milvus's DeleteCredential succeeds for an unknown user too, with the same reply, so this lists
+    the users first. Raises as the methods of `client`.
+    """
+    if name not in await client.list_names():
+        return False
+    await client.delete(name)
+    return True
 
 
 def _new_password(username: str, file: Path | None) -> PasswordSource:
@@ -160,10 +197,11 @@ def _own(name: str | None, login: Login | None) -> str:
 
 
 def _done(sentence: str, username: str, output: Output) -> None:
-    if output is Output.JSON:
-        tell_json({"username": username})
-    else:
-        say(sentence)
+    with report_of_change():
+        if output is Output.JSON:
+            tell_json({"username": username})
+        else:
+            say(sentence)
 
 
 def _print_user(user: User) -> None:

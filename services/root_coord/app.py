@@ -20,6 +20,7 @@ from shared.addresses import Address
 from shared.cancellation import raise_if_cancelled
 from shared.clock import boot_clock
 from shared.config import Settings
+from shared.config.exposure import root_coord_exposure
 from shared.errors import ConfigurationError, InvalidParameterError, VecguardError
 from shared.etcd import EtcdClient
 from shared.garbage import settle_memory
@@ -46,6 +47,8 @@ _RETRY_SECONDS = 0.5
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     """Serves until told to stop, then carries through what has begun and hands over."""
+    if (exposure := root_coord_exposure(settings)) is not None:
+        log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
     inward, outward = links.root_coord_listener(settings), links.etcd_client(settings)
     tls = [link for link in (inward, outward) if link is not None]

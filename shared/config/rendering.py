@@ -12,4 +12,5 @@ def render(settings: Settings) -> str:
     set in the environment; a mask is refused, so that it never becomes somebody's password.
     """
     values = settings.model_dump(mode="json", by_alias=True)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    # Only ASCII: it can be loaded again whatever the encoding of the terminal or pipe is.
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=False, default_flow_style=False)

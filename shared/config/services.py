@@ -94,7 +94,9 @@ class ProxySettings(Section):
     connections: ConnectionSettings = ConnectionSettings()
     operations: OperationsSettings = OperationsSettings()
     forward_authorization: bool = Field(
-        default=False, description="Whether the backend gets to see the authorization header."
+        default=False,
+        description="Whether the backend gets to see the authorization header. A Milvus that "
+        "checks it keeps refusing a password that is changed here until it is restarted.",
     )
     drain_timeout: Seconds = Field(
         default=30.0, description="How long a stop waits for open requests, in seconds."

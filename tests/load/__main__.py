@@ -17,6 +17,7 @@ from rich.console import Console
 
 from deploy.local.errors import LocalStackError
 from shared.secret import Secret
+from shared.standard_streams import prepare_streams
 from tests.load import progress, report
 from tests.load.arrivals import Pattern
 from tests.load.errors import LoadError
@@ -35,6 +36,7 @@ _LOG_WIDTH = 140
 
 
 def main() -> None:
+    prepare_streams()
     options = _parser().parse_args()
     console = Console()
     if not console.is_terminal:

@@ -16,6 +16,7 @@ from services.proxy.workers.reservation import reserved_port
 from services.proxy.workers.supervisor import Role, Supervisor
 from shared.clock import boot_clock
 from shared.config import Settings
+from shared.config.exposure import proxy_exposure
 from shared.cpus import usable_cpus
 from shared.lifecycle import EXIT_CLEAN, ShutdownSignal, exit_code, serve
 from shared.observability.log import get_logger
@@ -36,6 +37,8 @@ def start(settings: Settings) -> None:
         ConfigurationError: a port or anything else cannot be used as configured.
         Exception: what else ended the service.
     """
+    if (exposure := proxy_exposure(settings)) is not None:
+        _log.warning(str(exposure), ip=settings.proxy.ip)
     workers = settings.proxy.workers or usable_cpus()
     settings = _with_proxy(settings, connections=provide(settings.proxy.connections))
     if workers == 1:

@@ -42,23 +42,27 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean_environment(), **plain, **more}
 
 
-async def vecguard(*arguments: object, stdin: str = "", **variables: str) -> Ended:
-    """Runs the command without a terminal."""
-    return await asyncio.to_thread(_run, [str(each) for each in arguments], stdin, variables)
+async def vecguard(
+    *arguments: object, stdin: str = "", stdout: int = subprocess.PIPE, **variables: str
+) -> Ended:
+    """Runs the command without a terminal; `stdout` is another descriptor for its output."""
+    words = [str(each) for each in arguments]
+    return await asyncio.to_thread(_run, words, stdin, stdout, variables)
 
 
-def _run(arguments: Sequence[str], stdin: str, variables: dict[str, str]) -> Ended:
+def _run(arguments: Sequence[str], stdin: str, stdout: int, variables: dict[str, str]) -> Ended:
     ended = subprocess.run(
         [_COMMAND, *arguments],
         input=stdin.encode(),
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         env=environment(**variables),
         cwd=CHECKOUT,
         timeout=_TIMEOUT_SECONDS,
         start_new_session=True,
         check=False,
     )
-    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+    return Ended(ended.returncode, (ended.stdout or b"").decode(), ended.stderr.decode())
 
 
 async def at_terminal(arguments: Sequence[object], answers: Sequence[tuple[str, str]]) -> Ended:

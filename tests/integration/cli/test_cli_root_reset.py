@@ -4,7 +4,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack
-from services.cli.root_reset import ChangedMeanwhileError, reset_root
+from services.cli.root_reset import ChangedMeanwhileError, reset_root, root_exists
 from shared.etcd import EtcdClient, Put
 from shared.milvus_layout import Keys, Record
 from shared.passwords import hash_password
@@ -98,16 +98,35 @@ async def test_a_reset_keeps_the_rules_for_passwords(place: Installation):
     assert "invalid password length" in ended.err
 
 
-async def test_a_reset_without_etcd_is_exit_code_3(tmp_path):
+async def test_a_reset_without_etcd_is_exit_code_3_before_anything_is_asked(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("etcd: {endpoints: ['127.0.0.1:1'], requestTimeout: 500}\n")
-    file = written(tmp_path, "new", NEW)
-    ended = await vecguard(
-        *("root", "reset", "--offline", "--yes", "--config", config, "--new-password-file", file)
-    )
+    # There is no terminal: a question would be exit code 2.
+    ended = await vecguard("root", "reset", "--offline", "--config", config)
     assert ended.code == 3
     assert "127.0.0.1:1" in ended.err
-    assert NEW not in ended.all
+
+
+async def test_a_reset_is_refused_where_no_etcd_is_named(tmp_path):
+    config = tmp_path / "proxy.yaml"
+    config.write_text("backend: {address: '127.0.0.1:3'}\netcd: {rootPath: other}\n")
+    file = written(tmp_path, "new", NEW)
+    for more in ((), ("--config", config)):
+        ended = await vecguard(
+            *("root", "reset", "--offline", "--yes", "--new-password-file", file, *more)
+        )
+        assert ended.code == 2
+        assert "etcd.endpoints is not set" in ended.err
+        assert "--config FILE" in ended.err
+
+
+async def test_the_environment_can_name_etcd():
+    ended = await vecguard(
+        *("root", "reset", "--offline"),
+        VECGUARD__ETCD__ENDPOINTS="127.0.0.1:1",
+        VECGUARD__ETCD__REQUESTTIMEOUT="500",
+    )
+    assert ended.code == 3
 
 
 class Meanwhile:
@@ -142,9 +161,11 @@ async def test_a_reset_that_is_overtaken_writes_nothing(client: EtcdClient):
 
 async def test_a_reset_makes_a_root_that_is_missing(client: EtcdClient):
     password = hash_password(Secret(NEW), 4)
+    assert not await root_exists(client, KEYS)
     done = await reset_root(client, KEYS, password)
     assert done.created
     assert (await record(client)).password == password
+    assert await root_exists(client, KEYS)
 
 
 async def test_a_reset_mends_a_record_that_cannot_be_read(client: EtcdClient):

@@ -1,4 +1,5 @@
 import base64
+import os
 
 import pytest
 
@@ -31,6 +32,7 @@ async def test_a_user_is_created_described_listed_and_deleted(house: Installatio
 
     deleted = await vecguard("user", "delete", "alice", *house.as_root())
     assert deleted.code == 0, deleted.all
+    assert deleted.out == "✓ user alice is deleted\n"
     assert not await house.logs_in("alice", password)
     again = await vecguard("user", "describe", "alice", *house.as_root())
     assert again.code == 1
@@ -57,7 +59,10 @@ async def test_every_command_speaks_json(house: Installation):
     changed = await vecguard("user", "passwd", "jason", "--new-password-file", file, *root)
     assert changed.json == {"ok": True, "username": "jason"}
     deleted = await vecguard("user", "delete", "jason", *root)
-    assert deleted.json == {"ok": True, "username": "jason"}
+    assert deleted.json == {"ok": True, "username": "jason", "deleted": True}
+    absent = await vecguard("user", "delete", "jason", *root)
+    assert absent.code == 0
+    assert absent.json == {"ok": True, "username": "jason", "deleted": False}
     missing = await vecguard("user", "describe", "jason", *root)
     assert missing.code == 1
     assert missing.json == {
@@ -66,6 +71,41 @@ async def test_every_command_speaks_json(house: Installation):
         "reason": "refused",
     }
     assert missing.err == ""
+
+
+async def test_a_deletion_of_an_unknown_user_does_not_look_like_one(house: Installation):
+    ended = await vecguard("user", "delete", "alcie", *house.as_root())
+    assert ended.code == 0, ended.all
+    assert ended.out == "no user alcie: nothing to delete\n"
+
+
+async def test_a_change_is_no_failure_where_its_report_cannot_be_written(house: Installation):
+    file = written(house.directory, "new", "first password")
+    latin = await vecguard(
+        *("user", "create", "mute", "--new-password-file", file, *house.as_root()),
+        PYTHONIOENCODING="latin-1",
+    )
+    assert (latin.code, latin.out, latin.err) == (0, "+ user mute is created\n", "")
+    file = written(house.directory, "new", "second password")
+    reading, closed_pipe = os.pipe()
+    os.close(reading)
+    piped = await vecguard(
+        *("user", "passwd", "mute", "--new-password-file", file, *house.as_root()),
+        stdout=closed_pipe,
+    )
+    os.close(closed_pipe)
+    assert (piped.code, piped.err) == (0, "")
+    assert await house.logs_in("mute", "second password")
+    full_disk = os.open("/dev/full", os.O_WRONLY)
+    unwritten = await vecguard(
+        "user", "delete", "mute", *house.as_root(), "-o", "json", stdout=full_disk
+    )
+    os.close(full_disk)
+    assert unwritten.code == 0
+    assert unwritten.err == (
+        "✗ the change is made, but standard output cannot be written: No space left on device\n"
+    )
+    assert not await house.logs_in("mute", "second password")
 
 
 async def test_a_rule_that_is_broken_is_told_in_the_servers_words(house: Installation):

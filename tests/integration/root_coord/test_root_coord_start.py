@@ -59,6 +59,16 @@ async def test_a_first_password_that_breaks_the_rules_stops_the_start_and_is_not
     assert "zq7" not in log
 
 
+@pytest.mark.parametrize(("ip", "lines"), [("0.0.0.0", 1), ("127.0.0.1", 0)])
+async def test_a_port_that_is_open_without_tls_is_a_warning(etcd, ip, lines):
+    _, log = await start_with(
+        etcd,
+        VECGUARD__ROOTCOORD__IP=ip,
+        VECGUARD__COMMON__SECURITY__DEFAULTROOTPASSWORDFILE="/nonexistent",
+    )
+    assert log.count("root coord's port is open to the network without TLS") == lines
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

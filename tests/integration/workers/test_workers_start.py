@@ -80,6 +80,15 @@ def start(tmp_path):
         process.communicate(timeout=DEADLINE)
 
 
+def test_a_port_that_is_open_without_tls_is_told_once_for_all_workers(start):
+    service = start(proxy={"ip": "0.0.0.0"})
+    service.wait_for("serving")
+    service.process.terminate()
+    assert service.end() == 0
+    warnings = [each["event"] for each in service.entries if each["level"] == "warning"]
+    assert sum("open to the network without TLS" in warning for warning in warnings) == 1, warnings
+
+
 def test_a_broken_configuration_ends_all_at_once_and_is_told_once(start, tmp_path):
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[3]
+#: In the place of npm, which would install packages.
+FAKE_NPM = "#!/bin/sh\n"
 #: Notes how it is called. As `python -m venv [--clear] DIR` it makes DIR/bin/python a copy.
 FAKE_PYTHON = """\
 #!/bin/sh
@@ -31,7 +33,11 @@ class Checkout:
         subprocess.run(
             ("make", f"PYTHON={self._calls.with_name('python')}", *arguments),
             cwd=self.directory,
-            env={"PATH": os.environ["PATH"], "CALLS": str(self._calls), **variables},
+            env={
+                "PATH": f"{self._calls.parent}:{os.environ['PATH']}",
+                "CALLS": str(self._calls),
+                **variables,
+            },
             check=True,
             capture_output=True,
             timeout=30,
@@ -41,9 +47,10 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    python = tmp_path / "python"
-    python.write_text(FAKE_PYTHON)
-    python.chmod(0o755)
+    for name, script in (("python", FAKE_PYTHON), ("npm", FAKE_NPM)):
+        program = tmp_path / name
+        program.write_text(script)
+        program.chmod(0o755)
     directory = tmp_path / "first place"
     directory.mkdir()
     for name in ("Makefile", "pyproject.toml"):

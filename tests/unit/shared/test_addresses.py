@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import Address, InvalidAddressError
+from shared.addresses import Address, InvalidAddressError, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,14 @@ def test_anything_else_is_refused_and_the_error_says_what_is_expected(text):
 @given(st.ip_addresses(), st.integers(1, 65535))
 def test_writing_and_reading_are_each_others_reverse(ip, port):
     assert Address.parse(str(Address(str(ip), port))) == Address(str(ip), port)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *(("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True)),
+        *(("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("etcd-0", False)),
+    ],
+)
+def test_only_loopback_addresses_and_their_name_are_loopback(host, expected):
+    assert is_loopback(host) is expected

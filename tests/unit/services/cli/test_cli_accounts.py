@@ -9,6 +9,7 @@ from services.cli.accounts import AccountClient, LoginRefusedError, UnknownMetho
 from services.cli.connection import Login
 from services.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, exit_code_of
 from services.cli.login import accepts_anybody, check_login
+from services.cli.user import delete_if_present
 from shared.errors import OverloadedError, UnavailableError
 from shared.generated.milvus.proto import common
 from shared.generated.milvus.proto import milvus as pb
@@ -80,6 +81,13 @@ async def test_names_come_in_alphabetical_order():
     reply = pb.ListCredUsersResponse(usernames=["root", "alice"])
     names, _ = await asked(reply, lambda client: client.list_names())
     assert names == ["alice", "root"]
+
+
+async def test_an_unknown_user_is_not_deleted():
+    reply = pb.ListCredUsersResponse(usernames=["root", "alice"])
+    deleted, requests = await asked(reply, lambda client: delete_if_present(client, "alcie"))
+    assert not deleted
+    assert len(requests) == 1
 
 
 async def test_a_user_is_described_and_an_unknown_one_is_none():

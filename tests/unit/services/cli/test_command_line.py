@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,16 @@ def test_what_cannot_be_used_is_one_json_object_and_exit_code_2(tmp_path, argume
     assert complaint in answer["error"]
 
 
+@pytest.mark.parametrize(
+    "command_line",
+    [("login", "-u", "\udcff"), ("user", "delete", "\udcff"), ("user", "passwd", "\udcff")],
+)
+def test_a_name_that_is_not_utf8_is_refused(command_line):
+    result = run(*command_line)
+    assert result.exit_code == ExitCode.USAGE
+    assert "it is not UTF-8 text" in result.output
+
+
 @pytest.mark.parametrize("command_line", [("status",), ("doctor",), ("login",), ("user", "list")])
 def test_a_wait_without_an_end_is_refused(command_line):
     result = run(*command_line, "--timeout", "inf")
@@ -100,6 +112,46 @@ def test_names_are_completed():
         text=True,
     )
     assert {"create", "list", "passwd", "delete", "describe"} <= set(completed.stdout.split())
+
+
+def started(*arguments, stdout, encoding="utf-8"):
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={"PYTHONIOENCODING": encoding, "COLUMNS": "200", "TERM": "dumb"},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("--version",), 74), (("status", "-O", "nowhere", "-o", "json"), 2)]
+)
+def test_an_answer_that_a_full_disk_loses_is_told_and_changes_no_other_exit_code(arguments, code):
+    with Path("/dev/full").open("w") as full:
+        ended = started(*arguments, stdout=full)
+    assert ended.returncode == code
+    assert ended.stderr == "✗ standard output cannot be written: No space left on device\n"
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly_as_sigpipe_does():
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = started("--version", stdout=writing)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_help_and_errors_need_no_utf8(encoding):
+    helped = started("user", "--help", stdout=subprocess.PIPE, encoding=encoding)
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert helped.stdout.isascii()
+    assert "passwd" in helped.stdout
+    refused = started("login", "-u", "名:x", stdout=subprocess.PIPE, encoding=encoding)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("x '\\u540d:x' is no user name")
 
 
 def test_a_bug_is_one_line_without_values(monkeypatch, capsys):

@@ -150,6 +150,21 @@ def test_a_configuration_with_authorization_off_is_wrong():
     assert [finding.severity for finding in judge_settings(bounded)] == [Severity.NOTE]
 
 
+def test_ports_open_without_tls_are_warnings_for_the_services_that_a_file_is_for():
+    def causes(**more):
+        found = list(judge_settings(settings(**more)))
+        assert {finding.severity for finding in found} <= {Severity.WARNING}
+        return [finding.cause.partition(" is open")[0] for finding in found]
+
+    proxys = {"VECGUARD__BACKEND__ADDRESS": "milvus:19530"}
+    root_coords = {"VECGUARD__ETCD__ENDPOINTS": "etcd:2379"}
+    assert causes(**proxys) == ["the proxy's port"]
+    assert causes(**root_coords) == ["root coord's port"]
+    assert causes(**proxys, VECGUARD__PROXY__IP="127.0.0.1") == []
+    assert causes(**root_coords, VECGUARD__ROOTCOORD__IP="::1") == []
+    assert causes(**proxys, **root_coords) == ["the proxy's port", "root coord's port"]
+
+
 def test_files_that_are_not_named_are_not_judged_and_missing_ones_are_wrong(tmp_path):
     assert list(judge_files(settings(), NOW)) == []
     missing = settings(

@@ -20,6 +20,12 @@ def test_secrets_are_masked_and_names_are_the_files():
     assert shown["rootCoord"]["addresses"] == ["localhost:53100"]
 
 
+def test_the_text_is_ascii_whatever_the_settings_hold():
+    settings = Settings.model_validate({"tls": {"serverPemPath": "/ä/名.pem"}})
+    assert render(settings).isascii()
+    assert yaml.safe_load(render(settings))["tls"]["serverPemPath"] == "/ä/名.pem"
+
+
 def test_a_secret_that_is_not_set_shows_as_empty():
     assert yaml.safe_load(render(Settings()))["etcd"]["auth"]["password"] == ""
 

@@ -1,0 +1,120 @@
+"""Standard output and standard error that no write can fail on.
+
+A program prints its answer after it has done its work, so a terminal that is not UTF-8, a pipe
+without a reader or a full disk must not end it in an error that denies the work. Characters that
+the encoding lacks are replaced, and a write that fails is remembered for the exit code.
+"""
+
+import codecs
+import errno
+import io
+import os
+import select
+import sys
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_STANDARD_OUTPUT: Final = 1
+_STANDARD_ERROR: Final = 2
+
+#: The name of our codec error handler.
+_REPLACE: Final = "vecguard.replace"
+#: Of the same width, so that tables stay aligned.
+_PLAIN_SIGNS: Final = {"✓": "+", "✗": "x", "…": "."}
+
+
+def prepare_streams() -> None:
+    """Replaces `sys.stdout` and `sys.stderr`; to be called first in a program's `main`.
+
+    A stream that is closed becomes one to the null device, so that no socket gets its descriptor
+    (libuv aborts when it is given one of the first three). A stream that a test has put in place
+    stays as it is.
+    """
+    closed = _fill_descriptors()
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _opened(sys.stdout, _STANDARD_OUTPUT, closed)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _opened(sys.stderr, _STANDARD_ERROR, closed)
+
+
+def take_output_failure() -> OSError | None:
+    """Why text written to `sys.stdout` was lost, since the last call; None if nothing was."""
+    sys.stdout.flush()
+    raw = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
+    if not isinstance(raw, _Descriptor):
+        return None
+    failure, raw.failure = raw.failure, None
+    return failure
+
+
+class _Descriptor(io.FileIO):
+    """A descriptor to write to; drops what it cannot write.
+
+    Attributes:
+        failure: the first error since it was last taken.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "w", closefd=False)
+        self.failure: OSError | None = None
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Writes all of it, whether or not the descriptor blocks."""
+        content = memoryview(data).cast("B")
+        written = 0
+        while written < len(content):
+            try:
+                count = super().write(content[written:])
+            except OSError as error:
+                # The next write is tried again: a log goes on once the disk has room.
+                self.failure = self.failure or error
+                break
+            if count is None:  # the parent has made it non-blocking, and it is full
+                select.select([], [self], [])
+            written += count or 0
+        return len(content)
+
+
+def _fill_descriptors() -> set[int]:
+    """Opens the null device for each of the first three that is closed; returns which were."""
+    closed = set()
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is the one that is given out.
+            closed.add(os.open(os.devnull, os.O_RDWR))
+    return closed
+
+
+def _opened(stream: TextIO | None, number: int, closed: set[int]) -> TextIO:
+    raw = _Descriptor(number)
+    if stream is None or number in closed:
+        raw.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", _REPLACE)
+    stream.flush()
+    unbuffered = bool(getattr(stream, "write_through", False))  # python -u
+    return io.TextIOWrapper(
+        raw if unbuffered else io.BufferedWriter(raw),
+        stream.encoding,
+        _REPLACE,
+        line_buffering=bool(getattr(stream, "line_buffering", False)),
+        write_through=unbuffered,
+    )
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """A codec error handler: a plain sign where there is one, else a backslash escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(_PLAIN_SIGNS.get(char) or _escaped(char) for char in lost), error.end
+
+
+def _escaped(char: str) -> str:
+    return char.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(_REPLACE, _replaced)

@@ -1,0 +1,20 @@
+from shared.config import Settings
+from shared.config.exposure import proxy_exposure, root_coord_exposure
+
+
+def test_the_defaults_open_both_ports():
+    assert "proxy's port" in str(proxy_exposure(Settings()))
+    assert "root coord's port" in str(root_coord_exposure(Settings()))
+
+
+def test_tls_or_a_loopback_address_closes_each_port():
+    encrypted = Settings.model_validate(
+        {
+            "common": {"security": {"tlsMode": 1, "internaltlsEnabled": True}},
+            "tls": {"serverPemPath": "server.pem", "serverKeyPath": "server.key"},
+        }
+    )
+    local = Settings.model_validate({"proxy": {"ip": "127.0.0.1"}, "rootCoord": {"ip": "::1"}})
+    for settings in (encrypted, local):
+        assert proxy_exposure(settings) is None
+        assert root_coord_exposure(settings) is None
