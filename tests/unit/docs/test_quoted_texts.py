@@ -38,7 +38,7 @@ GRPC = (
 ETCD = ("bad certificate",)
 MILVUS = (
     "fail to execute task when deleting the user",
-    "numbers, letters, dollars and underscores",
+    "... numbers, letters, dollars and underscores",
 )
 #: A usage of certificates, and arguments of the benchmark.
 NO_TEXTS = ("relay peers", "server auth")
