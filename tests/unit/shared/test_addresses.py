@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import Address, InvalidAddressError
+from shared.addresses import Address, InvalidAddressError, parse_host
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,25 @@ def test_anything_else_is_refused_and_the_error_says_what_is_expected(text):
 @given(st.ip_addresses(), st.integers(1, 65535))
 def test_writing_and_reading_are_each_others_reverse(ip, port):
     assert Address.parse(str(Address(str(ip), port))) == Address(str(ip), port)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("::", "::"),
+        ("[::]", "::"),
+        ("[fe80::1%eth0]", "fe80::1%eth0"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("proxy.example.com", "proxy.example.com"),
+    ],
+)
+def test_a_host_to_listen_on_is_read_with_and_without_brackets(text, host):
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "0.0.0.0,::", "0.0.0.0:19530", "[::]:19530", "[0.0.0.0]", "[::", "http://a"]
+)
+def test_what_is_no_single_host_is_refused(text):
+    with pytest.raises(InvalidAddressError, match="is no address: expected"):
+        parse_host(text)
