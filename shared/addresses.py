@@ -53,5 +53,25 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def parse_host(text: str) -> str:
+    """Reads a host alone: a name, an IPv4 address, or an IPv6 address with or without brackets.
+
+    Returns it without brackets.
+
+    Raises:
+        InvalidAddressError: it is something else, such as an address with a port.
+    """
+    is_bracketed = text.startswith("[") and text.endswith("]")
+    host = text[1:-1] if is_bracketed else text
+    if is_bracketed or ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise _invalid(text, "expected an IPv6 address or a host, without a port") from None
+    elif not host or not host.isprintable() or _FOREIGN & set(host):
+        raise _invalid(text, "expected one host name or IP address")
+    return host
+
+
 def _invalid(text: str, reason: str) -> InvalidAddressError:
     return InvalidAddressError(f"{text!r} is no address: {reason}")

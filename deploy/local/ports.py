@@ -1,12 +1,13 @@
 """Which port each process of the local stack listens on."""
 
 import contextlib
-import errno
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from deploy.local.errors import LocalStackError
+from shared.addresses import Address
+from shared.listening import CannotListenError, bound_sockets, close_all
 
 LOOPBACK = "127.0.0.1"
 
@@ -147,14 +148,8 @@ NAMES: Mapping[str, str] = {
 
 def _why_not(host: str, port: int) -> str | None:
     """Why nobody can listen there; None: one can."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as trial:
-        # A closed connection in TIME_WAIT does not count; a listener still does.
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return "is already in use"
-            return f"cannot be opened ({error.strerror})"
+    try:
+        close_all(bound_sockets(Address(host, port), settings="--port"))
+    except CannotListenError as error:
+        return "is already in use" if error.is_taken else f"cannot be opened ({error.cause})"
     return None

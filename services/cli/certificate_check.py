@@ -8,20 +8,34 @@ from pathlib import Path
 
 from cryptography import x509
 
-from shared.tls import certificates
-from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS
+from services.cli.certificate_findings import remedy_of, unused_text
+from shared.tls import certificates, contexts, grpcio
+from shared.tls.material import PemFile, TlsFiles, TlsMaterialError
+from shared.tls.pem import PemError
+from shared.tls.validity import SetValidity, Stage, Validity
 
 _Chain = tuple[x509.Certificate, ...]
 
 _OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
+#: Their certificates are shown to Vecguard's own services and to etcd, never to clients.
+_INSIDE = ("internal-", "etcd-")
 
 
 class Result(Enum):
     """How a check ended."""
 
     GOOD = "good"
+    NOTE = "note"
     WARNING = "warning"
     WRONG = "wrong"
+
+
+_RESULTS = {
+    Stage.GOOD: Result.GOOD,
+    Stage.ENDS_SOON: Result.WARNING,
+    Stage.NOT_YET_VALID: Result.WRONG,
+    Stage.ENDED: Result.WRONG,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,11 @@ class FileSet:
         stem = self.certificate.stem
         return True if "server" in stem else False if "client" in stem else None
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether the file's name says that it is for the links between the services."""
+        return self.certificate is not None and self.certificate.stem.startswith(_INSIDE)
+
 
 def sets_in(directory: Path) -> tuple[FileSet, ...]:
     """The sets in a directory: as `vecguard certs init` names them, or as cert-manager does."""
@@ -75,7 +94,10 @@ def sets_in(directory: Path) -> tuple[FileSet, ...]:
     authorities = [path for path in sorted(directory.glob("*ca.pem")) if path.is_file()]
     leaves = [path for path in sorted(directory.glob("*.pem")) if path not in authorities]
     return (
-        *(FileSet(path, _if_there(path.with_suffix(".key"))) for path in authorities),
+        *(
+            FileSet(key=_if_there(path.with_suffix(".key")), authorities=path)
+            for path in authorities
+        ),
         *(
             FileSet(path, path.with_suffix(".key"), _authority_of(path, authorities))
             for path in leaves
@@ -87,35 +109,64 @@ def check_set(files: FileSet, now: float) -> Iterator[Finding]:
     """Everything that can be said about one set at `now` (seconds since the epoch)."""
     chain: _Chain = ()
     authorities: _Chain = ()
+    read: list[Finding] = []
     if files.certificate:
         finding, chain = _read(files.certificate)
-        yield finding
+        read.append(finding)
     if files.authorities:
         finding, authorities = _read(files.authorities)
         if not authorities or not files.certificate:
-            yield finding
+            read.append(finding)
     if files.key:
-        yield from _check_key(files.key, chain[0] if chain else None)
+        read += _check_key(files.key, chain[:1] if files.certificate else authorities)
+    yield from read
+    if not any(finding.result is Result.WRONG for finding in read):
+        yield from _check_load(files)
+    if chain or not files.certificate:
+        yield from _check_path(files, chain, authorities, now)
     if chain:
-        yield from _check_certificate(files, chain, authorities, now)
-    elif not files.certificate:
-        for authority in authorities:
-            yield _dates_finding(str(files.authorities), authority, now)
+        yield from _check_use(files, chain[0])
 
 
-def _check_certificate(
+def _check_load(files: FileSet) -> Iterator[Finding]:
+    """Loads the files as the services do, so that what passes here loads there."""
+    is_pair = files.certificate is not None and files.key is not None
+    if not is_pair and files.authorities is None:
+        return  # OpenSSL takes no certificate without its key
+    named = TlsFiles(
+        PemFile(files.certificate, "certificate") if files.certificate and is_pair else None,
+        PemFile(files.key, "key") if files.key and is_pair else None,
+        PemFile(files.authorities, "CA file") if files.authorities else None,
+    )
+    if not is_pair or files.is_for_server is False:
+        build: contexts.ContextBuilder = contexts.client_context
+    else:
+        build = contexts.mutual_server_context if files.authorities else contexts.server_context
+    try:
+        contexts.load(named, build)
+    except TlsMaterialError as error:
+        yield _wrong(files.title, "load", error.message, "a service cannot start with these files")
+
+
+def _check_path(
     files: FileSet, chain: _Chain, authorities: _Chain, now: float
 ) -> Iterator[Finding]:
-    path = None
-    if authorities:
-        path = certificates.path_to_authority(chain[0], chain[1:], authorities)
-        yield _chain_finding(files, chain, path)
-    for certificate in path or chain:
-        finding = _dates_finding(str(files.certificate), certificate, now)
+    validity = SetValidity.of(chain, authorities)
+    if chain and authorities:
+        yield _chain_finding(files, validity.path, authorities)
+    for position, each in enumerate(validity.needed):
         # An issuer whose dates are right is no news.
-        if certificate is chain[0] or finding.result is not Result.GOOD:
-            yield finding
-    yield from _check_use(files, chain[0])
+        if position == 0 or each.stage(now) is not Stage.GOOD:
+            yield _dates_finding(files.title, each, now)
+    if ended := validity.unused_ended(now):
+        yield Finding(files.title, "unused", Result.NOTE, unused_text(ended, now))
+    if chain and not files.is_inside:
+        is_server = files.is_for_server
+        if is_server is None:
+            is_server = certificates.facts(chain[0]).is_for_servers
+        unusable = grpcio.unusable_key(validity.path, is_server=is_server)
+        if unusable is not None:
+            yield Finding(files.title, "clients", Result.WARNING, unusable, grpcio.ADVICE)
 
 
 def _read(path: Path) -> tuple[Finding, _Chain]:
@@ -124,25 +175,27 @@ def _read(path: Path) -> tuple[Finding, _Chain]:
         leaf = certificates.facts(found[0])
     except OSError as error:
         return _unreadable(path, "file", error), ()
-    except (certificates.PemError, ValueError) as error:
+    except PemError as error:
         return _wrong(path, "file", str(error), "write the certificate anew, in PEM"), ()
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     detail = f"{leaf.common_name or '(no common name)'}{more}, issued by {leaf.issuer_name}"
     return Finding(str(path), "file", Result.GOOD, detail), found
 
 
-def _check_key(path: Path, leaf: x509.Certificate | None) -> Iterator[Finding]:
+def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
+    """Whether the key is in order, and that of one of `owners` if there are any."""
     try:
         key = certificates.read_private_key(path.read_bytes())
         rights = path.stat().st_mode
+        fits = any(certificates.key_matches(each, key) for each in owners)
     except OSError as error:
         yield _unreadable(path, "key", error)
         return
-    except certificates.PemError as error:
+    except PemError as error:
         yield _wrong(path, "key", str(error), "write the key anew, in PEM, without a passphrase")
         return
-    if leaf is not None:
-        if certificates.key_matches(leaf, key):
+    if owners:
+        if fits:
             yield Finding(str(path), "key", Result.GOOD, f"{path.name} matches the certificate")
         else:
             yield _wrong(
@@ -161,13 +214,11 @@ def _check_key(path: Path, leaf: x509.Certificate | None) -> Iterator[Finding]:
         )
 
 
-def _chain_finding(
-    files: FileSet, chain: Sequence[x509.Certificate], path: Sequence[x509.Certificate] | None
-) -> Finding:
-    if path is not None:
-        names = " <- ".join(_name(certificate) for certificate in path)
+def _chain_finding(files: FileSet, path: _Chain, authorities: _Chain) -> Finding:
+    if path[-1] in authorities:
+        names = " <- ".join(certificates.name_of(certificate) for certificate in path)
         return Finding(str(files.certificate), "chain", Result.GOOD, names)
-    issuer = certificates.facts(chain[-1]).issuer_name
+    issuer = certificates.issuer_of(path[-1])
     return _wrong(
         files.certificate,
         "chain",
@@ -177,31 +228,9 @@ def _chain_finding(
     )
 
 
-def _dates_finding(file: str, certificate: x509.Certificate, now: float) -> Finding:
-    facts = certificates.facts(certificate)
-    name, left = _name(certificate), facts.valid_for_seconds(now)
-    if facts.valid_from_seconds(now) > 0:
-        return _wrong(
-            file,
-            "dates",
-            f"{name} is not valid before {facts.not_before:%Y-%m-%d %H:%M} UTC",
-            "check this machine's clock, or wait",
-        )
-    if left <= 0:
-        return _wrong(
-            file,
-            "dates",
-            f"{name} expired on {facts.not_after:%Y-%m-%d %H:%M} UTC",
-            "renew it; a running service takes up the new file by itself",
-        )
-    soon = left <= WARN_BEFORE_EXPIRY_SECONDS
-    return Finding(
-        file,
-        "dates",
-        Result.WARNING if soon else Result.GOOD,
-        f"{name} is valid until {facts.not_after:%Y-%m-%d %H:%M} UTC ({left / 86_400:.0f} d)",
-        "renew it soon" if soon else "",
-    )
+def _dates_finding(file: str, validity: Validity, now: float) -> Finding:
+    stage = validity.stage(now)
+    return Finding(file, "dates", _RESULTS[stage], validity.text(now), remedy_of(stage))
 
 
 def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
@@ -243,17 +272,12 @@ def _wrong(file: object, check: str, detail: str, advice: str) -> Finding:
     return Finding(str(file), check, Result.WRONG, detail, advice)
 
 
-def _name(certificate: x509.Certificate) -> str:
-    name = certificates.facts(certificate).common_name
-    return name or certificate.subject.rfc4514_string() or f"serial {certificate.serial_number:x}"
-
-
 def _if_there(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
 def _authority_of(leaf: Path, authorities: Sequence[Path]) -> Path | None:
     """The internal CA for what is inside, the other one for the rest."""
-    prefix = "internal-" if leaf.stem.startswith(("internal-", "etcd-")) else ""
+    prefix = "internal-" if leaf.stem.startswith(_INSIDE) else ""
     wanted = leaf.with_name(f"{prefix}ca.pem")
     return wanted if wanted in authorities else next(iter(authorities), None)

@@ -29,7 +29,7 @@ _ORDER: Final = (Severity.WRONG, Severity.WARNING, Severity.NOTE, Severity.GOOD)
 _MARKS: Final = {
     Severity.WRONG: mark("wrong"),
     Severity.WARNING: mark("warning"),
-    Severity.NOTE: "[blue]i[/blue]",
+    Severity.NOTE: mark("note"),
     Severity.GOOD: mark("good"),
 }
 

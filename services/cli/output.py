@@ -27,13 +27,14 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people
 
 _MARKS = {
     "good": "[green]✓[/green]",
+    "note": "[blue]i[/blue]",
     "warning": "[yellow]![/yellow]",
     "wrong": "[red]✗[/red]",
 }
 
 
 def mark(kind: str) -> str:
-    """The sign of `good`, `warning` or `wrong`, in rich's markup."""
+    """The sign of `good`, `note`, `warning` or `wrong`, in rich's markup."""
     return _MARKS[kind]
 
 

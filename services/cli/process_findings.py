@@ -54,7 +54,13 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
     unhealthy = [check for check in report.checks if not check.healthy]
     if report.state == "standby":
         unhealthy = [check for check in unhealthy if check.name != "role"]
-    yield from (_unhealthy(name, check) for check in unhealthy)
+    ended = {f"tls_{each.link}" for each in report.certificates if (each.expires_seconds or 1) <= 0}
+    yield from (
+        _unhealthy(
+            name, check, is_harmful=check.critical or check.name in {"authorization"} | ended
+        )
+        for check in unhealthy
+    )
     if not unhealthy:
         yield Finding(Severity.GOOD, name, report.state)
     yield from _judge_clock(name, report.clock_ahead_seconds)
@@ -68,11 +74,10 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
         )
 
 
-def _unhealthy(name: str, check: Check) -> Finding:
+def _unhealthy(name: str, check: Check, *, is_harmful: bool) -> Finding:
     remedy = _TLS_REMEDY if check.name.startswith("tls_") else _REMEDIES.get(check.name)
-    off = check.name == "authorization"
     return Finding(
-        Severity.WRONG if check.critical or off else Severity.WARNING,
+        Severity.WRONG if is_harmful else Severity.WARNING,
         name,
         f"{check.name}: {check.message}",
         remedy or _OTHER_REMEDY,

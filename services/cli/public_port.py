@@ -1,15 +1,15 @@
 """What can be seen of a proxy from its public port, without any login of one's own."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from grpclib.client import Channel
 
 from services.cli.accounts import NotServingError
+from services.cli.certificate_findings import judge_key, judge_validity
 from services.cli.connection import Connection, Login
 from services.cli.exit_codes import UsageError
 from services.cli.finding import Finding, Severity
@@ -17,14 +17,13 @@ from services.cli.login import Verdict, accepts_anybody, check_login
 from shared.addresses import Address, is_loopback
 from shared.errors import OverloadedError, UnavailableError, VecguardError
 from shared.secret import Secret
-from shared.tls import certificates
-from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS
+from shared.tls import grpcio
+from shared.tls.path import CertificatePath
+from shared.tls.validity import SetValidity
 from shared.usernames import ROOT
 
 #: Milvus's own first password of root, known to everybody.
 DEFAULT_ROOT_LOGIN: Final = Login(ROOT, Secret("Milvus"))
-
-_DAY_SECONDS = 86_400
 
 
 async def examine_public_port(connection: Connection) -> list[Finding]:
@@ -112,26 +111,19 @@ async def _examine_encryption(connection: Connection, name: str) -> list[Finding
                 "set common.security.tlsMode to 1 or 2; vecguard certs init makes certificates",
             )
         ]
-    certificate = await _server_certificate(connection, address)
-    return [] if certificate is None else [judge_expiry(name, certificate, time.time())]
+    path = await _server_path(connection, address)
+    return list(judge_server(name, path, time.time()))
 
 
-def judge_expiry(name: str, certificate: x509.Certificate, now: float) -> Finding:
-    """For how long a server's certificate is still valid at `now` (seconds since the epoch)."""
-    facts = certificates.facts(certificate)
-    left = facts.valid_for_seconds(now)
-    soon = left <= WARN_BEFORE_EXPIRY_SECONDS
-    return Finding(
-        Severity.WARNING if soon else Severity.GOOD,
-        name,
-        f"its certificate expires on {facts.not_after:%Y-%m-%d %H:%M} UTC "
-        f"({left / _DAY_SECONDS:.0f} days)",
-        "renew it; a running proxy takes up the new file by itself" if soon else "",
-    )
+def judge_server(name: str, path: CertificatePath, now: float) -> Iterator[Finding]:
+    """The certificates that a server proved itself with, at `now` (seconds since the epoch)."""
+    if path:
+        yield from judge_validity(name, SetValidity.of(path, path[-1:]), now)
+        yield from judge_key(name, grpcio.unusable_key(path, is_server=True))
 
 
-async def _server_certificate(connection: Connection, address: Address) -> x509.Certificate | None:
-    """The one that the server shows; None if the connection ends before. It was verified."""
+async def _server_path(connection: Connection, address: Address) -> CertificatePath:
+    """From the server's certificate to our CA, as verified; empty if the connection ends before."""
     try:
         async with asyncio.timeout(connection.timeout):
             _, writer = await asyncio.open_connection(
@@ -141,8 +133,10 @@ async def _server_certificate(connection: Connection, address: Address) -> x509.
                 server_hostname=connection.server_name or address.host,
             )
     except (OSError, TimeoutError):
-        return None
-    tls = writer.get_extra_info("ssl_object")
-    der = tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None
+        return ()
+    tls: Any = writer.get_extra_info("ssl_object")
+    # ssl.SSLObject itself has this method since Python 3.13.
+    verified = tls._sslobj.get_verified_chain()  # noqa: SLF001
+    path = tuple(x509.load_pem_x509_certificate(each.public_bytes().encode()) for each in verified)
     writer.transport.abort()
-    return None if der is None else x509.load_der_x509_certificate(der)
+    return path

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from services.cli.certificate_findings import judge_key, judge_validity
 from services.cli.connection_failure import reason_of
 from services.cli.finding import Finding, Severity
 from services.cli.service_settings import names_etcd
@@ -12,10 +13,11 @@ from shared.config import Settings
 from shared.config.exposure import Exposure, proxy_exposure, root_coord_exposure
 from shared.errors import ConfigurationError
 from shared.tls import links
-from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS, ReloadingContext
+
+if TYPE_CHECKING:
+    from shared.tls.reloading import ReloadingContext
 
 _TIMEOUT_SECONDS: Final = 5.0
-_DAY_SECONDS: Final = 86_400
 
 
 def judge_settings(settings: Settings) -> Iterator[Finding]:
@@ -79,29 +81,9 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
                 "vecguard certs check --cert FILE --key FILE --ca FILE tells more",
             )
             continue
-        if link is not None and (left := link.expires_in(now)) is not None:
-            yield judge_expiry(setting, left)
-
-
-def judge_expiry(part: str, left_seconds: float) -> Finding:
-    """A set of TLS files that works for so long."""
-    if left_seconds <= 0:
-        return Finding(
-            Severity.WRONG,
-            part,
-            f"its certificate expired {-left_seconds / _DAY_SECONDS:.0f} days ago",
-            "renew it; a running service takes up the new file by itself",
-        )
-    if left_seconds <= WARN_BEFORE_EXPIRY_SECONDS:
-        return Finding(
-            Severity.WARNING,
-            part,
-            f"its certificate expires in {left_seconds / _DAY_SECONDS:.0f} days",
-            "renew it; a running service takes up the new file by itself",
-        )
-    return Finding(
-        Severity.GOOD, part, f"the files work for {left_seconds / _DAY_SECONDS:.0f} days"
-    )
+        if link is not None:
+            yield from judge_validity(setting, link.material.validity, now)
+            yield from judge_key(setting, link.unusable_key)
 
 
 async def examine_reach(settings: Settings) -> list[Finding]:

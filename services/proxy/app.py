@@ -104,7 +104,7 @@ async def run(
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
             if proxy.audit is not None:
                 background.append(tasks.create_task(proxy.audit.run()))
-            await proxy.listener.start(
+            proxy.listener.start(
                 Address(settings.proxy.ip, settings.proxy.port),
                 tls=context_of(proxy.tls.public),
                 shares_port=shares_ports,
@@ -119,7 +119,7 @@ async def run(
             ):
                 log.info(
                     "serving",
-                    address=f"{settings.proxy.ip}:{proxy.listener.port}",
+                    address=str(Address(settings.proxy.ip, proxy.listener.port)),
                     backend=settings.backend.address,
                     compiled=is_compiled(),
                 )

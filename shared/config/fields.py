@@ -122,6 +122,11 @@ MessageSize = Annotated[int, Field(gt=0, le=2**31 - 1)]
 
 _ADDRESS: Final = "host:port without a scheme, such as localhost:19530 or [::1]:19530"
 
+ListenAddress = Annotated[
+    str,
+    AfterValidator(addresses.parse_host),
+    Expected("one IP address or host name to listen on, without a port"),
+]
 Address = Annotated[str, AfterValidator(_address), Expected(_ADDRESS)]
 OptionalAddress = Annotated[
     str,

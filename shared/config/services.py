@@ -8,7 +8,7 @@ from shared.config.fields import (
     Address,
     Addresses,
     Count,
-    Expected,
+    ListenAddress,
     MessageSize,
     NameExtras,
     OptionalAddress,
@@ -18,9 +18,6 @@ from shared.config.fields import (
 )
 from shared.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 
-ListenAddress = Annotated[
-    str, Field(min_length=1), Expected("an IP address or host name to listen on")
-]
 #: A login travels in one header; more than this does not fit the usual limits for headers.
 PasswordLength = Annotated[int, Field(gt=0, le=1024)]
 
@@ -32,7 +29,8 @@ class OperationsSettings(Section):
     """The port for metrics and health of a proxy."""
 
     ip: ListenAddress = Field(
-        default="0.0.0.0", description="Address that metrics and health are served on."
+        default="0.0.0.0",
+        description="Address that metrics and health are served on; `::` for all of IPv4 and IPv6.",
     )
     port: Port = Field(default=9091, description=_OPERATIONS_PORT)
 
@@ -67,7 +65,10 @@ class ProxyGrpcSettings(Section):
 class ProxySettings(Section):
     """The public door."""
 
-    ip: ListenAddress = Field(default="0.0.0.0", description="Address that clients connect to.")
+    ip: ListenAddress = Field(
+        default="0.0.0.0",
+        description="Address that clients connect to; `::` for all of IPv4 and IPv6.",
+    )
     port: Port = Field(default=19530, description="Port that clients connect to; 0: any free one.")
     workers: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=1,
@@ -106,7 +107,10 @@ class ProxySettings(Section):
 class RootCoordSettings(Section):
     """The credential service."""
 
-    ip: ListenAddress = Field(default="0.0.0.0", description="Address that proxies connect to.")
+    ip: ListenAddress = Field(
+        default="0.0.0.0",
+        description="Address that proxies connect to; `::` for all of IPv4 and IPv6.",
+    )
     port: Port = Field(default=53100, description="Port that proxies connect to; 0: any free one.")
     advertised_address: OptionalAddress = Field(
         default="",

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import math
+import socket
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -70,6 +71,8 @@ class GrpcServer(Server):
         # With grpclib's ASCII one foreign byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._protocols: set[Protocol] = set()
+        # Beside grpclib's own one.
+        self._other_listeners: list[asyncio.Server] = []
         self._admits = admits
         listen(self, RecvRequest, self._prepare)
 
@@ -88,25 +91,33 @@ class GrpcServer(Server):
         return self._protocol_factory()
 
     async def listen(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, backlog: int = 100
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        tls: ssl.SSLContext | None = None,
+        backlog: int = 100,
     ) -> None:
-        """As `start`, and a TLS handshake has ten seconds, for which grpclib has no parameter.
+        """Serves on sockets that listen, which are the server's from now on.
+
+        A TLS handshake has ten seconds, for which grpclib's `start` has no parameter.
 
         Raises:
-            OSError: the address cannot be listened on.
             RuntimeError: the server listens already.
         """
         if self._server is not None:
             raise RuntimeError("the server listens already")
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._protocol_factory,
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
-            backlog=backlog,
-        )
+        self._server, *self._other_listeners = [
+            await loop.create_server(
+                self._protocol_factory,
+                sock=each,
+                # asyncio calls listen once more, and the last backlog counts.
+                backlog=backlog,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
+            )
+            for each in sockets
+        ]
         self._server_closed_fut = loop.create_future()
 
     async def drain(self, timeout_seconds: float) -> None:
@@ -115,7 +126,8 @@ class GrpcServer(Server):
         Whatever is still running after `timeout_seconds` is cancelled.
         """
         if self._server is not None:
-            self._server.close()
+            for listener in (self._server, *self._other_listeners):
+                listener.close()
         for protocol in self._protocols:
             protocol.go_away()
         with suppress(TimeoutError):

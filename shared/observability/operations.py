@@ -1,6 +1,5 @@
 """The operations port: health and metrics over HTTP, read-only."""
 
-import os
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -10,11 +9,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from shared.addresses import Address
-from shared.errors import ConfigurationError
+from shared.listening import close_all, listening_sockets
 from shared.observability.health import Check, Health, HealthSource
 
 #: Requests here are answered at once; what is still open when the process stops gets this long.
 _SHUTDOWN_SECONDS: Final = 1.0
+_BACKLOG: Final = 128
 #: Nobody has a reason to send a body.
 _MAX_BODY: Final = 1024
 
@@ -38,7 +38,7 @@ class OperationsServer:
         port: the port to listen on; 0 for any free one.
         health: answers /livez, /readyz and /healthz.
         registry: answers /metrics.
-        key: the setting that chose ip and port, named when they cannot be had.
+        key: the section of ip and port, named when they cannot be had.
         shares_port: whether others may hold the same port, as who reserved it does.
     """
 
@@ -69,7 +69,7 @@ class OperationsServer:
         """Start to listen.
 
         Raises:
-            ConfigurationError: the address cannot be listened on.
+            CannotListenError: the address cannot be listened on.
         """
         # HEAD comes with GET; any other method on a known path is 405 by aiohttp's router.
         app = web.Application(client_max_size=_MAX_BODY)
@@ -85,17 +85,17 @@ class OperationsServer:
             app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         async with AsyncExitStack() as stack:
+            sockets = listening_sockets(
+                Address(self._ip, self._port),
+                settings=f"{self._key}.ip and {self._key}.port",
+                backlog=_BACKLOG,
+                shares_port=self._shares_port,
+            )
+            stack.callback(close_all, sockets)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            try:
-                await web.TCPSite(
-                    runner, self._ip, self._port, reuse_port=self._shares_port or None
-                ).start()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{self._key}: cannot listen on {Address(self._ip, self._port)}: "
-                    f"{_reason(error)}"
-                ) from error
+            for each in sockets:
+                await web.SockSite(runner, each, backlog=_BACKLOG).start()
             self._port = runner.addresses[0][1]
             self._stack = stack.pop_all()
         return self
@@ -130,12 +130,6 @@ class OperationsServer:
         if not isinstance(registry, CollectorRegistry):
             registry = await registry.gather()
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
-
-
-def _reason(error: OSError) -> str:
-    # asyncio's own text repeats the address; a failed look-up has a negative number.
-    known = error.errno is not None and error.errno > 0
-    return os.strerror(error.errno or 0) if known else str(error.strerror or error)
 
 
 def _as_json(health: Health) -> dict[str, Any]:

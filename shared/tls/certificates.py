@@ -1,8 +1,7 @@
 """Reading certificates and keys from PEM, and the questions asked of them."""
 
 import ipaddress
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,14 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
-_END = re.compile(rb"-----END ([A-Z0-9 ]+)-----")
-#: DER of a certificate or key starts with a SEQUENCE whose length takes two bytes.
-_DER_PREFIX = b"\x30\x82"
+from shared.tls.pem import PemError, labels
 
-
-class PemError(Exception):
-    """The bytes are not the PEM that was expected; the text says what they are instead."""
+_CERTIFICATES = frozenset(("CERTIFICATE", "X509 CERTIFICATE"))
+_TRUSTED = "TRUSTED CERTIFICATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +36,6 @@ class CertificateFacts:
     is_for_servers: bool
     is_for_clients: bool
 
-    def valid_for_seconds(self, now: float) -> float:
-        """Seconds from `now` (since the epoch) until the certificate ends; negative afterwards."""
-        return self.not_after.timestamp() - now
-
-    def valid_from_seconds(self, now: float) -> float:
-        """Seconds from `now` (since the epoch) until the certificate begins; negative when it has.
-
-        A positive value means that every peer refuses it for that long.
-        """
-        return self.not_before.timestamp() - now
-
     def covers(self, host: str) -> bool:
         """Whether a client that connects to `host` accepts this certificate's names.
 
@@ -67,22 +51,36 @@ def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Every certificate of a PEM text, in its order. Other blocks (a key) are skipped.
 
     Raises:
-        PemError: none is there, one cannot be read, or a block is cut off.
+        PemError: none is there, one cannot be read, or OpenSSL does not read the text.
     """
-    _require_whole_blocks(pem, "certificate")
+    found = labels(pem, "certificate")
+    if _TRUSTED in found:
+        raise PemError(
+            f"holds a block BEGIN {_TRUSTED}, a form of OpenSSL that other programs do not read; "
+            "convert it: openssl x509 -in FILE -out NEW"
+        )
+    if not _CERTIFICATES.intersection(found):
+        raise PemError(f"holds no readable certificate, but {_listed(found)}")
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+        certificates = tuple(x509.load_pem_x509_certificates(pem))
+        for each in certificates:
+            # cryptography reads names and dates late.
+            name_of(each), each.issuer, each.not_valid_before_utc, each.not_valid_after_utc
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise PemError(f"holds no readable certificate ({_first_line(error)})") from error
+    return certificates
 
 
 def read_private_key(pem: bytes) -> PrivateKeyTypes:
     """The private key of a PEM text.
 
     Raises:
-        PemError: none is there, it is encrypted, or its kind is unknown.
+        PemError: none is there, it is encrypted, its kind is unknown, or OpenSSL does not read
+            the text.
     """
-    _require_whole_blocks(pem, "private key")
+    found = labels(pem, "private key")
+    if not any(each.endswith("PRIVATE KEY") for each in found):
+        raise PemError(f"holds no readable private key, but {_listed(found)}")
     try:
         return load_pem_private_key(pem, password=None)
     except TypeError as error:  # documented: the key is encrypted and no password was given
@@ -98,8 +96,15 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
     """The questions above answered for one certificate.
 
     Raises:
-        ValueError: an extension is malformed.
+        PemError: an extension is malformed.
     """
+    try:
+        return _facts(certificate)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise PemError(f"has an extension that cannot be read ({_first_line(error)})") from error
+
+
+def _facts(certificate: x509.Certificate) -> CertificateFacts:
     names = _alternative_names(certificate)
     return CertificateFacts(
         common_name=_common_name(certificate.subject),
@@ -113,6 +118,20 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
         is_for_servers=_is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH),
         is_for_clients=_is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH),
     )
+
+
+def name_of(certificate: x509.Certificate) -> str:
+    """What people call the certificate: its common name, else its subject, else its serial."""
+    return (
+        _common_name(certificate.subject)
+        or certificate.subject.rfc4514_string()
+        or f"serial {certificate.serial_number:x}"
+    )
+
+
+def issuer_of(certificate: x509.Certificate) -> str:
+    """What people call the certificate's issuer: its common name, else its subject."""
+    return _common_name(certificate.issuer) or certificate.issuer.rfc4514_string()
 
 
 def key_matches(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
@@ -143,43 +162,8 @@ def is_self_issued(certificate: x509.Certificate) -> bool:
     return certificate.issuer == certificate.subject and is_issued_by(certificate, certificate)
 
 
-def path_to_authority(
-    leaf: x509.Certificate,
-    intermediates: Iterable[x509.Certificate],
-    authorities: Sequence[x509.Certificate],
-) -> tuple[x509.Certificate, ...] | None:
-    """The certificates from `leaf` to one of `authorities`, both included; None without a path.
-
-    As OpenSSL with partial chains and Go do it, every certificate among `authorities`
-    ends a path, self-issued or not.
-    """
-    path = [leaf]
-    candidates = list(intermediates)
-    while True:
-        last = path[-1]
-        if last in authorities:
-            return tuple(path)
-        anchor = next((a for a in authorities if is_issued_by(last, a)), None)
-        if anchor is not None:
-            return (*path, anchor)
-        step = next((c for c in candidates if c not in path and is_issued_by(last, c)), None)
-        if step is None:
-            return None
-        path.append(step)
-
-
-def _require_whole_blocks(pem: bytes, wanted: str) -> None:
-    begins, ends = _BEGIN.findall(pem), _END.findall(pem)
-    last_line = pem.rstrip().rpartition(b"\n")[2]
-    if begins != ends or (last_line.startswith(b"-") and not _END.fullmatch(last_line)):
-        raise PemError("is cut off: a BEGIN line has no END line, as in a half-written file")
-    if begins:
-        return
-    if not pem.strip():
-        raise PemError("is empty")
-    if pem.startswith(_DER_PREFIX):
-        raise PemError(f"is DER, not PEM; convert it to a {wanted} in PEM")
-    raise PemError(f"is not PEM; a {wanted} in PEM starts with a line -----BEGIN ...-----")
+def _listed(found: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(found))
 
 
 def _first_line(error: Exception) -> str:

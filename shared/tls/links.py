@@ -37,7 +37,7 @@ def public_listener(settings: Settings) -> ReloadingContext | None:
         _needed(tls.ca_pem_path, "tls.caPemPath") if mode is TlsMode.MUTUAL else None,
     )
     build = mutual_server_context if mode is TlsMode.MUTUAL else server_context
-    return _reloading(settings, files, build, "public")
+    return _reloading(settings, files, build, "public", serves_clients=True)
 
 
 def root_coord_listener(settings: Settings) -> ReloadingContext | None:
@@ -112,7 +112,13 @@ def etcd_client(settings: Settings) -> ReloadingContext | None:
 
 
 def _reloading(
-    settings: Settings, files: TlsFiles, build: ContextBuilder, label: str, server_name: str = ""
+    settings: Settings,
+    files: TlsFiles,
+    build: ContextBuilder,
+    label: str,
+    server_name: str = "",
+    *,
+    serves_clients: bool = False,
 ) -> ReloadingContext:
     return ReloadingContext(
         files,
@@ -120,6 +126,7 @@ def _reloading(
         label=label,
         server_name=server_name or None,
         interval_seconds=settings.tls.reload_interval,
+        serves_clients=serves_clients,
     )
 
 

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.errors import ConfigurationError
 from shared.tls import certificates
+from shared.tls.pem import PemError
+from shared.tls.validity import SetValidity
 
 #: A CA bundle of a whole operating system is about 250 kB. The bound keeps a path that
 #: names a device or a log from being read without end.
@@ -86,27 +88,19 @@ class TlsMaterial:
     Attributes:
         chain: own certificate first, then the intermediates; empty without one.
         authorities: the CAs by which the peer is judged; empty for the system's.
+        validity: for how long the set works.
         digest: of all files' contents, to recognise a change.
     """
 
     files: TlsFiles
     chain: tuple[x509.Certificate, ...]
     authorities: tuple[x509.Certificate, ...]
+    validity: SetValidity
     digest: bytes
 
     def authorities_der(self) -> bytes:
         """The CAs as OpenSSL takes them without a file; comments in the PEM stay behind."""
         return b"".join(each.public_bytes(Encoding.DER) for each in self.authorities)
-
-    def expires_at(self) -> float | None:
-        """Seconds since the epoch when the set stops working; None when nothing here ends.
-
-        The own chain works until its first certificate ends, the CAs until their last has.
-        """
-        ends = [certificate.not_valid_after_utc.timestamp() for certificate in self.chain]
-        if self.authorities:
-            ends.append(max(ca.not_valid_after_utc.timestamp() for ca in self.authorities))
-        return min(ends, default=None)
 
 
 def take_snapshot(files: TlsFiles) -> Snapshot:
@@ -139,7 +133,8 @@ def judge(snapshot: Snapshot) -> TlsMaterial:
         _require_key(snapshot, files.key, chain[0], files.certificate)
         _require_issuer(chain, files.certificate)
     authorities = _certificates(snapshot, files.authorities) if files.authorities else ()
-    return TlsMaterial(files, chain, authorities, snapshot.digest)
+    validity = SetValidity.of(chain, authorities)
+    return TlsMaterial(files, chain, authorities, validity, snapshot.digest)
 
 
 def _content(file: PemFile) -> bytes | TlsMaterialError:
@@ -158,7 +153,7 @@ def _content(file: PemFile) -> bytes | TlsMaterialError:
 def _certificates(snapshot: Snapshot, file: PemFile) -> tuple[x509.Certificate, ...]:
     try:
         return certificates.read_certificates(snapshot.of(file))
-    except certificates.PemError as error:
+    except PemError as error:
         raise file.problem(str(error)) from error
 
 
@@ -167,11 +162,11 @@ def _require_key(
 ) -> None:
     try:
         key = certificates.read_private_key(snapshot.of(file))
-    except certificates.PemError as error:
+    except PemError as error:
         raise file.problem(str(error)) from error
     try:
         matches = certificates.key_matches(leaf, key)
-    except certificates.PemError as error:
+    except PemError as error:
         raise certificate_file.problem(str(error)) from error
     if not matches:
         raise file.problem(

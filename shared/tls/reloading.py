@@ -8,16 +8,22 @@ from dataclasses import dataclass
 
 from shared.clock import Clock
 from shared.observability.log import get_logger
-from shared.tls import certificates
+from shared.tls import grpcio
 from shared.tls.contexts import ContextBuilder, load
 from shared.tls.live import LiveContext
 from shared.tls.material import TlsFiles, TlsMaterial, TlsMaterialError, take_snapshot
+from shared.tls.validity import Stage, Validity
 
 #: A kubelet takes about a minute to bring a new Secret to a pod; ten seconds add little to
 #: that, and reading three small files so often costs nothing.
 DEFAULT_INTERVAL_SECONDS = 10.0
-WARN_BEFORE_EXPIRY_SECONDS = 30 * 86_400.0
 WARN_EVERY_SECONDS = 86_400.0
+
+_DATE_WARNINGS = {
+    Stage.ENDS_SOON: "tls_expires_soon",
+    Stage.NOT_YET_VALID: "tls_not_yet_valid",
+    Stage.ENDED: "tls_expired",
+}
 
 _log = get_logger(__name__)
 
@@ -71,6 +77,7 @@ class ReloadingContext:
         server_name: str | None = None,
         interval_seconds: float = DEFAULT_INTERVAL_SECONDS,
         wall_clock: Clock = time.time,
+        serves_clients: bool = False,
     ) -> None:
         """Load the files for the first time.
 
@@ -81,6 +88,7 @@ class ReloadingContext:
             server_name: for clients, see LiveContext.
             interval_seconds: how often `run` looks at the files.
             wall_clock: seconds since the epoch; certificates are dated by it.
+            serves_clients: whether programs of users connect, of which many use grpcio.
 
         Raises:
             TlsMaterialError: the set is not usable. The process must not start.
@@ -95,11 +103,13 @@ class ReloadingContext:
         self._build = build
         self._interval_seconds = interval_seconds
         self._wall_clock = wall_clock
+        self._serves_clients = serves_clients
         self._refused_digest: bytes | None = None
         self._warned_at: float | None = None
         self._material, self._context = load(files, build)
         self.loaded_at = self.checked_at = wall_clock()
         self.context = LiveContext(self.current, server_name, self._count_failure)
+        self._warn_of_key()
         self._warn_of_dates(self.loaded_at)
 
     @property
@@ -118,8 +128,19 @@ class ReloadingContext:
 
     def expires_in(self, now: float) -> float | None:
         """Seconds from `now` (since the epoch) until the set in use ends; None if nothing does."""
-        end = self._material.expires_at()
+        end = self._material.validity.ends
         return None if end is None else end - now
+
+    def worst(self, now: float) -> Validity | None:
+        """Of what the set in use needs, the certificate to speak of; None if nothing ends."""
+        return self._material.validity.worst(now)
+
+    @property
+    def unusable_key(self) -> str | None:
+        """Why clients of grpcio cannot use the set; None when they can, or never connect."""
+        if not self._serves_clients:
+            return None
+        return grpcio.unusable_key(self._material.validity.path, is_server=True)
 
     def check(self) -> bool:
         """Look at the files once. True if a new set has been taken up."""
@@ -177,26 +198,34 @@ class ReloadingContext:
         self.reloads += 1
         self._settle()
         _log.info("tls_reloaded", label=self.label, days_left=_days(self.expires_in(now)))
+        self._warn_of_key()
 
     def _settle(self) -> None:
         self.last_error = None
         self._refused_digest = None
 
+    def _warn_of_key(self) -> None:
+        if (problem := self.unusable_key) is not None:
+            _log.warning(
+                "tls_key_unusable_by_clients",
+                label=self.label,
+                problem=problem,
+                advice=grpcio.ADVICE,
+            )
+
     def _warn_of_dates(self, now: float) -> None:
         if self._warned_at is not None and now - self._warned_at < WARN_EVERY_SECONDS:
             return
-        leaf = certificates.facts(self._material.chain[0]) if self._material.chain else None
-        expires_in = self.expires_in(now)
-        if leaf is not None and leaf.valid_from_seconds(now) > 0:
-            _log.warning(
-                "tls_not_yet_valid", label=self.label, valid_from=leaf.not_before.isoformat()
-            )
-        elif expires_in is not None and expires_in <= 0:
-            _log.warning("tls_expired", label=self.label, days_left=_days(expires_in))
-        elif expires_in is not None and expires_in <= WARN_BEFORE_EXPIRY_SECONDS:
-            _log.warning("tls_expires_soon", label=self.label, days_left=_days(expires_in))
-        else:
+        worst = self.worst(now)
+        if worst is None or (event := _DATE_WARNINGS.get(worst.stage(now))) is None:
             return
+        _log.warning(
+            event,
+            label=self.label,
+            certificate=worst.name,
+            days_left=_days(worst.left_seconds(now)),
+            detail=worst.text(now),
+        )
         self._warned_at = now
 
 

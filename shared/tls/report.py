@@ -9,9 +9,8 @@ from prometheus_client.registry import Collector
 
 from shared.clock import Clock
 from shared.observability.health import Check, HealthReport
-from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS, ReloadingContext
-
-_DAY_SECONDS = 86_400
+from shared.tls.reloading import ReloadingContext
+from shared.tls.validity import Stage
 
 
 class TlsCollector(Collector):
@@ -25,7 +24,7 @@ class TlsCollector(Collector):
         """The metrics as they are now."""
         expiry = GaugeMetricFamily(
             "vecguard_tls_certificate_expires_seconds",
-            "Seconds until the first certificate of the link's set in use expires.",
+            "Seconds until the first certificate that peers check of the link's set expires.",
             labels=("link",),
         )
         reloads = CounterMetricFamily(
@@ -63,13 +62,10 @@ def _check(link: ReloadingContext, wall_clock: Clock) -> Check:
     if link.last_error is not None:
         message = f"the files cannot be used, the previous ones stay in use: {link.last_error}"
         return Check(name, healthy=False, critical=False, message=message)
-    expires_in = link.expires_in(wall_clock())
-    if expires_in is None:
+    now = wall_clock()
+    worst = link.worst(now)
+    if worst is None:
         return Check(name, healthy=True, critical=False, message="no certificate that expires")
-    message = f"expires in {expires_in / _DAY_SECONDS:.1f} days"
     return Check(
-        name,
-        healthy=expires_in > WARN_BEFORE_EXPIRY_SECONDS,
-        critical=False,
-        message=message,
+        name, healthy=worst.stage(now) is Stage.GOOD, critical=False, message=worst.text(now)
     )

@@ -35,6 +35,7 @@ from shared.generated.vecguard.internal import v1 as internal
 from shared.grpc.codec import RequestCodec
 from shared.milvus_layout import CorruptRecordError, Record
 from shared.tls import certificates
+from shared.tls.pem import PemError
 from tests.support.http2_handler import RecordingHandler
 
 Target = Callable[[bytes], None]
@@ -169,10 +170,10 @@ def settings_file(data: bytes) -> None:
 
 def pem(data: bytes) -> None:
     """Certificates and keys, or an error that says what is wrong."""
-    with suppress(certificates.PemError):
+    with suppress(PemError):
         for certificate in certificates.read_certificates(data):
             certificates.facts(certificate)
-    with suppress(certificates.PemError):
+    with suppress(PemError):
         certificates.read_private_key(data)
 
 

@@ -132,7 +132,7 @@ async def relaying(
         bounds=bounds,
         hits=hits,
     )
-    await listener.start(Address("127.0.0.1", 0))
+    listener.start(Address("127.0.0.1", 0))
     relay = Relay(listener, active, upstream, gatekeeper)
     try:
         yield relay

@@ -28,10 +28,12 @@ from services.proxy.relay.link import Keepalive
 from services.proxy.relay.upstreams.routing import Routes
 from services.proxy.relay.upstreams.upstream import Upstream
 from shared.addresses import Address
-from shared.errors import ConfigurationError, UnavailableError
+from shared.errors import UnavailableError
+from shared.listening import listening_sockets
 
 __all__ = ["Admission", "Admitted", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
 
+_BACKLOG = 1024
 # Clients may be silent for hours; what has vanished is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
 # How long a client that does not read its last bytes is waited for.
@@ -82,20 +84,20 @@ class Listener:
             hits=self.hits,
         )
 
-    async def start(
+    def start(
         self, address: Address, *, tls: ssl.SSLContext | None = None, shares_port: bool = False
     ) -> None:
         """Listens, beside other processes if it shares the port.
 
-        Raises ConfigurationError when the address cannot be used.
+        Raises CannotListenError when the address cannot be used.
         """
-        try:
-            await self._acceptor.start(address, tls=tls, shares_port=shares_port)
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {address} ({error.strerror or error}); "
-                "free it or set proxy.ip and proxy.port"
-            ) from error
+        sockets = listening_sockets(
+            address,
+            settings="proxy.ip and proxy.port",
+            backlog=_BACKLOG,
+            shares_port=shares_port,
+        )
+        self._acceptor.start(sockets, tls)
 
     @property
     def port(self) -> int:

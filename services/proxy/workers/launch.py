@@ -47,12 +47,18 @@ def start(settings: Settings) -> None:
     proxy = settings.proxy
     with ExitStack() as held:
         # All are known before the first fork, and stay the same whoever is replaced.
-        public = held.enter_context(reserved_port(proxy.ip, proxy.port, key="proxy.port"))
+        public = held.enter_context(
+            reserved_port(proxy.ip, proxy.port, settings="proxy.ip and proxy.port")
+        )
         operations = held.enter_context(
-            reserved_port(proxy.operations.ip, proxy.operations.port, key="proxy.operations.port")
+            reserved_port(
+                proxy.operations.ip,
+                proxy.operations.port,
+                settings="proxy.operations.ip and proxy.operations.port",
+            )
         )
         private = [
-            held.enter_context(reserved_port(LOOPBACK, 0, key="proxy.workers"))
+            held.enter_context(reserved_port(LOOPBACK, 0, settings="proxy.workers"))
             for _ in range(workers)
         ]
         settings = _with_proxy(settings, workers=workers, port=public)

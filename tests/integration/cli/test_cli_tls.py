@@ -70,5 +70,7 @@ async def test_doctor_looks_at_the_certificates_of_a_configuration(mutual: Insta
     assert parts["internaltls.server*"] == "good"
     assert parts["etcd.ssl.*"] == "good"
     assert any(part.startswith("etcd 127.0.0.1") for part in parts)
-    certificate = [f for f in ended.json["findings"] if "its certificate expires" in f["cause"]]
-    assert [finding["part"] for finding in certificate] == [f"public port {mutual.address}"]
+    certificate = [
+        f for f in ended.json["findings"] if f["part"] == f"public port {mutual.address}"
+    ]
+    assert any(finding["cause"].startswith("certificate ") for finding in certificate)

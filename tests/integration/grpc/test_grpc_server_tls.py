@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from shared.addresses import Address
 from shared.grpc import server as server_module
 from shared.grpc.server import GrpcServer
+from shared.listening import listening_sockets
 from tests.integration.tls.ends import lone_client, server
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 
@@ -19,8 +21,10 @@ async def ca_and_port(tmp_path, monkeypatch):
     ca = authority()
     tls = server(server_paper(tmp_path / "server", issue(ca)))
     listening = GrpcServer([])
-    await listening.listen("127.0.0.1", 0, tls=tls.context)
-    yield ca, listening._server.sockets[0].getsockname()[1]
+    sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
+    port = sockets[0].getsockname()[1]
+    await listening.listen(sockets, tls=tls.context)
+    yield ca, port
     await listening.drain(0.0)
 
 
@@ -53,9 +57,9 @@ async def test_a_connection_outlives_the_time_for_its_handshake(ca_and_port, tmp
 
 async def test_a_server_listens_once(ca_and_port, tmp_path):
     listening = GrpcServer([])
-    await listening.listen("127.0.0.1", 0)
+    await listening.listen(listening_sockets(Address("::", 0), settings="port", backlog=1))
     try:
         with pytest.raises(RuntimeError, match="listens already"):
-            await listening.listen("127.0.0.1", 0)
+            await listening.listen(())
     finally:
         await listening.drain(0.0)

@@ -7,6 +7,7 @@ from services.proxy.health import HealthService
 from shared.addresses import Address
 from shared.generated.grpc.health import v1 as pb
 from shared.grpc.server import GrpcServer
+from shared.listening import listening_sockets
 from shared.observability.health import Check, HealthReport
 
 TIMEOUT = 10.0
@@ -31,8 +32,9 @@ async def channel(proxy):
     health = HealthReport()
     health.register("logins", proxy.check)
     server = GrpcServer([HealthService(health)])
-    await server.listen("127.0.0.1", 0)
-    port = server._server.sockets[0].getsockname()[1]
+    sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
+    port = sockets[0].getsockname()[1]
+    await server.listen(sockets)
     async with grpc.aio.insecure_channel(str(Address("127.0.0.1", port))) as channel:
         yield channel
     await server.drain(0)

@@ -60,7 +60,7 @@ def listening(tmp_path, ca):
                 max_message_bytes=2**20,
                 bounds=bounds,
             )
-            await listener.start(Address("127.0.0.1", 0), tls=tls.context)
+            listener.start(Address("127.0.0.1", 0), tls=tls.context)
             try:
                 yield listener, backend
             finally:

@@ -6,19 +6,26 @@ import struct
 
 import pytest
 
+from services.root_coord import listening
 from services.root_coord.listening import listen
 from shared.config.services import RootCoordSettings
 from shared.errors import ConfigurationError
 from shared.grpc.server import GrpcServer
+from shared.listening import listening_sockets
 from tests.support.waiting import eventually
 
 
-class CountingServer(GrpcServer):
-    tries = 0
+@pytest.fixture
+def tries(monkeypatch):
+    """The addresses at which a socket was tried."""
+    seen = []
 
-    async def listen(self, *arguments, **options):
-        self.tries += 1
-        await super().listen(*arguments, **options)
+    def counted(address, **options):
+        seen.append(address)
+        return listening_sockets(address, **options)
+
+    monkeypatch.setattr(listening, "listening_sockets", counted)
+    return seen
 
 
 @pytest.fixture
@@ -35,31 +42,31 @@ def wanted(connection: socket.socket) -> RootCoordSettings:
     return RootCoordSettings(ip="127.0.0.1", port=connection.getsockname()[1])
 
 
-async def test_a_port_that_an_outgoing_connection_has_is_waited_for(outgoing):
-    server, own = CountingServer([]), wanted(outgoing)
-    listening = asyncio.create_task(listen(server, own, None, patience_seconds=60))
+async def test_a_port_that_an_outgoing_connection_has_is_waited_for(outgoing, tries):
+    server, own = GrpcServer([]), wanted(outgoing)
+    start = asyncio.create_task(listen(server, own, None, patience_seconds=60))
     try:
 
         async def has_tried_again():
-            return server.tries >= 2
+            return len(tries) >= 2
 
         await eventually(has_tried_again)
-        assert not listening.done()
+        assert not start.done()
         outgoing.close()
-        await listening
+        await start
         _, writer = await asyncio.open_connection(own.ip, own.port)
         writer.close()
         await writer.wait_closed()
     finally:
-        listening.cancel()
+        start.cancel()
         await server.drain(0)
 
 
-async def test_one_that_stays_taken_ends_the_start_and_the_text_says_why(outgoing):
-    server, own = CountingServer([]), wanted(outgoing)
+async def test_one_that_stays_taken_ends_the_start_and_the_text_says_why(outgoing, tries):
+    server, own = GrpcServer([]), wanted(outgoing)
     with pytest.raises(ConfigurationError) as caught:
         await listen(server, own, None, patience_seconds=0)
-    assert server.tries == 1
+    assert len(tries) == 1
     for words in (
         f"cannot listen on 127.0.0.1:{own.port} (",
         "set rootCoord.ip and rootCoord.port",
@@ -68,9 +75,9 @@ async def test_one_that_stays_taken_ends_the_start_and_the_text_says_why(outgoin
         assert words in caught.value.message
 
 
-async def test_an_address_of_another_machine_is_not_waited_for():
-    server = CountingServer([])
+async def test_an_address_of_another_machine_is_not_waited_for(tries):
+    server = GrpcServer([])
     with pytest.raises(ConfigurationError) as caught:
         await listen(server, RootCoordSettings(ip="192.0.2.1", port=1), None, patience_seconds=60)
-    assert server.tries == 1
+    assert len(tries) == 1
     assert "reserved" not in caught.value.message

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.addresses import Address
 from shared.lifecycle import HANGUP_CHANGES_NOTHING
 from tests.e2e.stacks import clean_environment
 from tests.support.worker_processes import alive, children, listening
@@ -117,12 +118,15 @@ def test_a_port_that_somebody_has_ends_the_start(start, key):
     assert key in error
 
 
-def test_any_free_port_is_the_same_for_all_workers(start):
-    service = start()
+def test_any_free_port_is_the_same_for_all_workers_and_for_both_families(start):
+    service = start(proxy={"ip": "[::]", "operations": {"ip": "::", "port": 0}})
     addresses = [service.wait_for("serving")["address"] for _ in range(3)]
     assert len(set(addresses)) == 1
-    port = int(addresses[0].rpartition(":")[2])
-    assert len(listening(service.process.pid, port)) == 3
+    address = Address.parse(addresses[0])
+    assert address.host == "::"
+    for host in ("127.0.0.1", "::1"):
+        socket.create_connection((host, address.port), timeout=DEADLINE).close()
+    assert len(listening(service.process.pid, address.port)) == 3
 
 
 def test_each_entry_of_the_log_says_which_worker_wrote_it(start):

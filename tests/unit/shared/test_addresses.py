@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import Address, InvalidAddressError, is_loopback
+from shared.addresses import Address, InvalidAddressError, is_loopback, parse_host
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,25 @@ def test_writing_and_reading_are_each_others_reverse(ip, port):
 )
 def test_only_loopback_addresses_and_their_name_are_loopback(host, expected):
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("::", "::"),
+        ("[::]", "::"),
+        ("[fe80::1%eth0]", "fe80::1%eth0"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("proxy.example.com", "proxy.example.com"),
+    ],
+)
+def test_a_host_to_listen_on_is_read_with_and_without_brackets(text, host):
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "0.0.0.0,::", "0.0.0.0:19530", "[::]:19530", "[0.0.0.0]", "[::", "http://a"]
+)
+def test_what_is_no_single_host_is_refused(text):
+    with pytest.raises(InvalidAddressError, match="is no address: expected"):
+        parse_host(text)

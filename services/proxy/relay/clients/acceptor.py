@@ -4,18 +4,17 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from services.proxy.http2.limits import Limit, LimitHits
 from services.proxy.relay.clients.client_link import ClientLink
 from services.proxy.relay.clients.doorway import Doorway, Visit
-from shared.addresses import Address
+from shared.listening import close_all
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
 
-_BACKLOG = 1024
 # How long nothing is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS = 1.0
 # As long as any client is waited for that does not read its last bytes.
@@ -50,21 +49,9 @@ class Acceptor:
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(
-        self, address: Address, *, tls: ssl.SSLContext | None, shares_port: bool
-    ) -> None:
-        """Listens on every address that the host's name stands for. Raises OSError."""
-        infos = await asyncio.get_running_loop().getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        try:
-            for family, kind, protocol, _, place in dict.fromkeys(infos):
-                self._sockets.append(
-                    _listening(family, kind, protocol, place, shares_port=shares_port)
-                )
-        except OSError:
-            self.stop()
-            raise
+    def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Accepts on sockets that listen, which are the acceptor's from now on."""
+        self._sockets += sockets
         for listening in self._sockets:
             self._run(self._accept(listening, tls))
 
@@ -79,8 +66,7 @@ class Acceptor:
         """Accepts nothing more, and breaks off handshakes."""
         for task in self._tasks:
             task.cancel()
-        for listening in self._sockets:
-            listening.close()
+        close_all(self._sockets)
         self._sockets.clear()
 
     async def stopped(self) -> None:
@@ -147,23 +133,3 @@ class _Arrival:
             self._accepted.close()
         if not self._link.was_made:
             self._visit.end()
-
-
-def _listening(
-    family: int, kind: int, protocol: int, place: Any, *, shares_port: bool
-) -> socket.socket:
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setblocking(False)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shares_port:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # Beside the same port of IPv4, which has a socket of its own if it is wanted.
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind(place)
-        listening.listen(_BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening

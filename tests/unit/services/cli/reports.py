@@ -51,7 +51,9 @@ def root_coord(address, *, active, term=0, sessions=0, leases=0, healthy=True):
     )
 
 
-def proxy(address, *, logins=(True, True, "logins are decided"), more=()):
+def proxy(
+    address, *, logins=(True, True, "logins are decided"), expires_seconds=90 * 86_400, more=()
+):
     return read_report(
         address,
         health(
@@ -65,7 +67,7 @@ def proxy(address, *, logins=(True, True, "logins are decided"), more=()):
             ("vecguard_proxy_lease_remaining_seconds", {"worker": "0"}, 9.5),
             ("vecguard_proxy_lease_remaining_seconds", {"worker": "1"}, 8.5),
             ("vecguard_proxy_revocation_mode", {"mode": "strict"}, 1),
-            ("vecguard_tls_certificate_expires_seconds", {"link": "public"}, 90 * 86_400),
+            ("vecguard_tls_certificate_expires_seconds", {"link": "public"}, expires_seconds),
             *more,
         ),
         date=None,

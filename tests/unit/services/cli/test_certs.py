@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from shared.tls.certificates import facts, read_certificates
-from tests.unit.shared.tls.paper import authority, client, issue
+from tests.unit.shared.tls.paper import Party, authority, client, issue, pem
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +59,8 @@ def test_init_follows_its_options(tmp_path):
     assert run("init", tmp_path, "--internal-san", "coord.internal", *options).exit_code == 0
     found = facts(read_certificates((tmp_path / "client.pem").read_bytes())[0])
     assert found.common_name == "alice"
-    assert found.valid_for_seconds(datetime.now(UTC).timestamp()) == pytest.approx(
-        7 * 86_400, abs=60
+    assert found.not_after - datetime.now(UTC) == pytest.approx(
+        timedelta(days=7), abs=timedelta(minutes=1)
     )
     inside = facts(read_certificates((tmp_path / "internal-server.pem").read_bytes())[0])
     assert inside.covers("coord.internal")
@@ -138,7 +139,7 @@ def test_check_accepts_a_name_that_is_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"days": -1}, "expired on"), ({"now": datetime(2080, 1, 1, tzinfo=UTC)}, "not valid before")],
+    [({"days": -1}, "days ago"), ({"now": datetime(2080, 1, 1, tzinfo=UTC)}, "not valid before")],
 )
 def test_check_reads_the_dates(tmp_path, options, text):
     ca = authority(days=30_000)
@@ -157,7 +158,7 @@ def test_an_end_in_sight_and_a_readable_key_are_warnings_only(tmp_path):
     assert result.exit_code == 0
     ok, found = findings(result)
     assert ok
-    assert "valid until" in found["dates", "warning"]
+    assert "expires in" in found["dates", "warning"]
     assert "0644" in found["rights", "warning"]
 
 
@@ -183,8 +184,115 @@ def test_an_expired_ca_is_found_behind_a_good_certificate(tmp_path):
     (tmp_path / "ca").write_bytes(expired_twin(ca).public_bytes(Encoding.PEM))
     ok, found = findings(run("check", *files, "-o", "json"))
     assert not ok
-    assert "Test CA expired on" in found["dates", "wrong"]
-    assert "server is valid until" in found["dates", "good"]
+    assert "Test CA expired" in found["dates", "wrong"]
+    assert "server expires in" in found["dates", "good"]
+
+
+def put_chain(directory, leaf, *certificates, root, names=("cert", "key", "ca")):
+    cert, key, ca = (directory / name for name in names)
+    cert.write_bytes(pem(*certificates))
+    key.write_bytes(leaf.key_pem)
+    key.chmod(0o600)
+    ca.write_bytes(pem(*root))
+    return ("--cert", cert, "--key", key, "--ca", ca)
+
+
+def test_what_lies_beside_the_path_is_a_note_and_no_more(tmp_path):
+    old, root, inter, leaf = map(Party, ("old", "root", "inter", "leaf"))
+    files = put_chain(
+        tmp_path,
+        leaf,
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter),
+        old.certifies(root, begins=-900.0, ends=-300.0),
+        root=(root.certifies(root),),
+    )
+    for options in (files, files[:4]):
+        result = run("check", *options, "-o", "json")
+        assert result.exit_code == 0, result.output
+        _, found = findings(result)
+        assert {kind for _, kind in found} == {"good", "note"}
+        assert "root expired 300.0 days ago" in found["unused", "note"]
+    assert "i unused: 1 certificate that no peer needs" in run("check", *files).output
+
+
+def test_an_expired_intermediate_is_wrong_with_and_without_the_ca(tmp_path):
+    root, inter, leaf = map(Party, ("root", "inter", "leaf"))
+    files = put_chain(
+        tmp_path,
+        leaf,
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter, begins=-9.0, ends=-1.0),
+        root=(root.certifies(root),),
+    )
+    for options in (files, files[:4]):
+        ok, found = findings(run("check", *options, "-o", "json"))
+        assert not ok
+        assert "inter expired" in found["dates", "wrong"]
+
+
+def test_a_ca_file_with_an_old_ca_is_good_while_the_new_one_lasts(tmp_path):
+    old, new = Party("old"), Party("new")
+    (tmp_path / "ca.pem").write_bytes(
+        pem(old.certifies(old, begins=-9.0, ends=-1.0), new.certifies(new))
+    )
+    (tmp_path / "ca.key").write_bytes(new.key_pem)
+    (tmp_path / "ca.key").chmod(0o600)
+    result = run("check", tmp_path, "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert "old expired" in findings(result)[1]["unused", "note"]
+
+
+def test_what_the_services_refuse_is_wrong_in_the_check(tmp_path):
+    root, inter, leaf, other = map(Party, ("root", "inter", "leaf", "other"))
+    own = inter.certifies(leaf, is_ca=False)
+    foreign = put_chain(tmp_path, leaf, own, other.certifies(other), root=(root.certifies(root),))
+    result = run("check", *foreign[:4], "-o", "json")
+    assert result.exit_code == 1
+    assert "none of them issued the first one" in findings(result)[1]["load", "wrong"]
+    weak = Party("leaf", rsa.generate_private_key(65537, 1024))
+    small = put_chain(
+        tmp_path, weak, inter.certifies(weak, is_ca=False), root=(inter.certifies(inter),)
+    )
+    result = run("check", *small, "-o", "json")
+    assert result.exit_code == 1
+    assert "ee key too small" in findings(result)[1]["load", "wrong"]
+
+
+def test_blocks_without_a_line_end_between_them_are_named(tmp_path):
+    root, inter, leaf = map(Party, ("root", "inter", "leaf"))
+    middle = root.certifies(inter)
+    files = put_chain(tmp_path, leaf, middle, root=(root.certifies(root),))
+    glued = pem(inter.certifies(leaf, is_ca=False)).rstrip() + pem(middle)
+    (tmp_path / "cert").write_bytes(glued)
+    result = run("check", *files)
+    assert result.exit_code == 1
+    assert "put a line end between them" in result.output
+
+
+@pytest.mark.parametrize(
+    ("stem", "key", "warned"),
+    [
+        ("server", ed25519.Ed25519PrivateKey.generate(), True),
+        ("server", ec.generate_private_key(ec.SECP521R1()), True),
+        ("server", ec.generate_private_key(ec.SECP384R1()), False),
+        ("client", ed25519.Ed25519PrivateKey.generate(), False),
+        ("client", ec.generate_private_key(ec.SECP256K1()), True),
+        ("internal-server", ed25519.Ed25519PrivateKey.generate(), False),
+    ],
+)
+def test_a_key_that_clients_cannot_use_is_a_warning(tmp_path, stem, key, warned):
+    root, leaf = Party("root"), Party("leaf", key)
+    files = put_chain(
+        tmp_path,
+        leaf,
+        root.certifies(leaf, is_ca=False),
+        root=(root.certifies(root),),
+        names=(f"{stem}.pem", f"{stem}.key", "ca.pem"),
+    )
+    result = run("check", *files, "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert (("clients", "warning") in findings(result)[1]) is warned
 
 
 def test_a_client_certificate_is_not_for_a_server(tmp_path):

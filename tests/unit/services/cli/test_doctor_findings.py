@@ -1,20 +1,21 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from services.cli.etcd_findings import judge_access, judge_members
 from services.cli.finding import Severity
 from services.cli.login import Verdict
 from services.cli.process_findings import judge_processes
 from services.cli.process_report import ProcessReport
-from services.cli.public_port import judge_default_login
-from services.cli.public_port import judge_expiry as judge_certificate
-from services.cli.settings_findings import judge_expiry, judge_files, judge_settings
+from services.cli.public_port import judge_default_login, judge_server
+from services.cli.settings_findings import judge_files, judge_settings
 from shared.config import load_settings
 from shared.etcd import MemberStatus
 from shared.observability.health import Check
 from tests.unit.services.cli.reports import proxy, root_coord
-from tests.unit.shared.tls.paper import authority, issue
+from tests.unit.shared.tls.paper import Party, authority, issue, pem
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -76,6 +77,12 @@ def test_a_certificate_that_ends_soon_is_a_warning():
     checks = (Check("tls_public", healthy=False, critical=False, message="expires in 3 days"),)
     (warning,) = of(judge_processes([replace(proxy("p:1"), checks=checks)]), Severity.WARNING)
     assert "renew" in warning.remedy
+
+
+def test_a_certificate_that_has_ended_is_wrong_whichever_part_says_so():
+    checks = (Check("tls_public", healthy=False, critical=False, message="expired 3 days ago"),)
+    ended = proxy("p:1", expires_seconds=-3 * DAY)
+    assert of(judge_processes([replace(ended, checks=checks)]), Severity.WRONG)
 
 
 def test_a_process_that_does_not_answer_is_wrong():
@@ -177,17 +184,58 @@ def test_files_that_are_not_named_are_not_judged_and_missing_ones_are_wrong(tmp_
     assert "no.pem" in wrong.cause
 
 
-def test_expiry_is_judged_by_days():
-    assert judge_expiry("tls.*", 90 * DAY).severity is Severity.GOOD
-    assert judge_expiry("tls.*", 29 * DAY).severity is Severity.WARNING
-    assert judge_expiry("tls.*", -1.0).severity is Severity.WRONG
+def public_link(tmp_path, leaf, *chain):
+    (tmp_path / "own.pem").write_bytes(pem(*chain))
+    (tmp_path / "own.key").write_bytes(leaf.key_pem)
+    return settings(
+        VECGUARD__COMMON__SECURITY__TLSMODE="1",
+        VECGUARD__TLS__SERVERPEMPATH=str(tmp_path / "own.pem"),
+        VECGUARD__TLS__SERVERKEYPATH=str(tmp_path / "own.key"),
+    )
 
 
-def test_a_servers_certificate_is_judged_by_its_date():
-    certificate = x509.load_pem_x509_certificate(issue(authority()).certificate)
-    end = certificate.not_valid_after_utc.timestamp()
-    assert judge_certificate("port", certificate, end - 90 * DAY).severity is Severity.GOOD
-    assert judge_certificate("port", certificate, end - 3 * DAY).severity is Severity.WARNING
+def test_files_are_judged_by_what_clients_check(tmp_path):
+    old, root, inter, leaf = map(Party, ("old", "root", "inter", "leaf"))
+    chain = (
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter, ends=60.0),
+        old.certifies(root, begins=-900.0, ends=-300.0),
+    )
+    now = datetime.now(UTC).timestamp()
+    files = public_link(tmp_path, leaf, *chain)
+    for days, severity in ((0, Severity.GOOD), (40, Severity.WARNING), (61, Severity.WRONG)):
+        dates, beside = judge_files(files, now + days * DAY)
+        assert dates.severity is severity
+        assert "inter expire" in dates.cause
+        assert beside.severity is Severity.NOTE
+        assert "no peer needs: root expired" in beside.cause
+
+
+def test_a_key_that_clients_cannot_use_is_a_warning_in_files_and_at_the_port(tmp_path):
+    root, leaf = Party("root"), Party("leaf", ed25519.Ed25519PrivateKey.generate())
+    path = (root.certifies(leaf, is_ca=False), root.certifies(root))
+    now = datetime.now(UTC).timestamp()
+    for found in (
+        judge_files(public_link(tmp_path, leaf, path[0]), now),
+        judge_server("port", path, now),
+    ):
+        (warning,) = of(found, Severity.WARNING)
+        assert "Ed25519" in warning.cause
+
+
+def test_what_a_server_proves_itself_with_is_judged_up_to_the_ca():
+    ca = authority(days=200)
+    path = (x509.load_pem_x509_certificate(issue(ca, days=100).certificate), ca.certificate)
+    now = datetime.now(UTC).timestamp()
+    for at, severity in (
+        (now, Severity.GOOD),
+        (now + 97 * DAY, Severity.WARNING),
+        (now + 101 * DAY, Severity.WRONG),
+    ):
+        assert [finding.severity for finding in judge_server("port", path, at)] == [severity]
+    (wrong,) = judge_server("port", path[1:], now + 201 * DAY)
+    assert "Test CA expired" in wrong.cause
+    assert list(judge_server("port", (), now)) == []
 
 
 def test_the_default_password_is_wrong_when_it_is_accepted():

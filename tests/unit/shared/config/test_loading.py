@@ -138,6 +138,7 @@ def test_anchors_and_merges_work(load):
         ("etcd: {endpoints: 5}", "etcd.endpoints: expected at least one host:port"),
         ("backend: {address: 'http://x:1'}", "backend.address: expected host:port without"),
         ("etcd: {rootPath: ''}", "expected text that is not empty"),
+        ("proxy: {ip: '0.0.0.0,::'}", "proxy.ip: expected one IP address or host name to listen"),
         ("proxy: 5", "proxy: expected a section, found a single value"),
         ("proxy: [1]", "proxy: expected a section, found a list"),
         (

@@ -164,7 +164,10 @@ async def test_a_busy_port_names_the_address_and_the_setting(server, condition, 
     second = OperationsServer(
         "127.0.0.1", server.port, condition.report(), registry, key="proxy.operations"
     )
-    expected = f"proxy.operations: cannot listen on 127.0.0.1:{server.port}: Address already in use"
+    expected = (
+        f"cannot listen on 127.0.0.1:{server.port} (Address already in use); "
+        "free it or set proxy.operations.ip and proxy.operations.port"
+    )
     with pytest.raises(ConfigurationError) as caught:
         await second.__aenter__()
     assert caught.value.message == expected
@@ -172,7 +175,7 @@ async def test_a_busy_port_names_the_address_and_the_setting(server, condition, 
 
 async def test_an_address_of_another_machine_is_a_clear_error(condition, registry):
     server = OperationsServer("192.0.2.1", 0, condition.report(), registry, key="proxy.operations")
-    with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1:0: Cannot assign requested"):
+    with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1:0 \(Cannot assign requested"):
         await server.__aenter__()
 
 

@@ -2,8 +2,13 @@
 
 import asyncio
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared.tls.authority import Authority, Issued, KeyKind, Usage, parse_name
 from shared.tls.material import PemFile, TlsFiles
@@ -44,6 +49,42 @@ def issue(
 
 def client(ca: Authority, name="alice", *, names=(), days=10.0, now=None) -> Issued:
     return issue(ca, name, usage=Usage.CLIENT, names=names, days=days, now=now)
+
+
+class Party:
+    """A name with a key of any kind, which signs certificates of any dates."""
+
+    def __init__(self, name, key=None):
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
+
+    def certifies(self, subject, *, begins=-1.0, ends=100.0, is_ca=True):
+        """A certificate for `subject`, whose dates are days from now."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject.name)
+            .issuer_name(self.name)
+            .public_key(subject.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + timedelta(days=begins))
+            .not_valid_after(now + timedelta(days=ends))
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        )
+        if not is_ca:
+            names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+            builder = builder.add_extension(names, critical=False)
+        # An Edwards curve has its hash built in.
+        edwards = isinstance(self.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+        return builder.sign(self.key, None if edwards else SHA256())
+
+    @property
+    def key_pem(self):
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def pem(*all_certificates):
+    return b"".join(each.public_bytes(Encoding.PEM) for each in all_certificates)
 
 
 class Paper:

@@ -1,3 +1,4 @@
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,15 +13,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shared.tls.authority import Authority, Usage
 from shared.tls.certificates import (
-    PemError,
     facts,
     is_issued_by,
     key_matches,
-    path_to_authority,
     read_certificates,
     read_private_key,
 )
-from tests.unit.shared.tls.paper import authority, client, issue
+from shared.tls.path import path_to_authority
+from shared.tls.pem import PemError
+from tests.unit.shared.tls.paper import Party, authority, client, issue
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -41,8 +42,6 @@ def test_facts_of_a_certificate_are_what_was_asked_for():
     assert found.not_after == NOW + timedelta(days=5)
     assert found.not_before < NOW
     assert (found.is_authority, found.is_for_servers, found.is_for_clients) == (False, True, False)
-    assert found.valid_for_seconds(NOW.timestamp()) == 5 * 86_400
-    assert found.valid_from_seconds(NOW.timestamp()) < 0
 
 
 def test_a_ca_is_recognised():
@@ -101,6 +100,27 @@ def test_der_is_named_as_such():
 def test_what_is_no_certificate_is_refused(content, text):
     with pytest.raises(PemError, match=text):
         read_certificates(content)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "read"),
+    [
+        # The version, 2 for X.509 v3.
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x0f", read_certificates),
+        # A name whose text is a bit string, and one that is no ASN.1 at all.
+        (b"\x0c\x06damage", b"\x03\x06\x00amage", read_certificates),
+        (b"\x0c\x06damage", b"\x0c\x66damage", read_certificates),
+        # The alternative names under the number of the basic constraints, which are there.
+        (b"\x55\x1d\x11", b"\x55\x1d\x13", lambda pem: facts(one(pem))),
+    ],
+)
+def test_a_damaged_certificate_is_an_error_in_words(written, instead, read):
+    der = Party("CA").certifies(Party("damage"), is_ca=False).public_bytes(Encoding.DER)
+    assert written in der
+    damaged = base64.encodebytes(der.replace(written, instead))
+    pem = b"-----BEGIN CERTIFICATE-----\n" + damaged + b"-----END CERTIFICATE-----\n"
+    with pytest.raises(PemError, match=r"cannot be read|no readable certificate"):
+        read(pem)
 
 
 def test_a_key_where_a_certificate_should_be_is_refused():

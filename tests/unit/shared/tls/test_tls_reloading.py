@@ -3,12 +3,26 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from structlog.testing import capture_logs
 
+from shared.observability.health import HealthReport
 from shared.tls.contexts import client_context, mutual_server_context, server_context
 from shared.tls.material import TlsFiles, TlsMaterialError
-from shared.tls.reloading import WARN_BEFORE_EXPIRY_SECONDS, ReloadingContext
-from tests.unit.shared.tls.paper import DAY, Paper, authority, client, issue, server_paper, until
+from shared.tls.reloading import ReloadingContext
+from shared.tls.report import TlsCollector, register_checks
+from shared.tls.validity import WARN_BEFORE_SECONDS
+from tests.unit.shared.tls.paper import (
+    DAY,
+    Paper,
+    Party,
+    authority,
+    client,
+    issue,
+    pem,
+    server_paper,
+    until,
+)
 
 
 class Wall:
@@ -178,7 +192,7 @@ def test_an_end_in_sight_is_a_warning_once_a_day(tmp_path, wall, ca):
         paper = server_paper(tmp_path, issue(ca, days=31), ca)
         tls = reloading(paper, wall)
         assert logs == []
-        wall.now += 31 * DAY - WARN_BEFORE_EXPIRY_SECONDS
+        wall.now += 31 * DAY - WARN_BEFORE_SECONDS
         tls.check()
         wall.now += DAY - 1
         tls.check()
@@ -206,6 +220,51 @@ def test_an_expired_certificate_starts_with_a_warning(tmp_path, wall, ca):
         tls = reloading(server_paper(tmp_path, issue(ca, days=-2), ca), wall)
     assert [line["event"] for line in logs] == ["tls_expired"]
     assert tls.expires_in(wall.now) == pytest.approx(-2 * DAY, abs=60)
+
+
+async def test_an_expired_certificate_beside_the_path_is_no_warning(tmp_path, wall):
+    old, root, inter, leaf = map(Party, ("old", "root", "inter", "leaf"))
+    chain = (
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter),
+        old.certifies(root, begins=-900.0, ends=-300.0),
+    )
+    paper = Paper(tmp_path)
+    paper.put("own.pem", pem(*chain))
+    paper.put("own.key", leaf.key_pem)
+    health = HealthReport()
+    with capture_logs() as logs:
+        tls = ReloadingContext(paper.files(), server_context, label="public", wall_clock=wall)
+    assert logs == []
+    assert tls.expires_in(wall.now) == pytest.approx(100 * DAY, abs=60)
+    register_checks([tls], health, wall)
+    (check,) = (await health.assess()).checks
+    assert check.healthy
+    assert check.message.startswith("leaf expires in 100.0 days")
+    expiry = next(iter(TlsCollector([tls], wall).collect())).samples
+    assert [sample.value for sample in expiry] == [pytest.approx(100 * DAY, abs=60)]
+    wall.now += 101 * DAY
+    (check,) = (await health.assess()).checks
+    assert not check.healthy
+    assert "leaf expired 1.0 days ago" in check.message
+
+
+@pytest.mark.parametrize("serves_clients", [True, False])
+def test_a_key_that_clients_of_grpcio_cannot_use_is_a_warning(tmp_path, wall, serves_clients):
+    root, leaf = Party("root"), Party("leaf", ed25519.Ed25519PrivateKey.generate())
+    paper = Paper(tmp_path)
+    paper.put("own.pem", pem(root.certifies(leaf, is_ca=False)))
+    paper.put("own.key", leaf.key_pem)
+    with capture_logs() as logs:
+        ReloadingContext(
+            paper.files(),
+            server_context,
+            label="public",
+            wall_clock=wall,
+            serves_clients=serves_clients,
+        )
+    assert [line["event"] for line in logs] == ["tls_key_unusable_by_clients"] * serves_clients
+    assert all("Ed25519" in line["problem"] for line in logs)
 
 
 def test_a_certificate_of_the_future_starts_with_a_warning(tmp_path, wall, ca):

@@ -42,7 +42,7 @@ async def confused_worker():
 
 @pytest.fixture
 def nobody():
-    with reserved_port("127.0.0.1", 0, key="proxy.workers") as port:
+    with reserved_port("127.0.0.1", 0, settings="proxy.workers") as port:
         yield port
 
 
