@@ -178,15 +178,18 @@ def serve(
         loop.set_exception_handler(_without_abandoned_lookups)
         signals.deliver_to(loop)
         try:
-            runner.run(_awaited(main, settings, shutdown))
+            runner.run(_awaited(main, settings, shutdown, signals))
         except BaseException as error:
             threads.must_end(error)
             raise
         threads.must_end(None)
 
 
-async def _awaited(main: Main, settings: Settings, shutdown: ShutdownSignal) -> None:
-    await main(settings, shutdown)
+async def _awaited(
+    main: Main, settings: Settings, shutdown: ShutdownSignal, signals: "_StopSignals"
+) -> None:
+    with signals.waking(asyncio.get_running_loop()):
+        await main(settings, shutdown)
 
 
 def _without_abandoned_lookups(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -264,6 +267,31 @@ class _StopSignals:
         if self._received is not None:
             loop.call_soon(self._announce, self._received)
 
+    @contextlib.contextmanager
+    def waking(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Lets signals wake the running loop.
+
+        The interpreter runs a handler between two instructions. A signal that comes just before
+        asyncio's loop begins to wait would otherwise be seen at the loop's next event. uvloop
+        wakes by itself.
+        """
+        present = signal.set_wakeup_fd(-1)
+        if present != -1:
+            signal.set_wakeup_fd(present)
+            yield
+            return
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            reader.setblocking(False)
+            writer.setblocking(False)
+            loop.add_reader(reader, _drain, reader)
+            signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(-1)
+                loop.remove_reader(reader)
+
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self._received is not None:
             # Nothing is logged: this may have interrupted the log itself.
@@ -279,6 +307,11 @@ class _StopSignals:
     def _announce(self, number: signal.Signals) -> None:
         _log.info("stopping; a second signal stops at once", signal=number.name)
         self._shutdown.set()
+
+
+def _drain(reader: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        reader.recv(4096)
 
 
 def exit_code(error: BaseException) -> int:

@@ -121,6 +121,24 @@ def test_a_second_signal_ends_the_process_at_once(start, loop, first, second):
 
 
 @pytest.mark.parametrize("loop", ["", WITHOUT_UVLOOP])
+def test_a_signal_wakes_a_loop_that_waits(start, loop):
+    # A handler runs between two instructions: a signal that comes just before the wait is only
+    # noticed if its number is also written to a descriptor that the loop waits for.
+    body = """
+import signal
+descriptor = signal.set_wakeup_fd(-1)
+assert descriptor != -1, "no descriptor is told of signals"
+signal.set_wakeup_fd(descriptor)
+log.info("up")
+await shutdown.wait()
+"""
+    service = start(body, loop=loop)
+    service.wait_for("up")
+    service.process.send_signal(signal.SIGTERM)
+    assert service.end() == 0
+
+
+@pytest.mark.parametrize("loop", ["", WITHOUT_UVLOOP])
 def test_a_second_signal_ends_even_a_process_whose_loop_is_stuck(start, loop, tmp_path):
     body = """
 log.info("up")
