@@ -34,8 +34,10 @@ GRPC = (
     "Invalid private key",
     "Socket closed",
     "Unwrap failed (TSI_DATA_CORRUPTED)",
+    "unable to decode issuer public key",
 )
 ETCD = ("bad certificate",)
+SYSTEM = ("Address already in use",)
 MILVUS = (
     "fail to execute task when deleting the user",
     "... numbers, letters, dollars and underscores",
@@ -43,7 +45,7 @@ MILVUS = (
 #: A usage of certificates, and arguments of the benchmark.
 NO_TEXTS = ("relay peers", "server auth")
 #: What the pages quote that is not ours.
-FOREIGN = frozenset((*PYMILVUS, *OPENSSL, *GRPC, *ETCD, *MILVUS, *NO_TEXTS))
+FOREIGN = frozenset((*PYMILVUS, *OPENSSL, *GRPC, *ETCD, *SYSTEM, *MILVUS, *NO_TEXTS))
 
 
 @pytest.fixture(scope="module")
