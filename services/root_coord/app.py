@@ -110,7 +110,7 @@ async def _lead(
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
     election = Election(
         etcd,
-        ElectionKeys.below(keys.root),
+        ElectionKeys.of(keys),
         address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,

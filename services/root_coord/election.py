@@ -19,6 +19,7 @@ from services.root_coord.store.fence import Fence
 from shared.clock import Clock
 from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
 from shared.etcd import Compare, Delete, EtcdClient, Get, Operation, Put, RangeResult, WatchBatch
+from shared.milvus_layout import Keys
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
@@ -47,12 +48,9 @@ class ElectionKeys:
     leases: bytes
 
     @classmethod
-    def below(cls, root: str) -> "ElectionKeys":
+    def of(cls, keys: Keys) -> "ElectionKeys":
         """Keys of our own below Milvus's root, where Milvus keeps nothing."""
-        return cls(
-            f"{root}/vecguard/root-coord/leader".encode(),
-            f"{root}/vecguard/root-coord/leases-granted".encode(),
-        )
+        return cls(keys.leader.encode(), keys.leases.encode())
 
 
 class Leadership:
