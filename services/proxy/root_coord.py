@@ -19,6 +19,7 @@ from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.channel import Channel, translated_errors
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.observability.log import get_logger
+from shared.observability.repeated import RepeatedFailure
 from shared.own_task import in_own_task
 from shared.passwords import PasswordHash
 
@@ -95,6 +96,10 @@ class RootCoordLink:
         pause between two rounds grows while none is found.
         """
         pause = _FIRST_PAUSE_SECONDS
+        failures = {
+            address: RepeatedFailure(log, "session_failed", level="info")
+            for address in self._addresses
+        }
         while True:
             opened_before = self.sessions_opened
             for address in self._addresses:
@@ -102,7 +107,9 @@ class RootCoordLink:
                     await in_own_task(self._hold_session(address, caches), None)
                 except* (VecguardError, OSError) as group:
                     self._last_error = _first_message(group)
-                    log.info("session_failed", address=str(address), error=self._last_error)
+                    failures[address].failed(
+                        self._last_error, address=str(address), error=self._last_error
+                    )
                 raise_if_cancelled()
             if self.sessions_opened > opened_before:
                 pause = _FIRST_PAUSE_SECONDS
