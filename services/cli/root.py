@@ -76,8 +76,11 @@ def reset(
             tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
         else:
             say(
-                f"{ROOT} has a new password; an active root coord makes the proxies forget the old "
-                "one now, check with: vecguard login"
+                f'there was no {ROOT} under the prefix "{keys.root}", and it was created; check '
+                "with: vecguard login"
+                if done.created
+                else f"{ROOT} has a new password; an active root coord makes the proxies forget "
+                "the old one now, check with: vecguard login"
             )
 
 
@@ -85,7 +88,9 @@ async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset
     cost = settings.authentication.bcrypt_cost
     hashed: PasswordHash = await asyncio.to_thread(hash_password, password, cost)
     async with etcd_of(settings) as client:
-        return await reset_root(client, keys, hashed)
+        return await reset_root(
+            client, keys, hashed, allow_similar_prefix=settings.root_coord.allow_similar_prefix
+        )
 
 
 def _confirm(settings: Settings, keys: Keys) -> None:

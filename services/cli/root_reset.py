@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.cli.exit_codes import NegativeError
 from shared.etcd import Compare, EtcdClient, Put
+from shared.installations import require_no_similar, survey
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash
 from shared.usernames import ROOT
@@ -34,7 +35,9 @@ class Reset:
     created: bool
 
 
-async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> Reset:
+async def reset_root(
+    client: EtcdClient, keys: Keys, password: PasswordHash, *, allow_similar_prefix: bool = False
+) -> Reset:
     """Replaces root's hash by compare-and-set, and leaves the rest of the record as it is.
 
     An active root coord watches these keys: it sees a change that is not its own and makes
@@ -42,6 +45,8 @@ async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> 
 
     Raises:
         ChangedMeanwhileError: nothing was written.
+        SimilarPrefixError: nothing was written: there is no root under this prefix, and
+            credentials under one that differs only in slashes, dots, letter case or blanks.
         EtcdOutcomeUnknownError: it may or may not have been written. Safe to repeat.
         EtcdError: etcd refuses, or is out of reach.
     """
@@ -52,6 +57,8 @@ async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> 
         record = _record(stored.value).changed(password, None)
         unchanged = Compare.mod_revision(key, "==", stored.mod_revision)
     else:
+        if not allow_similar_prefix:
+            require_no_similar(await survey(client, keys), keys)
         record = Record.new(password, "")
         unchanged = Compare.version(key, "==", 0)
     result = await client.txn([unchanged], [Put(key, record.encode())])

@@ -6,6 +6,7 @@ import pytest_asyncio
 from deploy.local.stack import LocalStack
 from services.cli.root_reset import ChangedMeanwhileError, reset_root
 from shared.etcd import EtcdClient, Put
+from shared.installations import SimilarPrefixError
 from shared.milvus_layout import Keys, Record
 from shared.passwords import hash_password
 from shared.secret import Secret
@@ -145,6 +146,16 @@ async def test_a_reset_makes_a_root_that_is_missing(client: EtcdClient):
     done = await reset_root(client, KEYS, password)
     assert done.created
     assert (await record(client)).password == password
+
+
+async def test_a_reset_makes_no_root_beside_a_prefix_that_is_spelled_otherwise(client: EtcdClient):
+    password = hash_password(Secret(NEW), 4)
+    await reset_root(client, KEYS, password)
+    misspelled = Keys.of("/by-dev", "meta")
+    with pytest.raises(SimilarPrefixError, match='"by-dev/meta" \\(1 user\\)'):
+        await reset_root(client, misspelled, password)
+    assert not (await client.range(misspelled.user("root").encode())).kvs
+    assert (await reset_root(client, misspelled, password, allow_similar_prefix=True)).created
 
 
 async def test_a_reset_mends_a_record_that_cannot_be_read(client: EtcdClient):
