@@ -33,7 +33,9 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
         if members:
             keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
             findings += await _examine_root(client, keys)
-            findings += await _examine_prefixes(client, keys)
+            findings += await _examine_prefixes(
+                client, keys, allow_similar=settings.root_coord.allow_similar_prefix
+            )
     findings += judge_access(settings)
     return findings
 
@@ -128,7 +130,8 @@ async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
                 Finding(
                     Severity.WARNING,
                     name,
-                    "there is no root; a root coord that becomes active makes one",
+                    "there is no root; a root coord that becomes active makes one, unless there "
+                    "are credentials under a similar prefix",
                     "see that etcd.rootPath and etcd.metaSubPath are right; start root coord",
                 )
             ]
@@ -149,7 +152,9 @@ async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
     return [Finding(Severity.GOOD, name, "root's password is not the default one")]
 
 
-async def _examine_prefixes(client: EtcdClient, keys: Keys) -> list[Finding]:
+async def _examine_prefixes(
+    client: EtcdClient, keys: Keys, *, allow_similar: bool
+) -> list[Finding]:
     """Credentials that another `etcd.rootPath` or `etcd.metaSubPath` would find."""
     name = f'etcd prefix "{keys.root}"'
     try:
@@ -157,24 +162,25 @@ async def _examine_prefixes(client: EtcdClient, keys: Keys) -> list[Finding]:
         own = await client.range(keys.users.encode(), prefix=True, count_only=True)
     except VecguardError as error:
         return [Finding(Severity.WARNING, name, error.message, "see the other findings about etcd")]
-    return list(judge_prefixes(name, found, is_empty=not own.count))
+    return list(judge_prefixes(name, found, withheld=not own.count and not allow_similar))
 
 
-def judge_prefixes(name: str, found: Survey, *, is_empty: bool) -> Iterator[Finding]:
+def judge_prefixes(name: str, found: Survey, *, withheld: bool) -> Iterator[Finding]:
     """What credentials outside the configured prefix mean.
 
     Args:
         name: what to call the configured prefix.
         found: what the search has found.
-        is_empty: whether there is no user under the configured prefix.
+        withheld: whether a similar prefix keeps root coord from creating root.
     """
     if found.similar:
         yield Finding(
-            Severity.WRONG if is_empty else Severity.WARNING,
+            Severity.WRONG if withheld else Severity.WARNING,
             name,
             "there are credentials under a prefix that differs from it only in slashes, dots, "
             f"letter case or blanks: {named(found.similar)}",
-            "see that etcd.rootPath and etcd.metaSubPath are the ones that are meant",
+            "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix if "
+            "this is another installation",
         )
     if found.others:
         yield Finding(

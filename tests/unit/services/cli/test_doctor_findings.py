@@ -186,18 +186,18 @@ def test_the_default_password_is_wrong_when_it_is_accepted():
 
 def test_credentials_under_a_similar_prefix_are_wrong_while_the_configured_one_is_empty():
     similar = Survey((Installation("/by-dev/meta", 2),), ())
-    (finding,) = judge_prefixes('etcd prefix "by-dev/meta"', similar, is_empty=True)
+    (finding,) = judge_prefixes('etcd prefix "by-dev/meta"', similar, withheld=True)
     assert finding.severity is Severity.WRONG
     assert '"/by-dev/meta" (2 users)' in finding.cause
-    (finding,) = judge_prefixes('etcd prefix "by-dev/meta"', similar, is_empty=False)
+    (finding,) = judge_prefixes('etcd prefix "by-dev/meta"', similar, withheld=False)
     assert finding.severity is Severity.WARNING
 
 
 def test_other_installations_are_notes_of_bounded_length():
     others = tuple(Installation(f"p{number}/meta", 1) for number in range(1000))
-    found = list(judge_prefixes("etcd", Survey((), others, "too many"), is_empty=True))
+    found = list(judge_prefixes("etcd", Survey((), others, "too many"), withheld=True))
     assert {finding.severity for finding in found} == {Severity.NOTE}
     assert found[0].cause.endswith('"p9/meta" (1 user) and 990 more')
     assert len(found[0].cause) < 400
     assert "too many" in found[1].cause
-    assert list(judge_prefixes("etcd", Survey((), ()), is_empty=True)) == []
+    assert list(judge_prefixes("etcd", Survey((), ()), withheld=True)) == []
