@@ -5,9 +5,12 @@ a hash or a token. `reason` is stable and machine-readable: metrics, logs and
 tests use it, never the text.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from grpclib.const import Status
+
+#: The status by which root coord tells a proxy that a change may or may not have been applied.
+OUTCOME_UNKNOWN: Final = Status.UNKNOWN
 
 
 class VecguardError(Exception):

@@ -1,16 +1,21 @@
 """Milvus's key layout and record format, so that its users carry over and can go back.
 
-Keys are `<rootPath>/<metaSubPath>/root-coord/credential/users/<user>`; a value is
-`{"encrypted_password": "$2a$10$...", "time_tick": 123, "description": ""}` with zero
-values left out. One field is ours: `password_scheme`, only where it is not plain bcrypt.
+Keys are `<rootPath>/<metaSubPath>/root-coord/credential/users/<user>`, joined by the rules in
+`shared.key_path`; a value is `{"encrypted_password": "$2a$10$...", "time_tick": 123,
+"description": ""}` with zero values left out. One field is ours: `password_scheme`, only where
+it is not plain bcrypt.
 """
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from shared.key_path import join
 from shared.passwords import PasswordHash, PasswordScheme
 from shared.secret import Secret
+
+#: Where users are, below the root.
+USERS = "root-coord/credential/users"
 
 _PASSWORD = "encrypted_password"  # noqa: S105 - a field's name
 _SCHEME = "password_scheme"
@@ -32,12 +37,12 @@ class Keys:
     @classmethod
     def of(cls, root_path: str, meta_sub_path: str) -> "Keys":
         """Keys below `etcd.rootPath` and `etcd.metaSubPath`."""
-        return cls("/".join(part.strip("/") for part in (root_path, meta_sub_path) if part))
+        return cls(join(root_path, meta_sub_path))
 
     @property
     def users(self) -> str:
         """Prefix of every user's record."""
-        return f"{self.root}/root-coord/credential/users/"
+        return self._below(USERS)
 
     def user(self, username: str) -> str:
         """One user's record."""
@@ -45,7 +50,20 @@ class Keys:
 
     def roles_of(self, username: str) -> str:
         """Prefix of the roles that are bound to one user."""
-        return f"{self.root}/root-coord/credential/user-role-mapping/{username}/"
+        return self._below("root-coord/credential/user-role-mapping") + username + "/"
+
+    @property
+    def leader(self) -> str:
+        """Vecguard's own: exists while there is an active root coord; its value is the address."""
+        return self._below("vecguard/root-coord") + "leader"
+
+    @property
+    def leases(self) -> str:
+        """Vecguard's own: see `services.root_coord.election`."""
+        return self._below("vecguard/root-coord") + "leases-granted"
+
+    def _below(self, directory: str) -> str:
+        return join(self.root, directory) + "/"
 
 
 @dataclass(frozen=True, slots=True)

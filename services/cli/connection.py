@@ -16,6 +16,7 @@ from services.cli.exit_codes import UsageError
 from services.cli.password_source import PasswordSource
 from shared.addresses import Address
 from shared.errors import ConfigurationError, DeadlineError
+from shared.given_text import TextError, cleaned
 from shared.grpc.channel import Channel
 from shared.secret import Secret
 from shared.tls.contexts import client_context, load
@@ -186,12 +187,16 @@ class LoginConnection(Connection):
         """
         if self.no_login:
             return None
-        if not self.user:
+        try:
+            user = cleaned(self.user)
+        except TextError as error:
+            raise UsageError(f"--user {error}") from None
+        if not user:
             raise UsageError("--user is empty; name who logs in, or say --no-login")
-        if ":" in self.user:
-            raise UsageError(f"{self.user!r} is no user name: a login ends it at the first colon")
-        source = PasswordSource(f"password of {self.user}", self.password_file, "--password-file")
-        return Login(self.user, source.read())
+        if ":" in user:
+            raise UsageError(f"{user!r} is no user name: a login ends it at the first colon")
+        source = PasswordSource(f"password of {user}", self.password_file, "--password-file")
+        return Login(user, source.read())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from services.cli.service_settings import etcd_of
 from shared.config import Settings
 from shared.errors import VecguardError
 from shared.etcd import EtcdClient, MemberStatus
+from shared.installations import Survey, named, survey
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash, verify_password
 from shared.usernames import ROOT
@@ -30,7 +31,11 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
         findings = [answer for answer in answers if isinstance(answer, Finding)]
         findings += judge_members(members, asked=len(answers))
         if members:
-            findings += await _examine_root(client, settings)
+            keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
+            findings += await _examine_root(client, keys)
+            findings += await _examine_prefixes(
+                client, keys, allow_similar=settings.root_coord.allow_similar_prefix
+            )
     findings += judge_access(settings)
     return findings
 
@@ -115,8 +120,8 @@ async def _ask(client: EtcdClient, endpoint: str) -> MemberStatus | Finding:
         )
 
 
-async def _examine_root(client: EtcdClient, settings: Settings) -> list[Finding]:
-    key = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path).user(ROOT)
+async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
+    key = keys.user(ROOT)
     name = f"etcd {key}"
     try:
         found = await client.range(key.encode(), timeout_seconds=_TIMEOUT_SECONDS)
@@ -125,7 +130,8 @@ async def _examine_root(client: EtcdClient, settings: Settings) -> list[Finding]
                 Finding(
                     Severity.WARNING,
                     name,
-                    "there is no root; a root coord that becomes active makes one",
+                    "there is no root; a root coord that becomes active makes one, unless there "
+                    "are credentials under a similar prefix",
                     "see that etcd.rootPath and etcd.metaSubPath are right; start root coord",
                 )
             ]
@@ -144,6 +150,44 @@ async def _examine_root(client: EtcdClient, settings: Settings) -> list[Finding]
     if await _is_default(password):
         return [default_password_finding(name)]
     return [Finding(Severity.GOOD, name, "root's password is not the default one")]
+
+
+async def _examine_prefixes(
+    client: EtcdClient, keys: Keys, *, allow_similar: bool
+) -> list[Finding]:
+    """Credentials that another `etcd.rootPath` or `etcd.metaSubPath` would find."""
+    name = f'etcd prefix "{keys.root}"'
+    try:
+        found = await survey(client, keys)
+        own = await client.range(keys.users.encode(), prefix=True, count_only=True)
+    except VecguardError as error:
+        return [Finding(Severity.WARNING, name, error.message, "see the other findings about etcd")]
+    return list(judge_prefixes(name, found, withheld=not own.count and not allow_similar))
+
+
+def judge_prefixes(name: str, found: Survey, *, withheld: bool) -> Iterator[Finding]:
+    """What credentials outside the configured prefix mean.
+
+    Args:
+        name: what to call the configured prefix.
+        found: what the search has found.
+        withheld: whether a similar prefix keeps root coord from creating root.
+    """
+    if found.similar:
+        yield Finding(
+            Severity.WRONG if withheld else Severity.WARNING,
+            name,
+            "there are credentials under a prefix that differs from it only in slashes, dots, "
+            f"letter case or blanks: {named(found.similar)}",
+            "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix if "
+            "this is another installation",
+        )
+    if found.others:
+        yield Finding(
+            Severity.NOTE, name, f"other installations use this etcd: {named(found.others)}"
+        )
+    if found.gap:
+        yield Finding(Severity.NOTE, name, f"not all other prefixes were seen: {found.gap}")
 
 
 async def _is_default(stored: PasswordHash) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from services.cli.exit_codes import UsageError
+from shared.given_text import TextError, cleaned, decoded
 from shared.secret import Secret
 
 #: The name of a file that means standard input.
@@ -40,8 +41,8 @@ class PasswordSource:
         """The password.
 
         Raises:
-            UsageError: there is none, it is not UTF-8, the file cannot be read, both answers
-                differ, or there is no terminal to ask on.
+            UsageError: there is none, it is no text by the rule of `shared.given_text`, the file
+                cannot be read, both answers differ, or there is no terminal to ask on.
         """
         if self.file is None:
             return self._prompted()
@@ -71,8 +72,11 @@ class PasswordSource:
         except (OSError, EOFError, getpass.GetPassWarning):
             raise UsageError(f"the terminal gives no {self.purpose} without showing it") from None
         except UnicodeDecodeError:
-            raise self._not_text() from None
-        return self._checked(answer)
+            raise UsageError(f"the {self.purpose} is not UTF-8 text") from None
+        try:
+            return self._checked(cleaned(answer))
+        except TextError as error:
+            raise self._unusable(error) from None
 
     def _line_of(self, stream: TextIO) -> Secret[str]:
         try:
@@ -93,19 +97,17 @@ class PasswordSource:
         if len(content) > _MAX_BYTES:
             raise UsageError(f"the {self.purpose} is longer than {_MAX_BYTES} bytes")
         try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            # Without the cause: it would carry the bytes into a traceback.
-            raise self._not_text() from None
-        return self._checked(text.removesuffix("\n").removesuffix("\r"))
+            return self._checked(decoded(content))
+        except TextError as error:
+            raise self._unusable(error) from None
 
     def _checked(self, password: str) -> Secret[str]:
         if not password:
             raise UsageError(f"the {self.purpose} is empty")
         return Secret(password)
 
-    def _not_text(self) -> UsageError:
-        return UsageError(f"the {self.purpose} is not UTF-8 text")
+    def _unusable(self, error: TextError) -> UsageError:
+        return UsageError(f"the {self.purpose} {error}")
 
 
 def _read_line(descriptor: int) -> bytes:

@@ -67,7 +67,7 @@ def reset(
                 "coord's configuration with --config FILE, or set VECGUARD__ETCD__ENDPOINTS"
             )
         keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
-        # Before any question: an etcd that does not answer needs no password.
+        # Before any question: an etcd that does not answer or does not fit needs no password.
         exists = asyncio.run(_root_exists(settings, keys))
         if not yes:
             _confirm(settings, keys, exists=exists)
@@ -83,7 +83,10 @@ def reset(
             if output is Output.JSON:
                 tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
             elif done.created:
-                say(f"etcd had no {ROOT}; it is created with this password")
+                say(
+                    f'there was no {ROOT} under the prefix "{keys.root}", and it was created; '
+                    "check with: vecguard login"
+                )
             else:
                 say(
                     f"{ROOT} has a new password; an active root coord makes the proxies forget the "
@@ -93,7 +96,9 @@ def reset(
 
 async def _root_exists(settings: Settings, keys: Keys) -> bool:
     async with etcd_of(settings) as client:
-        return await root_exists(client, keys)
+        return await root_exists(
+            client, keys, allow_similar_prefix=settings.root_coord.allow_similar_prefix
+        )
 
 
 async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset:

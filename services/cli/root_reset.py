@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.cli.exit_codes import NegativeError
 from shared.etcd import Compare, EtcdClient, Put
+from shared.installations import require_no_similar, survey
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash
 from shared.usernames import ROOT
@@ -34,9 +35,19 @@ class Reset:
     created: bool
 
 
-async def root_exists(client: EtcdClient, keys: Keys) -> bool:
-    """Whether etcd has a record of root. Raises EtcdError: etcd refuses, or is out of reach."""
-    return bool((await client.range(keys.user(ROOT).encode())).kvs)
+async def root_exists(client: EtcdClient, keys: Keys, *, allow_similar_prefix: bool) -> bool:
+    """Whether etcd has a record of root, which a reset otherwise creates.
+
+    Raises:
+        SimilarPrefixError: there is none under this prefix, and there are credentials under one
+            that differs only in slashes, dots, letter case or blanks.
+        EtcdError: etcd refuses, or is out of reach.
+    """
+    if (await client.range(keys.user(ROOT).encode())).kvs:
+        return True
+    if not allow_similar_prefix:
+        require_no_similar(await survey(client, keys), keys)
+    return False
 
 
 async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> Reset:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import betterproto
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 
 from services.proxy.authentication.credentials import Credential
 from services.proxy.revocation.lease import Lease
@@ -14,11 +16,18 @@ from services.proxy.revocation.session import Identity, Invalidatable, Session
 from shared.addresses import Address
 from shared.cancellation import raise_if_cancelled
 from shared.clock import Clock
-from shared.errors import DeadlineError, OutcomeUnknownError, UnavailableError, VecguardError
+from shared.errors import (
+    OUTCOME_UNKNOWN,
+    DeadlineError,
+    OutcomeUnknownError,
+    UnavailableError,
+    VecguardError,
+)
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.channel import Channel, translated_errors
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.observability.log import get_logger
+from shared.observability.repeated import RepeatedFailure
 from shared.own_task import in_own_task
 from shared.passwords import PasswordHash
 
@@ -95,6 +104,10 @@ class RootCoordLink:
         pause between two rounds grows while none is found.
         """
         pause = _FIRST_PAUSE_SECONDS
+        failures = {
+            address: RepeatedFailure(log, "session_failed", level="info")
+            for address in self._addresses
+        }
         while True:
             opened_before = self.sessions_opened
             for address in self._addresses:
@@ -102,7 +115,9 @@ class RootCoordLink:
                     await in_own_task(self._hold_session(address, caches), None)
                 except* (VecguardError, OSError) as group:
                     self._last_error = _first_message(group)
-                    log.info("session_failed", address=str(address), error=self._last_error)
+                    failures[address].failed(
+                        self._last_error, address=str(address), error=self._last_error
+                    )
                 raise_if_cancelled()
             if self.sessions_opened > opened_before:
                 pause = _FIRST_PAUSE_SECONDS
@@ -265,12 +280,20 @@ class RootCoordLink:
             async with self._asking(method) as (_, root_coord):
                 sent = True
                 yield root_coord
-        except (UnavailableError, DeadlineError) as error:
-            if not sent:
+        except VecguardError as error:
+            if not sent or not _leaves_open(error):
                 raise
             raise OutcomeUnknownError(
                 f"{error.message}; the outcome of the change is unknown, it is safe to repeat it"
             ) from error
+
+
+def _leaves_open(error: VecguardError) -> bool:
+    """Whether a change that was sent may have been made in spite of this error."""
+    if isinstance(error.__cause__, GRPCError):
+        # Root coord's own answer: it knows.
+        return error.__cause__.status in {OUTCOME_UNKNOWN, Status.DEADLINE_EXCEEDED}
+    return isinstance(error, UnavailableError | DeadlineError)
 
 
 def _first_message(group: BaseExceptionGroup[BaseException]) -> str:

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
+from random import random
 from typing import Any
 
 from services.root_coord.conditions import register_conditions
@@ -23,13 +24,16 @@ from shared.config import Settings
 from shared.config.exposure import root_coord_exposure
 from shared.errors import ConfigurationError, InvalidParameterError, VecguardError
 from shared.etcd import EtcdClient
+from shared.etcd.backoff import Backoff
 from shared.garbage import settle_memory
+from shared.installations import SimilarPrefixError, named, require_no_similar, survey
 from shared.lifecycle import ShutdownSignal
 from shared.milvus_layout import Keys
 from shared.observability.health import HealthReport
 from shared.observability.log import get_logger
 from shared.observability.metrics import service_registry
 from shared.observability.operations import OperationsServer
+from shared.observability.repeated import RepeatedFailure
 from shared.own_task import in_own_task
 from shared.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
 from shared.secret import Secret
@@ -42,7 +46,8 @@ from shared.usernames import ROOT
 log = get_logger(__name__)
 
 _DEFAULT_PASSWORD = Secret("Milvus")
-_RETRY_SECONDS = 0.5
+# Between terms that end soon: what ends them may last, and each one costs etcd an election.
+_LONGEST_PAUSE_SECONDS = 10.0
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
@@ -113,7 +118,7 @@ async def _lead(
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
     election = Election(
         etcd,
-        ElectionKeys.below(keys.root),
+        ElectionKeys.of(keys),
         address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,
@@ -122,20 +127,26 @@ async def _lead(
         clock=boot_clock,
         observer=role,
     )
+    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
         leadership = await election.campaign()
+        elected_at = boot_clock()
         log.info("elected", term=leadership.term, clean=leadership.clean)
         metrics.elected()
         tenure = Tenure(
             etcd, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
-        prepare = partial(_prepare, settings, tenure, root_password)
+        prepare = partial(_prepare, settings, etcd, keys, tenure, root_password)
         serve = partial(role.assume, tenure)
         try:
             # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
             await in_own_task(tenure.run(prepare, serve), None)
         except* VecguardError as errors:
-            log.warning("term_ended", term=leadership.term, error=str(errors.exceptions[0]))
+            error = errors.exceptions[0]
+            failure.failed(str(error), term=leadership.term, error=str(error))
+            if isinstance(error, SimilarPrefixError):
+                role.cannot_serve(error.message)
         finally:
             role.release()
         raise_if_cancelled()
@@ -143,7 +154,9 @@ async def _lead(
             return  # whoever stops this process resigns in good order
         # Whatever ended it: not to be elected again by the same, failing leadership.
         await leadership.resign(in_good_order=False)
-        await asyncio.sleep(_RETRY_SECONDS)
+        if boot_clock() - elected_at >= _LONGEST_PAUSE_SECONDS:
+            pauses.succeeded()
+        await asyncio.sleep(pauses.failed())
 
 
 def _etcd(
@@ -186,26 +199,49 @@ def _own_name(settings: Settings) -> str:
     return str(Address(socket.gethostname() if everywhere else own.ip, own.port))
 
 
-async def _prepare(settings: Settings, tenure: Tenure, root_password: Secret[str]) -> None:
+async def _prepare(
+    settings: Settings, etcd: EtcdClient, keys: Keys, tenure: Tenure, root_password: Secret[str]
+) -> None:
     """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
     try:
-        await _prepare_root(settings, tenure.store, root_password)
-    except asyncio.CancelledError:
+        await _prepare_root(settings, etcd, keys, tenure.store, root_password)
+    except (asyncio.CancelledError, SimilarPrefixError):
         await tenure.leadership.resign(in_good_order=tenure.leadership.clean)
         raise
 
 
-async def _prepare_root(settings: Settings, store: CredentialStore, password: Secret[str]) -> None:
+async def _prepare_root(
+    settings: Settings,
+    etcd: EtcdClient,
+    keys: Keys,
+    store: CredentialStore,
+    password: Secret[str],
+) -> None:
     async def hashed() -> PasswordHash:
+        await _look_elsewhere(settings, etcd, keys)
         return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
 
     if await ensure_root(store, hashed):
-        log.info("root_created")
+        log.info("root_created", prefix=keys.root)
+        if password.reveal() != password.reveal().strip():
+            log.warning("root's first password begins or ends with a blank, which is part of it")
     root = (await store.get(ROOT)).value
     if root is not None and root.password is not None:
         stored = root.password
         if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):
             log.warning("root has the well-known default password; change it now")
+
+
+async def _look_elsewhere(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
+    """Before root is created. Raises SimilarPrefixError when the prefix is likely a wrong one."""
+    found = await survey(etcd, keys)
+    if not settings.root_coord.allow_similar_prefix:
+        require_no_similar(found, keys)
+    elsewhere = (*found.similar, *found.others)
+    if elsewhere:
+        log.warning("credentials_under_other_prefixes", own=keys.root, others=named(elsewhere))
+    if found.gap:
+        log.info("other_prefixes_not_all_seen", own=keys.root, reason=found.gap)
 
 
 def _admits(settings: Settings) -> Callable[[Mapping[str, Any] | None], bool]:

@@ -151,6 +151,8 @@ async def ensure_root(
 ) -> bool:
     """Creates `root` when there is none. Returns whether it was created.
 
+    `hash_initial_password` is called only then; what it raises leaves the store as it is.
+
     An existing root is never changed, so a configured initial password has no effect later.
     """
     if (await store.get(ROOT)).value is not None:

@@ -12,20 +12,24 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from math import ceil
+from random import random
 from typing import Protocol
 
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.store.fence import Fence
 from shared.clock import Clock
-from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
+from shared.errors import UnavailableError, VecguardError
 from shared.etcd import Compare, Delete, EtcdClient, Get, Operation, Put, RangeResult, WatchBatch
+from shared.etcd.backoff import Backoff
+from shared.milvus_layout import Keys
 from shared.observability.log import get_logger
+from shared.observability.repeated import RepeatedFailure
 
 log = get_logger(__name__)
 
 # Two keepalives may fail before the third one comes too late.
 _KEEPALIVES_PER_LEASE = 3
-_RETRY_SECONDS = 0.2
+_SHORTEST_REQUEST_SECONDS = 0.2
 # A stop does not wait long for an etcd that is gone: the lease ends by itself.
 _RESIGN_SECONDS = 1.0
 # A watch is the fast way to learn of a vacancy; looking again now and then is the sure one.
@@ -47,12 +51,9 @@ class ElectionKeys:
     leases: bytes
 
     @classmethod
-    def below(cls, root: str) -> "ElectionKeys":
+    def of(cls, keys: Keys) -> "ElectionKeys":
         """Keys of our own below Milvus's root, where Milvus keeps nothing."""
-        return cls(
-            f"{root}/vecguard/root-coord/leader".encode(),
-            f"{root}/vecguard/root-coord/leases-granted".encode(),
-        )
+        return cls(keys.leader.encode(), keys.leases.encode())
 
 
 class Leadership:
@@ -131,7 +132,7 @@ class Leadership:
             self._valid_until = sent + self._usable_seconds
 
     def _remaining_seconds(self) -> float:
-        return max(_RETRY_SECONDS, self._valid_until - self._clock())
+        return max(_SHORTEST_REQUEST_SECONDS, self._valid_until - self._clock())
 
     async def resign(self, *, in_good_order: bool) -> None:
         """Lets another one be elected at once.
@@ -189,19 +190,24 @@ class Election:
         self._margin_seconds = margin_seconds
         self._clock = clock
         self._observer = observer
+        self._failure = RepeatedFailure(log, "election_failed", over="election_goes_on")
 
     async def campaign(self) -> Leadership:
         """Waits, for as long as it takes, until this root coord is the active one."""
+        backoff = Backoff(1, random)
         while True:
             try:
                 leadership = await self._stand()
+                self._failure.ended()
                 if leadership is not None:
                     return leadership
                 await self._until_vacant()
             except VecguardError as error:
-                log.warning("election_failed", reason=error.reason, error=error.message)
+                self._failure.failed(error.message, reason=error.reason, error=error.message)
                 self._observer.election_failed(error.message)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(backoff.failed())
+            else:
+                backoff.succeeded()
 
     async def _stand(self) -> Leadership | None:
         """One attempt; None when somebody else is the leader."""
@@ -226,8 +232,8 @@ class Election:
                 [Get(self._keys.leader)],
                 timeout_seconds=self._ttl_seconds,
             )
-        except OutcomeUnknownError:
-            # If it was applied, this ends the term before it has begun.
+        except VecguardError:
+            # If it was applied, this ends the term before it has begun; if not, a lease less.
             await self._client.lease_revoke(lease.id)
             raise
         if not result.succeeded:

@@ -23,7 +23,7 @@ class Role:
             elsewhere = (
                 f"; the active one is {self._active_address}" if self._active_address else ""
             )
-            trouble = f"; it cannot stand for election: {self._trouble}" if self._trouble else ""
+            trouble = f"; {self._trouble}" if self._trouble else ""
             raise StandbyError(f"this root coord is on standby{elsewhere}{trouble}")
         return self._tenure
 
@@ -33,7 +33,11 @@ class Role:
 
     def election_failed(self, message: str) -> None:
         """Nobody knows who is the active one, because etcd does not answer."""
-        self._active_address, self._trouble = "", message
+        self.cannot_serve(f"it cannot stand for election: {message}")
+
+    def cannot_serve(self, reason: str) -> None:
+        """This process could be the active one, but for this."""
+        self._active_address, self._trouble = "", reason
 
     def assume(self, tenure: Tenure) -> None:
         """From now on calls are served."""

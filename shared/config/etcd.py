@@ -44,10 +44,14 @@ class EtcdSettings(Section):
         default=("localhost:2379",), description="Addresses of etcd's members."
     )
     root_path: PathPart = Field(
-        default="by-dev", description="First part of every key; Milvus's own default."
+        default="by-dev",
+        description="First part of every key; Milvus's own default. It is joined to the other "
+        "parts as in Milvus (Go's path.Join): a leading slash and blanks count, `a//b` is `a/b`, "
+        "a trailing slash goes.",
     )
     meta_sub_path: PathPart = Field(
-        default="meta", description="Second part of every key; Milvus's own default."
+        default="meta",
+        description="Second part of every key, joined likewise; Milvus's own default.",
     )
     request_timeout: Milliseconds = Field(
         default=10_000, description="Deadline of one request to etcd, in milliseconds."

@@ -79,11 +79,6 @@ class _SecretSchema:
             raise PydanticCustomError(
                 "secret_masked", "this is the mask that --print-config prints, not the secret"
             )
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # An environment variable that is not UTF-8.
-            raise PydanticCustomError("secret_type", "a secret must be text") from None
         return Secret(value)
 
 

@@ -1,6 +1,6 @@
 """Settings from the defaults, a file and the environment, the later one winning."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from shared.config.sources import (
     read_environment,
     read_file,
 )
+from shared.given_text import TextError, cleaned
 
 Tree = dict[str, object]
 
@@ -58,6 +59,8 @@ class _Merge:
     def settings(self) -> Settings:
         problems = list(self._environment.problems)
         tree = self._tree()
+        if unreadable := list(self._clean(tree)):
+            raise as_error([*problems, *unreadable])
         try:
             settings = _validate(tree)
         except ValidationError as error:
@@ -72,6 +75,14 @@ class _Merge:
         for path, value in self._environment.values.items():
             _put(tree, path, value)
         return tree
+
+    def _clean(self, tree: Tree) -> Iterator[Problem]:
+        """Takes off every text what only its carrier has added."""
+        for path, key in self._catalogue.keys.items():
+            try:
+                _change(tree, path, _cleaned)
+            except TextError as error:
+                yield Problem(self._where(path), key.dotted, f"its value {error}")
 
     def _without_empty_sections(self, values: Mapping[str, object], prefix: KeyPath) -> Tree:
         """A copy in which `proxy:` with nothing below it, or only comments, says nothing."""
@@ -171,6 +182,23 @@ def _put(tree: Tree, path: KeyPath, value: object) -> None:
             return
         tree = below
     tree[path[-1]] = value
+
+
+def _change(tree: Tree, path: KeyPath, change: Callable[[object], object]) -> None:
+    """Replaces one value, if there is one."""
+    for name in path[:-1]:
+        below = tree.get(name)
+        if not isinstance(below, dict):
+            return
+        tree = below
+    if path[-1] in tree:
+        tree[path[-1]] = change(tree[path[-1]])
+
+
+def _cleaned(value: object) -> object:
+    if isinstance(value, str):
+        return cleaned(value)
+    return [_cleaned(each) for each in value] if isinstance(value, list) else value
 
 
 def _remove(tree: Tree, path: KeyPath) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from shared.config.fields import Names, Seconds, SecretText, Section
 from shared.errors import ConfigurationError
+from shared.given_text import TextError, decoded
 from shared.secret import Secret
 
 
@@ -57,23 +58,21 @@ class SecuritySettings(Section):
     def initial_root_password(self) -> Secret[str]:
         """The password that root gets when the store is empty.
 
-        Reads `defaultRootPasswordFile` if there is one, less one line end at its end.
+        Reads `defaultRootPasswordFile` if there is one, by the rule of `shared.given_text`.
 
         Raises:
-            ConfigurationError: the file cannot be read, is not UTF-8 or holds nothing.
+            ConfigurationError: the file cannot be read, holds nothing or no text.
         """
         if not self.default_root_password_file:
             return self.default_root_password
         path = Path(self.default_root_password_file)
         complaint = f"common.security.defaultRootPasswordFile: {path}"
         try:
-            text = path.read_bytes().decode()
+            password = decoded(path.read_bytes())
         except OSError as error:
             raise ConfigurationError(f"{complaint} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError:
-            # Without the cause: it would carry the file's bytes into a traceback.
-            raise ConfigurationError(f"{complaint} is not UTF-8 text") from None
-        password = text.removesuffix("\n").removesuffix("\r")
+        except TextError as error:
+            raise ConfigurationError(f"{complaint} {error}") from None
         if not password:
             raise ConfigurationError(f"{complaint} holds no password")
         return Secret(password)

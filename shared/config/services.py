@@ -121,6 +121,12 @@ class RootCoordSettings(Section):
         default=("localhost:53100",),
         description="Where proxies look for root coord: the addresses of all its processes.",
     )
+    allow_similar_prefix: bool = Field(
+        default=False,
+        description="Whether root is created in an empty store although etcd holds credentials "
+        "under a prefix that differs from etcd.rootPath/etcd.metaSubPath only in slashes, dots, "
+        "letter case or blanks. Set it only for a second installation beside that one.",
+    )
     operations: RootCoordOperationsSettings = RootCoordOperationsSettings()
     drain_timeout: Seconds = Field(
         default=30.0, description="How long a stop waits for open requests, in seconds."

@@ -16,11 +16,19 @@ class Backoff:
     Args:
         endpoints: how many there are.
         jitter: gives numbers evenly spread over [0, 1).
+        longest_seconds: the bound.
     """
 
-    def __init__(self, endpoints: int, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        endpoints: int,
+        jitter: Callable[[], float],
+        *,
+        longest_seconds: float = LONGEST_DELAY_SECONDS,
+    ) -> None:
         self._endpoints = endpoints
         self._jitter = jitter
+        self._longest_seconds = longest_seconds
         self._failures = 0
 
     def failed(self) -> float:
@@ -30,7 +38,7 @@ class Backoff:
         if rest:
             return 0.0
         # The exponent is bounded because 2**1000 does not fit a float.
-        delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(rounds - 1, 30))
+        delay = min(self._longest_seconds, FIRST_DELAY_SECONDS * 2.0 ** min(rounds - 1, 30))
         return delay * (0.5 + 0.5 * self._jitter())
 
     def succeeded(self) -> None:

@@ -38,6 +38,7 @@ class EtcdClient:
     - EtcdUnavailableError: no endpoint gave a valid answer. Nothing was changed.
     - EtcdOutcomeUnknownError: a write was sent, its answer is lost. Safe to repeat if the
       write is guarded by comparisons.
+    - EtcdNoSpaceError, EtcdCorruptError: etcd has raised an alarm and refuses. Nothing was changed.
     - EtcdAuthError: wrong user or password, or no permission.
     - EtcdRequestError: etcd refuses the request as such.
     - ClusterMismatchError: an endpoint belongs to another cluster.
@@ -151,6 +152,8 @@ class EtcdClient:
         timeout_seconds: float | None = None,
     ) -> TxnResult:
         """Applies `success` if every comparison holds, else `failure`, at one revision.
+
+        `TxnResult.responses` is empty for one that etcd applied while it ran out of space.
 
         Raises:
             LeaseNotFoundError: a key was to be bound to a lease that does not exist.

@@ -80,6 +80,11 @@ class Cluster:
     def request_timeout_seconds(self) -> float:
         return self._request_timeout_seconds
 
+    @property
+    def newest_revision(self) -> int:
+        """The newest revision that was seen in any answer."""
+        return self._guard.newest
+
     def backoff(self) -> Backoff:
         """For one series of attempts."""
         return Backoff(len(self._links), self._jitter)
@@ -130,7 +135,7 @@ class Cluster:
         Raises:
             EtcdUnavailableError: no endpoint gave a valid answer; nothing was changed.
             EtcdOutcomeUnknownError: a write was sent and its answer is lost.
-            EtcdAuthError, EtcdRequestError, CompactedError: etcd's definite answer.
+            EtcdError: any other is etcd's definite answer; nothing was changed.
             ClusterMismatchError: an endpoint belongs to another cluster.
         """
         began = self._clock()

@@ -5,7 +5,7 @@ The texts name endpoints, never a password or a token.
 
 from grpclib.const import Status
 
-from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
+from shared.errors import OUTCOME_UNKNOWN, OutcomeUnknownError, UnavailableError, VecguardError
 
 
 class EtcdError(VecguardError):
@@ -24,7 +24,7 @@ class EtcdUnavailableError(EtcdError, UnavailableError):
 class EtcdOutcomeUnknownError(EtcdError, OutcomeUnknownError):
     """A write was sent and its answer is lost: it may or may not have been applied."""
 
-    status = Status.UNAVAILABLE
+    status = OUTCOME_UNKNOWN
     reason = "etcd_outcome_unknown"
 
 
@@ -40,6 +40,24 @@ class EtcdRequestError(EtcdError):
 
     status = Status.INTERNAL
     reason = "etcd_request"
+
+
+class EtcdNoSpaceError(EtcdError):
+    """Etcd's database has outgrown its quota: it takes no writes until an operator acts.
+
+    A transaction that raises this has changed nothing. The status is etcd's own; pymilvus does
+    not repeat a call that ends with it.
+    """
+
+    status = Status.RESOURCE_EXHAUSTED
+    reason = "etcd_no_space"
+
+
+class EtcdCorruptError(EtcdError):
+    """Etcd's CORRUPT alarm is on: it serves no key. Nothing was changed."""
+
+    status = Status.FAILED_PRECONDITION
+    reason = "etcd_corrupt"
 
 
 class LeaseNotFoundError(EtcdRequestError):

@@ -11,9 +11,10 @@ from grpclib.const import Status
 from shared.etcd.errors import (
     CompactedError,
     EtcdAuthError,
+    EtcdCorruptError,
     EtcdError,
+    EtcdNoSpaceError,
     EtcdRequestError,
-    EtcdUnavailableError,
     LeaseNotFoundError,
 )
 
@@ -53,6 +54,9 @@ class Verdict(enum.Enum):
 _COMPACTED = "required revision has been compacted"
 _LEASE_NOT_FOUND = "requested lease not found"
 _NO_SPACE = "database space exceeded"
+# By the alarm every member refuses while it applies requests, although the status of this
+# error, DATA_LOSS, says nothing about the request elsewhere in gRPC.
+_CORRUPT = "etcdserver: corrupt cluster"
 _AUTH_NOT_ENABLED = "authentication is not enabled"
 _AUTH_FAILED = "authentication failed, invalid user ID or password"
 _PERMISSION_DENIED = "permission denied"
@@ -68,6 +72,21 @@ _REFUSALS_BEFORE_PROCESSING = (
     "etcdserver: no leader",
     "etcdserver: too many requests",
     "rpc not supported for learner",
+)
+# What callers are told instead of etcd's text.
+_DEFINITE: tuple[tuple[str, type[EtcdError], str], ...] = (
+    (_LEASE_NOT_FOUND, LeaseNotFoundError, "knows no such lease: it has expired"),
+    (
+        _NO_SPACE,
+        EtcdNoSpaceError,
+        "is out of space and refused the change: compact, defragment, then: etcdctl alarm disarm",
+    ),
+    (
+        _CORRUPT,
+        EtcdCorruptError,
+        "serves nothing (alarm CORRUPT): replace the bad member, then: etcdctl alarm disarm",
+    ),
+    (_AUTH_FAILED, EtcdAuthError, "refuses the configured user name or password"),
 )
 _INCONCLUSIVE = frozenset(
     {
@@ -89,7 +108,7 @@ def judge(failure: AttemptError) -> Verdict:
             return Verdict.TOKEN_REFUSED
         if _contains(failure.text, _REFUSALS_BEFORE_PROCESSING):
             return Verdict.NOT_PROCESSED
-        if failure.status not in _INCONCLUSIVE:
+        if failure.status not in _INCONCLUSIVE or _CORRUPT in failure.text:
             return Verdict.FINAL
     return Verdict.UNKNOWN if failure.sent else Verdict.NOT_PROCESSED
 
@@ -130,15 +149,9 @@ def final_error(failure: AttemptError, where: str) -> EtcdError:
         return CompactedError(
             f"etcd at {where} has compacted the revision that was asked for", None
         )
-    if _LEASE_NOT_FOUND in text:
-        return LeaseNotFoundError(f"etcd at {where} knows no such lease: it has expired")
-    if _NO_SPACE in text:
-        return EtcdUnavailableError(
-            f"etcd at {where} is out of space and takes no writes: compact, defragment and "
-            "disarm the NOSPACE alarm"
-        )
-    if _AUTH_FAILED in text:
-        return EtcdAuthError(f"etcd at {where} refuses the configured user name or password")
+    for phrase, kind, meaning in _DEFINITE:
+        if phrase in text:
+            return kind(f"etcd at {where} {meaning}")
     if failure.status in {Status.PERMISSION_DENIED, Status.UNAUTHENTICATED} or is_auth_refusal(
         text
     ):

@@ -6,11 +6,13 @@ from betterproto import which_one_of
 
 from shared.etcd.channel import Rpc
 from shared.etcd.cluster import Access, Cluster
+from shared.etcd.errors import EtcdError, EtcdNoSpaceError, EtcdOutcomeUnknownError
 from shared.etcd.model import (
     Compare,
     Delete,
     DeleteResult,
     Get,
+    KeyValue,
     Operation,
     OperationResult,
     Operator,
@@ -66,22 +68,75 @@ async def transact(
 ) -> TxnResult:
     """One transaction; see `EtcdClient.txn`."""
     writes = any(not isinstance(operation, Get) for operation in (*success, *failure))
-    reply = await cluster.call(
-        _TXN,
-        pb.TxnRequest(
-            compare=[_compare(compare) for compare in compares],
-            success=[_request_op(operation) for operation in success],
-            failure=[_request_op(operation) for operation in failure],
-        ),
-        header=lambda reply: reply.header,
-        access=Access.WRITE if writes else Access.READ,
-        timeout_seconds=timeout_seconds,
-    )
+    seen = cluster.newest_revision
+    try:
+        reply = await cluster.call(
+            _TXN,
+            pb.TxnRequest(
+                compare=[_compare(compare) for compare in compares],
+                success=[_request_op(operation) for operation in success],
+                failure=[_request_op(operation) for operation in failure],
+            ),
+            header=lambda reply: reply.header,
+            access=Access.WRITE if writes else Access.READ,
+            timeout_seconds=timeout_seconds,
+        )
+    except EtcdNoSpaceError:
+        revision = await _revision_of(cluster, success, seen, timeout_seconds)
+        if revision is None:
+            raise
+        return TxnResult(succeeded=True, revision=revision, responses=())
     revision = reply.header.revision
     return TxnResult(
         succeeded=reply.succeeded,
         revision=revision,
         responses=tuple(_operation_result(response, revision) for response in reply.responses),
+    )
+
+
+async def _revision_of(
+    cluster: Cluster, operations: Sequence[Operation], seen: int, timeout_seconds: float | None
+) -> int | None:
+    """Whether a transaction was applied that etcd answered by "database space exceeded".
+
+    Those by which the database outgrows its quota are applied and get the same answer as those
+    that are refused from then on (etcd's quotaApplierV3). So its effects are looked for.
+
+    Returns:
+        A revision at which it was applied, at the latest; None when it was not applied after
+        revision `seen`.
+
+    Raises:
+        EtcdOutcomeUnknownError: the keys cannot be read.
+    """
+    revision = None
+    for operation in operations:
+        if isinstance(operation, Get):
+            continue
+        first, end = key_range(
+            operation.key, prefix=isinstance(operation, Delete) and operation.prefix
+        )
+        try:
+            request = pb.RangeRequest(key=first, range_end=end, limit=1)
+            found = await read(cluster, request, timeout_seconds)
+        except EtcdError as error:
+            raise EtcdOutcomeUnknownError(
+                "etcd write: outcome unknown, safe to repeat. etcd ran out of space, and whether "
+                f"it wrote cannot be read: {error.message}"
+            ) from error
+        if not _is_done(operation, found.kvs, seen):
+            return None
+        revision = found.revision
+    return revision
+
+
+def _is_done(operation: Put | Delete, found: Sequence[KeyValue], seen: int) -> bool:
+    if isinstance(operation, Delete):
+        return not found
+    return any(
+        (stored.value, stored.lease) == (operation.value, operation.lease)
+        and stored.mod_revision > seen
+        for stored in found
     )
 
 

@@ -1,7 +1,6 @@
 """Watches that outlive connections."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
 
 from grpclib.const import Cardinality
@@ -21,9 +20,11 @@ from shared.etcd.link import Link
 from shared.etcd.model import WatchBatch
 from shared.etcd.watch_cursor import WatchCursor
 from shared.generated import etcdserverpb as pb
+from shared.observability.log import get_logger
+from shared.observability.repeated import RepeatedFailure
 from shared.secret import Secret
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _WATCH = Rpc(
     "/etcdserverpb.Watch/Watch", pb.WatchRequest, pb.WatchResponse, Cardinality.STREAM_STREAM
@@ -42,6 +43,7 @@ class Watcher:
         self._prev_kv = prev_kv
         self._cursor = WatchCursor(start_revision)
         self._backoff = cluster.backoff()
+        self._failure = RepeatedFailure(log, "etcd_watch_broke", over="etcd_watch_resumed")
         # A token that was refused since a watch last stood.
         self._renewed = False
 
@@ -93,6 +95,7 @@ class Watcher:
             raise watch_cancelled(response.cancel_reason)
         if response.created:
             self._backoff.succeeded()
+            self._failure.ended()
             self._renewed = False
             self._cursor.created(response.header)
             return None
@@ -114,10 +117,10 @@ class Watcher:
             raise final_error(error, str(link.endpoint)) from error
         self._cluster.leave(link)
         delay = self._backoff.failed()
-        _log.warning(
-            "etcd watch at %s broke (%s); resuming at revision %d",
-            link.endpoint,
-            error.text,
-            self._cursor.next_revision,
+        self._failure.failed(
+            f"{link.endpoint}: {error.text}",
+            endpoint=str(link.endpoint),
+            error=error.text,
+            resumes_at=self._cursor.next_revision,
         )
         await asyncio.sleep(delay)

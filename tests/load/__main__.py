@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local.errors import LocalStackError
+from shared.given_text import TextError, decoded
 from shared.secret import Secret
 from shared.standard_streams import prepare_streams
 from tests.load import progress, report
@@ -169,9 +170,9 @@ def _password(file: Path | None) -> Secret[str]:
     if file is None:
         raise LoadError("--url needs --password-file with the administrator's password")
     try:
-        return Secret(file.read_text(encoding="utf-8").rstrip("\r\n"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LoadError(f"cannot read the password file {file}: {error}") from error
+        return Secret(decoded(file.read_bytes()))
+    except (OSError, TextError) as error:
+        raise LoadError(f"cannot use the password file {file}: {error}") from error
 
 
 def _encryption(options: argparse.Namespace) -> Encryption | None:

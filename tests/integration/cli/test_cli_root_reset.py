@@ -6,6 +6,7 @@ import pytest_asyncio
 from deploy.local.stack import LocalStack
 from services.cli.root_reset import ChangedMeanwhileError, reset_root, root_exists
 from shared.etcd import EtcdClient, Put
+from shared.installations import SimilarPrefixError
 from shared.milvus_layout import Keys, Record
 from shared.passwords import hash_password
 from shared.secret import Secret
@@ -161,11 +162,20 @@ async def test_a_reset_that_is_overtaken_writes_nothing(client: EtcdClient):
 
 async def test_a_reset_makes_a_root_that_is_missing(client: EtcdClient):
     password = hash_password(Secret(NEW), 4)
-    assert not await root_exists(client, KEYS)
+    assert not await root_exists(client, KEYS, allow_similar_prefix=False)
     done = await reset_root(client, KEYS, password)
     assert done.created
     assert (await record(client)).password == password
-    assert await root_exists(client, KEYS)
+    assert await root_exists(client, KEYS, allow_similar_prefix=False)
+
+
+async def test_a_reset_makes_no_root_beside_a_prefix_that_is_spelled_otherwise(client: EtcdClient):
+    password = hash_password(Secret(NEW), 4)
+    await reset_root(client, KEYS, password)
+    misspelled = Keys.of("/by-dev", "meta")
+    with pytest.raises(SimilarPrefixError, match='"by-dev/meta" \\(1 user\\)'):
+        await root_exists(client, misspelled, allow_similar_prefix=False)
+    assert not await root_exists(client, misspelled, allow_similar_prefix=True)
 
 
 async def test_a_reset_mends_a_record_that_cannot_be_read(client: EtcdClient):

@@ -67,6 +67,8 @@ def test_each_endpoint_is_tried_at_once_and_then_delays_stay_bounded(endpoints, 
         (Status.INVALID_ARGUMENT, "etcdserver: user name is empty", Verdict.TOKEN_REFUSED),
         (Status.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded", Verdict.FINAL),
         (Status.PERMISSION_DENIED, "etcdserver: permission denied", Verdict.FINAL),
+        (Status.DATA_LOSS, "etcdserver: corrupt cluster", Verdict.FINAL),
+        (Status.DATA_LOSS, "anything else", Verdict.UNKNOWN),
     ],
 )
 def test_a_failure_of_a_sent_request_is_judged_by_what_etcd_says(status, text, verdict):

@@ -13,10 +13,12 @@ from shared.etcd import (
     Event,
     Put,
 )
+from shared.etcd.failure import AttemptError
 from shared.etcd.model import key_range
 from shared.etcd.watch import Watcher
 from tests.support.etcd import running_etcd
 from tests.support.etcd_administration import compact
+from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 
@@ -275,3 +277,25 @@ async def test_a_watch_leaves_a_member_that_is_stopped(etcd_cluster, prefix, mon
                 except (EtcdUnavailableError, EtcdOutcomeUnknownError):
                     continue  # the stopped member may have been the leader
             assert (await anext(batches)).events[0].kv.value == b"2"
+
+
+async def test_a_watch_that_cannot_be_resumed_is_told_once(etcd, prefix):
+    async with EtcdClient([etcd.endpoint]) as client:
+        written = await client.txn([], [Put(prefix + b"k", b"v")])
+        attempts = 0
+        token = client._cluster.token
+
+        async def refused(link, timeout_seconds):
+            nonlocal attempts
+            attempts += 1
+            if attempts <= 5:
+                raise AttemptError("Connection refused", sent=False)
+            return await token(link, timeout_seconds)
+
+        client._cluster.token = refused
+        with every_log_line() as lines:
+            changes = client.watch(prefix, prefix=True, start_revision=written.revision)
+            async with asyncio.timeout(20), aclosing(changes):
+                await anext(changes)
+    told = [(line["event"], line.get("repeated")) for line in lines]
+    assert told == [("etcd_watch_broke", None), ("etcd_watch_resumed", 4)]

@@ -69,7 +69,7 @@ async def leading(
     async with EtcdClient([endpoint]) as client:
         election = Election(
             client,
-            ElectionKeys.below(keys.root),
+            ElectionKeys.of(keys),
             address="somewhere",
             ttl_seconds=ELECTION_TTL_SECONDS,
             lease_ttl_seconds=lease_ttl_seconds,

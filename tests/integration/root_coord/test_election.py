@@ -22,7 +22,7 @@ class Candidate:
 
     def __init__(self, client, root, name, lease_ttl_seconds=LEASE_TTL_SECONDS):
         self.client = client
-        self.keys = ElectionKeys.below(root)
+        self.keys = ElectionKeys.of(Keys.of(root, "meta"))
         self.leaders = []
         self.failures = []
         self.election = Election(

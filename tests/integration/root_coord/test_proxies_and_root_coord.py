@@ -1,6 +1,7 @@
 """Three proxies' caches, leases and authenticators on real streams, cut and frozen."""
 
 import asyncio
+import socket
 import time
 from contextlib import AsyncExitStack
 
@@ -11,8 +12,10 @@ from services.proxy.revocation.lease import ClockMargin
 from shared.addresses import Address
 from shared.errors import OverloadedError, UnavailableError
 from shared.etcd import EtcdClient
-from tests.integration.root_coord.house import RootCoordHouse, running_proxy
+from shared.grpc.channel import Channel
+from tests.integration.root_coord.house import Proxy, RootCoordHouse, running_proxy
 from tests.support.credentials import hashed
+from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 
@@ -188,3 +191,28 @@ async def test_a_hash_of_another_cost_is_replaced_and_no_proxy_loses_the_login(h
     await house.update("bob", SECOND)
     for proxy in (first, second):
         await refuses(proxy, "bob", "first1")
+
+
+async def test_a_root_coord_that_is_out_of_reach_is_told_once():
+    tried = 0
+
+    def connect(address):
+        nonlocal tried
+        tried += 1
+        return Channel(address)
+
+    with socket.socket() as bound, every_log_line() as lines:
+        bound.bind(("127.0.0.1", 0))  # and nothing listens there
+        proxy = Proxy(Address(*bound.getsockname()), ClockMargin(0.01, 0.05))
+        proxy.link._connect = connect
+        running = asyncio.create_task(proxy.link.run(proxy.revocations))
+
+        async def several():
+            return tried >= 5
+
+        await eventually(several)
+        running.cancel()
+        await asyncio.wait([running])
+        proxy.verifier.close()
+    (told,) = [line for line in lines if line["event"] == "session_failed"]
+    assert "cannot be reached" in told["error"]

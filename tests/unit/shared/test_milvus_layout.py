@@ -16,18 +16,28 @@ LONG = hash_password(Secret("x" * 73), 4)
 @pytest.mark.parametrize(
     ("root_path", "meta_sub_path", "root"),
     [
-        ("by-dev", "meta", "by-dev/meta"),
-        ("by-dev/", "/meta/", "by-dev/meta"),
-        ("a/b", "meta", "a/b/meta"),
-        ("by-dev", "", "by-dev"),
-        ("", "meta", "meta"),
+        ("by-dev", "meta", "by-dev/meta/"),
+        ("by-dev/", "/meta/", "by-dev/meta/"),
+        ("/by-dev", "meta", "/by-dev/meta/"),
+        ("/", "meta", "/meta/"),
+        ("/", "/", "/"),
+        ("a/b", "meta", "a/b/meta/"),
+        ("a//b", "./meta", "a/b/meta/"),
+        ("by-dev", "..", ""),
+        (".", "meta", "meta/"),
+        ("by-dev", "", "by-dev/"),
+        ("", "meta", "meta/"),
+        ("", "", ""),
+        (" By-Dev ", "meta", " By-Dev /meta/"),
     ],
 )
 def test_keys_are_those_of_milvus(root_path, meta_sub_path, root):
     keys = Keys.of(root_path, meta_sub_path)
-    assert keys.users == f"{root}/root-coord/credential/users/"
-    assert keys.user("bob") == f"{root}/root-coord/credential/users/bob"
-    assert keys.roles_of("bob") == f"{root}/root-coord/credential/user-role-mapping/bob/"
+    assert keys.users == f"{root}root-coord/credential/users/"
+    assert keys.user("bob") == f"{root}root-coord/credential/users/bob"
+    assert keys.roles_of("bob") == f"{root}root-coord/credential/user-role-mapping/bob/"
+    assert keys.leader == f"{root}vecguard/root-coord/leader"
+    assert keys.leases == f"{root}vecguard/root-coord/leases-granted"
 
 
 def test_the_roles_of_one_user_are_not_a_prefix_of_another_s():

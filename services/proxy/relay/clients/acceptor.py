@@ -12,6 +12,7 @@ from services.proxy.relay.clients.client_link import ClientLink
 from services.proxy.relay.clients.doorway import Doorway, Visit
 from shared.listening import close_all
 from shared.observability.log import get_logger
+from shared.observability.repeated import RepeatedFailure
 
 log = get_logger(__name__)
 
@@ -76,14 +77,16 @@ class Acceptor:
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
+        failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
         while True:
             try:
                 accepted, place = await loop.sock_accept(listening)
             except OSError as error:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    log.error("cannot_accept", error=error.strerror)  # noqa: TRY400 - no bug
+                    failure.failed(str(error.strerror), error=error.strerror)
                     await asyncio.sleep(_PAUSE_SECONDS)
                 continue  # otherwise the client was gone before it was accepted
+            failure.ended()
             visit = self._doorway.enter(self._origin_of(str(place[0])))
             if visit is None:
                 accepted.close()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from services.cli.etcd_findings import judge_access, judge_members
+from services.cli.etcd_findings import judge_access, judge_members, judge_prefixes
 from services.cli.finding import Severity
 from services.cli.login import Verdict
 from services.cli.process_findings import judge_processes
@@ -13,6 +13,7 @@ from services.cli.public_port import judge_default_login, judge_server
 from services.cli.settings_findings import judge_files, judge_settings
 from shared.config import load_settings
 from shared.etcd import MemberStatus
+from shared.installations import Installation, Survey
 from shared.observability.health import Check
 from tests.unit.services.cli.reports import proxy, root_coord
 from tests.unit.shared.tls.paper import Party, authority, issue, pem
@@ -244,3 +245,22 @@ def test_the_default_password_is_wrong_when_it_is_accepted():
     assert wrong.remedy == "vecguard user passwd root"
     (good,) = judge_default_login("port", Verdict("refused"))
     assert good.severity is Severity.GOOD
+
+
+def test_credentials_under_a_similar_prefix_are_wrong_while_the_configured_one_is_empty():
+    similar = Survey((Installation("/by-dev/meta", 2),), ())
+    (finding,) = judge_prefixes('etcd prefix "by-dev/meta"', similar, withheld=True)
+    assert finding.severity is Severity.WRONG
+    assert '"/by-dev/meta" (2 users)' in finding.cause
+    (finding,) = judge_prefixes('etcd prefix "by-dev/meta"', similar, withheld=False)
+    assert finding.severity is Severity.WARNING
+
+
+def test_other_installations_are_notes_of_bounded_length():
+    others = tuple(Installation(f"p{number}/meta", 1) for number in range(1000))
+    found = list(judge_prefixes("etcd", Survey((), others, "too many"), withheld=True))
+    assert {finding.severity for finding in found} == {Severity.NOTE}
+    assert found[0].cause.endswith('"p9/meta" (1 user) and 990 more')
+    assert len(found[0].cause) < 400
+    assert "too many" in found[1].cause
+    assert list(judge_prefixes("etcd", Survey((), ()), withheld=True)) == []

@@ -32,9 +32,10 @@ def standard_input(monkeypatch):
     stream.close()
 
 
-@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
-def test_one_line_end_is_no_part_of_a_password_in_a_file(tmp_path, ending):
-    file = put(tmp_path / "p", b" with spaces \xc3\xbc " + ending)
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n", b"\n\n"])
+@pytest.mark.parametrize("beginning", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_and_a_mark_are_no_part_of_a_password_in_a_file(tmp_path, beginning, ending):
+    file = put(tmp_path / "p", beginning + b" with spaces \xc3\xbc " + ending)
     assert source(file).read().reveal() == " with spaces ü "
 
 
@@ -48,7 +49,14 @@ def test_standard_input_gives_one_line_for_each_password(standard_input):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"", "empty"), (b"\n", "empty"), (b"\xff secret", "not UTF-8"), (b"s" * 5000, "longer")],
+    [
+        (b"", "empty"),
+        (b"\n", "empty"),
+        (b"\xff secret", "not UTF-8"),
+        (b"s" * 5000, "longer"),
+        (b"a secret\nsecret 2\n", "password of root holds a line end"),
+        ("secret".encode("utf-16"), "UTF-16"),
+    ],
 )
 def test_a_file_without_a_usable_password_is_a_usage_error(tmp_path, content, complaint):
     with pytest.raises(UsageError, match=complaint) as caught:

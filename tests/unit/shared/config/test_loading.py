@@ -199,8 +199,54 @@ def test_message_names_the_variable(complaint, name, value, expected):
 @pytest.mark.parametrize("key", ["ETCD__AUTH__PASSWORD", "ETCD__ROOTPATH", "ETCD__ENDPOINTS"])
 def test_bytes_that_are_not_utf_8_in_the_environment_are_refused(key):
     value = b"a\xff:1".decode(errors="surrogateescape")
-    with pytest.raises(ConfigurationError, match="expected"):
+    with pytest.raises(ConfigurationError, match=f"{key}: .* is not UTF-8 text"):
         load_settings(None, {f"VECGUARD__{key}": value})
+
+
+BOM = "\ufeff"
+
+
+@pytest.mark.parametrize("before", ["", BOM])
+@pytest.mark.parametrize("after", ["", "\n", "\r\n", "\n\n", "\r\n\r\n"])
+def test_what_only_the_carrier_adds_is_no_part_of_a_text(load, before, after):
+    def carried(text):
+        return before + text + after
+
+    tree = {
+        "common": {"security": {"defaultRootPassword": carried(" a secret ")}},
+        "etcd": {
+            "endpoints": [carried("a:1"), carried("b:2")],
+            "rootPath": carried(" by-dev"),
+            "auth": {"userName": carried("ann"), "password": carried("hunter2")},
+        },
+        "log": {"level": carried("debug")},
+    }
+    environ = {
+        "VECGUARD__COMMON__SECURITY__DEFAULTROOTPASSWORD": carried(" a secret "),
+        "VECGUARD__ETCD__ENDPOINTS": carried("a:1,b:2"),
+        "VECGUARD__ETCD__ROOTPATH": carried(" by-dev"),
+        "VECGUARD__ETCD__AUTH__USERNAME": carried("ann"),
+        "VECGUARD__ETCD__AUTH__PASSWORD": carried("hunter2"),
+        "VECGUARD__LOG__LEVEL": carried("debug"),
+    }
+    for settings in (load(yaml.safe_dump(tree).encode()), load_settings(None, environ)):
+        assert settings.common.security.default_root_password == Secret(" a secret ")
+        assert settings.etcd.endpoints == ("a:1", "b:2")
+        assert settings.etcd.root_path == " by-dev"
+        assert settings.etcd.auth.user_name == "ann"
+        assert settings.etcd.auth.password == Secret("hunter2")
+        assert settings.log.level == "debug"
+
+
+def test_a_control_character_within_a_text_is_named_with_its_place(complaint):
+    message = complaint(
+        'etcd:\n  rootPath: "by\\tdev"\n  auth: {password: "hunter\\nhunter2"}\n',
+        VECGUARD__ETCD__AUTH__USERNAME="ann\nbob",
+    )
+    assert "vecguard.yaml, line 2: etcd.rootPath: its value holds a control character" in message
+    assert "vecguard.yaml, line 3: etcd.auth.password: its value holds a line end" in message
+    assert "VECGUARD__ETCD__AUTH__USERNAME: etcd.auth.userName: its value holds a line" in message
+    assert "hunter" not in message
 
 
 def test_a_variable_in_two_spellings_is_refused(complaint):
@@ -301,7 +347,11 @@ def test_aliases_that_form_a_circle_are_refused_in_time(complaint):
 
 # --- properties -----------------------------------------------------------------------------
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=["Cs"]))
+WORDS = st.text(
+    st.characters(
+        codec="utf-8", exclude_characters="\ufeff", exclude_categories=["Cs", "Cc", "Zl", "Zp"]
+    )
+)
 
 
 URLS = st.from_regex("https?://[a-z]+(:[1-9][0-9]{0,3})?", fullmatch=True)

@@ -139,12 +139,13 @@ def test_a_clock_margin_of_nothing_and_a_large_one_are_both_fine(margin):
         (b"secret", "secret"),
         (b"secret\n", "secret"),
         (b"secret\r\n", "secret"),
-        (b"secret\n\n", "secret\n"),
+        (b"secret\n\n", "secret"),
+        (b"\xef\xbb\xbfsecret\r\n", "secret"),
         (b" sp ace ", " sp ace "),
         ("pässword\n".encode(), "pässword"),
     ],
 )
-def test_root_password_file_wins_and_loses_one_line_end(tmp_path, content, password):
+def test_root_password_file_wins_and_loses_its_line_ends(tmp_path, content, password):
     path = tmp_path / "password"
     path.write_bytes(content)
     security = SecuritySettings(
@@ -159,7 +160,14 @@ def test_without_a_file_the_root_password_is_the_setting():
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "No such file"), (b"", "no password"), (b"\n", "no password"), (b"\xff", "not UTF-8")],
+    [
+        (None, "No such file"),
+        (b"", "no password"),
+        (b"\n", "no password"),
+        (b"\xff", "not UTF-8"),
+        ("secret".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        (b"secret\nsecret2\n", "holds a line end"),
+    ],
 )
 def test_unusable_root_password_file_is_a_clear_error(tmp_path, content, complaint):
     path = tmp_path / "password"
@@ -170,6 +178,7 @@ def test_unusable_root_password_file_is_a_clear_error(tmp_path, content, complai
         security.initial_root_password()
     assert "common.security.defaultRootPasswordFile" in caught.value.message
     assert str(path) in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 def test_settings_cannot_be_copied_with_their_secrets_by_accident():

@@ -1,0 +1,65 @@
+r"""The one rule for text from files, standard input, environment variables and YAML.
+
+Editors and tools leave marks in text that nobody sees: `echo` a line end, a YAML block scalar
+another one, Windows a byte order mark. So:
+
+- bytes are UTF-8;
+- a byte order mark (U+FEFF) at the beginning and line ends (`\r`, `\n`, any number) at the end
+  are no part of the text;
+- any other control character, line end or byte order mark is an error.
+
+Blanks stay, because a Milvus password or user name may begin or end with one.
+"""
+
+import unicodedata
+from typing import Final
+
+_MARK: Final = "\ufeff"
+_LINE_ENDS: Final = "\r\n"
+# Control characters, line separators, paragraph separators.
+_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Zl", "Zp"})
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+class TextError(ValueError):
+    """The text cannot be used. The message goes on from a name and never holds the text."""
+
+
+def decoded(content: bytes) -> str:
+    """The text in a file or in a line of standard input.
+
+    Raises:
+        TextError: it is not UTF-8, or `cleaned` refuses it.
+    """
+    try:
+        return cleaned(content.decode())
+    except UnicodeDecodeError:
+        # Without the cause: it would carry the bytes into a traceback.
+        kind = "UTF-16" if content.startswith(_UTF_16) else "something else"
+        raise TextError(f"is not UTF-8 text but {kind}; save it as UTF-8") from None
+
+
+def cleaned(text: str) -> str:
+    """The text without what only its carrier has added.
+
+    Raises:
+        TextError: what is left holds a control character or a line end, or half a character,
+            as of an environment variable that is not UTF-8.
+    """
+    text = text.removeprefix(_MARK).rstrip(_LINE_ENDS)
+    for position, character in enumerate(text, start=1):
+        category = unicodedata.category(character)
+        if category == "Cs":
+            raise TextError("is not UTF-8 text")
+        if category in _REFUSED_CATEGORIES or character == _MARK:
+            raise TextError(
+                f"holds {_name(character)} (U+{ord(character):04X}) as character {position}; only "
+                "line ends at its end are left out"
+            )
+    return text
+
+
+def _name(character: str) -> str:
+    if character in _LINE_ENDS:
+        return "a line end"
+    return "a byte order mark" if character == _MARK else "a control character"

@@ -1,0 +1,205 @@
+"""An etcd that runs out of its quota: what was written, and what is told."""
+
+import asyncio
+
+import pytest
+from grpclib.const import Status
+
+from services.proxy.revocation.lease import ClockMargin
+from services.root_coord.election import Election, ElectionKeys
+from shared.clock import boot_clock
+from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
+from shared.etcd import (
+    Compare,
+    Delete,
+    EtcdClient,
+    EtcdNoSpaceError,
+    EtcdOutcomeUnknownError,
+    EtcdUnavailableError,
+    Put,
+)
+from shared.milvus_layout import Keys
+from tests.integration.root_coord.house import RootCoordHouse, running_proxy
+from tests.support.credentials import hashed
+from tests.support.etcd import running_etcd
+from tests.support.logs import every_log_line
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+
+QUOTA_BYTES = 1_500_000
+VALUE = b"x" * 30_000
+
+
+@pytest.fixture
+async def small(tmp_path):
+    with running_etcd(tmp_path, arguments=[f"--quota-backend-bytes={QUOTA_BYTES}"]) as process:
+        async with EtcdClient([process.endpoint]) as client:
+            yield client
+
+
+async def outcome_of(client, key):
+    try:
+        await client.txn([Compare.version(key, "==", 0)], [Put(key, VALUE)])
+    except EtcdNoSpaceError:
+        return False
+    return True
+
+
+async def fill(client):
+    """Writes until etcd refuses; returns what it said of each key."""
+    told = {}
+    for _ in range(20):
+        keys = [f"filling/{len(told) + number:05}".encode() for number in range(30)]
+        answers = await asyncio.gather(*(outcome_of(client, key) for key in keys))
+        told |= dict(zip(keys, answers, strict=True))
+        if not any(answers):
+            return told
+    raise AssertionError("etcd never ran out of space")
+
+
+async def test_a_write_is_refused_exactly_if_it_was_not_applied(small):
+    """etcd applies the writes that cross its quota and answers them like refused ones."""
+    told = await fill(small)
+    stored = {kv.key for kv in (await small.range(b"filling/", prefix=True, keys_only=True)).kvs}
+    assert {key for key, written in told.items() if written} == stored
+    with pytest.raises(EtcdNoSpaceError, match=r"out of space .* etcdctl alarm disarm") as refusal:
+        await small.txn([], [Put(b"k", b"v")])
+    assert refusal.value.status is Status.RESOURCE_EXHAUSTED
+    assert not isinstance(refusal.value, UnavailableError)
+    # Whether a full etcd deletes depends on its release; what it says is true.
+    deletion = small.txn([], [Delete(b"filling/00000")])
+    (answer,) = await asyncio.gather(deletion, return_exceptions=True)
+    is_left = bool((await small.range(b"filling/00000")).kvs)
+    assert isinstance(answer, EtcdNoSpaceError) is is_left
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_a_transaction_that_etcd_answers_by_no_space_is_looked_for(
+    client, prefix, monkeypatch, applied
+):
+    call = client._cluster.call
+
+    async def crossing(rpc, request, **options):
+        if rpc.path.endswith("/Txn"):
+            if applied:
+                await call(rpc, request, **options)
+            raise EtcdNoSpaceError("full")
+        return await call(rpc, request, **options)
+
+    await client.txn([], [Put(prefix + b"old", b"v"), Put(prefix + b"gone", b"v")])
+    monkeypatch.setattr(client._cluster, "call", crossing)
+    # The value that is there already is no proof.
+    changes = [Put(prefix + b"old", b"v"), Put(prefix + b"new", b"v"), Delete(prefix + b"gone")]
+    for change in ([each] for each in changes):
+        if applied:
+            result = await client.txn([], change)
+            assert result.succeeded
+            assert result.revision >= (await client.range(prefix)).revision
+        else:
+            with pytest.raises(EtcdNoSpaceError):
+                await client.txn([], change)
+
+
+async def test_whether_a_full_etcd_wrote_is_unknown_while_it_cannot_be_read(
+    client, prefix, monkeypatch
+):
+    async def full_then_away(rpc, _request, **_options):
+        raise (
+            EtcdNoSpaceError("full") if rpc.path.endswith("/Txn") else EtcdUnavailableError("away")
+        )
+
+    monkeypatch.setattr(client._cluster, "call", full_then_away)
+    with pytest.raises(EtcdOutcomeUnknownError, match="out of space"):
+        await client.txn([], [Put(prefix + b"k", b"v")])
+
+
+async def test_a_change_is_refused_and_not_called_unknown_when_etcd_is_full(small):
+    async with (
+        RootCoordHouse.open(small, "full") as house,
+        running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
+    ):
+        created = await proxy.link.create("bob", hashed("first1"), "")
+        await fill(small)
+        for change in (
+            proxy.link.create("eve", hashed("first1"), ""),
+            proxy.link.update(
+                "bob", expected_revision=None, password=hashed("second2"), description=None
+            ),
+        ):
+            with pytest.raises(VecguardError, match="out of space") as refusal:
+                await change
+            assert refusal.value.status is Status.RESOURCE_EXHAUSTED
+            assert not isinstance(refusal.value, OutcomeUnknownError)
+        assert (await house.get("eve")).credential.username == ""
+        assert (await house.get("bob")).credential.revision == created.revision
+
+
+async def test_an_election_that_etcd_refuses_is_told_once_and_again_when_it_goes_on(small):
+    await fill(small)
+    failures = []
+
+    class Observer:
+        def leader_seen(self, address):
+            pass
+
+        def election_failed(self, message):
+            failures.append(message)
+
+    election = Election(
+        small,
+        ElectionKeys.of(Keys.of("full", "meta")),
+        address="somewhere",
+        ttl_seconds=2.0,
+        lease_ttl_seconds=1.5,
+        margin_ratio=0.01,
+        margin_seconds=0.1,
+        clock=boot_clock,
+        observer=Observer(),
+    )
+    with every_log_line() as lines:
+        campaign = asyncio.create_task(election.campaign())
+
+        async def several():
+            return len(failures) >= 4
+
+        await eventually(several, timeout_seconds=20)
+        campaign.cancel()
+        await asyncio.wait([campaign])
+    (told,) = [line for line in lines if line["event"] == "election_failed"]
+    assert "out of space" in told["error"]
+    assert told["reason"] == "etcd_no_space"
+
+
+async def test_a_change_that_was_not_sent_to_etcd_is_not_called_unknown(tmp_path):
+    with running_etcd(tmp_path) as process:
+        async with (
+            EtcdClient([process.endpoint], request_timeout_seconds=0.5) as client,
+            RootCoordHouse.open(client, "away") as house,
+            running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
+        ):
+            await asyncio.to_thread(process.kill)
+            with pytest.raises(UnavailableError) as refusal:
+                await proxy.link.create("bob", hashed("first1"), "")
+    assert not isinstance(refusal.value, OutcomeUnknownError)
+
+
+async def test_a_change_whose_answer_etcd_owes_is_called_unknown(etcd, prefix):
+    async with (
+        TcpRelay(etcd.ports.client) as relay,
+        EtcdClient([relay.endpoint], request_timeout_seconds=0.5) as cut,
+        RootCoordHouse.open(cut, prefix.decode()) as house,
+        running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
+    ):
+        await proxy.link.create("bob", hashed("first1"), "")
+        ask = cut.range
+
+        async def then_silent(*arguments, **options):
+            answer = await ask(*arguments, **options)
+            relay.swallow_answers = True
+            return answer
+
+        cut.range = then_silent
+        with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
+            await proxy.link.update(
+                "bob", expected_revision=None, password=None, description="a friend"
+            )

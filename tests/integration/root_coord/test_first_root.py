@@ -1,0 +1,196 @@
+"""Whether root is created in a store that looks empty, beside other stores in the same etcd."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.root_coord import app
+from services.root_coord.errors import StandbyError
+from services.root_coord.metrics import RootCoordMetrics
+from services.root_coord.role import Role
+from shared.config import Settings
+from shared.etcd import Delete, EtcdClient, Put
+from shared.installations import survey
+from shared.lifecycle import ShutdownSignal
+from shared.milvus_layout import Keys
+from shared.secret import Secret
+from tests.support.etcd import running_etcd
+from tests.support.etcd_administration import enable_authentication
+from tests.support.logs import every_log_line
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def lone_etcd(tmp_path_factory):
+    """An etcd whose keys are all this module's."""
+    with running_etcd(tmp_path_factory.mktemp("etcd")) as process:
+        yield process
+
+
+@pytest.fixture
+async def client(lone_etcd):
+    async with EtcdClient([lone_etcd.endpoint]) as client:
+        await client.txn([], [Delete(b"", prefix=True)])
+        yield client
+
+
+async def put(client, *keys):
+    await client.txn([], [Put(key.encode(), b"{}") for key in keys])
+
+
+async def put_users(client, prefix, *names):
+    await put(client, *(f"{prefix}root-coord/credential/users/{name}" for name in names))
+
+
+def found(installations):
+    return {each.root: each.users for each in installations}
+
+
+async def test_prefixes_that_differ_only_in_spelling_are_similar_and_the_rest_are_others(client):
+    for prefix in (
+        "/by-dev/meta/",
+        "By-Dev/meta/",
+        " by-dev /meta/",
+        "by-dev//meta/",
+        "bydev/meta/",
+    ):
+        await put_users(client, prefix, "root", "bob")
+    await put_users(client, "", "root")
+    await put_users(client, "/", "root")
+    await put_users(client, "a/b/c/meta/", "root")
+    await put_users(client, "by-dev/meta/", "bob")
+    await put(client, "by-dev/meta/root-coord/database/1", "zzz", "registry/pods/default/a")
+    seen = await survey(client, Keys.of("by-dev", "meta"))
+    assert found(seen.similar) == {
+        "/by-dev/meta": 2,
+        "By-Dev/meta": 2,
+        " by-dev /meta": 2,
+        "by-dev//meta": 2,
+    }
+    assert found(seen.others) == {"bydev/meta": 2, "": 1, "/": 1, "a/b/c/meta": 1}
+    assert seen.gap == ""
+
+
+async def test_an_etcd_with_many_keys_is_searched_in_few_requests(client, monkeypatch):
+    for batch in range(10):
+        await put(client, *(f"aaa/flat/{batch}-{number}" for number in range(100)))
+    await put_users(client, "zzz/meta/", "root")
+    asked = 0
+    ask = client.range
+
+    async def counting(*arguments, **options):
+        nonlocal asked
+        asked += 1
+        assert options.get("count_only") or (options["keys_only"] and options["limit"] <= 50)
+        return await ask(*arguments, **options)
+
+    monkeypatch.setattr(client, "range", counting)
+    seen = await survey(client, Keys.of("by-dev", "meta"))
+    assert found(seen.others) == {"zzz/meta": 1}
+    assert seen.gap == ""
+    assert asked < 40
+    for batch in range(10):
+        await put(client, *(f"aaa/{batch}-{number}/x" for number in range(100)))
+    await put_users(client, "by-dev/Meta/", "root")
+    asked = 0
+    seen = await survey(client, Keys.of("by-dev", "meta"))
+    assert "too many keys" in seen.gap
+    assert found(seen.similar) == {"by-dev/Meta": 1}, "it is looked for first"
+    assert asked <= 210
+
+
+@asynccontextmanager
+async def standing(client, **values):
+    """A root coord that stands for election and prepares."""
+    settings = Settings.model_validate(
+        {"election": {"ttl": 1.0}, "authentication": {"bcryptCost": 4}, **values}
+    )
+    role = Role()
+    with every_log_line() as lines:
+        leading = asyncio.create_task(
+            app._lead(
+                settings,
+                client,
+                role,
+                metrics=RootCoordMetrics(CollectorRegistry()),
+                root_password=Secret(" a first password"),
+                shutdown=ShutdownSignal(),
+            )
+        )
+        try:
+            yield role, lines
+        finally:
+            leading.cancel()
+            await asyncio.wait([leading])
+            role.release()
+
+
+def events(lines, name):
+    return [line for line in lines if line["event"] == name]
+
+
+def activity(role):
+    async def is_active():
+        return role.tenure is not None
+
+    return is_active
+
+
+async def root_exists(client, keys):
+    return bool((await client.range(keys.user("root").encode())).kvs)
+
+
+async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherwise(client):
+    await put_users(client, "by-dev/meta/", "root", "bob")
+    keys = Keys.of("/by-dev", "meta")
+    settings = {"etcd": {"rootPath": "/by-dev"}}
+    async with standing(client, **settings) as (role, lines):
+
+        async def refused_several_times():
+            return len(events(lines, "elected")) >= 3
+
+        await eventually(refused_several_times)
+        with pytest.raises(StandbyError) as refusal:
+            role.require()
+        for words in ('"/by-dev/meta"', '"by-dev/meta" (2 users)', "rootCoord.allowSimilarPrefix"):
+            assert words in refusal.value.message
+        assert len(events(lines, "term_ended")) == 1
+        assert not await root_exists(client, keys)
+        # As soon as the store has a root, its prefix is not doubted any more.
+        await put(client, keys.user("root"))
+        await eventually(activity(role))
+    assert not events(lines, "awaits_earlier_leases"), "no lease was granted before"
+
+
+async def test_root_is_created_beside_a_similar_prefix_when_that_is_allowed(client):
+    await put_users(client, "by-dev/meta/", "root")
+    settings = {"etcd": {"rootPath": "/by-dev"}, "rootCoord": {"allowSimilarPrefix": True}}
+    async with standing(client, **settings) as (role, lines):
+        await eventually(activity(role))
+        assert await root_exists(client, Keys.of("/by-dev", "meta"))
+    (told,) = events(lines, "credentials_under_other_prefixes")
+    assert told["others"] == '"by-dev/meta" (1 user)'
+    assert any("begins or ends with a blank" in line["event"] for line in lines)
+
+
+async def test_another_installation_in_the_same_etcd_is_told_and_keeps_nobody_out(client):
+    await put_users(client, "other/meta/", "root", "bob")
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+    (told,) = events(lines, "credentials_under_other_prefixes")
+    assert told["others"] == '"other/meta" (2 users)'
+
+
+async def test_a_role_of_etcd_that_reads_only_its_prefix_keeps_nobody_out(own_etcd):
+    await enable_authentication(
+        own_etcd.endpoint, root_password="r", user="v", password="p", user_prefix=b"by-dev/meta/"
+    )
+    async with (
+        EtcdClient([own_etcd.endpoint], username="v", password=Secret("p")) as client,
+        standing(client) as (role, lines),
+    ):
+        await eventually(activity(role))
+    (told,) = events(lines, "other_prefixes_not_all_seen")
+    assert "does not permit" in told["reason"]
