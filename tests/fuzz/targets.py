@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hpack
-from grpclib.exceptions import GRPCError
 
 from services.proxy.authentication import header
 from services.proxy.authentication.errors import (
@@ -29,7 +28,7 @@ from services.proxy.relay.calls import timeouts
 from services.proxy.relay.errors import InvalidTimeoutError
 from services.root_coord.session_wire import decode_request
 from shared.config import load_settings
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, MalformedMessageError
 from shared.generated.milvus.proto import milvus
 from shared.generated.vecguard.internal import v1 as internal
 from shared.grpc.codec import RequestCodec
@@ -136,7 +135,7 @@ def account_request(data: bytes) -> None:
     codec = RequestCodec()
     try:
         request = codec.decode(data[1:], kind)
-    except GRPCError:
+    except MalformedMessageError:
         return
     assert bytes(codec.decode(bytes(request), kind)) == bytes(request)
 

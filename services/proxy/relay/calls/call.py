@@ -16,14 +16,13 @@ from services.proxy.relay.calls.messages import MessageMeter
 from services.proxy.relay.calls.request import Request
 from services.proxy.relay.errors import (
     MalformedAnswerError,
-    MalformedMessageError,
     MalformedRequestError,
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
 from services.proxy.relay.link import Link
 from services.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
-from shared.errors import DeadlineError, VecguardError
+from shared.errors import DeadlineError, MalformedMessageError, VecguardError
 
 
 class Admitted(Protocol):

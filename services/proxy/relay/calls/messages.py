@@ -1,6 +1,6 @@
 """The lengths of gRPC messages as they pass in pieces, whatever is in them."""
 
-from services.proxy.relay.errors import MessageTooLargeError
+from shared.errors import MessageTooLargeError
 
 _PREFIX_BYTES = 5
 
@@ -71,6 +71,4 @@ class MessageMeter:
 
     def _check_length(self) -> None:
         if self._length > self._max_bytes:
-            raise MessageTooLargeError(
-                f"a message of {self._length} bytes is over the limit of {self._max_bytes}"
-            )
+            raise MessageTooLargeError(self._length, self._max_bytes)
