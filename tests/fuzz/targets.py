@@ -34,6 +34,7 @@ from shared.generated.vecguard.internal import v1 as internal
 from shared.grpc.codec import RequestCodec
 from shared.milvus_layout import CorruptRecordError, Record
 from shared.tls import certificates
+from tests.fuzz.own_services import own_services
 from tests.support.http2_handler import RecordingHandler
 
 Target = Callable[[bytes], None]
@@ -176,6 +177,8 @@ def pem(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
+    "own_services": own_services,
+} | {
     target.__name__: target
     for target in (
         authorization,

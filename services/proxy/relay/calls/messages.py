@@ -29,10 +29,15 @@ class MessageMeter:
         return self._prefix != b"" or 0 < self._remaining < self._length
 
     def restrict(self, max_bytes: int) -> None:
-        """Lowers the limit, also for the message that is passing. Raises MessageTooLargeError."""
+        """Lowers the limit, also for what is passing and has passed, which is one message.
+
+        Raises MessageTooLargeError.
+        """
         self._max_bytes = min(self._max_bytes, max_bytes)
         if self._remaining:
             self._check_length()
+        elif self.passed > self._max_bytes + _PREFIX_BYTES:
+            raise MessageTooLargeError(self.passed - _PREFIX_BYTES, self._max_bytes)
 
     def passes(self, payload: bytes) -> None:
         """Counts the next piece. Raises MessageTooLargeError."""
