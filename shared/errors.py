@@ -63,6 +63,30 @@ class OverloadedError(VecguardError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class MessageTooLargeError(OverloadedError):
+    """A message is over the configured limit."""
+
+    reason = "message_too_large"
+
+    def __init__(self, size: int | None, limit: int) -> None:
+        """`size` is None where only so much is known that it is over the limit."""
+        shown = "" if size is None else f" of {size} bytes"
+        super().__init__(f"a message{shown} is over the limit of {limit}")
+
+
+class MalformedMessageError(VecguardError):
+    """A message cannot be read, or the stream ends within it."""
+
+    reason = "malformed_message"
+
+
+class UnsupportedError(VecguardError):
+    """The method exists elsewhere, but not here."""
+
+    status = Status.UNIMPLEMENTED
+    reason = "unsupported"
+
+
 class InvalidParameterError(VecguardError):
     """A value in a request breaks a rule."""
 

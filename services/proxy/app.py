@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from services.proxy.accounts.accounts import Accounts
 from services.proxy.accounts.methods import SERVED, UNSERVED
@@ -24,7 +25,7 @@ from services.proxy.authentication.verifier import Verifier
 from services.proxy.caller import client_host
 from services.proxy.conditions import Conditions
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
-from services.proxy.health import HealthService
+from services.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
 from services.proxy.http2.limits import LimitHits
 from services.proxy.interpreter import is_compiled
 from services.proxy.metrics import (
@@ -39,7 +40,7 @@ from services.proxy.relay.calls.active import ActiveCalls
 from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Listener
 from services.proxy.relay.upstreams.routing import Routes
-from services.proxy.relay.upstreams.upstream import Upstream, in_process, over_tcp
+from services.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
 from services.proxy.revocation.effects import Revocations
 from services.proxy.revocation.lease import ClockMargin, Lease
 from services.proxy.revocation.report import LeaseCollector
@@ -67,6 +68,9 @@ from shared.tls.reloading import ReloadingContext, context_of
 from shared.tls.report import TlsCollector, register_checks
 from shared.usernames import UsernamePolicy
 
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
 log = get_logger(__name__)
 
 # One user's record is read again at most this often because of wrong passwords.
@@ -77,12 +81,13 @@ _FETCHES_AT_A_TIME = 32
 # A change waits for proxies that are cut off, at most for one lease, and for etcd.
 _MUTATION_GRACE_SECONDS = 15.0
 # What our own services may see of a client's metadata, beside the identity headers.
-_OWN_HEADERS = HeaderPolicy(only=frozenset((b"content-type", b"dbname")), shows_peer=True)
+_OWN_HEADERS = HeaderPolicy(
+    only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
+)
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 # Two passwords, a name and a description, each as long as can be configured, and half of the
 # smallest window of a stream.
 _MAX_ACCOUNT_BYTES = 32 * 1024
-_MAX_HEALTH_BYTES = 1024  # the name of a service
 
 
 async def run(
@@ -228,35 +233,26 @@ class Proxy:
         )
         self._active = active = ActiveCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
-        self._server = GrpcServer(
-            [
-                AccountService(
-                    self._accounts(),
-                    authorization_enabled=settings.common.security.authorization_enabled,
-                    audit=self.audit,
-                ),
-                UnservedRoles(),
-                HealthService(
-                    self.health,
-                    is_draining=lambda: self.is_draining,
-                    origin=lambda: origin_of(client_host()),
-                ),
-            ]
-        )
-        accounts = Upstream(
+        accounts = _own_service(
             "the account service",
-            in_process(self._server),
-            authority="vecguard",
-            policy=_OWN_HEADERS,
-            revocable=False,
+            AccountService(
+                self._accounts(),
+                authorization_enabled=settings.common.security.authorization_enabled,
+                audit=self.audit,
+            ),
+            UnservedRoles(),
             max_request_bytes=_MAX_ACCOUNT_BYTES,
+            revocable=False,
         )
-        health = Upstream(
+        health = _own_service(
             "the health service",
-            in_process(self._server),
-            authority="vecguard",
-            policy=_OWN_HEADERS,
-            max_request_bytes=_MAX_HEALTH_BYTES,
+            HealthService(
+                self.health,
+                is_draining=lambda: self.is_draining,
+                origin=lambda: origin_of(client_host()),
+            ),
+            max_request_bytes=MAX_REQUEST_BYTES,
+            choose=self._answers_about_health,
         )
         self.limit_hits = LimitHits()
         self.backend = backend = Upstream(
@@ -303,6 +299,9 @@ class Proxy:
             self.audit.close()
         if self._tracer is not None:
             self._tracer.close()
+
+    def _answers_about_health(self, request: bytes, encodings: Sequence[bytes]) -> Upstream | None:
+        return self.backend if names_a_service(request, encodings) else None
 
     def _fetch_turns(self) -> Turnstile:
         """The way to root coord for names that are not held."""
@@ -394,3 +393,22 @@ class Proxy:
             collectors.append(AuditCollector(self.audit))
         for collector in collectors:
             self.registry.register(collector)
+
+
+def _own_service(
+    name: str,
+    *services: "IServable",
+    max_request_bytes: int,
+    revocable: bool = True,
+    choose: Chooser | None = None,
+) -> Upstream:
+    """Services of this process, with a server that only the relay reaches."""
+    return Upstream(
+        name,
+        in_process(GrpcServer(services, max_message_bytes=max_request_bytes)),
+        authority="vecguard",
+        policy=_OWN_HEADERS,
+        revocable=revocable,
+        max_request_bytes=max_request_bytes,
+        choose=choose,
+    )

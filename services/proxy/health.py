@@ -1,31 +1,31 @@
 """The standard health service, and what a proxy says about its condition."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-
-from grpclib.const import Status
 
 from services.proxy.authentication.origin import LOCAL
 from services.proxy.watchers import Watchers, too_many_watchers
 from shared.errors import VecguardError
 from shared.generated.grpc.health import v1 as pb
+from shared.grpc.codec import RequestCodec
+from shared.grpc.compression import plain
 from shared.observability.health import HealthReport
 
 _WATCH_INTERVAL_SECONDS = 1.0
 # Of the 4000 calls that the connections to our own services take.
 _MAX_WATCHERS = 1000
-
-
-class UnknownServiceError(VecguardError):
-    """Only the proxy as a whole has a health. The standard's answer to a check, not to a watch."""
-
-    status = Status.NOT_FOUND
-    reason = "unknown_service"
+#: A request's longest message, which is the name of a service.
+MAX_REQUEST_BYTES = 1024
+_PREFIX_BYTES = 5
+_codec = RequestCodec()
 
 
 class HealthService(pb.HealthBase):
-    """grpc.health.v1 for the proxy as a whole (the empty service name)."""
+    """grpc.health.v1 for the proxy as a whole, which is what the empty service name means.
+
+    Requests with a name do not come here: see `names_a_service`.
+    """
 
     def __init__(
         self,
@@ -45,19 +45,17 @@ class HealthService(pb.HealthBase):
         self._watchers = Watchers(max_watchers)
 
     async def check(self, health_check_request: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
-        if health_check_request.service:
-            raise UnknownServiceError(
-                "health is that of the whole proxy: ask with an empty service name"
-            )
-        return pb.HealthCheckResponse(status=self._status(""))
+        del health_check_request
+        return pb.HealthCheckResponse(status=self._status())
 
     async def watch(
         self, health_check_request: pb.HealthCheckRequest
     ) -> AsyncIterator[pb.HealthCheckResponse]:
+        del health_check_request
         with self._watchers.place(self._origin()) as displaced:
             previous = None
             while not displaced.is_set():
-                status = self._status(health_check_request.service)
+                status = self._status()
                 if status != previous:
                     yield pb.HealthCheckResponse(status=status)
                     previous = status
@@ -68,8 +66,28 @@ class HealthService(pb.HealthBase):
                         await displaced.wait()
         raise too_many_watchers()
 
-    def _status(self, service: str) -> pb.HealthCheckResponseServingStatus:
+    def _status(self) -> pb.HealthCheckResponseServingStatus:
         status = pb.HealthCheckResponseServingStatus
-        if service:
-            return status(status.SERVICE_UNKNOWN)
         return status(status.SERVING if self._report.evaluate().ready else status.NOT_SERVING)
+
+
+def names_a_service(request: bytes, encodings: Sequence[bytes]) -> bool:
+    """Whether a request is about a service by its name, which is for the backend to answer.
+
+    Args:
+        request: a HealthCheckRequest as on the wire, with its prefix.
+        encodings: the values of `grpc-encoding`.
+
+    Returns:
+        False also where it cannot be read: the health service answers with what is wrong.
+    """
+    if len(request) < _PREFIX_BYTES:
+        return False
+    length = int.from_bytes(request[1:_PREFIX_BYTES])
+    encoding = encodings[-1].decode("latin-1") if encodings else None
+    try:
+        data = plain(request[0], request[_PREFIX_BYTES:][:length], encoding, MAX_REQUEST_BYTES)
+        message: pb.HealthCheckRequest = _codec.decode(data, pb.HealthCheckRequest)
+    except VecguardError:
+        return False
+    return message.service != ""

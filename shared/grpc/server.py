@@ -1,58 +1,38 @@
-"""A gRPC server that drains, and in which an expected error becomes its gRPC status."""
+"""A gRPC server that drains, and answers whatever it is sent by a status of gRPC."""
 
 import asyncio
-import contextvars
-import math
 import socket
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
-from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
-from grpclib.events import RecvRequest, listen
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.metadata import decode_metadata, encode_grpc_message
 from grpclib.protocol import Stream as H2Stream
-from grpclib.server import Handler, Server, Stream
-from h2.exceptions import H2Error
+from grpclib.server import Handler, Server
 
-from shared.errors import VecguardError
+from shared.grpc.call import (
+    PUSHBACK,
+    Caller,
+    CallPolicy,
+    Headers,
+    PeerCertificate,
+    current_caller,
+    serve,
+)
 from shared.grpc.codec import RequestCodec
 from shared.grpc.transport import Protocol, close_all
-from shared.observability.log import get_logger
 
 if TYPE_CHECKING:
-    from grpclib._typing import IServable, IServerMethodFunc
+    from grpclib._typing import IServable
 
-log = get_logger(__name__)
+__all__ = ["PUSHBACK", "Caller", "GrpcServer", "PeerCertificate", "current_caller"]
 
 # asyncio's own minute lets a peer that says nothing hold a connection for that long.
 _HANDSHAKE_SECONDS = 10.0
-
-#: gRFC A6: clients that retry wait for as many milliseconds.
-PUSHBACK = "grpc-retry-pushback-ms"
-
-PeerCertificate = Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who made the call that is being handled."""
-
-    peer: str
-    metadata: Mapping[str, Any]
-
-
-_caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller")
-
-
-def current_caller() -> Caller:
-    """The caller of the RPC that this task handles. Raises LookupError elsewhere."""
-    return _caller.get()
+# Ten times what root coord is ever sent, and little enough to be held.
+_MAX_MESSAGE_BYTES = 64 * 2**20
 
 
 class GrpcServer(Server):
@@ -65,22 +45,25 @@ class GrpcServer(Server):
         configuration: Configuration | None = None,
         admits: Callable[[PeerCertificate], bool] | None = None,
         codec: CodecBase | None = None,
+        max_message_bytes: int = _MAX_MESSAGE_BYTES,
     ) -> None:
-        """Serves `handlers`; `admits` judges each caller by its verified certificate."""
+        """Serves `handlers`; `admits` judges each caller by its verified certificate.
+
+        `max_message_bytes` bounds each message of a request, also when it is decompressed.
+        """
         super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
+        self._policy = CallPolicy(
+            self._mapping, self._codec, self.__dispatch__, admits, max_message_bytes
+        )
         # With grpclib's ASCII one foreign byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._protocols: set[Protocol] = set()
         # Beside grpclib's own one.
         self._other_listeners: list[asyncio.Server] = []
-        self._admits = admits
-        listen(self, RecvRequest, self._prepare)
 
     def _protocol_factory(self) -> Protocol:
         self.__gc_step__()
-        handler = _Handler(
-            self._mapping, self._codec, self._status_details_codec, self.__dispatch__
-        )
+        handler = _Handler(self._policy)
         self._handlers.add(handler)
         protocol = _ServerProtocol(handler, self._config, self._h2_config)
         protocol.connections = self._protocols
@@ -139,17 +122,6 @@ class GrpcServer(Server):
         await close_all(self._protocols)
         await asyncio.gather(*(handler.wait_closed() for handler in self._handlers))
 
-    async def _prepare(self, event: RecvRequest) -> None:
-        if self._admits is not None and not self._admits(event.peer.cert()):
-            raise GRPCError(
-                Status.PERMISSION_DENIED, "the client certificate has none of the allowed names"
-            )
-        address = event.peer.addr()
-        caller = Caller(
-            peer=f"{address[0]}:{address[1]}" if address else "local", metadata=event.metadata
-        )
-        event.method_func = _translated(event.method_func, event.method_name, caller)
-
     def _running(self) -> list[asyncio.Task[None]]:
         return [
             task
@@ -160,24 +132,16 @@ class GrpcServer(Server):
 
 
 class _Handler(Handler):
-    def accept(self, stream: H2Stream, headers: Any, release_stream: Callable[[], None]) -> None:
-        # A task that is cancelled before its first turn releases nothing by itself.
-        released = False
+    def __init__(self, policy: CallPolicy) -> None:
+        super().__init__(policy.methods, policy.codec, None, policy.events)
+        self._policy = policy
 
-        def release() -> None:
-            nonlocal released
-            if not released:
-                released = True
-                release_stream()
-
-        if _decodable(headers):
-            super().accept(stream, headers, release)
-        else:
-            # grpclib would fail on it and never answer.
-            self._tasks[stream] = asyncio.get_running_loop().create_task(
-                _refuse(stream, Status.INTERNAL, "malformed binary metadata")
-            )
-        self._tasks[stream].add_done_callback(lambda _: release())
+    def accept(self, stream: H2Stream, headers: Headers, release_stream: Callable[[], Any]) -> None:
+        self.__gc_step__()
+        task = self.loop.create_task(serve(self._policy, stream, headers))
+        self._tasks[stream] = task
+        # Not by the task itself, which may be cancelled before its first turn.
+        task.add_done_callback(lambda _: release_stream())
 
 
 class _ServerProtocol(Protocol):
@@ -190,55 +154,3 @@ class _ServerProtocol(Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self.connections.discard(self)
         super().connection_lost(exc)
-
-
-def _decodable(headers: Sequence[tuple[str, str]]) -> bool:
-    try:
-        decode_metadata(headers)
-    except ValueError:
-        return False
-    return True
-
-
-async def _refuse(
-    stream: H2Stream, status: Status, message: str, *trailers: tuple[str, str]
-) -> None:
-    with suppress(H2Error):
-        await stream.send_headers(
-            [
-                (":status", "200"),
-                ("content-type", "application/grpc"),
-                ("grpc-status", str(status.value)),
-                ("grpc-message", message),
-                *trailers,
-            ],
-            end_stream=True,
-        )
-        if stream.closable:
-            stream.reset_nowait()
-
-
-def _translated(function: "IServerMethodFunc", method: str, caller: Caller) -> "IServerMethodFunc":
-    async def call(stream: Stream[Any, Any]) -> None:
-        _caller.set(caller)
-        try:
-            await function(stream)
-        except VecguardError as error:
-            if error.retry_after_seconds is None or stream._send_initial_metadata_done:  # noqa: SLF001 - as below
-                raise GRPCError(error.status, error.message) from error
-            # grpclib lets nobody write this header, and has no door for it.
-            stream._send_initial_metadata_done = stream._send_trailing_metadata_done = True  # noqa: SLF001
-            milliseconds = math.ceil(error.retry_after_seconds * 1000)
-            await _refuse(
-                stream._stream,  # noqa: SLF001
-                error.status,
-                encode_grpc_message(error.message),
-                (PUSHBACK, str(milliseconds)),
-            )
-        except (GRPCError, StreamTerminatedError):
-            raise
-        except Exception as error:
-            log.exception("rpc_failed", method=method)
-            raise GRPCError(Status.INTERNAL, "internal error; the server's log has it") from error
-
-    return call

@@ -34,6 +34,15 @@ class SparseLog:
 
     def info(self, event: str, **entry: Any) -> None:
         """Writes an entry, or counts it."""
+        if self._is_told(event, entry):
+            self._log.info(event, **entry)
+
+    def error(self, event: str, **entry: Any) -> None:
+        """The same at level error."""
+        if self._is_told(event, entry):
+            self._log.error(event, **entry)
+
+    def _is_told(self, event: str, entry: dict[str, Any]) -> bool:
         now = self._clock()
         window = self._windows.get(event)
         if window is None or now - window.began >= _WINDOW_SECONDS:
@@ -42,6 +51,6 @@ class SparseLog:
             window = self._windows[event] = _Window(now)
         if window.told < self._most:
             window.told += 1
-            self._log.info(event, **entry)
-        else:
-            window.left_out += 1
+            return True
+        window.left_out += 1
+        return False

@@ -39,6 +39,15 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x01\x12\x05alice\x1a\x04b2xk\x22\x04bmV3",
         b"\x04\x12\x07\n\x05alice\x18\x01",
     ],
+    # The health, compressed and not; a user to create by gzip; a user to look for, with a bomb.
+    "own_services": [
+        b"\x00\x00\x00\x00",
+        b"\x01\x01\x05\x00\x0a\x01x",
+        b"\x03\x01\x05\x00\x12\x05alice\x1a\x04c2Vj",
+        b"\x08\x01\x07\x00\x12\x07\n\x05alice\x18\x01",
+        b"\x04\x02\x06\x00\x12\x05alice",
+        b"\x05\x04\x04\x02" + b"9" * 20 + b"n",
+    ],
     "stored_credential": [
         b'{"encrypted_password":"%b","description":"x"}' % BCRYPT.encode(),
         b'{"encrypted_password":5}',

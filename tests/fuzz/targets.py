@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hpack
-from grpclib.exceptions import GRPCError
 
 from services.proxy.authentication import header
 from services.proxy.authentication.errors import (
@@ -29,13 +28,14 @@ from services.proxy.relay.calls import timeouts
 from services.proxy.relay.errors import InvalidTimeoutError
 from services.root_coord.session_wire import decode_request
 from shared.config import load_settings
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, MalformedMessageError
 from shared.generated.milvus.proto import milvus
 from shared.generated.vecguard.internal import v1 as internal
 from shared.grpc.codec import RequestCodec
 from shared.milvus_layout import CorruptRecordError, Record
 from shared.tls import certificates
 from shared.tls.pem import PemError
+from tests.fuzz.own_services import own_services
 from tests.support.http2_handler import RecordingHandler
 
 Target = Callable[[bytes], None]
@@ -137,7 +137,7 @@ def account_request(data: bytes) -> None:
     codec = RequestCodec()
     try:
         request = codec.decode(data[1:], kind)
-    except GRPCError:
+    except MalformedMessageError:
         return
     assert bytes(codec.decode(bytes(request), kind)) == bytes(request)
 
@@ -178,6 +178,8 @@ def pem(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
+    "own_services": own_services,
+} | {
     target.__name__: target
     for target in (
         authorization,

@@ -1,11 +1,12 @@
 """Arbitrary bytes through a real account service, and in etcd below a real store."""
 
 import random
+from contextlib import suppress
 
 import pytest
 import structlog
 from grpclib.const import Cardinality
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from services.root_coord.store.etcd import EtcdCredentialStore
 from shared.etcd import EtcdClient, Put
@@ -13,8 +14,10 @@ from shared.milvus_layout import Keys, Record
 from shared.passwords import PasswordHash, PasswordScheme
 from shared.secret import Secret
 from tests.fuzz.seeds import BCRYPT, SEEDS
+from tests.integration.root_coord.house import RootCoordHouse
 from tests.support.account_service import running_account_service
 from tests.support.etcd import etcd, own_etcd, prefix
+from tests.support.logs import every_log_line
 
 __all__ = ["etcd", "own_etcd", "prefix"]
 
@@ -82,6 +85,40 @@ async def test_arbitrary_requests_get_an_answer_of_grpc(channel, method):
                     assert await stream.recv_message() is not None
             except GRPCError:
                 pass  # an answer too
+    assert not [line for line in logs if line["log_level"] in {"error", "critical"}], logs
+
+
+ROOT_COORD_METHODS = {
+    "GetCredential": Cardinality.UNARY_UNARY,
+    "SyncRevisions": Cardinality.UNARY_UNARY,
+    "ListUsers": Cardinality.UNARY_UNARY,
+    "CreateCredential": Cardinality.UNARY_UNARY,
+    "UpdateCredential": Cardinality.UNARY_UNARY,
+    "DeleteCredential": Cardinality.UNARY_UNARY,
+    "RehashCredential": Cardinality.UNARY_UNARY,
+    "Session": Cardinality.STREAM_STREAM,
+}
+
+
+async def test_arbitrary_requests_of_a_proxy_get_an_answer_of_grpc(etcd, prefix):
+    dice = random.Random(1)
+    async with (
+        EtcdClient([etcd.endpoint]) as client,
+        RootCoordHouse.open(client, prefix.decode()) as house,
+    ):
+        with every_log_line() as logs:
+            for method, cardinality in ROOT_COORD_METHODS.items():
+                for _ in range(SAMPLES):
+                    with suppress(GRPCError, StreamTerminatedError):
+                        async with house.stub.channel.request(
+                            f"/vecguard.internal.v1.RootCoord/{method}",
+                            cardinality,
+                            Raw,
+                            Raw,
+                            timeout=10,
+                        ) as stream:
+                            await stream.send_message(Raw(bytes_near_a_message(dice)), end=True)
+                            await stream.recv_message()
     assert not [line for line in logs if line["log_level"] in {"error", "critical"}], logs
 
 

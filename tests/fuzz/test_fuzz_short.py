@@ -4,8 +4,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.own_services import own_services
 from tests.fuzz.seeds import SEEDS
 from tests.fuzz.targets import TARGETS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left():
+    yield
+    own_services.close()
 
 
 @st.composite

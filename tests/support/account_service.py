@@ -1,6 +1,6 @@
-"""The real account service on a port of its own, over a directory in memory."""
+"""The real account service over a directory in memory, alone or on a port of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from services.proxy.accounts.accounts import Accounts
@@ -17,9 +17,9 @@ from tests.support.directory import MemoryDirectory
 
 
 @asynccontextmanager
-async def running_account_service(
-    *usernames: str,
-) -> AsyncIterator[tuple[MemoryDirectory, Channel]]:
+async def account_service(
+    *usernames: str, super_users: Collection[str] = ()
+) -> AsyncIterator[tuple[MemoryDirectory, AccountService]]:
     """With these users, whose passwords are their names and `-first1`."""
     directory, verifier, clock = MemoryDirectory(), ObservedVerifier(), ManualClock()
     credentials = CredentialCache(
@@ -36,19 +36,30 @@ async def running_account_service(
         credentials,
         verifier,
         judge=authenticator_of(credentials, verifier, clock=clock),
-        permissions=Permissions(frozenset()),
+        permissions=Permissions(frozenset(super_users)),
         usernames=UsernamePolicy(),
         passwords=PasswordPolicy(),
         max_description_bytes=1024,
     )
     for username in usernames:
         await directory.add(username, f"{username}-first1")
-    server = GrpcServer([AccountService(accounts)])
-    await server.start("127.0.0.1", 0)
-    channel = Channel(Address("127.0.0.1", server._server.sockets[0].getsockname()[1]))
     try:
-        yield directory, channel
+        yield directory, AccountService(accounts)
     finally:
-        channel.close()
-        await server.drain(1.0)
         verifier.close()
+
+
+@asynccontextmanager
+async def running_account_service(
+    *usernames: str,
+) -> AsyncIterator[tuple[MemoryDirectory, Channel]]:
+    """The same, and a channel to it."""
+    async with account_service(*usernames) as (directory, service):
+        server = GrpcServer([service])
+        await server.start("127.0.0.1", 0)
+        channel = Channel(Address("127.0.0.1", server._server.sockets[0].getsockname()[1]))
+        try:
+            yield directory, channel
+        finally:
+            channel.close()
+            await server.drain(1.0)

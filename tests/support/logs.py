@@ -1,11 +1,15 @@
 """What the code under test says in its log."""
 
+import io
+import logging
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from structlog.testing import capture_logs
+
+from shared.observability.log import configure_logging
 
 
 @contextmanager
@@ -18,3 +22,18 @@ def every_log_line() -> Iterator[list[MutableMapping[str, Any]]]:
             yield lines
     finally:
         structlog.configure(**before)
+
+
+@contextmanager
+def written_log() -> Iterator[io.StringIO]:
+    """What a process writes, one JSON object in a line, entries of libraries included."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging("info", "json", stream=stream, service="test")
+    try:
+        yield stream
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)

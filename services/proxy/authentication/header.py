@@ -1,4 +1,7 @@
-"""The `authorization` metadata value: base64(user:password), as Milvus clients send it."""
+"""The `authorization` metadata value: base64(user:password), as Milvus clients send it.
+
+Other clients of gRPC, such as Arrow Flight's, write `Basic` before it (RFC 7617).
+"""
 
 import base64
 import binascii
@@ -13,6 +16,8 @@ from services.proxy.authentication.errors import (
 )
 from shared.secret import Secret
 from shared.usernames import is_storable
+
+_SCHEME = b"basic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ def single_value(values: Sequence[bytes]) -> bytes:
 
 
 def parse(value: bytes) -> PresentedLogin:
-    """Reads one value; the password may contain colons.
+    """Reads one value, with or without `Basic`; the password may contain colons.
 
     Raises:
         MalformedHeaderError: it is not base64 (RFC 4648, section 4) of UTF-8.
@@ -82,6 +87,9 @@ def _decoded(value: bytes) -> str | None:
 
     No exception leaves here, because a decoder's error carries the value with it.
     """
+    scheme, blank, rest = value.partition(b" ")
+    if blank and scheme.lower() == _SCHEME:  # RFC 9110, section 11.1: in any case
+        value = rest.lstrip(b" ")
     # Some versions of Python take a surplus `=` after a complete group.
     if len(value) % 4:
         return None

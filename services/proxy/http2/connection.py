@@ -63,6 +63,7 @@ class Connection(FrameSink):
         # The highest number that the peer left out: it and all below count as never used.
         self._skipped_id = 0
         self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
+        self._has_greeted = False
         self._settled = False
         self._acknowledged = False
         self._pings = 0
@@ -73,7 +74,14 @@ class Connection(FrameSink):
         self.sender = Sender(limits, self._peer, handler, wake=wake, ended=self._local_end)
 
     def greet(self) -> None:
-        """Says what must be said first."""
+        """Says what must be said first, once.
+
+        A server does so when it has heard a client's preface: before that, the peer may be one
+        that speaks something else.
+        """
+        if self._has_greeted:
+            return
+        self._has_greeted = True
         if self._client_side:
             self.sender.write(frames.PREFACE)
         self.sender.write(
@@ -94,6 +102,7 @@ class Connection(FrameSink):
 
     def fail(self, code: int) -> None:
         """Says why the connection ends."""
+        self.greet()
         if self._client_side:
             newest = 0  # a server opens none
         else:
@@ -106,6 +115,7 @@ class Connection(FrameSink):
 
         When `Handler.ponged` is told, the peer has heard it, and `refuse_new` can follow.
         """
+        self.greet()
         # RFC 9113, section 6.8.
         self.sender.write(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
         self.ping()
@@ -195,6 +205,9 @@ class Connection(FrameSink):
             self._pay()
 
     # What the reader tells.
+
+    def on_preface(self) -> None:
+        self.greet()
 
     def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
         if length > self._window:

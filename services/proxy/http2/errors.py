@@ -40,6 +40,18 @@ class Http2ConnectionError(VecguardError):
         self.limit = limit
 
 
+class NoPrefaceError(Http2ConnectionError):
+    """A client's first bytes are not HTTP/2's preface.
+
+    Attributes:
+        said: all that it has sent.
+    """
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface")
+        self.said = said
+
+
 class Http2StreamError(VecguardError):
     """One stream cannot go on: it is answered by RST_STREAM, the others are left alone."""
 

@@ -5,7 +5,12 @@ from typing import Final
 
 from services.proxy.http2 import frames
 from services.proxy.http2.buffers import UNCOUNTED, Account
-from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
+from services.proxy.http2.errors import (
+    ErrorCode,
+    Http2ConnectionError,
+    Http2StreamError,
+    NoPrefaceError,
+)
 from services.proxy.http2.limits import DEFAULT_FRAME_BYTES, MAX_STREAM_ID, Limit, Limits
 
 # A local name costs a third of a module's attribute.
@@ -25,6 +30,10 @@ _PING_BYTES = 8
 
 class FrameSink(ABC):
     """Who is told of each frame. Raises Http2StreamError or Http2ConnectionError."""
+
+    @abstractmethod
+    def on_preface(self) -> None:
+        """The peer, a client, speaks HTTP/2."""
 
     @abstractmethod
     def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
@@ -162,8 +171,10 @@ class FrameReader:
     def _skip_preface(self, data: bytes) -> int:
         size = min(len(data), len(self._preface))
         if data[:size] != self._preface[:size]:
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface")
+            raise NoPrefaceError(frames.PREFACE[: -len(self._preface)] + data)
         self._preface = self._preface[size:]
+        if not self._preface:
+            self._sink.on_preface()
         return size
 
     def _dispatch(  # noqa: C901, PLR0912 - one branch for each type of frame

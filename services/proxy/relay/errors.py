@@ -22,23 +22,17 @@ class MalformedRequestError(VecguardError):
     reason = "malformed_request"
 
 
+class HeadersTooLargeError(OverloadedError):
+    """A header block is over our limit. As in gRPC's own servers, no client repeats the call."""
+
+    reason = "headers_too_large"
+
+
 class InvalidTimeoutError(VecguardError):
     """`grpc-timeout` is not what the gRPC specification allows."""
 
     status = Status.INTERNAL
     reason = "malformed_timeout"
-
-
-class MalformedMessageError(VecguardError):
-    """The client's stream ends in the middle of a message."""
-
-    reason = "malformed_message"
-
-
-class MessageTooLargeError(OverloadedError):
-    """A message is over the configured limit."""
-
-    reason = "message_too_large"
 
 
 class TooMuchBufferedError(OverloadedError):

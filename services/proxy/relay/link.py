@@ -12,6 +12,7 @@ from services.proxy.http2.handler import Handler
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.faults import unexpected_error
+from shared.addresses import Address
 from shared.observability.log import get_logger
 from shared.observability.sparse import SparseLog
 
@@ -91,7 +92,6 @@ class Link(Handler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._ask)
-        self.connection.greet()
 
     def data_received(self, data: bytes) -> None:
         if self.is_closing:
@@ -157,6 +157,12 @@ class Link(Handler):
         name = self._transport and self._transport.get_extra_info("peername")
         return (name[0], name[1]) if isinstance(name, tuple) else None
 
+    @property
+    def peer(self) -> str:
+        """The same as text; `local` on a socket pair."""
+        name = self.peer_name()
+        return str(Address(*name)) if name else "local"
+
     def certificate(self) -> Mapping[str, Any] | None:
         """The peer's verified certificate; None without one."""
         encrypted = self._transport and self._transport.get_extra_info("ssl_object")
@@ -215,12 +221,12 @@ class Link(Handler):
             self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self._look_at_unread)
 
     def _cut_unread(self) -> None:
-        log.info("peer_does_not_read", side=type(self).__name__)
+        log.info("peer_does_not_read", side=type(self).__name__, peer=self.peer)
         self._hits.hit(Limit.UNREAD)
         self.abort()
 
     def _give_up_on(self, fault: Http2ConnectionError) -> None:
-        log.info("http2_fault", side=type(self).__name__, detail=fault.message)
+        log.info("http2_fault", side=type(self).__name__, peer=self.peer, detail=fault.message)
         if fault.limit is not None:
             self._hits.hit(fault.limit)
         self.connection.fail(fault.code)
@@ -251,5 +257,5 @@ class Link(Handler):
         if self._was_heard:
             self._ask()
         else:
-            log.info("peer_vanished", side=type(self).__name__)
+            log.info("peer_vanished", side=type(self).__name__, peer=self.peer)
             self.abort()

@@ -12,7 +12,6 @@ from shared.observability.health import Check, HealthReport
 
 TIMEOUT = 10.0
 STATUS = pb.HealthCheckResponseServingStatus
-OF_ANOTHER = pb.HealthCheckRequest(service="milvus.proto.milvus.MilvusService")
 
 
 class Proxy:
@@ -49,18 +48,3 @@ async def test_the_whole_proxy_is_asked_by_the_empty_name(channel, proxy):
     assert parsed(await check(b"", timeout=TIMEOUT)) == STATUS.SERVING
     proxy.healthy = False
     assert parsed(await check(b"", timeout=TIMEOUT)) == STATUS.NOT_SERVING
-
-
-async def test_a_check_of_an_unknown_service_is_not_found(channel):
-    check = channel.unary_unary("/grpc.health.v1.Health/Check")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await check(bytes(OF_ANOTHER), timeout=TIMEOUT)
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "empty service name" in caught.value.details()
-
-
-async def test_a_watch_of_an_unknown_service_says_so_and_goes_on(channel):
-    watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(bytes(OF_ANOTHER), timeout=TIMEOUT)
-    assert parsed(await watch.read()) == STATUS.SERVICE_UNKNOWN
-    assert not watch.done()
-    watch.cancel()

@@ -4,7 +4,9 @@ import base64
 
 import pytest
 
+from shared.generated.grpc.health.v1 import HealthCheckRequest
 from tests.integration.metrics.site import ROOT
+from tests.support.credentials import header_of
 from tests.support.metrics import ask
 from tests.support.waiting import eventually
 
@@ -57,6 +59,26 @@ async def test_logins_are_counted_by_result_and_reason(site):
     assert after.value("vecguard_cache_entries", cache="logins_accepted") >= 1
     assert after.value("vecguard_cache_entries", cache="credentials_unknown") >= 1
     assert after.value("vecguard_verifier_jobs", state="running") == 0
+
+
+async def test_a_login_in_http_s_basic_scheme_is_known_by_itself(site):
+    before = await site.metrics()
+    for scheme in (b"Basic ", b"Basic ", b"basic  "):
+        assert await site.code(value=scheme + header_of(*ROOT)) == "OK"
+    assert await site.code(value=b"Bearer " + header_of(*ROOT)) == "UNAUTHENTICATED"
+    for result, reason, count in (
+        ("accepted", "checked", 2),
+        ("accepted", "known", 1),
+        ("refused", "malformed_header", 1),
+    ):
+        counted = await added(site, before, "vecguard_logins_total", result=result, reason=reason)
+        assert (reason, counted) == (reason, count)
+
+
+async def test_the_health_of_a_named_service_is_the_backend_s(site):
+    check, named = "/grpc.health.v1.Health/Check", bytes(HealthCheckRequest(service="a.B"))
+    assert await site.code(check) == "OK"
+    assert await site.code(check, named) == "UNIMPLEMENTED"  # it has no health service
 
 
 async def test_limited_logins_are_counted_by_the_limit(site):

@@ -117,7 +117,7 @@ async def test_connections_that_break_the_protocol_fill_no_log(raw_relay):
     with structlog.testing.capture_logs() as lines:
         for _ in range(100):
             reader, writer = await asyncio.open_connection("127.0.0.1", raw_relay.port)
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            writer.write(b"\x16\x03\x01" + bytes(60))
             assert await reader.read(), "a GOAWAY"
             writer.close()
     assert len(lines) <= 20

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
+from http.client import HTTPSConnection
 
 import pytest
 
@@ -148,14 +149,35 @@ async def test_what_comes_together_with_the_end_of_the_handshake_is_not_lost(lis
         assert frames.SETTINGS_ACK in said
 
 
-async def test_a_client_without_http2_is_hung_up_on(listening, trusting):
-    trusting.set_alpn_protocols(["http/1.1"])
+@pytest.mark.parametrize("protocols", [["http/1.1"], []], ids=["http/1.1", "none"])
+async def test_a_client_that_negotiates_no_http2_is_hung_up_on(listening, trusting, protocols):
+    trusting.set_alpn_protocols(protocols)
     async with listening() as (listener, _):
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost"
         )
-        await read_to_the_end(reader)
+        writer.write(frames.PREFACE + frames.settings({}))
+        assert await asyncio.wait_for(reader.read(), TIMEOUT) == b""
         writer.transport.abort()
+        await nobody_is_there(listener)
+
+
+@pytest.mark.parametrize("protocols", [["http/1.1"], []], ids=["http/1.1", "none"])
+async def test_an_http1_request_over_tls_is_told_what_the_port_is(listening, trusting, protocols):
+    trusting.set_alpn_protocols(protocols)
+
+    def ask(port):
+        connection = HTTPSConnection("localhost", port, context=trusting, timeout=TIMEOUT)
+        connection.request("POST", "/v2/vectordb/users/list", body=b"{}")
+        answer = connection.getresponse()
+        said = answer.status, answer.read()
+        connection.close()
+        return said
+
+    async with listening() as (listener, _):
+        status, text = await asyncio.to_thread(ask, listener.port)
+        assert status == 400
+        assert b"gRPC over HTTP/2" in text
         await nobody_is_there(listener)
 
 

@@ -74,12 +74,11 @@ def texts_of(tree: ast.Module) -> Iterator[Text]:
             parts_of_others.update(node.values)
             constants = [part for part in node.values if isinstance(part, ast.Constant)]
             yield tuple(str(part.value) for part in constants)
-        elif (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and node not in parts_of_others
-        ):
-            yield (node.value,)
+        elif isinstance(node, ast.Constant) and node not in parts_of_others:
+            if isinstance(node.value, bytes):  # what is written to a socket
+                yield (node.value.decode("latin-1"),)
+            elif isinstance(node.value, str):
+                yield (node.value,)
 
 
 def says(source: Text, quotation: Text) -> bool:

@@ -5,6 +5,7 @@ from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.relay.calls.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
 from services.proxy.relay.calls.tally import status_code
 from services.proxy.relay.errors import (
+    HeadersTooLargeError,
     MalformedAnswerError,
     MalformedRequestError,
     UpstreamCancelledError,
@@ -80,6 +81,7 @@ def answer(block: HeaderBlock | None, upstream: str) -> Answer:
 
     Raises:
         MalformedAnswerError: it is no HTTP/2 answer.
+        HeadersTooLargeError: it is over our limit.
         UpstreamProtocolError: it is no gRPC answer.
         UpstreamUnavailableError: the same, but that may change.
     """
@@ -121,7 +123,7 @@ def trailers(block: HeaderBlock | None, upstream: str) -> Trailers:
 
     Raises:
         MalformedAnswerError: it is no block of trailers.
-        UpstreamProtocolError: it is too large.
+        HeadersTooLargeError: it is over our limit.
     """
     if block is not None and isinstance(block.known.note, Trailers) and not block.others:
         return block.known.note
@@ -154,7 +156,7 @@ def _length(value: bytes, upstream: str) -> int:
 
 def _legal(block: HeaderBlock | None, upstream: str) -> HeaderBlock:
     if block is None:
-        raise UpstreamProtocolError(f"{upstream} answered with headers that are too large")
+        raise HeadersTooLargeError(f"{upstream} answered with headers that are too large")
     for field in block:
         if not field.legal or field.name in CONNECTION_SPECIFIC:
             raise MalformedAnswerError(f"{upstream} answered with malformed headers")

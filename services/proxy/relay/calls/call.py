@@ -11,19 +11,18 @@ from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.calls.answers import answer, reset_error, trailers
 from services.proxy.relay.calls.deadlines import Deadlines
-from services.proxy.relay.calls.headers import error_trailers, refusal
+from services.proxy.relay.calls.headers import error_trailers, refusal, user_field
 from services.proxy.relay.calls.messages import MessageMeter
 from services.proxy.relay.calls.request import Request
 from services.proxy.relay.errors import (
     MalformedAnswerError,
-    MalformedMessageError,
     MalformedRequestError,
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
 from services.proxy.relay.link import Link
 from services.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
-from shared.errors import DeadlineError, VecguardError
+from shared.errors import DeadlineError, MalformedMessageError, VecguardError
 
 
 class Admitted(Protocol):
@@ -168,8 +167,10 @@ class Call(Requester):
         limit = request.upstream.max_request_bytes
         if limit is not None:
             self._request_meter.restrict(limit)
-        if limit is None or self._is_whole():
+        if limit is None:
             request.upstream.pool.send(self)
+        elif self._is_whole():
+            self._send_whole(request)
         else:
             self._is_early = True
 
@@ -296,9 +297,19 @@ class Call(Requester):
         request, self._is_early = self._request, False
         if request is not None:
             try:
-                request.upstream.pool.send(self)
+                self._send_whole(request)
             except VecguardError as error:
                 self.end(error)
+
+    def _send_whole(self, request: Request) -> None:
+        """Sends a request that has arrived, to where its upstream says."""
+        choose = request.upstream.choose
+        other = None if choose is None else choose(b"".join(self.upstream.queue), request.encodings)
+        if other is not None:
+            username = None if self.admission is None else self.admission.username
+            request.redirect(other, b"" if username is None else user_field(username))
+            self._upstream_name = other.name
+        request.upstream.pool.send(self)
 
     @property
     def request_is_cut(self) -> bool:

@@ -17,7 +17,11 @@ from services.proxy.http2.fields import Field, Name, indexed, literal, string
 from services.proxy.http2.fields import name as field_name
 from services.proxy.http2.header_block import HeaderBlock
 from services.proxy.relay.calls import timeouts
-from services.proxy.relay.errors import MalformedCallError, MalformedRequestError
+from services.proxy.relay.errors import (
+    HeadersTooLargeError,
+    MalformedCallError,
+    MalformedRequestError,
+)
 from shared.errors import VecguardError
 
 AUTHORIZATION = b"authorization"
@@ -174,11 +178,12 @@ class RequestHead(_Reading):
 
         Raises:
             MalformedRequestError: it is no HTTP/2 request.
+            HeadersTooLargeError: they are over our limit.
             MalformedCallError: it is no POST with a gRPC content type and a path.
             InvalidTimeoutError: `grpc-timeout` cannot be understood.
         """
         if block is None:
-            raise MalformedCallError(431, "the headers are too large")
+            raise HeadersTooLargeError("the headers are too large")
         known = block.known
         beginning: _Reading | None = known.note
         if beginning is None:
@@ -272,11 +277,11 @@ def check_trailers(fields: HeaderBlock | None) -> None:
     """Reads the block that ends a request, of which nothing is passed on.
 
     Raises:
-        MalformedCallError: it is too large.
+        HeadersTooLargeError: it is too large.
         MalformedRequestError: it is no block of trailers.
     """
     if fields is None:
-        raise MalformedCallError(431, "the trailers are too large")
+        raise HeadersTooLargeError("the trailers are too large")
     for field in fields:
         if not field.legal or field.name[:1] == b":" or field.name in CONNECTION_SPECIFIC:
             raise MalformedRequestError("malformed trailers")

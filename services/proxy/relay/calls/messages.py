@@ -1,6 +1,6 @@
 """The lengths of gRPC messages as they pass in pieces, whatever is in them."""
 
-from services.proxy.relay.errors import MessageTooLargeError
+from shared.errors import MessageTooLargeError
 
 _PREFIX_BYTES = 5
 
@@ -29,10 +29,15 @@ class MessageMeter:
         return self._prefix != b"" or 0 < self._remaining < self._length
 
     def restrict(self, max_bytes: int) -> None:
-        """Lowers the limit, also for the message that is passing. Raises MessageTooLargeError."""
+        """Lowers the limit, also for what is passing and has passed, which is one message.
+
+        Raises MessageTooLargeError.
+        """
         self._max_bytes = min(self._max_bytes, max_bytes)
         if self._remaining:
             self._check_length()
+        elif self.passed > self._max_bytes + _PREFIX_BYTES:
+            raise MessageTooLargeError(self.passed - _PREFIX_BYTES, self._max_bytes)
 
     def passes(self, payload: bytes) -> None:
         """Counts the next piece. Raises MessageTooLargeError."""
@@ -71,6 +76,4 @@ class MessageMeter:
 
     def _check_length(self) -> None:
         if self._length > self._max_bytes:
-            raise MessageTooLargeError(
-                f"a message of {self._length} bytes is over the limit of {self._max_bytes}"
-            )
+            raise MessageTooLargeError(self._length, self._max_bytes)

@@ -19,11 +19,9 @@ from services.proxy.relay.calls.tally import CallTally
 from services.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from services.proxy.relay.clients.client_link import ClientLink, Host
 from services.proxy.relay.faults import unexpected_error
-from services.proxy.relay.link import Link
 from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstreams.routing import Routes
 from services.proxy.relay.upstreams.upstream import Upstream
-from shared.addresses import Address
 from shared.errors import VecguardError
 
 
@@ -179,7 +177,7 @@ class Reception(Host):
         if admission.username is not None:
             identity = user_field(admission.username)
         if upstream.policy.shows_peer:
-            identity += literal(PEER, _peer(link).encode())
+            identity += literal(PEER, link.peer.encode())
         call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
@@ -204,8 +202,3 @@ async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
         call.end(error)
     except Exception as error:  # noqa: BLE001 - logged and told
         call.end(unexpected_error(error))
-
-
-def _peer(link: Link) -> str:
-    address = link.peer_name()
-    return str(Address(*address)) if address else "local"

@@ -69,6 +69,16 @@ class Request:
         self.attempts += 1
         return block
 
+    @property
+    def encodings(self) -> list[bytes]:
+        """The values of `grpc-encoding`."""
+        return self._head.values(b"grpc-encoding")
+
+    def redirect(self, upstream: "Upstream", identity: bytes) -> None:
+        """It is for another upstream, which is told this about its sender; none has it yet."""
+        self.upstream = upstream
+        self._identity = identity
+
     def keep(self, piece: Piece) -> None:
         """Data that goes out after what is kept already."""
         if self.is_kept:

@@ -2,16 +2,21 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import cast
 
 from services.proxy.http2.buffers import Account
 from services.proxy.http2.connection import Connection
+from services.proxy.http2.errors import Http2ConnectionError, NoPrefaceError
 from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.calls.call import Admitted, Call
 from services.proxy.relay.calls.headers import check_trailers
 from services.proxy.relay.clients.doorway import Visit
+from services.proxy.relay.clients.http1 import Http1Visitor, may_be_request
 from services.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
 from services.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
 from services.proxy.relay.link import Keepalive, Link
@@ -99,12 +104,41 @@ class ClientLink(Link):
         encrypted = transport.get_extra_info("ssl_object")
         if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
             # RFC 9113, section 3.3. Python's ssl module leaves it to us.
-            log.info("no_http2_negotiated")
-            self.close()
+            self._hear_http1(b"", self._no_http2_negotiated)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._visit.end()
+
+    def _give_up_on(self, fault: Http2ConnectionError) -> None:
+        if isinstance(fault, NoPrefaceError) and may_be_request(fault.said):
+            self._hear_http1(fault.said, partial(self._refuse, fault))
+        else:
+            self._refuse(fault)
+
+    def _refuse(self, fault: Http2ConnectionError) -> None:
+        super()._give_up_on(fault)
+
+    def _hear_http1(self, said: bytes, foreign: Callable[[], None]) -> None:
+        """Tells a client that speaks HTTP/1 what it needs; `foreign` ends any other."""
+        if self._transport is not None:
+            visitor = Http1Visitor(
+                self._transport,
+                answered=self._http1_answered,
+                foreign=foreign,
+                lost=self.connection_lost,
+            )
+            self._transport.set_protocol(cast("asyncio.Protocol", visitor))
+            if said:
+                visitor.data_received(said)
+
+    def _http1_answered(self) -> None:
+        log.info("http1_request", peer=self.peer)
+        self._end()
+
+    def _no_http2_negotiated(self) -> None:
+        log.info("no_http2_negotiated", peer=self.peer)
+        self.close()
 
     def was_read(self) -> None:
         # Only now: a call that was cancelled in the same breath costs nobody anything.
@@ -158,7 +192,7 @@ class ClientLink(Link):
 
     def relieve(self) -> None:
         """Gives up what waits because of this client, beyond what its socket holds."""
-        log.info("buffers_are_full", held=self.account.held)
+        log.info("buffers_are_full", peer=self.peer, held=self.account.held)
         self.end_calls(TooMuchBufferedError(), only_buffered=True)
 
     def admitted(self, call: Call, admission: Admitted) -> None:
@@ -185,7 +219,7 @@ class ClientLink(Link):
 
     def was_silent(self) -> None:
         self._hits.hit(Limit.HANDSHAKE)
-        log.info("client_says_nothing")
+        log.info("client_says_nothing", peer=self.peer)
         self.abort()
 
     def was_idle(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from random import Random
 
@@ -14,7 +15,7 @@ from services.proxy.relay.upstreams.upstream_link import UpstreamLink
 from shared.addresses import Address
 from shared.grpc.server import GrpcServer
 
-__all__ = ["Connector", "LinkFactory", "Upstream", "in_process", "over_tcp"]
+__all__ = ["Chooser", "Connector", "LinkFactory", "Upstream", "in_process", "over_tcp"]
 
 # One slow client must not fill the window that all calls to the upstream share: only the
 # window of its own stream holds it back.
@@ -42,6 +43,8 @@ class Upstream:
         max_request_bytes: requests of one message, of so many bytes at most, are sent on only
             when that has arrived, so that calls which are begun and not gone on with keep
             nobody out; None: every request is sent on as it comes.
+        choose: names another upstream for a request that has arrived, or None to keep it here;
+            asked only where there is a limit to `max_request_bytes`.
         pool: its connections.
     """
 
@@ -54,6 +57,7 @@ class Upstream:
         policy: HeaderPolicy,
         revocable: bool = True,
         max_request_bytes: int | None = None,
+        choose: "Chooser | None" = None,
         scheme: bytes = b"http",
         keepalive: Keepalive = _KEEPALIVE,
         limits: Limits = _LIMITS,
@@ -66,6 +70,7 @@ class Upstream:
         self.policy = policy
         self.revocable = revocable
         self.max_request_bytes = max_request_bytes
+        self.choose = choose
         self.pool = Pool(
             name,
             connect,
@@ -84,6 +89,10 @@ class Upstream:
     def close(self) -> None:
         """Closes the connections; calls in flight end as if these were lost."""
         self.pool.close()
+
+
+#: Takes a request's data so far, its prefix included, and the values of its `grpc-encoding`.
+Chooser = Callable[[bytes, Sequence[bytes]], Upstream | None]
 
 
 def over_tcp(

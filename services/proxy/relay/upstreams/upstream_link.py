@@ -96,6 +96,10 @@ class UpstreamLink(Link):
         self.is_worn = False
         self._cancelled = 0
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.connection.greet()
+
     @property
     def has_room(self) -> bool:
         """Whether a call can be sent now."""

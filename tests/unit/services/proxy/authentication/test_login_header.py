@@ -15,7 +15,7 @@ from services.proxy.authentication.errors import (
     RevokedError,
     WrongCredentialsError,
 )
-from services.proxy.authentication.header import parse, single_value
+from services.proxy.authentication.header import claimed_username, parse, single_value
 from shared.usernames import is_storable
 
 MARKER = "hunter2-marker"
@@ -77,8 +77,12 @@ def test_several_values_are_refused_even_if_equal(values):
         b"dT pw",
         b"dTpw\n",
         b"dTpw\0",
-        b"Basic dTpw",
+        b"Basic",
+        b"Basic\tdTpw",
+        b"BasicdTpw",
+        b"Basic Basic dTpw",
         b"Bearer dTpw",
+        b"Digest dTpw",
         b"root:Milvus",
         "dTpé".encode(),
         b"\xff\xfe",
@@ -91,6 +95,12 @@ def test_several_values_are_refused_even_if_equal(values):
 def test_what_is_no_base64_of_utf8_is_malformed(value):
     with pytest.raises(MalformedHeaderError):
         parse(value)
+
+
+@pytest.mark.parametrize("scheme", [b"Basic ", b"basic ", b"BASIC ", b"bAsIc    "])
+def test_the_scheme_of_http_may_stand_before_it(scheme):
+    assert parse(scheme + encoded("u:p:q")) == parse(encoded("u:p:q"))
+    assert claimed_username([scheme + encoded("u:p")]) == "u"
 
 
 def test_the_urlsafe_alphabet_is_another_one():

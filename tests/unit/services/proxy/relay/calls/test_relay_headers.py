@@ -6,7 +6,9 @@ from grpclib.metadata import decode_grpc_message
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given
 from hypothesis import strategies as st
+from pymilvus.decorators import IGNORE_RETRY_CODES
 
+from services.proxy.authentication.errors import LoginLimitedError
 from services.proxy.http2.fields import literal
 from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.relay.calls.answers import answer, trailers
@@ -23,13 +25,16 @@ from services.proxy.relay.calls.headers import (
 )
 from services.proxy.relay.calls.timeouts import encode
 from services.proxy.relay.errors import (
+    HeadersTooLargeError,
     InvalidTimeoutError,
     MalformedAnswerError,
     MalformedCallError,
     MalformedRequestError,
+    TooMuchBufferedError,
     UpstreamProtocolError,
 )
-from shared.errors import OverloadedError, VecguardError
+from services.proxy.watchers import too_many_watchers
+from shared.errors import MessageTooLargeError, OverloadedError, VecguardError
 from tests.support.header_blocks import UNLIMITED, fields
 from tests.support.header_blocks import headers as headers_of
 
@@ -197,9 +202,8 @@ def test_8_1_trailers_of_a_request_that_are_malformed_are_refused(header):
 
 
 def test_trailers_over_the_limit_are_refused_as_such():
-    with pytest.raises(MalformedCallError) as caught:
+    with pytest.raises(HeadersTooLargeError, match="the trailers are too large"):
         check_trailers(None)
-    assert caught.value.http_status == 431
 
 
 @pytest.mark.parametrize("values", [[b"5"], [b"5", b"5"], [b"005"]])
@@ -366,9 +370,34 @@ def test_a_refusal_is_trailers_only_with_the_http_status_of_its_kind():
 
 
 def test_headers_over_the_limit_are_refused_as_such():
-    with pytest.raises(MalformedCallError) as caught:
+    with pytest.raises(HeadersTooLargeError) as caught:
         RequestHead(None)
-    assert caught.value.http_status == 431
+    # grpc-go ignores the gRPC status where HTTP's is another.
+    assert headers_of(refusal(caught.value))[0] == (b":status", b"200")
+
+
+@pytest.mark.parametrize("read_block", [answer, trailers])
+def test_an_answer_s_block_over_the_limit_is_refused_as_such(read_block):
+    with pytest.raises(HeadersTooLargeError, match="backend answered with headers that are too"):
+        read_block(None, "backend")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HeadersTooLargeError("x"),
+        MessageTooLargeError(2, 1),
+        MessageTooLargeError(None, 1),
+        TooMuchBufferedError(),
+        OverloadedError("too many calls wait"),
+        LoginLimitedError(1.0),
+        too_many_watchers(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_limit_is_told_by_a_status_that_pymilvus_repeats(error):
+    assert error.status.value in {code.value[0] for code in IGNORE_RETRY_CODES}
+    assert dict(headers_of(refusal(error)))[b":status"] == b"200"
 
 
 def test_a_pseudo_header_after_others_is_refused():
