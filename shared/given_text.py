@@ -1,11 +1,11 @@
 r"""The one rule for text from files, standard input, environment variables and YAML.
 
-Editors and tools leave marks in text that nobody sees: `echo` a line end, a YAML block scalar
-another one, Windows a byte order mark. So:
+Editors and tools add invisible characters to text: `echo` and YAML block scalars a line end,
+Windows a byte order mark. So:
 
 - bytes are UTF-8;
 - a byte order mark (U+FEFF) at the beginning and line ends (`\r`, `\n`, any number) at the end
-  are no part of the text;
+  are removed;
 - any other control character, line end or byte order mark is an error.
 
 Blanks stay, because a Milvus password or user name may begin or end with one.
@@ -22,11 +22,11 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 class TextError(ValueError):
-    """The text cannot be used. The message goes on from a name and never holds the text."""
+    """The text cannot be used. The message continues a name and never holds the text."""
 
 
 def decoded(content: bytes) -> str:
-    """The text in a file or in a line of standard input.
+    """Returns the text of a file or of a line of standard input.
 
     Raises:
         TextError: it is not UTF-8, or `cleaned` refuses it.
@@ -40,7 +40,7 @@ def decoded(content: bytes) -> str:
 
 
 def cleaned(text: str) -> str:
-    """The text without what only its carrier has added.
+    """Returns the text without a byte order mark at its beginning and line ends at its end.
 
     Raises:
         TextError: what is left holds a control character or a line end, or half a character,

@@ -5,7 +5,7 @@ A wrong `etcd.rootPath` looks like an empty store. Before root is created there,
 
 The search is bounded, because an etcd may hold millions of keys, and etcd counts all keys of
 the range that a request names. It reads keys without values, skips from directory to directory
-(a directory ends at a slash), begins with those that are spelled like the configured prefix, and
+(a directory ends at a slash), begins with directories spelled like the configured prefix, and
 ends after `_MAX_REQUESTS`, `_MAX_SECONDS` or `_MAX_DEPTH`.
 """
 
@@ -118,7 +118,7 @@ async def survey(client: EtcdClient, keys: Keys) -> Survey:
 
 
 def _likeness(root: str) -> str:
-    """Equal for prefixes that people may confuse."""
+    """Returns the same text for prefixes that people may confuse."""
     return "".join(
         character
         for character in root.casefold()
@@ -149,8 +149,8 @@ class _Search:
             users = await self._users(directory)
             if users:
                 self.found.append((directory, users))
-            # Other installations are not below one, which may hold millions of keys; but all are
-            # below one that has no prefix.
+            # An installation holds no others and may hold millions of keys, so it is not searched;
+            # except without a prefix, when all others are below it.
             if depth < _MAX_DEPTH and (not users or not directory.strip(b"/")):
                 for each in await self._directories(directory):
                     likely = self._likeness.startswith(_likeness(_root(each)))

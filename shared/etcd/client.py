@@ -153,7 +153,7 @@ class EtcdClient:
     ) -> TxnResult:
         """Applies `success` if every comparison holds, else `failure`, at one revision.
 
-        `TxnResult.responses` is empty for one that etcd applied while it ran out of space.
+        `TxnResult.responses` is empty if etcd applied the transaction while it ran out of space.
 
         Raises:
             LeaseNotFoundError: a key was to be bound to a lease that does not exist.

@@ -99,8 +99,8 @@ async def _revision_of(
 ) -> int | None:
     """Whether a transaction was applied that etcd answered by "database space exceeded".
 
-    Those by which the database outgrows its quota are applied and get the same answer as those
-    that are refused from then on (etcd's quotaApplierV3). So its effects are looked for.
+    etcd applies the writes that make the database outgrow its quota, and answers them as it
+    answers the writes that it refuses from then on (its quotaApplierV3). So the keys are read.
 
     Returns:
         A revision at which it was applied, at the latest; None when it was not applied after

@@ -12,8 +12,8 @@ from shared.generated.milvus.proto import common
 def success() -> common.Status:
     """Returns a Status of success that a reply keeps when it is encoded.
 
-    An empty message that nobody has set is left out of the reply. Milvus always sends it, and
-    its SDKs need it: the Go SDK takes a missing status for an error, the Node SDK reads null.
+    betterproto leaves an empty message out unless one of its fields was set. Milvus always sends
+    it: its Go SDK takes a missing status for an error, and its Node SDK reads null.
     """
     return common.Status(code=0)
 

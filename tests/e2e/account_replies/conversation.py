@@ -1,4 +1,4 @@
-"""One conversation about accounts, held with Milvus and with the proxy alike.
+"""One conversation about accounts, held with Milvus and with the proxy.
 
 It begins and ends with `root` as the only user.
 """

@@ -60,7 +60,7 @@ class Http1Visitor:
         self._is_over = False
 
     def data_received(self, data: bytes) -> None:
-        """What it says: the request line is read, and all after it is not."""
+        """Reads the request line and drops everything after it."""
         if self._is_over:
             return
         self._data += data
@@ -76,13 +76,13 @@ class Http1Visitor:
             self._foreign()
 
     def eof_received(self) -> None:
-        """It says no more: asyncio closes the socket."""
+        """Lets asyncio close the socket."""
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost(error)
 
     def pause_writing(self) -> None:
-        """The answer is all that is ever written."""
+        """Does nothing: the short answer is all that is ever written."""
 
     def resume_writing(self) -> None:
-        """The same."""
+        """Does nothing: see pause_writing."""
