@@ -12,7 +12,6 @@ from shared.etcd.model import (
     Delete,
     DeleteResult,
     Get,
-    KeyValue,
     Operation,
     OperationResult,
     Operator,
@@ -100,43 +99,40 @@ async def _revision_of(
     """Whether a transaction was applied that etcd answered by "database space exceeded".
 
     etcd applies the writes that make the database outgrow its quota, and answers them as it
-    answers the writes that it refuses from then on (its quotaApplierV3). So the keys are read.
+    answers the writes that it refuses from then on (its quotaApplierV3). So the first key that
+    the transaction puts is read; a transaction is applied as a whole or not at all.
 
     Returns:
-        A revision at which it was applied, at the latest; None when it was not applied after
-        revision `seen`.
+        The revision at which it was applied; None when it was not applied.
 
     Raises:
-        EtcdOutcomeUnknownError: the keys cannot be read.
+        EtcdOutcomeUnknownError: the key cannot be read, or does not tell. That a key is absent
+            does not prove that this transaction has deleted it.
     """
-    revision = None
-    for operation in operations:
-        if isinstance(operation, Get):
-            continue
-        first, end = key_range(
-            operation.key, prefix=isinstance(operation, Delete) and operation.prefix
+    writes = [operation for operation in operations if not isinstance(operation, Get)]
+    evidence = next((each for each in writes if isinstance(each, Put)), writes[0])
+    first, end = key_range(evidence.key, prefix=False)
+    try:
+        found = await read(
+            cluster, pb.RangeRequest(key=first, range_end=end, limit=1), timeout_seconds
         )
-        try:
-            request = pb.RangeRequest(key=first, range_end=end, limit=1)
-            found = await read(cluster, request, timeout_seconds)
-        except EtcdError as error:
-            raise EtcdOutcomeUnknownError(
-                "etcd write: outcome unknown, safe to repeat. etcd ran out of space, and whether "
-                f"it wrote cannot be read: {error.message}"
-            ) from error
-        if not _is_done(operation, found.kvs, seen):
-            return None
-        revision = found.revision
-    return revision
+    except EtcdError as error:
+        raise _unknown_for_want_of_space(f"the key cannot be read: {error.message}") from error
+    stored = found.kvs[0] if found.kvs else None
+    if stored is not None and stored.mod_revision <= seen:
+        return None  # it is as it was before
+    if isinstance(evidence, Delete):
+        raise _unknown_for_want_of_space("it may have deleted a key or not")
+    if stored is None:
+        return None
+    if (stored.value, stored.lease) == (evidence.value, evidence.lease):
+        return stored.mod_revision
+    raise _unknown_for_want_of_space("another change was made at the same time")
 
 
-def _is_done(operation: Put | Delete, found: Sequence[KeyValue], seen: int) -> bool:
-    if isinstance(operation, Delete):
-        return not found
-    return any(
-        (stored.value, stored.lease) == (operation.value, operation.lease)
-        and stored.mod_revision > seen
-        for stored in found
+def _unknown_for_want_of_space(why: str) -> EtcdOutcomeUnknownError:
+    return EtcdOutcomeUnknownError(
+        f"etcd write: outcome unknown, safe to repeat. etcd ran out of space, and {why}"
     )
 
 

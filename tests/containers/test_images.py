@@ -47,7 +47,11 @@ def test_nothing_that_only_a_build_needs_is_in_the_images(images: Images):
 def test_health_check_of_the_images_says_ready(stack: VecguardStack, images: Images):
     for part, image, options in (
         (stack.proxies[0], images.proxy, ()),
-        (stack.root_coords[0], images.root_coord, ("--path", "/readyz?exclude=role")),
+        (
+            stack.root_coords[0],
+            images.root_coord,
+            ("--port", "9092", "--path", "/readyz?exclude=role"),
+        ),
     ):
         beside_it = f"container:{part.container.get_container_id()}"
         code, output = ended(image, *PROBE, *options, network_mode=beside_it)

@@ -7,6 +7,8 @@ from grpclib.const import Status
 
 from services.proxy.revocation.lease import ClockMargin
 from services.root_coord.election import Election, ElectionKeys
+from services.root_coord.store.etcd import EtcdCredentialStore
+from services.root_coord.store.own_writes import OwnWrites
 from shared.clock import boot_clock
 from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
 from shared.etcd import (
@@ -18,6 +20,7 @@ from shared.etcd import (
     EtcdUnavailableError,
     Put,
 )
+from shared.generated import etcdserverpb as pb
 from shared.milvus_layout import Keys
 from tests.integration.root_coord.house import RootCoordHouse, running_proxy
 from tests.support.credentials import hashed
@@ -89,15 +92,62 @@ async def test_a_transaction_that_etcd_answers_by_no_space_is_looked_for(
     await client.txn([], [Put(prefix + b"old", b"v"), Put(prefix + b"gone", b"v")])
     monkeypatch.setattr(client._cluster, "call", crossing)
     # The value that is there already is no proof.
-    changes = [Put(prefix + b"old", b"v"), Put(prefix + b"new", b"v"), Delete(prefix + b"gone")]
-    for change in ([each] for each in changes):
+    for change in (Put(prefix + b"old", b"v"), Put(prefix + b"new", b"v")):
         if applied:
-            result = await client.txn([], change)
+            result = await client.txn([], [Delete(prefix + b"absent"), change])
             assert result.succeeded
-            assert result.revision >= (await client.range(prefix)).revision
+            # Not a later one: an election's term is compared with it.
+            assert result.revision == (await client.range(change.key)).kvs[0].mod_revision
         else:
             with pytest.raises(EtcdNoSpaceError):
-                await client.txn([], change)
+                await client.txn([], [change])
+    with pytest.raises(EtcdOutcomeUnknownError if applied else EtcdNoSpaceError):
+        await client.txn([], [Delete(prefix + b"gone")])
+
+
+async def test_an_absent_key_does_not_prove_a_deletion(client, prefix, monkeypatch):
+    call = client._cluster.call
+
+    async def full(rpc, request, **options):
+        if rpc.path.endswith("/Txn"):
+            raise EtcdNoSpaceError("full")
+        return await call(rpc, request, **options)
+
+    monkeypatch.setattr(client._cluster, "call", full)
+    absent = prefix + b"absent"
+    with pytest.raises(EtcdOutcomeUnknownError, match="safe to repeat"):
+        await client.txn([Compare.version(absent, ">", 0)], [Delete(absent)])
+
+
+async def test_a_key_that_another_change_has_written_does_not_prove_a_put(
+    client, prefix, monkeypatch
+):
+    call = client._cluster.call
+
+    async def overtaken(rpc, request, **options):
+        if rpc.path.endswith("/Txn"):
+            await call(rpc, _transaction(Put(prefix + b"k", b"of another")), **options)
+            raise EtcdNoSpaceError("full")
+        return await call(rpc, request, **options)
+
+    monkeypatch.setattr(client._cluster, "call", overtaken)
+    with pytest.raises(EtcdOutcomeUnknownError, match="at the same time"):
+        await client.txn([], [Put(prefix + b"k", b"own")])
+
+
+def _transaction(put: Put) -> pb.TxnRequest:
+    request = pb.PutRequest(key=put.key, value=put.value)
+    return pb.TxnRequest(success=[pb.RequestOp(request_put=request)])
+
+
+async def test_a_deletion_that_was_refused_for_want_of_space_is_not_taken_for_an_own_one(small):
+    """An outside deletion of that user must still be announced."""
+    own = OwnWrites()
+    store = EtcdCredentialStore(small, Keys.of("full", "meta"), own_writes=own)
+    await fill(small)
+    with pytest.raises(VecguardError):
+        await store.delete("eve")
+    assert not own.take("eve")
 
 
 async def test_whether_a_full_etcd_wrote_is_unknown_while_it_cannot_be_read(
