@@ -1,17 +1,20 @@
 """Finds credentials under other prefixes of an etcd, so that a wrong prefix is noticed.
 
 A wrong `etcd.rootPath` looks like an empty store. Before root is created there, and in
-`vecguard doctor`, the keys outside the configured prefix are searched.
+`vecguard doctor`, the keys outside the configured prefix are searched, in two ways:
 
-The search is bounded, because an etcd may hold millions of keys, and etcd counts all keys of
-the range that a request names. It reads keys without values, skips from directory to directory
-(a directory ends at a slash), begins with directories spelled like the configured prefix, and
-ends after `_MAX_REQUESTS`, `_MAX_SECONDS` or `_MAX_DEPTH`.
+- Prefixes that people may confuse with the configured one are looked for spelling by spelling.
+  That takes a few requests for each character, whatever else etcd holds.
+- Other installations are looked for directory by directory (a directory ends at a slash). That may
+  end early, because an etcd may hold millions of keys, and etcd counts all keys of the range that a
+  request names.
+
+Both read keys without values, and both end after `_MAX_SECONDS` and a number of requests.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,17 +22,23 @@ from grpclib.const import Status
 
 from shared.counted import counted
 from shared.errors import VecguardError
-from shared.etcd import EtcdAuthError, EtcdClient
+from shared.etcd import EtcdAuthError, EtcdClient, EtcdRequestError
 from shared.etcd.model import key_range, range_end_of_prefix
 from shared.milvus_layout import USERS, Keys
 
+# Of each of the two searches. A spelling takes about five requests for each of its characters.
 _MAX_REQUESTS: Final = 200
+_MAX_SPELLING_REQUESTS: Final = 500
 _MAX_SECONDS: Final = 5.0
+_TOO_MANY: Final = "the search stopped early: etcd holds too many keys"
 # Directories above the users' own: of `/a/b/c/meta`, the leading slash included.
 _MAX_DEPTH: Final = 5
 _PAGE: Final = 50
-# Prefixes that one message names.
+# Prefixes that one message names, and the characters of each.
 _NAMED: Final = 10
+_NAME_LENGTH: Final = 100
+# What people may add to a prefix or leave out. A blank that is none of these is not looked for.
+_NOISE: Final = (b"/", b".", b" ")
 
 
 class SimilarPrefixError(VecguardError):
@@ -52,7 +61,8 @@ class Installation:
     users: int
 
     def __str__(self) -> str:
-        return f'"{self.root}" ({counted(self.users, "user", "users")})'
+        name = self.root if len(self.root) <= _NAME_LENGTH else f"{self.root[:_NAME_LENGTH]}..."
+        return f'"{name}" ({counted(self.users, "user", "users")})'
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class Survey:
         similar: prefixes that differ from the configured one only in slashes, dots, letter
             case or blanks.
         others: all other prefixes.
-        gap: why some prefixes may be missing; "" when the search is complete.
+        gap: why some prefixes may be missing; "" when both searches are complete.
     """
 
     similar: tuple[Installation, ...]
@@ -93,28 +103,38 @@ async def survey(client: EtcdClient, keys: Keys) -> Survey:
     """Searches an etcd for credentials outside the prefix of `keys`.
 
     Raises:
-        EtcdError: etcd does not answer. A refusal for want of a permission is no error, but
-            a gap: a role of etcd may be limited to the configured prefix.
+        EtcdError: etcd does not answer. A refusal is no error, but a gap: a role of etcd may be
+            limited to the configured prefix.
     """
     own = _likeness(keys.root)
-    search = _Search(client, own)
-    gap = ""
+    spellings, directories = _Spellings(client, own), _Directories(client)
+    gaps = [await _searched(search) for search in (spellings, directories)]
+    found = {
+        directory: users
+        for directory, users in {**directories.found, **spellings.found}.items()
+        if _users_below(directory) != keys.users.encode()
+    }
+    installations = [Installation(_root(directory), users) for directory, users in found.items()]
+    similar = tuple(each for each in installations if _likeness(each.root) == own)
+    return Survey(
+        similar,
+        tuple(each for each in installations if each not in similar),
+        next(filter(None, gaps), ""),
+    )
+
+
+async def _searched(search: "_Search") -> str:
+    """Runs a search; returns why it is not complete, "" if it is. Raises EtcdError."""
     try:
         async with asyncio.timeout(_MAX_SECONDS):
             await search.run()
     except EtcdAuthError:
-        gap = "etcd does not permit to read keys outside the configured prefix"
+        return "etcd does not permit reading keys outside the configured prefix"
+    except EtcdRequestError as error:
+        return f"etcd refuses to list keys outside the configured prefix: {error.message}"
     except TimeoutError:
-        gap = "the search was ended early, etcd holds too many keys"
-    if search.is_cut:
-        gap = "the search was ended early, etcd holds too many keys"
-    found = [
-        Installation(_root(directory), users)
-        for directory, users in search.found
-        if _users_below(directory) != keys.users.encode()
-    ]
-    similar = tuple(each for each in found if _likeness(each.root) == own)
-    return Survey(similar, tuple(each for each in found if each not in similar), gap)
+        return _TOO_MANY
+    return _TOO_MANY if search.is_cut else ""
 
 
 def _likeness(root: str) -> str:
@@ -127,48 +147,96 @@ def _likeness(root: str) -> str:
 
 
 class _Search:
-    """A walk through the directories of an etcd, breadth first."""
+    """What both searches have in common.
 
-    def __init__(self, client: EtcdClient, likeness: str) -> None:
-        """Looks first where prefixes of this likeness can be."""
+    Attributes:
+        found: how many users there are below each directory that has some.
+        is_cut: whether the number of requests was the limit.
+    """
+
+    def __init__(self, client: EtcdClient, max_requests: int) -> None:
         self._client = client
-        self._likeness = likeness
-        self._requests = 0
-        self.found: list[tuple[bytes, int]] = []
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the number of requests was the limit."""
-        return self._requests >= _MAX_REQUESTS
+        self._requests_left = max_requests
+        self.found: dict[bytes, int] = {}
+        self.is_cut = False
 
     async def run(self) -> None:
-        """Fills `found`: directories that hold credentials, and how many. Raises EtcdError."""
+        """Fills `found`. Raises EtcdError."""
+        raise NotImplementedError
+
+    def _may_ask(self) -> bool:
+        self._requests_left -= 1
+        self.is_cut = self._requests_left < 0
+        return not self.is_cut
+
+    async def _count_users(self, directory: bytes) -> bool:
+        """Looks for users directly below a directory; returns whether there are some."""
+        key = _users_below(directory)
+        users = (await self._client.range(key, prefix=True, count_only=True)).count
+        if users:
+            self.found[directory] = users
+        return bool(users)
+
+
+class _Spellings(_Search):
+    """Finds the directories whose names are of one likeness, character by character."""
+
+    def __init__(self, client: EtcdClient, likeness: str) -> None:
+        super().__init__(client, _MAX_SPELLING_REQUESTS)
+        self._likeness = likeness
+
+    async def run(self) -> None:
+        """Raises EtcdError."""
+        # What a key begins with, and how much of the likeness that is.
         waiting = deque([(b"", 0)])
-        while waiting and not self.is_cut:
+        while waiting:
+            beginning, length = waiting.popleft()
+            if length == len(self._likeness):
+                directory = beginning if beginning.endswith(b"/") else beginning + b"/"
+                if directory not in self.found and self._may_ask():
+                    await self._count_users(directory)
+            for more, step in self._continuations(length):
+                if not self._may_ask():
+                    return
+                longer = beginning + more
+                page = await self._client.range(longer, prefix=True, limit=1, keys_only=True)
+                if page.kvs:
+                    waiting.append((longer, length + step))
+
+    def _continuations(self, length: int) -> Iterator[tuple[bytes, int]]:
+        if length < len(self._likeness):
+            character = self._likeness[length]
+            for spelling in dict.fromkeys((character, character.upper())):
+                yield spelling.encode(), 1
+        for each in _NOISE:
+            yield each, 0
+
+
+class _Directories(_Search):
+    """Finds any directories, breadth first."""
+
+    def __init__(self, client: EtcdClient) -> None:
+        super().__init__(client, _MAX_REQUESTS)
+
+    async def run(self) -> None:
+        """Raises EtcdError."""
+        waiting = deque([(b"", 0)])
+        while waiting:
             directory, depth = waiting.popleft()
-            users = await self._users(directory)
-            if users:
-                self.found.append((directory, users))
+            if not self._may_ask():
+                return
+            has_users = await self._count_users(directory)
             # An installation holds no others and may hold millions of keys, so it is not searched;
             # except without a prefix, when all others are below it.
-            if depth < _MAX_DEPTH and (not users or not directory.strip(b"/")):
-                for each in await self._directories(directory):
-                    likely = self._likeness.startswith(_likeness(_root(each)))
-                    add = waiting.appendleft if likely else waiting.append
-                    add((each, depth + 1))
+            if depth < _MAX_DEPTH and (not has_users or not directory.strip(b"/")):
+                waiting += [(each, depth + 1) for each in await self._below(directory)]
 
-    async def _users(self, directory: bytes) -> int:
-        self._requests += 1
-        key = _users_below(directory)
-        return (await self._client.range(key, prefix=True, count_only=True)).count
-
-    async def _directories(self, directory: bytes) -> list[bytes]:
+    async def _below(self, directory: bytes) -> list[bytes]:
         """The directories directly below one."""
         found: list[bytes] = []
         first, end = key_range(directory, prefix=True)
         more = True
-        while more and not self.is_cut:
-            self._requests += 1
+        while more and self._may_ask():
             page = await self._client.range(first, range_end=end, limit=_PAGE, keys_only=True)
             for key in (each.key for each in page.kvs):
                 if key < first:

@@ -19,6 +19,7 @@ _REMEDIES: Final = {
     "rootCoord.addresses",
     "changes": "the wait ends with the leases; see why a proxy named here does not answer: its "
     "address is in root coord's log line session_opened",
+    "prefix": "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix",
     "role": "see that etcd answers at etcd.endpoints and has a leader",
 }
 _TLS_REMEDY = "renew the files of this link; a running service takes them up by itself"
@@ -52,7 +53,7 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
         return
     name = f"{(report.service or 'process').replace('_', ' ')} {report.address}"
     unhealthy = [check for check in report.checks if not check.healthy]
-    if report.state == "standby":
+    if report.state == "standby" or any(check.name == "prefix" for check in unhealthy):
         unhealthy = [check for check in unhealthy if check.name != "role"]
     ended = {f"tls_{each.link}" for each in report.certificates if (each.expires_seconds or 1) <= 0}
     yield from (

@@ -130,6 +130,7 @@ async def _lead(
     pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
     failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
+        await _until_prefix_fits(settings, etcd, keys, role)
         leadership = await election.campaign()
         elected_at = boot_clock()
         log.info("elected", term=leadership.term, clean=leadership.clean)
@@ -145,8 +146,6 @@ async def _lead(
         except* VecguardError as errors:
             error = errors.exceptions[0]
             failure.failed(str(error), term=leadership.term, error=str(error))
-            if isinstance(error, SimilarPrefixError):
-                role.cannot_serve(error.message)
         finally:
             role.release()
         raise_if_cancelled()
@@ -157,6 +156,30 @@ async def _lead(
         if boot_clock() - elected_at >= _LONGEST_PAUSE_SECONDS:
             pauses.succeeded()
         await asyncio.sleep(pauses.failed())
+
+
+async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, role: Role) -> None:
+    """Returns when this root coord may stand for election.
+
+    It may not while it would have to create root although the prefix is likely a wrong one: each
+    election of a root coord that cannot serve would cost the others one.
+    """
+    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
+    while not settings.root_coord.allow_similar_prefix:
+        try:
+            if not (await etcd.range(keys.user(ROOT).encode(), count_only=True)).count:
+                require_no_similar(await survey(etcd, keys), keys)
+        except SimilarPrefixError as error:
+            role.refusal = error.message
+            failure.failed(error.message, error=error.message)
+            await asyncio.sleep(pauses.failed())
+            continue
+        except VecguardError:
+            pass  # the election meets the same failure, and reports it
+        break
+    role.refusal = ""
+    failure.ended()
 
 
 def _etcd(
@@ -241,7 +264,7 @@ async def _look_elsewhere(settings: Settings, etcd: EtcdClient, keys: Keys) -> N
     if elsewhere:
         log.warning("credentials_under_other_prefixes", own=keys.root, others=named(elsewhere))
     if found.gap:
-        log.info("other_prefixes_not_all_seen", own=keys.root, reason=found.gap)
+        log.warning("other_prefixes_not_all_seen", own=keys.root, reason=found.gap)
 
 
 def _admits(settings: Settings) -> Callable[[Mapping[str, Any] | None], bool]:

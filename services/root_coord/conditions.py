@@ -11,8 +11,9 @@ _NAMED = 5
 
 
 def register_conditions(role: Role, health: HealthReport) -> None:
-    """Adds the checks: whether this root coord is active, and whether changes wait."""
+    """Adds the checks: whether this root coord is active, may be, and whether changes wait."""
     health.register("role", lambda: _role(role))
+    health.register("prefix", lambda: _prefix(role))
     health.register("changes", lambda: _changes(role))
 
 
@@ -28,6 +29,12 @@ def _role(role: Role) -> Check:
         message=f"active since term {tenure.term}, "
         f"{counted(tenure.hub.connected, 'proxy', 'proxies')} connected",
     )
+
+
+def _prefix(role: Role) -> Check:
+    """Whether etcd's prefix is likely a wrong one, so that this root coord can never lead."""
+    message = role.refusal or "nothing speaks against the configured prefix"
+    return Check("prefix", healthy=not role.refusal, critical=True, message=message)
 
 
 def _changes(role: Role) -> Check:

@@ -5,12 +5,17 @@ from services.root_coord.tenure import Tenure
 
 
 class Role:
-    """Whether this process is the active root coord, and its tenure while it is."""
+    """Whether this process is the active root coord, and its tenure while it is.
+
+    Attributes:
+        refusal: why this process does not even stand for election; "" if it does.
+    """
 
     def __init__(self) -> None:
         self._tenure: Tenure | None = None
         self._active_address = ""
         self._trouble = ""
+        self.refusal = ""
 
     @property
     def tenure(self) -> Tenure | None:
@@ -19,6 +24,8 @@ class Role:
 
     def require(self) -> Tenure:
         """The tenure. Raises StandbyError, which names the active root coord, on standby."""
+        if self.refusal:
+            raise StandbyError(f"this root coord cannot lead: {self.refusal}")
         if self._tenure is None:
             elsewhere = (
                 f"; the active one is {self._active_address}" if self._active_address else ""
@@ -33,11 +40,8 @@ class Role:
 
     def election_failed(self, message: str) -> None:
         """Nobody knows who is the active one, because etcd does not answer."""
-        self.cannot_serve(f"it cannot stand for election: {message}")
-
-    def cannot_serve(self, reason: str) -> None:
-        """This process could be the active one, but for this."""
-        self._active_address, self._trouble = "", reason
+        self._active_address = ""
+        self._trouble = f"it cannot stand for election: {message}"
 
     def assume(self, tenure: Tenure) -> None:
         """From now on calls are served."""

@@ -7,14 +7,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.root_coord import app
+from services.root_coord.conditions import register_conditions
 from services.root_coord.errors import StandbyError
 from services.root_coord.metrics import RootCoordMetrics
 from services.root_coord.role import Role
 from shared.config import Settings
 from shared.etcd import Delete, EtcdClient, Put
-from shared.installations import survey
+from shared.installations import Installation, named, survey
 from shared.lifecycle import ShutdownSignal
 from shared.milvus_layout import Keys
+from shared.observability.health import HealthReport
 from shared.secret import Secret
 from tests.support.etcd import running_etcd
 from tests.support.etcd_administration import enable_authentication
@@ -73,7 +75,24 @@ async def test_prefixes_that_differ_only_in_spelling_are_similar_and_the_rest_ar
     assert seen.gap == ""
 
 
-async def test_an_etcd_with_many_keys_is_searched_in_few_requests(client, monkeypatch):
+async def fill_directories(client, number, *, keys_each):
+    for directory in range(number):
+        await put(client, *(f"a{directory:04}/{key}" for key in range(keys_each)))
+
+
+async def test_a_similar_prefix_is_found_whatever_else_etcd_holds(client):
+    await fill_directories(client, 250, keys_each=60)
+    for batch in range(20):
+        await put(client, *(f"flat-{batch}-{number}" for number in range(100)))
+    await put(client, "by-dev/other", "b", "by-de")
+    for prefix in ("by-DEV/meta/", "////by-dev//meta/", "BY-DEV./ meta /"):
+        await put_users(client, prefix, "root")
+    seen = await survey(client, Keys.of("by-dev", "meta"))
+    assert found(seen.similar) == {"by-DEV/meta": 1, "////by-dev//meta": 1, "BY-DEV./ meta ": 1}
+    assert "too many keys" in seen.gap
+
+
+async def test_the_search_for_other_installations_takes_few_requests(client, monkeypatch):
     for batch in range(10):
         await put(client, *(f"aaa/flat/{batch}-{number}" for number in range(100)))
     await put_users(client, "zzz/meta/", "root")
@@ -90,15 +109,28 @@ async def test_an_etcd_with_many_keys_is_searched_in_few_requests(client, monkey
     seen = await survey(client, Keys.of("by-dev", "meta"))
     assert found(seen.others) == {"zzz/meta": 1}
     assert seen.gap == ""
-    assert asked < 40
+    assert asked < 50
     for batch in range(10):
         await put(client, *(f"aaa/{batch}-{number}/x" for number in range(100)))
-    await put_users(client, "by-dev/Meta/", "root")
     asked = 0
     seen = await survey(client, Keys.of("by-dev", "meta"))
     assert "too many keys" in seen.gap
-    assert found(seen.similar) == {"by-dev/Meta": 1}, "it is looked for first"
-    assert asked <= 210
+    assert asked <= 220
+
+
+async def test_a_key_that_cannot_be_asked_for_keeps_no_root_out(client):
+    # With a name of 1 MB in the request twice, etcd refuses it.
+    await put(client, f"other/{'n' * 1_050_000}/k")
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        assert await root_exists(client, Keys.of("by-dev", "meta"))
+    (told,) = events(lines, "other_prefixes_not_all_seen")
+    assert "etcd refuses to list keys" in told["reason"]
+
+
+def test_a_message_about_prefixes_is_short_whatever_their_names():
+    names = [Installation("n" * 1_000_000, 1)] * 1000
+    assert len(named(names)) < 2000
 
 
 @asynccontextmanager
@@ -148,19 +180,24 @@ async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherw
     settings = {"etcd": {"rootPath": "/by-dev"}}
     async with standing(client, **settings) as (role, lines):
 
-        async def refused_several_times():
-            return len(events(lines, "elected")) >= 3
+        async def is_refused():
+            return bool(role.refusal)
 
-        await eventually(refused_several_times)
-        with pytest.raises(StandbyError) as refusal:
+        await eventually(is_refused)
+        with pytest.raises(StandbyError, match="this root coord cannot lead: root is not created"):
             role.require()
         for words in ('"/by-dev/meta"', '"by-dev/meta" (2 users)', "rootCoord.allowSimilarPrefix"):
-            assert words in refusal.value.message
-        assert len(events(lines, "term_ended")) == 1
+            assert words in role.refusal
+        health = HealthReport()
+        register_conditions(role, health)
+        assert "prefix" in {check.name for check in health.evaluate().failures}
         assert not await root_exists(client, keys)
+        assert not events(lines, "elected"), "it does not stand for election"
         # As soon as the store has a root, its prefix is not doubted any more.
         await put(client, keys.user("root"))
         await eventually(activity(role))
+        assert not role.refusal
+    assert len(events(lines, "cannot_lead")) == 1
     assert not events(lines, "awaits_earlier_leases"), "no lease was granted before"
 
 
