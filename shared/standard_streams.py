@@ -1,4 +1,4 @@
-"""Standard output and standard error that no write can fail on.
+"""Standard input that exists, and standard output and error that no write can fail on.
 
 A program prints its answer after it has done its work, so a terminal that is not UTF-8, a pipe
 without a reader or a full disk must not end it in an error that denies the work. Characters that
@@ -28,11 +28,13 @@ _PLAIN_SIGNS: Final = {"✓": "+", "✗": "x", "…": "."}
 def prepare_streams() -> None:
     """Replaces `sys.stdout` and `sys.stderr`; to be called first in a program's `main`.
 
-    A stream that is closed becomes one to the null device, so that no socket gets its descriptor
-    (libuv aborts when it is given one of the first three). A stream that a test has put in place
-    stays as it is.
+    A stream that is closed, `sys.stdin` too, becomes one to the null device, so that no socket
+    gets its descriptor (libuv aborts when it is given one of the first three). A stream that a
+    test has put in place stays as it is.
     """
     closed = _fill_descriptors()
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
     if sys.stdout is sys.__stdout__:
         sys.stdout = _opened(sys.stdout, _STANDARD_OUTPUT, closed)
     if sys.stderr is sys.__stderr__:

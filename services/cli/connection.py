@@ -46,6 +46,13 @@ def require_text(value: str | None) -> str | None:
     return value
 
 
+def require_name(value: str | None) -> str | None:
+    """As `require_text`, for a user's name. Raises BadParameter if it is blank, too."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("the name is empty")
+    return require_text(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """The connection options of a command, as they were given.

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from services.cli.accounts import AccountClient, User
-from services.cli.connection import Login, LoginConnection, connected, require_text
+from services.cli.connection import Login, LoginConnection, connected, require_name, require_text
 from services.cli.exit_codes import NegativeError, UsageError
 from services.cli.output import (
     Output,
@@ -25,12 +25,12 @@ from services.cli.password_source import PasswordSource
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and delete users.")
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The user's name.", callback=require_text)
+    str, typer.Argument(metavar="NAME", help="The user's name.", callback=require_name)
 ]
 OwnNameArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]", help="The user's name; default: who logs in.", callback=require_text
+        metavar="[NAME]", help="The user's name; default: who logs in.", callback=require_name
     ),
 ]
 NewPasswordFileOption = Annotated[

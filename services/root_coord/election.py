@@ -8,8 +8,8 @@ have been elected.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from random import random
@@ -144,11 +144,19 @@ class Leadership:
         changes: list[Operation] = [Delete(self._keys.leader)]
         if in_good_order:
             changes.append(Delete(self._keys.leases))
-        try:
+        with _failing_is_no_harm():
             await self._client.txn([self.fence.condition], changes, timeout_seconds=_RESIGN_SECONDS)
+        # Also if etcd refuses the deletion for want of space: this deletes the leader's key, too.
+        with _failing_is_no_harm():
             await self._client.lease_revoke(self._lease_id, timeout_seconds=_RESIGN_SECONDS)
-        except VecguardError as error:
-            log.warning("resignation_failed", reason=error.reason)
+
+
+@contextmanager
+def _failing_is_no_harm() -> Iterator[None]:
+    try:
+        yield
+    except VecguardError as error:
+        log.warning("resignation_failed", reason=error.reason)
 
 
 class Observer(Protocol):

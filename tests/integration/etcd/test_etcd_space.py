@@ -184,28 +184,45 @@ async def test_a_change_is_refused_and_not_called_unknown_when_etcd_is_full(smal
         assert (await house.get("bob")).credential.revision == created.revision
 
 
-async def test_an_election_that_etcd_refuses_is_told_once_and_again_when_it_goes_on(small):
-    await fill(small)
-    failures = []
+class Observer:
+    def __init__(self):
+        self.failures = []
 
-    class Observer:
-        def leader_seen(self, address):
-            pass
+    def leader_seen(self, address):
+        pass
 
-        def election_failed(self, message):
-            failures.append(message)
+    def election_failed(self, message):
+        self.failures.append(message)
 
-    election = Election(
-        small,
-        ElectionKeys.of(Keys.of("full", "meta")),
+
+KEYS = ElectionKeys.of(Keys.of("full", "meta"))
+
+
+def standing(client, observer):
+    return Election(
+        client,
+        KEYS,
         address="somewhere",
         ttl_seconds=2.0,
         lease_ttl_seconds=1.5,
         margin_ratio=0.01,
         margin_seconds=0.1,
         clock=boot_clock,
-        observer=Observer(),
+        observer=observer,
     )
+
+
+async def test_a_leader_resigns_at_once_although_etcd_is_full(small):
+    leadership = await standing(small, Observer()).campaign()
+    await fill(small)
+    await leadership.resign(in_good_order=True)
+    assert not (await small.range(KEYS.leader)).kvs
+
+
+async def test_an_election_that_etcd_refuses_is_told_once_and_again_when_it_goes_on(small):
+    await fill(small)
+    observer = Observer()
+    failures, election = observer.failures, standing(small, observer)
     with every_log_line() as lines:
         campaign = asyncio.create_task(election.campaign())
 

@@ -181,3 +181,24 @@ def test_an_interrupt_ends_with_its_code(monkeypatch):
 def test_text_from_elsewhere_neither_steers_the_terminal_nor_is_markup():
     assert printable("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc"
     assert printable("[red]x[/red]") == "\\[red]x\\[/red]"
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+@pytest.mark.parametrize("deed", ["create", "delete", "passwd"])
+def test_an_empty_name_as_of_an_unset_variable_is_refused(deed, name):
+    result = run("user", deed, name)
+    assert result.exit_code == ExitCode.USAGE
+    assert "the name is empty" in result.output
+
+
+def test_closed_standard_input_is_no_bug():
+    ended = subprocess.run(
+        [COMMAND, "user", "list"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        preexec_fn=lambda: os.close(0),
+    )
+    assert ended.returncode == ExitCode.USAGE, ended.stderr
+    assert "no terminal to ask for the password" in ended.stderr
