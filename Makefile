@@ -52,9 +52,12 @@ $(NODE_SETUP): Makefile
 
 setup: $(SETUP) ## Create the environment
 
+# An argument of the shell.
+quoted = '$(subst ','\'',$(1))'
+
 # A shell may have a DATA of its own; only one given to make counts.
 run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy (TLS=1 encrypts, DATA=my.db serves it)
-	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(if $(filter command,$(origin DATA)),--backend-data '$(DATA)') $(RUN_ARGS)
+	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(if $(and $(filter command,$(origin DATA)),$(DATA)),--backend-data $(call quoted,$(DATA))) $(RUN_ARGS)
 
 test: $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP) ## Run every test (PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -103,7 +106,7 @@ soak: $(SETUP) ## Mixed traffic with restarts (SOAK_MINUTES=10): flat memory, ev
 
 # Every shell sets USER; only one given to make counts.
 load: $(SETUP) ## Load of logins on a stack of its own, or URL=host:port USER=... PASSWORD_FILE=... (LOAD_ARGS)
-	$(BIN)/python -m tests.load $(if $(URL),--url $(URL)) $(if $(filter command,$(origin USER)),--user $(USER)) $(if $(PASSWORD_FILE),--password-file $(PASSWORD_FILE)) $(LOAD_ARGS)
+	$(BIN)/python -m tests.load $(if $(URL),--url $(call quoted,$(URL))) $(if $(and $(filter command,$(origin USER)),$(USER)),--user $(call quoted,$(USER))) $(if $(PASSWORD_FILE),--password-file $(call quoted,$(PASSWORD_FILE))) $(LOAD_ARGS)
 
 compile: $(SETUP) ## The proxy's hot path as machine code in build/compiled (needs a C compiler)
 	$(BIN)/python -m deploy.compile build/compiled

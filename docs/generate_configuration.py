@@ -12,14 +12,15 @@ INTRODUCTION = """\
 # Every setting
 
 Generated from the typed settings by `make docs`. A setting comes from the YAML file given by
-`--config` (dots are nesting), and an environment variable goes before it: `proxy.port` is
+`--config` (dots are nesting), and an environment variable overrides it: `proxy.port` is
 `VECGUARD__PROXY__PORT`. The two underscores keep clear of what Kubernetes sets for a Service
 named `vecguard-proxy`. Lists may be written as comma-separated text.
 
-One rule holds for text, and so for passwords, from the YAML file, from environment variables and
-from the file of `common.security.defaultRootPasswordFile`: it is UTF-8; a byte order mark at its
-beginning and line ends at its end, any number of them, are removed; any other control character or
-line end is an error that names the setting. Blanks are kept: they are part of a password or path.
+All text values, including passwords, follow one rule, whether they come from the YAML file, from
+environment variables or from the file of `common.security.defaultRootPasswordFile`: they are
+UTF-8; a leading byte order mark and all trailing line breaks are removed; any other control
+character or line break is an error that names the setting. Blanks are kept: they are part of a
+password or path.
 
 | key | default | expected | meaning |
 | --- | --- | --- | --- |

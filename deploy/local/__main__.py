@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         "--backend-data",
         type=lambda text: Path(text).expanduser(),
         metavar="DIR",
-        help="an existing Milvus Lite 3 database to serve in place, not a copy: clients change "
-        "it; `make run DATA=DIR` gives this (milvus-lite in the directory of --data-dir)",
+        help="existing Milvus Lite 3 database, served in place; `make run DATA=DIR` gives this "
+        "(default: milvus-lite in --data-dir)",
     )
     parser.add_argument(
         "--listen",

@@ -38,7 +38,7 @@ def _check(directory: Path, *, given: bool) -> None:
     if not directory.exists():
         if given:
             raise LocalStackError(
-                f"{directory} does not exist; DATA names an existing Milvus Lite 3 database"
+                f"{directory} does not exist; DATA must be an existing Milvus Lite 3 database"
             )
         return
     if not directory.is_dir():
@@ -47,7 +47,7 @@ def _check(directory: Path, *, given: bool) -> None:
     if nested:
         raise LocalStackError(
             f"{directory} has another database inside it, {nested[0].name}, which Milvus Lite "
-            "would not serve; move it to another place, and to serve it: make run DATA=PLACE"
+            "would not serve; move it elsewhere, then run: make run DATA=NEW_PATH"
         )
     if not _is_database(directory) and (given or any(directory.iterdir())):
         raise LocalStackError(

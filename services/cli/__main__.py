@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli import certs, root, user
+from services.cli.command import Command
 from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
 from services.cli.login import login
@@ -24,9 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(user.app, name="user")
-app.command()(login)
-app.command()(status)
-app.command()(doctor)
+app.command(cls=Command)(login)
+app.command(cls=Command)(status)
+app.command(cls=Command)(doctor)
 app.add_typer(root.app, name="root")
 app.add_typer(certs.app, name="certs")
 

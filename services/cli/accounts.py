@@ -88,7 +88,7 @@ class AccountClient:
         _require_success(await self._answer(lambda: self._stub.update_credential(request)))
 
     async def delete(self, username: str) -> None:
-        """Removes a user; one that does not exist is no error."""
+        """Deletes a user. Succeeds if there is no such user."""
         request = pb.DeleteCredentialRequest(username=username)
         _require_success(await self._answer(lambda: self._stub.delete_credential(request)))
 
@@ -99,7 +99,7 @@ class AccountClient:
         return sorted(reply.usernames)
 
     async def describe(self, username: str) -> User | None:
-        """One user; None when there is none of this name."""
+        """Returns one user; None if there is no such user."""
         request = pb.SelectUserRequest(user=pb.UserEntity(name=username), include_role_info=True)
         reply = await self._answer(lambda: self._stub.select_user(request))
         _require_success(reply.status)

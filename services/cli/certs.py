@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from services.cli.certificate_check import FileSet, Finding, Result, check_set, sets_in
+from services.cli.command import Command
 from services.cli.output import (
     Output,
     OutputOption,
@@ -27,7 +28,7 @@ from shared.tls.certificate_set import LOOPBACK_NAMES, SetFile, SetRequest, make
 app = typer.Typer(no_args_is_help=True, help="Make and check TLS certificates.")
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
     *,
     directory: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.")],
@@ -84,7 +85,7 @@ def init(
             _print_files(directory, files)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     *,
     directory: Annotated[

@@ -201,7 +201,7 @@ class LoginConnection(Connection):
         if not user:
             raise UsageError("--user is empty; name who logs in, or say --no-login")
         if ":" in user:
-            raise UsageError(f"{user!r} is no user name: a login ends it at the first colon")
+            raise UsageError(f"--user {user!r}: a user name cannot contain a colon")
         source = PasswordSource(f"password of {user}", self.password_file, "--password-file")
         return Login(user, source.read())
 

@@ -9,6 +9,7 @@ from shared.errors import (
     UnavailableError,
     VecguardError,
 )
+from shared.etcd import EtcdNoSpaceError
 
 
 class ExitCode(IntEnum):
@@ -20,7 +21,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command cannot be understood, or a file or setting that it names cannot be used."""
     UNREACHABLE = 3
-    """No answer: a part is out of reach, too slow or overloaded. Trying again may help."""
+    """A part is out of reach, too slow, overloaded or out of space. Trying again may help."""
     NOT_ALLOWED = 4
     """The login is refused, or it may not do this."""
     BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -28,7 +29,7 @@ class ExitCode(IntEnum):
     """The answer cannot be written to standard output, for example to a full disk."""
     INTERRUPTED = 130  # 128 + SIGINT
     PIPE_CLOSED = 141  # 128 + SIGPIPE
-    """The program that reads standard output has closed it, as `head` does."""
+    """The reader closed standard output, for example `head` in a pipe."""
 
 
 class UsageError(VecguardError):
@@ -56,7 +57,7 @@ def exit_code_of(error: VecguardError) -> ExitCode:
             return ExitCode.USAGE
         case NotAllowedError():
             return ExitCode.NOT_ALLOWED
-        case UnavailableError() | DeadlineError() | OverloadedError():
+        case UnavailableError() | DeadlineError() | OverloadedError() | EtcdNoSpaceError():
             return ExitCode.UNREACHABLE
         case _:
             return ExitCode.NEGATIVE

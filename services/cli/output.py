@@ -69,7 +69,7 @@ def tell_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
 
 @contextmanager
 def report_of_change() -> Iterator[None]:
-    """Around the report of a change that is made: a report that is lost is no failure.
+    """Around the report of a completed change: a lost report is not a failure.
 
     A closed pipe is ignored. Any other loss is one sentence on standard error.
     """

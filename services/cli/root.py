@@ -1,4 +1,4 @@
-"""`vecguard root`: the way back in when root's password is lost."""
+"""`vecguard root`: recovery from a lost root password."""
 
 import asyncio
 import getpass
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.command import Command
 from services.cli.exit_codes import NegativeError, UsageError
 from services.cli.output import Output, OutputOption, report_of_change, say, tell_json, told
 from services.cli.password_source import PasswordSource
@@ -22,17 +23,17 @@ from shared.passwords import PasswordHash, PasswordPolicy, hash_password
 from shared.secret import Secret
 from shared.usernames import ROOT
 
-app = typer.Typer(no_args_is_help=True, help="The way back in when root's password is lost.")
+app = typer.Typer(no_args_is_help=True, help="Recover from a lost root password.")
 
 log = get_logger(__name__)
 
 
 @app.callback()
 def root() -> None:
-    """The way back in when root's password is lost."""
+    """Recover from a lost root password."""
 
 
-@app.command()
+@app.command(cls=Command)
 def reset(
     *,
     offline: Annotated[
@@ -46,19 +47,19 @@ def reset(
             "Otherwise it is asked for, twice."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to do it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Give root a new password through etcd, without knowing the old one.
 
-    It needs what root coord needs to reach etcd: give it root coord's configuration file. Running
-    services take the change up at once and refuse the old password.
+    Needs root coord's configuration file, because it writes to etcd as root coord does. Running
+    services take up the change at once and refuse the old password.
     """
     with told(output):
         if not offline:
             raise UsageError(
-                "this writes to etcd itself and must be asked for with --offline; whoever knows "
-                "root's password uses: vecguard user passwd root"
+                "this writes to etcd itself, so it needs --offline; if you know root's password, "
+                "use: vecguard user passwd root"
             )
         settings = settings_of(config)
         if not names_etcd(settings):

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from services.cli.accounts import AccountClient, User
+from services.cli.command import Command
 from services.cli.connection import Login, LoginConnection, connected, require_name, require_text
 from services.cli.exit_codes import NegativeError, UsageError
 from services.cli.output import (
@@ -30,7 +31,9 @@ NameArgument = Annotated[
 OwnNameArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]", help="The user's name; default: who logs in.", callback=require_name
+        metavar="[NAME]",
+        help="The user's name; default: the user who logs in.",
+        callback=require_name,
     ),
 ]
 NewPasswordFileOption = Annotated[
@@ -44,7 +47,7 @@ NewPasswordFileOption = Annotated[
 _UNSURE = "; the change may have been made, and it is safe to repeat"
 
 
-@app.command()
+@app.command(cls=Command)
 @connected
 def create(
     *,
@@ -69,7 +72,7 @@ def create(
         _done(f"user {name} is created", name, output)
 
 
-@app.command(name="list")
+@app.command(name="list", cls=Command)
 @connected
 def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
     """List the names of all users."""
@@ -85,7 +88,7 @@ def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnecti
             tell(name)
 
 
-@app.command()
+@app.command(cls=Command)
 @connected
 def describe(
     *,
@@ -114,7 +117,7 @@ def describe(
             _print_user(user)
 
 
-@app.command()
+@app.command(cls=Command)
 @connected
 def passwd(
     *,
@@ -149,12 +152,12 @@ def passwd(
         _done(f"the password of {target} is changed", target, output)
 
 
-@app.command()
+@app.command(cls=Command)
 @connected
 def delete(
     *, name: NameArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
 ) -> None:
-    """Delete a user. One that does not exist is no error, as in Milvus."""
+    """Delete a user. Deleting a user that does not exist is not an error."""
     with told(output):
         login = connection.login()
         deleted = connection.ask(
@@ -173,7 +176,7 @@ def delete(
 
 
 async def delete_if_present(client: AccountClient, name: str) -> bool:
-    """Deletes a user; returns False, and changes nothing, if there is none of this name.
+    """Deletes a user; returns False, and changes nothing, if there is no such user.
 
     Milvus's DeleteCredential succeeds for an unknown user too, with the same reply, so this lists
     the users first. Raises as the methods of `client`.
@@ -192,7 +195,7 @@ def _own(name: str | None, login: Login | None) -> str:
     if name is not None:
         return name
     if login is None:
-        raise UsageError("name the user: with --no-login there is none who logs in")
+        raise UsageError("name the user: with --no-login there is no default")
     return login.username
 
 

@@ -46,12 +46,12 @@ class EtcdSettings(Section):
     root_path: PathPart = Field(
         default="by-dev",
         description="First part of every key; Milvus's own default. It is joined to the other "
-        "parts as in Milvus (Go's path.Join): a leading slash and blanks count, `a//b` is `a/b`, "
-        "a trailing slash goes.",
+        "parts as in Milvus (Go's path.Join): a leading slash and blanks are significant, `a//b` "
+        "becomes `a/b`, a trailing slash is dropped.",
     )
     meta_sub_path: PathPart = Field(
         default="meta",
-        description="Second part of every key, joined likewise; Milvus's own default.",
+        description="Second part of every key, joined in the same way; Milvus's own default.",
     )
     request_timeout: Milliseconds = Field(
         default=10_000, description="Deadline of one request to etcd, in milliseconds."

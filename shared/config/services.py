@@ -96,8 +96,8 @@ class ProxySettings(Section):
     operations: OperationsSettings = OperationsSettings()
     forward_authorization: bool = Field(
         default=False,
-        description="Whether the backend gets to see the authorization header. A Milvus that "
-        "checks it keeps refusing a password that is changed here until it is restarted.",
+        description="Whether the backend gets the authorization header. A Milvus that checks it "
+        "refuses a password changed here until Milvus is restarted.",
     )
     drain_timeout: Seconds = Field(
         default=30.0, description="How long a stop waits for open requests, in seconds."
@@ -123,9 +123,9 @@ class RootCoordSettings(Section):
     )
     allow_similar_prefix: bool = Field(
         default=False,
-        description="Whether root is created in an empty store although etcd holds credentials "
-        "under a prefix that differs from etcd.rootPath/etcd.metaSubPath only in slashes, dots, "
-        "letter case or blanks. Set it only for a second installation beside that one.",
+        description="Create root even if etcd has credentials under a prefix that differs from "
+        "etcd.rootPath/etcd.metaSubPath only in slashes, dots, letter case or blanks. Set it only "
+        "for a second installation in the same etcd.",
     )
     operations: RootCoordOperationsSettings = RootCoordOperationsSettings()
     drain_timeout: Seconds = Field(

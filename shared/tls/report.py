@@ -24,7 +24,7 @@ class TlsCollector(Collector):
         """The metrics as they are now."""
         expiry = GaugeMetricFamily(
             "vecguard_tls_certificate_expires_seconds",
-            "Seconds until the first certificate that peers check of the link's set expires.",
+            "Seconds until the earliest expiry among the certificates that peers verify.",
             labels=("link",),
         )
         reloads = CounterMetricFamily(

@@ -82,7 +82,7 @@ DIFFERENCES = (
         ),
     ),
     Difference(
-        "Code of a mistake in the request",
+        "Error code of an invalid request",
         {
             "create alice again": _status(
                 _INVALID_PARAMETER,
@@ -181,7 +181,7 @@ DIFFERENCES = (
     ),
 )
 #: Applies to every reply with code 1100.
-INPUT_ERROR_MARK = "Mark of a mistake in the request"
+INPUT_ERROR_MARK = "Input-error flag"
 
 
 def expected(step: Step, milvus: Answer) -> Answer:

@@ -96,3 +96,16 @@ def test_run_serves_the_database_that_it_is_given(checkout: Checkout):
 
     assert checkout.make("run", "DATA=my own.db") == ["-m deploy.local --backend-data my own.db"]
     assert checkout.make("run", DATA="/of/another/program") == ["-m deploy.local"]
+    assert checkout.make("run", "DATA=") == ["-m deploy.local"]
+
+
+def test_a_value_with_blanks_and_quotes_is_one_argument(checkout: Checkout):
+    checkout.make("setup")
+
+    assert checkout.make("run", "DATA=it's  mine.db") == [
+        "-m deploy.local --backend-data it's  mine.db"
+    ]
+    assert checkout.make("load", "URL=db:1", "USER=o'hara", "PASSWORD_FILE=my  password") == [
+        "-m tests.load --url db:1 --user o'hara --password-file my  password"
+    ]
+    assert checkout.make("load", "USER=") == ["-m tests.load"]

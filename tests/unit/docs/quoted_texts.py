@@ -21,8 +21,8 @@ _COMMAND = re.compile(
     r"|podman|promtool|pytest|python|sysctl|ulimit|vecguard(-proxy|-root-coord)?) "
     r"|(certs (init|check)|root reset|user (create|delete|describe|list|passwd)|member add)$"
 )
-#: `key: value` of a YAML file, `f(x)` and `NAME="value"`.
-_SETTING_OR_CALL = re.compile(r"[\w.]+: \S+|[\w.]* ?[\w.]*\(.*\)|\w+ = .*|async with .*|sum .*")
+#: `key: value` of YAML or JSON, `f(x)` and `NAME="value"`.
+_SETTING_OR_CALL = re.compile(r"[\w.\"]+: \S+|[\w.]* ?[\w.]*\(.*\)|\w+ = .*|async with .*|sum .*")
 
 #: Fewer words after an elision could come from anywhere.
 _ENOUGH_WORDS = 3

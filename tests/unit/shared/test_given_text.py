@@ -18,7 +18,7 @@ from shared.given_text import TextError, cleaned, decoded
         ("\u00a0pässwörd 密码\u3000", "\u00a0pässwörd 密码\u3000"),
     ],
 )
-def test_a_mark_before_and_line_ends_after_are_no_part_of_a_text(text, kept):
+def test_a_leading_mark_and_trailing_line_breaks_are_removed(text, kept):
     assert cleaned(text) == kept
     assert decoded(text.encode()) == kept
 
@@ -26,15 +26,15 @@ def test_a_mark_before_and_line_ends_after_are_no_part_of_a_text(text, kept):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("hun\nter\n", r"a line end \(U\+000A\) as character 4"),
-        ("\nhunter", r"a line end \(U\+000A\) as character 1"),
-        ("hunter\n ", "a line end"),
+        ("hun\nter\n", r"a line break \(U\+000A\) at character 4"),
+        ("\nhunter", r"a line break \(U\+000A\) at character 1"),
+        ("hunter\n ", "a line break"),
         ("hun\tter", r"a control character \(U\+0009\)"),
         ("hun\0ter", r"a control character \(U\+0000\)"),
         ("hunter\x85", r"a control character \(U\+0085\)"),
         ("hun\u2028ter", r"a control character \(U\+2028\)"),
         ("\ufeff\ufeffhunter", "a byte order mark"),
-        ("hunter\n\ufeff", "a line end"),
+        ("hunter\n\ufeff", "a line break"),
         ("hunter\udcff", "not UTF-8 text"),
     ],
 )

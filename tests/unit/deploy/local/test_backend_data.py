@@ -44,7 +44,7 @@ def test_a_new_database_may_be_made_where_none_was_named(tmp_path: Path):
 
 
 def test_a_database_that_does_not_exist_is_an_error_where_it_was_named(tmp_path: Path):
-    with pytest.raises(LocalStackError, match=r"typo.db does not exist; DATA names an existing"):
+    with pytest.raises(LocalStackError, match=r"typo.db does not exist; DATA must be an existing"):
         check_backend_data(tmp_path / "typo.db", given=True)
 
 

@@ -10,8 +10,9 @@ import structlog
 from typer.testing import CliRunner
 
 from services.cli import __main__ as command
-from services.cli.exit_codes import ExitCode
+from services.cli.exit_codes import ExitCode, exit_code_of
 from services.cli.output import printable
+from shared.etcd import EtcdNoSpaceError
 
 COMMAND = str(Path(sys.executable).with_name("vecguard"))
 
@@ -38,7 +39,7 @@ def run(*arguments):
     ("arguments", "complaint"),
     [
         (("login", "-a", "nowhere", "-u", "x"), "nowhere"),
-        (("login", "-u", "a:b"), "first colon"),
+        (("login", "-u", "a:b"), "cannot contain a colon"),
         (("login", "-u", ""), "--user is empty"),
         (("login", "--no-login"), "no login to check"),
         (("user", "describe", "--no-login"), "name the user"),
@@ -151,7 +152,7 @@ def test_help_and_errors_need_no_utf8(encoding):
     assert "passwd" in helped.stdout
     refused = started("login", "-u", "名:x", stdout=subprocess.PIPE, encoding=encoding)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("x '\\u540d:x' is no user name")
+    assert refused.stderr.startswith("x --user '\\u540d:x': a user name")
 
 
 def test_a_bug_is_one_line_without_values(monkeypatch, capsys):
@@ -202,3 +203,15 @@ def test_closed_standard_input_is_no_bug():
     )
     assert ended.returncode == ExitCode.USAGE, ended.stderr
     assert "no terminal to ask for the password" in ended.stderr
+
+
+@pytest.mark.parametrize("command_line", [("doctor",), ("root", "reset")])
+def test_a_paragraph_of_a_help_text_is_wrapped_only_where_the_terminal_ends(command_line):
+    lines = run(*command_line, "--help").output.splitlines()
+    paragraph = lines[5:]
+    assert paragraph[0].strip()
+    assert not paragraph[1].strip(), paragraph[:2]
+
+
+def test_an_etcd_that_is_out_of_space_is_the_same_exit_code_for_every_command():
+    assert exit_code_of(EtcdNoSpaceError("full")) == ExitCode.UNREACHABLE

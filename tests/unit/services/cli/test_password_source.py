@@ -54,7 +54,7 @@ def test_standard_input_gives_one_line_for_each_password(standard_input):
         (b"\n", "empty"),
         (b"\xff secret", "not UTF-8"),
         (b"s" * 5000, "longer"),
-        (b"a secret\nsecret 2\n", "password of root holds a line end"),
+        (b"a secret\nsecret 2\n", "password of root contains a line break"),
         ("secret".encode("utf-16"), "UTF-16"),
     ],
 )

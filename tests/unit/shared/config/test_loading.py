@@ -243,9 +243,11 @@ def test_a_control_character_within_a_text_is_named_with_its_place(complaint):
         'etcd:\n  rootPath: "by\\tdev"\n  auth: {password: "hunter\\nhunter2"}\n',
         VECGUARD__ETCD__AUTH__USERNAME="ann\nbob",
     )
-    assert "vecguard.yaml, line 2: etcd.rootPath: its value holds a control character" in message
-    assert "vecguard.yaml, line 3: etcd.auth.password: its value holds a line end" in message
-    assert "VECGUARD__ETCD__AUTH__USERNAME: etcd.auth.userName: its value holds a line" in message
+    assert "vecguard.yaml, line 2: etcd.rootPath: its value contains a control character" in message
+    assert "vecguard.yaml, line 3: etcd.auth.password: its value contains a line break" in message
+    assert (
+        "VECGUARD__ETCD__AUTH__USERNAME: etcd.auth.userName: its value contains a line" in message
+    )
     assert "hunter" not in message
 
 

@@ -166,7 +166,7 @@ def test_without_a_file_the_root_password_is_the_setting():
         (b"\n", "no password"),
         (b"\xff", "not UTF-8"),
         ("secret".encode("utf-16"), "UTF-16; save it as UTF-8"),
-        (b"secret\nsecret2\n", "holds a line end"),
+        (b"secret\nsecret2\n", "contains a line break"),
     ],
 )
 def test_unusable_root_password_file_is_a_clear_error(tmp_path, content, complaint):
