@@ -151,10 +151,11 @@ def _check_load(files: FileSet) -> Iterator[Finding]:
 def _check_path(
     files: FileSet, chain: _Chain, authorities: _Chain, now: float
 ) -> Iterator[Finding]:
-    validity = SetValidity.of(chain, authorities)
+    validity = SetValidity(chain, authorities)
+    path = validity.path(now)
     if chain and authorities:
-        yield _chain_finding(files, validity.path, authorities)
-    for position, each in enumerate(validity.needed):
+        yield _chain_finding(files, path, chain, authorities)
+    for position, each in enumerate(validity.needed(now)):
         # An issuer whose dates are right is no news.
         if position == 0 or each.stage(now) is not Stage.GOOD:
             yield _dates_finding(files.title, each, now)
@@ -164,7 +165,7 @@ def _check_path(
         is_server = files.is_for_server
         if is_server is None:
             is_server = certificates.facts(chain[0]).is_for_servers
-        unusable = grpcio.unusable_key(validity.path, is_server=is_server)
+        unusable = grpcio.unusable_key(path, is_server=is_server)
         if unusable is not None:
             yield Finding(files.title, "clients", Result.WARNING, unusable, grpcio.ADVICE)
 
@@ -176,7 +177,8 @@ def _read(path: Path) -> tuple[Finding, _Chain]:
     except OSError as error:
         return _unreadable(path, "file", error), ()
     except PemError as error:
-        return _wrong(path, "file", str(error), "write the certificate anew, in PEM"), ()
+        advice = error.remedy or "replace it with a certificate in PEM"
+        return _wrong(path, "file", error.cause, advice), ()
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     detail = f"{leaf.common_name or '(no common name)'}{more}, issued by {leaf.issuer_name}"
     return Finding(str(path), "file", Result.GOOD, detail), found
@@ -192,7 +194,8 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
         yield _unreadable(path, "key", error)
         return
     except PemError as error:
-        yield _wrong(path, "key", str(error), "write the key anew, in PEM, without a passphrase")
+        advice = error.remedy or "replace it with a private key in PEM, without a passphrase"
+        yield _wrong(path, "key", error.cause, advice)
         return
     if owners:
         if fits:
@@ -214,17 +217,27 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
         )
 
 
-def _chain_finding(files: FileSet, path: _Chain, authorities: _Chain) -> Finding:
+def _chain_finding(files: FileSet, path: _Chain, chain: _Chain, authorities: _Chain) -> Finding:
     if path[-1] in authorities:
         names = " <- ".join(certificates.name_of(certificate) for certificate in path)
         return Finding(str(files.certificate), "chain", Result.GOOD, names)
+    name = certificates.name_of(path[-1])
+    for each in (*chain, *authorities):
+        if each != path[-1] and certificates.is_issued_by(path[-1], each):
+            return _wrong(
+                files.certificate,
+                "chain",
+                f"{name} is issued by {certificates.name_of(each)}, which clients do not accept as "
+                "a CA: its basic constraints or key usage do not allow it",
+                "reissue the issuer with basicConstraints CA:TRUE and key usage keyCertSign",
+            )
     issuer = certificates.issuer_of(path[-1])
     return _wrong(
         files.certificate,
         "chain",
         f"does not lead to a CA in {files.authorities}; its end was issued by {issuer!r}",
-        "use the CA file of whoever issued it, or add the missing intermediate to the certificate; "
-        "a CA made anew under the same name is another CA",
+        "use the issuing CA's file, or add the missing intermediate to the certificate; "
+        "a re-created CA of the same name is another CA",
     )
 
 

@@ -128,7 +128,7 @@ class ReloadingContext:
 
     def expires_in(self, now: float) -> float | None:
         """Seconds from `now` (since the epoch) until the set in use ends; None if nothing does."""
-        end = self._material.validity.ends
+        end = self._material.validity.ends(now)
         return None if end is None else end - now
 
     def worst(self, now: float) -> Validity | None:
@@ -140,7 +140,8 @@ class ReloadingContext:
         """Why clients of grpcio cannot use the set; None when they can, or never connect."""
         if not self._serves_clients:
             return None
-        return grpcio.unusable_key(self._material.validity.path, is_server=True)
+        path = self._material.validity.path(self._wall_clock())
+        return grpcio.unusable_key(path, is_server=True)
 
     def check(self) -> bool:
         """Look at the files once. True if a new set has been taken up."""

@@ -213,7 +213,7 @@ def test_what_lies_beside_the_path_is_a_note_and_no_more(tmp_path):
         _, found = findings(result)
         assert {kind for _, kind in found} == {"good", "note"}
         assert "root expired 300.0 days ago" in found["unused", "note"]
-    assert "i unused: 1 certificate that no peer needs" in run("check", *files).output
+    assert "i unused: 1 certificate unused" in run("check", *files).output
 
 
 def test_an_expired_intermediate_is_wrong_with_and_without_the_ca(tmp_path):
@@ -267,7 +267,56 @@ def test_blocks_without_a_line_end_between_them_are_named(tmp_path):
     (tmp_path / "cert").write_bytes(glued)
     result = run("check", *files)
     assert result.exit_code == 1
-    assert "put a line end between them" in result.output
+    assert "-> put a line end between them" in result.output
+    assert result.output.count("->") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "advice"),
+    [
+        (lambda text: text.replace(b" CERT", b" TRUSTED CERT"), "openssl x509 -in FILE -out NEW"),
+        (lambda text: b"  " + text, "put the marker alone at the start"),
+        (lambda text: text.decode().encode("utf-16"), "save it as ASCII or UTF-8"),
+        (lambda text: text[:-40], "copy it again"),
+        (lambda text: text.replace(b" CERT", b" PKCS7 CERT"), "with a certificate in PEM"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_one_remedy(tmp_path, damage, advice):
+    (tmp_path / "cert").write_bytes(damage(authority().issued.certificate))
+    output = run("check", "--cert", tmp_path / "cert").output
+    (line,) = (line for line in output.splitlines() if "->" in line)
+    assert advice in line
+    assert advice not in output.replace(line, "")
+
+
+def test_material_for_later_is_good_and_not_even_a_note(tmp_path):
+    root, coming, inter, leaf = map(Party, ("root", "next", "inter", "leaf"))
+    files = put_chain(
+        tmp_path,
+        leaf,
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter, begins=5.0, ends=300.0),
+        root.certifies(inter),
+        root=(root.certifies(root), coming.certifies(coming, begins=5.0, ends=900.0)),
+    )
+    for options in (files, files[:4]):
+        result = run("check", *options, "-o", "json")
+        assert result.exit_code == 0, result.output
+        assert {kind for _, kind in findings(result)[1]} == {"good"}
+
+
+def test_an_issuer_that_is_no_ca_is_named(tmp_path):
+    root, inter, leaf = map(Party, ("root", "inter", "leaf"))
+    files = put_chain(
+        tmp_path,
+        leaf,
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter, is_ca=False),
+        root=(root.certifies(root),),
+    )
+    result = run("check", *files, "-o", "json")
+    assert result.exit_code == 1
+    assert "issued by inter, which clients do not accept" in findings(result)[1]["chain", "wrong"]
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_files_are_judged_by_what_clients_check(tmp_path):
         assert dates.severity is severity
         assert "inter expire" in dates.cause
         assert beside.severity is Severity.NOTE
-        assert "no peer needs: root expired" in beside.cause
+        assert "1 certificate unused: root expired" in beside.cause
 
 
 def test_a_key_that_clients_cannot_use_is_a_warning_in_files_and_at_the_port(tmp_path):
