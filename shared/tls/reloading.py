@@ -109,8 +109,6 @@ class ReloadingContext:
         self._material, self._context = load(files, build)
         self.loaded_at = self.checked_at = wall_clock()
         self.context = LiveContext(self.current, server_name, self._count_failure)
-        self._warn_of_key()
-        self._warn_of_dates(self.loaded_at)
 
     @property
     def material(self) -> TlsMaterial:
@@ -148,7 +146,11 @@ class ReloadingContext:
         return self._apply(self._examine())
 
     async def run(self) -> None:
-        """Look at the files for ever, every `interval_seconds`."""
+        """Warn of what is in use, then look at the files for ever, every `interval_seconds`."""
+        # Not when they are loaded: commands load files too, and say in their own words what is
+        # wrong with them.
+        self._warn_of_key()
+        self._warn_of_dates(self._wall_clock())
         while True:
             await asyncio.sleep(self._interval_seconds)
             # Files may lie on a network share; only the looking leaves the loop's thread.
