@@ -305,6 +305,38 @@ def test_material_for_later_is_good_and_not_even_a_note(tmp_path):
         assert {kind for _, kind in findings(result)[1]} == {"good"}
 
 
+@pytest.mark.parametrize(("stem", "peer"), [("server", "clients"), ("client", "servers")])
+def test_what_only_a_handshake_shows_is_wrong(tmp_path, stem, peer):
+    root, inter, leaf = map(Party, ("root", "inter", "leaf"))
+    chain = (inter.certifies(leaf, is_ca=False), root.certifies(inter))
+    names = (f"{stem}.pem", f"{stem}.key", "ca.pem")
+    short = put_chain(tmp_path, leaf, *chain, root=(root.certifies(root, below=0),), names=names)
+    result = run("check", *short, "-o", "json")
+    assert result.exit_code == 1
+    wrong = findings(result)[1]["handshake", "wrong"]
+    assert wrong.startswith(f"{peer} that trust ")
+    assert wrong.endswith("refuse the certificate: path length constraint exceeded")
+    good = put_chain(tmp_path, leaf, *chain, root=(root.certifies(root, below=1),), names=names)
+    result = run("check", *good, "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert findings(result)[1]["handshake", "good"].startswith(f"{peer} that trust ")
+
+
+def test_a_handshake_says_nothing_about_faults_that_are_told(tmp_path):
+    ca = authority(days=400)
+    result = run("check", *put(tmp_path, issue(ca), ca), "--name", "other", "-o", "json")
+    assert {check for check, kind in findings(result)[1] if kind == "wrong"} == {"names"}
+
+
+def test_a_self_signed_server_is_good_for_clients_that_pin_it_and_for_no_others(tmp_path):
+    leaf = Party("leaf")
+    own, twin = leaf.certifies(leaf, is_ca=False), leaf.certifies(leaf, is_ca=False, ends=200.0)
+    assert run("check", *put_chain(tmp_path, leaf, own, root=(own,))).exit_code == 0
+    result = run("check", *put_chain(tmp_path, leaf, own, root=(twin,)), "-o", "json")
+    assert result.exit_code == 1
+    assert "leaf is issued by leaf, which" in findings(result)[1]["chain", "wrong"]
+
+
 def test_an_issuer_that_is_no_ca_is_named(tmp_path):
     root, inter, leaf = map(Party, ("root", "inter", "leaf"))
     files = put_chain(
@@ -326,7 +358,6 @@ def test_an_issuer_that_is_no_ca_is_named(tmp_path):
         ("server", ec.generate_private_key(ec.SECP521R1()), True),
         ("server", ec.generate_private_key(ec.SECP384R1()), False),
         ("client", ed25519.Ed25519PrivateKey.generate(), False),
-        ("client", ec.generate_private_key(ec.SECP256K1()), True),
         ("internal-server", ed25519.Ed25519PrivateKey.generate(), False),
     ],
 )
@@ -342,6 +373,17 @@ def test_a_key_that_clients_cannot_use_is_a_warning(tmp_path, stem, key, warned)
     result = run("check", *files, "-o", "json")
     assert result.exit_code == 0, result.output
     assert (("clients", "warning") in findings(result)[1]) is warned
+
+
+def test_a_client_key_that_openssl_cannot_use_either_is_wrong(tmp_path):
+    root, leaf = Party("root"), Party("leaf", ec.generate_private_key(ec.SECP256K1()))
+    own, names = root.certifies(leaf, is_ca=False), ("client.pem", "client.key", "ca.pem")
+    files = put_chain(tmp_path, leaf, own, root=(root.certifies(root),), names=names)
+    result = run("check", *files, "-o", "json")
+    assert result.exit_code == 1
+    _, found = findings(result)
+    assert ("clients", "warning") in found
+    assert ("handshake", "wrong") in found
 
 
 def test_a_client_certificate_is_not_for_a_server(tmp_path):
