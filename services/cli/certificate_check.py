@@ -114,9 +114,11 @@ def _check_handshake(files: FileSet) -> Iterator[Finding]:
     if not chain:
         return
     if _is_for_server(files, chain[0]):
-        peer, refusal = "clients", server_refusal(files.as_link, files.name)
+        peer, purpose = "clients", "sslserver"
+        refusal = server_refusal(files.as_link, files.name)
     else:
-        peer, refusal = "servers", client_refusal(files.as_link)
+        peer, purpose = "servers", "sslclient"
+        refusal = client_refusal(files.as_link)
     file = str(files.certificate)
     if refusal is None:
         detail = f"{peer} that trust {files.authorities} accept the certificate"
@@ -126,8 +128,8 @@ def _check_handshake(files: FileSet) -> Iterator[Finding]:
             file,
             "handshake",
             f"{peer} that trust {files.authorities} refuse the certificate: {refusal.reason}",
-            f"correct the certificate that this command names: openssl verify -partial_chain "
-            f"-CAfile {files.authorities} -untrusted {file} {file}"
+            f"correct the certificate that this command names: openssl verify -purpose {purpose} "
+            f"-partial_chain -CAfile {files.authorities} -untrusted {file} {file}"
             if refusal.is_of_path
             else grpcio.ADVICE,
         )
