@@ -56,19 +56,28 @@ def is_loopback(host: str) -> bool:
 def parse_host(text: str) -> str:
     """Reads a host alone: a name, an IPv4 address, or an IPv6 address with or without brackets.
 
-    Returns it without brackets.
+    Returns it without brackets, an IPv6 address in its short form (RFC 5952), so that equal
+    addresses are equal texts.
 
     Raises:
-        InvalidAddressError: it is something else, such as an address with a port.
+        InvalidAddressError: it is something else, such as an address with a port, `*`, or one of
+            the short forms of IPv4 such as `0` and `127.1`, which only some systems read.
     """
     is_bracketed = text.startswith("[") and text.endswith("]")
     host = text[1:-1] if is_bracketed else text
     if is_bracketed or ":" in host:
         try:
-            ipaddress.IPv6Address(host)
+            return ipaddress.IPv6Address(host).compressed
         except ValueError:
             raise _invalid(text, "expected an IPv6 address or a host, without a port") from None
-    elif not host or not host.isprintable() or _FOREIGN & set(host):
+    if host == "*":
+        raise _invalid(text, "expected :: for every address of IPv4 and IPv6, or one address")
+    if host.isascii() and host.replace(".", "").isdigit():
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise _invalid(text, "expected an IPv4 address as four numbers") from None
+    if not host or not host.isprintable() or _FOREIGN & set(host):
         raise _invalid(text, "expected one host name or IP address")
     return host
 

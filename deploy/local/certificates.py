@@ -8,7 +8,8 @@ from typing import Any
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK
-from services.cli.certificate_check import FileSet, Finding, Result, check_set
+from services.cli.certificate_check import Finding, Result, check_set
+from services.cli.certificate_files import FileSet
 from shared.config.security import TlsMode
 from shared.errors import VecguardError
 from shared.tls.certificate_set import (

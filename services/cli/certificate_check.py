@@ -1,24 +1,24 @@
 """What is right and wrong about a set of certificate files, and what to do about it."""
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
 
+from services.cli.certificate_files import FileSet
 from services.cli.certificate_findings import remedy_of, unused_text
+from services.cli.handshake_check import client_refusal, server_refusal
 from shared.tls import certificates, contexts, grpcio
-from shared.tls.material import PemFile, TlsFiles, TlsMaterialError
+from shared.tls.material import TlsMaterialError
 from shared.tls.pem import PemError
 from shared.tls.validity import SetValidity, Stage, Validity
 
 _Chain = tuple[x509.Certificate, ...]
 
 _OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
-#: Their certificates are shown to Vecguard's own services and to etcd, never to clients.
-_INSIDE = ("internal-", "etcd-")
 
 
 class Result(Enum):
@@ -56,57 +56,21 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FileSet:
-    """Files that belong together. `name` is the host that clients will dial."""
-
-    certificate: Path | None = None
-    key: Path | None = None
-    authorities: Path | None = None
-    name: str | None = None
-
-    @property
-    def title(self) -> str:
-        """The file that the set is about."""
-        return str(self.certificate or self.authorities or self.key)
-
-    @property
-    def is_for_server(self) -> bool | None:
-        """Which end the file's name or the asked host name speaks of; None if neither does."""
-        if self.name is not None:
-            return True
-        if self.certificate is None:
-            return None
-        stem = self.certificate.stem
-        return True if "server" in stem else False if "client" in stem else None
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether the file's name says that it is for the links between the services."""
-        return self.certificate is not None and self.certificate.stem.startswith(_INSIDE)
-
-
-def sets_in(directory: Path) -> tuple[FileSet, ...]:
-    """The sets in a directory: as `vecguard certs init` names them, or as cert-manager does."""
-    kubernetes = directory / "tls.crt"
-    if kubernetes.exists():
-        return (FileSet(kubernetes, directory / "tls.key", _if_there(directory / "ca.crt")),)
-    authorities = [path for path in sorted(directory.glob("*ca.pem")) if path.is_file()]
-    leaves = [path for path in sorted(directory.glob("*.pem")) if path not in authorities]
-    return (
-        *(
-            FileSet(key=_if_there(path.with_suffix(".key")), authorities=path)
-            for path in authorities
-        ),
-        *(
-            FileSet(path, path.with_suffix(".key"), _authority_of(path, authorities))
-            for path in leaves
-        ),
-    )
-
-
 def check_set(files: FileSet, now: float) -> Iterator[Finding]:
-    """Everything that can be said about one set at `now` (seconds since the epoch)."""
+    """Everything that can be said about one set at `now` (seconds since the epoch).
+
+    The handshake, which comes last, goes by this machine's clock.
+    """
+    wrong = False
+    for finding in _check_parts(files, now):
+        wrong = wrong or finding.result is Result.WRONG
+        yield finding
+    # OpenSSL would say of a fault only what has been told, in words of its own.
+    if not wrong:
+        yield from _check_handshake(files)
+
+
+def _check_parts(files: FileSet, now: float) -> Iterator[Finding]:
     chain: _Chain = ()
     authorities: _Chain = ()
     read: list[Finding] = []
@@ -130,41 +94,69 @@ def check_set(files: FileSet, now: float) -> Iterator[Finding]:
 
 def _check_load(files: FileSet) -> Iterator[Finding]:
     """Loads the files as the services do, so that what passes here loads there."""
-    is_pair = files.certificate is not None and files.key is not None
-    if not is_pair and files.authorities is None:
+    if not files.is_pair and files.authorities is None:
         return  # OpenSSL takes no certificate without its key
-    named = TlsFiles(
-        PemFile(files.certificate, "certificate") if files.certificate and is_pair else None,
-        PemFile(files.key, "key") if files.key and is_pair else None,
-        PemFile(files.authorities, "CA file") if files.authorities else None,
-    )
-    if not is_pair or files.is_for_server is False:
+    if not files.is_pair or files.is_for_server is False:
         build: contexts.ContextBuilder = contexts.client_context
     else:
         build = contexts.mutual_server_context if files.authorities else contexts.server_context
     try:
-        contexts.load(named, build)
+        contexts.load(files.as_link, build)
     except TlsMaterialError as error:
         yield _wrong(files.title, "load", error.message, "a service cannot start with these files")
+
+
+def _check_handshake(files: FileSet) -> Iterator[Finding]:
+    """Makes a handshake with a peer that trusts the CA file."""
+    if not files.is_pair or files.certificate is None or files.authorities is None:
+        return
+    _, chain = _read(files.certificate)
+    if not chain:
+        return
+    if _is_for_server(files, chain[0]):
+        peer, purpose = "clients", "sslserver"
+        refusal = server_refusal(files.as_link, files.name)
+    else:
+        peer, purpose = "servers", "sslclient"
+        refusal = client_refusal(files.as_link)
+    file = str(files.certificate)
+    if refusal is None:
+        detail = f"{peer} that trust {files.authorities} accept the certificate"
+        yield Finding(file, "handshake", Result.GOOD, detail)
+    else:
+        yield _wrong(
+            file,
+            "handshake",
+            f"{peer} that trust {files.authorities} refuse the certificate: {refusal.reason}",
+            f"correct the certificate that this command names: openssl verify -purpose {purpose} "
+            f"-partial_chain -CAfile {files.authorities} -untrusted {file} {file}"
+            if refusal.is_of_path
+            else grpcio.ADVICE,
+        )
+
+
+def _is_for_server(files: FileSet, leaf: x509.Certificate) -> bool:
+    if files.is_for_server is not None:
+        return files.is_for_server
+    return certificates.facts(leaf).is_for_servers
 
 
 def _check_path(
     files: FileSet, chain: _Chain, authorities: _Chain, now: float
 ) -> Iterator[Finding]:
-    validity = SetValidity.of(chain, authorities)
+    validity = SetValidity(chain, authorities)
+    path = validity.path(now)
     if chain and authorities:
-        yield _chain_finding(files, validity.path, authorities)
-    for position, each in enumerate(validity.needed):
+        yield _chain_finding(files, path, chain, authorities)
+    for position, each in enumerate(validity.needed(now)):
         # An issuer whose dates are right is no news.
         if position == 0 or each.stage(now) is not Stage.GOOD:
             yield _dates_finding(files.title, each, now)
     if ended := validity.unused_ended(now):
         yield Finding(files.title, "unused", Result.NOTE, unused_text(ended, now))
     if chain and not files.is_inside:
-        is_server = files.is_for_server
-        if is_server is None:
-            is_server = certificates.facts(chain[0]).is_for_servers
-        unusable = grpcio.unusable_key(validity.path, is_server=is_server)
+        is_server = _is_for_server(files, chain[0])
+        unusable = grpcio.unusable_key(path, is_server=is_server)
         if unusable is not None:
             yield Finding(files.title, "clients", Result.WARNING, unusable, grpcio.ADVICE)
 
@@ -176,7 +168,8 @@ def _read(path: Path) -> tuple[Finding, _Chain]:
     except OSError as error:
         return _unreadable(path, "file", error), ()
     except PemError as error:
-        return _wrong(path, "file", str(error), "write the certificate anew, in PEM"), ()
+        advice = error.remedy or "replace it with a certificate in PEM"
+        return _wrong(path, "file", error.cause, advice), ()
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     detail = f"{leaf.common_name or '(no common name)'}{more}, issued by {leaf.issuer_name}"
     return Finding(str(path), "file", Result.GOOD, detail), found
@@ -192,7 +185,8 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
         yield _unreadable(path, "key", error)
         return
     except PemError as error:
-        yield _wrong(path, "key", str(error), "write the key anew, in PEM, without a passphrase")
+        advice = error.remedy or "replace it with a private key in PEM, without a passphrase"
+        yield _wrong(path, "key", error.cause, advice)
         return
     if owners:
         if fits:
@@ -214,17 +208,27 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
         )
 
 
-def _chain_finding(files: FileSet, path: _Chain, authorities: _Chain) -> Finding:
+def _chain_finding(files: FileSet, path: _Chain, chain: _Chain, authorities: _Chain) -> Finding:
     if path[-1] in authorities:
         names = " <- ".join(certificates.name_of(certificate) for certificate in path)
         return Finding(str(files.certificate), "chain", Result.GOOD, names)
+    name = certificates.name_of(path[-1])
+    for each in (*chain, *authorities):
+        if each != path[-1] and certificates.is_issued_by(path[-1], each):
+            return _wrong(
+                files.certificate,
+                "chain",
+                f"{name} is issued by {certificates.name_of(each)}, which clients do not accept as "
+                "a CA: its basic constraints or key usage do not allow it",
+                "reissue the issuer with basicConstraints CA:TRUE and key usage keyCertSign",
+            )
     issuer = certificates.issuer_of(path[-1])
     return _wrong(
         files.certificate,
         "chain",
         f"does not lead to a CA in {files.authorities}; its end was issued by {issuer!r}",
-        "use the CA file of whoever issued it, or add the missing intermediate to the certificate; "
-        "a CA made anew under the same name is another CA",
+        "use the issuing CA's file, or add the missing intermediate to the certificate; "
+        "a re-created CA of the same name is another CA",
     )
 
 
@@ -270,14 +274,3 @@ def _unreadable(path: Path, check: str, error: OSError) -> Finding:
 
 def _wrong(file: object, check: str, detail: str, advice: str) -> Finding:
     return Finding(str(file), check, Result.WRONG, detail, advice)
-
-
-def _if_there(path: Path) -> Path | None:
-    return path if path.exists() else None
-
-
-def _authority_of(leaf: Path, authorities: Sequence[Path]) -> Path | None:
-    """The internal CA for what is inside, the other one for the rest."""
-    prefix = "internal-" if leaf.stem.startswith(_INSIDE) else ""
-    wanted = leaf.with_name(f"{prefix}ca.pem")
-    return wanted if wanted in authorities else next(iter(authorities), None)

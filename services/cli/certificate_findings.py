@@ -49,4 +49,4 @@ def judge_key(part: str, unusable: str | None) -> Iterator[Finding]:
 def unused_text(ended: Sequence[Validity], now: float) -> str:
     """Certificates of a file that have ended and that peers do not need."""
     listed = ", ".join(each.text(now) for each in ended)
-    return f"{counted(len(ended), 'certificate', 'certificates')} that no peer needs: {listed}"
+    return f"{counted(len(ended), 'certificate', 'certificates')} unused: {listed}"

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from services.cli.certificate_check import FileSet, Finding, Result, check_set, sets_in
+from services.cli.certificate_check import Finding, Result, check_set
+from services.cli.certificate_files import FileSet, sets_in
 from services.cli.command import Command
 from services.cli.output import (
     Output,

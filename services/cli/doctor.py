@@ -18,7 +18,7 @@ from services.cli.output import Output, OutputOption, console, mark, printable, 
 from services.cli.process_findings import judge_processes
 from services.cli.public_port import examine_public_port
 from services.cli.service_settings import ConfigOption, names_etcd, settings_of
-from services.cli.settings_findings import examine_reach, judge_files, judge_settings
+from services.cli.settings_findings import PUBLIC_FILES, examine_reach, judge_files, judge_settings
 from shared.addresses import Address
 from shared.config import Settings
 from shared.counted import counted
@@ -76,8 +76,21 @@ async def _examine(
     if settings is not None:
         looks.append(_examine_installation(settings))
     # Not a TaskGroup, whose errors come in a group: an option that cannot be used ends it all.
-    found = await asyncio.gather(*looks)
-    return [finding for findings in found for finding in findings]
+    at_port, *found = await asyncio.gather(*looks)
+    return without_repetitions(at_port, [each for findings in found for each in findings])
+
+
+def without_repetitions(at_port: Sequence[Finding], others: Sequence[Finding]) -> list[Finding]:
+    """Joins findings; what the public port's certificate shows is not told of its files again."""
+    told_already = {(each.severity, each.cause) for each in at_port}
+    return [
+        *at_port,
+        *(
+            each
+            for each in others
+            if each.part != PUBLIC_FILES or (each.severity, each.cause) not in told_already
+        ),
+    ]
 
 
 async def _examine_processes(addresses: Sequence[Address], timeout_seconds: float) -> list[Finding]:

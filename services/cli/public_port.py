@@ -118,7 +118,7 @@ async def _examine_encryption(connection: Connection, name: str) -> list[Finding
 def judge_server(name: str, path: CertificatePath, now: float) -> Iterator[Finding]:
     """The certificates that a server proved itself with, at `now` (seconds since the epoch)."""
     if path:
-        yield from judge_validity(name, SetValidity.of(path, path[-1:]), now)
+        yield from judge_validity(name, SetValidity(path, path[-1:]), now)
         yield from judge_key(name, grpcio.unusable_key(path, is_server=True))
 
 

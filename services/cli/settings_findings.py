@@ -17,6 +17,8 @@ from shared.tls import links
 if TYPE_CHECKING:
     from shared.tls.reloading import ReloadingContext
 
+#: The part that findings about the public port's own files name.
+PUBLIC_FILES: Final = "tls.*"
 _TIMEOUT_SECONDS: Final = 5.0
 
 
@@ -62,7 +64,7 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
     """The TLS files that the configuration names, at `now` (seconds since the epoch)."""
     internal = settings.internaltls
     named: tuple[tuple[str, bool, Callable[[Settings], ReloadingContext | None]], ...] = (
-        ("tls.*", bool(settings.tls.server_pem_path), links.public_listener),
+        (PUBLIC_FILES, bool(settings.tls.server_pem_path), links.public_listener),
         ("internaltls.server*", bool(internal.server_pem_path), links.root_coord_listener),
         ("internaltls.client*", bool(internal.client_pem_path), links.root_coord_client),
         ("backend.tls.*", True, links.backend_client),

@@ -120,7 +120,7 @@ _ADDRESS: Final = "host:port without a scheme, such as localhost:19530 or [::1]:
 ListenAddress = Annotated[
     str,
     AfterValidator(addresses.parse_host),
-    Expected("one IP address or host name to listen on, without a port"),
+    Expected("one IP address or host name to listen on, without a port (:: for all)"),
 ]
 Address = Annotated[str, AfterValidator(_address), Expected(_ADDRESS)]
 OptionalAddress = Annotated[

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -19,6 +20,8 @@ from shared.tls.pem import PemError, labels
 
 _CERTIFICATES = frozenset(("CERTIFICATE", "X509 CERTIFICATE"))
 _TRUSTED = "TRUSTED CERTIFICATE"
+#: The CA bundle of an operating system holds about 150.
+MAX_CERTIFICATES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,17 @@ def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     found = labels(pem, "certificate")
     if _TRUSTED in found:
         raise PemError(
-            f"holds a block BEGIN {_TRUSTED}, a form of OpenSSL that other programs do not read; "
-            "convert it: openssl x509 -in FILE -out NEW"
+            f"holds a block BEGIN {_TRUSTED}, an OpenSSL-only format",
+            "convert it: openssl x509 -in FILE -out NEW",
         )
     if not _CERTIFICATES.intersection(found):
         raise PemError(f"holds no readable certificate, but {_listed(found)}")
+    number = sum(each in _CERTIFICATES for each in found)
+    if number > MAX_CERTIFICATES:
+        raise PemError(
+            f"holds {number} certificates, more than the {MAX_CERTIFICATES} that are read",
+            "keep the ones that this link uses",
+        )
     try:
         certificates = tuple(x509.load_pem_x509_certificates(pem))
         for each in certificates:
@@ -85,8 +94,8 @@ def read_private_key(pem: bytes) -> PrivateKeyTypes:
         return load_pem_private_key(pem, password=None)
     except TypeError as error:  # documented: the key is encrypted and no password was given
         raise PemError(
-            "is encrypted, and nobody can type a passphrase into a service; "
-            "store the key unencrypted with file mode 0600"
+            "is encrypted, and a service cannot ask for a passphrase",
+            "store the key unencrypted with file mode 0600",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise PemError(f"holds no readable private key ({_first_line(error)})") from error
@@ -140,16 +149,45 @@ def key_matches(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
     Raises:
         PemError: the certificate's key is of a kind that cannot be used.
     """
-    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    own = public_key_of(certificate)
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == own
+
+
+def public_key_of(certificate: x509.Certificate) -> bytes:
+    """The certificate's public key in DER (SubjectPublicKeyInfo).
+
+    Raises:
+        PemError: the key is of a kind that cannot be used.
+    """
     try:
-        own = certificate.public_key().public_bytes(*spki)
+        key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise PemError(f"holds a key that cannot be used ({_first_line(error)})") from error
-    return key.public_key().public_bytes(*spki) == own
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def may_issue(certificate: x509.Certificate) -> bool:
+    """Whether clients accept the certificate as an issuer of others, as its extensions say.
+
+    RFC 5280, 6.1.4: it is a CA by its basic constraints, and a key usage, if there is one, has
+    keyCertSign. The key can be used.
+    """
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        signs = usage.key_cert_sign
+    except x509.ExtensionNotFound:
+        signs = True
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return False
+    try:
+        public_key_of(certificate)
+        return signs and _is_authority(certificate)
+    except PemError:
+        return False
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether names and signature say that `issuer` made `certificate`. Dates are not looked at."""
+    """Whether names and signature say that `issuer` made `certificate`; nothing else is checked."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):

@@ -14,7 +14,7 @@ from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from shared.tls.certificates import name_of
 
-ADVICE: Final = "issue it with a key of the kind EC P-256, EC P-384 or RSA"
+ADVICE: Final = "reissue it with an EC P-256, EC P-384 or RSA key"
 
 _SERVER: Final = frozenset(("RSA", "EC P-256", "EC P-384"))
 _CLIENT: Final = _SERVER | {"EC P-521", "Ed25519"}
@@ -58,7 +58,12 @@ def unusable_key(path: Sequence[x509.Certificate], *, is_server: bool) -> str | 
         usable = _ISSUER if not is_leaf else _SERVER if is_server else _CLIENT
         if kind not in usable:
             return (
-                f"{name_of(certificate)} has a key of the kind {kind}, with which clients of "
-                "grpcio (pymilvus) cannot connect"
+                f"{name_of(certificate)} uses {_article(kind)} {kind} key; clients that use grpcio "
+                "(pymilvus) cannot connect"
             )
     return None
+
+
+def _article(kind: str) -> str:
+    # EC, Ed25519, RSA and "unknown" are spoken with a vowel first; an object identifier is not.
+    return "a" if kind[0].isdigit() else "an"

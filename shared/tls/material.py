@@ -133,7 +133,7 @@ def judge(snapshot: Snapshot) -> TlsMaterial:
         _require_key(snapshot, files.key, chain[0], files.certificate)
         _require_issuer(chain, files.certificate)
     authorities = _certificates(snapshot, files.authorities) if files.authorities else ()
-    validity = SetValidity.of(chain, authorities)
+    validity = SetValidity(chain, authorities)
     return TlsMaterial(files, chain, authorities, validity, snapshot.digest)
 
 

@@ -13,7 +13,17 @@ _DER_PREFIX = b"\x30\x82"
 
 
 class PemError(Exception):
-    """The bytes are not the PEM that was expected; the text says what is wrong and what to do."""
+    """The bytes are not the PEM that was expected; the text says what is wrong and what to do.
+
+    Attributes:
+        cause: what is wrong.
+        remedy: what to do; "" where the cause says it all.
+    """
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(f"{cause}; {remedy}" if remedy else cause)
+        self.cause = cause
+        self.remedy = remedy
 
 
 def labels(pem: bytes, wanted: str) -> tuple[str, ...]:
@@ -41,18 +51,21 @@ def labels(pem: bytes, wanted: str) -> tuple[str, ...]:
             raise (
                 _cut_off(begun)
                 if begun
-                else PemError(f"is cut off: the END {label} of line {number} has no BEGIN line")
+                else PemError(
+                    f"is cut off: the END {label} of line {number} has no BEGIN line",
+                    "copy it again",
+                )
             )
         elif begun is not None and b":" in line and not begun[0].endswith("PRIVATE KEY"):
             raise PemError(
-                f"has a header inside a block, on line {number}, which OpenSSL does not read; "
-                "remove it"
+                f"has a header inside a block, on line {number}, which OpenSSL does not read",
+                "remove it",
             )
     if begun is not None:
         raise _cut_off(begun)
     last = next((line for line in reversed(lines) if line), b"")
     if last.startswith(b"-") and not _MARKER.fullmatch(last):
-        raise PemError("is cut off in its last line; copy it again")
+        raise PemError("is cut off in its last line", "copy it again")
     if not found:
         raise _no_block(pem, wanted)
     return tuple(found)
@@ -60,9 +73,11 @@ def labels(pem: bytes, wanted: str) -> tuple[str, ...]:
 
 def _require_text(pem: bytes) -> None:
     if pem.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise PemError("is UTF-16 text, as Windows PowerShell writes it; save it as ASCII or UTF-8")
+        raise PemError(
+            "is UTF-16 text, as Windows PowerShell writes it", "save it as ASCII or UTF-8"
+        )
     if b"\n" not in pem and b"\r" in pem:
-        raise PemError("has line ends without a line feed (CR alone); save it with LF or CRLF")
+        raise PemError("has line ends without a line feed (CR alone)", "save it with LF or CRLF")
 
 
 def _marker(line: bytes, number: int) -> tuple[str, str]:
@@ -73,14 +88,16 @@ def _marker(line: bytes, number: int) -> tuple[str, str]:
     if len(markers) > 1:
         raise PemError(
             f"has two PEM markers on line {number}, which OpenSSL does not read: "
-            f"{markers[0][0].decode()} and {markers[1][0].decode()}; put a line end between them "
-            "(it is missing when files are joined and the first has no line end)"
+            f"{markers[0][0].decode()} and {markers[1][0].decode()}",
+            "put a line end between them "
+            "(it is missing when files are joined and the first has no line end)",
         )
     marker = markers[0]
     if marker[0] != line:
         raise PemError(
-            f"has other characters beside {marker[0].decode()} on line {number}, and OpenSSL does "
-            "not read such a line; put the marker alone at the start of its line"
+            f"has text next to {marker[0].decode()} on line {number}, and OpenSSL does "
+            "not read such a line",
+            "put the marker alone at the start of its line",
         )
     return marker[1].decode(), marker[2].decode()
 
@@ -89,7 +106,8 @@ def _cut_off(begun: tuple[str, int]) -> PemError:
     label, number = begun
     return PemError(
         f"is cut off: the BEGIN {label} of line {number} has no END line, as in a half-written "
-        "file; copy it again"
+        "file",
+        "copy it again",
     )
 
 
@@ -97,5 +115,5 @@ def _no_block(pem: bytes, wanted: str) -> PemError:
     if not pem.strip():
         return PemError("is empty")
     if pem.startswith(_DER_PREFIX):
-        return PemError(f"is DER, not PEM; convert it to a {wanted} in PEM")
+        return PemError("is DER, not PEM", f"convert it to a {wanted} in PEM")
     return PemError(f"is not PEM; a {wanted} in PEM starts with a line -----BEGIN ...-----")

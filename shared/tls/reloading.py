@@ -109,8 +109,6 @@ class ReloadingContext:
         self._material, self._context = load(files, build)
         self.loaded_at = self.checked_at = wall_clock()
         self.context = LiveContext(self.current, server_name, self._count_failure)
-        self._warn_of_key()
-        self._warn_of_dates(self.loaded_at)
 
     @property
     def material(self) -> TlsMaterial:
@@ -128,7 +126,7 @@ class ReloadingContext:
 
     def expires_in(self, now: float) -> float | None:
         """Seconds from `now` (since the epoch) until the set in use ends; None if nothing does."""
-        end = self._material.validity.ends
+        end = self._material.validity.ends(now)
         return None if end is None else end - now
 
     def worst(self, now: float) -> Validity | None:
@@ -140,14 +138,19 @@ class ReloadingContext:
         """Why clients of grpcio cannot use the set; None when they can, or never connect."""
         if not self._serves_clients:
             return None
-        return grpcio.unusable_key(self._material.validity.path, is_server=True)
+        path = self._material.validity.path(self._wall_clock())
+        return grpcio.unusable_key(path, is_server=True)
 
     def check(self) -> bool:
         """Look at the files once. True if a new set has been taken up."""
         return self._apply(self._examine())
 
     async def run(self) -> None:
-        """Look at the files for ever, every `interval_seconds`."""
+        """Warn of what is in use, then look at the files for ever, every `interval_seconds`."""
+        # Not when they are loaded: commands load files too, and say in their own words what is
+        # wrong with them.
+        self._warn_of_key()
+        self._warn_of_dates(self._wall_clock())
         while True:
             await asyncio.sleep(self._interval_seconds)
             # Files may lie on a network share; only the looking leaves the loop's thread.

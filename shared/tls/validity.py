@@ -9,7 +9,7 @@ from typing import Final, Self
 from cryptography import x509
 
 from shared.tls.certificates import name_of
-from shared.tls.path import CertificatePath, path_of
+from shared.tls.path import CertificatePath, Paths, rank
 
 #: An end that is nearer than this is told. The alert of deploy/prometheus comes later, at 14 days.
 WARN_BEFORE_SECONDS: Final = 30 * 86_400.0
@@ -71,49 +71,55 @@ class Validity:
         return f"{self.name} expires in {days:.1f} days ({_moment(self.ends)})"
 
 
-@dataclass(frozen=True, slots=True)
 class SetValidity:
-    """For how long a set of files works.
+    """For how long a set of files works, judged at a moment.
 
-    Attributes:
-        path: own certificate up to the CA that peers trust, as far as it is known.
-        needed: what must be valid: the path, and of the CAs that judge peers the last to end.
-        unused: the rest. Its dates mean nothing to peers and are worth a note at most.
+    Which certificates count depends on the moment: a successor may lie in a file ahead of its
+    time. Every `now` is in seconds since the epoch.
     """
 
-    path: CertificatePath
-    needed: tuple[Validity, ...]
-    unused: tuple[Validity, ...]
-
-    @classmethod
-    def of(cls, chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]) -> Self:
-        """What peers meet of own certificates and of the CAs by which they are judged.
+    def __init__(
+        self, chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]
+    ) -> None:
+        """Finds what peers can meet of own certificates and of the CAs that judge peers.
 
         Args:
             chain: own certificate first, then intermediates in any order; may be empty.
             authorities: by which peers are judged; peers are taken to trust the same.
         """
-        path = path_of(chain, authorities)
-        needed = list(path)
-        if authorities:
-            last = max(authorities, key=lambda each: each.not_valid_after_utc)
-            if last not in needed:
-                needed.append(last)
-        unused = [each for each in dict.fromkeys((*chain, *authorities)) if each not in needed]
-        return cls(path, tuple(map(Validity.of, needed)), tuple(map(Validity.of, unused)))
+        self._all = tuple(dict.fromkeys((*chain, *authorities)))
+        self._authorities = tuple(authorities)
+        self._paths = Paths(chain, authorities)
 
-    @property
-    def ends(self) -> float | None:
-        """Seconds since the epoch when the set stops working; None when nothing here ends."""
-        return min((each.ends for each in self.needed), default=None)
+    def path(self, now: float) -> CertificatePath:
+        """Own certificate up to the CA that peers trust, as far as it is known."""
+        return self._paths.best(now)
+
+    def needed(self, now: float) -> tuple[Validity, ...]:
+        """What must be valid: the path, and the best of the CAs that judge peers."""
+        return tuple(map(Validity.of, self._needed(now)))
+
+    def ends(self, now: float) -> float | None:
+        """When the set stops working, in seconds since the epoch; None when nothing here ends."""
+        return min((each.ends for each in self.needed(now)), default=None)
 
     def worst(self, now: float) -> Validity | None:
-        """Of what is needed, the certificate to speak of at `now`; None when nothing ends."""
-        return max(self.needed, key=lambda each: (each.stage(now), -each.ends), default=None)
+        """Of what is needed, the certificate to speak of; None when nothing ends."""
+        return max(self.needed(now), key=lambda each: (each.stage(now), -each.ends), default=None)
 
     def unused_ended(self, now: float) -> tuple[Validity, ...]:
-        """What has ended by `now` and is not needed."""
-        return tuple(each for each in self.unused if each.stage(now) is Stage.ENDED)
+        """What has ended and is not needed: peers do not check it, so it is a note at most."""
+        needed = frozenset(self._needed(now))
+        unused = (Validity.of(each) for each in self._all if each not in needed)
+        return tuple(each for each in unused if each.stage(now) is Stage.ENDED)
+
+    def _needed(self, now: float) -> list[x509.Certificate]:
+        needed = list(self.path(now))
+        if self._authorities:
+            best = min(self._authorities, key=lambda each: rank(each, now))
+            if best not in needed:
+                needed.append(best)
+        return needed
 
 
 def _moment(seconds: float) -> str:

@@ -66,7 +66,11 @@ def test_only_loopback_addresses_and_their_name_are_loopback(host, expected):
     [
         ("::", "::"),
         ("[::]", "::"),
+        ("::0", "::"),
+        ("0:0:0:0:0:0:0:0", "::"),
+        ("[2001:DB8:0::1]", "2001:db8::1"),
         ("[fe80::1%eth0]", "fe80::1%eth0"),
+        ("FE80:0::1%eth0", "fe80::1%eth0"),
         ("0.0.0.0", "0.0.0.0"),
         ("proxy.example.com", "proxy.example.com"),
     ],
@@ -76,8 +80,17 @@ def test_a_host_to_listen_on_is_read_with_and_without_brackets(text, host):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "0.0.0.0,::", "0.0.0.0:19530", "[::]:19530", "[0.0.0.0]", "[::", "http://a"]
+    "text",
+    [
+        *("", " ", "0.0.0.0,::", "0.0.0.0:19530", "[::]:19530", "[0.0.0.0]", "[::", "http://a"),
+        *("*", "0", "127.1", "1.2.3.256"),
+    ],
 )
 def test_what_is_no_single_host_is_refused(text):
     with pytest.raises(InvalidAddressError, match="is no address: expected"):
         parse_host(text)
+
+
+def test_the_error_for_a_star_names_the_address_that_means_everywhere():
+    with pytest.raises(InvalidAddressError, match="expected :: for every address"):
+        parse_host("*")

@@ -213,7 +213,7 @@ def test_what_lies_beside_the_path_is_a_note_and_no_more(tmp_path):
         _, found = findings(result)
         assert {kind for _, kind in found} == {"good", "note"}
         assert "root expired 300.0 days ago" in found["unused", "note"]
-    assert "i unused: 1 certificate that no peer needs" in run("check", *files).output
+    assert "i unused: 1 certificate unused" in run("check", *files).output
 
 
 def test_an_expired_intermediate_is_wrong_with_and_without_the_ca(tmp_path):
@@ -267,7 +267,88 @@ def test_blocks_without_a_line_end_between_them_are_named(tmp_path):
     (tmp_path / "cert").write_bytes(glued)
     result = run("check", *files)
     assert result.exit_code == 1
-    assert "put a line end between them" in result.output
+    assert "-> put a line end between them" in result.output
+    assert result.output.count("->") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "advice"),
+    [
+        (lambda text: text.replace(b" CERT", b" TRUSTED CERT"), "openssl x509 -in FILE -out NEW"),
+        (lambda text: b"  " + text, "put the marker alone at the start"),
+        (lambda text: text.decode().encode("utf-16"), "save it as ASCII or UTF-8"),
+        (lambda text: text[:-40], "copy it again"),
+        (lambda text: text.replace(b" CERT", b" PKCS7 CERT"), "with a certificate in PEM"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_one_remedy(tmp_path, damage, advice):
+    (tmp_path / "cert").write_bytes(damage(authority().issued.certificate))
+    output = run("check", "--cert", tmp_path / "cert").output
+    (line,) = (line for line in output.splitlines() if "->" in line)
+    assert advice in line
+    assert advice not in output.replace(line, "")
+
+
+def test_material_for_later_is_good_and_not_even_a_note(tmp_path):
+    root, coming, inter, leaf = map(Party, ("root", "next", "inter", "leaf"))
+    files = put_chain(
+        tmp_path,
+        leaf,
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter, begins=5.0, ends=300.0),
+        root.certifies(inter),
+        root=(root.certifies(root), coming.certifies(coming, begins=5.0, ends=900.0)),
+    )
+    for options in (files, files[:4]):
+        result = run("check", *options, "-o", "json")
+        assert result.exit_code == 0, result.output
+        assert {kind for _, kind in findings(result)[1]} == {"good"}
+
+
+@pytest.mark.parametrize(("stem", "peer"), [("server", "clients"), ("client", "servers")])
+def test_what_only_a_handshake_shows_is_wrong(tmp_path, stem, peer):
+    root, inter, leaf = map(Party, ("root", "inter", "leaf"))
+    chain = (inter.certifies(leaf, is_ca=False), root.certifies(inter))
+    names = (f"{stem}.pem", f"{stem}.key", "ca.pem")
+    short = put_chain(tmp_path, leaf, *chain, root=(root.certifies(root, below=0),), names=names)
+    result = run("check", *short, "-o", "json")
+    assert result.exit_code == 1
+    wrong = findings(result)[1]["handshake", "wrong"]
+    assert wrong.startswith(f"{peer} that trust ")
+    assert wrong.endswith("refuse the certificate: path length constraint exceeded")
+    good = put_chain(tmp_path, leaf, *chain, root=(root.certifies(root, below=1),), names=names)
+    result = run("check", *good, "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert findings(result)[1]["handshake", "good"].startswith(f"{peer} that trust ")
+
+
+def test_a_handshake_says_nothing_about_faults_that_are_told(tmp_path):
+    ca = authority(days=400)
+    result = run("check", *put(tmp_path, issue(ca), ca), "--name", "other", "-o", "json")
+    assert {check for check, kind in findings(result)[1] if kind == "wrong"} == {"names"}
+
+
+def test_a_self_signed_server_is_good_for_clients_that_pin_it_and_for_no_others(tmp_path):
+    leaf = Party("leaf")
+    own, twin = leaf.certifies(leaf, is_ca=False), leaf.certifies(leaf, is_ca=False, ends=200.0)
+    assert run("check", *put_chain(tmp_path, leaf, own, root=(own,))).exit_code == 0
+    result = run("check", *put_chain(tmp_path, leaf, own, root=(twin,)), "-o", "json")
+    assert result.exit_code == 1
+    assert "leaf is issued by leaf, which" in findings(result)[1]["chain", "wrong"]
+
+
+def test_an_issuer_that_is_no_ca_is_named(tmp_path):
+    root, inter, leaf = map(Party, ("root", "inter", "leaf"))
+    files = put_chain(
+        tmp_path,
+        leaf,
+        inter.certifies(leaf, is_ca=False),
+        root.certifies(inter, is_ca=False),
+        root=(root.certifies(root),),
+    )
+    result = run("check", *files, "-o", "json")
+    assert result.exit_code == 1
+    assert "issued by inter, which clients do not accept" in findings(result)[1]["chain", "wrong"]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +358,6 @@ def test_blocks_without_a_line_end_between_them_are_named(tmp_path):
         ("server", ec.generate_private_key(ec.SECP521R1()), True),
         ("server", ec.generate_private_key(ec.SECP384R1()), False),
         ("client", ed25519.Ed25519PrivateKey.generate(), False),
-        ("client", ec.generate_private_key(ec.SECP256K1()), True),
         ("internal-server", ed25519.Ed25519PrivateKey.generate(), False),
     ],
 )
@@ -293,6 +373,17 @@ def test_a_key_that_clients_cannot_use_is_a_warning(tmp_path, stem, key, warned)
     result = run("check", *files, "-o", "json")
     assert result.exit_code == 0, result.output
     assert (("clients", "warning") in findings(result)[1]) is warned
+
+
+def test_a_client_key_that_openssl_cannot_use_either_is_wrong(tmp_path):
+    root, leaf = Party("root"), Party("leaf", ec.generate_private_key(ec.SECP256K1()))
+    own, names = root.certifies(leaf, is_ca=False), ("client.pem", "client.key", "ca.pem")
+    files = put_chain(tmp_path, leaf, own, root=(root.certifies(root),), names=names)
+    result = run("check", *files, "-o", "json")
+    assert result.exit_code == 1
+    _, found = findings(result)
+    assert ("clients", "warning") in found
+    assert ("handshake", "wrong") in found
 
 
 def test_a_client_certificate_is_not_for_a_server(tmp_path):

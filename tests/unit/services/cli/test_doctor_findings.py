@@ -3,9 +3,11 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from structlog.testing import capture_logs
 
+from services.cli.doctor import without_repetitions
 from services.cli.etcd_findings import judge_access, judge_members, judge_prefixes
-from services.cli.finding import Severity
+from services.cli.finding import Finding, Severity
 from services.cli.login import Verdict
 from services.cli.process_findings import judge_processes
 from services.cli.process_report import ProcessReport
@@ -209,7 +211,7 @@ def test_files_are_judged_by_what_clients_check(tmp_path):
         assert dates.severity is severity
         assert "inter expire" in dates.cause
         assert beside.severity is Severity.NOTE
-        assert "no peer needs: root expired" in beside.cause
+        assert "1 certificate unused: root expired" in beside.cause
 
 
 def test_a_key_that_clients_cannot_use_is_a_warning_in_files_and_at_the_port(tmp_path):
@@ -222,6 +224,20 @@ def test_a_key_that_clients_cannot_use_is_a_warning_in_files_and_at_the_port(tmp
     ):
         (warning,) = of(found, Severity.WARNING)
         assert "Ed25519" in warning.cause
+
+
+def test_files_are_judged_without_a_line_in_the_log_and_the_same_finding_comes_once(tmp_path):
+    root, leaf = Party("root"), Party("leaf", ed25519.Ed25519PrivateKey.generate())
+    path = (root.certifies(leaf, is_ca=False, ends=20.0), root.certifies(root))
+    now = datetime.now(UTC).timestamp()
+    with capture_logs() as logs:
+        files = list(judge_files(public_link(tmp_path, leaf, path[0]), now))
+    assert logs == []
+    at_port = list(judge_server("port", path, now))
+    elsewhere = Finding(Severity.WARNING, "etcd.ssl.*", at_port[0].cause)
+    assert without_repetitions(at_port, [*files, elsewhere]) == [*at_port, elsewhere]
+    assert without_repetitions([], files) == files
+    assert [each.severity for each in files] == [Severity.WARNING] * 2
 
 
 def test_what_a_server_proves_itself_with_is_judged_up_to_the_ca():

@@ -58,8 +58,8 @@ class Party:
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self.key = key or ec.generate_private_key(ec.SECP256R1())
 
-    def certifies(self, subject, *, begins=-1.0, ends=100.0, is_ca=True):
-        """A certificate for `subject`, whose dates are days from now."""
+    def certifies(self, subject, *, begins=-1.0, ends=100.0, is_ca=True, below=None):
+        """A certificate for `subject`, whose dates are days from now, for `below` levels of CAs."""
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder()
@@ -69,7 +69,7 @@ class Party:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + timedelta(days=begins))
             .not_valid_after(now + timedelta(days=ends))
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=below), critical=True)
         )
         if not is_ca:
             names = x509.SubjectAlternativeName([x509.DNSName("localhost")])

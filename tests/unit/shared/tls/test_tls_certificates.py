@@ -13,13 +13,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shared.tls.authority import Authority, Usage
 from shared.tls.certificates import (
+    MAX_CERTIFICATES,
     facts,
     is_issued_by,
     key_matches,
+    may_issue,
     read_certificates,
     read_private_key,
 )
-from shared.tls.path import path_to_authority
+from shared.tls.path import Paths
 from shared.tls.pem import PemError
 from tests.unit.shared.tls.paper import Party, authority, client, issue
 
@@ -171,6 +173,10 @@ def intermediate(root: Authority, name="Intermediate"):
     return Authority(certificate, made.key, made.issued)
 
 
+def path_to_authority(leaf, intermediates, authorities):
+    return Paths((leaf, *intermediates), authorities).to_authority(datetime.now(UTC).timestamp())
+
+
 def test_a_path_leads_over_intermediates_in_any_order():
     root = authority("Root")
     middle = intermediate(root)
@@ -198,6 +204,24 @@ def test_there_is_no_path_without_the_intermediate_or_to_a_namesake():
 def test_a_pinned_certificate_is_its_own_path():
     leaf = one(client(authority()).certificate)
     assert path_to_authority(leaf, [], [leaf]) == (leaf,)
+
+
+def test_a_bundle_of_very_many_certificates_is_refused_with_their_number():
+    block = authority().issued.certificate
+    assert len(read_certificates(block * MAX_CERTIFICATES)) == MAX_CERTIFICATES
+    with pytest.raises(PemError, match=r"holds 1001 certificates, more than the 1000.*; keep"):
+        read_certificates(block * (MAX_CERTIFICATES + 1))
+
+
+def test_only_a_ca_may_issue():
+    root, leaf, other = map(Party, ("root", "leaf", "leaf"))
+    assert may_issue(root.certifies(root))
+    assert not may_issue(root.certifies(leaf, is_ca=False))
+    assert not may_issue(one(issue(authority()).certificate))
+    own, twin = (leaf.certifies(leaf, is_ca=False, ends=ends) for ends in (100.0, 200.0))
+    assert path_to_authority(own, [], [twin]) is None
+    assert path_to_authority(own, [], [own]) == (own,)
+    assert path_to_authority(leaf.certifies(other, is_ca=False), [], [twin]) is None
 
 
 def test_a_certificate_for_both_ends_is_for_both():

@@ -36,7 +36,7 @@ TEQNINW3a2R/RfloVg==
 def test_an_rsa_key_that_is_for_pss_alone_is_told_apart(is_server):
     (certificate,) = read_certificates(RSA_PSS)
     assert key_kind(certificate) == "RSA-PSS"
-    assert "leaf has a key of the kind RSA-PSS" in unusable_key((certificate,), is_server=is_server)
+    assert "leaf uses an RSA-PSS key" in unusable_key((certificate,), is_server=is_server)
     root, leaf = Party("root"), Party("leaf")
     good = root.certifies(leaf, is_ca=False)
     assert unusable_key((good,), is_server=is_server) is None

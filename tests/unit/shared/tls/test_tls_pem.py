@@ -39,9 +39,9 @@ GLUED = OWN.rstrip() + MORE
 BAD = {
     "glued": (GLUED, r"two PEM markers on line \d+.*put a line end between them"),
     "glued to the key": (OWN.rstrip() + KEY, r"BEGIN PRIVATE KEY-----; put a line end"),
-    "indented": (b"  " + CHAIN, r"other characters beside -----BEGIN CERTIFICATE----- on line 1,"),
+    "indented": (b"  " + CHAIN, r"text next to -----BEGIN CERTIFICATE----- on line 1,"),
     "text before a marker": (b"my " + CHAIN, r"put the marker alone at the start"),
-    "text after a marker": (OWN.rstrip() + b" x\n" + MORE, r"other characters beside -----END"),
+    "text after a marker": (OWN.rstrip() + b" x\n" + MORE, r"text next to -----END"),
     "CR alone": (CHAIN.replace(b"\n", b"\r"), "CR alone"),
     "UTF-16": (CHAIN.decode().encode("utf-16"), "UTF-16"),
     "TRUSTED CERTIFICATE": (
@@ -109,7 +109,7 @@ def test_what_openssl_does_not_read_is_refused_in_words(tmp_path, name):
         (b"Bag Attributes\n  name: x\n" + KEY, None),
         (KEY.replace(b"\n", b"\r\n"), None),
         (EC_PARAMETERS.rstrip() + KEY, "two PEM markers on line 3"),
-        (b"  " + KEY, "other characters beside"),
+        (b"  " + KEY, "text next to"),
         (KEY.replace(b" PRIVATE", b" OPENSSH PRIVATE"), "no readable private key"),
         (CHAIN, "no readable private key, but CERTIFICATE"),
     ],

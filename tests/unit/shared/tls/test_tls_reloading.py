@@ -48,6 +48,16 @@ def paper(tmp_path, ca):
     return server_paper(tmp_path / "files", issue(ca, days=100), ca)
 
 
+async def warnings_of(tls):
+    """The events that a service logs when it begins to follow the files."""
+    with capture_logs() as logs:
+        task = asyncio.create_task(tls.run())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return logs
+
+
 def reloading(paper, wall, **options):
     return ReloadingContext(
         paper.files(authorities=True),
@@ -215,10 +225,9 @@ def test_a_new_set_that_ends_soon_is_warned_of_at_once(tmp_path, wall, ca):
     assert [line["event"] for line in logs] == ["tls_reloaded", "tls_expires_soon"]
 
 
-def test_an_expired_certificate_starts_with_a_warning(tmp_path, wall, ca):
-    with capture_logs() as logs:
-        tls = reloading(server_paper(tmp_path, issue(ca, days=-2), ca), wall)
-    assert [line["event"] for line in logs] == ["tls_expired"]
+async def test_an_expired_certificate_starts_with_a_warning(tmp_path, wall, ca):
+    tls = reloading(server_paper(tmp_path, issue(ca, days=-2), ca), wall)
+    assert [line["event"] for line in await warnings_of(tls)] == ["tls_expired"]
     assert tls.expires_in(wall.now) == pytest.approx(-2 * DAY, abs=60)
 
 
@@ -250,28 +259,27 @@ async def test_an_expired_certificate_beside_the_path_is_no_warning(tmp_path, wa
 
 
 @pytest.mark.parametrize("serves_clients", [True, False])
-def test_a_key_that_clients_of_grpcio_cannot_use_is_a_warning(tmp_path, wall, serves_clients):
+async def test_a_key_that_clients_of_grpcio_cannot_use_is_a_warning(tmp_path, wall, serves_clients):
     root, leaf = Party("root"), Party("leaf", ed25519.Ed25519PrivateKey.generate())
     paper = Paper(tmp_path)
     paper.put("own.pem", pem(root.certifies(leaf, is_ca=False)))
     paper.put("own.key", leaf.key_pem)
-    with capture_logs() as logs:
-        ReloadingContext(
-            paper.files(),
-            server_context,
-            label="public",
-            wall_clock=wall,
-            serves_clients=serves_clients,
-        )
+    tls = ReloadingContext(
+        paper.files(),
+        server_context,
+        label="public",
+        wall_clock=wall,
+        serves_clients=serves_clients,
+    )
+    logs = await warnings_of(tls)
     assert [line["event"] for line in logs] == ["tls_key_unusable_by_clients"] * serves_clients
     assert all("Ed25519" in line["problem"] for line in logs)
 
 
-def test_a_certificate_of_the_future_starts_with_a_warning(tmp_path, wall, ca):
+async def test_a_certificate_of_the_future_starts_with_a_warning(tmp_path, wall, ca):
     later = datetime.now(UTC) + timedelta(days=3)
-    with capture_logs() as logs:
-        reloading(server_paper(tmp_path, issue(ca, now=later), ca), wall)
-    assert [line["event"] for line in logs] == ["tls_not_yet_valid"]
+    tls = reloading(server_paper(tmp_path, issue(ca, now=later), ca), wall)
+    assert [line["event"] for line in await warnings_of(tls)] == ["tls_not_yet_valid"]
 
 
 def test_a_client_without_files_never_ends_and_never_changes(wall):

@@ -1,10 +1,11 @@
 """What ends when: the leaf, the path to the CA, and what lies beside it."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
 
-from shared.tls.path import path_of
+from shared.tls.path import Paths
 from shared.tls.validity import SetValidity, Stage, Validity
 from tests.unit.shared.tls.paper import DAY, Party
 
@@ -30,17 +31,17 @@ def family():
 
 
 def days(chain, authorities=()):
-    return round((SetValidity.of(chain, authorities).ends - NOW) / DAY)
+    return round((SetValidity(chain, authorities).ends(NOW) - NOW) / DAY)
 
 
 def unused(chain, authorities=()):
-    return [each.name for each in SetValidity.of(chain, authorities).unused_ended(NOW)]
+    return [each.name for each in SetValidity(chain, authorities).unused_ended(NOW)]
 
 
 def test_the_first_end_on_the_path_counts(family):
     chain = (family.leaf, family.root.certifies(family.inter, ends=20.0))
     assert days(chain) == 20
-    found = SetValidity.of(chain, ())
+    found = SetValidity(chain, ())
     assert found.worst(NOW).name == "inter"
     assert found.worst(NOW).stage(NOW) is Stage.ENDS_SOON
 
@@ -98,10 +99,54 @@ def test_of_the_cas_that_judge_peers_the_last_to_end_counts(family):
     assert days((family.leaf, family.middle), (other.certifies(other, ends=40.0),)) == 40
 
 
-def test_many_cas_of_one_name_and_key_are_no_puzzle(family):
-    many = [family.root.certifies(family.root, ends=30.0 + each) for each in range(30)]
-    rings = [family.cross(ends=200.0), *many]
-    assert path_of((family.leaf, family.middle, *rings), many)[-1] == many[-1]
+def test_the_successor_of_a_ca_counts_from_the_day_it_is_valid(family):
+    now = family.root.certifies(family.root, ends=40.0)
+    coming = Party("next")
+    later = coming.certifies(coming, begins=5.0, ends=400.0)
+    for authorities in ((now, later), (later, now)):
+        found = SetValidity((), authorities)
+        assert found.worst(NOW).stage(NOW) is Stage.GOOD
+        assert found.worst(NOW).name == "root"
+        assert found.worst(NOW + 6 * DAY).name == "next"
+        assert found.worst(NOW + 41 * DAY).stage(NOW + 41 * DAY) is Stage.GOOD
+        assert [each.name for each in found.unused_ended(NOW + 41 * DAY)] == ["root"]
+    assert SetValidity((), (later,)).worst(NOW).stage(NOW) is Stage.NOT_YET_VALID
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_successor_of_an_intermediate_counts_from_the_day_it_is_valid(family, turn):
+    middle = family.root.certifies(family.inter, ends=50.0)
+    later = family.root.certifies(family.inter, begins=5.0, ends=400.0)
+    chain = (family.leaf, *(later, middle)[::turn])
+    for authorities in ((), (family.own_root,)):
+        found = SetValidity(chain, authorities)
+        assert found.worst(NOW).stage(NOW) is Stage.GOOD
+        assert middle in found.path(NOW)
+        assert later in found.path(NOW + 6 * DAY)
+        assert found.worst(NOW + 6 * DAY).stage(NOW + 6 * DAY) is Stage.GOOD
+        assert found.unused_ended(NOW) == ()
+    only = SetValidity((family.leaf, later), ())
+    assert only.worst(NOW).stage(NOW) is Stage.NOT_YET_VALID
+
+
+def test_a_cross_certificate_of_the_future_is_beside_the_path(family):
+    chain = (family.leaf, family.middle, family.cross(begins=5.0))
+    for authorities in ((), (family.own_root,)):
+        found = SetValidity(chain, authorities)
+        assert found.worst(NOW).stage(NOW) is Stage.GOOD
+
+
+def test_very_many_cas_of_one_name_and_key_are_judged_at_once(family):
+    many = [family.root.certifies(family.root, ends=30.0 + each / 10) for each in range(500)]
+    crossing = [family.inter.certifies(family.root, ends=30.0 + each) for each in range(100)]
+    began = time.process_time()
+    paths = Paths((family.leaf, family.middle, *crossing, *many), many)
+    assert paths.best(NOW)[-1] == many[-1]
+    assert Paths((family.leaf, family.middle, *crossing), ()).best(NOW)[-1] == crossing[-1]
+    other = Party("other")
+    unknown = (other.certifies(other),)
+    assert Paths((family.leaf, family.middle, *crossing, *many), unknown).to_authority(NOW) is None
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -121,5 +166,5 @@ def test_a_stage_is_told_with_the_name_and_the_days(begins, ends, stage, text):
 
 
 def test_without_certificates_nothing_ends():
-    found = SetValidity.of((), ())
-    assert (found.ends, found.worst(NOW), found.unused_ended(NOW)) == (None, None, ())
+    found = SetValidity((), ())
+    assert (found.ends(NOW), found.worst(NOW), found.unused_ended(NOW)) == (None, None, ())
