@@ -188,7 +188,8 @@ def root_coord_server(
     return GrpcServer(
         [RootCoordService(active, changed)],
         admits=admits,
-        codec=HotCodec({pb.SessionRequest: decode_request}),
+        # A proxy that comes back sends all users that it holds, in one message.
+        codec=HotCodec({pb.SessionRequest: decode_request}, max_fields=None),
     )
 
 
