@@ -20,6 +20,7 @@ from shared.clock import boot_clock
 from shared.errors import InvalidParameterError, VecguardError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.codec import HotCodec
+from shared.grpc.compression import IDENTITY
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.grpc.server import GrpcServer, PeerCertificate, current_caller
 from shared.passwords import NOBODYS_HASH
@@ -190,6 +191,8 @@ def root_coord_server(
         admits=admits,
         # A proxy that comes back sends all users that it holds, in one message.
         codec=HotCodec({pb.SessionRequest: decode_request}, max_fields=None),
+        # Proxies do not compress, and a short message must not become a long one.
+        accepted_encodings=IDENTITY,
     )
 
 
