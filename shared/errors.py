@@ -74,6 +74,15 @@ class MessageTooLargeError(OverloadedError):
         super().__init__(f"a message{shown} is over the limit of {limit}")
 
 
+class TooManyFieldsError(OverloadedError):
+    """A message has more fields than it may have."""
+
+    reason = "too_many_fields"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a message has more than {limit} fields")
+
+
 class MalformedMessageError(VecguardError):
     """A message cannot be read, or the stream ends within it."""
 

@@ -291,8 +291,12 @@ class RootCoordLink:
 def _leaves_open(error: VecguardError) -> bool:
     """Whether a change that was sent may have been made in spite of this error."""
     if isinstance(error.__cause__, GRPCError):
-        # Root coord's own answer: it knows.
-        return error.__cause__.status in {OUTCOME_UNKNOWN, Status.DEADLINE_EXCEEDED}
+        # Root coord's own answer: it knows, but for a bug, which it may have met after the write.
+        return error.__cause__.status in {
+            OUTCOME_UNKNOWN,
+            Status.DEADLINE_EXCEEDED,
+            Status.INTERNAL,
+        }
     return isinstance(error, UnavailableError | DeadlineError)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.revocation import Invalidation
-from services.root_coord.store.interface import CredentialStore, Mutation
+from services.root_coord.store.interface import CredentialStore, Mutation, Outcome
 from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
@@ -16,6 +16,8 @@ log = get_logger(__name__)
 
 # The largest that the protocol can carry: whatever a proxy holds is older.
 _AFTER_EVERY_REVISION = 2**63 - 1
+# The outcome for a name that no store holds. It is of any length, and comes into no log and no key.
+_NOBODY = Mutation(Outcome.USER_NOT_FOUND)
 
 
 class Revoker(Protocol):
@@ -61,6 +63,8 @@ class Credentials:
 
         Only a new password revokes anything.
         """
+        if not is_storable(username):
+            return _NOBODY
         if password is None:
             return await self._store.update(
                 username,
@@ -82,6 +86,8 @@ class Credentials:
         """Removes a user, and succeeds when there is none."""
         if username == ROOT:
             raise InvalidParameterError("root user cannot be deleted")
+        if not is_storable(username):
+            return _NOBODY
         return await self._carry_through(username, lambda: self._store.delete(username))
 
     async def rehash(

@@ -20,6 +20,7 @@ from shared.clock import boot_clock
 from shared.errors import InvalidParameterError, VecguardError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.codec import HotCodec
+from shared.grpc.compression import IDENTITY
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.grpc.server import GrpcServer, PeerCertificate, current_caller
 from shared.passwords import NOBODYS_HASH
@@ -188,7 +189,10 @@ def root_coord_server(
     return GrpcServer(
         [RootCoordService(active, changed)],
         admits=admits,
-        codec=HotCodec({pb.SessionRequest: decode_request}),
+        # A proxy that comes back sends all users that it holds, in one message.
+        codec=HotCodec({pb.SessionRequest: decode_request}, max_fields=None),
+        # Proxies do not compress, and a short message must not become a long one.
+        accepted_encodings=IDENTITY,
     )
 
 

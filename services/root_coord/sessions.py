@@ -30,6 +30,7 @@ log = get_logger(__name__)
 
 # A stream that has this many messages unsent is not being read; its proxy starts afresh.
 _OUTBOX_LIMIT = 4096
+_MAX_TEXT = 255
 _OPEN_TIMEOUT_SECONDS = 10.0
 # A change takes milliseconds; when one takes this long, somebody may ask why.
 _LONG_WAIT_SECONDS = 1.0
@@ -152,7 +153,8 @@ class SessionHub:
         """Serves one stream until either side ends it; `peer` is its address, for the log.
 
         Raises:
-            InvalidParameterError: the first message is no Open, or it names no process.
+            InvalidParameterError: the first message is no Open, or it names no process, or its
+                texts are too long.
             DeadlineError: the first message did not come.
             UnavailableError: the stream was ended here; the proxy is to open a new one.
         """
@@ -163,6 +165,10 @@ class SessionHub:
             raise DeadlineError("a session begins with Open, and none has come") from error
         if not isinstance(opening, pb.Open) or not opening.proxy_id:
             raise InvalidParameterError("a session begins with Open and the proxy's id")
+        if max(len(opening.proxy_id), len(opening.version)) > _MAX_TEXT:  # both are logged
+            raise InvalidParameterError(
+                f"the proxy's id and version have at most {_MAX_TEXT} characters"
+            )
         proxy_id = opening.proxy_id
         outbox = self._open(proxy_id)
         log.info("session_opened", proxy=proxy_id, peer=peer, version=opening.version)

@@ -28,7 +28,7 @@ from shared.errors import (
     UnsupportedError,
     VecguardError,
 )
-from shared.grpc.compression import ACCEPTED, UnsupportedEncodingError, plain
+from shared.grpc.compression import UnsupportedEncodingError, plain
 from shared.observability.faults import log_fault
 
 #: gRFC A6: clients that retry wait for as many milliseconds.
@@ -94,6 +94,7 @@ class CallPolicy:
         events: grpclib's, which nothing listens to.
         admits: judges a caller by its verified certificate; None admits everybody.
         max_message_bytes: of a request, compressed or not.
+        accepted_encodings: how a request may be compressed: a value of `grpc-accept-encoding`.
     """
 
     methods: dict[str, Method]
@@ -101,6 +102,7 @@ class CallPolicy:
     events: Any
     admits: Callable[[PeerCertificate], bool] | None
     max_message_bytes: int
+    accepted_encodings: str
 
 
 async def serve(policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> None:
@@ -159,6 +161,7 @@ class _Call(Stream[Any, Any]):
         self._function = method.func
         self._encoding = headers.get("grpc-encoding")
         self._max_message_bytes = policy.max_message_bytes
+        self._accepted_encodings = policy.accepted_encodings
         address = self.peer.addr()
         self._caller = Caller(f"{address[0]}:{address[1]}" if address else "local", metadata)
 
@@ -196,6 +199,7 @@ class _Call(Stream[Any, Any]):
         Raises:
             MalformedMessageError: it cannot be read, or ends too early.
             MessageTooLargeError: it is longer than allowed.
+            TooManyFieldsError: it has more fields than allowed.
             UnsupportedError: it is compressed in an unknown way, or is missing in a method that
                 takes one (gRPC's status codes, "request cardinality violation").
         """
@@ -210,9 +214,10 @@ class _Call(Stream[Any, Any]):
         data = await self._received(length)
         if len(data) != length:
             raise _cut()
-        return self._codec.decode(
-            plain(prefix[0], data, self._encoding, self._max_message_bytes), self._recv_type
+        data = plain(
+            prefix[0], data, self._encoding, self._max_message_bytes, self._accepted_encodings
         )
+        return self._codec.decode(data, self._recv_type)
 
     async def _received(self, size: int) -> bytes:
         """So many bytes, or none when the request is over."""
@@ -237,7 +242,7 @@ class _Ending:
         if error.retry_after_seconds is not None:
             more = ((PUSHBACK, str(math.ceil(error.retry_after_seconds * 1000))),)
         elif isinstance(error, UnsupportedEncodingError):
-            more = (("grpc-accept-encoding", ACCEPTED),)
+            more = (("grpc-accept-encoding", error.accepted),)
         http_status = error.http_status if isinstance(error, ForeignRequestError) else 200
         return cls(error.status, error.message, http_status, more)
 

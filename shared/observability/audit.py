@@ -22,6 +22,9 @@ from shared.observability.storm import Counted, Refusal, Scope, StormCounter
 
 #: No store holds a longer name; what is longer was never meant as one.
 MAX_NAME: Final = 255
+# Of names with characters outside ASCII, which no store holds either. In JSON each takes up to 12
+# bytes, and a line is to stay below some 2 KB.
+_MAX_FOREIGN_NAME: Final = 100
 _TICK_SECONDS: Final = 1.0
 
 APPLIED: Final = "applied"
@@ -266,4 +269,6 @@ def _timestamp(at: float) -> str:
 
 
 def _cut(name: str | None) -> str | None:
-    return None if name is None else name[:MAX_NAME]
+    if name is None or name.isascii():
+        return name and name[:MAX_NAME]
+    return name[:_MAX_FOREIGN_NAME]

@@ -33,16 +33,21 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x1a\x03\x08\xac\x02",
         b"\n\x00",
     ],
-    # A user to create, a password to change and a user to look for.
+    # A user to create, a password to change, a user to look for, a cut name and many fields.
     "account_request": [
         b"\x00\x12\x05alice\x1a\x04c2Vj",
         b"\x01\x12\x05alice\x1a\x04b2xk\x22\x04bmV3",
         b"\x04\x12\x07\n\x05alice\x18\x01",
+        b"\x02\x12\x05bob",
+        b"\x02\x12\x03bob" + b"\x78\x00" * 249,
     ],
-    # The health, compressed and not; a user to create by gzip; a user to look for, with a bomb.
+    # The health, compressed and not, and cut; a user to create by gzip; a user to look for, with a
+    # bomb; many fields.
     "own_services": [
         b"\x00\x00\x00\x00",
         b"\x01\x01\x05\x00\x0a\x01x",
+        b"\x00\x00\x00\x00\xff\xff",
+        b"\x06\x01\x05\x00" + b"\x78\x00" * 400,
         b"\x03\x01\x05\x00\x12\x05alice\x1a\x04c2Vj",
         b"\x08\x01\x07\x00\x12\x07\n\x05alice\x18\x01",
         b"\x04\x02\x06\x00\x12\x05alice",

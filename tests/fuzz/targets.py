@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hpack
+from pymilvus.grpc_gen import milvus_pb2
 
 from services.proxy.authentication import header
 from services.proxy.authentication.errors import (
@@ -28,7 +29,7 @@ from services.proxy.relay.calls import timeouts
 from services.proxy.relay.errors import InvalidTimeoutError
 from services.root_coord.session_wire import decode_request
 from shared.config import load_settings
-from shared.errors import ConfigurationError, MalformedMessageError
+from shared.errors import ConfigurationError, MalformedMessageError, TooManyFieldsError
 from shared.generated.milvus.proto import milvus
 from shared.generated.vecguard.internal import v1 as internal
 from shared.grpc.codec import RequestCodec
@@ -132,13 +133,22 @@ def session_message(data: bytes) -> None:
 
 
 def account_request(data: bytes) -> None:
-    """A message of the kind that the first byte chooses, which can be read again, or refused."""
+    """A message of the kind that the first byte chooses is read as protobuf reads it, or refused.
+
+    Its texts are compared, because the name of a user is one.
+    """
     kind = _ACCOUNT_REQUESTS[data[0] % len(_ACCOUNT_REQUESTS)] if data else _ACCOUNT_REQUESTS[0]
     codec = RequestCodec()
     try:
         request = codec.decode(data[1:], kind)
-    except MalformedMessageError:
+    except (MalformedMessageError, TooManyFieldsError):
         return
+    oracle = getattr(milvus_pb2, kind.__name__).FromString(data[1:])
+    numbers = request._betterproto.field_name_by_number
+    for field in oracle.DESCRIPTOR.fields:
+        value = getattr(request, numbers.get(field.number, ""), None)
+        if isinstance(value, str):
+            assert getattr(oracle, field.name) == value
     assert bytes(codec.decode(bytes(request), kind)) == bytes(request)
 
 

@@ -22,7 +22,7 @@ from shared.errors import OverloadedError
 from shared.generated.vecguard.internal import v1 as pb
 from shared.passwords import PasswordHash, PasswordPolicy
 from shared.secret import Secret
-from shared.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy
+from shared.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy, is_storable
 
 # How often an update is judged again because somebody else's came first.
 _MAX_ROUNDS = 5
@@ -172,6 +172,8 @@ class Accounts:
             raise InvalidAccountError(EMPTY_USERNAME)
         if username == ROOT:
             raise RootProtectedError
+        if not is_storable(username):
+            return None
         reply = await self._directory.delete(username)
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 

@@ -59,8 +59,25 @@ async def test_an_http1_request_is_told_what_the_port_is(relay, method, body):
         tuple(bytes((octet,)) for octet in GET),
         (b"PRI", b" / HTTP/1.0\r\n"),  # as the preface of HTTP/2 begins
         (b"GET /" + b"a" * 8000 + b" HTTP/1.1\n",),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n",),
+        (b"GET /" + b"a" * 4000, b"a" * 9000),
+        (b"GET /" + b"a" * 8180 + b" HTTP/1.1\r\n",),
+        tuple(bytes((octet,)) for octet in b"\r\n\r\n" + GET),
+        (b"\n" + GET,),
+        ("GET /имя HTTP/1.1\r\n".encode(),),
     ],
-    ids=["at once", "byte by byte", "PRI", "long"],
+    ids=[
+        "at once",
+        "byte by byte",
+        "PRI",
+        "long",
+        "too long",
+        "too long in pieces",
+        "too long by some bytes",
+        "after empty lines",
+        "after half an empty line",
+        "a target of UTF-8",
+    ],
 )
 async def test_no_byte_of_http2_is_said_to_it(relay, pieces):
     assert await said_to(relay.port, *pieces) == ANSWER
@@ -75,7 +92,9 @@ async def test_curl_shows_the_answer(relay):
 @pytest.mark.parametrize(
     "said",
     [
-        b"GET /" + b"a" * 9000,
+        b"\r\n" * 5000,
+        b"G" * 9000,
+        b"GET /" + b"a" * 4000 + b"\x00" + b"a" * 5000,
         b"GET / HTTP/3.0\r\n",
         b"get / HTTP/1.1\r\n",
         b"GET \x00 HTTP/1.1\r\n",

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 
 import pytest
@@ -6,13 +7,16 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from services.root_coord.credentials import ensure_root
+from shared.errors import OutcomeUnknownError
 from shared.etcd import Put
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.passwords import hash_password
 from shared.secret import Secret
-from tests.integration.root_coord.house import USER_LIMIT
+from tests.integration.root_coord.house import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
+from tests.support.logs import written_log
+from tests.support.raw_http2 import message, raw_client, request_headers
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
 Outcome = pb.MutationOutcome
@@ -105,6 +109,43 @@ async def test_a_deletion_is_idempotent(house):
     request = pb.DeleteCredentialRequest(username="bob")
     assert (await house.stub.delete_credential(request)).outcome is Outcome.APPLIED
     assert (await house.stub.delete_credential(request)).outcome is Outcome.USER_NOT_FOUND
+
+
+@pytest.mark.parametrize("username", ["x" * 30_000, "no/body", ""])
+async def test_a_name_that_no_store_holds_is_nobodys_and_leaves_no_line(house, username):
+    with written_log() as log:
+        deleted = await house.stub.delete_credential(pb.DeleteCredentialRequest(username=username))
+        assert deleted.outcome is Outcome.USER_NOT_FOUND
+        assert (await house.update(username, SECOND)).outcome is Outcome.USER_NOT_FOUND
+    assert log.getvalue() == ""
+
+
+async def test_the_outcome_of_a_change_is_unknown_after_a_bug(house, monkeypatch):
+    await house.create("bob", FIRST)
+
+    async def invalidate(_invalidation):
+        raise KeyError
+
+    async with running_proxy(house.address) as proxy:
+        with monkeypatch.context() as patched:
+            patched.setattr(house.hub, "invalidate", invalidate)  # after the write to etcd
+            with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
+                await proxy.link.delete("bob")
+        assert (await house.get("bob")).credential.username == ""
+        assert (await proxy.link.delete("bob")).outcome is Outcome.USER_NOT_FOUND
+
+
+async def test_a_compressed_message_is_refused_with_the_encoding_that_is_accepted(house):
+    path = b"/vecguard.internal.v1.RootCoord/ListUsers"
+    headers = request_headers(path, (b"grpc-encoding", b"gzip"))
+    async with raw_client(house.address.port) as client:
+        bomb = message(gzip.compress(b"\x78\x00" * 400_000), flag=1)
+        begun, _, _ = await client.response(client.request(headers, bomb))
+        assert dict(begun)[b"grpc-status"] == str(Status.UNIMPLEMENTED.value).encode()
+        assert dict(begun)[b"grpc-accept-encoding"] == b"identity"
+        many = message(b"\x78\x00" * 2000)
+        begun, _, _ = await client.response(client.request(request_headers(path), many))
+        assert dict(begun)[b"grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value).encode()
 
 
 async def test_a_rehash_is_made_at_its_revision_only(house):

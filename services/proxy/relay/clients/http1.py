@@ -18,8 +18,15 @@ ANSWER = (
 
 # Servers should read request lines of 8000 bytes (RFC 9112, section 3).
 _MAX_BYTES = 8192
-_REQUEST_LINE = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.[0-9]\r?\n")
-_BEGINNING = re.compile(rb"[A-Z]+( [!-~]*( [HTP/1.0-9]*\r?)?)?")
+# Empty lines before a request are ignored (section 2.2). A target may have any bytes but blanks and
+# controls: some clients send UTF-8 as it is.
+_EMPTY_LINES = rb"(?:\r?\n)*"
+_METHOD = rb"[A-Z]+"
+_TARGET = rb"[!-~\x80-\xff]"
+_REQUEST_LINE = re.compile(_EMPTY_LINES + _METHOD + b" " + _TARGET + rb"+ HTTP/1\.[0-9]\r?\n")
+_BEGINNING = re.compile(
+    _EMPTY_LINES + rb"(?:\r|" + _METHOD + b"(?: " + _TARGET + rb"*(?: [HTP/1.0-9]*\r?)?)?)?"
+)
 # How long the rest of a request is read and thrown away. A socket that is closed with unread
 # bytes is reset, and its client may lose the answer.
 _LINGER_SECONDS = 1.0
@@ -27,14 +34,15 @@ _LINGER_SECONDS = 1.0
 
 def may_be_request(data: bytes) -> bool:
     """Whether these bytes begin an HTTP/1 request, or could if more came."""
-    if len(data) > _MAX_BYTES and b"\n" not in data[:_MAX_BYTES]:
-        return False
-    return is_request(data) or _BEGINNING.fullmatch(data) is not None
+    return is_request(data) or (len(data) <= _MAX_BYTES and _BEGINNING.fullmatch(data) is not None)
 
 
 def is_request(data: bytes) -> bool:
-    """Whether these bytes begin with a whole request line of HTTP/1."""
-    return _REQUEST_LINE.match(data) is not None
+    """Whether these bytes begin with a request line of HTTP/1, or with one of more than 8 KiB."""
+    beginning = data[:_MAX_BYTES]
+    if len(data) > _MAX_BYTES and _BEGINNING.fullmatch(beginning) is not None:
+        return b" " in beginning
+    return _REQUEST_LINE.match(beginning) is not None
 
 
 class Http1Visitor:

@@ -311,6 +311,8 @@ async def test_a_client_that_ends_its_half_ends_the_stream_without_an_error(hub)
         pb.SessionRequest(),
         pb.SessionRequest(renew=pb.Renew(number=1)),
         pb.SessionRequest(open=pb.Open()),
+        pb.SessionRequest(open=pb.Open(proxy_id="x" * 256)),  # it would be logged
+        pb.SessionRequest(open=pb.Open(proxy_id="proxy", version="x" * 256)),
         pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=1)),
     ],
 )

@@ -240,3 +240,13 @@ def test_it_goes_to_the_file_that_the_setting_names(tmp_path):
     audit.login_refused(refusal())
     audit.close()
     assert [violations(line) for line in path.read_text().splitlines()] == [[]]
+
+
+@pytest.mark.parametrize("character", ["x", "\x7f", "\0", "ü", "\U0001f600"])
+def test_no_name_makes_a_line_of_more_than_two_kilobytes(audit, lines, character):
+    audit.login_refused(refusal(user=character * 30_000))
+    audit.account_changed(
+        AccountChange(Action.DELETE, character * 30_000, "x" * 255, "2001:db8::1")
+    )
+    assert len(lines.written) == 2
+    assert max(map(len, lines.written)) < 2100

@@ -461,6 +461,12 @@ async def test_deleting_nobody_is_a_success(office, username):
     assert len(office.directory.store.users) == 4
 
 
+@pytest.mark.parametrize("username", ["x" * 256, "x" * 30_000, "no/body", "имя", "a b"])
+async def test_a_name_that_no_store_holds_is_deleted_without_root_coord(office, username):
+    office.directory.delete = None  # a call would fail
+    assert await office.accounts.delete(ROOT, username) is None
+
+
 async def test_others_delete_nobody_not_even_themselves(office):
     for username in ("eve", "bob", "root", "nobody"):
         with pytest.raises(PermissionDeniedError) as refusal:
