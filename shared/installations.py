@@ -13,6 +13,7 @@ Both read keys without values, and both end after `_MAX_SECONDS` and a number of
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def _likeness(root: str) -> str:
     )
 
 
-class _Search:
+class _Search(ABC):
     """What both searches have in common.
 
     Attributes:
@@ -160,9 +161,9 @@ class _Search:
         self.found: dict[bytes, int] = {}
         self.is_cut = False
 
+    @abstractmethod
     async def run(self) -> None:
         """Fills `found`. Raises EtcdError."""
-        raise NotImplementedError
 
     def _may_ask(self) -> bool:
         self._requests_left -= 1
