@@ -86,7 +86,7 @@ def _fill_descriptors() -> set[int]:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is the one that is given out.
+            # open() takes the lowest free number.
             closed.add(os.open(os.devnull, os.O_RDWR))
     return closed
 

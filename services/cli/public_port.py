@@ -135,8 +135,7 @@ async def _server_path(connection: Connection, address: Address) -> CertificateP
     except (OSError, TimeoutError):
         return ()
     tls: Any = writer.get_extra_info("ssl_object")
-    # ssl.SSLObject itself has this method since Python 3.13.
-    verified = tls._sslobj.get_verified_chain()  # noqa: SLF001
+    verified = tls._sslobj.get_verified_chain()  # noqa: SLF001 - public since Python 3.13
     path = tuple(x509.load_pem_x509_certificate(each.public_bytes().encode()) for each in verified)
     writer.transport.abort()
     return path

@@ -21,7 +21,9 @@ def _role(role: Role) -> Check:
     try:
         tenure = role.require()
     except StandbyError as error:
-        return Check("role", healthy=False, critical=True, message=error.message)
+        # The reason of a refusal is long, and the check `prefix` has it.
+        message = "this root coord cannot lead: see prefix" if role.refusal else error.message
+        return Check("role", healthy=False, critical=True, message=message)
     return Check(
         "role",
         healthy=True,

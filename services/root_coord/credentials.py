@@ -16,8 +16,8 @@ log = get_logger(__name__)
 
 # The largest that the protocol can carry: whatever a proxy holds is older.
 _AFTER_EVERY_REVISION = 2**63 - 1
-# The outcome for a name that no store holds. It is of any length, and comes into no log and no key.
-_NOBODY = Mutation(Outcome.USER_NOT_FOUND)
+# For a name that no store can hold. It may be long, so it is kept out of logs and keys.
+_NO_SUCH_USER = Mutation(Outcome.USER_NOT_FOUND)
 
 
 class Revoker(Protocol):
@@ -64,7 +64,7 @@ class Credentials:
         Only a new password revokes anything.
         """
         if not is_storable(username):
-            return _NOBODY
+            return _NO_SUCH_USER
         if password is None:
             return await self._store.update(
                 username,
@@ -87,7 +87,7 @@ class Credentials:
         if username == ROOT:
             raise InvalidParameterError("root user cannot be deleted")
         if not is_storable(username):
-            return _NOBODY
+            return _NO_SUCH_USER
         return await self._carry_through(username, lambda: self._store.delete(username))
 
     async def rehash(

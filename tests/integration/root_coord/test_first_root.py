@@ -190,7 +190,11 @@ async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherw
             assert words in role.refusal
         health = HealthReport()
         register_conditions(role, health)
-        assert "prefix" in {check.name for check in health.evaluate().failures}
+        failures = {check.name: check.message for check in health.evaluate().failures}
+        assert failures == {
+            "role": "this root coord cannot lead: see prefix",
+            "prefix": role.refusal,
+        }
         assert not await root_exists(client, keys)
         assert not events(lines, "elected"), "it does not stand for election"
         # As soon as the store has a root, its prefix is not doubted any more.

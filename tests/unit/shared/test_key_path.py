@@ -39,7 +39,7 @@ from shared.key_path import join
         ((".",), "."),
         (("./",), "."),
         ((".", "abc"), "abc"),
-        # No `..` elements but those that lead out of a relative path.
+        # `..` elements stay only where they lead out of a relative path.
         (("abc/def/ghi/../jkl",), "abc/def/jkl"),
         (("abc/def/..",), "abc"),
         (("abc/def/../..",), "."),

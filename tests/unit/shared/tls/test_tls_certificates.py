@@ -109,7 +109,7 @@ def test_what_is_no_certificate_is_refused(content, text):
     [
         # The version, 2 for X.509 v3.
         (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x0f", read_certificates),
-        # A name whose text is a bit string, and one that is no ASN.1 at all.
+        # A bit string as the text of a name, and a name that is not ASN.1.
         (b"\x0c\x06damage", b"\x03\x06\x00amage", read_certificates),
         (b"\x0c\x06damage", b"\x0c\x66damage", read_certificates),
         # The alternative names under the number of the basic constraints, which are there.
