@@ -165,9 +165,13 @@ class ReloadingContext:
         if digest == self._material.digest:
             return _Unchanged()
         try:
-            return _Accepted(*load(self._files, self._build))
+            material, context = load(self._files, self._build)
         except TlsMaterialError as error:
             return _Refused(digest, error)
+        # `load` reads the files again, and they may have been restored in between.
+        if material.digest == self._material.digest:
+            return _Unchanged()
+        return _Accepted(material, context)
 
     def _apply(self, finding: _Finding) -> bool:
         now = self.checked_at = self._wall_clock()

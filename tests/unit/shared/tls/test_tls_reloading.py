@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from structlog.testing import capture_logs
 
 from shared.observability.health import HealthReport
-from shared.tls.contexts import client_context, mutual_server_context, server_context
+from shared.tls import reloading as module
+from shared.tls.contexts import client_context, load, mutual_server_context, server_context
 from shared.tls.material import TlsFiles, TlsMaterialError
 from shared.tls.reloading import ReloadingContext
 from shared.tls.report import TlsCollector, register_checks
@@ -176,6 +177,24 @@ def test_going_back_to_the_old_files_heals(paper, wall):
     paper.put("own.key", b"junk")
     tls.check()
     assert tls.failures == 2
+
+
+def test_files_that_are_restored_while_they_are_looked_at_are_no_new_set(paper, wall, monkeypatch):
+    tls = reloading(paper, wall)
+    before, key = tls.current(), (paper.directory / "own.key").read_bytes()
+    paper.put("own.key", b"junk")
+    tls.check()
+
+    def load_after_the_restoration(*arguments):
+        paper.put("own.key", key)
+        return load(*arguments)
+
+    monkeypatch.setattr(module, "load", load_after_the_restoration)
+    with capture_logs() as logs:
+        assert not tls.check()
+    assert [line["event"] for line in logs] == ["tls_files_restored"]
+    assert tls.current() is before
+    assert (tls.reloads, tls.last_error) == (0, None)
 
 
 def test_the_exchange_of_kubernetes_links_is_seen(tmp_path, wall, ca):
