@@ -51,6 +51,8 @@ MODULES = (
     "services/proxy/relay/calls/request.py",
     "services/proxy/relay/calls/tally.py",
     "services/proxy/relay/clients/client_link.py",
+    "services/proxy/relay/clients/standing.py",
+    "services/proxy/relay/clients/turns.py",
     "services/proxy/relay/link.py",
     "services/proxy/relay/upstreams/pool.py",
     "services/proxy/relay/upstreams/routing.py",

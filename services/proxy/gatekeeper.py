@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.proxy.authentication import header
-from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
+from services.proxy.authentication.errors import (
+    AuthenticationError,
+    LoginLimitedError,
+    WrongCredentialsError,
+)
 from services.proxy.authentication.logins import Principal
 from services.proxy.authentication.origin import origin_of
 from services.proxy.authentication.recognition import Recognition
@@ -97,12 +101,13 @@ class LoginGatekeeper(Gatekeeper):
 
     def turned_away(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> None:
+    ) -> bool:
         """Counts the refusal and writes it into the audit log."""
         self._tally.turned_away(error)
         self._audit.login_refused(
             Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
         )
+        return isinstance(error, AuthenticationError | LoginLimitedError)
 
     def _claimed_user(self, authorization: Sequence[bytes], client: Client) -> str | None:
         if self._pattern is not None and not authorization:
@@ -127,8 +132,10 @@ class OpenGatekeeper(Gatekeeper):
 
     def turned_away(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> None:
-        """Nobody is."""
+    ) -> bool:
+        """Nothing is refused."""
+        del authorization, client, error
+        return False
 
 
 def _host(client: Client) -> str | None:

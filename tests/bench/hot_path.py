@@ -48,6 +48,12 @@ class _Nowhere:
     def get_extra_info(self, name):
         return None
 
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
     def close(self):
         pass
 
@@ -124,6 +130,8 @@ class Rig:
         for client, request in zip(self.clients, requests, strict=True):
             client.data_received(request)
         await asyncio.sleep(0)  # what was collected is written
+        while any(client.is_waiting for client in self.clients):
+            await asyncio.sleep(0)
         for answer in answers:
             self.backend.data_received(answer)
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """One HTTP/2 connection: streams and their states, settings, both levels of windows."""
 
 from collections.abc import Callable
+from math import inf
 
 from services.proxy.http2 import frames, settings
 from services.proxy.http2.buffers import UNCOUNTED, Account
@@ -92,13 +93,30 @@ class Connection(FrameSink):
                 frames.window_update(0, self._limits.connection_window_bytes - DEFAULT_WINDOW_BYTES)
             )
 
-    def receive(self, data: bytes) -> None:
-        """Takes what the socket brought.
+    def receive(self, data: bytes, until: float = inf) -> None:
+        """Takes what the socket brought, and handles it until then.
+
+        Args:
+            data: what follows the last of it.
+            until: a time of `time.monotonic`; what is left is handled by the next call.
 
         Raises:
             Http2ConnectionError: the peer broke the protocol; only `fail` is left to do.
         """
-        self._reader.read(data)
+        self._reader.read(data, until)
+
+    def stop(self) -> None:
+        """Lets the `receive` that goes on leave the rest to the next one."""
+        self._reader.stop()
+
+    def hold(self, data: bytes) -> None:
+        """Keeps what the socket brought for the next `receive`."""
+        self._reader.hold(data)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was received that is not handled yet."""
+        return self._reader.has_more
 
     def fail(self, code: int) -> None:
         """Says why the connection ends."""

@@ -67,6 +67,8 @@ class Limit(StrEnum):
     UNREAD = "unread"
     BUFFERED = "buffered"
     WAITING_CALLS = "waiting_calls"
+    REFUSED_CALLS = "refused_calls"
+    READ_WAIT = "read_wait"
 
 
 class LimitHits:

@@ -1,6 +1,7 @@
 """Takes frames out of a stream of bytes and checks what can be seen of them alone."""
 
 from abc import ABC, abstractmethod
+from time import monotonic
 from typing import Final
 
 from services.proxy.http2 import frames
@@ -23,6 +24,8 @@ _END_STREAM: Final = frames.END_STREAM
 _MAX_STREAM_ID: Final = MAX_STREAM_ID
 # A whole header block without padding or priority, whether or not it ends the stream.
 _PLAIN: Final = frames.END_HEADERS | frames.END_STREAM
+#: What is read between two looks at the clock.
+_UNTIMED_BYTES: Final = 1024
 _PRIORITY_BYTES = 5
 _WORD_BYTES = 4
 _PING_BYTES = 8
@@ -77,7 +80,11 @@ class FrameSink(ABC):
 
 
 class FrameReader:
-    """Keeps what has come of the next frame, and of a header block in several frames."""
+    """Keeps what has come of the next frame, and of a header block in several frames.
+
+    Attributes:
+        has_more: frames may be complete that are not read yet.
+    """
 
     def __init__(
         self,
@@ -104,15 +111,34 @@ class FrameReader:
         self._block_ends_stream = False
         self._account = account
         self._charged = 0
+        self.has_more = False
+        self._is_stopped = False
 
-    def read(self, data: bytes) -> None:  # noqa: C901, PLR0912 - one loop over every frame
-        """Reads everything that is complete. Raises Http2ConnectionError."""
+    def stop(self) -> None:
+        """Lets the `read` that goes on end with the frame that it is at."""
+        self._is_stopped = True
+
+    def hold(self, data: bytes) -> None:
+        """Keeps what was received for the next `read`."""
+        self._rest = self._rest + data if self._rest else data
+        self.has_more = True
+        self._charge(len(self._rest) + self._block_bytes)
+
+    def read(  # noqa: C901, PLR0912, PLR0915 - one loop over every frame
+        self, data: bytes, until: float
+    ) -> None:
+        """Reads what is complete, until then. Raises Http2ConnectionError.
+
+        `until` is a time of `time.monotonic`. It is looked at between two frames.
+        """
+        self.has_more = self._is_stopped = False
         if self._rest:
             data = self._rest + data
         at, end = 0, len(data)
         if self._preface:
             at = self._skip_preface(data)
         sink, unpack, max_frame = self._sink, _unpack_head, self._max_frame
+        timed_at = at + _UNTIMED_BYTES
         # Declared, so that compiled code reckons with numbers instead of objects.
         word: int
         flags: int
@@ -142,14 +168,23 @@ class FrameReader:
                     and length <= self._max_block
                 ):
                     sink.on_headers(stream_id, data[begin:at], end=flags & _END_STREAM != 0)
+                    if self._is_stopped:
+                        timed_at = at
                 else:
                     self._dispatch(kind, flags, stream_id, data[begin:at])
+                    if self._is_stopped:
+                        timed_at = at
             except Http2StreamError as fault:
                 sink.on_stream_fault(fault)
             except Http2ConnectionError:
                 raise
             except Exception as error:  # noqa: BLE001 - the sink logs it
                 sink.on_failure(stream_id, error)
+            if at >= timed_at:
+                timed_at = at + _UNTIMED_BYTES
+                if self._is_stopped or monotonic() >= until:
+                    self.has_more = at < end
+                    break
         self._rest = data[at:]
         kept = len(self._rest) + self._block_bytes
         if kept != self._charged:
@@ -158,6 +193,7 @@ class FrameReader:
     def close(self) -> None:
         """Nothing more comes: forgets what was kept."""
         self._rest, self._block, self._block_bytes = b"", None, 0
+        self.has_more = False
         self._charge(0)
         self._account = UNCOUNTED
 

@@ -4,6 +4,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, cast
 
 from services.proxy.http2.connection import Connection
@@ -77,9 +78,6 @@ class Link(Handler):
     def ended(self, streams: list[Stream]) -> None:
         """The connection is over, and with it these streams."""
 
-    def was_read(self) -> None:
-        """All that a read brought has been handled."""
-
     def wants_ping(self) -> bool:
         """Whether a silent peer is to be asked at all."""
         return True
@@ -94,18 +92,24 @@ class Link(Handler):
         self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._ask)
 
     def data_received(self, data: bytes) -> None:
-        if self.is_closing:
-            return
-        self._was_heard = True
-        self.bytes_received += len(data)
+        if not self.is_closing:
+            self._was_heard = True
+            self.bytes_received += len(data)
+            self.receive(data, inf)
+
+    def receive(self, data: bytes, until: float) -> bool:
+        """Handles what came, until then.
+
+        Returns whether the connection goes on. What is left is handled by the next call.
+        """
         if self.connection.nuisances:
             self._forgive()
         try:
-            self.connection.receive(data)
+            self.connection.receive(data, until)
         except Http2ConnectionError as fault:
             self._give_up_on(fault)
-        else:
-            self.was_read()
+            return False
+        return True
 
     def pause_writing(self) -> None:
         self.connection.sender.pause()

@@ -24,6 +24,7 @@ from services.proxy.relay.clients.acceptor import Acceptor
 from services.proxy.relay.clients.client_link import ClientLink
 from services.proxy.relay.clients.doorway import Doorway, Visit
 from services.proxy.relay.clients.pressure import Pressure
+from services.proxy.relay.clients.turns import Turns
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.upstreams.routing import Routes
 from services.proxy.relay.upstreams.upstream import Upstream
@@ -75,6 +76,7 @@ class Listener:
         self._reception = Reception(
             gatekeeper, routes, active, max_message_bytes=max_message_bytes, tracer=tracer
         )
+        self._turns = Turns(asyncio.get_running_loop(), self.buffers)
         self._pressure = Pressure(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
             self._welcome,
@@ -159,4 +161,5 @@ class Listener:
             random=self._random,
             hits=self.hits,
             visit=visit,
+            turns=self._turns,
         )

@@ -73,8 +73,8 @@ class Gatekeeper(ABC):
     @abstractmethod
     def turned_away(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> None:
-        """Either of them has refused."""
+    ) -> bool:
+        """Either of them has refused. Returns whether that is the client's fault."""
 
 
 class Reception(Host):
@@ -137,7 +137,11 @@ class Reception(Host):
     def arrived(self, link: ClientLink, call: Call, fields: Fields) -> None:
         """Decides about a call."""
         try:
-            head = RequestHead(fields)
+            try:
+                head = RequestHead(fields)
+            except VecguardError:
+                link.refused()
+                raise
             call.method = head.path.value
             if fields is not None:
                 call.holds(fields)
@@ -153,7 +157,7 @@ class Reception(Host):
                     head.authorization, None if newest is None else newest.admission
                 )
             except VecguardError as error:
-                self._gatekeeper.turned_away(head.authorization, link, error)
+                self._turned_away(link, head, error)
                 raise
             if admission is None:
                 self._wait(call, self._admit(link, call, head))
@@ -190,9 +194,13 @@ class Reception(Host):
         try:
             admission = await self._gatekeeper.admit(head.authorization, link)
         except VecguardError as error:
-            self._gatekeeper.turned_away(head.authorization, link, error)
+            self._turned_away(link, head, error)
             raise
         self._route(link, call, head, admission)
+
+    def _turned_away(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
+        if self._gatekeeper.turned_away(head.authorization, link, error):
+            link.refused()
 
 
 async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:

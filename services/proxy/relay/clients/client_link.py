@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from random import Random
+from time import monotonic
 from typing import cast
 
 from services.proxy.http2.buffers import Account
 from services.proxy.http2.connection import Connection
-from services.proxy.http2.errors import Http2ConnectionError, NoPrefaceError
+from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, NoPrefaceError
 from services.proxy.http2.handler import Fields
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
@@ -18,6 +19,8 @@ from services.proxy.relay.calls.headers import check_trailers
 from services.proxy.relay.clients.doorway import Visit
 from services.proxy.relay.clients.http1 import Http1Visitor, may_be_request
 from services.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
+from services.proxy.relay.clients.standing import KNOWN, Standing
+from services.proxy.relay.clients.turns import Reader, Turns
 from services.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
 from services.proxy.relay.link import Keepalive, Link
 from shared.errors import VecguardError
@@ -32,6 +35,9 @@ _LEAVE_SECONDS = 2.0
 # message in one frame, and cut a large one where a frame or a window is full. Some write the
 # prefix by itself.
 _SHRED_BYTES = 256
+#: Calls that are read before they are decided, of a client that is not known yet: each takes
+#: some 2 KiB, and a turn may end before all are decided.
+_BATCH = 16
 
 
 # A class and no Protocol: compiled code finds the methods of a class at once.
@@ -55,7 +61,7 @@ class Host(ABC):
         """The call is over."""
 
 
-class ClientLink(Link):
+class ClientLink(Link, Reader):
     """Makes calls of streams.
 
     Attributes:
@@ -76,6 +82,7 @@ class ClientLink(Link):
         random: Random,
         hits: LimitHits,
         visit: Visit,
+        turns: Turns,
     ) -> None:
         """`visit` is ended with the socket."""
         super().__init__(limits, keepalive, hits=hits)
@@ -85,6 +92,14 @@ class ClientLink(Link):
         self.account = account
         self._host = host
         self._visit = visit
+        self._turns = turns
+        self._standing = Standing()
+        self._is_settled = False
+        self.rank = self._standing.rank
+        self.origin = visit.origin
+        self.is_waiting = False
+        self.is_heavy = False
+        self._refused_before = 0
         self.was_made = False
         self.newest: Call | None = None
         self.usernames: set[str] = set()
@@ -140,15 +155,91 @@ class ClientLink(Link):
         log.info("no_http2_negotiated", peer=self.peer)
         self.close()
 
-    def was_read(self) -> None:
-        # Only now: a call that was cancelled in the same breath costs nobody anything.
+    # Its turns.
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_closing:
+            return
+        self._was_heard = True
+        self.bytes_received += len(data)
+        turns = self._turns
+        until = turns.begin(self)
+        if until:
+            turns.end(self, until, is_done=self._handle(data, until))
+        else:
+            self.connection.hold(data)
+            turns.wait(self)
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_closing
+
+    def go_on(self, until: float) -> bool:
+        # It was not asked, and so may have had much to say.
+        self._was_heard = True
+        return self._handle(b"", until)
+
+    def take_rest(self) -> float:
+        standing = self._standing
+        has_refused = standing.refusals > self._refused_before
+        self._refused_before = standing.refusals
+        return standing.rest_seconds if has_refused else 0.0
+
+    @property
+    def _is_window_used(self) -> bool:
+        return self._standing.refusals - self._refused_before >= self._standing.window
+
+    def give_up(self) -> None:
+        log.info("no_time_to_read_client", peer=self.peer)
+        self._hits.hit(Limit.READ_WAIT)
+        self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
+        self.close()
+
+    def stop_reading(self) -> None:
+        if self._transport is not None and not self.is_closing:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        if self._transport is not None and not self.is_closing:
+            self._transport.resume_reading()
+
+    def _handle(self, data: bytes, until: float) -> bool:
+        """Handles what came, until then. Returns whether that was all."""
         if self._arrived:
-            arrived, self._arrived = self._arrived, []
-            for call, fields in arrived:
-                if not call.is_over:
-                    self._host.arrived(self, call, fields)
+            if data:
+                self.connection.hold(data)
+        elif not self.receive(data, until):
+            return True
+        while True:
+            if self._arrived and not self._decide(until):
+                return self.is_closing
+            if not self.connection.has_more:
+                break
+            if self._is_window_used or monotonic() >= until:
+                return False
+            if not self.receive(b"", until):
+                return True
         if self._is_left and not self.connection.streams:
             self.close()
+        return True
+
+    def _decide(self, until: float) -> bool:
+        """Lets the host decide about calls, in their order. Returns whether about all of them.
+
+        They are decided only when everything was read that came with them: a call that was
+        cancelled meanwhile costs nothing.
+        """
+        host = self._host
+        while self._arrived:
+            arrived = self._arrived
+            self._arrived = arrived[_BATCH:]
+            del arrived[_BATCH:]
+            for call, fields in arrived:
+                if not call.is_over:
+                    host.arrived(self, call, fields)
+            if self._arrived and monotonic() >= until:
+                return False
+        return True
 
     def ended(self, streams: list[Stream]) -> None:
         """Closing the streams has ended their calls."""
@@ -195,8 +286,26 @@ class ClientLink(Link):
         log.info("buffers_are_full", peer=self.peer, held=self.account.held)
         self.end_calls(TooMuchBufferedError(), only_buffered=True)
 
+    def refused(self) -> None:
+        """A call was refused by the client's own fault."""
+        self._standing.refused()
+        self._judge()
+        if self._standing.is_lost and not self.is_closing:
+            log.info("too_many_refused_calls", peer=self.peer)
+            self._hits.hit(Limit.REFUSED_CALLS)
+            self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
+            self.loop.call_soon(self.close)
+
+    def _judge(self) -> None:
+        standing = self._standing
+        self.rank = standing.rank
+        self._is_settled = standing.is_known and not standing.refusals
+
     def admitted(self, call: Call, admission: Admitted) -> None:
         """It is known who the call is from: a revocation finds it from now on."""
+        if not self._is_settled:
+            self._standing.admitted()
+            self._judge()
         call.admission = admission
         self.newest = call
         if admission.username is not None:
@@ -240,8 +349,17 @@ class ClientLink(Link):
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         call = Call(self, stream, self._host.max_message_bytes)
         self._arrived.append((call, fields))
+        if self.rank != KNOWN:
+            self._stop_with_batch()
         if end:
             call.request_ended()
+
+    def _stop_with_batch(self) -> None:
+        batch = min(_BATCH, self._standing.window)
+        if len(self._arrived) >= batch:
+            self._arrived = [arrived for arrived in self._arrived if not arrived[0].is_over]
+            if len(self._arrived) >= batch:
+                self.connection.stop()
 
     def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         del end  # trailers that do not end were refused

@@ -1,0 +1,74 @@
+"""What a connection's calls so far say about it."""
+
+from typing import Final
+
+#: Refused calls after which a connection that has shown no right login is a suspect. A program
+#: with a wrong password, or none, learns that from the first answer.
+_FEW: Final = 10
+#: Refused calls after which a right login of the past gives no precedence.
+_MANY: Final = 100
+#: Refused calls after which the connection is closed.
+_TOO_MANY: Final = 1000
+#: Refused calls in one turn of the loop, and after how many refusals that is halved.
+_FIRST_WINDOW: Final = 128
+_HALVED_AFTER: Final = 128
+_REST_SECONDS: Final = 0.1
+
+#: The order in which connections have their turns.
+KNOWN: Final = 0
+STRANGER: Final = 1
+SUSPECT: Final = 2
+
+
+class Standing:
+    """Counts admitted against refused calls.
+
+    A connection that shows right logins keeps its precedence whatever else it carries, such as
+    calls of other users behind the same gateway.
+
+    Attributes:
+        is_known: a right login was shown.
+        refusals: refused calls; each admitted call halves them.
+    """
+
+    __slots__ = ("is_known", "refusals")
+
+    def __init__(self) -> None:
+        self.is_known = False
+        self.refusals = 0
+
+    def admitted(self) -> None:
+        """A call was admitted."""
+        self.is_known = True
+        self.refusals >>= 1
+
+    def refused(self) -> None:
+        """A call was refused, by the client's fault."""
+        self.refusals += 1
+        if self.is_known and self.refusals >= _TOO_MANY:
+            self.is_known = False
+            self.refusals = _FEW
+
+    @property
+    def rank(self) -> int:
+        """KNOWN, STRANGER or SUSPECT."""
+        if self.is_known:
+            return KNOWN if self.refusals < _MANY else STRANGER
+        return STRANGER if self.refusals < _FEW else SUSPECT
+
+    @property
+    def window(self) -> int:
+        """How many calls may be refused in one turn before the connection rests."""
+        if self.is_known:
+            return _TOO_MANY
+        return max(1, _FIRST_WINDOW >> self.refusals // _HALVED_AFTER)
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long the connection is not read after a turn with refused calls."""
+        return _REST_SECONDS if self.rank == SUSPECT else 0.0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether so many calls were refused that the connection is to be closed."""
+        return self.refusals >= _TOO_MANY

@@ -1,0 +1,240 @@
+"""Shares the time of the event loop among the connections of clients."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from time import monotonic
+from typing import Final
+
+from mypy_extensions import trait
+
+from services.proxy.http2.buffers import Buffers
+from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT
+
+#: What one connection gets before the next one has its turn.
+SLICE_SECONDS: Final = 0.001
+#: What all connections with known logins get in one turn of the loop, before health checks,
+#: timers, the session with root coord and the backend's answers have theirs.
+_TURN_SECONDS: Final = 0.004
+#: The same for all others, and the part of all time that they get. A refused call costs some 30
+#: microseconds, so that is thousands in a second; bcrypt lets only a few logins in meanwhile.
+_STRANGERS_TURN_SECONDS: Final = 0.002
+_STRANGERS_PART: Final = 0.25
+#: Time after which it matters whether it was spent in one turn of the loop.
+_NOTED_SECONDS: Final = 0.001
+#: How long a connection waits for its turn before it is closed.
+_WAIT_SECONDS: Final = 5.0
+
+
+# A trait, because compiled classes have one base only.
+@trait
+class Reader(ABC):
+    """A connection that is read in turns.
+
+    Attributes:
+        origin: the address that it counts for.
+        rank: KNOWN, STRANGER or SUSPECT.
+        is_waiting: it waits for a turn, or rests, and its socket is not read.
+        is_heavy: its last turn did not suffice for what it had sent.
+    """
+
+    origin: str
+    rank: int
+    is_waiting: bool
+    is_heavy: bool
+
+    @property
+    @abstractmethod
+    def is_over(self) -> bool:
+        """Whether nothing is read any more."""
+
+    @abstractmethod
+    def go_on(self, until: float) -> bool:
+        """Handles what was read, until then. Returns whether that was all."""
+
+    @abstractmethod
+    def take_rest(self) -> float:
+        """For how many seconds it is not to be read after its turn."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """Ends it: there is no time for what it sends."""
+
+    @abstractmethod
+    def stop_reading(self) -> None:
+        """Leaves what comes in the socket."""
+
+    @abstractmethod
+    def read_on(self) -> None:
+        """Takes what comes from the socket."""
+
+
+class Ring:
+    """Connections that wait: addresses in turn, and in turn those of each address."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, deque[tuple[Reader, float]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def put(self, reader: Reader) -> None:
+        """Adds one as the last of its address."""
+        line = self._lines.get(reader.origin)
+        if line is None:
+            line = self._lines[reader.origin] = deque()
+        line.append((reader, monotonic()))
+
+    def take(self) -> tuple[Reader, float]:
+        """The first of the next address, which is the last address from now on, and its time."""
+        origin = next(iter(self._lines))
+        line = self._lines.pop(origin)
+        first = line.popleft()
+        if line:
+            self._lines[origin] = line
+        return first
+
+
+class Turns:
+    """Decides which connection is handled when.
+
+    What is read is handled at once while there is time left in this turn of the loop. After
+    that, and where one connection has sent more than it has time for, it waits, its socket is
+    left unread, and those that wait are served in the order of their ranks.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
+        self._loop = loop
+        self._buffers = buffers
+        self._rings = (Ring(), Ring(), Ring())
+        self._spent = 0.0
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        # Of those that are not known: time that they may use, as of when.
+        self._allowance = _STRANGERS_TURN_SECONDS
+        self._allowed_at = monotonic()
+
+    def begin(self, reader: Reader) -> float:
+        """Until when what was just read may be handled; 0: not now, it must `wait`."""
+        now = monotonic()
+        if reader.is_waiting or reader.is_heavy:
+            return 0.0
+        if reader.rank == KNOWN and (self._spent < _TURN_SECONDS or self._is_full()):
+            return now + SLICE_SECONDS
+        if reader.rank == KNOWN or self._spent >= _TURN_SECONDS:
+            return 0.0
+        if self._rings[STRANGER] or self._rings[SUSPECT] or self._allowed(now) <= 0:
+            return 0.0
+        return now + SLICE_SECONDS
+
+    def end(self, reader: Reader, until: float, *, is_done: bool) -> None:
+        """It was handled, after `begin` has said until when."""
+        self._used(reader, monotonic() - until + SLICE_SECONDS)
+        if self._spent >= _NOTED_SECONDS and not self._is_due:
+            self._be_due()
+        if not is_done or reader.rank != KNOWN:
+            self._settle(reader, is_done=is_done)
+
+    def wait(self, reader: Reader) -> None:
+        """Lets a connection wait for its turn."""
+        if not reader.is_waiting:
+            reader.is_waiting = True
+            reader.stop_reading()
+            self._enter(reader)
+
+    def _is_full(self) -> bool:
+        """Whether so much waits in memory that it is better handled than kept."""
+        return self._buffers.held > self._buffers.limit // 4
+
+    def _enter(self, reader: Reader) -> None:
+        rank = reader.rank
+        if rank == STRANGER and reader.is_heavy:
+            rank = SUSPECT  # what has sent little goes first
+        self._rings[rank].put(reader)
+        if not self._is_due and self._timer is None:
+            self._be_due()
+
+    def _settle(self, reader: Reader, *, is_done: bool) -> None:
+        """After its turn a connection goes on, waits for the next one, or rests."""
+        reader.is_heavy = not is_done
+        if reader.is_over:
+            return
+        rest = reader.take_rest()
+        if is_done and not rest:
+            if reader.is_waiting:
+                reader.is_waiting = False
+                reader.read_on()
+            return
+        if not reader.is_waiting:
+            reader.is_waiting = True
+            reader.stop_reading()
+        if rest:
+            self._loop.call_later(rest, self._rested, reader)
+        else:
+            self._enter(reader)
+
+    def _rested(self, reader: Reader) -> None:
+        if not reader.is_over:
+            self._enter(reader)
+
+    def _be_due(self) -> None:
+        self._is_due = True
+        self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        known, strangers, suspects = self._rings
+        now = monotonic()
+        end = now + _TURN_SECONDS
+        while known and now < end:
+            now = self._serve(known, now)
+        end = now + _STRANGERS_TURN_SECONDS
+        while (strangers or suspects) and now < end and self._allowed(now) > 0:
+            now = self._serve(strangers or suspects, now)
+        self._spent = 0.0
+        self._is_due = False
+        if known:
+            self._be_due()
+        elif strangers or suspects:
+            lacking = (SLICE_SECONDS - self._allowed(now)) / _STRANGERS_PART
+            if lacking <= 0:
+                self._be_due()
+            else:
+                # A timer of less than uvloop's millisecond would keep the loop busy.
+                self._timer = self._loop.call_later(max(lacking, 0.001), self._run_late)
+
+    def _run_late(self) -> None:
+        self._timer = None
+        if not self._is_due:
+            self._is_due = True
+            self._run()
+
+    def _serve(self, ring: Ring, now: float) -> float:
+        """One turn of the next connection. Returns the time after it."""
+        reader, since = ring.take()
+        if reader.is_over:
+            return now
+        if now - since > _WAIT_SECONDS and ring is not self._rings[KNOWN]:
+            # Its client may be gone, which shows only where a socket is read.
+            reader.give_up()
+            return monotonic()
+        is_done = reader.go_on(now + SLICE_SECONDS)
+        after = monotonic()
+        self._used(reader, after - now)
+        self._settle(reader, is_done=is_done)
+        return after
+
+    def _used(self, reader: Reader, seconds: float) -> None:
+        self._spent += seconds
+        if reader.rank != KNOWN:
+            self._allowance -= seconds
+
+    def _allowed(self, now: float) -> float:
+        self._allowance = min(
+            _STRANGERS_TURN_SECONDS,
+            self._allowance + (now - self._allowed_at) * _STRANGERS_PART,
+        )
+        self._allowed_at = now
+        return self._allowance
