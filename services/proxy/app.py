@@ -320,7 +320,7 @@ class Proxy:
     def _login_limits(self) -> FailureLimits | NoLimits:
         limits = self._settings.authentication.login_limits
         if not limits.enabled:
-            return NoLimits()
+            return NoLimits(max_tracked=limits.max_tracked, clock=boot_clock)
         return FailureLimits(
             FailureRates(
                 pair=Rate.per_minute(limits.pair_burst, limits.pair_per_minute),
