@@ -11,12 +11,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from deploy.local.configuration import laid_over
-from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
-from tests.e2e.stacks import CHEAP_PASSWORDS, clean_environment, logs
+from tests.e2e.stacks import CHEAP_PASSWORDS
 from tests.integration.metrics.site import Site
 from tests.support.credentials import header_of
+from tests.support.cut_off_stack import stack_with_relay
 from tests.support.echo_backend import echo_backend
 from tests.support.metrics import scrape
 from tests.support.relay import channel
@@ -29,22 +28,6 @@ MARGIN = 5.0
 OLD, NEW = "first-123", "second-123"
 _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 _REVOKED = grpc.StatusCode.UNAUTHENTICATED
-
-
-class StackWithRelay(LocalStack):
-    """The first proxy reaches root coord through a relay.
-
-    Attributes:
-        relay_address: where the relay listens.
-    """
-
-    relay_address = ""
-
-    def _proxy_settings(self, index):
-        settings = super()._proxy_settings(index)
-        if index == 0:
-            settings = laid_over(settings, {"rootCoord": {"addresses": [self.relay_address]}})
-        return settings
 
 
 @dataclass
@@ -64,40 +47,24 @@ class Streams:
         assert await call.read() == b"hello"
         return call
 
-    async def login(self, site, username, password):
-        return await site.code(login=(username, password))
-
 
 @asynccontextmanager
 async def streams(folder, **lease):
-    ports = Ports.free(proxies=2)
-    async with echo_backend() as backend, TcpRelay(ports.root_coord) as relay:
-        settings = {
+    async with echo_backend() as backend:
+        settings = CHEAP_PASSWORDS | {
             "backend": {"address": f"127.0.0.1:{backend.port}"},
             "lease": {"ttl": TTL, "renewInterval": 0.2, "grace": GRACE, **lease},
             "election": {"ttl": 2.0},
         }
-        stack = StackWithRelay(
-            folder / "data",
-            ports=ports,
-            settings_overrides=CHEAP_PASSWORDS | settings,
-            environment=clean_environment(),
-        )
-        stack.relay_address = relay.endpoint
-        try:
-            async with (
-                stack,
-                channel(stack.proxies[0].address) as first,
-                channel(stack.proxies[1].address) as second,
-            ):
-                cut_off = Site(stack, backend, first)
-                other = Site(stack, backend, second)
-                for username in ("alice", "bob"):
-                    await other.create_user(username, OLD)
-                yield Streams(stack, relay, cut_off, other)
-        except BaseException as error:
-            error.add_note("\n".join(f"--- {name}\n{log}" for name, log in logs(stack)))
-            raise
+        async with (
+            stack_with_relay(folder / "data", settings) as (stack, relay),
+            channel(stack.proxies[0].address) as first,
+            channel(stack.proxies[1].address) as second,
+        ):
+            cut_off, other = Site(stack, backend, first), Site(stack, backend, second)
+            for username in ("alice", "bob"):
+                await other.create_user(username, OLD)
+            yield Streams(stack, relay, cut_off, other)
 
 
 async def ended(call, seconds):
