@@ -13,7 +13,7 @@ from tests.support.tcp_relay import TcpRelay
 
 
 class _StackWithRelay(LocalStack):
-    """The first proxy is told the relay's address.
+    """The first proxy connects to the relay.
 
     Attributes:
         relay_address: where the relay listens.
@@ -32,7 +32,7 @@ class _StackWithRelay(LocalStack):
 async def stack_with_relay(
     folder: Path, settings: dict[str, Any]
 ) -> AsyncIterator[tuple[LocalStack, TcpRelay]]:
-    """The stack, and the relay by which its first proxy is cut off; logs are told on failure."""
+    """The stack, and the relay by which its first proxy is cut off; the logs are added to a failure."""
     ports = Ports.free(proxies=2)
     async with TcpRelay(ports.root_coord) as relay:
         stack = _StackWithRelay(

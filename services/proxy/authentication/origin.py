@@ -1,7 +1,7 @@
 """Where a request comes from, as far as fairness and limits tell clients apart.
 
 An origin is the address of a client or, for work on behalf of a caller whose login is right
-already, that user: users behind one address are then told apart, and from strangers there.
+already, that user: so users behind one address are distinct, from strangers there as well.
 """
 
 import ipaddress

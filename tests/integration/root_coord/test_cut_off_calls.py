@@ -77,11 +77,11 @@ async def test_open_calls_end_at_a_proxy_that_is_cut_off(tmp_path):
     async with streams(tmp_path) as site:
         revoked = await site.opened(site.cut_off, "alice")
         unchanged = await site.opened(site.cut_off, "bob")
-        told = await site.opened(site.other, "alice")
+        reached = await site.opened(site.other, "alice")
         cut_at = time.monotonic()
         site.relay.frozen = True
         await site.other.change_password("alice", OLD, NEW)
-        assert await ended(told, MARGIN) is _REVOKED
+        assert await ended(reached, MARGIN) is _REVOKED
         left = cut_at + TTL + GRACE + MARGIN - time.monotonic()
         for call in (revoked, unchanged):
             assert await ended(call, left) is _UNAVAILABLE
