@@ -32,7 +32,7 @@ class _StackWithRelay(LocalStack):
 async def stack_with_relay(
     folder: Path, settings: dict[str, Any]
 ) -> AsyncIterator[tuple[LocalStack, TcpRelay]]:
-    """The stack, and the relay by which its first proxy is cut off; the logs are added to a failure."""
+    """The stack, and the relay by which its first proxy is cut off. A failure has the logs."""
     ports = Ports.free(proxies=2)
     async with TcpRelay(ports.root_coord) as relay:
         stack = _StackWithRelay(

@@ -42,7 +42,7 @@ async def _change(client, username, *, old=""):
 
 
 @pytest.mark.parametrize("limits", [True, False], ids=["limits on", "limits off"])
-async def test_guesses_keep_no_other_user_behind_their_address_out(tmp_path, limits):
+async def test_guesses_do_not_keep_out_other_users_behind_their_address(tmp_path, limits):
     settings = {"authentication": {"bcryptCost": 8, "loginLimits": {"enabled": limits}}}
     async with running_house(tmp_path, settings) as house, house.client() as client:
         users = [f"user{number}" for number in range(5)]
@@ -76,7 +76,7 @@ async def test_guesses_keep_no_other_user_behind_their_address_out(tmp_path, lim
             await eventually(guesses_go_on)
 
 
-async def test_guesses_at_fresh_names_keep_root_from_changing_no_password(tmp_path):
+async def test_guesses_at_fresh_names_do_not_stop_root_from_changing_passwords(tmp_path):
     settings = {"authentication": {"bcryptCost": 8, "loginLimits": {"enabled": False}}}
     async with running_house(tmp_path, settings) as house, house.client() as client:
         await _create(client, "changed")
