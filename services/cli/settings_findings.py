@@ -39,6 +39,13 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
             f"for up to {settings.cache.ttl:g} s",
             "set revocation to strict, unless availability comes first",
         )
+    elif not settings.lease.end_open_calls:
+        yield Finding(
+            Severity.NOTE,
+            "configuration",
+            "open calls go on at a proxy that is cut off, those of revoked users as well",
+            "set lease.endOpenCalls to true, unless long streams come first",
+        )
     for exposure in _exposures(settings):
         yield Finding(Severity.WARNING, "configuration", exposure.cause, exposure.remedy)
 

@@ -46,6 +46,7 @@ from services.proxy.revocation.lease import ClockMargin, Lease
 from services.proxy.revocation.report import LeaseCollector
 from services.proxy.revocation.session import Identity
 from services.proxy.revocation.trust import BoundedTrust, StrictTrust
+from services.proxy.revocation.unconfirmed import OpenCallsWatch
 from services.proxy.root_coord import RootCoordLink
 from shared.addresses import Address
 from shared.clock import boot_clock
@@ -107,6 +108,8 @@ async def run(
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(proxy.link.run(proxy.revocations))]
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
+            if proxy.open_calls_watch is not None:
+                background.append(tasks.create_task(proxy.open_calls_watch.run()))
             if proxy.audit is not None:
                 background.append(tasks.create_task(proxy.audit.run()))
             proxy.listener.start(
@@ -233,6 +236,11 @@ class Proxy:
         )
         self._active = active = ActiveCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
+        self.open_calls_watch = (
+            OpenCallsWatch(lease, self.revocations, boot_clock, grace_seconds=settings.lease.grace)
+            if settings.revocation == "strict" and settings.lease.end_open_calls
+            else None
+        )
         accounts = _own_service(
             "the account service",
             AccountService(
@@ -320,7 +328,7 @@ class Proxy:
     def _login_limits(self) -> FailureLimits | NoLimits:
         limits = self._settings.authentication.login_limits
         if not limits.enabled:
-            return NoLimits()
+            return NoLimits(max_tracked=limits.max_tracked, clock=boot_clock)
         return FailureLimits(
             FailureRates(
                 pair=Rate.per_minute(limits.pair_burst, limits.pair_per_minute),

@@ -16,7 +16,7 @@ from services.proxy.authentication.recognition import Recognition
 from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
-from shared.errors import VecguardError
+from shared.errors import OverloadedError, VecguardError
 from shared.observability.audit import Audit, NoAudit
 from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern, peer_user
@@ -49,7 +49,7 @@ class LoginGatekeeper(Gatekeeper):
         tarpit: Tarpit | None = None,
         tally: LoginTally | None = None,
     ) -> None:
-        """`tarpit` is where logins over a limit are held before they are refused."""
+        """`tarpit` holds logins that find no place, or are over a limit, before the refusal."""
         self._authenticator = authenticator
         self._pattern = pattern
         self._audit = audit or NoAudit()
@@ -78,7 +78,11 @@ class LoginGatekeeper(Gatekeeper):
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """Raises what the authenticator raises."""
         try:
-            return await self._admit(authorization, client)
+            try:
+                return await self._admit(authorization, client)
+            except OverloadedError:
+                await self._tarpit.hold()
+                raise
         except asyncio.CancelledError:
             self._tally.abandoned += 1
             raise
@@ -91,11 +95,7 @@ class LoginGatekeeper(Gatekeeper):
                 principal = await self._authenticator.vouch_for(username, origin)
                 self._tally.vouched += 1
                 return Admission(principal.username, principal.revision)
-        try:
-            principal = await self._authenticator.authenticate(authorization, origin)
-        except LoginLimitedError:
-            await self._tarpit.hold()
-            raise
+        principal = await self._authenticator.authenticate(authorization, origin)
         self._tally.checked += 1
         return Admission(principal.username, principal.revision)
 

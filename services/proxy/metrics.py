@@ -176,6 +176,11 @@ class SessionCollector(Collector):
             "Open calls that were ended because their login was revoked.",
             self.revocations.calls_ended,
         )
+        yield CounterMetricFamily(
+            "vecguard_proxy_unconfirmed_calls",
+            "Open calls that were ended because there was no lease for lease.grace.",
+            self.revocations.calls_unconfirmed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

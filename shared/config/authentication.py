@@ -29,8 +29,8 @@ class AuthenticationSettings(Section):
     )
     verifier_queue_per_address: Count = Field(
         default=256,
-        description="Of these from one address (IPv6: /64); more are refused at once. Two cores "
-        "check as many in verifierTimeout.",
+        description="Of these from one address (IPv6: /64); over it, the last of the user with the "
+        "most waiting there is refused. Two cores check as many in verifierTimeout.",
     )
     verifier_timeout: Seconds = Field(
         default=10.0, description="How long a login may wait for a thread, in seconds."

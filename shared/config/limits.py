@@ -31,8 +31,9 @@ class LoginLimitSettings(Section):
     )
     address_burst: Count = Field(
         default=100,
-        description="Failed logins from one address (IPv6: /64) that are judged at once; an "
-        "office may be behind it.",
+        description="Failed logins from one address (IPv6: /64) that are judged at once; as many "
+        "apart from these are a user's first one from there, and only they concern users who have "
+        "not failed there. An office may be behind it.",
     )
     address_per_minute: PerMinute = Field(
         default=60.0, description="Further ones for each minute, after that."
@@ -47,8 +48,9 @@ class LoginLimitSettings(Section):
     )
     delay: Annotated[float, Field(ge=0)] = Field(
         default=1.0,
-        description="How long the refusal of a login over a limit is held back, in seconds, so "
-        "that clients which repeat it at once do so no more often.",
+        description="How long the refusal of a login over a limit, or that finds no place to wait, "
+        "is held back, in seconds, also without limits, so that clients which repeat it at once do "
+        "so no more often.",
     )
     max_tracked: Count = Field(
         default=20_000,

@@ -32,7 +32,14 @@ class LeaseSettings(Section):
     grace: Annotated[float, Field(ge=0)] = Field(
         default=1.0,
         description="How long after the loss of a lease requests wait for the next one instead of "
-        "being refused, in seconds.",
+        "being refused, in seconds; after it open calls end, see endOpenCalls.",
+    )
+    end_open_calls: bool = Field(
+        default=True,
+        description="Whether open calls of users, such as long streams, end with UNAVAILABLE at a "
+        "proxy that has been without a lease for lease.grace; false: they go on for as long as it "
+        "is cut off, those of users who were revoked meanwhile as well. Concerns revocation: "
+        "strict.",
     )
     clock_margin: ClockMarginSettings = ClockMarginSettings()
 

@@ -16,7 +16,7 @@ from services.proxy.authentication import header
 from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import WrongCredentialsError
 from services.proxy.authentication.logins import Principal
-from services.proxy.authentication.origin import origin_of
+from services.proxy.authentication.origin import origin_of, origin_of_user
 from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError
 from shared.generated.vecguard.internal import v1 as pb
@@ -99,7 +99,7 @@ class Accounts:
         name = self._usernames.normalise(username)
         self._passwords.check(password)
         self._check_description(description)
-        hashed = await self._verifier.hash(password, origin=origin_of(actor.address))
+        hashed = await self._verifier.hash(password, origin=_origin_of(actor))
         reply = await self._directory.create(name, hashed, description)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
@@ -137,7 +137,7 @@ class Accounts:
         checks_old = (is_given or new_password is not None) and (
             self.permissions.checks_old_password(actor, username, is_given=is_given)
         )
-        origin = origin_of(actor.address)
+        origin = _origin_of(actor)
         for _ in range(_MAX_ROUNDS):
             verified = (
                 await self._revision_with(username, old_password, origin) if checks_old else None
@@ -215,3 +215,10 @@ class Accounts:
                 "invalid description length: invalid parameter"
                 f"[{length} out of range 0 <= value <= {self._max_description_bytes}]"
             )
+
+
+def _origin_of(actor: Actor) -> str:
+    """By user, so that a caller whose login is right waits behind no stranger at its address."""
+    if actor.username is None:
+        return origin_of(actor.address)
+    return origin_of_user(actor.username)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from services.proxy.authentication.credentials import Credential, CredentialCach
 from services.proxy.authentication.errors import WrongCredentialsError
 from services.proxy.authentication.limits import LoginLimits, NoLimits
 from services.proxy.authentication.logins import Logins, Principal
-from services.proxy.authentication.origin import LOCAL
+from services.proxy.authentication.origin import LOCAL, origin_of_user
 from services.proxy.authentication.recognition import Recognition
 from services.proxy.authentication.trust import Trust
 from services.proxy.authentication.turnstile import OpenDoor, Turn, Turns
@@ -75,7 +76,8 @@ class Authenticator:
     async def authenticate(self, values: Sequence[bytes], origin: str = LOCAL) -> Principal:
         """The principal behind the values of the `authorization` header.
 
-        `origin` is where the request comes from, as `origin_of` tells origins apart.
+        `origin` is where the request comes from, as `origin_of` and `origin_of_user` tell
+        origins apart.
 
         Raises:
             AuthenticationError: no valid login; one text for every wrong login.
@@ -171,7 +173,7 @@ class Authenticator:
             self._limits.check(origin, login.username)
             await self._decidable()
         suspicion = partial(self._limits.suspicion, origin, login.username)
-        async with self._verifier.turn(origin, suspicion) as turn:
+        async with self._verifier.turn(origin, login.username, suspicion) as turn:
             # Others may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
                 self._limits.check(origin, login.username)
@@ -182,7 +184,7 @@ class Authenticator:
                 return
             matches = await self._matches(login, held, origin, turn)
         if matches:
-            held = await self._modernised(login, held, origin)
+            held = await self._modernised(login, held)
             remember = self._logins.accept
         else:
             await self._newest(held, origin)
@@ -229,8 +231,12 @@ class Authenticator:
             return held
         if by_familiarity and self._credentials.is_familiar(username):
             return await self._credentials.get(username)
-        async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
+        async with self._strangers_turn(origin, username):
             return await self._credentials.get(username)
+
+    def _strangers_turn(self, origin: str, username: str) -> AbstractAsyncContextManager[object]:
+        suspect = self._limits.is_suspect(origin)
+        return self._strangers.turn(origin, name=username, suspect=suspect)
 
     async def _newest(self, held: Credential, origin: str, *, or_held: bool = False) -> Credential:
         """Looks for a newer record, in the strangers' line as well.
@@ -244,7 +250,7 @@ class Authenticator:
         """
         if not self._credentials.needs_refresh(held):
             return held
-        async with self._strangers.turn(origin, suspect=self._limits.is_suspect(origin)):
+        async with self._strangers_turn(origin, held.username):
             try:
                 return await self._credentials.refresh(held)
             except (UnavailableError, DeadlineError, OverloadedError):
@@ -261,13 +267,13 @@ class Authenticator:
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
         return remembered == Principal(held.username, held.revision)
 
-    async def _modernised(
-        self, login: header.PresentedLogin, held: Credential, origin: str
-    ) -> Credential:
+    async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
         """The credential with its hash at the configured cost; unchanged if that fails."""
         if held.password is None or held.password.cost == self._verifier.cost:
             return held
         try:
+            # The login is right, so it does not wait behind guesses any more.
+            origin = origin_of_user(held.username)
             password = await self._verifier.hash(login.password, origin=origin)
             revision = await self._rehasher.rehash(held.username, held.revision, password)
         except VecguardError as error:

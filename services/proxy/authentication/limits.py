@@ -6,14 +6,17 @@ right never comes here at all.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NoReturn, Protocol
 
 from services.proxy.authentication.buckets import Buckets, Rate
 from services.proxy.authentication.errors import LoginLimitedError
-from shared.clock import Clock
+from services.proxy.authentication.failed_names import FailedNames
+from shared.clock import Clock, boot_clock
+
+_MAX_TRACKED = 20_000
 
 
 class Bucket(StrEnum):
@@ -29,7 +32,8 @@ class Suspicion(IntEnum):
 
     NONE = 0
     NAME = 1  # only this user name, somewhere else
-    ORIGIN = 2
+    ORIGIN = 2  # only other user names from the same origin
+    PAIR = 3  # this user name from this origin
 
 
 class LoginLimits(Protocol):
@@ -71,13 +75,15 @@ class LoginLimits(Protocol):
 
 
 class NoLimits:
-    """The off switch."""
+    """The off switch: every login is judged. Names that have failed still come after others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_tracked: int = _MAX_TRACKED, clock: Clock = boot_clock) -> None:
+        """At most `max_tracked` pairs of address and name are remembered."""
         self.hits = _no_hits()
+        self._failed = FailedNames(max_tracked, clock)
 
     def tracked(self) -> Mapping[Bucket, int]:
-        """None."""
+        """There are no buckets."""
         return {}
 
     def check_origin(self, origin: str) -> None:
@@ -87,20 +93,21 @@ class NoLimits:
         """Passes."""
 
     def is_suspect(self, origin: str) -> bool:
-        """Nobody is."""
+        """Never: all clients may come from one address."""
         del origin
         return False
 
     def suspicion(self, origin: str, username: str) -> Suspicion:
-        """None."""
-        del origin, username
-        return Suspicion.NONE
+        """Only what this name has done from there counts."""
+        return Suspicion.PAIR if (origin, username) in self._failed else Suspicion.NONE
 
     def failed(self, origin: str, username: str) -> None:
-        """Costs nothing."""
+        """The name comes after others from there."""
+        self._failed.failed(origin, username)
 
     def succeeded(self, origin: str, username: str) -> None:
-        """Changes nothing."""
+        """The name comes with the others again."""
+        self._failed.succeeded(origin, username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,8 @@ class FailureRates:
 
     Attributes:
         pair: failures of one user name from one origin.
-        origin: failures of all user names from one origin.
+        origin: failures of all user names from one origin; and, in a bucket of its own, the
+            first failure of each name from there.
         name: failures of one user name from all origins.
     """
 
@@ -119,19 +127,27 @@ class FailureRates:
 
 
 class FailureLimits:
-    """Three buckets of failures: (name, origin), origin, and name.
+    """Buckets of failures: (name, origin), origin, and name.
 
     The name's own bucket counts only for an origin that has failed with this name itself.
-    So a name that is attacked from elsewhere stays open to whoever knows its password: the
-    first try from each origin is always judged. What a name's bucket adds is that an
-    attacker with many addresses is slowed down on all of them together.
+    So a name that is attacked from elsewhere stays open to its owner: the first try from each
+    origin is always judged. What a name's bucket adds is that an attacker with many addresses
+    is slowed down on all of them together.
+
+    An origin has two buckets. One counts all its failures, and is asked for names that have
+    failed there lately. The other counts the first failure of each name only, and is asked for
+    names that have not failed there: so guesses at a few names do not use up what others behind
+    the same address need, and guesses at ever new names get no further than they would by one
+    bucket.
     """
 
     def __init__(self, rates: FailureRates, *, max_tracked: int, clock: Clock) -> None:
         """At most `max_tracked` buckets of each kind are remembered."""
         self._pairs = Buckets(rates.pair, max_tracked)
         self._origins = Buckets(rates.origin, max_tracked)
+        self._first_failures = Buckets(rates.origin, max_tracked)
         self._names = Buckets(rates.name, max_tracked)
+        self._failed = FailedNames(max_tracked, clock)
         self._clock = clock
         self.hits = _no_hits()
 
@@ -143,15 +159,17 @@ class FailureLimits:
         }
 
     def check_origin(self, origin: str) -> None:
-        wait = self._origins.wait_seconds(origin, self._clock())
+        # Whatever was taken here was taken from the bucket of all failures as well.
+        wait = self._first_failures.wait_seconds(origin, self._clock())
         if wait > 0:
             self._refuse(Bucket.ADDRESS, wait)
 
     def check(self, origin: str, username: str) -> None:
         now = self._clock()
-        pair = _pair(origin, username)
+        pair = origin, username
+        failures = self._origins if pair in self._failed else self._first_failures
         waits = {
-            Bucket.ADDRESS: self._origins.wait_seconds(origin, now),
+            Bucket.ADDRESS: failures.wait_seconds(origin, now),
             Bucket.PAIR: self._pairs.wait_seconds(pair, now),
         }
         if not self._pairs.is_full(pair, now):
@@ -165,8 +183,11 @@ class FailureLimits:
 
     def suspicion(self, origin: str, username: str) -> Suspicion:
         now = self._clock()
-        # The pair remembers for longer than the address, which others may share.
-        if self.is_suspect(origin) or not self._pairs.is_full(_pair(origin, username), now):
+        pair = origin, username
+        # Both are asked: either may have been pushed out of memory, or hold for longer.
+        if pair in self._failed or not self._pairs.is_full(pair, now):
+            return Suspicion.PAIR
+        if self.is_suspect(origin):
             return Suspicion.ORIGIN
         if not self._names.is_full(username, now):
             return Suspicion.NAME
@@ -174,13 +195,16 @@ class FailureLimits:
 
     def failed(self, origin: str, username: str) -> None:
         now = self._clock()
-        self._pairs.take(_pair(origin, username), now)
+        self._pairs.take((origin, username), now)
         self._origins.take(origin, now)
         self._names.take(username, now)
+        if self._failed.failed(origin, username):
+            self._first_failures.take(origin, now)
 
     def succeeded(self, origin: str, username: str) -> None:
-        # Only here: whoever has one good login must not open the door for guesses at others.
-        self._pairs.refill(_pair(origin, username))
+        # Only here: one good login must not open the door for guesses at others.
+        self._pairs.refill((origin, username))
+        self._failed.succeeded(origin, username)
 
     def _refuse(self, bucket: Bucket, wait_seconds: float) -> NoReturn:
         self.hits[bucket] += 1
@@ -189,7 +213,3 @@ class FailureLimits:
 
 def _no_hits() -> Counter[Bucket]:
     return Counter(dict.fromkeys(Bucket, 0))
-
-
-def _pair(origin: str, username: str) -> Hashable:
-    return origin, username

@@ -1,4 +1,8 @@
-"""Where a request comes from, as far as fairness and limits tell clients apart."""
+"""Where a request comes from, as far as fairness and limits tell clients apart.
+
+An origin is the address of a client or, for work on behalf of a caller whose login is right
+already, that user: so users behind one address are distinct, from strangers there as well.
+"""
 
 import ipaddress
 from functools import lru_cache
@@ -7,6 +11,18 @@ from functools import lru_cache
 LOCAL = "local"
 
 _SITE_BITS = 64
+# Of no address.
+_USER = "user:"
+
+
+def origin_of_user(username: str) -> str:
+    """The origin of what a caller asks for whose login is right."""
+    return _USER + username
+
+
+def is_user(origin: str) -> bool:
+    """Whether the origin is a user whose login is right."""
+    return origin.startswith(_USER)
 
 
 @lru_cache(4096)

@@ -30,16 +30,18 @@ class Turns(Protocol):
     """Where origins wait for their turn."""
 
     def turn(
-        self, origin: str, *, suspect: bool = False
+        self, origin: str, *, name: str = "", suspect: bool = False
     ) -> AbstractAsyncContextManager[object]: ...
 
 
 class OpenDoor:
     """Nobody waits."""
 
-    def turn(self, origin: str, *, suspect: bool = False) -> AbstractAsyncContextManager[object]:
+    def turn(
+        self, origin: str, *, name: str = "", suspect: bool = False
+    ) -> AbstractAsyncContextManager[object]:
         """At once."""
-        del origin, suspect
+        del origin, name, suspect
         return nullcontext()
 
 
@@ -68,6 +70,8 @@ class Turn:
 
 class Turnstile:
     """Lets origins in by turns: so many at a time, and with a pace so many in a second.
+
+    Within an origin user names take turns.
 
     Suspects stand in a queue of their own, as long as the other one. They get every eighth
     place while others wait, so that neither can keep the other out.
@@ -98,9 +102,14 @@ class Turnstile:
 
     @asynccontextmanager
     async def turn(
-        self, origin: str, *, suspect: bool = False, deadline: float | None = None
+        self,
+        origin: str,
+        *,
+        name: str = "",
+        suspect: bool = False,
+        deadline: float | None = None,
     ) -> AsyncIterator[Turn]:
-        """A place inside, in this origin's turn. A suspect has failed lately.
+        """A place inside, in the turn of this origin and name. A suspect has failed lately.
 
         The deadline, by the loop's clock, is for those who have waited elsewhere before.
 
@@ -109,7 +118,8 @@ class Turnstile:
         """
         if deadline is None:
             deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        await self._enter(origin, self._suspects if suspect else self._others, deadline)
+        queue = self._suspects if suspect else self._others
+        await self._enter(queue, origin, name, deadline)
         turn = Turn(self)
         try:
             yield turn
@@ -127,14 +137,14 @@ class Turnstile:
             self._timer.cancel()
 
     async def _enter(
-        self, origin: str, queue: FairQueue[asyncio.Future[None]], deadline: float
+        self, queue: FairQueue[asyncio.Future[None]], origin: str, name: str, deadline: float
     ) -> None:
         # At the usual rate nobody waits, and nothing needs to be queued.
         if not self.waiting and self._has_room():
             self._take_place()
             return
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        _line_up(queue, origin, admitted)
+        _line_up(queue, origin, name, admitted)
         self._admit()
         try:
             async with asyncio.timeout_at(deadline):
@@ -197,9 +207,12 @@ class Turnstile:
 
 
 def _line_up(
-    queue: FairQueue[asyncio.Future[None]], origin: str, admitted: asyncio.Future[None]
+    queue: FairQueue[asyncio.Future[None]],
+    origin: str,
+    name: str,
+    admitted: asyncio.Future[None],
 ) -> None:
-    displaced = queue.push(origin, admitted)
+    displaced = queue.push(origin, admitted, name)
     if displaced is admitted:
         raise _full()
     if displaced is not None and not displaced.done():

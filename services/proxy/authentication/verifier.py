@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
 from services.proxy.authentication.limits import Suspicion
-from services.proxy.authentication.origin import LOCAL
+from services.proxy.authentication.origin import LOCAL, is_user
 from services.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
 from shared.clock import Clock, boot_clock
 from shared.cpus import usable_cpus
@@ -34,9 +34,15 @@ class Verifier:
     """A thread for each core: bcrypt releases the interpreter lock.
 
     Threads are entered by turns, one origin after the other, so that many jobs of one
-    origin delay another one's first by at most one job for each thread. Origins that have
-    failed lately have a line of their own, of which half as many get in, so that they delay
-    the others by one job more.
+    origin delay another one's first by at most one job for each thread. Within an origin user
+    names take turns.
+
+    Origins that have failed lately have a line of their own, of which half as many get in, so
+    that they delay the others by one job more. In it, names that have failed come after those
+    that have not.
+
+    Users whose login is right already, and who change passwords, have a line that no stranger
+    can enter: theirs are the origins for which `is_user` is true.
     """
 
     def __init__(
@@ -56,7 +62,8 @@ class Verifier:
         self._timeout_seconds = timeout_seconds
         self._line = Turnstile(places, limits, pace=None, clock=clock)
         self._suspects_line = Turnstile(max(1, places // 2), limits, pace=None, clock=clock)
-        self._lines = (self._line, self._suspects_line)
+        self._users_line = Turnstile(places, limits, pace=None, clock=clock)
+        self._lines = (self._line, self._suspects_line, self._users_line)
         self._threads = ThreadPoolExecutor(
             places, thread_name_prefix="bcrypt", initializer=_step_back
         )
@@ -78,11 +85,14 @@ class Verifier:
 
     @asynccontextmanager
     async def turn(
-        self, origin: str, suspicion: Callable[[], Suspicion] = lambda: Suspicion.NONE
+        self,
+        origin: str,
+        name: str = "",
+        suspicion: Callable[[], Suspicion] = lambda: Suspicion.NONE,
     ) -> AsyncIterator[Turn]:
-        """A thread to use, in this origin's turn, for one job.
+        """A thread to use, in the turn of this origin and user name, for one job.
 
-        Whoever has come under suspicion while it waited goes on to wait where it belongs:
+        A job that has come under suspicion while it waited goes on to wait where it belongs:
         so all that an origin has sent at once gets one turn before its first failure counts.
 
         Raises:
@@ -91,8 +101,9 @@ class Verifier:
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         while True:
             seen = suspicion()
-            line = self._suspects_line if seen is Suspicion.ORIGIN else self._line
-            async with line.turn(origin, suspect=seen is Suspicion.NAME, deadline=deadline) as turn:
+            name_failed = seen is Suspicion.NAME or seen is Suspicion.PAIR
+            line = self._line_of(origin, seen)
+            async with line.turn(origin, name=name, suspect=name_failed, deadline=deadline) as turn:
                 if suspicion() <= seen:
                     yield turn
                     return
@@ -136,6 +147,11 @@ class Verifier:
         for line in self._lines:
             line.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _line_of(self, origin: str, seen: Suspicion) -> Turnstile:
+        if is_user(origin):
+            return self._users_line
+        return self._line if seen < Suspicion.ORIGIN else self._suspects_line
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[None]:

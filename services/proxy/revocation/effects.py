@@ -6,6 +6,7 @@ from services.proxy.authentication.credentials import CredentialCache
 from services.proxy.authentication.errors import RevokedError
 from services.proxy.authentication.logins import Logins
 from services.proxy.relay.calls.active import ActiveCalls
+from shared.errors import VecguardError
 
 
 class Revocations:
@@ -14,6 +15,7 @@ class Revocations:
     Attributes:
         applied: invalidations of one user or of everything, so far.
         calls_ended: open calls that they have ended.
+        calls_unconfirmed: open calls that were ended because the lease was over.
     """
 
     def __init__(self, credentials: CredentialCache, logins: Logins, active: ActiveCalls) -> None:
@@ -22,6 +24,7 @@ class Revocations:
         self._active = active
         self.applied = 0
         self.calls_ended = 0
+        self.calls_unconfirmed = 0
 
     def invalidate(self, username: str, revision: int) -> None:
         """Nothing of this user older than `revision` counts any more."""
@@ -49,6 +52,12 @@ class Revocations:
         self._logins.clear()
         self.calls_ended += self._active.end_identified(RevokedError())
         self.applied += 1
+
+    def end_unconfirmed(self, reason: VecguardError) -> int:
+        """Whether any login holds is unknown: every user's open calls end. Returns how many."""
+        ended = self._active.end_identified(reason)
+        self.calls_unconfirmed += ended
+        return ended
 
     @property
     def newest_read(self) -> int:

@@ -156,8 +156,11 @@ def test_a_configuration_with_authorization_off_is_wrong():
     assert list(judge_settings(settings())) == []
     off = settings(VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED="false")
     assert [finding.severity for finding in judge_settings(off)] == [Severity.WRONG]
-    bounded = settings(VECGUARD__REVOCATION="bounded")
-    assert [finding.severity for finding in judge_settings(bounded)] == [Severity.NOTE]
+    for weaker in (
+        settings(VECGUARD__REVOCATION="bounded"),
+        settings(VECGUARD__LEASE__ENDOPENCALLS="false"),
+    ):
+        assert [finding.severity for finding in judge_settings(weaker)] == [Severity.NOTE]
 
 
 def test_ports_open_without_tls_are_warnings_for_the_services_that_a_file_is_for():

@@ -9,6 +9,7 @@ from services.proxy.authentication.tally import LoginTally
 from services.proxy.authentication.tarpit import Tarpit
 from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from services.proxy.relay.listener import Admission
+from shared.errors import OverloadedError
 from shared.observability.storm import Refusal
 from shared.tls.peer import UserPattern
 from tests.support.credentials import header_of
@@ -119,7 +120,12 @@ async def test_a_refusal_is_audited_with_the_name_that_was_claimed(authenticator
     assert audit.refusals == [Refusal(user, "192.0.2.7", "missing_header")]
 
 
-async def test_a_login_over_a_limit_is_refused_after_a_while(authenticator):
+@pytest.mark.parametrize(
+    "refusal", [LoginLimitedError(5.0), OverloadedError("too many logins are being checked")]
+)
+async def test_a_login_over_a_limit_or_without_a_place_is_refused_after_a_while(
+    authenticator, refusal
+):
     class Pit:
         held = 0
 
@@ -127,11 +133,11 @@ async def test_a_login_over_a_limit_is_refused_after_a_while(authenticator):
             self.held += 1
 
     async def limited(values, origin):
-        raise LoginLimitedError(5.0)
+        raise refusal
 
     authenticator.authenticate = limited
     pit = Pit()
-    with pytest.raises(LoginLimitedError):
+    with pytest.raises(type(refusal)):
         await LoginGatekeeper(authenticator, tarpit=pit).admit([b"x"], nobody)
     assert pit.held == 1
 

@@ -314,7 +314,7 @@ async def test_an_old_password_of_more_than_72_bytes_is_compared_whole(office):
     await office.update(BOB, "bob", "second2", old="x" * 100)
 
 
-async def test_wrong_old_passwords_count_as_wrong_logins(office):
+async def test_wrong_old_passwords_are_limited_by_the_user_who_shows_them(office):
     for number in range(3):
         with pytest.raises(WrongOldPasswordError):
             await office.update(BOB, "bob", "second2", old=f"guess-{number}")
@@ -323,18 +323,32 @@ async def test_wrong_old_passwords_count_as_wrong_logins(office):
         await office.update(BOB, "bob", "second2", old="bob-first1")
     assert refusal.value.retry_after_seconds > 0
     assert office.verifier.checks == checks
+    # Another address makes no difference.
     with pytest.raises(LoginLimitedError):
-        await office.log_in("bob", "bob-first1")
+        await office.update(Actor("bob", "default", "192.0.2.9"), "bob", "second2", old="guess-4")
     await office.update(ROOT, "bob", "second2")
     assert office.has_password("bob", "second2")
 
 
-async def test_wrong_logins_count_against_old_passwords(office):
+async def test_wrong_logins_of_others_keep_no_user_from_changing_a_password(office):
     for number in range(3):
         with pytest.raises(WrongCredentialsError):
             await office.log_in("bob", f"guess-{number}")
     with pytest.raises(LoginLimitedError):
-        await office.update(BOB, "bob", "second2", old="guess-4")
+        await office.log_in("bob", "bob-first1")
+    await office.update(BOB, "bob", "second2", old="bob-first1")
+    assert office.has_password("bob", "second2")
+
+
+async def test_without_authorization_old_passwords_count_as_logins_from_there(office):
+    anybody = Actor(None, "default")
+    for number in range(3):
+        with pytest.raises(WrongOldPasswordError):
+            await office.update(anybody, "bob", "second2", old=f"guess-{number}")
+    with pytest.raises(LoginLimitedError):
+        await office.update(anybody, "bob", "second2", old="bob-first1")
+    with pytest.raises(LoginLimitedError):
+        await office.log_in("bob", "bob-first1")
 
 
 async def test_whoever_is_logged_in_changes_the_password_whatever_others_have_guessed(office):

@@ -66,8 +66,39 @@ def test_an_abandoned_entry_keeps_its_place_and_costs_its_origin_the_turn():
     assert drained(queue, lambda entry: entry != "a1") == ["b1", "a2"]
 
 
+def with_names(*entries, limit=100, limit_per_origin=100):
+    """A queue with entries such as `ax1`: origin `a`, name `x`."""
+    queue = FairQueue(limit=limit, limit_per_origin=limit_per_origin)
+    for entry in entries:
+        assert queue.push(entry[0], entry, entry[1]) is None
+    return queue
+
+
+def test_within_an_origin_names_are_served_in_turn():
+    queue = with_names("ax1", "ax2", "ax3", "ay1", "bx1", "az1")
+    assert drained(queue) == ["ax1", "bx1", "ay1", "az1", "ax2", "ax3"]
+
+
+def test_where_an_origin_has_no_place_its_name_with_the_most_makes_room_for_another():
+    queue = with_names("ax1", "ax2", "ax3", "ay1", "b_1", limit_per_origin=4)
+    assert queue.push("a", "az1", "z") == "ax3"
+    assert queue.push("a", "ax4", "x") == "ax4"
+    assert drained(queue) == ["ax1", "b_1", "ay1", "az1", "ax2"]
+
+
+def test_names_that_have_one_entry_each_do_not_displace_each_other():
+    queue = with_names("ax1", "ay1", limit_per_origin=2)
+    assert queue.push("a", "az1", "z") == "az1"
+
+
+def test_in_a_full_queue_a_new_name_of_the_longest_line_displaces_within_it():
+    queue = with_names("ax1", "ax2", "ax3", "bx1", limit=4)
+    assert queue.push("a", "ay1", "y") == "ax3"
+    assert drained(queue) == ["ax1", "bx1", "ay1", "ax2"]
+
+
 @given(
-    origins=st.lists(st.sampled_from("abcd"), max_size=60),
+    origins=st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz")), max_size=60),
     pops=st.lists(st.booleans(), max_size=60),
     limit=st.integers(1, 10),
     limit_per_origin=st.integers(1, 10),
@@ -75,10 +106,10 @@ def test_an_abandoned_entry_keeps_its_place_and_costs_its_origin_the_turn():
 def test_it_is_never_longer_than_allowed_and_loses_nothing(origins, pops, limit, limit_per_origin):
     queue = FairQueue(limit=limit, limit_per_origin=limit_per_origin)
     inside, came_out = [], []
-    for number, origin in enumerate(origins):
-        entry = (origin, number)
+    for number, (origin, name) in enumerate(origins):
+        entry = (origin, number, name)
         inside.append(entry)
-        displaced = queue.push(origin, entry)
+        displaced = queue.push(origin, entry, name)
         if displaced is not None:
             inside.remove(displaced)
             came_out.append(displaced)
@@ -90,7 +121,11 @@ def test_it_is_never_longer_than_allowed_and_loses_nothing(origins, pops, limit,
         lengths = Counter(each[0] for each in inside)
         assert len(queue) == len(inside) <= limit
         assert all(length <= limit_per_origin for length in lengths.values())
-        assert queue._longest == max(lengths.values(), default=0)
-    assert sorted(came_out + drained(queue)) == [
-        (origin, number) for origin, number in sorted(zip(origins, range(99), strict=False))
-    ]
+        assert queue._lengths.longest == max(lengths.values(), default=0)
+        for own, line in queue._lines.items():
+            names = Counter(each[2] for each in inside if each[0] == own)
+            assert len(line) == lengths[own]
+            assert line._lengths.longest == max(names.values())
+    assert sorted(came_out + drained(queue)) == sorted(
+        (origin, number, name) for number, (origin, name) in enumerate(origins)
+    )

@@ -53,11 +53,22 @@ def test_all_addresses_of_an_attacker_together_are_slowed_down(limits, clock):
     limits.check("198.51.100.0", "bob")
 
 
-def test_other_names_stay_open_until_the_address_has_used_up_its_own_failures(limits):
+def test_names_that_have_not_failed_stay_open_beside_guesses_at_a_few(limits):
+    for name in ("bob", "dave", "erin"):
+        fail(limits, ATTACKER, name, 2)
+    fail(limits, ATTACKER, "bob", 100)
+    for name in ("bob", "dave", "erin"):
+        with pytest.raises(LoginLimitedError):
+            limits.check(ATTACKER, name)
+    limits.check_origin(ATTACKER)
+    limits.check(ATTACKER, "carol")
+
+
+def test_other_names_stay_open_until_the_address_has_failed_with_too_many(limits):
     fail(limits, ATTACKER, "bob", 3)
     limits.check(ATTACKER, "carol")
     limits.check_origin(ATTACKER)
-    for number in range(5):
+    for number in range(7):
         limits.failed(ATTACKER, f"user{number}")
     for check in (lambda: limits.check_origin(ATTACKER), lambda: limits.check(ATTACKER, "carol")):
         with pytest.raises(LoginLimitedError):
@@ -82,16 +93,22 @@ def test_an_address_is_suspect_until_its_failures_have_come_back(limits, clock):
 
 def test_suspicion_falls_on_the_name_elsewhere_and_on_the_address_for_any_name(limits, clock):
     fail(limits, ATTACKER, "bob", 1)
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.PAIR
     assert limits.suspicion(ATTACKER, "carol") is Suspicion.ORIGIN
     assert limits.suspicion(HOME, "bob") is Suspicion.NAME
     assert limits.suspicion(HOME, "carol") is Suspicion.NONE
     clock.advance(1.01)  # the address's bucket is full again, the pair's is not
     assert limits.suspicion(ATTACKER, "carol") is Suspicion.NONE
-    assert limits.suspicion(ATTACKER, "bob") is Suspicion.ORIGIN
-    limits.succeeded(ATTACKER, "bob")
-    assert limits.suspicion(ATTACKER, "bob") is Suspicion.NAME
-    clock.advance(1.01)
+    clock.advance(590)
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.PAIR
+    clock.advance(10)
     assert limits.suspicion(ATTACKER, "bob") is Suspicion.NONE
+
+
+def test_a_good_login_clears_its_name_at_its_address(limits):
+    fail(limits, ATTACKER, "bob", 1)
+    limits.succeeded(ATTACKER, "bob")
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.ORIGIN
 
 
 def test_a_good_login_of_ones_own_opens_no_door_for_guesses_at_others(limits):
@@ -106,7 +123,8 @@ def test_floods_of_names_and_addresses_are_forgotten_in_time(clock):
     limits = FailureLimits(RATES, max_tracked=10, clock=clock)
     for number in range(1000):
         limits.failed(f"origin{number}", f"user{number}")
-    assert all(len(each) == 10 for each in (limits._pairs, limits._origins, limits._names))
+    remembered = (limits._pairs, limits._origins, limits._names, limits._failed)
+    assert all(len(each) == 10 for each in remembered)
 
 
 def test_without_limits_everything_is_judged():
@@ -114,4 +132,16 @@ def test_without_limits_everything_is_judged():
     fail(limits, ATTACKER, "bob", 1000)
     limits.check_origin(ATTACKER)
     limits.check(ATTACKER, "bob")
+
+
+def test_without_limits_a_name_that_has_failed_comes_after_others_of_its_address(clock):
+    limits = NoLimits(max_tracked=10, clock=clock)
+    limits.failed(ATTACKER, "bob")
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.PAIR
+    assert limits.suspicion(ATTACKER, "carol") is Suspicion.NONE
+    assert limits.suspicion(HOME, "bob") is Suspicion.NONE
+    limits.succeeded(ATTACKER, "bob")
+    assert limits.suspicion(ATTACKER, "bob") is Suspicion.NONE
+    limits.failed(ATTACKER, "bob")
+    clock.advance(601)
     assert limits.suspicion(ATTACKER, "bob") is Suspicion.NONE

@@ -179,6 +179,13 @@ async def test_hanging_up_on_bcrypt_costs_what_a_wrong_password_costs(stormed):
         await stormed.login("bob", "wrong9", ATTACKER)
 
 
+async def test_guesses_at_other_names_lock_no_first_login_out_of_the_same_address(stormed):
+    stormed.source.put("carol", "right1")
+    for name in ("bob", "dave", "erin"):
+        await fail_until_limited(stormed, name)
+    assert await stormed.login("carol", "right1", ATTACKER) == Principal("carol", 102)
+
+
 async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(stormed):
     await fail_until_limited(stormed)
     results = await asyncio.gather(
@@ -243,9 +250,9 @@ async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeyp
     seen = []
     turn = stormed.verifier.turn
 
-    def noting(origin, suspicion):
+    def noting(origin, name, suspicion):
         seen.append(suspicion())
-        return turn(origin, suspicion)
+        return turn(origin, name, suspicion)
 
     monkeypatch.setattr(stormed.verifier, "turn", noting)
     await stormed.fails("bob", "wrong1", ATTACKER)

@@ -8,6 +8,7 @@ from grpclib.const import Status
 
 from services.proxy.authentication import verifier as module
 from services.proxy.authentication.limits import Suspicion
+from services.proxy.authentication.origin import origin_of_user
 from services.proxy.authentication.turnstile import Turnstile
 from services.proxy.authentication.verifier import Verifier
 from shared.errors import OverloadedError
@@ -163,7 +164,11 @@ class Line:
 
     async def _login(self, name):
         origin = name[0]
-        async with self.checks.turn(origin, lambda: self.suspicions.get(origin, Suspicion.NONE)):
+
+        def suspicion():
+            return self.suspicions.get(origin, Suspicion.NONE)
+
+        async with self.checks.turn(origin, suspicion=suspicion):
             self.order.append(name)
             self.ends[name] = asyncio.Event()
             await self.ends[name].wait()
@@ -230,18 +235,56 @@ async def test_names_that_failed_elsewhere_come_after_those_that_did_not(line):
     assert line.order == ["a0", "b1", "b2", "n1", "n2"]
 
 
+async def test_names_that_failed_come_after_other_names_of_their_origin():
+    checks = verifier(threads=1, queue_limit=20)
+    order, end = [], asyncio.Event()
+
+    async def login(name, seen):
+        async with checks.turn("a", name, lambda: seen):
+            order.append(name)
+            await end.wait()
+
+    logins = [asyncio.create_task(login("first", Suspicion.ORIGIN))]
+    await asyncio.sleep(0)
+    logins += [asyncio.create_task(login("guessed", Suspicion.PAIR)) for _ in range(4)]
+    logins += [asyncio.create_task(login(f"new{each}", Suspicion.ORIGIN)) for each in range(4)]
+    await asyncio.sleep(0)
+    end.set()
+    await asyncio.gather(*logins)
+    assert order == ["first", *(f"new{each}" for each in range(4)), *["guessed"] * 4]
+    checks.close()
+
+
+async def test_users_whose_login_is_right_have_a_line_that_guesses_cannot_fill(bcrypt):
+    checks = verifier(threads=1, queue_limit=2)
+    guesses = [
+        asyncio.create_task(checks.verify(Secret("wrong"), hashed("Milvus"), origin=origin))
+        for origin in ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    ]
+    await bcrypt.until_started()
+    with pytest.raises(OverloadedError):
+        await checks.hash(Secret("Milvus"), origin="192.0.2.1")
+    change = asyncio.create_task(checks.hash(Secret("Milvus"), origin=origin_of_user("root")))
+    await asyncio.sleep(0)
+    assert not change.done()
+    bcrypt.release.set()
+    assert (await change).cost == 4
+    await asyncio.gather(*guesses)
+    checks.close()
+
+
 async def test_a_login_that_goes_over_to_the_suspects_begins_no_new_wait(monkeypatch):
     deadlines = []
 
     class Noted(Turnstile):
-        def turn(self, origin, *, suspect=False, deadline=None):
+        def turn(self, origin, *, deadline=None, **options):
             deadlines.append(deadline)
-            return super().turn(origin, suspect=suspect, deadline=deadline)
+            return super().turn(origin, deadline=deadline, **options)
 
     monkeypatch.setattr(module, "Turnstile", Noted)
     checks = verifier()
     suspicions = iter((Suspicion.NONE, Suspicion.ORIGIN, Suspicion.ORIGIN, Suspicion.ORIGIN))
-    async with checks.turn("a", lambda: next(suspicions)):
+    async with checks.turn("a", suspicion=lambda: next(suspicions)):
         pass
     first, second = deadlines
     assert first == second is not None
@@ -260,7 +303,7 @@ async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     checks = verifier()
     await checks.verify(Secret("Milvus"), hashed("Milvus"))
-    async with checks.turn("S", lambda: Suspicion.ORIGIN) as turn:
+    async with checks.turn("S", suspicion=lambda: Suspicion.ORIGIN) as turn:
         await checks.verify(Secret("Milvus"), hashed("Milvus"), turn=turn)
     # One that has the interpreter lock must not be pushed aside by another.
     assert priorities == [min(19, own + module._NICENESS)] * 2

@@ -1,0 +1,90 @@
+"""All clients behind one address, as behind a balancer, and a guesser is one of them."""
+
+import base64
+
+import grpc
+import pytest
+
+from shared.generated.milvus.proto import milvus as pb
+from tests.integration.authentication.house import authorization, running_house
+from tests.support.guessing import at_fresh_names, at_names, guessing
+from tests.support.metrics import scrape
+from tests.support.waiting import eventually
+
+_PASSWORD, _NEW = "right-123", "another-123"
+_ROOT = authorization("root", "Milvus")
+# More than an address may fail with by one bucket: each may fail 20 times.
+_GUESSED = ("root", "victim", *(f"absent{number}" for number in range(6)))
+_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+# A login that waits in vain is refused after `authentication.verifierTimeout`, 10 s.
+_SECONDS = 8.0
+
+
+def _base64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+async def _create(client, username):
+    request = pb.CreateCredentialRequest(username=username, password=_base64(_PASSWORD))
+    assert (await client.account("CreateCredential", request, _ROOT)).code == 0
+
+
+async def _logs_in(client, username, password):
+    answer = await client.health(authorization(username, password), timeout=_SECONDS)
+    assert answer.status is grpc.StatusCode.OK, answer.text
+
+
+async def _change(client, username, *, old=""):
+    request = pb.UpdateCredentialRequest(
+        username=username, old_password=_base64(old), new_password=_base64(_NEW)
+    )
+    return await client.account("UpdateCredential", request, _ROOT)
+
+
+@pytest.mark.parametrize("limits", [True, False], ids=["limits on", "limits off"])
+async def test_guesses_do_not_keep_out_other_users_behind_their_address(tmp_path, limits):
+    settings = {"authentication": {"bcryptCost": 8, "loginLimits": {"enabled": limits}}}
+    async with running_house(tmp_path, settings) as house, house.client() as client:
+        users = [f"user{number}" for number in range(5)]
+        for username in ("victim", "changed", "reset", *users):
+            await _create(client, username)
+        async with guessing(house.address, at_names(*_GUESSED)) as guessers:
+
+            async def the_line_was_full():
+                return guessers.statuses[_EXHAUSTED] > 800
+
+            async def the_address_has_used_up_its_failures():
+                metrics = await scrape(house.stack.proxies[0].operations_address)
+                return metrics.value("vecguard_login_limit_hits_total", limit="address") > 0
+
+            await eventually(the_line_was_full)
+            await _logs_in(client, users[0], _PASSWORD)
+            if limits:
+                await eventually(the_address_has_used_up_its_failures, 60.0)
+            for username in users[1:]:
+                await _logs_in(client, username, _PASSWORD)
+            refused = guessers.statuses[_EXHAUSTED]
+            # With an old password that this proxy has not seen, and without.
+            for username, old in (("changed", _PASSWORD), ("reset", "")):
+                answer = await _change(client, username, old=old)
+                assert (answer.status, answer.code) == (grpc.StatusCode.OK, 0), answer.text
+                await _logs_in(client, username, _NEW)
+
+            async def guesses_go_on():
+                return guessers.statuses[_EXHAUSTED] > refused
+
+            await eventually(guesses_go_on)
+
+
+async def test_guesses_at_fresh_names_do_not_stop_root_from_changing_passwords(tmp_path):
+    settings = {"authentication": {"bcryptCost": 8, "loginLimits": {"enabled": False}}}
+    async with running_house(tmp_path, settings) as house, house.client() as client:
+        await _create(client, "changed")
+        async with guessing(house.address, at_fresh_names()) as guessers:
+
+            async def the_line_is_full():
+                return guessers.statuses[_EXHAUSTED] > 800
+
+            await eventually(the_line_is_full)
+            answer = await _change(client, "changed", old=_PASSWORD)
+            assert (answer.status, answer.code) == (grpc.StatusCode.OK, 0), answer.text

@@ -1,0 +1,141 @@
+"""Open calls at a proxy that no invalidation reaches, beside one that hears of the change."""
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+import pytest
+
+from deploy.local.stack import LocalStack
+from tests.e2e.stacks import CHEAP_PASSWORDS
+from tests.integration.metrics.site import Site
+from tests.support.credentials import header_of
+from tests.support.cut_off_stack import stack_with_relay
+from tests.support.echo_backend import echo_backend
+from tests.support.metrics import scrape
+from tests.support.relay import channel
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+
+TTL, GRACE = 3.0, 0.5
+# A busy machine; without the end of the calls they stay open for ever.
+MARGIN = 5.0
+OLD, NEW = "first-123", "second-123"
+_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+_REVOKED = grpc.StatusCode.UNAUTHENTICATED
+
+
+@dataclass
+class Streams:
+    """Two proxies; `cut_off` is the one behind the relay."""
+
+    stack: LocalStack
+    relay: TcpRelay
+    cut_off: Site
+    other: Site
+
+    async def opened(self, site, username):
+        """A stream that has answered once and goes on."""
+        call = site.channel.unary_stream("/test.Echo/Open")(
+            b"hello", metadata=(("authorization", header_of(username, OLD).decode()),)
+        )
+        assert await call.read() == b"hello"
+        return call
+
+
+@asynccontextmanager
+async def streams(folder, **lease):
+    async with echo_backend() as backend:
+        settings = CHEAP_PASSWORDS | {
+            "backend": {"address": f"127.0.0.1:{backend.port}"},
+            "lease": {"ttl": TTL, "renewInterval": 0.2, "grace": GRACE, **lease},
+            "election": {"ttl": 2.0},
+        }
+        async with (
+            stack_with_relay(folder / "data", settings) as (stack, relay),
+            channel(stack.proxies[0].address) as first,
+            channel(stack.proxies[1].address) as second,
+        ):
+            cut_off, other = Site(stack, backend, first), Site(stack, backend, second)
+            for username in ("alice", "bob"):
+                await other.create_user(username, OLD)
+            yield Streams(stack, relay, cut_off, other)
+
+
+async def ended(call, seconds):
+    """The status of a stream that ends in time."""
+    async with asyncio.timeout(seconds):
+        return await call.code()
+
+
+async def test_open_calls_end_at_a_proxy_that_is_cut_off(tmp_path):
+    async with streams(tmp_path) as site:
+        revoked = await site.opened(site.cut_off, "alice")
+        unchanged = await site.opened(site.cut_off, "bob")
+        reached = await site.opened(site.other, "alice")
+        cut_at = time.monotonic()
+        site.relay.frozen = True
+        await site.other.change_password("alice", OLD, NEW)
+        assert await ended(reached, MARGIN) is _REVOKED
+        left = cut_at + TTL + GRACE + MARGIN - time.monotonic()
+        for call in (revoked, unchanged):
+            assert await ended(call, left) is _UNAVAILABLE
+            assert "no contact with root coord" in await call.details()
+        # Not before the lease was over: a shorter cut ends nothing.
+        assert time.monotonic() - cut_at > TTL / 2
+        metrics = await scrape(site.stack.proxies[0].operations_address)
+        assert metrics.value("vecguard_proxy_unconfirmed_calls_total") == 2
+
+
+async def test_open_calls_go_on_over_a_cut_that_is_shorter_than_the_lease(tmp_path):
+    async with streams(tmp_path) as site:
+        call = await site.opened(site.cut_off, "bob")
+        connections = site.relay.connections
+        site.relay.cut()
+
+        async def it_is_back():
+            return site.relay.connections > connections
+
+        await eventually(it_is_back)
+        # Longer than the lease that it had.
+        with pytest.raises(TimeoutError):
+            await ended(call, TTL + GRACE + 0.5)
+        call.cancel()
+
+
+async def test_by_the_setting_they_go_on_until_the_contact_is_back(tmp_path):
+    async with streams(tmp_path, endOpenCalls=False) as site:
+        revoked = await site.opened(site.cut_off, "alice")
+        unchanged = await site.opened(site.cut_off, "bob")
+        site.relay.frozen = True
+        await site.other.change_password("alice", OLD, NEW)
+        with pytest.raises(TimeoutError):
+            await ended(revoked, GRACE + 0.5)
+        site.relay.frozen = False
+        site.relay.cut()
+        assert await ended(revoked, TTL + MARGIN) is _REVOKED
+        assert not unchanged.done()
+        unchanged.cancel()
+
+
+async def test_a_proxy_that_was_paused_ends_them_when_it_wakes(tmp_path):
+    grace = 4.0
+    async with streams(tmp_path, grace=grace) as site:
+        unchanged = await site.opened(site.cut_off, "bob")
+        pid = site.stack.proxies[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            # Answered when the paused proxy's lease is over.
+            await site.other.change_password("alice", OLD, NEW)
+            await asyncio.sleep(grace + 0.5)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        woke_at = time.monotonic()
+        assert await ended(unchanged, grace + MARGIN) is _UNAVAILABLE
+        # A timer that begins when it wakes would be later.
+        assert time.monotonic() - woke_at < grace / 2

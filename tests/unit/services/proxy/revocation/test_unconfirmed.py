@@ -1,0 +1,106 @@
+import pytest
+from grpclib.const import Status
+
+from services.proxy.authentication.credentials import CredentialCache
+from services.proxy.authentication.logins import Logins
+from services.proxy.relay.calls.active import ActiveCalls
+from services.proxy.revocation.effects import Revocations
+from services.proxy.revocation.lease import ClockMargin, Lease
+from services.proxy.revocation.unconfirmed import OpenCallsWatch
+from tests.support.active import FakeCall, FakeClient
+from tests.support.credentials import ManualClock, ScriptedSource
+
+TTL, GRACE = 10.0, 1.0
+
+
+class Proxy:
+    def __init__(self):
+        self.clock = ManualClock()
+        credentials = CredentialCache(
+            ScriptedSource(),
+            ttl_seconds=60,
+            max_known=10,
+            max_unknown=10,
+            refresh_interval_seconds=1,
+            clock=self.clock,
+        )
+        active = ActiveCalls()
+        active.enter(client := FakeClient())
+        self.client = client
+        logins = Logins(max_accepted=10, max_refused=10, key=b"key")
+        self.revocations = Revocations(credentials, logins, active)
+        self.lease = Lease(ClockMargin(ratio=0.0, fixed_seconds=0.0))
+        self.watch = OpenCallsWatch(self.lease, self.revocations, self.clock, grace_seconds=GRACE)
+
+    def renew(self):
+        self.lease.granted_for(TTL)
+        self.lease.renewed(self.lease.sending(self.clock()))
+
+    def call_of(self, identity, **options):
+        call = FakeCall(self.client, identity, **options)
+        self.client.open.append(call)
+        return call
+
+
+@pytest.fixture
+def proxy():
+    proxy = Proxy()
+    proxy.renew()
+    return proxy
+
+
+def test_calls_end_when_the_lease_has_been_over_for_the_grace(proxy):
+    call = proxy.call_of(("bob", 1))
+    proxy.clock.advance(TTL + GRACE - 0.01)
+    proxy.watch.look()
+    assert call.reasons == []
+    proxy.clock.advance(0.01)
+    proxy.watch.look()
+    (reason,) = call.reasons
+    assert reason.status is Status.UNAVAILABLE
+    assert "no contact with root coord for 1.0 s" in reason.message
+    assert proxy.revocations.calls_unconfirmed == 1
+    assert proxy.revocations.calls_ended == 0
+
+
+def test_nothing_ends_when_the_lease_is_renewed_in_time(proxy):
+    call = proxy.call_of(("bob", 1))
+    for _ in range(5):
+        proxy.clock.advance(TTL + GRACE - 0.01)
+        proxy.watch.look()
+        proxy.renew()
+        proxy.watch.look()
+    assert call.reasons == []
+
+
+def test_a_lease_that_was_taken_back_is_over_from_then_on(proxy):
+    call = proxy.call_of(("bob", 1))
+    proxy.lease.surrender(proxy.clock())
+    proxy.watch.look()
+    assert call.reasons == []
+    proxy.clock.advance(GRACE)
+    proxy.watch.look()
+    assert len(call.reasons) == 1
+
+
+def test_calls_of_no_user_go_on_and_changes_that_are_carried_through(proxy):
+    anybody = proxy.call_of(None)
+    change = proxy.call_of(("root", 1), is_carried_through=True)
+    proxy.clock.advance(3600)
+    proxy.watch.look()
+    assert anybody.reasons == change.reasons == []
+    assert proxy.revocations.calls_unconfirmed == 0
+
+
+def test_it_looks_when_the_grace_is_over_and_often_enough_for_a_machine_that_slept(proxy):
+    assert proxy.watch.look() == pytest.approx(0.2)
+    proxy.clock.advance(TTL + GRACE - 0.1)
+    assert proxy.watch.look() == pytest.approx(0.1)
+    proxy.clock.advance(60)
+    assert proxy.watch.look() == pytest.approx(0.2)
+
+
+def test_a_proxy_that_never_had_a_lease_has_nothing_to_end():
+    proxy = Proxy()
+    assert proxy.watch.look() > 0
+    assert proxy.revocations.calls_unconfirmed == 0
