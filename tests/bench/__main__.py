@@ -18,6 +18,7 @@ from tests.bench import (
     timing,
     tls,
 )
+from tests.bench.fair import all as fair
 from tests.bench.peers.vecguard import COMPILED
 from tests.bench.report import Report
 
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "revocation": revocation.run,
     "failover": failover.run,
     "abuse": abuse.run,
+    "fair": fair.run,
     "timing": timing.run,
     "footprint": footprint.run,
     "images": images.run,

@@ -153,10 +153,10 @@ def encoded(username: str, password: str) -> bytes:
 
 async def run(attack: Attack) -> Counter[int]:
     """Attacks from the first line of standard input to the next; how often each status came."""
-    callers = [
-        await connect(attack.host, attack.port, attack.source(number))
+    callers = {
+        number: await connect(attack.host, attack.port, attack.source(number))
         for number in range(attack.connections)
-    ]
+    }
     unique, statuses = count(), Counter[int]()
 
     def login() -> bytes:
@@ -169,20 +169,24 @@ async def run(attack: Attack) -> Counter[int]:
             case "unknown_names":
                 return encoded(f"absent{number % UNKNOWN_NAMES}", f"guess-{number}")
 
-    async def keep_on(number: int, caller: Caller) -> None:
+    async def keep_on(number: int) -> None:
         pace = Pace(number, attack.connections, attack.rate)
         while True:
             await pace.next()
-            statuses[await caller.log_in(login())] += 1
+            try:
+                statuses[await callers[number].log_in(login())] += 1
+            except ConnectionError:
+                # A thousand refused calls cost the connection.
+                callers[number] = await connect(attack.host, attack.port, attack.source(number))
 
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     async with asyncio.TaskGroup() as tasks:
-        attackers = [tasks.create_task(keep_on(*each)) for each in enumerate(callers)]
+        attackers = [tasks.create_task(keep_on(number)) for number in callers]
         await asyncio.to_thread(sys.stdin.readline)
         for attacker in attackers:
             attacker.cancel()
-    for caller in callers:
+    for caller in callers.values():
         caller.close()
     return statuses
 

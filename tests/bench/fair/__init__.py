@@ -1,0 +1,1 @@
+"""What each client can cost all others. Keys `fair.*`."""

@@ -14,6 +14,7 @@ import base64
 import json
 import os
 import resource
+import ssl
 import sys
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
@@ -61,6 +62,7 @@ class Flood:
     bytes_per_second: float = 8e6
     path: str = "/bench.Echo/Call"
     is_known: bool = False
+    tls: bool = False
 
     def source(self, number: int) -> str:
         return f"127.0.2.{number % self.addresses + 1}"
@@ -298,6 +300,7 @@ class _Attack:
                         flood.host,
                         flood.port,
                         local_addr=(flood.source(number), 0),
+                        ssl=_context() if flood.tls else None,
                     )
             except OSError:
                 await asyncio.sleep(_RECONNECT_SECONDS)
@@ -326,6 +329,13 @@ class _Attack:
         while not connection.lost.done():
             connection.pour(size)
             await asyncio.sleep(_TICK_SECONDS)
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 async def _main(flood: Flood) -> None:

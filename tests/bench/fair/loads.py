@@ -4,7 +4,8 @@ One proxy with default settings on SERVER_CORE together with its bcrypt threads;
 the echoing backend, the honest client, the probes and the flood (a process of its own) share
 LOAD_CORE. `fair.refused.<kind>_<connections>.*` are floods of refused calls on many connections
 from four addresses; `fair.costly.<kind>_<connections>.*` are frames that are dear to read, at 8
-MB/s on each connection, or what the socket takes. In each:
+MB/s on each connection, or what the socket takes, without a login, or after a right one (`known`);
+`fair.beside_bcrypt.*` are some of both while wrong passwords are checked. In each:
 
 - `p99_ms`: of a known login's calls, one at a time, on a connection of its own;
 - `failures`: of those calls and of `/livez`;
@@ -22,10 +23,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from deploy.local.readiness import speaks_http2
 from deploy.local.stack import CHECKOUT, LocalStack
+from tests.bench.abuse import attacked, create_users
 from tests.bench.fair.flood import COSTLY, REFUSED, Flood, Kind
 from tests.bench.fair.honest import honest
-from deploy.local.readiness import speaks_http2
 from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.processes import (
@@ -43,6 +45,12 @@ SECONDS = 6.0
 #: Connections and calls in flight on each, by the issue of which they were the proof.
 REFUSED_LOADS = ((20, 900), (300, 900), (1000, 990), (2000, 990))
 COSTLY_LOADS = (1, 5, 20)
+#: What is repeated while bcrypt is busy: kind, connections, whether they have shown a right login.
+BESIDE_BCRYPT: tuple[tuple[Kind, int, bool], ...] = (
+    ("small_fields", 1, False),
+    ("small_fields", 20, True),
+    ("garbage", 1000, False),
+)
 _ADDRESSES = 4
 _SAMPLE_SECONDS = 0.2
 _PAUSE_SECONDS = 2.0
@@ -141,32 +149,44 @@ async def run(
     report: Report,
     *,
     seconds: float = SECONDS,
-    refused: tuple[str, ...] = REFUSED,
-    costly: tuple[str, ...] = COSTLY,
+    refused: tuple[Kind, ...] = REFUSED,
+    costly: tuple[Kind, ...] = COSTLY,
     refused_loads: tuple[tuple[int, int], ...] = REFUSED_LOADS,
     costly_loads: tuple[int, ...] = COSTLY_LOADS,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        (port,) = free_ports(1)
-        # Not the bare echo of the relay's benchmarks, for which a stream that ends early is a fault.
-        argv = (sys.executable, "-m", "tests.bench.echo", str(port))
-        async with running("echo", argv, speaks_http2(port), core=LOAD_CORE):
-            settings = {"backend": {"address": f"127.0.0.1:{port}"}}
-            with children_on(LOAD_CORE):
-                parts = etcd_and_root_coord(Path(folder) / "data", **settings)
-                async with parts as stack:
-                    proxy = stack.proxies[0]
-                    with children_on(SERVER_CORE), many_descriptors():
-                        await proxy.start()
-                    await proxy.wait_ready()
-                    floods = Floods(report, stack, seconds)
-                    await floods.quiet()
-                    for connections, window in refused_loads:
-                        for kind in refused:
-                            key = f"fair.refused.{kind}_{connections}"
-                            await floods.under(key, kind, connections, window=window)
-                    for connections in costly_loads:
-                        for kind in costly:
-                            key = f"fair.costly.{kind}_{connections}"
-                            await floods.under(key, kind, connections)
-                            await floods.under(f"{key}_known", kind, connections, is_known=True)
+        async with _floods(report, Path(folder), seconds) as (floods, address):
+            await floods.quiet()
+            for connections, window in refused_loads:
+                for kind in refused:
+                    key = f"fair.refused.{kind}_{connections}"
+                    await floods.under(key, kind, connections, window=window)
+            for connections in costly_loads:
+                for kind in costly:
+                    key = f"fair.costly.{kind}_{connections}"
+                    await floods.under(key, kind, connections)
+                    await floods.under(f"{key}_known", kind, connections, is_known=True)
+            async with attacked(address, "new_wrong"):
+                for kind, connections, is_known in BESIDE_BCRYPT:
+                    key = f"fair.beside_bcrypt.{kind}_{connections}"
+                    await floods.under(key, kind, connections, is_known=is_known)
+
+
+@asynccontextmanager
+async def _floods(
+    report: Report, folder: Path, seconds: float
+) -> AsyncIterator[tuple[Floods, str]]:
+    """The parts run meanwhile; the second is the proxy's address."""
+    (port,) = free_ports(1)
+    # Not the bare echo of the relay's benchmarks, for which a stream that ends early is a fault.
+    argv = (sys.executable, "-m", "tests.bench.echo", str(port))
+    async with running("echo", argv, speaks_http2(port), core=LOAD_CORE):
+        settings = {"backend": {"address": f"127.0.0.1:{port}"}}
+        with children_on(LOAD_CORE):
+            async with etcd_and_root_coord(folder / "data", **settings) as stack:
+                await create_users(stack, ["victim"])
+                proxy = stack.proxies[0]
+                with children_on(SERVER_CORE), many_descriptors():
+                    await proxy.start()
+                await proxy.wait_ready()
+                yield Floods(report, stack, seconds), proxy.address

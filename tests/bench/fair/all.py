@@ -1,0 +1,11 @@
+"""All benchmarks of fairness, one after the other. Keys `fair.*`."""
+
+from tests.bench.fair import cut_off, loads, one_address
+from tests.bench.report import Report
+
+_PARTS = (loads.run, one_address.run, cut_off.run)
+
+
+async def run(report: Report) -> None:
+    for part in _PARTS:
+        await part(report)
