@@ -1,7 +1,8 @@
 """Clients that keep a proxy busy below every limit: `python -m tests.bench.fair.flood JSON`.
 
 The kinds of refused calls keep `window` calls in flight on each connection, read every answer and
-send as many again; a call is a frame of 16 bytes, because the dynamic table holds its fields. The
+send as many again; a call is a frame of 16 bytes, because the dynamic table holds its fields (but
+for `new_wrong`, where each call has another login). The
 kinds of costly frames send as fast as the socket takes them, up to `bytes_per_second`. A
 connection that the proxy closes is opened again.
 
@@ -17,15 +18,16 @@ import resource
 import ssl
 import sys
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Literal, cast
 
 from tests.bench.wire import frames
 from tests.bench.wire.frames import HEAD, HEAD_BYTES
 
-Refused = Literal["no_login", "garbage", "known_wrong"]
+Refused = Literal["no_login", "garbage", "known_wrong", "new_wrong"]
 Costly = Literal["small_fields", "static_indices", "table_updates", "settings", "padding"]
 Kind = Refused | Costly
-REFUSED: tuple[Refused, ...] = ("no_login", "garbage", "known_wrong")
+REFUSED: tuple[Refused, ...] = ("no_login", "garbage", "known_wrong", "new_wrong")
 COSTLY: tuple[Costly, ...] = (
     "small_fields",
     "static_indices",
@@ -218,6 +220,21 @@ class _Calls(_Work):
         return b"".join(_headers(connection, self.again) for _ in range(amount))
 
 
+class _Guesses(_Work):
+    """So many calls, each with another wrong login."""
+
+    def __init__(self, flood: Flood) -> None:
+        super().__init__(flood)
+        self._numbers = count()
+
+    def more(self, connection: Connection, amount: int) -> bytes:
+        return b"".join(_headers(connection, self.again + self._login()) for _ in range(amount))
+
+    def _login(self) -> bytes:
+        guess = f"absent{id(self)}:guess-{next(self._numbers)}".encode()
+        return frames.literal(b"authorization", base64.b64encode(guess))
+
+
 class _Blocks(_Work):
     """Calls without a login whose headers are dear to read."""
 
@@ -276,6 +293,8 @@ def _work(flood: Flood) -> _Work:
             return _Settings(flood)
         case "padding":
             return _Padding(flood)
+        case "new_wrong":
+            return _Guesses(flood)
         case _:
             return _Calls(flood)
 
