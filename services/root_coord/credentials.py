@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.revocation import Invalidation
-from services.root_coord.store.interface import CredentialStore, Mutation, Outcome
+from services.root_coord.store.interface import Actor, CredentialStore, Mutation, Outcome
 from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
@@ -31,6 +31,9 @@ class Credentials:
 
     A change that has begun is carried through even when its caller hangs up, because
     a change that is stored and not revoked would be served by old caches.
+
+    Each change names its actor, which the store judges in the change's own transaction; None: the
+    proxy's authorization is switched off.
     """
 
     def __init__(self, store: CredentialStore, revoker: Revoker, *, user_limit: int) -> None:
@@ -40,14 +43,16 @@ class Credentials:
         self._running: set[asyncio.Task[Mutation]] = set()
         self._closed = False
 
-    async def create(self, username: str, password: PasswordHash, description: str) -> Mutation:
+    async def create(
+        self, username: str, password: PasswordHash, description: str, *, actor: Actor | None
+    ) -> Mutation:
         """Adds a user."""
         if not is_storable(username):
             raise InvalidParameterError("the user name cannot be stored")
         return await self._carry_through(
             username,
             lambda: self._store.create(
-                username, password, description, user_limit=self._user_limit
+                username, password, description, user_limit=self._user_limit, actor=actor
             ),
         )
 
@@ -58,6 +63,7 @@ class Credentials:
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
+        actor: Actor | None,
     ) -> Mutation:
         """Changes the password, the description or both.
 
@@ -71,6 +77,7 @@ class Credentials:
                 expected_revision=expected_revision,
                 password=None,
                 description=description,
+                actor=actor,
             )
         return await self._carry_through(
             username,
@@ -79,24 +86,25 @@ class Credentials:
                 expected_revision=expected_revision,
                 password=password,
                 description=description,
+                actor=actor,
             ),
         )
 
-    async def delete(self, username: str) -> Mutation:
+    async def delete(self, username: str, *, actor: Actor | None) -> Mutation:
         """Removes a user, and succeeds when there is none."""
         if username == ROOT:
             raise InvalidParameterError("root user cannot be deleted")
         if not is_storable(username):
             return _NO_SUCH_USER
-        return await self._carry_through(username, lambda: self._store.delete(username))
+        return await self._carry_through(
+            username, lambda: self._store.delete(username, actor=actor)
+        )
 
     async def rehash(
         self, username: str, expected_revision: int, password: PasswordHash
     ) -> Mutation:
         """Replaces a hash by another one of the same password. Revokes nothing."""
-        return await self._store.update(
-            username, expected_revision=expected_revision, password=password, description=None
-        )
+        return await self._store.rehash(username, expected_revision, password)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Begins no change any more and waits until those that have begun are carried through."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.proxy.accounts.errors import PermissionDeniedError
+from services.proxy.authentication.logins import Principal
 from shared.usernames import ROOT
 
 
@@ -24,11 +25,22 @@ class Privilege(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and from which address; `username` is None where authorization is switched off."""
+    """Who asks, and from which address.
+
+    Attributes:
+        username: None where authorization is switched off.
+        revision: of the record by which the user was admitted.
+    """
 
     username: str | None
     database: str
     address: str | None = None
+    revision: int = 0
+
+    @property
+    def principal(self) -> Principal | None:
+        """What root coord judges in each change; None where authorization is switched off."""
+        return None if self.username is None else Principal(self.username, self.revision)
 
 
 @dataclass(frozen=True, slots=True)

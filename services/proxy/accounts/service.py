@@ -163,6 +163,7 @@ class AccountService(pb.MilvusServiceBase):
             username=username,
             database=metadata.get("dbname") or _DEFAULT_DATABASE,
             address=client_host(),
+            revision=int(metadata.get("x-vecguard-revision") or 0),
         )
 
     async def _changed(

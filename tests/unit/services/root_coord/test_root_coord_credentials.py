@@ -54,8 +54,8 @@ class FailingStore(MemoryCredentialStore):
     async def update(self, *args, **options):
         return await self._lossy(super().update(*args, **options))
 
-    async def delete(self, *args):
-        return await self._lossy(super().delete(*args))
+    async def delete(self, *args, **options):
+        return await self._lossy(super().delete(*args, **options))
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ async def credentials(store, revoker):
 
 
 def updating(credentials, password="second2", **options):
-    options = {"expected_revision": None, "description": None, **options}
+    options = {"expected_revision": None, "description": None, "actor": None, **options}
     return credentials.update("bob", password=hashed(password), **options)
 
 
 async def test_a_new_user_is_revoked_as_unknown(credentials, revoker):
-    mutation = await credentials.create("eve", hashed("first1"), "")
+    mutation = await credentials.create("eve", hashed("first1"), "", actor=None)
     assert mutation.outcome is Outcome.APPLIED
     assert revoker.invalidations == [Invalidation("eve", mutation.revision)]
 
@@ -102,14 +102,14 @@ async def test_a_change_is_answered_after_it_is_revoked(credentials, revoker):
 
 
 async def test_a_deletion_is_revoked(credentials, revoker, store):
-    mutation = await credentials.delete("bob")
+    mutation = await credentials.delete("bob", actor=None)
     assert revoker.invalidations == [Invalidation("bob", mutation.revision)]
     assert store.users == {}
 
 
 async def test_a_deletion_of_nobody_is_revoked_too(credentials, revoker, store):
     """It is a success, and the deletion itself may be an earlier one that told nobody."""
-    mutation = await credentials.delete("nobody")
+    mutation = await credentials.delete("nobody", actor=None)
     assert mutation.outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == [Invalidation("nobody", store.revision)]
 
@@ -117,10 +117,10 @@ async def test_a_deletion_of_nobody_is_revoked_too(credentials, revoker, store):
 async def test_a_repeated_deletion_of_unknown_outcome_holds_everywhere(credentials, revoker, store):
     store.loses_answers = store.unreadable = True
     with pytest.raises(OutcomeUnknownError):
-        await credentials.delete("bob")
+        await credentials.delete("bob", actor=None)
     store.loses_answers = store.unreadable = False
     revoker.invalidations.clear()
-    assert (await credentials.delete("bob")).outcome is Outcome.USER_NOT_FOUND
+    assert (await credentials.delete("bob", actor=None)).outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == [Invalidation("bob", store.revision)]
 
 
@@ -151,10 +151,16 @@ async def test_a_repeated_change_of_unknown_outcome_is_revoked_by_its_revision(
 
 async def test_a_refused_change_revokes_nothing(credentials, revoker):
     assert (await updating(credentials, expected_revision=99)).outcome is Outcome.REVISION_CHANGED
-    assert (await credentials.create("bob", hashed("other1"), "")).outcome is Outcome.USER_EXISTS
+    assert (
+        await credentials.create("bob", hashed("other1"), "", actor=None)
+    ).outcome is Outcome.USER_EXISTS
     assert (
         await credentials.update(
-            "nobody", expected_revision=None, password=hashed("second2"), description=None
+            "nobody",
+            expected_revision=None,
+            password=hashed("second2"),
+            description=None,
+            actor=None,
         )
     ).outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == []
@@ -175,7 +181,7 @@ async def test_an_unreachable_store_revokes_nothing(credentials, revoker, store)
 
 async def test_a_description_revokes_nothing(credentials, revoker, store):
     mutation = await credentials.update(
-        "bob", expected_revision=None, password=None, description="a friend"
+        "bob", expected_revision=None, password=None, description="a friend", actor=None
     )
     assert mutation.applied
     assert revoker.invalidations == []
@@ -251,20 +257,20 @@ async def test_draining_survives_a_change_that_fails(credentials, store):
 async def test_root_cannot_be_deleted(credentials, store):
     await store.create("root", hashed("Milvus"), "", user_limit=10)
     with pytest.raises(InvalidParameterError, match="root user cannot be deleted"):
-        await credentials.delete("root")
+        await credentials.delete("root", actor=None)
     assert "root" in store.users
 
 
 @pytest.mark.parametrize("username", ["", "a/b", "a:b", "a b", "é", "../users/x", "x" * 256])
 async def test_a_name_that_would_break_the_key_is_refused(credentials, store, username):
     with pytest.raises(InvalidParameterError):
-        await credentials.create(username, hashed("first1"), "")
+        await credentials.create(username, hashed("first1"), "", actor=None)
     assert set(store.users) == {"bob"}
 
 
 async def test_the_user_limit_is_passed_on(store, revoker):
     credentials = Credentials(store, revoker, user_limit=1)
-    assert (await credentials.create("eve", hashed("first1"), "")).outcome is (
+    assert (await credentials.create("eve", hashed("first1"), "", actor=None)).outcome is (
         Outcome.USER_LIMIT_REACHED
     )
 
