@@ -65,6 +65,11 @@ class Keys:
         """Vecguard's own: see `services.root_coord.election`."""
         return self._below("vecguard/root-coord") + "leases-granted"
 
+    @property
+    def root_marker(self) -> str:
+        """Vecguard's own: see `shared.root_record`."""
+        return self._below("vecguard/root-coord") + "root-created"
+
     def _below(self, directory: str) -> str:
         return join(self.root, directory) + "/"
 

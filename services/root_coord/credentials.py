@@ -10,6 +10,7 @@ from services.root_coord.store.interface import Actor, CredentialStore, Mutation
 from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
+from shared.root_record import RootState
 from shared.usernames import ROOT, is_storable
 
 log = get_logger(__name__)
@@ -162,14 +163,20 @@ class Credentials:
 
 async def ensure_root(
     store: CredentialStore, hash_initial_password: Callable[[], Coroutine[None, None, PasswordHash]]
-) -> bool:
-    """Creates `root` when there is none. Returns whether it was created.
+) -> RootState:
+    """Creates `root` in a new store. Returns what was found; NEW: root was created.
 
-    `hash_initial_password` is called only then; what it raises leaves the store as it is.
+    Root is created in no store that has lost it: the well-known password would open it again.
+
+    `hash_initial_password` is called only in a new store; what it raises leaves it as it is.
 
     An existing root is never changed, so a configured initial password has no effect later.
     """
-    if (await store.get(ROOT)).value is not None:
-        return False
-    created = await store.create(ROOT, await hash_initial_password(), "", user_limit=2**31)
-    return created.applied
+    state = await store.root_state()
+    if state is RootState.NEW:
+        if await store.create_first_root(await hash_initial_password()):
+            return RootState.NEW
+        state = await store.root_state()
+    if state is RootState.FOUND:
+        await store.note_root()
+    return state

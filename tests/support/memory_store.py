@@ -6,12 +6,14 @@ from services.root_coord.store.interface import (
     Snapshot,
     StoredCredential,
 )
+from shared.root_record import RootState
 
 
 class MemoryCredentialStore:
     def __init__(self):
         self.revision = 1
         self.users: dict[str, StoredCredential] = {}
+        self.had_root = False
         self._since: dict[str, int] = {}
 
     async def get(self, username):
@@ -19,6 +21,20 @@ class MemoryCredentialStore:
 
     async def list_all(self):
         return Snapshot(self.revision, tuple(self.users[name] for name in sorted(self.users)))
+
+    async def root_state(self):
+        if "root" in self.users:
+            return RootState.FOUND
+        return RootState.LOST if self.had_root or self.users else RootState.NEW
+
+    async def create_first_root(self, password):
+        if self.had_root or self.users:
+            return False
+        self.had_root = True
+        return self._put("root", password, "").applied
+
+    async def note_root(self):
+        self.had_root = self.had_root or "root" in self.users
 
     async def create(self, username, password, description, *, user_limit, actor=None):
         if not self._stands(actor):

@@ -27,6 +27,8 @@ from shared.joint_call import JointCall
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
 from shared.passwords import NOBODYS_HASH, PasswordHash
+from shared.root_record import RootState, root_marker, root_state
+from shared.usernames import ROOT
 
 log = get_logger(__name__)
 
@@ -86,6 +88,32 @@ class EtcdCredentialStore:
             )
             found += map(self._credential, page.kvs)
         return Snapshot(revision, tuple(found))
+
+    async def root_state(self) -> RootState:
+        return await root_state(self._client, self._keys)
+
+    async def create_first_root(self, password: PasswordHash) -> bool:
+        marker = root_marker(self._keys)
+        created = await self._write(
+            password,
+            [
+                Compare.version(marker.key, "==", 0),
+                # No user is there: every key's create revision is above 0.
+                Compare.create_revision(self._keys.users.encode(), "<", 1, prefix=True),
+            ],
+            [Put(self._keys.user(ROOT).encode(), Record.new(password, "").encode()), marker],
+        )
+        return created is not None
+
+    async def note_root(self) -> None:
+        marker = root_marker(self._keys)
+        await self._guarded(
+            [
+                Compare.version(marker.key, "==", 0),
+                Compare.version(self._keys.user(ROOT).encode(), ">", 0),
+            ],
+            [marker],
+        )
 
     async def create(
         self,

@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
 from shared.passwords import PasswordHash
+from shared.root_record import RootState
 
 T = TypeVar("T")
 
@@ -89,6 +90,18 @@ class CredentialStore(Protocol):
 
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
         """All users in alphabetical order."""
+        ...
+
+    async def root_state(self) -> RootState:
+        """Whether root is there, was lost, or never was."""
+        ...
+
+    async def create_first_root(self, password: PasswordHash) -> bool:
+        """Creates root if the store is a new one, and notes that it had root; says whether."""
+        ...
+
+    async def note_root(self) -> None:
+        """Notes that the store had root, if it has it."""
         ...
 
     async def create(

@@ -9,6 +9,7 @@ from services.root_coord.store.interface import Actor, Mutation, Outcome, Stored
 from shared.etcd import EtcdClient
 from shared.milvus_layout import Keys
 from shared.passwords import hash_password
+from shared.root_record import RootState
 from shared.secret import Secret
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
@@ -354,3 +355,44 @@ async def test_an_actor_who_is_the_target_changes_its_password_once(store, admin
 async def test_an_actor_deletes_itself_once(store, admin):
     assert (await store.delete("admin", actor=admin)).applied
     assert await store.delete("admin", actor=admin) == REVOKED
+
+
+async def test_the_first_root_is_created_in_a_new_store_only(store):
+    assert await store.root_state() is RootState.NEW
+    assert await store.create_first_root(hashed("first1"))
+    assert await store.root_state() is RootState.FOUND
+    assert not await store.create_first_root(hashed("other1"))
+    assert (await store.get("root")).value.password == hashed("first1")
+
+
+async def test_a_store_that_had_root_is_no_new_one(store):
+    await store.create_first_root(hashed("first1"))
+    await store.delete("root")
+    assert await store.root_state() is RootState.LOST
+    assert not await store.create_first_root(hashed("first1"))
+    assert (await store.list_all()).value == ()
+
+
+async def test_a_store_with_users_is_no_new_one(store):
+    await create(store, "bob")
+    assert await store.root_state() is RootState.LOST
+    assert not await store.create_first_root(hashed("first1"))
+    await store.note_root()  # it has none
+    await store.delete("bob")
+    assert await store.root_state() is RootState.NEW
+
+
+async def test_a_root_that_was_noted_is_missed(store):
+    """One of Milvus, or of a version that left no note."""
+    await create(store, "root")
+    for _ in range(2):
+        await store.note_root()
+    await store.delete("root")
+    assert await store.root_state() is RootState.LOST
+
+
+async def test_of_concurrent_first_roots_exactly_one_is_created(store):
+    created = await asyncio.gather(
+        *(store.create_first_root(hashed(f"password{number}")) for number in range(5))
+    )
+    assert created.count(True) == 1

@@ -13,6 +13,7 @@ from shared.etcd import Put
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.passwords import hash_password
+from shared.root_record import RootState
 from shared.secret import Secret
 from tests.integration.root_coord.house import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
@@ -252,13 +253,13 @@ async def test_root_is_created_once_however_many_start_and_never_overwritten(hou
         return hash_password(Secret("Milvus"), 4)
 
     created = await asyncio.gather(*(ensure_root(house.store, milvus) for _ in range(4)))
-    assert created.count(True) == 1
+    assert created.count(RootState.NEW) == 1
     before = await house.get("root")
 
     async def other():
         return hash_password(Secret("other-password"), 4)
 
-    assert not await ensure_root(house.store, other)
+    assert await ensure_root(house.store, other) is RootState.FOUND
     assert (await house.get("root")).credential == before.credential
 
 

@@ -8,6 +8,7 @@ from services.root_coord.revocation import Invalidation
 from services.root_coord.store.interface import Outcome
 from shared.errors import InvalidParameterError, OutcomeUnknownError, UnavailableError
 from shared.passwords import verify_password
+from shared.root_record import RootState
 from shared.secret import Secret
 from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
@@ -288,30 +289,40 @@ class InitialPassword:
         return hashed(self._password)
 
 
-async def test_root_is_created_when_there_is_none(store):
-    assert await ensure_root(store, InitialPassword())
+async def test_root_is_created_in_a_new_store():
+    store = MemoryCredentialStore()
+    assert await ensure_root(store, InitialPassword()) is RootState.NEW
     assert store.users["root"].password == hashed("Milvus")
 
 
-async def test_an_existing_root_is_never_overwritten(store):
+async def test_an_existing_root_is_never_overwritten():
+    store = MemoryCredentialStore()
     await ensure_root(store, InitialPassword())
     other = InitialPassword("other-password")
-    assert not await ensure_root(store, other)
+    assert await ensure_root(store, other) is RootState.FOUND
     assert store.users["root"].password == hashed("Milvus")
     assert other.hashed == 0
 
 
-async def test_root_is_created_even_when_the_users_are_at_their_limit(store):
-    for number in range(200):
-        await store.create(f"user{number}", hashed("first1"), "", user_limit=10**6)
-    assert await ensure_root(store, InitialPassword())
+async def test_root_is_not_created_in_a_store_that_has_lost_it(store):
+    """There it would have the well-known password."""
+    initial = InitialPassword()
+    assert await ensure_root(store, initial) is RootState.LOST  # there is bob
+    await store.create("root", hashed("first1"), "", user_limit=10)
+    assert await ensure_root(store, initial) is RootState.FOUND
+    for username in ("root", "bob"):
+        await store.delete(username)
+    assert await ensure_root(store, initial) is RootState.LOST
+    assert store.users == {}
+    assert initial.hashed == 0
 
 
-async def test_two_root_coords_that_start_at_once_create_root_once(store):
-    created = await asyncio.gather(
+async def test_two_root_coords_that_start_at_once_create_root_once():
+    store = MemoryCredentialStore()
+    states = await asyncio.gather(
         *(ensure_root(store, InitialPassword(f"password{number}")) for number in range(5))
     )
-    assert created.count(True) == 1
+    assert states.count(RootState.NEW) == 1
 
 
 async def test_no_change_begins_while_draining(credentials, store):
