@@ -65,7 +65,7 @@ class Office:
             self.credentials,
             self.verifier,
             judge=self.judge,
-            permissions=Permissions(frozenset({"super"})),
+            permissions=Permissions(frozenset({"super"}), anonymous_changes=True),
             usernames=UsernamePolicy(),
             passwords=PasswordPolicy(),
             max_description_bytes=20,
