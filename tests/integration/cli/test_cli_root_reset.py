@@ -142,6 +142,13 @@ class Meanwhile:
         return await self._client.txn(compares, success, failure)
 
 
+async def test_a_reset_takes_no_password_with_nul(place: Installation):
+    ended = await vecguard(*reset(place, "found\0again", "--yes"))
+    assert ended.code == 2
+    assert "(U+0000)" in ended.err
+    assert await place.logs_in("root", ROOT_PASSWORD)
+
+
 async def test_a_root_that_is_lost_is_named_by_status_and_doctor_until_it_is_reset(
     place: Installation,
 ):
