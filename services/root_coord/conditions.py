@@ -52,7 +52,7 @@ def _changes(role: Role) -> Check:
 def _root(role: Role) -> Check:
     """Whether root's record was lost, as far as the active root coord knows.
 
-    Not critical: everybody else is served, and a process that is not ready serves nobody.
+    Not critical: all other users are served, and a process that is not ready serves none.
     """
     is_lost = role.tenure is not None and role.tenure.root_is_lost
     return Check(

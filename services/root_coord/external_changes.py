@@ -52,7 +52,7 @@ class ExternalChanges:
             own: the changes that are not foreign.
             broadcast: where changes are told.
             seen: called at each change that was not our own.
-            root_seen: told at each change of root's record whether it is there.
+            root_seen: called at each change of root's record with whether it is there.
         """
         self._root_seen = root_seen
         self._seen = seen

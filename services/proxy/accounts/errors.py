@@ -81,7 +81,7 @@ class WrongOldPasswordError(AccountError):
 
 
 class AnonymousChangeError(AccountError):
-    """Without authorization nobody in particular asks, and a change would reach all proxies."""
+    """Without authorization the caller has no name, and a change would reach all proxies."""
 
     reason = "anonymous"
     code = NOT_PERMITTED

@@ -84,7 +84,7 @@ class Permissions:
 
         Raises:
             PermissionDeniedError: the actor is neither an administrator nor the target.
-            AnonymousChangeError: nobody in particular asks for a change.
+            AnonymousChangeError: the actor has no name and asks for a change.
         """
         if actor.username is None and privilege in _CHANGES and not self.anonymous_changes:
             raise AnonymousChangeError

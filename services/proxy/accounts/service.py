@@ -40,7 +40,7 @@ class AccountService(pb.MilvusServiceBase):
     def __init__(
         self, accounts: Accounts, *, authorization_enabled: bool = True, audit: Audit | None = None
     ) -> None:
-        """Without authorization a caller is nobody in particular; see `Permissions`."""
+        """Without authorization a caller has no name; see `Permissions`."""
         self._accounts = accounts
         self._audit = audit or NoAudit()
         self._authorization_enabled = authorization_enabled

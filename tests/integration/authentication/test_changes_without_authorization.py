@@ -1,4 +1,4 @@
-"""Account changes at a proxy that authenticates nobody, beside others that do."""
+"""Account changes at a proxy without authorization."""
 
 import base64
 import json

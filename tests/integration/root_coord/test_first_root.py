@@ -265,7 +265,7 @@ async def says_that_root_is_lost(client, role, lines):
     assert "vecguard root reset --offline" in finding.remedy
 
 
-@pytest.mark.parametrize("others", [(), ("bob",)], ids=["nobody else", "somebody else"])
+@pytest.mark.parametrize("others", [(), ("bob",)], ids=["no user left", "a user left"])
 async def test_the_next_leader_makes_no_root_where_one_was_lost(client, others):
     async with standing(client) as (role, lines):
         await eventually(activity(role))

@@ -21,7 +21,7 @@ def test_administrators_may_do_everything(username, privilege, target):
 
 @pytest.mark.parametrize("privilege", Privilege)
 @pytest.mark.parametrize("target", [None, "bob", "root"])
-def test_without_authorization_everybody_reads_and_changes_need_a_setting(privilege, target):
+def test_without_authorization_callers_read_and_changes_need_a_setting(privilege, target):
     allowing = Permissions(frozenset({"super"}), anonymous_changes=True)
     allowing.require(actor(None), privilege, target=target)
     if privilege in {Privilege.SELECT, Privilege.SELECT_USER}:
