@@ -2,8 +2,8 @@
 
 Keys are `<rootPath>/<metaSubPath>/root-coord/credential/users/<user>`, joined by the rules in
 `shared.key_path`; a value is `{"encrypted_password": "$2a$10$...", "time_tick": 123,
-"description": ""}` with zero values left out. One field is ours: `password_scheme`, only where
-it is not plain bcrypt.
+"description": ""}` with zero values left out. Two fields are ours: `password_scheme`, only where it
+is not plain bcrypt, and `password_since`, only after a change that kept the password.
 """
 
 import json
@@ -19,6 +19,9 @@ USERS = "root-coord/credential/users"
 
 _PASSWORD = "encrypted_password"  # noqa: S105 - a field's name
 _SCHEME = "password_scheme"
+_SINCE = "password_since"
+# Of a bcrypt hash, its salt included: another hash differs in these characters.
+_SALT_END = 29
 _DESCRIPTION = "description"
 # A digest of the clear password that Milvus once stored; it must not outlive a change.
 _LEGACY_DIGEST = "sha256_password"
@@ -61,6 +64,11 @@ class Keys:
     def leases(self) -> str:
         """Vecguard's own: see `services.root_coord.election`."""
         return self._below("vecguard/root-coord") + "leases-granted"
+
+    @property
+    def root_marker(self) -> str:
+        """Vecguard's own: see `shared.root_record`."""
+        return self._below("vecguard/root-coord") + "root-created"
 
     def _below(self, directory: str) -> str:
         return join(self.root, directory) + "/"
@@ -114,10 +122,28 @@ class Record:
         # JSON can spell half a character, which no message can carry.
         return description.encode(errors="replace").decode()
 
+    def password_since(self, revision: int) -> int:
+        """The revision at which the password was set, for a record of this revision."""
+        match self.fields.get(_SINCE):
+            # Another program may have replaced the hash and left this field.
+            case {"revision": int(since), "hash": str(start)} if start == _start(self):
+                return since if 0 < since <= revision else revision
+        return revision
+
+    def rewritten(
+        self, password: PasswordHash | None, description: str | None, revision: int
+    ) -> "Record":
+        """As `changed`, with a hash of the same password; this record is of that revision."""
+        record = self.changed(password, description)
+        if start := _start(record):
+            record.fields[_SINCE] = {"revision": self.password_since(revision), "hash": start}
+        return record
+
     def changed(self, password: PasswordHash | None, description: str | None) -> "Record":
-        """A copy in which what is not None is replaced."""
+        """A copy in which what is not None is replaced; `password` is a new one."""
         fields = dict(self.fields)
         if password is not None:
+            fields.pop(_SINCE, None)
             fields[_PASSWORD] = password.encrypted.reveal()
             fields[_SCHEME] = str(password.scheme)
             fields.pop(_LEGACY_DIGEST, None)
@@ -128,3 +154,11 @@ class Record:
             if not description:
                 del fields[_DESCRIPTION]
         return Record(fields)
+
+
+def _start(record: Record) -> str:
+    """What tells the record's hash from every other one; "" when there is none."""
+    try:
+        return record.password.encrypted.reveal()[:_SALT_END]
+    except CorruptRecordError:
+        return ""

@@ -4,6 +4,11 @@ bcrypt reads 72 bytes. A password of up to 72 UTF-8 bytes is hashed by plain
 bcrypt, byte-compatible with Milvus; a longer one by bcrypt over
 base64(SHA-256(password)), and marked so. Nothing is ever cut silently.
 
+bcrypt ends a password with NUL and repeats both until it has 72 bytes. So to plain bcrypt `x`
+equals `x` NUL `x`, and six NULs equal the empty password; passwords without NUL all differ. No new
+password may contain NUL, and none that does matches a plain hash, which may be of another text. Nor
+does the empty one, which cannot be set: the hash may be of NULs that an older version has set.
+
 Hashing is slow by design (about 70 ms at cost 10): call it in a thread.
 """
 
@@ -20,6 +25,7 @@ from shared.errors import InvalidParameterError
 from shared.secret import Secret
 
 BCRYPT_MAX_BYTES = 72
+_NUL = "\0"
 #: bcrypt's own range ends at 31, which takes two days. A thread in bcrypt cannot be stopped, so
 #: one record with such a cost would take the logins of all other users with it. 16 is 4 s.
 MIN_COST, MAX_COST = 4, 16
@@ -66,18 +72,28 @@ NOBODYS_HASH: Final = PasswordHash(Secret(f"$2b$10${'.' * 53}"))
 
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
-    """Which new passwords are accepted. Lengths count characters."""
+    """Which new passwords are accepted. Lengths count characters; NUL is in none."""
 
     min_length: int = 6
     max_length: int = 256
 
     def check(self, password: Secret[str]) -> None:
-        """Raises InvalidParameterError with Milvus's text when the length is out of range."""
+        """Refuses a password that may not be set.
+
+        Raises:
+            InvalidParameterError: the length is out of range, with Milvus's text; or the password
+                contains NUL.
+        """
         length = len(password.reveal())
         if not self.min_length <= length <= self.max_length:
             raise InvalidParameterError(
                 "invalid password length: invalid parameter"
                 f"[{length} out of range {self.min_length} <= value <= {self.max_length}]"
+            )
+        if _NUL in password.reveal():
+            raise InvalidParameterError(
+                "invalid password: it contains a NUL character (U+0000), by which bcrypt takes "
+                "different passwords for the same: invalid parameter"
             )
 
 
@@ -94,9 +110,11 @@ def hash_password(password: Secret[str], cost: int) -> PasswordHash:
 def verify_password(password: Secret[str], expected: PasswordHash) -> bool:
     """Whether the password is the one behind the hash. Costs one bcrypt in every case."""
     octets = password.reveal().encode()
-    # A password that plain bcrypt cannot have stored is compared all the same, by its
-    # first 72 bytes, so that it takes the same time; the length then decides.
-    fits = expected.scheme is not PasswordScheme.BCRYPT or len(octets) <= BCRYPT_MAX_BYTES
+    # A password that plain bcrypt does not tell from others is compared all the same, by its
+    # first 72 bytes, so that it takes the same time; this then decides.
+    fits = expected.scheme is not PasswordScheme.BCRYPT or (
+        0 < len(octets) <= BCRYPT_MAX_BYTES and _NUL not in password.reveal()
+    )
     matches = bcrypt.checkpw(
         _bcrypt_input(octets, expected.scheme)[:BCRYPT_MAX_BYTES],
         expected.encrypted.reveal().encode(),

@@ -14,6 +14,7 @@ from shared.etcd import EtcdClient, MemberStatus
 from shared.installations import Survey, named, survey
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash, verify_password
+from shared.root_record import RootState, root_state
 from shared.usernames import ROOT
 
 _TIMEOUT_SECONDS: Final = 5.0
@@ -126,6 +127,16 @@ async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
     try:
         found = await client.range(key.encode(), timeout_seconds=_TIMEOUT_SECONDS)
         if not found.kvs:
+            state = await root_state(client, keys, timeout_seconds=_TIMEOUT_SECONDS)
+            if state is RootState.LOST:
+                return [
+                    Finding(
+                        Severity.WRONG,
+                        name,
+                        "the record is missing, and this store had one; root coord makes no other",
+                        "restore it, or: vecguard root reset --offline",
+                    )
+                ]
             return [
                 Finding(
                     Severity.WARNING,

@@ -20,6 +20,7 @@ _REMEDIES: Final = {
     "changes": "the wait ends with the leases; see why a proxy named here does not answer: its "
     "address is in root coord's log line session_opened",
     "prefix": "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix",
+    "root": "restore the record, or: vecguard root reset --offline",
     "role": "see that etcd answers at etcd.endpoints and has a leader",
 }
 _TLS_REMEDY = "renew the files of this link; a running service takes them up by itself"
@@ -58,7 +59,9 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
     ended = {f"tls_{each.link}" for each in report.certificates if (each.expires_seconds or 1) <= 0}
     yield from (
         _unhealthy(
-            name, check, is_harmful=check.critical or check.name in {"authorization"} | ended
+            name,
+            check,
+            is_harmful=check.critical or check.name in {"authorization", "root"} | ended,
         )
         for check in unhealthy
     )

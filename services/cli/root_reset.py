@@ -7,6 +7,7 @@ from shared.etcd import Compare, EtcdClient, Put
 from shared.installations import require_no_similar, survey
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.passwords import PasswordHash
+from shared.root_record import RootState, root_marker, root_state
 from shared.usernames import ROOT
 
 
@@ -39,15 +40,14 @@ async def root_exists(client: EtcdClient, keys: Keys, *, allow_similar_prefix: b
     """Whether etcd has a record of root, which a reset otherwise creates.
 
     Raises:
-        SimilarPrefixError: there is none under this prefix, and there are credentials under one
+        SimilarPrefixError: there is nothing under this prefix, and there are credentials under one
             that differs only in slashes, dots, letter case or blanks.
         EtcdError: etcd refuses, or is out of reach.
     """
-    if (await client.range(keys.user(ROOT).encode())).kvs:
-        return True
-    if not allow_similar_prefix:
+    state = await root_state(client, keys)
+    if state is RootState.NEW and not allow_similar_prefix:
         require_no_similar(await survey(client, keys), keys)
-    return False
+    return state is RootState.FOUND
 
 
 async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> Reset:
@@ -70,7 +70,7 @@ async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> 
     else:
         record = Record.new(password, "")
         unchanged = Compare.version(key, "==", 0)
-    result = await client.txn([unchanged], [Put(key, record.encode())])
+    result = await client.txn([unchanged], [Put(key, record.encode()), root_marker(keys)])
     if not result.succeeded:
         raise ChangedMeanwhileError
     return Reset(result.revision, created=not found.kvs)

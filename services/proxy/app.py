@@ -340,13 +340,16 @@ class Proxy:
         )
 
     def _accounts(self) -> Accounts:
-        settings = self._settings.proxy
+        settings, security = self._settings.proxy, self._settings.common.security
         return Accounts(
             self.link,
             self._credentials,
             self._verifier,
             judge=self._authenticator,
-            permissions=Permissions(frozenset(self._settings.common.security.super_users)),
+            permissions=Permissions(
+                frozenset(security.super_users),
+                anonymous_changes=security.allow_anonymous_changes,
+            ),
             usernames=UsernamePolicy(
                 settings.max_username_length, settings.name_validation.extra_chars
             ),

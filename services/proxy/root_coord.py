@@ -11,6 +11,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from services.proxy.authentication.credentials import Credential
+from services.proxy.authentication.logins import Principal
 from services.proxy.revocation.lease import Lease
 from services.proxy.revocation.session import Identity, Invalidatable, Session
 from shared.addresses import Address
@@ -47,6 +48,7 @@ class _Connection:
     channel: Channel
     address: Address
     term: int
+    judges_actors: bool
 
 
 class RootCoordLink:
@@ -155,14 +157,25 @@ class RootCoordLink:
         return reply.users
 
     async def create(
-        self, username: str, password: PasswordHash, description: str
+        self,
+        username: str,
+        password: PasswordHash,
+        description: str,
+        *,
+        asked_by: Principal | None,
     ) -> pb.MutationReply:
-        """Adds a user; answered when every proxy knows."""
+        """Adds a user; answered when every proxy knows.
+
+        Made only while `asked_by` stands; None: authorization is switched off.
+        """
         async with self._changing("CreateCredential") as root_coord:
             return await in_own_task(
                 root_coord.create_credential(
                     pb.CreateCredentialRequest(
-                        username=username, password=hash_to_wire(password), description=description
+                        username=username,
+                        password=hash_to_wire(password),
+                        description=description,
+                        actor=_actor(asked_by),
                     )
                 ),
                 self._mutation_timeout_seconds,
@@ -175,10 +188,14 @@ class RootCoordLink:
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
+        asked_by: Principal | None,
     ) -> pb.MutationReply:
-        """Changes what is not None; answered when every proxy knows."""
+        """Changes what is not None; answered when every proxy knows. `asked_by` as in `create`."""
         request = pb.UpdateCredentialRequest(
-            username=username, expected_revision=expected_revision or 0, description=description
+            username=username,
+            expected_revision=expected_revision or 0,
+            description=description,
+            actor=_actor(asked_by),
         )
         if password is not None:
             request.password = hash_to_wire(password)
@@ -187,11 +204,13 @@ class RootCoordLink:
                 root_coord.update_credential(request), self._mutation_timeout_seconds
             )
 
-    async def delete(self, username: str) -> pb.MutationReply:
-        """Removes a user; answered when every proxy knows."""
+    async def delete(self, username: str, *, asked_by: Principal | None) -> pb.MutationReply:
+        """Removes a user; answered when every proxy knows. `asked_by` as in `create`."""
         async with self._changing("DeleteCredential") as root_coord:
             return await in_own_task(
-                root_coord.delete_credential(pb.DeleteCredentialRequest(username=username)),
+                root_coord.delete_credential(
+                    pb.DeleteCredentialRequest(username=username, actor=_actor(asked_by))
+                ),
                 self._mutation_timeout_seconds,
             )
 
@@ -213,9 +232,10 @@ class RootCoordLink:
     async def _hold_session(self, address: Address, caches: Invalidatable) -> None:
         channel = self._connect(address)
 
-        def opened(term: int) -> None:
+        def opened(message: pb.Opened) -> None:
+            term = message.term
             self._refuse_deposed(term)
-            self._connection = _Connection(channel, address, term)
+            self._connection = _Connection(channel, address, term, message.judges_actors)
             self.sessions_opened += 1
             log.info(
                 "session_opened",
@@ -277,7 +297,12 @@ class RootCoordLink:
     async def _changing(self, method: str) -> AsyncIterator[pb.RootCoordStub]:
         sent = False
         try:
-            async with self._asking(method) as (_, root_coord):
+            async with self._asking(method) as (connection, root_coord):
+                if not connection.judges_actors:
+                    raise UnavailableError(
+                        f"root coord at {connection.address} is older than this proxy and cannot "
+                        "judge who asks for a change; upgrade root coord"
+                    )
                 sent = True
                 yield root_coord
         except VecguardError as error:
@@ -286,6 +311,12 @@ class RootCoordLink:
             raise OutcomeUnknownError(
                 f"{error.message}; the outcome of the change is unknown, it is safe to repeat it"
             ) from error
+
+
+def _actor(principal: Principal | None) -> pb.Actor:
+    if principal is None:
+        return pb.Actor(anonymous=True)
+    return pb.Actor(username=principal.username, revision=principal.revision)
 
 
 def _leaves_open(error: VecguardError) -> bool:

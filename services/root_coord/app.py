@@ -15,7 +15,6 @@ from services.root_coord.listening import listen
 from services.root_coord.metrics import RoleCollector, RootCoordMetrics
 from services.root_coord.role import Role
 from services.root_coord.service import root_coord_server
-from services.root_coord.store.interface import CredentialStore
 from services.root_coord.tenure import Tenure
 from shared.addresses import Address
 from shared.cancellation import raise_if_cancelled
@@ -36,6 +35,7 @@ from shared.observability.operations import OperationsServer
 from shared.observability.repeated import RepeatedFailure
 from shared.own_task import in_own_task
 from shared.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
+from shared.root_record import RootState, root_state
 from shared.secret import Secret
 from shared.tls import links
 from shared.tls.peer import PeerNames
@@ -168,7 +168,7 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
     failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
     while not settings.root_coord.allow_similar_prefix:
         try:
-            if not (await etcd.range(keys.user(ROOT).encode(), count_only=True)).count:
+            if await root_state(etcd, keys) is RootState.NEW:
                 require_no_similar(await survey(etcd, keys), keys)
         except SimilarPrefixError as error:
             role.refusal = error.message
@@ -227,7 +227,7 @@ async def _prepare(
 ) -> None:
     """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
     try:
-        await _prepare_root(settings, etcd, keys, tenure.store, root_password)
+        await _prepare_root(settings, etcd, keys, tenure, root_password)
     except (asyncio.CancelledError, SimilarPrefixError):
         await tenure.leadership.resign(in_good_order=tenure.leadership.clean)
         raise
@@ -237,18 +237,20 @@ async def _prepare_root(
     settings: Settings,
     etcd: EtcdClient,
     keys: Keys,
-    store: CredentialStore,
+    tenure: Tenure,
     password: Secret[str],
 ) -> None:
     async def hashed() -> PasswordHash:
         await _look_elsewhere(settings, etcd, keys)
         return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
 
-    if await ensure_root(store, hashed):
+    found = await ensure_root(tenure.store, hashed)
+    tenure.root_seen(is_there=found is not RootState.LOST)
+    if found is RootState.NEW:
         log.info("root_created", prefix=keys.root)
         if password.reveal() != password.reveal().strip():
             log.warning("root's first password begins or ends with a blank, which is part of it")
-    root = (await store.get(ROOT)).value
+    root = (await tenure.store.get(ROOT)).value
     if root is not None and root.password is not None:
         stored = root.password
         if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):

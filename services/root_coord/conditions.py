@@ -5,16 +5,18 @@ from services.root_coord.role import Role
 from services.root_coord.sessions import SessionHub
 from shared.counted import counted
 from shared.observability.health import Check, HealthReport
+from shared.root_record import LOST
 
 # More would fill the screens of people who look for one of them.
 _NAMED = 5
 
 
 def register_conditions(role: Role, health: HealthReport) -> None:
-    """Adds the checks: whether this root coord is active, may be, and whether changes wait."""
+    """Adds the checks: whether it is active, may be, whether changes wait, and root is there."""
     health.register("role", lambda: _role(role))
     health.register("prefix", lambda: _prefix(role))
     health.register("changes", lambda: _changes(role))
+    health.register("root", lambda: _root(role))
 
 
 def _role(role: Role) -> Check:
@@ -44,6 +46,17 @@ def _changes(role: Role) -> Check:
     waits = "" if role.tenure is None else _waits(role.tenure.hub)
     return Check(
         "changes", healthy=not waits, critical=False, message=waits or "none has waited for long"
+    )
+
+
+def _root(role: Role) -> Check:
+    """Whether root's record was lost, as far as the active root coord knows.
+
+    Not critical: all other users are served, and a process that is not ready serves none.
+    """
+    is_lost = role.tenure is not None and role.tenure.root_is_lost
+    return Check(
+        "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
     )
 
 

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.revocation import Invalidation
-from services.root_coord.store.interface import CredentialStore, Mutation, Outcome
+from services.root_coord.store.interface import Actor, CredentialStore, Mutation, Outcome
 from shared.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
+from shared.root_record import RootState
 from shared.usernames import ROOT, is_storable
 
 log = get_logger(__name__)
@@ -31,6 +32,9 @@ class Credentials:
 
     A change that has begun is carried through even when its caller hangs up, because
     a change that is stored and not revoked would be served by old caches.
+
+    Each change names its actor, which the store judges in the change's own transaction; None: the
+    proxy's authorization is switched off.
     """
 
     def __init__(self, store: CredentialStore, revoker: Revoker, *, user_limit: int) -> None:
@@ -40,14 +44,16 @@ class Credentials:
         self._running: set[asyncio.Task[Mutation]] = set()
         self._closed = False
 
-    async def create(self, username: str, password: PasswordHash, description: str) -> Mutation:
+    async def create(
+        self, username: str, password: PasswordHash, description: str, *, actor: Actor | None
+    ) -> Mutation:
         """Adds a user."""
         if not is_storable(username):
             raise InvalidParameterError("the user name cannot be stored")
         return await self._carry_through(
             username,
             lambda: self._store.create(
-                username, password, description, user_limit=self._user_limit
+                username, password, description, user_limit=self._user_limit, actor=actor
             ),
         )
 
@@ -58,6 +64,7 @@ class Credentials:
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
+        actor: Actor | None,
     ) -> Mutation:
         """Changes the password, the description or both.
 
@@ -71,6 +78,7 @@ class Credentials:
                 expected_revision=expected_revision,
                 password=None,
                 description=description,
+                actor=actor,
             )
         return await self._carry_through(
             username,
@@ -79,24 +87,25 @@ class Credentials:
                 expected_revision=expected_revision,
                 password=password,
                 description=description,
+                actor=actor,
             ),
         )
 
-    async def delete(self, username: str) -> Mutation:
+    async def delete(self, username: str, *, actor: Actor | None) -> Mutation:
         """Removes a user, and succeeds when there is none."""
         if username == ROOT:
             raise InvalidParameterError("root user cannot be deleted")
         if not is_storable(username):
             return _NO_SUCH_USER
-        return await self._carry_through(username, lambda: self._store.delete(username))
+        return await self._carry_through(
+            username, lambda: self._store.delete(username, actor=actor)
+        )
 
     async def rehash(
         self, username: str, expected_revision: int, password: PasswordHash
     ) -> Mutation:
         """Replaces a hash by another one of the same password. Revokes nothing."""
-        return await self._store.update(
-            username, expected_revision=expected_revision, password=password, description=None
-        )
+        return await self._store.rehash(username, expected_revision, password)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Begins no change any more and waits until those that have begun are carried through."""
@@ -154,14 +163,20 @@ class Credentials:
 
 async def ensure_root(
     store: CredentialStore, hash_initial_password: Callable[[], Coroutine[None, None, PasswordHash]]
-) -> bool:
-    """Creates `root` when there is none. Returns whether it was created.
+) -> RootState:
+    """Creates `root` in a new store. Returns what was found; NEW: root was created.
 
-    `hash_initial_password` is called only then; what it raises leaves the store as it is.
+    Root is created in no store that has lost it: the well-known password would open it again.
+
+    `hash_initial_password` is called only in a new store; what it raises leaves it as it is.
 
     An existing root is never changed, so a configured initial password has no effect later.
     """
-    if (await store.get(ROOT)).value is not None:
-        return False
-    created = await store.create(ROOT, await hash_initial_password(), "", user_limit=2**31)
-    return created.applied
+    state = await store.root_state()
+    if state is RootState.NEW:
+        if await store.create_first_root(await hash_initial_password()):
+            return RootState.NEW
+        state = await store.root_state()
+    if state is RootState.FOUND:
+        await store.note_root()
+    return state

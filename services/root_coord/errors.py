@@ -1,6 +1,8 @@
 """Why a root coord does not answer."""
 
-from shared.errors import UnavailableError
+from grpclib.const import Status
+
+from shared.errors import UnavailableError, VecguardError
 
 
 class StandbyError(UnavailableError):
@@ -16,3 +18,16 @@ class LeadershipLostError(StandbyError):
 
     def __init__(self) -> None:
         super().__init__("this root coord is not the active one any more, try again")
+
+
+class UnnamedActorError(VecguardError):
+    """A change whose proxy does not say who asks for it. Nothing was changed."""
+
+    status = Status.FAILED_PRECONDITION
+    reason = "unnamed_actor"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the proxy does not say who asks for this change, so it is older than this root coord; "
+            "upgrade the proxy"
+        )

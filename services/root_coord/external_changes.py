@@ -10,6 +10,7 @@ from shared.etcd import CompactedError, EtcdClient, Event
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
 from shared.passwords import PasswordHash
+from shared.usernames import ROOT
 
 log = get_logger(__name__)
 
@@ -18,6 +19,16 @@ class Broadcast(Protocol):
     """Tells every proxy, without waiting for anybody."""
 
     def announce(self, content: Invalidation | Everything) -> None: ...
+
+
+class RootSeen(Protocol):
+    """Hears whether root's record is there."""
+
+    def __call__(self, *, is_there: bool) -> None: ...
+
+
+def _ignore(*, is_there: bool) -> None:
+    del is_there
 
 
 class ExternalChanges:
@@ -31,8 +42,19 @@ class ExternalChanges:
         broadcast: Broadcast,
         *,
         seen: Callable[[], None] = lambda: None,
+        root_seen: RootSeen = _ignore,
     ) -> None:
-        """Watches nothing yet; `seen` is called at each change that was not our own."""
+        """Watches nothing yet.
+
+        Args:
+            client: of the etcd cluster.
+            keys: where the credentials are.
+            own: the changes that are not foreign.
+            broadcast: where changes are told.
+            seen: called at each change that was not our own.
+            root_seen: called at each change of root's record with whether it is there.
+        """
+        self._root_seen = root_seen
         self._seen = seen
         self._client = client
         self._keys = keys
@@ -54,6 +76,8 @@ class ExternalChanges:
                 prefix = self._keys.users.encode()
                 current = await self._client.range(prefix, prefix=True, count_only=True)
                 revision = current.revision
+                root = await self._client.range(self._keys.user(ROOT).encode(), count_only=True)
+                self._root_seen(is_there=bool(root.count))
                 # A hash that was written in the gap may be put back by somebody else one day.
                 self._own.clear()
                 # After that read: whatever a proxy reads from now on is at least as new.
@@ -70,6 +94,8 @@ class ExternalChanges:
 
     def _judge(self, event: Event) -> None:
         username = event.kv.key.decode(errors="replace").removeprefix(self._keys.users)
+        if username == ROOT:
+            self._root_seen(is_there=event.kind == "put")
         if event.kind == "delete" and self._own.take(username):
             return
         if event.kind == "put":

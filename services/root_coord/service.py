@@ -8,9 +8,11 @@ from grpclib.const import Handler
 from grpclib.server import Stream
 
 from services.root_coord.credentials import Credentials
+from services.root_coord.errors import UnnamedActorError
 from services.root_coord.session_wire import decode_request
 from services.root_coord.sessions import SessionHub
 from services.root_coord.store.interface import (
+    Actor,
     CredentialStore,
     Mutation,
     Outcome,
@@ -31,6 +33,7 @@ _OUTCOMES = {
     Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
     Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
     Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
+    Outcome.ACTOR_REVOKED: pb.MutationOutcome.ACTOR_REVOKED,
 }
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
@@ -122,7 +125,10 @@ class RootCoordService(pb.RootCoordBase):
         return await self._answer(
             "create",
             self._active().credentials.create(
-                request.username, hash_from_wire(request.password), request.description
+                request.username,
+                hash_from_wire(request.password),
+                request.description,
+                actor=_actor(request.actor),
             ),
         )
 
@@ -140,6 +146,7 @@ class RootCoordService(pb.RootCoordBase):
                 expected_revision=request.expected_revision or None,
                 password=hash_from_wire(request.password) if has_password else None,
                 description=request.description,
+                actor=_actor(request.actor),
             ),
         )
 
@@ -147,7 +154,10 @@ class RootCoordService(pb.RootCoordBase):
         self, delete_credential_request: pb.DeleteCredentialRequest
     ) -> pb.MutationReply:
         return await self._answer(
-            "delete", self._active().credentials.delete(delete_credential_request.username)
+            "delete",
+            self._active().credentials.delete(
+                delete_credential_request.username, actor=_actor(delete_credential_request.actor)
+            ),
         )
 
     async def rehash_credential(
@@ -194,6 +204,15 @@ def root_coord_server(
         # Proxies do not compress, and a short message must not become a long one.
         accepted_encodings=IDENTITY,
     )
+
+
+def _actor(message: pb.Actor) -> Actor | None:
+    """None where the proxy knows no users. Raises UnnamedActorError when it does not say so."""
+    if message.anonymous:
+        return None
+    if not message.username:
+        raise UnnamedActorError
+    return Actor(message.username, message.revision)
 
 
 def _described(credential: StoredCredential) -> pb.Credential:

@@ -74,6 +74,7 @@ def encode_opened(*, term: int, ttl_seconds: float, renew_interval_seconds: floa
                 # Rounded down: a proxy must not count longer than root coord does.
                 lease_ttl_ms=int(ttl_seconds * 1000),
                 renew_interval_ms=int(renew_interval_seconds * 1000),
+                judges_actors=True,
             )
         )
     )

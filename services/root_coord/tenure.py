@@ -16,6 +16,7 @@ from shared.config import Settings
 from shared.etcd import EtcdClient
 from shared.milvus_layout import Keys
 from shared.observability.log import get_logger
+from shared.root_record import LOST
 
 log = get_logger(__name__)
 
@@ -34,7 +35,11 @@ class Metrics(Protocol):
 
 
 class Tenure:
-    """Store, sessions and watch of one term. Its writes are fenced by the term."""
+    """Store, sessions and watch of one term. Its writes are fenced by the term.
+
+    Attributes:
+        root_is_lost: whether the store has lost root's record. All others are served meanwhile.
+    """
 
     def __init__(
         self,
@@ -67,14 +72,29 @@ class Tenure:
             invalidated=metrics.invalidated,
         )
         self.credentials = Credentials(self.store, self.hub, user_limit=settings.proxy.max_user_num)
+        self.root_is_lost = False
         self._changes = ExternalChanges(
-            client, keys, own_writes, self.hub, seen=metrics.external_change_seen
+            client,
+            keys,
+            own_writes,
+            self.hub,
+            seen=metrics.external_change_seen,
+            root_seen=self.root_seen,
         )
 
     @property
     def term(self) -> int:
         """The fencing token."""
         return self.leadership.term
+
+    def root_seen(self, *, is_there: bool) -> None:
+        """Root's record was found, or found missing."""
+        if is_there == self.root_is_lost:
+            self.root_is_lost = not is_there
+            if is_there:
+                log.info("root_is_back")
+            else:
+                log.error("root_is_lost", error=LOST)
 
     async def run(self, prepare: Callable[[], Awaitable[None]], serve: Callable[[], None]) -> None:
         """Holds the leadership, prepares, begins to serve and follows external changes.

@@ -29,6 +29,11 @@ class SecuritySettings(Section):
         default=True,
         description="Whether requests are authenticated. Milvus's own default is false.",
     )
+    allow_anonymous_changes: bool = Field(
+        default=False,
+        description="Whether a proxy with authorizationEnabled false creates, changes and deletes "
+        "users, for every caller. Such a change holds at all proxies.",
+    )
     super_users: Names = Field(
         default=(),
         description="Users that administer every account, as root does, and need no old "

@@ -182,7 +182,9 @@ async def create_users(stack: LocalStack, users: list[str]) -> None:
     async with grpc.aio.insecure_channel(stack.root_coord.address) as channel:
         create = channel.unary_unary(_CREATE)
         for user in users:
-            request = internal.CreateCredentialRequest(username=user, password=password)
+            request = internal.CreateCredentialRequest(
+                actor=internal.Actor(anonymous=True), username=user, password=password
+            )
             reply = internal.MutationReply().parse(await create(bytes(request), timeout=30))
             if reply.outcome is not internal.MutationOutcome.APPLIED:
                 raise AssertionError(f"{user} was not created: {reply.outcome}")

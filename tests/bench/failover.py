@@ -53,7 +53,9 @@ async def _until_changed(address: str) -> None:
     changed = False
     while not changed:
         channel = Channel(Address.parse(address))
-        request = pb.UpdateCredentialRequest(username="bench", password=hash_to_wire(PASSWORDS[1]))
+        request = pb.UpdateCredentialRequest(
+            actor=pb.Actor(anonymous=True), username="bench", password=hash_to_wire(PASSWORDS[1])
+        )
         try:
             with translated_errors(address):
                 reply = await in_own_task(
@@ -95,7 +97,11 @@ async def run(report: Report) -> None:
         async with stack:
             channel = Channel(Address.parse((await stack.active_root_coord()).address))
             await pb.RootCoordStub(channel).create_credential(
-                pb.CreateCredentialRequest(username="bench", password=hash_to_wire(PASSWORDS[0]))
+                pb.CreateCredentialRequest(
+                    actor=pb.Actor(anonymous=True),
+                    username="bench",
+                    password=hash_to_wire(PASSWORDS[0]),
+                )
             )
             channel.close()
 

@@ -46,7 +46,10 @@ async def run(report: Report) -> None:
             root_coord = pb.RootCoordStub(channel)
             try:
                 await root_coord.create_credential(
-                    pb.CreateCredentialRequest(username=USER, password=passwords[0]), timeout=30
+                    pb.CreateCredentialRequest(
+                        actor=pb.Actor(anonymous=True), username=USER, password=passwords[0]
+                    ),
+                    timeout=30,
                 )
                 for count in SIZES:
                     async with light_sessions(address, count) as sessions:
@@ -89,7 +92,9 @@ async def _changes(report, root_coord, passwords, count, pid) -> None:
 
 
 async def _change(root_coord, password) -> float:
-    request = pb.UpdateCredentialRequest(username=USER, password=password)
+    request = pb.UpdateCredentialRequest(
+        actor=pb.Actor(anonymous=True), username=USER, password=password
+    )
     begin = time.perf_counter()
     reply = await root_coord.update_credential(request, timeout=60)
     assert reply.outcome == pb.MutationOutcome.APPLIED

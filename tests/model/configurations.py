@@ -25,6 +25,14 @@ SHORT = {
         step_downs=False,
         stale_reads=False,
     ),
+    "the user asks for changes": Rules(
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+        actors=True,
+    ),
     "the store is restored": Rules(
         margin=0,
         election_ttl=1,
@@ -38,6 +46,7 @@ SHORT = {
 
 #: Added by `python -m tests.model --full`.
 FULL = {
+    "every failure, the user asks for changes": Rules(half_open=False, actors=True),
     "leases of different lengths, leaders step down": Rules(
         lease_ttl=3,
         second_lease_ttl=1,
@@ -101,6 +110,7 @@ def seeded(bug: Bug) -> Rules:
         crashes=False,
         step_downs=bug in (Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT),
         stale_reads=bug in stale,
+        actors=bug in (Bug.ACTOR_NOT_JUDGED, Bug.ACTOR_READ_BEFORE_WRITE),
         drifting="proxy" if bug is Bug.NO_CLOCK_MARGIN else "",
         bug=bug,
     )

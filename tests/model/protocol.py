@@ -77,6 +77,8 @@ class Protocol:
                 return f"proxy {number} decides by a version that the restored store has not"
         if world.overwritten:
             return "a deposed leader wrote over an acknowledged change"
+        if world.usurped:
+            return "a change was made by an actor whose record had been replaced"
         return ""
 
     def _decides(self, proxy: Proxy) -> bool:
@@ -95,7 +97,7 @@ class Protocol:
         world, roots, proxies = state
         if world.version < self.rules.changes or roots[0].stage or roots[1].stage:
             return False
-        if self.rules.restores:
+        if self.rules.restores or world.asked != NONE:
             return False
         if self._bug in (Bug.UNFENCED_WRITE, Bug.REPEAT_ANSWERED_AT_ONCE):
             return False
@@ -286,6 +288,8 @@ class Protocol:
                 state._replace(world=world._replace(acknowledged=world.version)),
             )
         holds = world.holder == r
+        if holds and world.asked != NONE:
+            yield from self._change_by_actor(state, name)
         if world.version == self.rules.changes or not (holds or self._bug is Bug.UNFENCED_WRITE):
             return
         version = world.version + 1
@@ -303,6 +307,25 @@ class Protocol:
             Step("commit unknown", f"{name}: commits version {version}, the response is lost"),
             state._replace(world=world),
         )
+
+    def _change_by_actor(self, state: State, name: str) -> Iterator[Successor]:
+        """The change that the user asks for, of an account that is not in the model."""
+        world = state.world
+        stands = world.version == world.asked
+        if self._bug is Bug.ACTOR_READ_BEFORE_WRITE:
+            if stands and not world.judged:
+                step = Step("judge", f"{name}: reads the actor's version {world.asked}")
+                yield step, state._replace(world=world._replace(judged=1))
+            may = bool(world.judged)
+        else:
+            may = stands or self._bug is Bug.ACTOR_NOT_JUDGED
+        done = world._replace(asked=NONE, judged=0)
+        if may:
+            step = Step("actor's change", f"{name}: makes the change of actor {world.asked}")
+            yield step, state._replace(world=done._replace(usurped=int(not stands)))
+        elif not stands:
+            step = Step("actor refused", f"{name}: refuses the change of actor {world.asked}")
+            yield step, state._replace(world=done)
 
     def _step_down(self, state: State, r: int) -> Iterator[Successor]:
         world, roots, proxies = state
@@ -333,6 +356,9 @@ class Protocol:
     def _proxy(self, state: State, p: int) -> Iterator[Successor]:
         world, roots, proxies = state
         proxy = proxies[p]
+        if self.rules.actors and proxy.cached >= 0 and self._decides(proxy) and world.asked == NONE:
+            text = f"proxy {p + 1}: admits a change of the actor by version {proxy.cached}"
+            yield Step("ask", text), state._replace(world=world._replace(asked=proxy.cached))
         found = self._steps.alone(p, proxy)
         if proxy.stage in (CLOSED, EARLY):
             for r in (0, 1):

@@ -34,6 +34,8 @@ class Bug(Enum):
     HANDOVER_RECORD_KEPT = "the hand-over record is not consumed by the next election"
     REPEAT_ANSWERED_AT_ONCE = "a repeat that finds its change done is answered at once"
     NEWER_THAN_STORE_KEPT = "what is newer than the store that was restored is kept"
+    ACTOR_NOT_JUDGED = "a change is made whatever has become of its actor"
+    ACTOR_READ_BEFORE_WRITE = "the actor is read before the change and not compared in it"
     CLOCK_READ_BEFORE_REQUEST = "the lease is checked before the request has been read"
 
 
@@ -59,6 +61,8 @@ class Rules:
     stale_reads: bool = True
     #: etcd is restored from a backup, again and again, when no lease runs.
     restores: bool = False
+    #: The user whose password changes asks for changes of other accounts.
+    actors: bool = False
     #: Whose clock drifts: "", "proxy", "root" (coord 1) or "etcd".
     drifting: str = ""
     bug: Bug = Bug.NONE

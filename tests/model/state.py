@@ -48,6 +48,12 @@ class World(NamedTuple):
     behind: int = 0
     #: 1: a deposed leader wrote over an acknowledged change.
     overwritten: int = 0
+    #: Version by which a proxy has admitted the actor of a change that is not made yet, or NONE.
+    asked: int = NONE
+    #: Seeded bugs only: root coord has read that this is the actor's version.
+    judged: int = 0
+    #: 1: a change was made whose actor's record had been replaced.
+    usurped: int = 0
 
 
 class Root(NamedTuple):

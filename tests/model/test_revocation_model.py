@@ -55,6 +55,8 @@ def test_no_reachable_state_decides_by_an_older_version_than_the_acknowledged(
         # Nothing is cut short here, and each state after an Invalidate is found some other
         # way before.
         interesting = interesting - {"invalidated"} | {"restore"}
+    if SHORT[name].actors:
+        interesting |= {"actor's change", "actor refused"}
     unreached = sorted(kind for kind in interesting if not found.reached[kind])
     assert not unreached, f"the exploration is void, it never reached: {unreached}"
     if SHORT[name].step_downs:

@@ -1,7 +1,7 @@
 """Root coord as the accounts see it: a store in memory that revokes in one proxy's cache."""
 
 from services.proxy.authentication.credentials import Credential
-from services.root_coord.store.interface import Outcome
+from services.root_coord.store.interface import Actor, Outcome
 from shared.generated.vecguard.internal import v1 as pb
 from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
@@ -12,6 +12,7 @@ _OUTCOMES = {
     Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
     Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
     Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
+    Outcome.ACTOR_REVOKED: pb.MutationOutcome.ACTOR_REVOKED,
 }
 
 
@@ -21,12 +22,14 @@ class MemoryDirectory:
     Attributes:
         on_change: called with (username, revision) after each change, as an invalidation.
         gate: every change is held up here before it is made.
+        judges_actors: whether changes are made only while their actors stand, who need exist then.
     """
 
     def __init__(self, *, user_limit=10):
         self.store = MemoryCredentialStore()
         self.gate = Gate()
         self.changes = []
+        self.judges_actors = False
         self.on_change = lambda username, revision: None
         self._user_limit = user_limit
 
@@ -52,14 +55,20 @@ class MemoryDirectory:
             for user in users
         ]
 
-    async def create(self, username, password, description):
+    async def create(self, username, password, description, *, asked_by):
         return await self._changed(
             "create",
             username,
-            lambda: self.store.create(username, password, description, user_limit=self._user_limit),
+            lambda: self.store.create(
+                username,
+                password,
+                description,
+                user_limit=self._user_limit,
+                actor=self._actor(asked_by),
+            ),
         )
 
-    async def update(self, username, *, expected_revision, password, description):
+    async def update(self, username, *, expected_revision, password, description, asked_by):
         return await self._changed(
             "update",
             username,
@@ -68,11 +77,21 @@ class MemoryDirectory:
                 expected_revision=expected_revision,
                 password=password,
                 description=description,
+                actor=self._actor(asked_by),
             ),
         )
 
-    async def delete(self, username):
-        return await self._changed("delete", username, lambda: self.store.delete(username))
+    async def delete(self, username, *, asked_by):
+        return await self._changed(
+            "delete",
+            username,
+            lambda: self.store.delete(username, actor=self._actor(asked_by)),
+        )
+
+    def _actor(self, asked_by):
+        if asked_by is None or not self.judges_actors:
+            return None
+        return Actor(asked_by.username, asked_by.revision)
 
     async def _changed(self, kind, username, change):
         await self.gate.passed()

@@ -14,7 +14,7 @@ from services.proxy.accounts.errors import (
 from services.proxy.accounts.permissions import Actor, Permissions, Privilege
 from services.proxy.authentication import header
 from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.errors import WrongCredentialsError
+from services.proxy.authentication.errors import RevokedError, WrongCredentialsError
 from services.proxy.authentication.logins import Principal
 from services.proxy.authentication.origin import origin_of, origin_of_user
 from services.proxy.authentication.verifier import Verifier
@@ -34,7 +34,12 @@ class Directory(Protocol):
     async def list_users(self) -> list[pb.Credential]: ...
 
     async def create(
-        self, username: str, password: PasswordHash, description: str
+        self,
+        username: str,
+        password: PasswordHash,
+        description: str,
+        *,
+        asked_by: Principal | None,
     ) -> pb.MutationReply: ...
 
     async def update(
@@ -44,9 +49,10 @@ class Directory(Protocol):
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
+        asked_by: Principal | None,
     ) -> pb.MutationReply: ...
 
-    async def delete(self, username: str) -> pb.MutationReply: ...
+    async def delete(self, username: str, *, asked_by: Principal | None) -> pb.MutationReply: ...
 
 
 class Judge(Protocol):
@@ -60,6 +66,8 @@ class Accounts:
 
     Passwords are hashed here, in the proxy: it scales with the number of proxies, and
     root coord never sees a clear password.
+
+    Whether the actor still stands is judged by root coord, in the transaction of the change.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class Accounts:
             AccountError: a rule or the store is against it.
             InvalidParameterError: a rule for names or passwords is broken.
             PermissionDeniedError: the actor may not.
+            RevokedError: the actor was deleted or has another password by now.
             OverloadedError: too many passwords are being hashed or checked.
             UnavailableError: root coord cannot be reached, or its answer did not come.
         """
@@ -100,7 +109,8 @@ class Accounts:
         self._passwords.check(password)
         self._check_description(description)
         hashed = await self._verifier.hash(password, origin=_origin_of(actor))
-        reply = await self._directory.create(name, hashed, description)
+        reply = await self._directory.create(name, hashed, description, asked_by=actor.principal)
+        self._require_standing(actor, reply)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
                 raise UserExistsError(name)
@@ -150,7 +160,9 @@ class Accounts:
                 expected_revision=verified,
                 password=password,
                 description=description,
+                asked_by=actor.principal,
             )
+            self._require_standing(actor, reply)
             match reply.outcome:
                 case pb.MutationOutcome.APPLIED:
                     return reply.revision
@@ -174,7 +186,8 @@ class Accounts:
             raise RootProtectedError
         if not is_storable(username):
             return None
-        reply = await self._directory.delete(username)
+        reply = await self._directory.delete(username, asked_by=actor.principal)
+        self._require_standing(actor, reply)
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
     async def list_users(self, actor: Actor) -> list[pb.Credential]:
@@ -207,6 +220,13 @@ class Accounts:
         except WrongCredentialsError:
             raise WrongOldPasswordError(username) from None
         return principal.revision
+
+    def _require_standing(self, actor: Actor, reply: pb.MutationReply) -> None:
+        """Raises RevokedError when root coord has refused the actor."""
+        if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
+            # What is held of it is of the past; the next login is judged by the newest record.
+            self._credentials.forget(str(actor.username))
+            raise RevokedError
 
     def _check_description(self, description: str | None) -> None:
         length = len((description or "").encode())

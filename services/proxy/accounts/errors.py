@@ -8,6 +8,7 @@ from shared.errors import VecguardError
 from shared.generated.milvus.proto import common as pb
 
 INVALID_PARAMETER = 1100
+NOT_PERMITTED = 1401
 
 
 class AccountError(VecguardError):
@@ -79,11 +80,25 @@ class WrongOldPasswordError(AccountError):
         super().__init__(f"old password not correct for {username}: not authenticated")
 
 
+class AnonymousChangeError(AccountError):
+    """Without authorization the caller has no name, and a change would reach all proxies."""
+
+    reason = "anonymous"
+    code = NOT_PERMITTED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "users cannot be changed through a proxy whose common.security.authorizationEnabled is "
+            "false, unless its common.security.allowAnonymousChanges is true: "
+            "privilege not permitted"
+        )
+
+
 class RootProtectedError(AccountError):
     """`root` cannot be deleted."""
 
     reason = "root_protected"
-    code = 1401
+    code = NOT_PERMITTED
 
     def __init__(self) -> None:
         super().__init__("root user cannot be deleted: privilege not permitted")

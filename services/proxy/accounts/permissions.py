@@ -8,7 +8,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.proxy.accounts.errors import PermissionDeniedError
+from services.proxy.accounts.errors import AnonymousChangeError, PermissionDeniedError
+from services.proxy.authentication.logins import Principal
 from shared.usernames import ROOT
 
 
@@ -24,18 +25,37 @@ class Privilege(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and from which address; `username` is None where authorization is switched off."""
+    """Who asks, and from which address.
+
+    Attributes:
+        username: None where authorization is switched off.
+        revision: of the record by which the user was admitted.
+    """
 
     username: str | None
     database: str
     address: str | None = None
+    revision: int = 0
+
+    @property
+    def principal(self) -> Principal | None:
+        """What root coord judges in each change; None where authorization is switched off."""
+        return None if self.username is None else Principal(self.username, self.revision)
+
+
+_CHANGES = frozenset((Privilege.CREATE, Privilege.DROP, Privilege.UPDATE_USER))
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """The rules, for a configured set of super users."""
+    """The rules, for a configured set of super users.
+
+    Attributes:
+        anonymous_changes: whether callers make changes where authorization is switched off.
+    """
 
     super_users: AbstractSet[str]
+    anonymous_changes: bool = False
 
     def is_administrator(self, actor: Actor) -> bool:
         """Whether the actor may do everything with every account."""
@@ -57,7 +77,17 @@ class Permissions:
         return not is_reset
 
     def require(self, actor: Actor, privilege: Privilege, *, target: str | None = None) -> None:
-        """Raises PermissionDeniedError unless the actor is an administrator or the target."""
+        """Returns if the actor may.
+
+        Reads stay open where authorization is switched off, as in Milvus: they show names and
+        descriptions, and change nothing at the proxies that do authenticate.
+
+        Raises:
+            PermissionDeniedError: the actor is neither an administrator nor the target.
+            AnonymousChangeError: the actor has no name and asks for a change.
+        """
+        if actor.username is None and privilege in _CHANGES and not self.anonymous_changes:
+            raise AnonymousChangeError
         if self.is_administrator(actor) or (target is not None and actor.username == target):
             return
         raise PermissionDeniedError(privilege, str(actor.username), actor.database)

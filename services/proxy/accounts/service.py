@@ -40,7 +40,7 @@ class AccountService(pb.MilvusServiceBase):
     def __init__(
         self, accounts: Accounts, *, authorization_enabled: bool = True, audit: Audit | None = None
     ) -> None:
-        """Without authorization a caller is nobody in particular, and may do everything."""
+        """Without authorization a caller has no name; see `Permissions`."""
         self._accounts = accounts
         self._audit = audit or NoAudit()
         self._authorization_enabled = authorization_enabled
@@ -163,6 +163,7 @@ class AccountService(pb.MilvusServiceBase):
             username=username,
             database=metadata.get("dbname") or _DEFAULT_DATABASE,
             address=client_host(),
+            revision=int(metadata.get("x-vecguard-revision") or 0),
         )
 
     async def _changed(

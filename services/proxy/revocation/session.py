@@ -83,8 +83,8 @@ class Session:
         self._renew_interval_seconds = 1.0
         self._answered_at = clock()
 
-    async def run(self, peer: str, opened: Callable[[int], None]) -> None:
-        """Serves the session; `opened(term)` is called when root coord has accepted it.
+    async def run(self, peer: str, opened: Callable[[pb.Opened], None]) -> None:
+        """Serves the session; `opened` is called when root coord has accepted it.
 
         Should it raise, the session is given up before anything of it is trusted.
 
@@ -107,7 +107,7 @@ class Session:
                     await self._release(stream)
                     raise
 
-    async def _open(self, stream: Stream[Any, Any], opened_in: Callable[[int], None]) -> int:
+    async def _open(self, stream: Stream[Any, Any], opened_in: Callable[[pb.Opened], None]) -> int:
         await stream.send_message(
             pb.SessionRequest(
                 open=pb.Open(
@@ -122,7 +122,7 @@ class Session:
         )
         if not isinstance(opened, pb.Opened):
             raise UnavailableError("root coord did not open the session")
-        opened_in(opened.term)
+        opened_in(opened)
         self._lease.granted_for(opened.lease_ttl_ms / 1000)
         self._renew_interval_seconds = opened.renew_interval_ms / 1000
         return opened.term

@@ -1,10 +1,11 @@
 """Credentials in etcd, in Milvus's layout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from services.root_coord.store.fence import Fence
 from services.root_coord.store.interface import (
+    Actor,
     Mutation,
     Outcome,
     Snapshot,
@@ -26,6 +27,8 @@ from shared.joint_call import JointCall
 from shared.milvus_layout import CorruptRecordError, Keys, Record
 from shared.observability.log import get_logger
 from shared.passwords import NOBODYS_HASH, PasswordHash
+from shared.root_record import RootState, root_marker, root_state
+from shared.usernames import ROOT
 
 log = get_logger(__name__)
 
@@ -86,12 +89,47 @@ class EtcdCredentialStore:
             found += map(self._credential, page.kvs)
         return Snapshot(revision, tuple(found))
 
+    async def root_state(self) -> RootState:
+        return await root_state(self._client, self._keys)
+
+    async def create_first_root(self, password: PasswordHash) -> bool:
+        marker = root_marker(self._keys)
+        created = await self._write(
+            password,
+            [
+                Compare.version(marker.key, "==", 0),
+                # No user is there: every key's create revision is above 0.
+                Compare.create_revision(self._keys.users.encode(), "<", 1, prefix=True),
+            ],
+            [Put(self._keys.user(ROOT).encode(), Record.new(password, "").encode()), marker],
+        )
+        return created is not None
+
+    async def note_root(self) -> None:
+        marker = root_marker(self._keys)
+        await self._guarded(
+            [
+                Compare.version(marker.key, "==", 0),
+                Compare.version(self._keys.user(ROOT).encode(), ">", 0),
+            ],
+            [marker],
+        )
+
     async def create(
-        self, username: str, password: PasswordHash, description: str, *, user_limit: int
+        self,
+        username: str,
+        password: PasswordHash,
+        description: str,
+        *,
+        user_limit: int,
+        actor: Actor | None = None,
     ) -> Mutation:
         key = self._keys.user(username).encode()
         value = Record.new(password, description).encode()
         while True:
+            standing = await self._standing(actor)
+            if standing is None:
+                return Mutation(Outcome.ACTOR_REVOKED)
             users = await self._client.range(
                 self._keys.users.encode(), prefix=True, count_only=True
             )
@@ -105,6 +143,7 @@ class EtcdCredentialStore:
             mutation = await self._write(
                 password,
                 [
+                    *standing,
                     Compare.version(key, "==", 0),
                     Compare.create_revision(
                         self._keys.users.encode(), "<", users.revision + 1, prefix=True
@@ -122,36 +161,89 @@ class EtcdCredentialStore:
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
+        actor: Actor | None = None,
+    ) -> Mutation:
+        def changed(record: Record, revision: int) -> Record:
+            if password is None:
+                return record.rewritten(None, description, revision)
+            return record.changed(password, description)
+
+        return await self._update(username, expected_revision, password, changed, actor)
+
+    async def rehash(
+        self, username: str, expected_revision: int, password: PasswordHash
+    ) -> Mutation:
+        return await self._update(
+            username,
+            expected_revision,
+            password,
+            lambda record, revision: record.rewritten(password, None, revision),
+            None,
+        )
+
+    async def _update(
+        self,
+        username: str,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        changed: Callable[[Record, int], Record],
+        actor: Actor | None,
     ) -> Mutation:
         key = self._keys.user(username).encode()
         while True:
+            standing = await self._standing(actor)
+            if standing is None:
+                return Mutation(Outcome.ACTOR_REVOKED)
             result = await self._client.range(key)
             if not result.kvs:
                 return Mutation(Outcome.USER_NOT_FOUND)
             stored = result.kvs[0]
             if expected_revision not in (None, stored.mod_revision):
                 return self._repeated_or(Outcome.REVISION_CHANGED, stored, password)
-            changed = self._record(stored).changed(password, description)
             mutation = await self._write(
                 password,
-                [Compare.mod_revision(key, "==", stored.mod_revision)],
-                [Put(key, changed.encode())],
+                [*standing, Compare.mod_revision(key, "==", stored.mod_revision)],
+                [Put(key, changed(self._record(stored), stored.mod_revision).encode())],
             )
             if mutation is not None:
                 return mutation
 
-    async def delete(self, username: str) -> Mutation:
+    async def delete(self, username: str, *, actor: Actor | None = None) -> Mutation:
         key = self._keys.user(username).encode()
-        mutation = await self._write(
-            username,
-            [Compare.version(key, ">", 0)],
-            [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],
-        )
-        if mutation is not None:
-            return mutation
-        # When it was deleted before, that was at this revision or earlier.
-        absent = await self._client.range(key, count_only=True)
-        return Mutation(Outcome.USER_NOT_FOUND, absent.revision)
+        while True:
+            standing = await self._standing(actor)
+            if standing is None:
+                return Mutation(Outcome.ACTOR_REVOKED)
+            mutation = await self._write(
+                username,
+                [*standing, Compare.version(key, ">", 0)],
+                [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],
+            )
+            if mutation is not None:
+                return mutation
+            # When it was deleted before, that was at this revision or earlier.
+            left = await self._client.range(key, count_only=True)
+            if not left.count:
+                return Mutation(Outcome.USER_NOT_FOUND, left.revision)
+
+    async def _standing(self, actor: Actor | None) -> list[Compare] | None:
+        """What a transaction compares so that it is applied only while the actor stands.
+
+        None: the actor was deleted or has another password, and no change may be made. A record
+        that was only written again (another hash of the same password, another description) is
+        still the actor's.
+        """
+        if actor is None:
+            return []
+        key = self._keys.user(actor.username).encode()
+        result = await self._client.range(key)
+        if not result.kvs:
+            return None
+        stored = result.kvs[0]
+        since = self._record(stored).password_since(stored.mod_revision)
+        if not since <= actor.revision <= stored.mod_revision:
+            return None
+        return [Compare.mod_revision(key, "==", stored.mod_revision)]
 
     async def _write(
         self,

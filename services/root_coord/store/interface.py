@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
 from shared.passwords import PasswordHash
+from shared.root_record import RootState
 
 T = TypeVar("T")
 
@@ -32,6 +33,18 @@ class Snapshot(Generic[T]):
     value: T
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks for a change.
+
+    Attributes:
+        revision: of the record by which a proxy admitted the request.
+    """
+
+    username: str
+    revision: int
+
+
 class Outcome(Enum):
     """How a guarded change ended. Only APPLIED changed anything."""
 
@@ -40,6 +53,7 @@ class Outcome(Enum):
     USER_NOT_FOUND = auto()
     USER_LIMIT_REACHED = auto()
     REVISION_CHANGED = auto()
+    ACTOR_REVOKED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,10 @@ class CredentialStore(Protocol):
     Each method raises UnavailableError when the store cannot be reached; a change raises
     OutcomeUnknownError when it may or may not have been applied. Repeating a change with
     the same hash is safe: it reports the first one's success.
+
+    A change with an `actor` is applied only if the actor exists and has the password by which it
+    was admitted, at the moment of the change itself; otherwise the outcome is ACTOR_REVOKED. None
+    is the system itself, or a proxy without authorization.
     """
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]: ...
@@ -74,8 +92,26 @@ class CredentialStore(Protocol):
         """All users in alphabetical order."""
         ...
 
+    async def root_state(self) -> RootState:
+        """Whether root is there, was lost, or never was."""
+        ...
+
+    async def create_first_root(self, password: PasswordHash) -> bool:
+        """Creates root if the store is a new one, and notes that it had root; says whether."""
+        ...
+
+    async def note_root(self) -> None:
+        """Notes that the store had root, if it has it."""
+        ...
+
     async def create(
-        self, username: str, password: PasswordHash, description: str, *, user_limit: int
+        self,
+        username: str,
+        password: PasswordHash,
+        description: str,
+        *,
+        user_limit: int,
+        actor: Actor | None = None,
     ) -> Mutation:
         """Adds a user unless the name is taken or `user_limit` users exist."""
         ...
@@ -87,10 +123,17 @@ class CredentialStore(Protocol):
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
+        actor: Actor | None = None,
     ) -> Mutation:
         """Changes what is not None, if the record still has `expected_revision` (None: any)."""
         ...
 
-    async def delete(self, username: str) -> Mutation:
+    async def rehash(
+        self, username: str, expected_revision: int, password: PasswordHash
+    ) -> Mutation:
+        """Replaces a hash by another one of the same password, at this revision only."""
+        ...
+
+    async def delete(self, username: str, *, actor: Actor | None = None) -> Mutation:
         """Removes a user with all that is bound to the name."""
         ...

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.interface import Mutation, Outcome, StoredCredential
+from services.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from shared.etcd import EtcdClient
 from shared.milvus_layout import Keys
 from shared.passwords import hash_password
+from shared.root_record import RootState
 from shared.secret import Secret
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
@@ -260,3 +261,138 @@ async def test_creation_and_deletion_beside_each_other_end_in_one_of_both(store)
     assert deleted.applied
     assert (await store.get("bob")).value is None
     assert updated.outcome in (Outcome.APPLIED, Outcome.USER_NOT_FOUND)
+
+
+REVOKED = Mutation(Outcome.ACTOR_REVOKED)
+
+
+def by(mutation, username="admin"):
+    return Actor(username, mutation.revision)
+
+
+async def changes_by(store, actor):
+    """What each kind of change by this actor comes to; bob and eve exist, new does not."""
+    return [
+        await store.create("new", hashed("first1"), "", user_limit=LIMIT, actor=actor),
+        await store.update(
+            "bob",
+            expected_revision=None,
+            password=hashed("other1"),
+            description=None,
+            actor=actor,
+        ),
+        await store.update(
+            "bob", expected_revision=None, password=None, description="by admin", actor=actor
+        ),
+        await store.delete("eve", actor=actor),
+    ]
+
+
+@pytest.fixture
+async def admin(store):
+    for username in ("bob", "eve"):
+        await create(store, username)
+    return by(await create(store, "admin", "admin1"))
+
+
+async def test_an_actor_who_stands_makes_every_change(store, admin):
+    assert all(mutation.applied for mutation in await changes_by(store, admin))
+
+
+@pytest.mark.parametrize("recreated", [False, True])
+async def test_a_deleted_actor_makes_no_change(store, admin, recreated):
+    await store.delete("admin")
+    if recreated:
+        await create(store, "admin", "admin1")
+    before = await store.list_all()
+    assert await changes_by(store, admin) == [REVOKED] * 4
+    assert (await store.list_all()).value == before.value
+
+
+async def test_an_actor_with_another_password_makes_no_change(store, admin):
+    changed = await update(store, "admin", "admin2")
+    before = await store.list_all()
+    assert await changes_by(store, admin) == [REVOKED] * 4
+    assert (await store.list_all()).value == before.value
+    assert all(mutation.applied for mutation in await changes_by(store, by(changed)))
+
+
+async def test_an_actor_whose_record_was_only_written_again_makes_changes(store, admin):
+    assert (await store.rehash("admin", admin.revision, hashed("admin1", 5))).applied
+    assert (await update(store, "admin", description="me")).applied
+    newest = (await store.get("admin")).value.revision
+    assert (await store.rehash("admin", newest, hashed("admin1", 6))).applied
+    assert all(mutation.applied for mutation in await changes_by(store, admin))
+    await update(store, "admin", "admin2")
+    assert await changes_by(store, admin) == [REVOKED] * 4
+
+
+async def test_an_actor_of_a_revision_that_is_yet_to_come_makes_no_change(store, admin):
+    ahead = Actor("admin", admin.revision + 1)
+    assert await changes_by(store, ahead) == [REVOKED] * 4
+
+
+@pytest.mark.parametrize("username", ["nobody", "", "no/body"])
+async def test_an_actor_who_does_not_exist_makes_no_change(store, admin, username):
+    assert await changes_by(store, Actor(username, admin.revision)) == [REVOKED] * 4
+
+
+async def test_an_actor_who_is_the_target_changes_its_password_once(store, admin):
+    async def change(password):
+        return await store.update(
+            "admin",
+            expected_revision=admin.revision,
+            password=hashed(password),
+            description=None,
+            actor=admin,
+        )
+
+    assert (await change("admin2")).applied
+    assert await change("admin3") == REVOKED
+    assert (await store.get("admin")).value.password == hashed("admin2")
+
+
+async def test_an_actor_deletes_itself_once(store, admin):
+    assert (await store.delete("admin", actor=admin)).applied
+    assert await store.delete("admin", actor=admin) == REVOKED
+
+
+async def test_the_first_root_is_created_in_a_new_store_only(store):
+    assert await store.root_state() is RootState.NEW
+    assert await store.create_first_root(hashed("first1"))
+    assert await store.root_state() is RootState.FOUND
+    assert not await store.create_first_root(hashed("other1"))
+    assert (await store.get("root")).value.password == hashed("first1")
+
+
+async def test_a_store_that_had_root_is_no_new_one(store):
+    await store.create_first_root(hashed("first1"))
+    await store.delete("root")
+    assert await store.root_state() is RootState.LOST
+    assert not await store.create_first_root(hashed("first1"))
+    assert (await store.list_all()).value == ()
+
+
+async def test_a_store_with_users_is_no_new_one(store):
+    await create(store, "bob")
+    assert await store.root_state() is RootState.LOST
+    assert not await store.create_first_root(hashed("first1"))
+    await store.note_root()  # it has none
+    await store.delete("bob")
+    assert await store.root_state() is RootState.NEW
+
+
+async def test_a_root_that_was_noted_is_missed(store):
+    """One of Milvus, or of a version that left no note."""
+    await create(store, "root")
+    for _ in range(2):
+        await store.note_root()
+    await store.delete("root")
+    assert await store.root_state() is RootState.LOST
+
+
+async def test_of_concurrent_first_roots_exactly_one_is_created(store):
+    created = await asyncio.gather(
+        *(store.create_first_root(hashed(f"password{number}")) for number in range(5))
+    )
+    assert created.count(True) == 1

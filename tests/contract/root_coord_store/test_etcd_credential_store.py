@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from services.root_coord.errors import LeadershipLostError
 from services.root_coord.store.etcd import EtcdCredentialStore
 from services.root_coord.store.fence import Fence
-from services.root_coord.store.interface import Outcome
+from services.root_coord.store.interface import Actor, Outcome
 from services.root_coord.store.own_writes import OwnWrites
 from shared.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
 from shared.milvus_layout import Keys, Record
@@ -419,3 +419,61 @@ async def test_however_many_ask_at_once_all_users_are_read_twice_at_most(client,
     snapshots = await asyncio.gather(first, *(store.list_all() for _ in range(20)))
     assert all(len(snapshot.value) == 3 for snapshot in snapshots)
     assert counting.pages <= 2
+
+
+_CHANGES = {
+    "create": lambda store, actor: store.create("new", FIRST, "", user_limit=LIMIT, actor=actor),
+    "update": lambda store, actor: store.update(
+        "bob", expected_revision=None, password=SECOND, description=None, actor=actor
+    ),
+    "describe": lambda store, actor: store.update(
+        "bob", expected_revision=None, password=None, description="x", actor=actor
+    ),
+    "delete": lambda store, actor: store.delete("bob", actor=actor),
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
+@pytest.mark.parametrize("how", ["deleted", "new password"])
+async def test_an_actor_who_ends_between_the_read_and_the_transaction_makes_no_change(
+    client, keys, store, change, how
+):
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    created = await store.create("admin", FIRST, "", user_limit=LIMIT)
+
+    async def end():
+        if how == "deleted":
+            await store.delete("admin")
+        else:
+            await store.update("admin", expected_revision=None, password=SECOND, description=None)
+
+    late = EtcdCredentialStore(InterferingClient(client, before_txn=end), keys)
+    mutation = await change(late, Actor("admin", created.revision))
+    assert mutation.outcome is Outcome.ACTOR_REVOKED
+    assert (await store.get("bob")).value.password == FIRST
+    assert (await store.get("new")).value is None
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
+async def test_a_rehash_of_the_actor_between_the_read_and_the_transaction_does_no_harm(
+    client, keys, store, change
+):
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    created = await store.create("admin", FIRST, "", user_limit=LIMIT)
+
+    async def rehash():
+        assert (await store.rehash("admin", created.revision, hashed("first1", 5))).applied
+
+    late = EtcdCredentialStore(InterferingClient(client, before_txn=rehash), keys)
+    assert (await change(late, Actor("admin", created.revision))).applied
+
+
+async def test_a_hash_that_another_program_replaces_ends_the_actor(client, keys, store):
+    created = await store.create("admin", FIRST, "", user_limit=LIMIT)
+    await store.rehash("admin", created.revision, hashed("first1", 5))
+    key = keys.user("admin").encode()
+    fields = json.loads((await client.range(key)).kvs[0].value)
+    fields["encrypted_password"] = SECOND.encrypted.reveal()
+    await client.txn([], [Put(key, json.dumps(fields).encode())])
+    mutation = await store.delete("bob", actor=Actor("admin", created.revision))
+    assert mutation.outcome is Outcome.ACTOR_REVOKED

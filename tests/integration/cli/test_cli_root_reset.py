@@ -5,7 +5,7 @@ import pytest_asyncio
 
 from deploy.local.stack import LocalStack
 from services.cli.root_reset import ChangedMeanwhileError, reset_root, root_exists
-from shared.etcd import EtcdClient, Put
+from shared.etcd import Delete, EtcdClient, Put
 from shared.installations import SimilarPrefixError
 from shared.milvus_layout import Keys, Record
 from shared.passwords import hash_password
@@ -140,6 +140,34 @@ class Meanwhile:
     async def txn(self, compares, success, failure=()):
         await self._client.txn([], [Put(KEYS.user("root").encode(), b'{"description":"other"}')])
         return await self._client.txn(compares, success, failure)
+
+
+async def test_a_reset_takes_no_password_with_nul(place: Installation):
+    ended = await vecguard(*reset(place, "found\0again", "--yes"))
+    assert ended.code == 2
+    assert "(U+0000)" in ended.err
+    assert await place.logs_in("root", ROOT_PASSWORD)
+
+
+async def test_a_root_that_is_lost_is_named_by_status_and_doctor_until_it_is_reset(
+    place: Installation,
+):
+    operations = ("-O", place.stack.root_coord.operations_address)
+    async with EtcdClient([f"127.0.0.1:{place.stack.ports.etcd}"]) as client:
+        await client.txn([], [Delete(KEYS.user("root").encode())])
+
+    async def is_lost():
+        return not await place.logs_in("root", ROOT_PASSWORD)
+
+    await eventually(is_lost)
+    status = await vecguard("status", *operations)
+    assert "root: the record of root is missing" in " ".join(status.all.split())
+    doctor = await vecguard("doctor", *operations, "--config", place.root_coord_config)
+    assert doctor.code == 1
+    assert "vecguard root reset --offline" in doctor.all
+    assert (await vecguard(*reset(place, ROOT_PASSWORD, "--yes"))).code == 0
+    await eventually(lambda: place.logs_in("root", ROOT_PASSWORD))
+    assert "record of root" not in (await vecguard("status", *operations)).all
 
 
 @pytest_asyncio.fixture(loop_scope="session")

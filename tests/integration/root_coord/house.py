@@ -94,7 +94,10 @@ class RootCoordHouse:
     ) -> pb.MutationReply:
         return await self.stub.create_credential(
             pb.CreateCredentialRequest(
-                username=username, password=hash_to_wire(password), description=description
+                actor=pb.Actor(anonymous=True),
+                username=username,
+                password=hash_to_wire(password),
+                description=description,
             )
         )
 
@@ -103,6 +106,7 @@ class RootCoordHouse:
     ) -> pb.MutationReply:
         return await self.stub.update_credential(
             pb.UpdateCredentialRequest(
+                actor=pb.Actor(anonymous=True),
                 username=username,
                 expected_revision=expected_revision,
                 password=hash_to_wire(password),

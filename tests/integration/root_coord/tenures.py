@@ -37,12 +37,16 @@ class Leader:
 
     async def create(self, username: str, password: PasswordHash) -> pb.MutationReply:
         return await self.stub.create_credential(
-            pb.CreateCredentialRequest(username=username, password=hash_to_wire(password))
+            pb.CreateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username=username, password=hash_to_wire(password)
+            )
         )
 
     async def update(self, username: str, password: PasswordHash) -> pb.MutationReply:
         return await self.stub.update_credential(
-            pb.UpdateCredentialRequest(username=username, password=hash_to_wire(password))
+            pb.UpdateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username=username, password=hash_to_wire(password)
+            )
         )
 
 

@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.cli.etcd_findings import _examine_root
+from services.cli.finding import Severity
+from services.cli.root_reset import reset_root
 from services.root_coord import app
 from services.root_coord.conditions import register_conditions
 from services.root_coord.errors import StandbyError
@@ -17,7 +20,9 @@ from shared.installations import Installation, named, survey
 from shared.lifecycle import ShutdownSignal
 from shared.milvus_layout import Keys
 from shared.observability.health import HealthReport
+from shared.passwords import verify_password
 from shared.secret import Secret
+from tests.support.credentials import hashed
 from tests.support.etcd import running_etcd
 from tests.support.etcd_administration import enable_authentication
 from tests.support.logs import every_log_line
@@ -235,3 +240,92 @@ async def test_a_role_of_etcd_that_reads_only_its_prefix_keeps_nobody_out(own_et
         await eventually(activity(role))
     (told,) = events(lines, "other_prefixes_not_all_seen")
     assert "does not permit" in told["reason"]
+
+
+KEYS = Keys.of("by-dev", "meta")
+
+
+def root_check(role):
+    health = HealthReport()
+    register_conditions(role, health)
+    return next(check for check in health.evaluate().checks if check.name == "root")
+
+
+async def says_that_root_is_lost(client, role, lines):
+    """An active root coord without root: it says so and what to do, and serves the others."""
+    assert not await root_exists(client, KEYS)
+    check = root_check(role)
+    assert not check.healthy
+    assert not check.critical
+    assert "vecguard root reset --offline" in check.message
+    (told,) = events(lines, "root_is_lost")
+    assert (told["log_level"], told["error"]) == ("error", check.message)
+    (finding,) = await _examine_root(client, KEYS)
+    assert finding.severity is Severity.WRONG
+    assert "vecguard root reset --offline" in finding.remedy
+
+
+@pytest.mark.parametrize("others", [(), ("bob",)], ids=["no user left", "a user left"])
+async def test_the_next_leader_makes_no_root_where_one_was_lost(client, others):
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        assert root_check(role).healthy
+        assert events(lines, "root_created")
+    await client.txn([], [Delete(KEYS.user("root").encode())])
+    await put_users(client, "by-dev/meta/", *others)
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        await says_that_root_is_lost(client, role, lines)
+        assert not events(lines, "root_created")
+
+
+async def test_users_of_milvus_without_root_get_none(client):
+    await put_users(client, "by-dev/meta/", "bob")
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        await says_that_root_is_lost(client, role, lines)
+
+
+async def test_a_root_of_milvus_is_missed_when_it_is_gone(client):
+    await put_users(client, "by-dev/meta/", "root")
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        assert root_check(role).healthy
+    await client.txn([], [Delete(KEYS.user("root").encode())])
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        await says_that_root_is_lost(client, role, lines)
+
+
+async def test_a_lost_root_keeps_no_root_coord_out_beside_a_similar_prefix(client):
+    await put_users(client, "/by-dev/meta/", "root")
+    await put_users(client, "by-dev/meta/", "bob")
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        await says_that_root_is_lost(client, role, lines)
+
+
+async def test_the_active_root_coord_sees_that_root_is_lost_and_that_a_reset_brings_it_back(client):
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        await client.txn([], [Delete(KEYS.user("root").encode())])
+
+        async def is_lost():
+            return not root_check(role).healthy
+
+        await eventually(is_lost)
+        await says_that_root_is_lost(client, role, lines)
+        assert (await reset_root(client, KEYS, hashed("found again"))).created
+
+        async def is_back():
+            return root_check(role).healthy
+
+        await eventually(is_back)
+        stored = (await role.tenure.store.get("root")).value
+        assert verify_password(Secret("found again"), stored.password)
+        assert len(events(lines, "root_is_back")) == 1
+    # The reset leaves a note of its own.
+    await client.txn([], [Delete(KEYS.user("root").encode())])
+    async with standing(client) as (role, lines):
+        await eventually(activity(role))
+        await says_that_root_is_lost(client, role, lines)

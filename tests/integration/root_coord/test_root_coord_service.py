@@ -6,12 +6,14 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from services.proxy.authentication.logins import Principal
 from services.root_coord.credentials import ensure_root
-from shared.errors import OutcomeUnknownError
+from shared.errors import OutcomeUnknownError, UnavailableError
 from shared.etcd import Put
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.passwords import hash_password
+from shared.root_record import RootState
 from shared.secret import Secret
 from tests.integration.root_coord.house import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
@@ -106,7 +108,7 @@ async def test_concurrent_creations_fill_the_user_limit_exactly(house):
 
 async def test_a_deletion_is_idempotent(house):
     await house.create("bob", FIRST)
-    request = pb.DeleteCredentialRequest(username="bob")
+    request = pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="bob")
     assert (await house.stub.delete_credential(request)).outcome is Outcome.APPLIED
     assert (await house.stub.delete_credential(request)).outcome is Outcome.USER_NOT_FOUND
 
@@ -114,7 +116,9 @@ async def test_a_deletion_is_idempotent(house):
 @pytest.mark.parametrize("username", ["x" * 30_000, "no/body", ""])
 async def test_a_name_that_no_store_holds_is_nobodys_and_leaves_no_line(house, username):
     with written_log() as log:
-        deleted = await house.stub.delete_credential(pb.DeleteCredentialRequest(username=username))
+        deleted = await house.stub.delete_credential(
+            pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username=username)
+        )
         assert deleted.outcome is Outcome.USER_NOT_FOUND
         assert (await house.update(username, SECOND)).outcome is Outcome.USER_NOT_FOUND
     assert log.getvalue() == ""
@@ -130,9 +134,9 @@ async def test_the_outcome_of_a_change_is_unknown_after_a_bug(house, monkeypatch
         with monkeypatch.context() as patched:
             patched.setattr(house.hub, "invalidate", invalidate)  # after the write to etcd
             with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
-                await proxy.link.delete("bob")
+                await proxy.link.delete("bob", asked_by=None)
         assert (await house.get("bob")).credential.username == ""
-        assert (await proxy.link.delete("bob")).outcome is Outcome.USER_NOT_FOUND
+        assert (await proxy.link.delete("bob", asked_by=None)).outcome is Outcome.USER_NOT_FOUND
 
 
 async def test_a_compressed_message_is_refused_with_the_encoding_that_is_accepted(house):
@@ -167,7 +171,9 @@ async def test_a_description_is_changed_and_emptied_alone(house):
 
     async def described(text):
         await house.stub.update_credential(
-            pb.UpdateCredentialRequest(username="bob", description=text)
+            pb.UpdateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username="bob", description=text
+            )
         )
         credential = (await house.get("bob")).credential
         assert credential.password == hash_to_wire(FIRST)
@@ -180,9 +186,11 @@ async def test_a_description_is_changed_and_emptied_alone(house):
 @pytest.mark.parametrize(
     "request_",
     [
-        pb.UpdateCredentialRequest(username="bob"),
+        pb.UpdateCredentialRequest(actor=pb.Actor(anonymous=True), username="bob"),
         pb.UpdateCredentialRequest(
-            username="bob", password=pb.PasswordHash(encrypted_password="Milvus")
+            actor=pb.Actor(anonymous=True),
+            username="bob",
+            password=pb.PasswordHash(encrypted_password="Milvus"),
         ),
     ],
 )
@@ -196,7 +204,11 @@ async def test_an_update_without_anything_usable_is_refused(house, request_):
 async def test_what_is_no_hash_is_never_stored(house, encrypted):
     password = pb.PasswordHash(encrypted_password=encrypted)
     for call in (
-        house.stub.create_credential(pb.CreateCredentialRequest(username="bob", password=password)),
+        house.stub.create_credential(
+            pb.CreateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username="bob", password=password
+            )
+        ),
         house.stub.rehash_credential(pb.RehashCredentialRequest(username="bob", password=password)),
     ):
         assert await refusal_of(call) is Status.INVALID_ARGUMENT
@@ -210,7 +222,9 @@ async def test_a_name_that_would_break_the_key_is_never_stored(house, username):
 
 async def test_root_is_never_deleted(house):
     await house.create("root", FIRST)
-    call = house.stub.delete_credential(pb.DeleteCredentialRequest(username="root"))
+    call = house.stub.delete_credential(
+        pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="root")
+    )
     assert await refusal_of(call) is Status.INVALID_ARGUMENT
     assert (await house.get("root")).credential.username == "root"
 
@@ -218,7 +232,9 @@ async def test_root_is_never_deleted(house):
 async def test_revisions_that_changed_or_are_gone_are_stale(house):
     revisions = {name: (await house.create(name, FIRST)).revision for name in ("a", "b", "c")}
     changed = await house.update("b", SECOND)
-    await house.stub.delete_credential(pb.DeleteCredentialRequest(username="c"))
+    await house.stub.delete_credential(
+        pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="c")
+    )
     held = [pb.UserRevision(username=name, revision=rev) for name, rev in revisions.items()]
     held += [
         pb.UserRevision(username="a", revision=revisions["b"]),
@@ -237,13 +253,13 @@ async def test_root_is_created_once_however_many_start_and_never_overwritten(hou
         return hash_password(Secret("Milvus"), 4)
 
     created = await asyncio.gather(*(ensure_root(house.store, milvus) for _ in range(4)))
-    assert created.count(True) == 1
+    assert created.count(RootState.NEW) == 1
     before = await house.get("root")
 
     async def other():
         return hash_password(Secret("other-password"), 4)
 
-    assert not await ensure_root(house.store, other)
+    assert await ensure_root(house.store, other) is RootState.FOUND
     assert (await house.get("root")).credential == before.credential
 
 
@@ -251,3 +267,65 @@ async def test_what_milvus_left_in_etcd_is_served(house):
     value = json.dumps({"encrypted_password": FIRST.encrypted.reveal(), "sha256_password": "x"})
     await house.client.txn([], [Put(house.keys.user("old-1.x").encode(), value.encode())])
     assert (await house.get("old-1.x")).credential.password == hash_to_wire(FIRST)
+
+
+@pytest.mark.parametrize("actor", [pb.Actor(), pb.Actor(revision=7)])
+async def test_a_change_that_names_no_actor_is_refused_and_says_what_to_upgrade(house, actor):
+    """As a proxy of an earlier version sends it."""
+    await house.create("bob", FIRST)
+    password = hash_to_wire(SECOND)
+    for call in (
+        house.stub.create_credential(
+            pb.CreateCredentialRequest(actor=actor, username="eve", password=password)
+        ),
+        house.stub.update_credential(
+            pb.UpdateCredentialRequest(actor=actor, username="bob", password=password)
+        ),
+        house.stub.delete_credential(pb.DeleteCredentialRequest(actor=actor, username="bob")),
+    ):
+        with pytest.raises(GRPCError, match="upgrade the proxy") as refused:
+            await call
+        assert refused.value.status is Status.FAILED_PRECONDITION
+    assert (await house.get("bob")).credential.password == hash_to_wire(FIRST)
+    assert [user.username for user in (await house.store.list_all()).value] == ["bob"]
+
+
+async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(house, monkeypatch):
+    """As a root coord of an earlier version opens a session."""
+
+    def opened(*, term, ttl_seconds, renew_interval_seconds):
+        del renew_interval_seconds
+        return bytes(
+            pb.SessionReply(
+                opened=pb.Opened(
+                    term=term, lease_ttl_ms=int(ttl_seconds * 1000), renew_interval_ms=100
+                )
+            )
+        )
+
+    monkeypatch.setattr("services.root_coord.sessions.encode_opened", opened)
+    created = await house.create("bob", FIRST)
+    async with running_proxy(house.address) as proxy:
+        assert await proxy.login("bob", "first1") == created.revision
+        with pytest.raises(UnavailableError, match="upgrade root coord"):
+            await proxy.link.delete("bob", asked_by=Principal("bob", created.revision))
+    assert (await house.get("bob")).credential.username == "bob"
+
+
+async def test_the_actor_travels_with_each_change(house):
+    admin = await house.create("admin", FIRST)
+    await house.create("bob", FIRST)
+    async with running_proxy(house.address) as proxy:
+        now = Principal("admin", admin.revision)
+        assert (await proxy.link.create("eve", FIRST, "", asked_by=now)).outcome is Outcome.APPLIED
+        await house.update("admin", SECOND)
+        for reply in (
+            await proxy.link.create("new", FIRST, "", asked_by=now),
+            await proxy.link.update(
+                "bob", expected_revision=None, password=SECOND, description=None, asked_by=now
+            ),
+            await proxy.link.delete("eve", asked_by=now),
+        ):
+            assert reply == pb.MutationReply(outcome=Outcome.ACTOR_REVOKED)
+        users = [user.username for user in await proxy.link.list_users()]
+        assert users == ["admin", "bob", "eve"]

@@ -59,6 +59,18 @@ async def test_a_first_password_that_breaks_the_rules_stops_the_start_and_is_not
     assert "zq7" not in log
 
 
+async def test_a_first_password_with_nul_stops_the_start(etcd, tmp_path):
+    file = tmp_path / "password"
+    file.write_bytes(b"zq7\0zq7")
+    code, log = await start_with(
+        etcd, VECGUARD__COMMON__SECURITY__DEFAULTROOTPASSWORDFILE=str(file)
+    )
+    assert code == 2
+    assert "defaultRootPasswordFile" in log
+    assert "(U+0000)" in log
+    assert "zq7" not in log.replace(str(file), "")
+
+
 @pytest.mark.parametrize(("ip", "lines"), [("0.0.0.0", 1), ("127.0.0.1", 0)])
 async def test_a_port_that_is_open_without_tls_is_a_warning(etcd, ip, lines):
     _, log = await start_with(

@@ -258,7 +258,9 @@ async def test_a_deletion_tells_everybody(house):
     async with SessionEnd(house) as session:
         await session.open_with_lease()
         deletion = asyncio.create_task(
-            house.stub.delete_credential(pb.DeleteCredentialRequest(username="bob"))
+            house.stub.delete_credential(
+                pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="bob")
+            )
         )
         notice = await session.receive()
         assert not deletion.done()
@@ -280,7 +282,9 @@ async def test_a_rehash_and_a_description_tell_nobody(house):
         )
         assert rehashed.outcome is pb.MutationOutcome.APPLIED
         await house.stub.update_credential(
-            pb.UpdateCredentialRequest(username="bob", description="me")
+            pb.UpdateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username="bob", description="me"
+            )
         )
         assert isinstance(await session.renew(), pb.Renewed)
 

@@ -40,7 +40,9 @@ async def run(report: Report) -> None:
             address = Address.parse(stack.root_coord.address)
             channel = Channel(address)
             root_coord = pb.RootCoordStub(channel)
-            request = pb.CreateCredentialRequest(username=_USER, password=_PASSWORDS[0])
+            request = pb.CreateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username=_USER, password=_PASSWORDS[0]
+            )
             try:
                 # A new leader acknowledges nothing before older leases are over.
                 await root_coord.create_credential(request, timeout=60)
@@ -72,7 +74,9 @@ async def _changes(
     begin, before, took = time.perf_counter(), cpu_seconds(pid), []
     for number in range(_CHANGES):
         password = _PASSWORDS[(number + 1) % len(_PASSWORDS)]
-        request = pb.UpdateCredentialRequest(username=_USER, password=password)
+        request = pb.UpdateCredentialRequest(
+            actor=pb.Actor(anonymous=True), username=_USER, password=password
+        )
         sent = time.perf_counter()
         reply = await root_coord.update_credential(request, timeout=60)
         assert reply.outcome == pb.MutationOutcome.APPLIED

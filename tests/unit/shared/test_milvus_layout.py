@@ -174,7 +174,13 @@ def test_no_bytes_raise_anything_but_corruption(value):
 @given(st.dictionaries(st.text() | st.sampled_from(["encrypted_password", "description"]), JSON))
 def test_unknown_fields_survive_every_change(fields):
     record = Record.decode(Record(fields).encode()).changed(BCRYPT, "text")
-    known = {"encrypted_password", "password_scheme", "sha256_password", "description"}
+    known = {
+        "encrypted_password",
+        "password_scheme",
+        "password_since",
+        "sha256_password",
+        "description",
+    }
     kept = {name: value for name, value in record.fields.items() if name not in known}
     assert kept == {name: value for name, value in fields.items() if name not in known}
     assert record.password == BCRYPT
@@ -186,3 +192,38 @@ def test_every_description_comes_back(description):
     record = Record.decode(Record.new(BCRYPT, description).encode())
     assert record.description == description
     assert record.password.scheme is PasswordScheme.BCRYPT
+
+
+def test_a_password_is_as_old_as_its_record_until_the_record_is_written_again():
+    record = Record.new(BCRYPT, "")
+    assert record.password_since(7) == 7
+    described = record.rewritten(None, "a friend", 7)
+    assert (described.description, described.password_since(9)) == ("a friend", 7)
+    other = hashed("first1", 5)
+    rehashed = Record.decode(described.encode()).rewritten(other, None, 9)
+    assert (rehashed.password, rehashed.password_since(11)) == (other, 7)
+    changed = rehashed.changed(BCRYPT, None)
+    assert changed.password_since(13) == 13
+    assert changed.encode() == record.changed(None, "a friend").encode()
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        None,
+        7,
+        {},
+        {"revision": 7},
+        {"revision": 7, "hash": "of another"},
+        {"revision": "7", "hash": BCRYPT.encrypted.reveal()[:29]},
+        {"revision": 0, "hash": BCRYPT.encrypted.reveal()[:29]},
+        {"revision": 99, "hash": BCRYPT.encrypted.reveal()[:29]},
+    ],
+)
+def test_what_says_nothing_about_this_password_does_not_count(since):
+    fields = {**Record.new(BCRYPT, "").fields, "password_since": since}
+    assert Record.decode(Record(fields).encode()).password_since(9) == 9
+
+
+def test_a_record_without_a_password_has_nothing_to_keep():
+    assert Record({}).rewritten(None, "text", 7).fields == {"description": "text"}

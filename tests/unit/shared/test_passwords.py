@@ -1,4 +1,3 @@
-import itertools
 import string
 
 import bcrypt
@@ -17,6 +16,12 @@ from shared.passwords import (
 from shared.secret import Secret
 
 BODY = "N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+
+
+# What can be set, whatever its length.
+_TEXTS = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=80
+)
 
 
 def plain_bcrypt(octets: bytes) -> PasswordHash:
@@ -123,12 +128,47 @@ def test_the_cost_is_read_from_the_hash(cost):
     assert hash_password(Secret("Milvus"), cost).cost == cost
 
 
-def test_nul_bytes_count():
-    spellings = ["secret", "secret\0", "secret\0\0", "secret\0x", "\0secret", "sec\0ret"]
-    for right, wrong in itertools.permutations(spellings, 2):
-        stored = hash_password(Secret(right), 4)
-        assert matches(right, stored)
-        assert not matches(wrong, stored)
+_SAME_TO_BCRYPT = [
+    ("x", "x\0x"),
+    ("secret", "secret\0secret"),
+    ("secret", "secret\0secret\0secret"),
+    ("", "\0" * 6),
+    ("", "\0" * 71),
+    ("é\0", "é\0\0é\0"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), _SAME_TO_BCRYPT)
+def test_bcrypt_takes_a_repetition_after_nul_for_the_same(first, second):
+    """The reason for the rules below."""
+    assert bcrypt.checkpw(second.encode(), bcrypt.hashpw(first.encode(), bcrypt.gensalt(4)))
+    assert bcrypt.checkpw(first.encode(), bcrypt.hashpw(second.encode(), bcrypt.gensalt(4)))
+
+
+@pytest.mark.parametrize(("first", "second"), _SAME_TO_BCRYPT)
+def test_no_password_with_nul_matches_a_plain_hash(first, second):
+    for stored in map(plain_bcrypt, (first.encode(), second.encode())):
+        assert not matches(second, stored)
+        assert matches(first, stored) == (first != "" and "\0" not in first)
+
+
+@pytest.mark.parametrize(
+    "password", ["\0" * 6, "secret\0", "\0secret", "sec\0ret", "é" * 99 + "\0"]
+)
+def test_a_new_password_with_nul_is_refused(password):
+    with pytest.raises(InvalidParameterError, match="NUL") as refusal:
+        PasswordPolicy().check(Secret(password))
+    assert "sec" not in refusal.value.message
+
+
+def test_a_long_password_with_nul_that_was_set_before_matches_by_its_exact_text():
+    """SHA-256 tells it from every other text."""
+    long = "long\0" * 20
+    stored = hash_password(Secret(long), 4)
+    assert stored.scheme is PasswordScheme.BCRYPT_SHA256
+    assert matches(long, stored)
+    for other in (long[:-1], long + "\0", long.replace("\0", ""), "long", ""):
+        assert not matches(other, stored)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +211,7 @@ def test_hashes_are_not_printed():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=80))
+@given(_TEXTS, _TEXTS)
 def test_only_the_very_same_password_matches(right, other):
     stored = hash_password(Secret(right), 4)
     assert matches(right, stored)
@@ -189,7 +229,10 @@ def test_whatever_is_taken_for_a_hash_can_be_checked_against(body):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.binary(min_size=60, max_size=72), st.text(max_size=4))
+@given(
+    st.binary(min_size=60, max_size=72).map(lambda octets: octets.replace(b"\0", b"n")),
+    st.text(max_size=4),
+)
 def test_no_suffix_beyond_72_bytes_is_ignored(octets, suffix):
     password = octets.decode("latin-1")
     stored = hash_password(Secret(password), 4)

@@ -27,6 +27,7 @@ from shared.errors import VecguardError
 AUTHORIZATION = b"authorization"
 OWN_PREFIX = b"x-vecguard-"
 USER = b"x-vecguard-user"
+REVISION = b"x-vecguard-revision"
 PEER = b"x-vecguard-peer"
 
 
@@ -74,7 +75,8 @@ class HeaderPolicy:
     Attributes:
         only: the names that pass; None lets everything pass.
         authorization: whether the client's credentials pass, too.
-        shows_peer: whether the client's address is told.
+        shows_peer: whether the client's address is told, and the revision of the record by which
+            its user was admitted.
     """
 
     only: frozenset[bytes] | None = None

@@ -13,7 +13,7 @@ from services.proxy.http2.handler import Fields
 from services.proxy.relay.calls.active import ActiveCalls
 from services.proxy.relay.calls.call import Admitted, Call
 from services.proxy.relay.calls.deadlines import Deadlines
-from services.proxy.relay.calls.headers import PEER, RequestHead, user_field
+from services.proxy.relay.calls.headers import PEER, REVISION, RequestHead, user_field
 from services.proxy.relay.calls.request import KeptBytes, Request
 from services.proxy.relay.calls.tally import CallTally
 from services.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
@@ -182,6 +182,7 @@ class Reception(Host):
             identity = user_field(admission.username)
         if upstream.policy.shows_peer:
             identity += literal(PEER, link.peer.encode())
+            identity += literal(REVISION, str(admission.revision).encode())
         call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:

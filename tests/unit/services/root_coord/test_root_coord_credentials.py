@@ -8,6 +8,7 @@ from services.root_coord.revocation import Invalidation
 from services.root_coord.store.interface import Outcome
 from shared.errors import InvalidParameterError, OutcomeUnknownError, UnavailableError
 from shared.passwords import verify_password
+from shared.root_record import RootState
 from shared.secret import Secret
 from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
@@ -54,8 +55,8 @@ class FailingStore(MemoryCredentialStore):
     async def update(self, *args, **options):
         return await self._lossy(super().update(*args, **options))
 
-    async def delete(self, *args):
-        return await self._lossy(super().delete(*args))
+    async def delete(self, *args, **options):
+        return await self._lossy(super().delete(*args, **options))
 
 
 @pytest.fixture
@@ -76,12 +77,12 @@ async def credentials(store, revoker):
 
 
 def updating(credentials, password="second2", **options):
-    options = {"expected_revision": None, "description": None, **options}
+    options = {"expected_revision": None, "description": None, "actor": None, **options}
     return credentials.update("bob", password=hashed(password), **options)
 
 
 async def test_a_new_user_is_revoked_as_unknown(credentials, revoker):
-    mutation = await credentials.create("eve", hashed("first1"), "")
+    mutation = await credentials.create("eve", hashed("first1"), "", actor=None)
     assert mutation.outcome is Outcome.APPLIED
     assert revoker.invalidations == [Invalidation("eve", mutation.revision)]
 
@@ -102,14 +103,14 @@ async def test_a_change_is_answered_after_it_is_revoked(credentials, revoker):
 
 
 async def test_a_deletion_is_revoked(credentials, revoker, store):
-    mutation = await credentials.delete("bob")
+    mutation = await credentials.delete("bob", actor=None)
     assert revoker.invalidations == [Invalidation("bob", mutation.revision)]
     assert store.users == {}
 
 
 async def test_a_deletion_of_nobody_is_revoked_too(credentials, revoker, store):
     """It is a success, and the deletion itself may be an earlier one that told nobody."""
-    mutation = await credentials.delete("nobody")
+    mutation = await credentials.delete("nobody", actor=None)
     assert mutation.outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == [Invalidation("nobody", store.revision)]
 
@@ -117,10 +118,10 @@ async def test_a_deletion_of_nobody_is_revoked_too(credentials, revoker, store):
 async def test_a_repeated_deletion_of_unknown_outcome_holds_everywhere(credentials, revoker, store):
     store.loses_answers = store.unreadable = True
     with pytest.raises(OutcomeUnknownError):
-        await credentials.delete("bob")
+        await credentials.delete("bob", actor=None)
     store.loses_answers = store.unreadable = False
     revoker.invalidations.clear()
-    assert (await credentials.delete("bob")).outcome is Outcome.USER_NOT_FOUND
+    assert (await credentials.delete("bob", actor=None)).outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == [Invalidation("bob", store.revision)]
 
 
@@ -151,10 +152,16 @@ async def test_a_repeated_change_of_unknown_outcome_is_revoked_by_its_revision(
 
 async def test_a_refused_change_revokes_nothing(credentials, revoker):
     assert (await updating(credentials, expected_revision=99)).outcome is Outcome.REVISION_CHANGED
-    assert (await credentials.create("bob", hashed("other1"), "")).outcome is Outcome.USER_EXISTS
+    assert (
+        await credentials.create("bob", hashed("other1"), "", actor=None)
+    ).outcome is Outcome.USER_EXISTS
     assert (
         await credentials.update(
-            "nobody", expected_revision=None, password=hashed("second2"), description=None
+            "nobody",
+            expected_revision=None,
+            password=hashed("second2"),
+            description=None,
+            actor=None,
         )
     ).outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == []
@@ -175,7 +182,7 @@ async def test_an_unreachable_store_revokes_nothing(credentials, revoker, store)
 
 async def test_a_description_revokes_nothing(credentials, revoker, store):
     mutation = await credentials.update(
-        "bob", expected_revision=None, password=None, description="a friend"
+        "bob", expected_revision=None, password=None, description="a friend", actor=None
     )
     assert mutation.applied
     assert revoker.invalidations == []
@@ -251,20 +258,20 @@ async def test_draining_survives_a_change_that_fails(credentials, store):
 async def test_root_cannot_be_deleted(credentials, store):
     await store.create("root", hashed("Milvus"), "", user_limit=10)
     with pytest.raises(InvalidParameterError, match="root user cannot be deleted"):
-        await credentials.delete("root")
+        await credentials.delete("root", actor=None)
     assert "root" in store.users
 
 
 @pytest.mark.parametrize("username", ["", "a/b", "a:b", "a b", "é", "../users/x", "x" * 256])
 async def test_a_name_that_would_break_the_key_is_refused(credentials, store, username):
     with pytest.raises(InvalidParameterError):
-        await credentials.create(username, hashed("first1"), "")
+        await credentials.create(username, hashed("first1"), "", actor=None)
     assert set(store.users) == {"bob"}
 
 
 async def test_the_user_limit_is_passed_on(store, revoker):
     credentials = Credentials(store, revoker, user_limit=1)
-    assert (await credentials.create("eve", hashed("first1"), "")).outcome is (
+    assert (await credentials.create("eve", hashed("first1"), "", actor=None)).outcome is (
         Outcome.USER_LIMIT_REACHED
     )
 
@@ -282,30 +289,40 @@ class InitialPassword:
         return hashed(self._password)
 
 
-async def test_root_is_created_when_there_is_none(store):
-    assert await ensure_root(store, InitialPassword())
+async def test_root_is_created_in_a_new_store():
+    store = MemoryCredentialStore()
+    assert await ensure_root(store, InitialPassword()) is RootState.NEW
     assert store.users["root"].password == hashed("Milvus")
 
 
-async def test_an_existing_root_is_never_overwritten(store):
+async def test_an_existing_root_is_never_overwritten():
+    store = MemoryCredentialStore()
     await ensure_root(store, InitialPassword())
     other = InitialPassword("other-password")
-    assert not await ensure_root(store, other)
+    assert await ensure_root(store, other) is RootState.FOUND
     assert store.users["root"].password == hashed("Milvus")
     assert other.hashed == 0
 
 
-async def test_root_is_created_even_when_the_users_are_at_their_limit(store):
-    for number in range(200):
-        await store.create(f"user{number}", hashed("first1"), "", user_limit=10**6)
-    assert await ensure_root(store, InitialPassword())
+async def test_root_is_not_created_in_a_store_that_has_lost_it(store):
+    """There it would have the well-known password."""
+    initial = InitialPassword()
+    assert await ensure_root(store, initial) is RootState.LOST  # there is bob
+    await store.create("root", hashed("first1"), "", user_limit=10)
+    assert await ensure_root(store, initial) is RootState.FOUND
+    for username in ("root", "bob"):
+        await store.delete(username)
+    assert await ensure_root(store, initial) is RootState.LOST
+    assert store.users == {}
+    assert initial.hashed == 0
 
 
-async def test_two_root_coords_that_start_at_once_create_root_once(store):
-    created = await asyncio.gather(
+async def test_two_root_coords_that_start_at_once_create_root_once():
+    store = MemoryCredentialStore()
+    states = await asyncio.gather(
         *(ensure_root(store, InitialPassword(f"password{number}")) for number in range(5))
     )
-    assert created.count(True) == 1
+    assert states.count(RootState.NEW) == 1
 
 
 async def test_no_change_begins_while_draining(credentials, store):

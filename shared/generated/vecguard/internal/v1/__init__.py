@@ -46,6 +46,9 @@ class MutationOutcome(betterproto.Enum):
     REVISION_CHANGED = 5
     """The credential has changed since `expected_revision`."""
 
+    ACTOR_REVOKED = 6
+    """The actor was deleted or has another password."""
+
 
 @dataclass(eq=False, repr=False)
 class PasswordHash(betterproto.Message):
@@ -125,6 +128,11 @@ class Opened(betterproto.Message):
 
     lease_ttl_ms: int = betterproto.uint32_field(2)
     renew_interval_ms: int = betterproto.uint32_field(3)
+    judges_actors: bool = betterproto.bool_field(4)
+    """
+    Every change is made only while its actor's record stands. A proxy asks for no change where
+     this is not said: that root coord is older than `Actor`.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -208,10 +216,29 @@ class ListUsersReply(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class Actor(betterproto.Message):
+    """
+    Who asks for a change. The change is made only if, in its own transaction, this user exists and
+     has the password by which the proxy admitted the request. A request without an actor is refused:
+     its proxy is older than this message.
+    """
+
+    username: str = betterproto.string_field(1)
+    revision: int = betterproto.int64_field(2)
+    """Of the record by which the proxy admitted the request."""
+
+    anonymous: bool = betterproto.bool_field(3)
+    """
+    The proxy's authorization is switched off, so that it knows no user. Nothing is judged.
+    """
+
+
+@dataclass(eq=False, repr=False)
 class CreateCredentialRequest(betterproto.Message):
     username: str = betterproto.string_field(1)
     password: "PasswordHash" = betterproto.message_field(2)
     description: str = betterproto.string_field(3)
+    actor: "Actor" = betterproto.message_field(4)
 
 
 @dataclass(eq=False, repr=False)
@@ -228,14 +255,19 @@ class UpdateCredentialRequest(betterproto.Message):
     description: Optional[str] = betterproto.string_field(4, optional=True)
     """Absent: the description stays."""
 
+    actor: "Actor" = betterproto.message_field(5)
+
 
 @dataclass(eq=False, repr=False)
 class DeleteCredentialRequest(betterproto.Message):
     username: str = betterproto.string_field(1)
+    actor: "Actor" = betterproto.message_field(2)
 
 
 @dataclass(eq=False, repr=False)
 class RehashCredentialRequest(betterproto.Message):
+    """Has no actor: a proxy asks for it by itself, after a good login."""
+
     username: str = betterproto.string_field(1)
     expected_revision: int = betterproto.int64_field(2)
     password: "PasswordHash" = betterproto.message_field(3)

@@ -146,11 +146,23 @@ def test_a_refused_password_is_not_carried_by_the_error(octets):
     assert refusal.value.__cause__ is None
 
 
-@pytest.mark.parametrize("password", ["pass:word", "пароль", "a\0bcde", "x" * 256, " spaces "])
+@pytest.mark.parametrize("password", ["pass:word", "пароль", "a\1bcde", "x" * 256, " spaces "])
 async def test_every_password_arrives_unchanged(desk, password):
     await desk.as_("root").create_credential(create_request("new", password))
     request = update_request("new", password, "second2")
     assert await desk.as_("new").update_credential(request) == common.Status()
+
+
+@pytest.mark.parametrize("password", ["\0" * 6, "secret\0secret", "x" * 99 + "\0"])
+async def test_a_new_password_with_nul_is_refused_in_the_reply(desk, password):
+    root = desk.as_("root")
+    for status in (
+        await root.create_credential(create_request("new", password)),
+        await root.update_credential(update_request("bob", "bob-first1", password)),
+    ):
+        assert (status.code, status.error_code) == (1100, common.ErrorCode.IllegalArgument)
+        assert "NUL" in status.reason
+    assert desk.directory.changes == []
 
 
 async def test_an_empty_new_password_with_a_description_changes_the_description(desk):

@@ -15,7 +15,11 @@ from services.proxy.accounts.errors import (
 from services.proxy.accounts.permissions import Actor, Permissions
 from services.proxy.authentication.buckets import Rate
 from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
+from services.proxy.authentication.errors import (
+    LoginLimitedError,
+    RevokedError,
+    WrongCredentialsError,
+)
 from services.proxy.authentication.limits import FailureLimits, FailureRates
 from shared.errors import InvalidParameterError, OverloadedError, UnavailableError
 from shared.passwords import PasswordPolicy, PasswordScheme, verify_password
@@ -61,7 +65,7 @@ class Office:
             self.credentials,
             self.verifier,
             judge=self.judge,
-            permissions=Permissions(frozenset({"super"})),
+            permissions=Permissions(frozenset({"super"}), anonymous_changes=True),
             usernames=UsernamePolicy(),
             passwords=PasswordPolicy(),
             max_description_bytes=20,
@@ -521,3 +525,24 @@ async def test_others_describe_nobody_else(office, target):
     with pytest.raises(PermissionDeniedError) as refusal:
         await office.accounts.describe(BOB, target)
     assert refusal.value.message.startswith("PrivilegeSelectUser: ")
+
+
+@pytest.mark.parametrize("change", ["create", "update", "delete"])
+async def test_a_change_whose_actor_was_revoked_meanwhile_is_refused_as_a_login_is(office, change):
+    office.directory.judges_actors = True
+    revision = (await office.credentials.get("super")).revision
+    actor = Actor("super", "default", revision=revision)
+    office.directory.on_change = lambda username, revision: None  # the notice is late
+    await office.directory.store.update(
+        "super", expected_revision=None, password=hashed("second2"), description=None
+    )
+    calls = {
+        "create": lambda: office.create(actor, "new"),
+        "update": lambda: office.update(actor, "bob", "second2"),
+        "delete": lambda: office.accounts.delete(actor, "bob"),
+    }
+    with pytest.raises(RevokedError):
+        await calls[change]()
+    assert office.has_password("bob", "bob-first1")
+    # The next login is judged by the newest record.
+    assert office.credentials.peek("super") is None

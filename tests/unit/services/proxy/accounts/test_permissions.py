@@ -1,7 +1,7 @@
 import pytest
 from grpclib.const import Status
 
-from services.proxy.accounts.errors import PermissionDeniedError
+from services.proxy.accounts.errors import AnonymousChangeError, PermissionDeniedError
 from services.proxy.accounts.methods import SERVED, UNSERVED
 from services.proxy.accounts.permissions import Actor, Permissions, Privilege
 
@@ -12,11 +12,23 @@ def actor(username):
     return Actor(username, "default")
 
 
-@pytest.mark.parametrize("username", ["root", "super", None])
+@pytest.mark.parametrize("username", ["root", "super"])
 @pytest.mark.parametrize("privilege", Privilege)
 @pytest.mark.parametrize("target", [None, "bob", "root"])
 def test_administrators_may_do_everything(username, privilege, target):
     PERMISSIONS.require(actor(username), privilege, target=target)
+
+
+@pytest.mark.parametrize("privilege", Privilege)
+@pytest.mark.parametrize("target", [None, "bob", "root"])
+def test_without_authorization_callers_read_and_changes_need_a_setting(privilege, target):
+    allowing = Permissions(frozenset({"super"}), anonymous_changes=True)
+    allowing.require(actor(None), privilege, target=target)
+    if privilege in {Privilege.SELECT, Privilege.SELECT_USER}:
+        PERMISSIONS.require(actor(None), privilege, target=target)
+    else:
+        with pytest.raises(AnonymousChangeError):
+            PERMISSIONS.require(actor(None), privilege, target=target)
 
 
 @pytest.mark.parametrize("privilege", Privilege)

@@ -1,0 +1,26 @@
+"""To bcrypt a text, NUL and the same text again are one password. Logins tell them apart."""
+
+import base64
+
+import grpc
+
+from shared.generated.milvus.proto import milvus as pb
+from tests.integration.authentication.house import authorization, running_house
+
+
+async def test_a_login_is_taken_by_its_exact_text_only(tmp_path):
+    async with running_house(tmp_path, {}) as house, house.client() as client:
+        for password in ("Milvus\0Milvus", "Milvus\0"):
+            answer = await client.health(authorization("root", password))
+            assert answer.status is grpc.StatusCode.UNAUTHENTICATED
+            assert "username and password are correct" in answer.text
+        answer = await client.account(
+            "ListCredUsers", pb.ListCredUsersRequest(), authorization("root", "Milvus")
+        )
+        assert answer.status is grpc.StatusCode.OK
+        # Six NULs would be the empty password.
+        request = pb.CreateCredentialRequest(
+            username="eve", password=base64.b64encode(b"\0" * 6).decode()
+        )
+        root = authorization("root", "Milvus")
+        assert (await client.account("CreateCredential", request, root)).code == 1100
