@@ -1,9 +1,12 @@
 """A place where refusals wait, so that whoever repeats them at once is slowed down."""
 
 import asyncio
+from random import uniform
 
 # A held call costs a few kilobytes; beyond so many they are answered at once.
 _PLACES = 2000
+# As parts of the configured time.
+_SHORTEST, _LONGEST = 0.75, 1.25
 
 
 class Tarpit:
@@ -24,6 +27,7 @@ class Tarpit:
             return
         self.held += 1
         try:
-            await asyncio.sleep(self._seconds)
+            # Calls that come together would otherwise all be answered in one turn of the loop.
+            await asyncio.sleep(self._seconds * uniform(_SHORTEST, _LONGEST))  # noqa: S311 - no secret
         finally:
             self.held -= 1

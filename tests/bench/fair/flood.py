@@ -281,22 +281,16 @@ class _Padding(_Work):
 
 
 def _work(flood: Flood) -> _Work:
-    match flood.kind:
-        case "small_fields":
-            return _Blocks(flood, b"\x00\x01a\x01b" * 1800)
-        case "static_indices":
-            return _Blocks(flood, b"\x91" * 1300)
-        case "table_updates":
-            # 4,096 and 0 in turn.
-            return _TableUpdates(flood, b"\x3f\xe1\x1f" * 2000)
-        case "settings":
-            return _Settings(flood)
-        case "padding":
-            return _Padding(flood)
-        case "new_wrong":
-            return _Guesses(flood)
-        case _:
-            return _Calls(flood)
+    works = {
+        "new_wrong": lambda: _Guesses(flood),
+        "small_fields": lambda: _Blocks(flood, b"\x00\x01a\x01b" * 1800),
+        "static_indices": lambda: _Blocks(flood, b"\x91" * 1300),
+        # 4,096 and 0 in turn.
+        "table_updates": lambda: _TableUpdates(flood, b"\x3f\xe1\x1f" * 2000),
+        "settings": lambda: _Settings(flood),
+        "padding": lambda: _Padding(flood),
+    }
+    return works.get(flood.kind, lambda: _Calls(flood))()
 
 
 class _Attack:

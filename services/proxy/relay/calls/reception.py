@@ -160,6 +160,7 @@ class Reception(Host):
                 self._turned_away(link, head, error)
                 raise
             if admission is None:
+                link.waits_for_decision()
                 self._wait(call, self._admit(link, call, head))
             else:
                 self._route(link, call, head, admission)

@@ -38,6 +38,8 @@ _SHRED_BYTES = 256
 #: Calls that are read before they are decided, of a client that is not known yet: each takes
 #: some 2 KiB, and a turn may end before all are decided.
 _BATCH = 16
+#: What a decision that must be awaited takes of the loop's time, outside the client's turn.
+_DECISION_SECONDS = 0.0002
 
 
 # A class and no Protocol: compiled code finds the methods of a class at once.
@@ -285,6 +287,10 @@ class ClientLink(Link, Reader):
         """Gives up what waits because of this client, beyond what its socket holds."""
         log.info("buffers_are_full", peer=self.peer, held=self.account.held)
         self.end_calls(TooMuchBufferedError(), only_buffered=True)
+
+    def waits_for_decision(self) -> None:
+        """A call's login is looked up, and perhaps checked, before it is decided."""
+        self._turns.owes(self, _DECISION_SECONDS)
 
     def refused(self) -> None:
         """A call was refused by the client's own fault."""

@@ -135,6 +135,11 @@ class Turns:
         if not is_done or reader.rank != KNOWN:
             self._settle(reader, is_done=is_done)
 
+    def owes(self, reader: Reader, seconds: float) -> None:
+        """Its calls will take so much time of the loop later."""
+        if reader.rank != KNOWN:
+            self._allowance -= seconds
+
     def wait(self, reader: Reader) -> None:
         """Lets a connection wait for its turn."""
         if not reader.is_waiting:
