@@ -85,6 +85,7 @@ class ClientLink(Link):
         self.account = account
         self._host = host
         self._visit = visit
+        self.origin = visit.origin
         self.was_made = False
         self.newest: Call | None = None
         self.usernames: set[str] = set()

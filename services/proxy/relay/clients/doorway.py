@@ -55,17 +55,21 @@ class Doorway:
 
 
 class Visit:
-    """One client, as long as it is counted."""
+    """One client, as long as it is counted.
 
-    __slots__ = ("_doorway", "_is_over", "_origin")
+    Attributes:
+        origin: what its address counts as.
+    """
+
+    __slots__ = ("_doorway", "_is_over", "origin")
 
     def __init__(self, doorway: Doorway, origin: str) -> None:
         self._doorway = doorway
-        self._origin = origin
+        self.origin = origin
         self._is_over = False
 
     def end(self) -> None:
         """It is gone; to say so twice does no harm."""
         if not self._is_over:
             self._is_over = True
-            self._doorway.leave(self._origin)
+            self._doorway.leave(self.origin)
