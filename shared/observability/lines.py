@@ -1,11 +1,13 @@
 """Lines that are written by a thread of their own, so that a slow disk stops nobody."""
 
+import fcntl
 import os
 import queue
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -32,11 +34,37 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
+class _Appender:
+    """Writes whole lines, and knows when the end of the last one is missing.
+
+    Attributes:
+        is_torn: the disk was full within a line: the next one begins with a line's end, or
+            the two would be one line that no reader understands.
+    """
+
+    def __init__(self) -> None:
+        self.is_torn = False
+
+    def append(self, descriptor: int, line: bytes) -> None:
+        """Writes one line with its end. Raises OSError; a part may be written then."""
+        data = b"\n" + line if self.is_torn else line
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        finally:
+            if written:
+                self.is_torn = data[written - 1 : written] != b"\n"
+
+
 class StandardOutput:
     """The process's standard output."""
 
+    def __init__(self) -> None:
+        self._appender = _Appender()
+
     def write(self, line: bytes) -> None:
-        _write_all(_STANDARD_OUTPUT, line)
+        self._appender.append(_STANDARD_OUTPUT, line)
 
     def close(self) -> None:
         """It is not ours to close."""
@@ -45,14 +73,18 @@ class StandardOutput:
 class RotatedFile:
     """A file that is appended to, and made anew once it was moved or removed.
 
-    Several processes may write to it: each line is one write at its end.
+    Several processes may write to it, one at a time. Each looks at the end of the file first: a
+    line may have been torn there by another one, or by a crash long ago.
     """
 
     def __init__(self, path: str) -> None:
         """Opens it. Raises ConfigurationError when that cannot be."""
         self._path = Path(path)
         self._descriptor = -1
+        # To look at the file's end; -1 where that cannot be done, as in a pipe.
+        self._reader = -1
         self._identity = (0, 0)
+        self._appender = _Appender()
         try:
             self._open()
         except OSError as error:
@@ -63,12 +95,16 @@ class RotatedFile:
     def write(self, line: bytes) -> None:
         if not self._is_current():
             self._open()
-        _write_all(self._descriptor, line)
+        with _locked(self._descriptor):
+            if self._reader >= 0:
+                self._appender.is_torn = _is_torn(self._reader)
+            self._appender.append(self._descriptor, line)
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        for descriptor in (self._descriptor, self._reader):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._reader = -1
 
     def _is_current(self) -> bool:
         try:
@@ -83,6 +119,10 @@ class RotatedFile:
         self._descriptor = os.open(self._path, flags, _MODE)
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)
+        self._appender.is_torn = False
+        if stat.S_ISREG(found.st_mode):
+            with suppress(OSError):  # a file that we may write and not read
+                self._reader = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 class LineWriter:
@@ -156,6 +196,19 @@ class LineWriter:
             self._untold += count
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Keeps other processes of ours from writing to the same file meanwhile."""
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _is_torn(descriptor: int) -> bool:
+    """Whether the file ends within a line."""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) not in {b"\n", b""}
