@@ -139,7 +139,12 @@ class Pool(Owner):
         if not self._turns.total or self._is_first(call):
             for link in self._links:
                 if link.has_room:
-                    if link.is_limited and not self._may_open(call.caller):
+                    # The first two conditions answer nearly always, and cost least.
+                    if (
+                        link.is_limited
+                        and not (link.has_plenty and len(self._links) == 1)
+                        and not self._may_open(call.caller)
+                    ):
                         break
                     self._forward(call, link)
                     return

@@ -117,6 +117,11 @@ class UpstreamLink(Link):
         return self.connection.has_room and not self.is_leaving and not self.is_closing
 
     @property
+    def has_plenty(self) -> bool:
+        """Whether the peer takes more further calls than are open."""
+        return 2 * len(self.connection.streams) < self.connection.peer_streams
+
+    @property
     def max_streams(self) -> int:
         """Most calls that the peer takes at a time."""
         return self.connection.peer_streams
@@ -187,7 +192,7 @@ class UpstreamLink(Link):
         stream.owner.upstream_reset(code, by_peer=by_peer)
 
     def settled(self) -> None:
-        self.is_limited = self.max_streams <= MAX_STREAM_ID
+        self.is_limited = self.max_streams < MAX_STREAM_ID
         self.greeted.set()
         self._owner.has_room(self)
 
