@@ -141,8 +141,8 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
 def require_usage(certificate: x509.Certificate, *, is_server: bool) -> None:
     """Refuses a certificate that peers refuse at this end of a connection.
 
-    RFC 5280, 4.2.1.12: a certificate without an extended key usage is for any purpose, and so is
-    one that names `anyExtendedKeyUsage`. What cannot be read is not judged here, see `facts`.
+    RFC 5280, 4.2.1.12: without an extended key usage it is for any purpose, and with
+    `anyExtendedKeyUsage` among others, too. What cannot be read is not judged here, see `facts`.
 
     Raises:
         PemError: its extended key usage names the other end only, or neither.

@@ -30,7 +30,7 @@ SECONDS = 5.0
 CONCURRENCY = 8
 RATE = 400.0
 STREAMS = 100
-#: So that other calls can be told from a stall.
+#: Other calls that take longer are stalled.
 _DEADLINE_SECONDS = 10.0
 # grpcio would put all calls of the process on one connection.
 _ALONE = (("grpc.use_local_subchannel_pool", 1),)

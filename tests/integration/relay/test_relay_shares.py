@@ -72,7 +72,7 @@ async def answers(client, user, count):
         pytest.param(2, 1000, 800, id="2000 calls on two connections"),
     ],
 )
-async def test_calls_of_one_user_that_hang_keep_nobody_else_out(connections, waits, refused):
+async def test_calls_of_one_user_that_hang_keep_no_other_user_out(connections, waits, refused):
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(limited_backend())
         relay = await stack.enter_async_context(
@@ -110,8 +110,8 @@ async def test_several_users_whose_calls_hang_still_leave_streams_for_the_next()
             for _ in range(200):
                 call(client, f"mallory{number}")
             await round_trip(client)
-        # A fifth of all for each that comes together with the others, and as much is left. One that
-        # comes later has half of what those before it left.
+        # A fifth of all for each of four that come together, and a fifth is left. A user that
+        # comes later has half of what is left then.
         await until(lambda: len(backend.calls) >= 320)
         async with raw_client(relay.port) as alice:
             assert await answers(alice, "alice", 20) == {0: 20}

@@ -242,7 +242,8 @@ class Pool(Owner):
     def _is_first(self, call: Waiting) -> bool:
         """Whether no call that waits is to go before this one.
 
-        Between two dispatches those that wait may have no further stream, or there is none.
+        Between two dispatches no caller whose calls wait may have a further stream, or there
+        is none.
         """
         return not self._is_dispatch_due and not self._turns.count(call.caller)
 
