@@ -12,7 +12,7 @@ from services.cli.certificate_files import FileSet
 from services.cli.certificate_findings import remedy_of, unused_text
 from services.cli.handshake_check import client_refusal, server_refusal
 from shared.tls import certificates, contexts, grpcio
-from shared.tls.material import TlsMaterialError
+from shared.tls.material import TlsMaterialError, WrongUsageError
 from shared.tls.pem import PemError
 from shared.tls.validity import SetValidity, Stage, Validity
 
@@ -85,23 +85,25 @@ def _check_parts(files: FileSet, now: float) -> Iterator[Finding]:
         read += _check_key(files.key, chain[:1] if files.certificate else authorities)
     yield from read
     if not any(finding.result is Result.WRONG for finding in read):
-        yield from _check_load(files)
+        yield from _check_load(files, chain)
     if chain or not files.certificate:
         yield from _check_path(files, chain, authorities, now)
     if chain:
         yield from _check_use(files, chain[0])
 
 
-def _check_load(files: FileSet) -> Iterator[Finding]:
+def _check_load(files: FileSet, chain: _Chain) -> Iterator[Finding]:
     """Loads the files as the services do, so that what passes here loads there."""
     if not files.is_pair and files.authorities is None:
         return  # OpenSSL takes no certificate without its key
-    if not files.is_pair or files.is_for_server is False:
+    if not files.is_pair or not _is_for_server(files, chain[0]):
         build: contexts.ContextBuilder = contexts.client_context
     else:
         build = contexts.mutual_server_context if files.authorities else contexts.server_context
     try:
         contexts.load(files.as_link, build)
+    except WrongUsageError:
+        return  # see `_check_use`
     except TlsMaterialError as error:
         yield _wrong(files.title, "load", error.message, "a service cannot start with these files")
 
@@ -240,10 +242,10 @@ def _dates_finding(file: str, validity: Validity, now: float) -> Finding:
 def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
     facts = certificates.facts(leaf)
     file = str(files.certificate)
-    if files.is_for_server and not facts.is_for_servers:
-        yield _wrong(file, "use", "is not meant for servers", "issue it with key usage serverAuth")
-    if files.is_for_server is False and not facts.is_for_clients:
-        yield _wrong(file, "use", "is not meant for clients", "issue it with key usage clientAuth")
+    try:
+        certificates.require_usage(leaf, is_server=_is_for_server(files, leaf))
+    except PemError as error:
+        yield _wrong(file, "use", error.cause, error.remedy)
     names = [*facts.dns_names, *map(str, facts.ip_addresses), *facts.uris]
     listed = ", ".join(names) or "none"
     if files.name is not None:

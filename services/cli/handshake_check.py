@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
-from shared.tls.contexts import client_context, load, mutual_server_context, server_context
+from shared.tls.contexts import client_context, examining_context, load, server_context
 from shared.tls.material import TlsFiles, TlsMaterialError
 
 #: A handshake of TLS 1.3 takes two, with a certificate of the client three.
@@ -48,7 +48,7 @@ def client_refusal(files: TlsFiles) -> Refusal | None:
     """
     try:
         # The server needs some certificate, at which the client does not look.
-        _, server = load(files, mutual_server_context)
+        _, server = load(files, examining_context)
         _, client = load(TlsFiles(files.certificate, files.key), client_context)
     except TlsMaterialError as error:
         return Refusal(error.message)

@@ -100,14 +100,17 @@ class PoolSettings(Section):
     """The connections of one process to the backend."""
 
     max_connections: Annotated[int, Field(gt=0, le=256)] = Field(
-        default=4,
+        default=8,
         description="Most connections. The second and further ones are opened when the others "
-        "take no more streams (100 each is a common limit) or do not read quickly enough.",
+        "take no more streams (100 each is a common limit) or do not read quickly enough. Where "
+        "the backend has such a limit, a user gets another stream as long as more are free than "
+        "it holds: one alone has half of all at most.",
     )
     max_waiting: Count = Field(
-        default=1000,
+        default=2000,
         description="Most calls that wait for a stream, each until its own deadline; more are "
-        "refused with RESOURCE_EXHAUSTED.",
+        "refused with RESOURCE_EXHAUSTED. Users take turns, and a user may have another one wait "
+        "as long as more places are free than it has: one alone has half of all at most.",
     )
     idle_timeout: Duration = Field(
         default=300.0,

@@ -1,11 +1,13 @@
 """Lines that are written by a thread of their own, so that a slow disk stops nobody."""
 
+import fcntl
 import os
 import queue
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -32,20 +34,64 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
+class _Appender:
+    """Writes whole lines to a descriptor, the next one on a line of its own in any case.
+
+    The disk may have been full within a line, or a crash may have torn one long ago. Without the
+    missing end the next line would be its continuation, and no reader would understand either.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._is_torn = False
+        # To look at the file's end; -1 where that cannot be done, as in a pipe.
+        self._reader = -1
+        with suppress(OSError):  # it may be ours to write and not to read
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                self._reader = os.open(f"/dev/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def append(self, line: bytes) -> None:
+        """Writes one line with its end. Raises OSError; a part may be written then."""
+        if self._reader >= 0:
+            self._is_torn = self._ends_within_line()
+        data = b"\n" + line if self._is_torn else line
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
+        finally:
+            if written:
+                self._is_torn = data[written - 1 : written] != b"\n"
+
+    def close(self) -> None:
+        """Closes nothing that it was given."""
+        if self._reader >= 0:
+            os.close(self._reader)
+            self._reader = -1
+
+    def _ends_within_line(self) -> bool:
+        size = os.fstat(self._reader).st_size
+        return size > 0 and os.pread(self._reader, 1, size - 1) not in {b"\n", b""}
+
+
 class StandardOutput:
     """The process's standard output."""
 
+    def __init__(self) -> None:
+        self._appender = _Appender(_STANDARD_OUTPUT)
+
     def write(self, line: bytes) -> None:
-        _write_all(_STANDARD_OUTPUT, line)
+        self._appender.append(line)
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """The output itself is not ours to close."""
+        self._appender.close()
 
 
 class RotatedFile:
     """A file that is appended to, and made anew once it was moved or removed.
 
-    Several processes may write to it: each line is one write at its end.
+    Several processes may write to it, one at a time.
     """
 
     def __init__(self, path: str) -> None:
@@ -53,6 +99,7 @@ class RotatedFile:
         self._path = Path(path)
         self._descriptor = -1
         self._identity = (0, 0)
+        self._appender: _Appender | None = None
         try:
             self._open()
         except OSError as error:
@@ -61,28 +108,33 @@ class RotatedFile:
             ) from error
 
     def write(self, line: bytes) -> None:
-        if not self._is_current():
-            self._open()
-        _write_all(self._descriptor, line)
+        appender = self._appender
+        if appender is None or not self._is_current():
+            appender = self._open()
+        with _locked(self._descriptor):
+            appender.append(line)
 
     def close(self) -> None:
-        if self._descriptor >= 0:
+        appender, self._appender = self._appender, None
+        if appender is not None:
+            appender.close()
             os.close(self._descriptor)
-            self._descriptor = -1
 
     def _is_current(self) -> bool:
         try:
             found = self._path.stat()
         except FileNotFoundError:
             return False
-        return self._descriptor >= 0 and (found.st_dev, found.st_ino) == self._identity
+        return (found.st_dev, found.st_ino) == self._identity
 
-    def _open(self) -> None:
+    def _open(self) -> _Appender:
         self.close()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, _MODE)
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)
+        self._appender = _Appender(self._descriptor)
+        return self._appender
 
 
 class LineWriter:
@@ -156,6 +208,13 @@ class LineWriter:
             self._untold += count
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Keeps other processes of ours from writing to the same file meanwhile."""
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -20,6 +20,14 @@ from shared.tls.pem import PemError, labels
 
 _CERTIFICATES = frozenset(("CERTIFICATE", "X509 CERTIFICATE"))
 _TRUSTED = "TRUSTED CERTIFICATE"
+_USAGE_NAMES: Final = {
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
+    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
+    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
+    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
+}
 #: The CA bundle of an operating system holds about 150.
 MAX_CERTIFICATES: Final = 1000
 
@@ -115,6 +123,7 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
 
 def _facts(certificate: x509.Certificate) -> CertificateFacts:
     names = _alternative_names(certificate)
+    usages = _usages(certificate)
     return CertificateFacts(
         common_name=_common_name(certificate.subject),
         issuer_name=_common_name(certificate.issuer),
@@ -124,9 +133,32 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         is_authority=_is_authority(certificate),
-        is_for_servers=_is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH),
-        is_for_clients=_is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH),
+        is_for_servers=_allows(usages, ExtendedKeyUsageOID.SERVER_AUTH),
+        is_for_clients=_allows(usages, ExtendedKeyUsageOID.CLIENT_AUTH),
     )
+
+
+def require_usage(certificate: x509.Certificate, *, is_server: bool) -> None:
+    """Refuses a certificate that peers refuse at this end of a connection.
+
+    RFC 5280, 4.2.1.12: without an extended key usage it is for any purpose, and with
+    `anyExtendedKeyUsage` among others, too. What cannot be read is not judged here, see `facts`.
+
+    Raises:
+        PemError: its extended key usage names the other end only, or neither.
+    """
+    try:
+        usages = _usages(certificate)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return
+    wanted = ExtendedKeyUsageOID.SERVER_AUTH if is_server else ExtendedKeyUsageOID.CLIENT_AUTH
+    if not _allows(usages, wanted):
+        found = ", ".join(_usage_name(each) for each in usages or ())
+        end = "server" if is_server else "client"
+        raise PemError(
+            f"is not for a {end}: its extended key usage is {found} only",
+            f"issue it with {_usage_name(wanted)}, or without an extended key usage",
+        )
 
 
 def name_of(certificate: x509.Certificate) -> str:
@@ -241,12 +273,21 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return certificate.version is x509.Version.v1 and is_self_issued(certificate)
 
 
-def _is_for(certificate: x509.Certificate, usage: x509.ObjectIdentifier) -> bool:
+def _usages(certificate: x509.Certificate) -> x509.ExtendedKeyUsage | None:
     try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return True  # RFC 5280, 4.2.1.12: without the extension there is no restriction
-    return usage in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages
+        return None
+
+
+def _allows(usages: x509.ExtendedKeyUsage | None, wanted: x509.ObjectIdentifier) -> bool:
+    return usages is None or any(
+        each in usages for each in (wanted, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+    )
+
+
+def _usage_name(usage: x509.ObjectIdentifier) -> str:
+    return _USAGE_NAMES.get(usage, usage.dotted_string)
 
 
 def _dns_name_covers(name: str, host: str) -> bool:

@@ -15,6 +15,7 @@ from shared.tls.material import (
     TlsMaterial,
     TlsMaterialError,
     judge,
+    require_usage,
     take_snapshot,
 )
 
@@ -32,8 +33,10 @@ def server_context(material: TlsMaterial) -> ssl.SSLContext:
     """For a server that shows a certificate and asks for none: TLS 1.2 or newer.
 
     Raises:
-        TlsMaterialError: the files have no certificate, or OpenSSL refuses it.
+        TlsMaterialError: the files have no certificate, it is not for servers, or OpenSSL
+            refuses it.
     """
+    require_usage(material, is_server=True)
     context = _context(ssl.PROTOCOL_TLS_SERVER, ssl.TLSVersion.TLSv1_2)
     _load_identity(context, material)
     return context
@@ -44,6 +47,17 @@ def mutual_server_context(material: TlsMaterial) -> ssl.SSLContext:
 
     Sessions are not resumed: a resumed one would not have its certificate checked again,
     and gRPC clients do not resume anyway.
+
+    Raises:
+        TlsMaterialError: certificate or CAs are missing, the certificate is not for servers, or
+            OpenSSL refuses them.
+    """
+    require_usage(material, is_server=True)
+    return examining_context(material)
+
+
+def examining_context(material: TlsMaterial) -> ssl.SSLContext:
+    """The same with a certificate for any usage: to examine what servers say of a client's.
 
     Raises:
         TlsMaterialError: certificate or CAs are missing, or OpenSSL refuses them.
@@ -66,8 +80,9 @@ def client_context(
     A certificate in the set is shown to a server that asks for one (mutual TLS).
 
     Raises:
-        TlsMaterialError: OpenSSL refuses the certificate or the CAs.
+        TlsMaterialError: the certificate is not for clients, or OpenSSL refuses it or the CAs.
     """
+    require_usage(material, is_server=False)
     context = _context(ssl.PROTOCOL_TLS_CLIENT, minimum_version)
     if material.chain:
         _load_identity(context, material)

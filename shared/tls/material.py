@@ -24,6 +24,10 @@ class TlsMaterialError(ConfigurationError):
     reason = "tls_material"
 
 
+class WrongUsageError(TlsMaterialError):
+    """The certificate is not for the end of the connection that is to show it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PemFile:
     """A file and the configuration key that named it."""
@@ -135,6 +139,21 @@ def judge(snapshot: Snapshot) -> TlsMaterial:
     authorities = _certificates(snapshot, files.authorities) if files.authorities else ()
     validity = SetValidity(chain, authorities)
     return TlsMaterial(files, chain, authorities, validity, snapshot.digest)
+
+
+def require_usage(material: TlsMaterial, *, is_server: bool) -> None:
+    """Refuses a certificate that every peer would refuse at this end of a connection.
+
+    Raises:
+        WrongUsageError: its extended key usage names the other end only, or neither.
+    """
+    file = material.files.certificate
+    if file is None or not material.chain:
+        return
+    try:
+        certificates.require_usage(material.chain[0], is_server=is_server)
+    except PemError as error:
+        raise WrongUsageError(file.problem(str(error)).message) from error
 
 
 def _content(file: PemFile) -> bytes | TlsMaterialError:

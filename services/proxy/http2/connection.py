@@ -180,6 +180,11 @@ class Connection(FrameSink):
         )
 
     @property
+    def peer_streams(self) -> int:
+        """Most streams that the peer takes at a time."""
+        return self._peer.concurrent_streams
+
+    @property
     def highest_id(self) -> int:
         """The number of the newest stream; 0: there never was one."""
         return self._highest_id

@@ -67,6 +67,7 @@ class Limit(StrEnum):
     UNREAD = "unread"
     BUFFERED = "buffered"
     WAITING_CALLS = "waiting_calls"
+    WAITING_CALLS_PER_USER = "waiting_calls_per_user"
     REFUSED_CALLS = "refused_calls"
     READ_WAIT = "read_wait"
 

@@ -50,6 +50,7 @@ class Link(Handler):
         bytes_sent: what was given to it.
         bytes_received: what it gave us.
         is_closing: nothing is read or sent any more.
+        origin: what a client's address counts as; empty where it has none.
         lost: set when the socket is closed.
     """
 
@@ -72,6 +73,7 @@ class Link(Handler):
         self.bytes_sent = 0
         self.bytes_received = 0
         self.is_closing = False
+        self.origin = ""
         self.lost = asyncio.Event()
 
     @abstractmethod

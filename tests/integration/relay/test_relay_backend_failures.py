@@ -412,6 +412,8 @@ def _noted(name):
 class Caller(Requester):
     """Stands for a call, and notes what it is told."""
 
+    caller = "alice"
+
     def __init__(self):
         self.told = []
         self.link = self.reason = None

@@ -35,10 +35,10 @@ ONE = PoolPolicy(connections=1)
 # How many streams and connections.
 
 
-async def test_calls_beyond_the_backend_s_streams_open_further_connections_up_to_the_bound():
+async def test_calls_beyond_the_backend_s_streams_open_connections_up_to_half_of_the_bound():
     async with (
         running_raw_backend(max_streams=2) as backend,
-        relaying(backend.port, pool=PoolPolicy(connections=3)) as relay,
+        relaying(backend.port, pool=PoolPolicy(connections=6)) as relay,
         raw_client(relay.port) as client,
     ):
         calls = [client.request() for _ in range(8)]
@@ -139,7 +139,7 @@ async def test_a_connection_on_which_little_is_cancelled_stays():
 
 
 async def test_connections_that_nobody_needs_any_more_are_closed_but_for_one():
-    policy = PoolPolicy(connections=4, idle_seconds=0.2)
+    policy = PoolPolicy(connections=8, idle_seconds=0.2)
     async with (
         running_raw_backend(max_streams=1) as backend,
         relaying(backend.port, pool=policy) as relay,
@@ -163,7 +163,7 @@ async def test_connections_that_nobody_needs_any_more_are_closed_but_for_one():
 
 
 async def test_of_connections_that_are_all_idle_the_first_one_stays():
-    policy = PoolPolicy(connections=3, idle_seconds=0.2)
+    policy = PoolPolicy(connections=6, idle_seconds=0.2)
     async with (
         running_raw_backend(max_streams=1) as backend,
         relaying(backend.port, pool=policy) as relay,
@@ -225,6 +225,8 @@ async def test_a_call_that_comes_when_a_stream_is_free_again_goes_behind_those_t
 
 
 class LateCall:
+    caller = "bob"
+
     def __init__(self, told):
         self.told = told
 
@@ -259,7 +261,7 @@ async def test_a_call_that_waits_for_a_stream_ends_at_its_deadline_and_holds_up_
 async def test_calls_that_are_too_many_to_wait_are_refused_and_counted():
     async with (
         running_raw_backend(max_streams=1) as backend,
-        relaying(backend.port, pool=PoolPolicy(connections=1, waiting=3)) as relay,
+        relaying(backend.port, pool=PoolPolicy(connections=1, waiting=6)) as relay,
         raw_client(relay.port) as client,
     ):
         calls = [client.request()]
@@ -267,7 +269,8 @@ async def test_calls_that_are_too_many_to_wait_are_refused_and_counted():
         calls += [client.request() for _ in range(3)]
         refused = [client.request() for _ in range(2)]
         assert [await status(client, call) for call in refused] == [8, 8]
-        assert relay.listener.hits.counts[Limit.WAITING_CALLS] == 2
+        assert relay.listener.hits.counts[Limit.WAITING_CALLS_PER_USER] == 2
+        assert relay.listener.hits.counts[Limit.WAITING_CALLS] == 0
         for count in range(4):
             peer.answer((await requests(peer, count + 1))[count])
         assert [await status(client, call) for call in calls] == [0] * 4

@@ -45,6 +45,19 @@ def test_a_new_certificate_is_for_new_connections_and_old_ones_stay(tmp_path, lo
         runner.run(certificate_rotation(tmp_path))
 
 
+async def test_a_client_s_certificate_is_not_taken_up_by_a_server(tmp_path):
+    ca = authority()
+    paper = server_paper(tmp_path / "server", issue(ca, "old"))
+    tls = server(paper)
+    context = lone_client(tmp_path / "client", ca)
+    async with listening(tls.context) as at:
+        paper.put_identity(client(ca, "alice", names=("localhost", "127.0.0.1")))
+        assert not tls.check()
+        async with dial(at.port, context) as connection:
+            assert connection.server == "old"
+    assert tls.failures == 1
+
+
 async def client_ca_rotation(tmp_path):
     first, second = authority("First"), authority("Second")
     paper = server_paper(tmp_path / "server", issue(first), first)

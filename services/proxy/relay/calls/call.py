@@ -138,6 +138,19 @@ class Call(Requester):
             return None
         return admission.username, admission.revision
 
+    @property
+    def caller(self) -> str:
+        """Whose share of the upstream it takes.
+
+        A call without a user counts for its client's address, as its connection does: where
+        no login is asked for, one client could shut out all others as well. A space, which is
+        in no user's name, keeps the two apart.
+        """
+        admission = self.admission
+        if admission is None or admission.username is None:
+            return f"address {self.client_link.origin}"
+        return admission.username
+
     def waits_for(self, task: asyncio.Task[Any]) -> None:
         """The task decides about the call, and is cancelled if the call ends before."""
         self._task = task

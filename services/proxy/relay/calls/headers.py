@@ -1,7 +1,9 @@
 """What the relay reads of header blocks, and what it makes of them for the other side.
 
 Names that carry what the relay itself says about a request (`x-vecguard-*`) are dropped
-when a client sends them, so that an upstream may trust them.
+when a client sends them, so that an upstream may trust them. So is every name that an upstream may
+take for one of them: CGI and WSGI make variables of headers (`HTTP_X_VECGUARD_USER`), in which `-`
+becomes `_`, as `.` and others do in PHP, and of two spellings either may win there.
 """
 
 import math
@@ -25,7 +27,6 @@ from services.proxy.relay.errors import (
 from shared.errors import VecguardError
 
 AUTHORIZATION = b"authorization"
-OWN_PREFIX = b"x-vecguard-"
 USER = b"x-vecguard-user"
 REVISION = b"x-vecguard-revision"
 PEER = b"x-vecguard-peer"
@@ -63,6 +64,9 @@ _KINDS = {
     b"content-type": _CONTENT_TYPE,
     b"te": _TE,
 }
+# Whatever is no letter and no digit is one character to an upstream that folds names.
+_FOLDED = bytes(byte if bytes((byte,)).isalnum() else ord("_") for byte in range(256))
+_OWN_PREFIX = b"x-vecguard-".translate(_FOLDED)
 _is_printable = re.compile(rb"[!-~]*").fullmatch
 _TE_FIELD = literal(b"te", b"trailers")
 _TIMEOUT_NAME = field_name(b"grpc-timeout")
@@ -269,7 +273,7 @@ def _noted(name: Name) -> int:
     kind = _KINDS.get(text, _PLAIN)
     if not name.legal or (kind == _PLAIN and text.startswith(b":")):
         kind = _MALFORMED
-    elif text.startswith(OWN_PREFIX):
+    elif text.translate(_FOLDED).startswith(_OWN_PREFIX):
         kind = _DROPPED
     name.note = kind
     return kind

@@ -5,17 +5,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
 
 from services.proxy.http2.limits import Limit, LimitHits, Limits
+from services.proxy.http2.stream import Stream
 from services.proxy.relay.errors import UpstreamUnavailableError
 from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.link import Keepalive
 from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
+from services.proxy.relay.upstreams.holdings import Holdings
 from services.proxy.relay.upstreams.idleness import LOOKS, Idleness
+from services.proxy.relay.upstreams.turns import Turns, Waiting
 from services.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
-from shared.errors import OverloadedError, VecguardError
+from shared.errors import OverloadedError
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
@@ -28,19 +30,12 @@ _MAX_USELESS = 1
 # their number a client that cancels, and leaves one call open on each, would use up all files.
 _MAX_LEAVING = 16
 
+# More streams than a backend without a limit of its own will ever carry.
+_ALL = 2**31 - 1
+
 LinkFactory = Callable[[], UpstreamLink]
 #: Makes a connection that is ready for use. Whatever goes wrong is an OSError.
 Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
-
-
-class Waiting(Protocol):
-    """A call, as the pool sees it."""
-
-    def forward(self, link: UpstreamLink) -> None:
-        """Opens its stream on a connection that has room."""
-
-    def end(self, reason: VecguardError) -> None:
-        """It cannot be forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +46,17 @@ class PoolPolicy:
         connections: most connections at a time. One carries everything as long as it can,
             since frames that are written together cost least; the others are for servers
             that allow few streams on a connection (100 is common) or do not read one
-            quickly enough.
+            quickly enough. One caller alone has half of their streams at most.
         waiting: calls that wait for a connection or for a stream on one; more are refused.
+            One caller alone has half of these places at most.
         idle_seconds: how long one that is not the only one may be without a call before it
             is closed; None: for ever. Longer than the pause between two bursts, or each
             burst would have to connect anew.
         backoff: between failed attempts.
     """
 
-    connections: int = 4
-    waiting: int = 1000
+    connections: int = 8
+    waiting: int = 2000
     idle_seconds: float | None = 300.0
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
@@ -71,6 +67,11 @@ class Pool(Owner):
     The first attempt to connect is made at once and its calls wait for it. When it fails,
     they and those that follow are told the reason without waiting, until one of the further
     attempts, which need no call to be made, brings a connection.
+
+    Where the upstream allows only so many streams, a caller gets another one as long as more
+    are free than it holds. One caller alone so has half of all streams at most, two have a third
+    each, and some are left for the next one even if no call ever ends. Places to wait
+    are given by the same rule. Calls that run are never ended for it.
 
     Attributes:
         connects: attempts to connect so far, by how they ended: ok or failed.
@@ -95,8 +96,9 @@ class Pool(Owner):
         self._hits = hits
         self._backoff = Backoff(policy.backoff, random)
         self._links: list[UpstreamLink] = []
-        # In the order of their turns. A dictionary, because calls end while they wait.
-        self._waiting: dict[Waiting, None] = {}
+        self._turns = Turns()
+        # None while so few streams are open that no caller can hold too many.
+        self._holdings: Holdings | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: str | None = None
@@ -120,7 +122,7 @@ class Pool(Owner):
     @property
     def waiting(self) -> int:
         """Calls that wait."""
-        return len(self._waiting)
+        return self._turns.total
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -132,24 +134,35 @@ class Pool(Owner):
 
         Raises:
             UpstreamUnavailableError: the last attempt to connect has failed.
-            OverloadedError: too many calls wait already.
+            OverloadedError: too many calls wait already, of all callers or of this one.
         """
-        if not self._waiting:
+        if not self._turns.total or self._is_first(call):
             for link in self._links:
                 if link.has_room:
-                    call.forward(link)
+                    # The first two conditions answer nearly always, and cost least.
+                    if (
+                        link.is_limited
+                        and not (link.has_plenty and len(self._links) == 1)
+                        and not self._may_open(call.caller)
+                    ):
+                        break
+                    self._forward(call, link)
                     return
         if self._failure is not None:
             raise UpstreamUnavailableError(self._failure)
-        if len(self._waiting) >= self._policy.waiting:
+        left = self._policy.waiting - self._turns.total
+        if left <= 0:
             self._hits.hit(Limit.WAITING_CALLS)
             raise OverloadedError(f"too many calls wait for {self._name}, try again")
-        self._waiting[call] = None
+        if self._turns.count(call.caller) >= left:
+            self._hits.hit(Limit.WAITING_CALLS_PER_USER)
+            raise OverloadedError(f"too many calls of this user wait for {self._name}, try again")
+        self._turns.enter(call)
         self._grow()
 
     def forget(self, call: Waiting) -> None:
         """The call waits no more."""
-        self._waiting.pop(call, None)
+        self._turns.leave(call)
 
     def close(self) -> None:
         """Closes the connections; calls in flight end as if these were lost."""
@@ -173,8 +186,16 @@ class Pool(Owner):
     def has_room(self, link: UpstreamLink) -> None:
         """A connection may take another call."""
         del link
-        if self._waiting and not self._is_dispatch_due:
+        if self._turns.total and not self._is_dispatch_due:
             # Not at once: whoever tells this is in the midst of something.
+            self._is_dispatch_due = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def finished(self, stream: Stream) -> None:
+        """A stream is closed: a connection may take another call."""
+        if self._holdings is not None:
+            self._holdings.finished(stream)
+        if self._turns.total and not self._is_dispatch_due:
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
@@ -203,14 +224,67 @@ class Pool(Owner):
     def _dispatch(self) -> None:
         self._is_dispatch_due = False
         for link in self._links:
-            while self._waiting and link.has_room:
-                call = next(iter(self._waiting))
-                del self._waiting[call]
+            while link.has_room and (caller := self._next_caller()) is not None:
+                call = self._turns.take(caller)
                 try:
-                    call.forward(link)
+                    self._forward(call, link)
                 except Exception as error:  # noqa: BLE001 - logged and told
                     call.end(unexpected_error(error))
         self._grow()
+
+    def _forward(self, call: Waiting, link: UpstreamLink) -> None:
+        call.forward(link)
+        if self._holdings is not None:
+            stream = link.connection.streams.get(link.connection.highest_id)
+            if stream is not None:
+                self._holdings.opened(stream, call.caller)
+
+    def _is_first(self, call: Waiting) -> bool:
+        """Whether no call that waits is to go before this one.
+
+        Between two dispatches no caller whose calls wait may have a further stream, or there
+        is none.
+        """
+        return not self._is_dispatch_due and not self._turns.count(call.caller)
+
+    def _next_caller(self) -> str | None:
+        """Whose turn it is; None: no call waits whose caller may have another stream."""
+        share = self._share() if self._turns.total else 0
+        for caller in self._turns.callers:
+            if self._holdings is None or self._holdings.count(caller) < share:
+                return caller
+        return None
+
+    def _may_open(self, caller: str) -> bool:
+        share = self._share()
+        return self._holdings is None or self._holdings.count(caller) < share
+
+    def _share(self) -> int:
+        """How many streams a caller that gets another one must hold less than.
+
+        That is as many as are free, on connections that may yet be made, too. `_holdings` is
+        there when it matters.
+        """
+        used = free = usable = allowed = 0
+        for link in self._links:
+            used += link.calls_open
+            if not link.is_leaving:
+                usable += 1
+                allowed = max(allowed, link.max_streams)
+                free += max(0, link.max_streams - link.calls_open)
+        if not usable or allowed >= _ALL:
+            self._holdings = None
+            return _ALL
+        if self._timer is None:  # otherwise the upstream takes no further connection at present
+            free += allowed * max(0, self._policy.connections - usable)
+        if used >= free:
+            if self._holdings is None:
+                self._holdings = Holdings(
+                    stream for link in self._links for stream in link.connection.streams.values()
+                )
+        elif 2 * used < free:
+            self._holdings = None
+        return free
 
     def _grow(self) -> None:
         for link in self._links:
@@ -218,10 +292,12 @@ class Pool(Owner):
                 link.retire()
         usable = sum(not link.is_leaving for link in self._links)
         if (
-            self._waiting
+            self._turns.total
             and self._attempt is None
             and self._timer is None
             and usable < self._policy.connections
+            and not any(link.has_room for link in self._links)
+            and self._next_caller() is not None
         ):
             self._try()
 
@@ -282,11 +358,10 @@ class Pool(Owner):
     def _try_again(self) -> None:
         self._timer = None
         if self._failure is None:
-            self._grow()
+            self._dispatch()
         elif self._attempt is None:
             self._try()
 
     def _refuse(self, message: str) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for call in waiting:
+        for call in self._turns.clear():
             call.end(UpstreamUnavailableError(message))

@@ -7,7 +7,7 @@ from mypy_extensions import mypyc_attr
 
 from services.proxy.http2.connection import Connection
 from services.proxy.http2.handler import Fields
-from services.proxy.http2.limits import LimitHits, Limits
+from services.proxy.http2.limits import MAX_STREAM_ID, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.link import Keepalive, Link
 from shared.observability.log import get_logger
@@ -29,6 +29,11 @@ class Requester(ABC):
     """Whose request a stream carries; it is told what comes of it."""
 
     __slots__ = ()
+
+    @property
+    @abstractmethod
+    def caller(self) -> str:
+        """Who it is from: a user, or the address of a client without one."""
 
     @abstractmethod
     def answered(self, fields: Fields, end: bool) -> None:
@@ -63,6 +68,10 @@ class Owner(ABC):
         """It may take another call."""
 
     @abstractmethod
+    def finished(self, stream: Stream) -> None:
+        """A stream is closed, so its connection may take another call."""
+
+    @abstractmethod
     def lost(self, link: "UpstreamLink") -> None:
         """It is closed."""
 
@@ -78,6 +87,7 @@ class UpstreamLink(Link):
     Attributes:
         greeted: set when the peer's SETTINGS have come, or never will.
         is_leaving: no new streams belong on this connection.
+        is_limited: the peer has said how many streams it takes at a time.
         is_proven: something was answered on it.
         is_worn: so much was cancelled on it that new calls are better off elsewhere.
     """
@@ -92,6 +102,7 @@ class UpstreamLink(Link):
         self._owner = owner
         self.greeted = asyncio.Event()
         self.is_leaving = False
+        self.is_limited = False
         self.is_proven = False
         self.is_worn = False
         self._cancelled = 0
@@ -104,6 +115,16 @@ class UpstreamLink(Link):
     def has_room(self) -> bool:
         """Whether a call can be sent now."""
         return self.connection.has_room and not self.is_leaving and not self.is_closing
+
+    @property
+    def has_plenty(self) -> bool:
+        """Whether the peer takes more further calls than are open."""
+        return 2 * len(self.connection.streams) < self.connection.peer_streams
+
+    @property
+    def max_streams(self) -> int:
+        """Most calls that the peer takes at a time."""
+        return self.connection.peer_streams
 
     @property
     def calls_begun(self) -> int:
@@ -171,6 +192,7 @@ class UpstreamLink(Link):
         stream.owner.upstream_reset(code, by_peer=by_peer)
 
     def settled(self) -> None:
+        self.is_limited = self.max_streams < MAX_STREAM_ID
         self.greeted.set()
         self._owner.has_room(self)
 
@@ -183,10 +205,9 @@ class UpstreamLink(Link):
         self.retire()
 
     def finished(self, stream: Stream) -> None:
-        del stream
         if self.is_leaving and not self.connection.streams and not self.is_closing:
             self.loop.call_soon(self.close)
-        self._owner.has_room(self)
+        self._owner.finished(stream)
 
     def ponged(self) -> None:
         """That it was heard is enough."""

@@ -391,7 +391,33 @@ def test_a_client_certificate_is_not_for_a_server(tmp_path):
     leaf = client(ca, names=("localhost",), days=300)
     result = run("check", *put(tmp_path, leaf, ca), "--name", "localhost", "-o", "json")
     assert result.exit_code == 1
-    assert "not meant for servers" in findings(result)[1]["use", "wrong"]
+    found = findings(result)[1]
+    assert "is not for a server: its extended key usage is clientAuth only" in found["use", "wrong"]
+    assert ("load", "wrong") not in found
+
+
+def test_a_server_certificate_is_not_for_a_client(tmp_path):
+    ca = authority(days=400)
+    leaf = issue(ca, days=300)
+    (tmp_path / "client.pem").write_bytes(leaf.certificate)
+    (tmp_path / "client.key").write_bytes(leaf.key.reveal())
+    (tmp_path / "client.key").chmod(0o600)
+    result = run("check", tmp_path, "-o", "json")
+    assert result.exit_code == 1
+    found = findings(result)[1]
+    assert "is not for a client: its extended key usage is serverAuth only" in found["use", "wrong"]
+
+
+def test_a_mounted_secret_of_a_client_is_one_of_a_client(tmp_path):
+    ca = authority(days=400)
+    leaf = client(ca, days=300)
+    (tmp_path / "tls.crt").write_bytes(leaf.certificate)
+    (tmp_path / "tls.key").write_bytes(leaf.key.reveal())
+    (tmp_path / "tls.key").chmod(0o600)
+    (tmp_path / "ca.crt").write_bytes(ca.issued.certificate)
+    result = run("check", tmp_path, "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert ("handshake", "good") in findings(result)[1]
 
 
 def test_a_server_without_alternative_names_is_wrong(tmp_path):

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
 from services.cli.doctor import without_repetitions
@@ -215,6 +216,15 @@ def test_files_are_judged_by_what_clients_check(tmp_path):
         assert "inter expire" in dates.cause
         assert beside.severity is Severity.NOTE
         assert "1 certificate unused: root expired" in beside.cause
+
+
+def test_a_client_s_certificate_at_the_public_port_is_wrong(tmp_path):
+    root, leaf = Party("root"), Party("leaf")
+    usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+    files = public_link(tmp_path, leaf, root.certifies(leaf, is_ca=False, usages=usages))
+    (wrong,) = judge_files(files, datetime.now(UTC).timestamp())
+    assert wrong.severity is Severity.WRONG
+    assert "own.pem is not for a server" in wrong.cause
 
 
 def test_a_key_that_clients_cannot_use_is_a_warning_in_files_and_at_the_port(tmp_path):

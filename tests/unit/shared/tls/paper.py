@@ -58,8 +58,11 @@ class Party:
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self.key = key or ec.generate_private_key(ec.SECP256R1())
 
-    def certifies(self, subject, *, begins=-1.0, ends=100.0, is_ca=True, below=None):
-        """A certificate for `subject`, whose dates are days from now, for `below` levels of CAs."""
+    def certifies(self, subject, *, begins=-1.0, ends=100.0, is_ca=True, below=None, usages=()):
+        """A certificate for `subject`, whose dates are days from now, for `below` levels of CAs.
+
+        It has an extended key usage if `usages` are given.
+        """
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder()
@@ -74,6 +77,8 @@ class Party:
         if not is_ca:
             names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
             builder = builder.add_extension(names, critical=False)
+        if usages:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         # An Edwards curve has its hash built in.
         edwards = isinstance(self.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
         return builder.sign(self.key, None if edwards else SHA256())

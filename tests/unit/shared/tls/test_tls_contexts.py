@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
 from shared.tls import contexts
 from shared.tls.contexts import client_context, load, mutual_server_context, server_context
 from shared.tls.material import TlsFiles, TlsMaterialError, judge, take_snapshot
-from tests.unit.shared.tls.paper import KeyKind, Paper, authority, issue, server_paper
+from tests.unit.shared.tls.paper import KeyKind, Paper, Usage, authority, issue, server_paper
 
 
 def test_a_one_way_server_asks_for_nothing_and_speaks_1_2(tmp_path):
@@ -59,7 +59,8 @@ def test_a_client_without_a_ca_file_takes_the_systems(monkeypatch):
 
 @pytest.mark.parametrize("build", [server_context, client_context])
 def test_weak_options_are_off_and_only_http2_suites_are_left(tmp_path, build):
-    _, context = load(server_paper(tmp_path, issue(authority())).files(), build)
+    issued = issue(authority(), usage=Usage.BOTH)
+    _, context = load(server_paper(tmp_path, issued).files(), build)
     for option in (ssl.OP_NO_COMPRESSION, ssl.OP_NO_RENEGOTIATION):
         assert context.options & option
     old = [suite["name"] for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]

@@ -18,7 +18,6 @@ from tests.unit.shared.tls.paper import (
     Paper,
     Party,
     authority,
-    client,
     issue,
     pem,
     server_paper,
@@ -326,6 +325,6 @@ def test_the_live_context_fails_closed_when_it_is_used_natively(paper, wall):
     tls = reloading(paper, wall)
     assert tls.context.get_ca_certs() == []
     assert tls.context.verify_mode is tls.current().verify_mode
-    paper.put_identity(client(authority()))
+    paper.put_identity(issue(authority()))
     one_way = ReloadingContext(paper.files(), server_context, label="x", wall_clock=wall)
     assert one_way.context.minimum_version is one_way.current().minimum_version
