@@ -9,8 +9,9 @@ import resource
 from shared.config.relay import ConnectionSettings
 from shared.observability.log import get_logger
 
-# The connections to backend and root coord, those that leave, the operations port, files.
-_OWN = 256
+# The connections to backend and root coord, those that leave, the operations port (which bounds
+# its own), files.
+_OWN = 384
 
 log = get_logger(__name__)
 

@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from services.proxy.http2.limits import Limit, LimitHits
@@ -18,6 +19,11 @@ log = get_logger(__name__)
 
 # How long nothing is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS = 1.0
+# So many connections that made room may be on their way out while the next one is accepted. They
+# hold file descriptors beyond the bound; `descriptors.py` sets some aside.
+_MOST_DEPARTING = 32
+# Turns of the loop in which a connection that is aborted, or whose handshake is, is gone.
+_DEPARTURE_TURNS = 8
 # As long as any client is waited for that does not read its last bytes.
 _SHUTDOWN_SECONDS = 5.0
 
@@ -92,7 +98,13 @@ class Acceptor:
                 accepted.close()
                 continue
             arrival = _Arrival(accepted, self._welcome(visit), visit)
-            self._run(self._greet(arrival, tls)).add_done_callback(arrival.settle)
+            greeting = self._run(self._greet(arrival, tls))
+            greeting.add_done_callback(arrival.settle)
+            visit.on_depart(partial(arrival.make_room, greeting))
+            for _ in range(_DEPARTURE_TURNS):
+                if self._doorway.departing <= _MOST_DEPARTING:
+                    break
+                await asyncio.sleep(0)
 
     async def _greet(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
         try:
@@ -128,6 +140,13 @@ class _Arrival:
             ssl_handshake_timeout=None if tls is None else timeout_seconds,
             ssl_shutdown_timeout=None if tls is None else _SHUTDOWN_SECONDS,
         )
+
+    def make_room(self, greeting: asyncio.Task[None]) -> None:
+        """Closes the connection at once, in whichever state it is."""
+        if self._link.was_made:
+            self._link.make_room()
+        else:
+            greeting.cancel()
 
     def settle(self, task: asyncio.Task[None]) -> None:
         """Leaves nothing open when the attempt is over, or was cancelled before it began."""
