@@ -30,7 +30,15 @@ async def idlers(
     returning: bool = False,
 ) -> AsyncIterator[None]:
     """So many connections are open meanwhile, or were closed by the other side."""
-    argument = json.dumps([port, count, said.decode("latin-1"), list(addresses), returning])
+    argument = json.dumps(
+        {
+            "port": port,
+            "count": count,
+            "said": said.decode("latin-1"),
+            "addresses": addresses,
+            "returning": returning,
+        }
+    )
     with children_on(LOAD_CORE), many_descriptors():
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bench.fair.idlers", argument),
@@ -60,7 +68,7 @@ class _Idler(asyncio.Protocol):
         self._closed()
 
 
-async def _main(port: int, count: int, said: str, addresses: list[str], *returns: bool) -> None:
+async def _main(port: int, count: int, said: str, addresses: list[str], *, returning: bool) -> None:
     loop = asyncio.get_running_loop()
     wanted: asyncio.Queue[str] = asyncio.Queue()
     opened = 0
@@ -80,7 +88,7 @@ async def _main(port: int, count: int, said: str, addresses: list[str], *returns
                 await loop.create_connection(
                     lambda address=address: _Idler(
                         said.encode("latin-1"),
-                        lambda: wanted.put_nowait(address) if any(returns) else None,
+                        lambda: wanted.put_nowait(address) if returning else None,
                     ),
                     sock=each,
                 )
@@ -106,4 +114,4 @@ async def _main(port: int, count: int, said: str, addresses: list[str], *returns
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(_main(*json.loads(sys.argv[1])))
+    asyncio.run(_main(**json.loads(sys.argv[1])))
