@@ -52,6 +52,7 @@ class Place:
 
     def left(self) -> None:
         """The connection is closed; to say so twice does no harm."""
+        self.is_busy = _never  # the protocol's, which would be a reference cycle
         self._left(self)
 
     def expel(self) -> None:
@@ -126,8 +127,11 @@ class BoundedListener:
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
-        accepted = 0
+        number = 0
         while True:
+            number += 1
+            if not number % _ACCEPTED_IN_A_TURN:
+                await asyncio.sleep(0)
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as error:
@@ -140,9 +144,6 @@ class BoundedListener:
                 self._enter(connection)
             else:
                 connection.close()
-            accepted += 1
-            if not accepted % _ACCEPTED_IN_A_TURN:
-                await asyncio.sleep(0)
             for _ in range(_DEPARTURE_TURNS):
                 if len(self._departing) <= _MOST_DEPARTING:
                     break

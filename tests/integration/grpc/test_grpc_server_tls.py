@@ -23,7 +23,7 @@ async def ca_and_port(tmp_path, monkeypatch):
     listening = GrpcServer([])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
     port = sockets[0].getsockname()[1]
-    await listening.listen(sockets, tls=tls.context)
+    listening.listen(sockets, tls=tls.context)
     yield ca, port
     await listening.drain(0.0)
 
@@ -57,9 +57,9 @@ async def test_a_connection_outlives_the_time_for_its_handshake(ca_and_port, tmp
 
 async def test_a_server_listens_once(ca_and_port, tmp_path):
     listening = GrpcServer([])
-    await listening.listen(listening_sockets(Address("::", 0), settings="port", backlog=1))
+    listening.listen(listening_sockets(Address("::", 0), settings="port", backlog=1))
     try:
         with pytest.raises(RuntimeError, match="listens already"):
-            await listening.listen(())
+            listening.listen(())
     finally:
         await listening.drain(0.0)

@@ -19,6 +19,8 @@ log = get_logger(__name__)
 
 # How long nothing is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS = 1.0
+# `sock_accept` gives the loop no turn while connections wait.
+_ACCEPTED_IN_A_TURN = 32
 # So many connections that made room may be on their way out while the next one is accepted. They
 # hold file descriptors beyond the bound; `descriptors.py` sets some aside.
 _MOST_DEPARTING = 32
@@ -84,7 +86,11 @@ class Acceptor:
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
+        number = 0
         while True:
+            number += 1
+            if not number % _ACCEPTED_IN_A_TURN:
+                await asyncio.sleep(0)
             try:
                 accepted, place = await loop.sock_accept(listening)
             except OSError as error:
