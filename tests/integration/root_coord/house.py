@@ -39,7 +39,8 @@ from tests.support.credentials import ObservedVerifier, header_of
 from tests.support.waiting import eventually
 
 USER_LIMIT = 20
-MAX_CONNECTIONS = 100
+#: More than the sessions of any test.
+MAX_CONNECTIONS = 200
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 
 
