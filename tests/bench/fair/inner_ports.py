@@ -2,7 +2,7 @@
 
 Keys `fair.inner_ports.*`.
 
-`livez_p99_ms`: a kubelet's probe, over a new connection each time, while 12,000 half requests are sent
+`livez_p99_ms`: a probe over a new connection each time, while 12,000 half requests are sent
 to the same port of a proxy and each connection that is closed comes again. `public_p99_ms` is what
 a newcomer at the public port waits for the answer to a call of a known login meanwhile.
 
