@@ -9,9 +9,9 @@ a newcomer at the public port waits for the answer to a call of a known login me
 `change_p99_ms`: a password change through root coord while four connections flood its port with
 PINGs, and come again when they are cut; `quiet_change_p99_ms` is the same without the flood.
 
-`metrics_stall_ms`: the longest processor time for which one scrape holds the event loop, of a proxy that has
-seen the calls of 100 methods with three outcomes each, and has as many open files as with 10,000
-connections; the median of SCRAPES.
+`metrics_stall_ms`: the longest processor time for which one scrape holds the event loop, of a proxy
+that has seen the calls of 100 methods with three outcomes each, and has as many open files as with
+10,000 connections; the median of SCRAPES.
 """
 
 import asyncio
