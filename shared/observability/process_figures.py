@@ -50,9 +50,7 @@ class ProcessFigures(Collector):
                 "Total user and system CPU time spent in seconds.",
                 time.process_time(),
             ),
-            GaugeMetricFamily(
-                "process_open_fds", "Number of open file descriptors.", open_files
-            ),
+            GaugeMetricFamily("process_open_fds", "Number of open file descriptors.", open_files),
             GaugeMetricFamily(
                 "process_max_fds",
                 "Maximum number of open file descriptors.",
