@@ -18,7 +18,7 @@ _START: Final = "process_start_time_seconds"
 class ProcessFigures(Collector):
     """As the Prometheus client's own, which lists the open files to count them.
 
-    With 10,000 connections that takes 7 to 20 ms, in which no call moves. Linux has told their
+    With 10,000 connections that takes 7 to 20 ms, in which no call moves. Linux has given their
     number since 6.2; elsewhere the client's own is asked.
     """
 
