@@ -17,6 +17,8 @@ _REMEDIES: Final = {
     "rootCoord.addresses",
     "root_coord": "see that a root coord is active and that the proxy reaches it at "
     "rootCoord.addresses",
+    "connections": "see which address the log line connections_full names; raise "
+    "proxy.connections.max or maxPerAddress if its clients are wanted",
     "changes": "the wait ends with the leases; see why a proxy named here does not answer: its "
     "address is in root coord's log line session_opened",
     "prefix": "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix",

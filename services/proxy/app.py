@@ -380,6 +380,7 @@ class Proxy:
             trust=self._trust,
             link=self.link,
             backend=self.backend.pool,
+            doorway=self.listener.doorway,
             is_draining=lambda: self.is_draining,
         ).register(self.health)
         register_checks(self.tls.active, self.health)

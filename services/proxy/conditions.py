@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.proxy.authentication.trust import Trust
+from services.proxy.relay.clients.doorway import Doorway
 from services.proxy.relay.upstreams.pool import Pool
 from services.proxy.root_coord import RootCoordLink
 from shared.observability.health import Check, HealthReport
@@ -14,7 +15,9 @@ class Conditions:
     """Looks at the parts that may fail.
 
     Critical, and so in the way of readiness, is only what another proxy may do better: to
-    take in new clients, and to decide about logins. A backend that is gone is gone for all.
+    take in new clients, and to decide about logins. A backend that is gone is gone for all. A
+    full proxy goes on to serve its clients, and its attacker would fill the next proxy: a kubelet
+    or balancer must not take it out of service for that.
 
     Attributes:
         revocation: the setting, for the messages.
@@ -26,6 +29,7 @@ class Conditions:
     trust: Trust
     link: RootCoordLink
     backend: Pool
+    doorway: Doorway
     is_draining: Callable[[], bool]
 
     def register(self, health: HealthReport) -> None:
@@ -36,6 +40,7 @@ class Conditions:
             ("logins", self.logins),
             ("root_coord", self.root_coord),
             ("backend", self.backend_reachable),
+            ("connections", self.connections),
         ):
             health.register(name, check)
 
@@ -80,6 +85,20 @@ class Conditions:
         failure = self.backend.failure
         message = failure or "no attempt to connect has failed since the last good one"
         return Check("backend", failure is None, critical=False, message=message)
+
+    def connections(self) -> Check:
+        """Whether newcomers have found room."""
+        doorway = self.doorway
+        inside = (
+            f"{len(doorway)} connections, {doorway.unadmitted} of them without an admitted call"
+        )
+        message = (
+            f"a limit was reached in the last minute: {inside}; the oldest of these make room "
+            "for newcomers, which are closed at once if there are none"
+            if doorway.was_full_lately
+            else f"there is room: {inside}"
+        )
+        return Check("connections", not doorway.was_full_lately, critical=False, message=message)
 
     def _decides(self) -> bool:
         return self.trust.is_valid() and self.link.sessions_opened > 0

@@ -4,13 +4,13 @@ A process that has none left can accept nobody, and its own connections and its 
 port go with the clients: so a client must not be able to bring that about.
 """
 
-import resource
-
 from shared.config.relay import ConnectionSettings
+from shared.descriptors import raised_limit
 from shared.observability.log import get_logger
 
-# The connections to backend and root coord, those that leave, the operations port, files.
-_OWN = 256
+# The connections to backend and root coord, those that leave, the operations port (which bounds
+# its own), files.
+_OWN = 384
 
 log = get_logger(__name__)
 
@@ -18,14 +18,7 @@ log = get_logger(__name__)
 def provide(connections: ConnectionSettings) -> ConnectionSettings:
     """Raises the process's soft limit as far as needed and allowed; bounds that it can keep."""
     wanted = connections.max + _OWN
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return connections
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    except (OSError, ValueError):  # some systems have a limit beyond the one that they tell
-        limit = soft
+    limit = raised_limit(wanted)
     if limit >= wanted:
         return connections
     bounded = fitting(connections, limit)

@@ -221,6 +221,12 @@ class RelayCollector(Collector):
             self.hits.counts,
         )
         yield _counter(
+            "vecguard_relay_connections_displaced",
+            "Connections without an admitted call that made room for a newcomer.",
+            "limit",
+            self.listener.doorway.displaced,
+        )
+        yield _counter(
             "vecguard_backend_connects",
             "Attempts to connect to the backend by how they ended: ok or failed.",
             "outcome",
@@ -232,6 +238,11 @@ class RelayCollector(Collector):
         for name, explanation, value in (
             ("relay_calls_open", "Calls that are open.", len(self.active)),
             ("relay_connections", "Clients that are connected.", self.listener.connections),
+            (
+                "relay_connections_unadmitted",
+                "Clients without an admitted call so far.",
+                self.listener.doorway.unadmitted,
+            ),
             (
                 "relay_buffered_bytes",
                 "Bytes that wait for their receiver, in both directions.",

@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.addresses import Address
 from shared.config.services import RootCoordSettings
+from shared.descriptors import raised_limit
 from shared.errors import ConfigurationError
 from shared.grpc.server import GrpcServer
 from shared.listening import CannotListenError, listening_sockets
@@ -19,6 +20,8 @@ _SETTINGS: Final = "rootCoord.ip and rootCoord.port"
 _RETRY_SECONDS: Final = 0.1
 # After a change of leadership every proxy connects at the same moment.
 _BACKLOG: Final = 4096
+# The connections to etcd, the operations port (which bounds its own), files.
+_OWN_DESCRIPTORS: Final = 256
 
 
 async def listen(
@@ -37,6 +40,7 @@ async def listen(
         ConfigurationError: it cannot listen there.
     """
     address = Address(own.ip, own.port)
+    connections = fitting_connections(own.max_connections)
     loop = asyncio.get_running_loop()
     until, is_told = loop.time() + patience_seconds, False
     while True:
@@ -55,6 +59,20 @@ async def listen(
                 is_told = True
             await asyncio.sleep(_RETRY_SECONDS)
         else:
-            await server.listen(sockets, tls=tls, backlog=_BACKLOG)
+            server.listen(sockets, name="rootCoord", max_connections=connections, tls=tls)
             log.info("serving", address=str(address))
             return
+
+
+def fitting_connections(wanted: int) -> int:
+    """As many as there are file descriptors for; raises the process's limit as far as it may."""
+    descriptors = raised_limit(wanted + _OWN_DESCRIPTORS)
+    connections = max(1, min(wanted, descriptors - _OWN_DESCRIPTORS))
+    if connections < wanted:
+        log.warning(
+            "few_file_descriptors: fewer connections are accepted than are configured; "
+            "raise the limit (ulimit -n, LimitNOFILE), or lower rootCoord.maxConnections",
+            descriptors=descriptors,
+            connections=connections,
+        )
+    return connections

@@ -73,11 +73,18 @@ class ConnectionSettings(Section):
     max_per_address: Count = Field(
         default=2000,
         description="Most connections from one address (IPv6: /64), so that none can shut out "
-        "all others. Raise it to connections.max behind a balancer that hides addresses.",
+        "all others. Beyond either limit the oldest without an admitted call makes room. Raise it "
+        "to connections.max behind a balancer that hides addresses.",
     )
     handshake_timeout: Seconds = Field(
         default=10.0,
         description="Time for the TLS handshake, and then for the first frames, in seconds.",
+    )
+    first_call_timeout: Duration = Field(
+        default=60.0,
+        description="Time until a first call with a valid login, in seconds; a connection without "
+        "one is closed in good order, and makes room earlier where a limit is reached. "
+        "0: connections may wait for connections.idleTimeout.",
     )
     idle_timeout: Duration = Field(
         default=3600.0,

@@ -128,6 +128,12 @@ class RootCoordSettings(Section):
         "for a second installation in the same etcd.",
     )
     operations: RootCoordOperationsSettings = RootCoordOperationsSettings()
+    max_connections: Count = Field(
+        default=4096,
+        description="Most connections to rootCoord.port: some for each worker of each proxy. At "
+        "the limit the oldest that has not said its first words makes room for a newcomer, then "
+        "the oldest without an open call. Each needs a file descriptor.",
+    )
     drain_timeout: Seconds = Field(
         default=30.0, description="How long a stop waits for open requests, in seconds."
     )

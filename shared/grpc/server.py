@@ -12,6 +12,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Handler, Server
 
+from shared.bounded_listener import BoundedListener, Place
 from shared.grpc.call import (
     PUSHBACK,
     Caller,
@@ -23,7 +24,8 @@ from shared.grpc.call import (
 )
 from shared.grpc.codec import RequestCodec
 from shared.grpc.compression import ACCEPTED
-from shared.grpc.transport import Protocol, close_all
+from shared.grpc.server_transport import GuardedProtocol, ServerProtocol
+from shared.grpc.transport import close_all
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -66,51 +68,54 @@ class GrpcServer(Server):
         )
         # With grpclib's ASCII one foreign byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
-        self._protocols: set[Protocol] = set()
-        # Beside grpclib's own one.
-        self._other_listeners: list[asyncio.Server] = []
+        self._protocols: set[ServerProtocol] = set()
+        self._listener: BoundedListener | None = None
 
-    def _protocol_factory(self) -> Protocol:
+    def accept(self) -> ServerProtocol:
+        """The protocol of one connection that was established without the listener."""
+        return ServerProtocol(self._new_handler(), self._config, self._h2_config, self._protocols)
+
+    def _protocol_factory(self) -> ServerProtocol:
+        """For grpclib's own `start`."""
+        return self.accept()
+
+    def _welcome(self, place: Place) -> GuardedProtocol:
+        return GuardedProtocol(
+            self._new_handler(), self._config, self._h2_config, self._protocols, place=place
+        )
+
+    def _new_handler(self) -> "_Handler":
         self.__gc_step__()
         handler = _Handler(self._policy)
         self._handlers.add(handler)
-        protocol = _ServerProtocol(handler, self._config, self._h2_config)
-        protocol.connections = self._protocols
-        return protocol
+        return handler
 
-    def accept(self) -> Protocol:
-        """The protocol of one connection that was established without the listener."""
-        return self._protocol_factory()
-
-    async def listen(
+    def listen(
         self,
         sockets: Sequence[socket.socket],
         *,
+        name: str = "grpc",
+        max_connections: int = 1024,
         tls: ssl.SSLContext | None = None,
-        backlog: int = 100,
     ) -> None:
         """Serves on sockets that listen, which are the server's from now on.
 
-        A TLS handshake has ten seconds, for which grpclib's `start` has no parameter.
+        Beyond `max_connections` the oldest without an open call makes room for a newcomer, at
+        first one that has not said its first words. `name` is the port's in the log.
 
         Raises:
             RuntimeError: the server listens already.
         """
-        if self._server is not None:
+        if self._listener is not None:
             raise RuntimeError("the server listens already")
-        loop = asyncio.get_running_loop()
-        self._server, *self._other_listeners = [
-            await loop.create_server(
-                self._protocol_factory,
-                sock=each,
-                # asyncio calls listen once more, and the last backlog counts.
-                backlog=backlog,
-                ssl=tls,
-                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
-            )
-            for each in sockets
-        ]
-        self._server_closed_fut = loop.create_future()
+        self._listener = BoundedListener(
+            self._welcome,
+            name=name,
+            most=max_connections,
+            tls=tls,
+            handshake_seconds=_HANDSHAKE_SECONDS,
+        )
+        self._listener.start(sockets)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Stops accepting, lets calls in flight finish, then closes.
@@ -118,8 +123,9 @@ class GrpcServer(Server):
         Whatever is still running after `timeout_seconds` is cancelled.
         """
         if self._server is not None:
-            for listener in (self._server, *self._other_listeners):
-                listener.close()
+            self._server.close()
+        if self._listener is not None:
+            self._listener.stop()
         for protocol in self._protocols:
             protocol.go_away()
         with suppress(TimeoutError):
@@ -130,6 +136,8 @@ class GrpcServer(Server):
                     await asyncio.wait(running)
         await close_all(self._protocols)
         await asyncio.gather(*(handler.wait_closed() for handler in self._handlers))
+        if self._listener is not None:
+            await self._listener.stopped()
 
     def _running(self) -> list[asyncio.Task[None]]:
         return [
@@ -151,15 +159,3 @@ class _Handler(Handler):
         self._tasks[stream] = task
         # Not by the task itself, which may be cancelled before its first turn.
         task.add_done_callback(lambda _: release_stream())
-
-
-class _ServerProtocol(Protocol):
-    connections: set[Protocol]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.connections.add(self)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.connections.discard(self)
-        super().connection_lost(exc)

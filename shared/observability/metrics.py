@@ -8,8 +8,9 @@ from prometheus_client import (
     CollectorRegistry,
     Gauge,
     GCCollector,
-    ProcessCollector,
 )
+
+from shared.observability.process_figures import ProcessFigures
 
 
 @cache
@@ -24,7 +25,7 @@ def vecguard_version() -> str:
 def service_registry(service: str) -> CollectorRegistry:
     """A registry of its own, with the process's figures and `vecguard_build_info` in it."""
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+    registry.register(ProcessFigures())
     GCCollector(registry=registry)
     Gauge(
         "vecguard_build_info",

@@ -1,6 +1,9 @@
 """The operations port: health and metrics over HTTP, read-only."""
 
+import resource
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -9,14 +12,24 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from shared.addresses import Address
+from shared.bounded_listener import BoundedListener, Place
 from shared.listening import close_all, listening_sockets
+from shared.observability.exposition import Exposition
 from shared.observability.health import Check, Health, HealthSource
+from shared.observability.visitor import IDLE_SECONDS, Visitor
 
 #: Requests here are answered at once; what is still open when the process stops gets this long.
 _SHUTDOWN_SECONDS: Final = 1.0
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024
+#: A kubelet, a Prometheus, people. The descriptors that services set aside for themselves cover it.
+MAX_CONNECTIONS: Final = 128
+#: Where a process may have few descriptors, as many as this part of them.
+_PART_OF_DESCRIPTORS: Final = 8
 #: Nobody has a reason to send a body.
 _MAX_BODY: Final = 1024
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class MetricsSource(Protocol):
@@ -29,6 +42,9 @@ class MetricsSource(Protocol):
 
 class OperationsServer:
     """Serves /livez, /readyz, /healthz and /metrics while the context is open.
+
+    It holds few connections. The oldest that waits for a request makes room for a newcomer, so
+    that a probe is answered whatever else is connected.
 
     As with Kubernetes's own servers `/readyz?exclude=NAME`, once or more often, leaves checks
     out of the question: a root coord on standby fails `role` and does all that it is there for.
@@ -55,10 +71,13 @@ class OperationsServer:
         self._ip = ip
         self._port = port
         self._health = health
-        self._registry = registry
+        self._exposition = Exposition(_gathering(registry))
         self._key = key
         self._shares_port = shares_port
         self._stack = AsyncExitStack()
+        self._runner: web.AppRunner
+        # By aiohttp's name for the connection.
+        self._visitors: dict[Any, Visitor] = {}
 
     @property
     def port(self) -> int:
@@ -72,7 +91,7 @@ class OperationsServer:
             CannotListenError: the address cannot be listened on.
         """
         # HEAD comes with GET; any other method on a known path is 405 by aiohttp's router.
-        app = web.Application(client_max_size=_MAX_BODY)
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])
         app.add_routes(
             [
                 web.get("/livez", self._livez),
@@ -82,7 +101,11 @@ class OperationsServer:
             ]
         )
         runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
         )
         async with AsyncExitStack() as stack:
             sockets = listening_sockets(
@@ -94,9 +117,13 @@ class OperationsServer:
             stack.callback(close_all, sockets)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            for each in sockets:
-                await web.SockSite(runner, each, backlog=_BACKLOG).start()
-            self._port = runner.addresses[0][1]
+            stack.push_async_callback(self._exposition.close)
+            self._runner = runner
+            listener = BoundedListener(self._welcome, name=self._key, most=_most_connections())
+            stack.push_async_callback(listener.stopped)
+            stack.callback(listener.stop)
+            self._port = sockets[0].getsockname()[1]
+            listener.start(sockets)
             self._stack = stack.pop_all()
         return self
 
@@ -107,6 +134,30 @@ class OperationsServer:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    def _welcome(self, place: Place) -> Visitor:
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the context is not open")
+        inner = server()
+        gone = partial(self._visitors.pop, inner)
+        visitor = self._visitors[inner] = Visitor(place, inner, gone)
+        return visitor
+
+    @web.middleware
+    async def _in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitor = self._visitors.get(request.protocol)
+        if visitor is None:
+            raise ConnectionResetError("the client went away")
+        visitor.asks()
+        try:
+            answer = await handler(request)
+            # aiohttp itself does so only when nothing of ours runs any more.
+            await answer.prepare(request)
+            await answer.write_eof()
+        finally:
+            visitor.is_answered()
+        return answer
 
     async def _livez(self, _request: web.Request) -> web.Response:
         if await self._health.is_alive():
@@ -126,10 +177,27 @@ class OperationsServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        registry = self._registry
-        if not isinstance(registry, CollectorRegistry):
-            registry = await registry.gather()
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        body = await self._exposition.text(encode, content_type)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _gathering(
+    registry: CollectorRegistry | MetricsSource,
+) -> Callable[[], Awaitable[CollectorRegistry]]:
+    if not isinstance(registry, CollectorRegistry):
+        return registry.gather
+
+    async def gather() -> CollectorRegistry:
+        return registry
+
+    return gather
+
+
+def _most_connections() -> int:
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if descriptors == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, descriptors // _PART_OF_DESCRIPTORS))
 
 
 def _as_json(health: Health) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Rig:
     async def start(self):
         self.clients = []
         for _ in range(CONNECTIONS):
-            client = self.listener._welcome(self.listener._doorway.enter("127.0.0.1"))
+            client = self.listener._welcome(self.listener.doorway.enter("127.0.0.1"))
             client.connection_made(_Nowhere())
             client.data_received(frames.PREFACE + GREETING)
             self.clients.append(client)

@@ -144,6 +144,12 @@ class Connection(FrameSink):
             self._last_taken = self._highest_id
             self.sender.write(frames.goaway(self._highest_id, ErrorCode.NO_ERROR))
 
+    def refuse_all(self) -> None:
+        """Says that no stream was looked at, so that all may be opened again elsewhere."""
+        if self._has_greeted:
+            self._last_taken = 0
+            self.sender.write(frames.goaway(0, ErrorCode.NO_ERROR))
+
     def ping(self) -> None:
         """Asks for a sign of life."""
         self._pings += 1

@@ -57,6 +57,7 @@ class Limit(StrEnum):
     CONNECTIONS = "connections"
     CONNECTIONS_PER_ADDRESS = "connections_per_address"
     HANDSHAKE = "handshake"
+    FIRST_CALL = "first_call"
     IDLE = "idle"
     AGE = "age"
     AGE_GRACE = "age_grace"

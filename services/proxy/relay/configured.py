@@ -33,6 +33,7 @@ def bounds(http2: Http2Settings, connections: ConnectionSettings) -> Bounds:
         ),
         lifetime=LifetimePolicy(
             greeting_seconds=connections.handshake_timeout,
+            first_call_seconds=connections.first_call_timeout or None,
             idle_seconds=connections.idle_timeout or None,
             age_seconds=connections.max_age or None,
             grace_seconds=connections.max_age_grace or None,

@@ -47,6 +47,7 @@ class Listener:
     Attributes:
         hits: what its limits did.
         buffers: what waits for its clients, in both directions.
+        doorway: who is connected, and who had to make room.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Listener:
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
         self.hits = hits or LimitHits()
         self.buffers = Buffers(bounds.buffered_bytes)
-        self._doorway = Doorway(bounds.doorway, self.hits)
+        self.doorway = Doorway(bounds.doorway, self.hits)
         self._reception = Reception(
             gatekeeper, routes, active, max_message_bytes=max_message_bytes, tracer=tracer
         )
@@ -80,7 +81,7 @@ class Listener:
         self._pressure = Pressure(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
             self._welcome,
-            self._doorway,
+            self.doorway,
             handshake_seconds=bounds.lifetime.greeting_seconds,
             origin_of=origin_of,
             hits=self.hits,
@@ -109,7 +110,7 @@ class Listener:
     @property
     def connections(self) -> int:
         """Clients that are connected, or about to be."""
-        return len(self._doorway)
+        return len(self.doorway)
 
     @property
     def tally(self) -> CallTally:

@@ -55,7 +55,7 @@ async def serving(*services, **more):
     server = GrpcServer(services, max_message_bytes=LIMIT, **more)
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
     port = sockets[0].getsockname()[1]
-    await server.listen(sockets)
+    server.listen(sockets)
     try:
         yield server, port
     finally:

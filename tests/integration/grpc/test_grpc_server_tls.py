@@ -23,7 +23,7 @@ async def ca_and_port(tmp_path, monkeypatch):
     listening = GrpcServer([])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
     port = sockets[0].getsockname()[1]
-    await listening.listen(sockets, tls=tls.context)
+    listening.listen(sockets, tls=tls.context)
     yield ca, port
     await listening.drain(0.0)
 
@@ -57,9 +57,34 @@ async def test_a_connection_outlives_the_time_for_its_handshake(ca_and_port, tmp
 
 async def test_a_server_listens_once(ca_and_port, tmp_path):
     listening = GrpcServer([])
-    await listening.listen(listening_sockets(Address("::", 0), settings="port", backlog=1))
+    listening.listen(listening_sockets(Address("::", 0), settings="port", backlog=1))
     try:
         with pytest.raises(RuntimeError, match="listens already"):
-            await listening.listen(())
+            listening.listen(())
     finally:
+        await listening.drain(0.0)
+
+
+async def test_handshakes_that_are_not_gone_on_with_make_room(tmp_path):
+    ca = authority()
+    tls = server(server_paper(tmp_path / "server", issue(ca)))
+    listening = GrpcServer([])
+    sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=100)
+    port = sockets[0].getsockname()[1]
+    listening.listen(sockets, max_connections=3, tls=tls.context)
+    stalled = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1",
+                port,
+                ssl=lone_client(tmp_path / "client", ca),
+                server_hostname="localhost",
+            )
+            await reader.readexactly(9)
+            assert await stalled[0][0].read() == b""
+        writer.transport.abort()
+    finally:
+        for _, each in stalled:
+            each.transport.abort()
         await listening.drain(0.0)

@@ -33,7 +33,7 @@ async def channel(proxy):
     server = GrpcServer([HealthService(health)])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
     port = sockets[0].getsockname()[1]
-    await server.listen(sockets)
+    server.listen(sockets)
     async with grpc.aio.insecure_channel(str(Address("127.0.0.1", port))) as channel:
         yield channel
     await server.drain(0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http.client import HTTPSConnection
 
 import pytest
@@ -215,15 +215,15 @@ async def test_a_handshake_has_its_time_and_no_more(listening, trusting):
 async def test_connections_count_before_their_handshake(listening, trusting):
     bounds = Bounds(doorway=DoorwayPolicy(connections=2))
     async with listening(bounds) as (listener, _):
-        async with plain(listener.port), plain(listener.port):
+        async with plain(listener.port) as (oldest, _), plain(listener.port):
 
             async def both_are_counted() -> bool:
                 return listener.connections == 2
 
             await eventually(both_are_counted)
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                async with encrypted(listener.port, trusting):
-                    pass
+            async with plain(listener.port):
+                assert await read_to_the_end(oldest) == b""
+                assert listener.connections == 2
             assert listener.hits.counts[Limit.CONNECTIONS] == 1
         await nobody_is_there(listener)
         async with encrypted(listener.port, trusting) as client:
@@ -239,3 +239,33 @@ async def test_a_drain_does_not_wait_for_handshakes(listening):
         await eventually(it_is_counted)
         async with asyncio.timeout(TIMEOUT / 2):
             await listener.drain(TIMEOUT)
+
+
+async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trusting):
+    bounds = Bounds(doorway=DoorwayPolicy(connections_per_address=3))
+    async with listening(bounds) as (listener, backend), AsyncExitStack() as stack:
+        (oldest, _), *_ = [await stack.enter_async_context(plain(listener.port)) for _ in range(3)]
+
+        async def all_are_inside() -> bool:
+            return listener.connections == 3
+
+        await eventually(all_are_inside)
+        client = await stack.enter_async_context(encrypted(listener.port, trusting))
+        mine = client.request()
+        peer, stream_id = await backend.requested()
+        peer.answer(stream_id, message(b"x"))
+        assert (await client.response(mine))[1:] == (message(b"x"), list(OK))
+        assert await read_to_the_end(oldest) == b""
+        assert listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
+        assert not listener.doorway.departing
+
+
+async def test_one_that_makes_room_is_not_waited_for_by_tls(listening, trusting):
+    """A client that does not answer TLS's goodbye would keep its file descriptor."""
+    bounds = Bounds(doorway=DoorwayPolicy(connections_per_address=1))
+    async with listening(bounds) as (listener, _), encrypted(listener.port, trusting) as first:
+        await first.until(lambda: first.events)
+        first.stop_reading()
+        async with encrypted(listener.port, trusting) as second:
+            await second.until(lambda: second.events)
+            assert (listener.connections, listener.doorway.departing) == (1, 0)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import structlog
+from grpclib.const import Status
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
@@ -16,6 +17,7 @@ from services.proxy.relay.bounds import Bounds
 from services.proxy.relay.calls.call import Call
 from services.proxy.relay.clients.doorway import DoorwayPolicy
 from services.proxy.relay.clients.lifetime import LifetimePolicy
+from shared.errors import UnavailableError
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import (
     ANSWER,
@@ -311,6 +313,12 @@ async def test_bytes_that_a_socket_does_not_take_count_and_their_client_is_cut()
 # Connections.
 
 
+async def admitted_call(client):
+    """A call that stays open: the client keeps its place."""
+    client.request(request_headers(b"/a.B/Silent"), end=False)
+    await round_trip(client)
+
+
 @asynccontextmanager
 async def socket(port):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -338,8 +346,9 @@ async def hung_up(reader):
 async def test_more_connections_than_allowed_are_closed_at_once(policy, limit):
     async with limited(bounds=Bounds(doorway=policy)) as (relay, _):
         async with raw_client(relay.port) as second:
+            await admitted_call(second)
             async with raw_client(relay.port) as third:
-                await round_trip(third)
+                await admitted_call(third)
                 async with socket(relay.port) as (reader, _):
                     assert await hung_up(reader)
                 await round_trip(second)
@@ -351,6 +360,26 @@ async def test_more_connections_than_allowed_are_closed_at_once(policy, limit):
             async with raw_client(relay.port) as fourth:
                 await round_trip(fourth)
         assert hits(relay) == {limit: 1}
+
+
+async def test_6_8_a_connection_without_an_admitted_call_is_asked_to_leave_in_time():
+    bounds = Bounds(lifetime=LifetimePolicy(first_call_seconds=SOON))
+    async with limited(bounds=bounds) as (relay, _):
+        async with raw_client(relay.port) as client:
+            terminated = await client.wait_for(ConnectionTerminated)
+            assert (terminated.last_stream_id, terminated.error_code) == (2**31 - 1, 0)
+            assert await connection_error(client) == ErrorCodes.NO_ERROR
+        assert hits(relay) == {Limit.FIRST_CALL: 1}
+
+
+async def test_a_refused_call_is_no_admitted_one():
+    bounds = Bounds(lifetime=LifetimePolicy(first_call_seconds=SOON))
+    async with limited(bounds=bounds) as (relay, _):
+        relay.gatekeeper.refuse(UnavailableError("refused by the test"))
+        async with raw_client(relay.port) as client:
+            assert await grpc_status(client, client.request()) == Status.UNAVAILABLE.value
+            assert await connection_error(client) == ErrorCodes.NO_ERROR
+        assert hits(relay) == {Limit.FIRST_CALL: 1}
 
 
 @pytest.mark.parametrize("said", [b"", frames.PREFACE[:10], frames.PREFACE, frames.PREFACE + b"\0"])

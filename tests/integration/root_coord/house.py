@@ -32,12 +32,15 @@ from shared.etcd import EtcdClient
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.channel import Channel
 from shared.grpc.credentials import hash_to_wire
+from shared.listening import listening_sockets
 from shared.milvus_layout import Keys
 from shared.passwords import PasswordHash
 from tests.support.credentials import ObservedVerifier, header_of
 from tests.support.waiting import eventually
 
 USER_LIMIT = 20
+#: More than the sessions of any test.
+MAX_CONNECTIONS = 200
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 
 
@@ -74,8 +77,9 @@ class RootCoordHouse:
         credentials = Credentials(store, hub, user_limit=USER_LIMIT)
         house: Self
         server = root_coord_server(lambda: house, changed=metrics.changed)
-        await server.start("127.0.0.1", 0)
-        address = Address("127.0.0.1", server._server.sockets[0].getsockname()[1])
+        sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
+        address = Address("127.0.0.1", sockets[0].getsockname()[1])
+        server.listen(sockets, name="rootCoord", max_connections=MAX_CONNECTIONS)
         channel = Channel(address)
         house = cls(term, client, keys, store, hub, credentials, address, channel, registry)
         try:

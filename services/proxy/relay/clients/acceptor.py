@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
+from functools import partial
 from typing import Any
 
 from services.proxy.http2.limits import Limit, LimitHits
@@ -19,9 +20,13 @@ log = get_logger(__name__)
 
 # How long nothing is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS = 1.0
-# Connections that are accepted in one turn of the loop; each costs some 0.1 ms. `sock_accept` does
-# not wait where there is one.
-_ACCEPTED_AT_A_TIME = 8
+# `sock_accept` gives the loop no turn while connections wait. Each costs some 0.1 ms.
+_ACCEPTED_IN_A_TURN = 8
+# So many connections that made room may be on their way out while the next one is accepted. They
+# hold file descriptors beyond the bound; `descriptors.py` sets some aside.
+_MOST_DEPARTING = 32
+# Turns of the loop in which a connection that is aborted, or whose handshake is, is gone.
+_DEPARTURE_TURNS = 8
 # As long as any client is waited for that does not read its last bytes.
 _SHUTDOWN_SECONDS = 5.0
 
@@ -83,7 +88,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
         for number in count(1):
-            if not number % _ACCEPTED_AT_A_TIME:
+            if not number % _ACCEPTED_IN_A_TURN:
                 await asyncio.sleep(0)
             try:
                 accepted, place = await loop.sock_accept(listening)
@@ -98,7 +103,13 @@ class Acceptor:
                 accepted.close()
                 continue
             arrival = _Arrival(accepted, self._welcome(visit), visit)
-            self._run(self._greet(arrival, tls)).add_done_callback(arrival.settle)
+            greeting = self._run(self._greet(arrival, tls))
+            greeting.add_done_callback(arrival.settle)
+            visit.on_depart(partial(arrival.make_room, greeting))
+            for _ in range(_DEPARTURE_TURNS):
+                if self._doorway.departing <= _MOST_DEPARTING:
+                    break
+                await asyncio.sleep(0)
 
     async def _greet(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
         try:
@@ -134,6 +145,13 @@ class _Arrival:
             ssl_handshake_timeout=None if tls is None else timeout_seconds,
             ssl_shutdown_timeout=None if tls is None else _SHUTDOWN_SECONDS,
         )
+
+    def make_room(self, greeting: asyncio.Task[None]) -> None:
+        """Closes the connection at once, in whichever state it is."""
+        if self._link.was_made:
+            self._link.make_room()
+        else:
+            greeting.cancel()
 
     def settle(self, task: asyncio.Task[None]) -> None:
         """Leaves nothing open when the attempt is over, or was cancelled before it began."""

@@ -98,7 +98,7 @@ class ClientLink(Link, Reader):
         self._standing = Standing()
         self._is_settled = False
         self.rank = self._standing.rank
-        self.origin = visit.origin
+        self.origin = visit.origin.name
         self.is_waiting = False
         self.is_heavy = False
         self._refused_before = 0
@@ -108,6 +108,7 @@ class ClientLink(Link, Reader):
         self._lifetime = Lifetime(self, lifetime, self.loop, random)
         self._arrived: list[tuple[Call, Fields]] = []
         self._is_greeted = False
+        self._is_admitted = False
         self._unsent = 0
         # The client opens no more streams, as far as we know.
         self._is_left = False
@@ -277,6 +278,17 @@ class ClientLink(Link, Reader):
             if not self.connection.streams:
                 self.close()
 
+    def make_room(self) -> None:
+        """Goes at once, so that another client has its place.
+
+        None of its calls was admitted. The GOAWAY says that none was looked at, so the client
+        may make them again elsewhere.
+        """
+        if not self.is_closing:
+            self.connection.refuse_all()
+            self._flush()
+        self.abort()
+
     def end_calls(self, reason: VecguardError, *, only_buffered: bool = False) -> None:
         """Ends all calls, or those for which something waits."""
         for call in self.calls():
@@ -314,6 +326,10 @@ class ClientLink(Link, Reader):
             self._judge()
         call.admission = admission
         self.newest = call
+        if not self._is_admitted:
+            self._is_admitted = True
+            self._visit.admitted()
+            self._lifetime.admitted()
         if admission.username is not None:
             self.usernames.add(admission.username)
 
@@ -336,6 +352,11 @@ class ClientLink(Link, Reader):
         self._hits.hit(Limit.HANDSHAKE)
         log.info("client_says_nothing", peer=self.peer)
         self.abort()
+
+    def showed_no_call(self) -> None:
+        self._hits.hit(Limit.FIRST_CALL)
+        log.info("client_shows_no_call", peer=self.peer)
+        self.leave()
 
     def was_idle(self) -> None:
         self._hits.hit(Limit.IDLE)

@@ -16,6 +16,8 @@ class LifetimePolicy:
 
     Attributes:
         greeting_seconds: for the TLS handshake, and then for the first frames.
+        first_call_seconds: until a call was admitted, after which the connection is closed in
+            good order: what shows no login must not hold a place for long.
         idle_seconds: without an open call, after which the connection is closed in good
             order. PINGs do not count: a pool that keeps a connection alive may still have
             no use for it.
@@ -26,6 +28,7 @@ class LifetimePolicy:
     """
 
     greeting_seconds: float = 10.0
+    first_call_seconds: float | None = 60.0
     idle_seconds: float | None = 3600.0
     age_seconds: float | None = None
     grace_seconds: float | None = None
@@ -44,6 +47,9 @@ class Mortal(Protocol):
 
     def was_silent(self) -> None:
         """It did not say its first words in time."""
+
+    def showed_no_call(self) -> None:
+        """No call was admitted in time."""
 
     def was_idle(self) -> None:
         """No call was open for long."""
@@ -72,11 +78,16 @@ class Lifetime:
         self._quiet_ticks = 0
         self._calls_seen = 0
         self._idle: asyncio.TimerHandle | None = None
+        self._first_call: asyncio.TimerHandle | None = None
         self._age: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """The connection is there, and nothing was said on it."""
         self._idle = self._loop.call_later(self._policy.greeting_seconds, self._mortal.was_silent)
+        if self._policy.first_call_seconds is not None:
+            self._first_call = self._loop.call_later(
+                self._policy.first_call_seconds, self._mortal.showed_no_call
+            )
         if self._policy.age_seconds is not None:
             jitter = self._random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
             self._age = self._loop.call_later(self._policy.age_seconds * jitter, self._grow_old)
@@ -87,9 +98,14 @@ class Lifetime:
             self._idle.cancel()
         self._wait()
 
+    def admitted(self) -> None:
+        """The first call was admitted in time."""
+        if self._first_call is not None:
+            self._first_call.cancel()
+
     def end(self) -> None:
         """The connection is gone."""
-        for timer in (self._idle, self._age):
+        for timer in (self._idle, self._first_call, self._age):
             if timer is not None:
                 timer.cancel()
 

@@ -1,6 +1,8 @@
 import pytest
 
 from services.proxy.conditions import Conditions
+from services.proxy.http2.limits import LimitHits
+from services.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
 from shared.errors import UnavailableError
 from shared.observability.health import HealthReport
 
@@ -30,6 +32,8 @@ class House:
     def __init__(self, enabled):
         self.trust, self.link, self.backend = Trust(), Link(), Backend()
         self.draining = False
+        self.now = 0.0
+        self.doorway = Doorway(DoorwayPolicy(10, 1), LimitHits(), clock=lambda: self.now)
         self.report = HealthReport()
         Conditions(
             authorization_enabled=enabled,
@@ -37,6 +41,7 @@ class House:
             trust=self.trust,
             link=self.link,
             backend=self.backend,
+            doorway=self.doorway,
             is_draining=lambda: self.draining,
         ).register(self.report)
 
@@ -101,6 +106,19 @@ def test_a_lost_backend_does_not_make_it_unready(house):
     house.backend.failure = "backend b:1 cannot be reached (Connection refused), try again"
     assert house.ready
     assert house.warnings == ["backend"]
+
+
+def test_a_full_proxy_is_degraded_and_not_unready(house):
+    house.doorway.enter("192.0.2.1")
+    assert house.warnings == []
+    house.doorway.enter("192.0.2.1")
+    assert house.ready
+    assert house.warnings == ["connections"]
+    (check,) = house.report.evaluate().warnings
+    assert "1 connections, 1 of them without an admitted call" in check.message
+    assert "192.0.2.1" not in check.message
+    house.now = 60.0
+    assert house.warnings == []
 
 
 def test_with_authorization_off_no_lease_is_needed():

@@ -34,7 +34,7 @@ def provided(soft, hard):
 
 
 def test_a_low_soft_limit_is_raised_as_far_as_needed():
-    assert provided(256, 4096) == (1000, 200, 1256, 0)
+    assert provided(256, 4096) == (1000, 200, 1384, 0)
 
 
 def test_a_limit_that_is_high_enough_is_left_alone():
@@ -42,7 +42,7 @@ def test_a_limit_that_is_high_enough_is_left_alone():
 
 
 def test_under_a_low_hard_limit_fewer_are_accepted_and_it_is_told():
-    assert provided(256, 756) == (500, 100, 756, 1)
+    assert provided(256, 884) == (500, 100, 884, 1)
 
 
 @pytest.mark.parametrize(("descriptors", "most", "each"), [(300, 150, 30), (1, 1, 1), (0, 1, 1)])

@@ -47,7 +47,8 @@ class Connection:
 
 def begun(**policy):
     clock, connection = Clock(), Connection()
-    lifetime = Lifetime(connection, LifetimePolicy(**policy), clock, Random(1))
+    policy = LifetimePolicy(**{"first_call_seconds": None} | policy)
+    lifetime = Lifetime(connection, policy, clock, Random(1))
     lifetime.begin()
     return lifetime, connection, clock
 
@@ -58,6 +59,24 @@ def test_silence_is_noticed_in_time():
     assert connection.told == []
     clock.advance(10.0)
     assert connection.told == ["was_silent"]
+
+
+def test_a_connection_without_an_admitted_call_is_noticed_in_time():
+    lifetime, connection, clock = begun(first_call_seconds=60.0, idle_seconds=None)
+    lifetime.greeted()
+    connection.calls_begun = connection.calls_open = 5  # refused, or not decided
+    clock.advance(59.9)
+    assert connection.told == []
+    clock.advance(60.0)
+    assert connection.told == ["showed_no_call"]
+
+
+def test_after_its_first_call_a_connection_is_asked_for_none():
+    lifetime, connection, clock = begun(first_call_seconds=60.0, idle_seconds=None)
+    lifetime.greeted()
+    lifetime.admitted()
+    clock.advance(1e6)
+    assert connection.told == []
 
 
 def test_whoever_spoke_in_time_is_not_silent():
@@ -92,7 +111,9 @@ def test_an_open_call_is_no_idleness_however_long_it_is():
 @pytest.mark.parametrize("seed", range(20))
 def test_an_age_is_reached_give_or_take_a_tenth_and_then_the_grace(seed):
     clock, connection = Clock(), Connection()
-    policy = LifetimePolicy(idle_seconds=None, age_seconds=1000.0, grace_seconds=50.0)
+    policy = LifetimePolicy(
+        first_call_seconds=None, idle_seconds=None, age_seconds=1000.0, grace_seconds=50.0
+    )
     lifetime = Lifetime(connection, policy, clock, Random(seed))
     lifetime.begin()
     lifetime.greeted()

@@ -1,0 +1,18 @@
+"""The file descriptors that a process may have."""
+
+import resource
+
+
+def raised_limit(wanted: int) -> int:
+    """Raises the process's soft limit to so many, as far as it may; how many there are now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft >= wanted:
+        return soft
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    except (OSError, ValueError):  # some systems have a limit beyond the one that they tell
+        return soft
+    return limit

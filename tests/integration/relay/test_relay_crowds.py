@@ -1,0 +1,158 @@
+"""Connections without an admitted call fill an address or the proxy; newcomers are served."""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc.aio
+import pytest
+from h2.events import ConnectionTerminated
+
+from services.proxy.http2 import frames
+from services.proxy.http2.limits import Limit
+from services.proxy.relay.bounds import Bounds
+from services.proxy.relay.clients.doorway import DoorwayPolicy
+from services.proxy.relay.listener import Admission
+from tests.support.echo_backend import echo_backend
+from tests.support.frame_sequences import frame
+from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
+from tests.support.relay import channel, relaying
+from tests.support.waiting import eventually
+
+GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")
+SILENT, GREETED = b"", GREETING
+
+
+@asynccontextmanager
+async def crowded(policy=None, **options):
+    bounds = None if policy is None else Bounds(doorway=policy)
+    async with echo_backend() as backend, relaying(backend.port, bounds=bounds, **options) as relay:
+        yield relay
+
+
+@asynccontextmanager
+async def crowd(relay, count, said=SILENT, address="127.0.0.1"):
+    """So many connections from this address that say this and no more."""
+    loop = asyncio.get_running_loop()
+    sockets = []
+    try:
+        for number in range(count):
+            sockets.append(each := socket.socket())
+            each.setblocking(False)
+            each.bind((address, 0))
+            await loop.sock_connect(each, ("127.0.0.1", relay.port))
+            await loop.sock_sendall(each, said)
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # a backlog is bounded
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def served(relay, **arguments):
+    async with channel(relay.target, **arguments) as client:
+        assert await client.unary_unary("/test.Echo/Unary")(b"x", timeout=20.0) == b"x"
+
+
+async def connected(relay, count):
+    async def all_are_inside() -> bool:
+        return relay.listener.connections == count
+
+    await eventually(all_are_inside)
+
+
+@pytest.mark.parametrize("said", [SILENT, GREETED], ids=["silent", "greeted"])
+async def test_an_address_full_of_them_has_room_for_a_newcomer(said):
+    async with (
+        crowded(DoorwayPolicy(connections_per_address=5)) as relay,
+        crowd(relay, 5, said) as sockets,
+    ):
+        await connected(relay, 5)
+        await served(relay)
+        assert relay.listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
+        # The oldest has gone.
+        async with asyncio.timeout(10.0):
+            heard = b""
+            while part := await asyncio.get_running_loop().sock_recv(sockets[0], 2**16):
+                heard += part
+        if said:
+            assert heard.endswith(frames.goaway(0, 0))
+
+
+@pytest.mark.parametrize("said", [SILENT, GREETED], ids=["silent", "greeted"])
+async def test_an_address_with_the_default_limit_has_room_for_a_newcomer(said):
+    async with crowded() as relay, crowd(relay, 2000, said):
+        await connected(relay, 2000)
+        await served(relay)
+
+
+async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
+    policy = DoorwayPolicy(connections=10, connections_per_address=4)
+    async with crowded(policy) as relay, AsyncExitStack() as crowds:
+        for number in (2, 3, 4):
+            await crowds.enter_async_context(
+                crowd(relay, 3 + (number == 3), GREETED, f"127.0.0.{number}")
+            )
+        await connected(relay, 10)
+        await served(relay)
+        doorway = relay.listener.doorway
+        assert doorway.displaced[Limit.CONNECTIONS] == 1
+        assert [len(doorway._origins[f"127.0.0.{number}"].unadmitted) for number in (2, 3, 4)] == [
+            3,
+            3,
+            3,
+        ]
+
+
+async def test_connections_with_an_admitted_call_keep_their_place():
+    async with (
+        crowded(DoorwayPolicy(connections_per_address=5)) as relay,
+        AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(raw_client(relay.port)) for _ in range(4)]
+        for each in clients:
+            # Answered: the connection is idle from now on.
+            await each.response(each.request(request_headers(b"/test.Echo/Unary"), message(b"x")))
+        async with crowd(relay, 50):
+
+            async def all_of_them_came() -> bool:
+                return relay.listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 49
+
+            await eventually(all_of_them_came)
+            for each in clients:
+                await round_trip(each)
+
+
+async def test_a_client_repeats_a_call_that_was_not_decided_when_it_made_room():
+    """The GOAWAY says that nothing was looked at, so gRPC repeats what was not idempotent too."""
+    waiting, first = asyncio.Event(), True
+    async with crowded(DoorwayPolicy(connections_per_address=1)) as relay:
+
+        async def decide(authorization):
+            nonlocal first
+            if first:
+                first = False
+                waiting.set()
+                await asyncio.Event().wait()
+            return Admission("alice", 1)
+
+        relay.gatekeeper.decide = decide
+        as_by_default = (("grpc.use_local_subchannel_pool", 1),)
+        async with grpc.aio.insecure_channel(relay.target, options=as_by_default) as client:
+            call = client.unary_unary("/test.Echo/Unary")(b"x", timeout=20.0)
+            task = asyncio.ensure_future(call)
+            await asyncio.wait_for(waiting.wait(), 10.0)
+            async with crowd(relay, 1):
+                assert await task == b"x"
+
+
+async def test_the_one_that_makes_room_is_told_that_no_call_of_it_was_looked_at():
+    async with crowded(DoorwayPolicy(connections_per_address=1)) as relay:
+        async with raw_client(relay.port) as client:
+            await round_trip(client)
+            async with crowd(relay, 1):
+                terminated = await client.wait_for(ConnectionTerminated)
+                assert (terminated.last_stream_id, terminated.error_code) == (0, 0)
+                await client.wait_closed()
+        await served(relay)
