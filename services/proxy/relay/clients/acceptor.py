@@ -5,8 +5,8 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import count
 from functools import partial
+from itertools import count
 from typing import Any
 
 from services.proxy.http2.limits import Limit, LimitHits

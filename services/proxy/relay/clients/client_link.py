@@ -324,12 +324,12 @@ class ClientLink(Link, Reader):
         if not self._is_settled:
             self._standing.admitted()
             self._judge()
+            if not self._is_admitted:
+                self._is_admitted = True
+                self._visit.admitted()
+                self._lifetime.admitted()
         call.admission = admission
         self.newest = call
-        if not self._is_admitted:
-            self._is_admitted = True
-            self._visit.admitted()
-            self._lifetime.admitted()
         if admission.username is not None:
             self.usernames.add(admission.username)
 
