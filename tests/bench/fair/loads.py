@@ -22,10 +22,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from deploy.local.readiness import speaks_http2
 from deploy.local.stack import CHECKOUT, LocalStack
 from tests.bench.fair.flood import COSTLY, REFUSED, Flood, Kind
 from tests.bench.fair.honest import honest
-from deploy.local.readiness import speaks_http2
 from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.processes import (
