@@ -148,7 +148,7 @@ async def run(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (port,) = free_ports(1)
-        # Not the bare echo of the relay's benchmarks, for which a stream that ends early is a fault.
+        # Not the relay's bare echo, for which a stream that ends early is a fault.
         argv = (sys.executable, "-m", "tests.bench.echo", str(port))
         async with running("echo", argv, speaks_http2(port), core=LOAD_CORE):
             settings = {"backend": {"address": f"127.0.0.1:{port}"}}

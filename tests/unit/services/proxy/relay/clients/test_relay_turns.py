@@ -3,9 +3,12 @@
 import pytest
 
 from services.proxy.http2.buffers import Buffers
+from services.proxy.interpreter import is_compiled
 from services.proxy.relay.clients import turns as turns_module
 from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT
 from services.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Ring, Turns
+
+pytestmark = pytest.mark.skipif(is_compiled(), reason="compiled classes cannot be inherited from")
 
 #: What rounding may make of a sum of seconds.
 ROUNDING = 1e-9
