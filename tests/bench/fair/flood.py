@@ -1,8 +1,8 @@
 """Clients that keep a proxy busy below every limit: `python -m tests.bench.fair.flood JSON`.
 
 The kinds of refused calls keep `window` calls in flight on each connection, read every answer and
-send as many again; a call is a frame of 16 bytes, because the dynamic table holds its fields. The
-kinds of costly frames send as fast as the socket takes them, up to `bytes_per_second`. A
+send as many again; a call is a frame of 16 bytes, because the dynamic table holds its fields (but
+for `guessed`: each has a wrong password of its own, which must be looked at). The kinds of costly frames send as fast as the socket takes them, up to `bytes_per_second`. A
 connection that the proxy closes is opened again.
 
 "ready" is printed when all are connected; a line on standard input starts them, the next line or
@@ -16,6 +16,7 @@ import os
 import resource
 import sys
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Literal, cast
 
 from tests.bench.wire import frames
@@ -23,8 +24,11 @@ from tests.bench.wire.frames import HEAD, HEAD_BYTES
 
 Refused = Literal["no_login", "garbage", "known_wrong"]
 Costly = Literal["small_fields", "static_indices", "table_updates", "settings", "padding"]
-Kind = Refused | Costly
+#: Refused, too, but only when each was looked at: no two passwords are the same.
+Guessed = Literal["guessed"]
+Kind = Refused | Guessed | Costly
 REFUSED: tuple[Refused, ...] = ("no_login", "garbage", "known_wrong")
+CALLS: tuple[Refused | Guessed, ...] = (*REFUSED, "guessed")
 COSTLY: tuple[Costly, ...] = (
     "small_fields",
     "static_indices",
@@ -101,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._write(self._work.first(self))
         if self._flood.is_known:
             self._write(self._work.login(self))
-        if self._flood.kind in REFUSED:
+        if self._flood.kind in CALLS:
             self._write(self._work.more(self, self._flood.window - 1))
 
     def take_id(self) -> int:
@@ -154,7 +158,7 @@ class Connection(asyncio.Protocol):
             at = end
         self._rest = data[at:]
         self._seen.answers += ended
-        if ended and self._is_running and self._flood.kind in REFUSED:
+        if ended and self._is_running and self._flood.kind in CALLS:
             self._write(self._work.more(self, ended))
 
 
@@ -216,6 +220,19 @@ class _Calls(_Work):
         return b"".join(_headers(connection, self.again) for _ in range(amount))
 
 
+class _Guesses(_Work):
+    """So many calls with wrong logins."""
+
+    _numbers = count()
+
+    def more(self, connection: Connection, amount: int) -> bytes:
+        return b"".join(_headers(connection, self._guess()) for _ in range(amount))
+
+    def _guess(self) -> bytes:
+        login = base64.b64encode(b"root:wrong-%d" % next(self._numbers))
+        return self.again + frames.literal(b"authorization", login)
+
+
 class _Blocks(_Work):
     """Calls without a login whose headers are dear to read."""
 
@@ -275,7 +292,7 @@ def _work(flood: Flood) -> _Work:
         case "padding":
             return _Padding(flood)
         case _:
-            return _Calls(flood)
+            return _Guesses(flood) if flood.kind == "guessed" else _Calls(flood)
 
 
 class _Attack:
@@ -309,7 +326,7 @@ class _Attack:
         try:
             while True:
                 connection.begin()
-                if self._flood.kind in REFUSED:
+                if self._flood.kind in CALLS:
                     await connection.lost
                 else:
                     await self._pour(connection)

@@ -105,7 +105,7 @@ async def proxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proxy
 
 @pytest.mark.parametrize(
     ("kind", "connections", "window"),
-    [("no_login", 300, 900), ("known_wrong", 400, 990)],
+    [("no_login", 300, 900), ("known_wrong", 400, 990), ("guessed", 300, 900)],
 )
 async def test_a_flood_of_refused_calls_holds_up_no_others(proxy, kind, connections, window):
     await proxy.is_shared_under(proxy.flood(kind, connections, window=window))

@@ -2,6 +2,7 @@
 
 import asyncio
 from http.client import HTTPConnection
+from time import monotonic
 
 import pytest
 from h2.errors import ErrorCodes
@@ -106,6 +107,26 @@ async def test_logins_that_are_refused_together_close_their_connection_once():
         ends = [event for event in client.events if isinstance(event, ConnectionTerminated)]
         assert [end.error_code for end in ends] == [ErrorCodes.ENHANCE_YOUR_CALM]
         assert relay.listener.hits.counts[Limit.REFUSED_CALLS] == 1
+
+
+async def test_what_its_logins_cost_counts_for_a_stranger():
+    """They are looked at in tasks, outside of its turns."""
+
+    async def decide(authorization):
+        await asyncio.sleep(0)
+        until = monotonic() + 0.1
+        while monotonic() < until:
+            pass
+        raise WrongCredentialsError
+
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port) as relay,
+        raw_client(relay.port) as client,
+    ):
+        relay.gatekeeper.decide = decide
+        await client.response(client.request())
+        assert relay.listener._turns._allowance < -0.05
 
 
 @pytest.mark.skipif(is_compiled(), reason="compiled code has the time as a constant")

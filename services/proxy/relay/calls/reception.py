@@ -16,6 +16,7 @@ from services.proxy.relay.calls.deadlines import Deadlines
 from services.proxy.relay.calls.headers import PEER, RequestHead, user_field
 from services.proxy.relay.calls.request import KeptBytes, Request
 from services.proxy.relay.calls.tally import CallTally
+from services.proxy.relay.calls.timed import Timed
 from services.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from services.proxy.relay.clients.client_link import ClientLink, Host
 from services.proxy.relay.faults import unexpected_error
@@ -160,7 +161,7 @@ class Reception(Host):
                 self._turned_away(link, head, error)
                 raise
             if admission is None:
-                self._wait(call, self._admit(link, call, head))
+                self._wait(link, call, self._admit(link, call, head))
             else:
                 self._route(link, call, head, admission)
         except VecguardError as error:
@@ -184,8 +185,9 @@ class Reception(Host):
             identity += literal(PEER, link.peer.encode())
         call.route(Request(upstream, head, identity, self._kept))
 
-    def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_guarded(call, decide))
+    def _wait(self, link: ClientLink, call: Call, decide: Coroutine[Any, Any, None]) -> None:
+        work = Timed(_guarded(call, decide), link.used)
+        task = asyncio.get_running_loop().create_task(work)
         call.waits_for(task)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

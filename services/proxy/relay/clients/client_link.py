@@ -304,6 +304,10 @@ class ClientLink(Link, Reader):
             self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
             self.loop.call_soon(self.close)
 
+    def used(self, seconds: float) -> None:
+        """So long of the loop's time was spent on its calls outside of its turns."""
+        self._turns.charge(self, seconds)
+
     def _judge(self) -> None:
         standing = self._standing
         was_known = self.rank == KNOWN

@@ -153,6 +153,11 @@ class Turns:
         if not is_done or reader.rank != KNOWN:
             self._settle(reader, is_done=is_done)
 
+    def charge(self, reader: Reader, seconds: float) -> None:
+        """Time was spent on what it sent outside of its turns, such as on logins."""
+        if reader.rank != KNOWN:
+            self._allowance -= seconds
+
     def wait(self, reader: Reader) -> None:
         """Lets a connection wait for its turn."""
         if not reader.is_waiting:
@@ -264,8 +269,7 @@ class Turns:
 
     def _used(self, reader: Reader, seconds: float) -> None:
         self._spent += seconds
-        if reader.rank != KNOWN:
-            self._allowance -= seconds
+        self.charge(reader, seconds)
 
     def _allowed(self, now: float) -> float:
         self._allowance = min(

@@ -304,6 +304,22 @@ def test_connections_without_a_login_have_a_quarter_of_the_time(house):
     assert house.spent["x"] == pytest.approx((house.loop.now - began) / 4, rel=0.05)
 
 
+def test_time_that_was_spent_outside_of_turns_counts_for_strangers(house):
+    """Such as on logins, in tasks."""
+    stranger, known = house.connection("stranger"), house.connection("known", rank=KNOWN)
+    house.turns.charge(known, 1000.0)
+    stranger.sends(0.0001)
+    assert stranger.is_read
+    house.turns.charge(stranger, 1.0)
+    stranger.sends(0.0001)
+    known.sends(0.0001)
+    assert (stranger.is_read, known.is_read) == (False, True)
+    began = house.loop.now
+    house.go_on()
+    assert stranger.is_read
+    assert house.loop.now - began == pytest.approx(4.0, abs=0.1)
+
+
 def test_one_that_sends_beside_strangers_that_wait_waits_behind_them(house):
     house.let_wait(house.connection("first"), work=0.0001)
     house.connection("second", origin="b").sends(0.0001)
