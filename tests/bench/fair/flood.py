@@ -2,8 +2,9 @@
 
 The kinds of refused calls keep `window` calls in flight on each connection, read every answer and
 send as many again; a call is a frame of 16 bytes, because the dynamic table holds its fields (but
-for `guessed`: each has a wrong password of its own, which must be looked at). The kinds of costly frames send as fast as the socket takes them, up to `bytes_per_second`. A
-connection that the proxy closes is opened again.
+for `guessed`: each has a wrong password of its own, which must be looked at). The kinds of costly
+frames send as fast as the socket takes them, up to `bytes_per_second`. A connection that the proxy
+closes is opened again.
 
 "ready" is printed when all are connected; a line on standard input starts them, the next line or
 its end stops them; then what they saw is printed as JSON.
