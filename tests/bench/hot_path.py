@@ -130,7 +130,7 @@ class Rig:
         for client, request in zip(self.clients, requests, strict=True):
             client.data_received(request)
         await asyncio.sleep(0)  # what was collected is written
-        while any(client.is_waiting for client in self.clients):  # noqa: ASYNC110 - for turns
+        while any(client.is_waiting for client in self.clients):  # noqa: ASYNC110 - no event says it
             await asyncio.sleep(0)
         for answer in answers:
             self.backend.data_received(answer)

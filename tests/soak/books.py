@@ -19,11 +19,16 @@ class Books:
         started: calls by kind.
         ended: by (kind, status, how): `expected`, `restart`, `limit` or `unexplained`.
         unexplained: the first of those, in words.
+        flooded: seconds that unary calls took that met a flood and no restart.
+        quiet: the same of those that met neither.
     """
 
     started: Counter[str] = field(default_factory=Counter)
     ended: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
+    flooded: list[float] = field(default_factory=list)
+    quiet: list[float] = field(default_factory=list)
+    _floods: list[list[float]] = field(default_factory=list)
     _outages: list[list[float]] = field(default_factory=list)
 
     def begin(self, kind: str) -> float:
@@ -57,6 +62,21 @@ class Books:
             if len(self.unexplained) < _MAX_TOLD:
                 self.unexplained.append(f"{kind}: {status.name} {detail}")
         self.ended[kind, status.name, how] += 1
+        if kind == "unary" and how == "expected" and not self._met_an_outage(began):
+            taken = self.flooded if _met(self._floods, began) else self.quiet
+            taken.append(time.monotonic() - began)
+
+    def flood_begins(self) -> None:
+        """Other addresses flood the proxy from now on."""
+        self._floods.append([time.monotonic(), float("inf")])
+
+    def flood_ends(self) -> None:
+        """They have stopped."""
+        self._floods[-1][1] = time.monotonic()
+
+    @property
+    def floods(self) -> int:
+        return len(self._floods)
 
     def outage_begins(self) -> None:
         """The backend is about to be stopped."""
@@ -89,5 +109,9 @@ class Books:
         )
 
     def _met_an_outage(self, began: float) -> bool:
-        now = time.monotonic()
-        return any(begins <= now and began <= ends for begins, ends in self._outages)
+        return _met(self._outages, began)
+
+
+def _met(spans: list[list[float]], began: float) -> bool:
+    now = time.monotonic()
+    return any(begins <= now and began <= ends for begins, ends in spans)

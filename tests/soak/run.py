@@ -1,4 +1,4 @@
-"""One soak: a whole stack, traffic, restarts of the backend, and the judgement."""
+"""One soak: a whole stack, traffic, floods, restarts of the backend, and the judgement."""
 
 import asyncio
 import sys
@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,8 @@ from deploy.local.ports import Ports
 from deploy.local.process import Program
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import CHECKOUT, LocalStack
+from tests.bench.fair.flood import Flood, Kind
+from tests.bench.fair.loads import flooded
 from tests.e2e.stacks import CHEAP_PASSWORDS, clean_environment, logs
 from tests.soak import memory
 from tests.soak.books import Books
@@ -24,6 +27,13 @@ from tests.soak.traffic import Client, login
 #: After the backend is back: the proxy's next attempt to connect, with its back-off.
 _RECOVERY_SECONDS = 20.0
 _MIB = 2**20
+#: What other addresses do, one after the other: a kind, and on how many connections.
+_FLOODS: tuple[tuple[Kind, int], ...] = (
+    ("no_login", 20),
+    ("small_fields", 3),
+    ("garbage", 20),
+    ("table_updates", 3),
+)
 
 
 class EchoStack(LocalStack):
@@ -48,6 +58,7 @@ class Plan:
         seconds: of traffic.
         clients: each makes one call at a time.
         restart_seconds: between two restarts of the backend.
+        flood_seconds: for how long before each of them other addresses flood the proxy.
         warm_up_ratio: the part of the time whose memory is not judged: caches fill, the
             allocator finds its size.
         growth_bytes: how much the memory may grow, by its slope, over the time that is judged.
@@ -56,6 +67,7 @@ class Plan:
     seconds: float
     clients: int = 12
     restart_seconds: float = 20.0
+    flood_seconds: float = 3.0
     warm_up_ratio: float = 0.3
     growth_bytes: int = 8 * _MIB
 
@@ -97,6 +109,10 @@ class Report:
                 ),
                 *(f"  unexplained: {each}" for each in books.unexplained),
                 (
+                    f"unary calls: {_times(books.quiet)}; while other addresses flooded the proxy "
+                    f"({books.floods} times): {_times(books.flooded)}"
+                ),
+                (
                     f"memory of the proxy: {self.resident_bytes / _MIB:.1f} MiB at the end; "
                     f"slope {self.slope_bytes_per_second * 60 / 1024:+.1f} KiB/min (Theil-Sen, "
                     f"resident bytes, the last {self.judged_seconds:.0f} s), so "
@@ -107,6 +123,14 @@ class Report:
                 "passed" if self.passed else "FAILED",
             )
         )
+
+
+def _times(taken: list[float]) -> str:
+    if not taken:
+        return "none"
+    ordered = sorted(taken)
+    p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+    return f"p99 {p99 * 1000:.1f} ms, slowest {ordered[-1] * 1000:.1f} ms"
 
 
 async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None]) -> Report:
@@ -130,8 +154,12 @@ async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None
             sampling = group.create_task(log.run())
             for client in clients:
                 group.create_task(client.run(stopping))
+            floods = cycle(_FLOODS)
             while (left := began + plan.seconds - time.monotonic()) > 0:
-                await asyncio.sleep(min(plan.restart_seconds, left))
+                pause = min(plan.restart_seconds, left)
+                await asyncio.sleep(max(0.0, pause - plan.flood_seconds))
+                if pause > plan.flood_seconds:
+                    await _flood(stack, books, *next(floods), plan.flood_seconds)
                 if time.monotonic() < began + plan.seconds - plan.restart_seconds / 2:
                     await _restart(stack, books)
                     tell(f"{books.calls()} calls, {log.after(0)[-1][1] / _MIB:.1f} MiB")
@@ -159,6 +187,17 @@ async def _logs_told(stack: LocalStack) -> AsyncIterator[None]:
     except BaseException as error:
         error.add_note("\n".join(f"--- log of {name}\n{log}" for name, log in logs(stack)))
         raise
+
+
+async def _flood(
+    stack: LocalStack, books: Books, kind: Kind, connections: int, seconds: float
+) -> None:
+    host, _, port = stack.proxies[0].address.rpartition(":")
+    flood = Flood(kind, host, int(port), connections=connections, addresses=2)
+    async with flooded(flood):
+        books.flood_begins()
+        await asyncio.sleep(seconds)
+    books.flood_ends()
 
 
 async def _restart(stack: LocalStack, books: Books) -> None:

@@ -10,12 +10,16 @@ from tests.soak.run import Plan, run
 MIB = 2**20
 
 
-async def test_twenty_seconds_of_everything_with_restarts_lose_no_call(tmp_path):
+async def test_twenty_seconds_of_everything_with_restarts_and_floods_lose_no_call(tmp_path):
     # So short a time judges leaks of the size of messages only; `make soak` judges the rest.
-    plan = Plan(seconds=20.0, clients=6, restart_seconds=6.0, growth_bytes=48 * MIB)
+    plan = Plan(
+        seconds=20.0, clients=6, restart_seconds=6.0, flood_seconds=2.0, growth_bytes=48 * MIB
+    )
     report = await run(tmp_path, plan, seed=5, tell=print)
     assert report.passed, str(report)
     assert report.books.outages >= 2
+    assert report.books.floods >= 2
+    assert report.books.flooded
     assert report.books.calls("expected") > 100
 
 

@@ -1,6 +1,7 @@
 """The real relay, started in this process or in its own, in front of any port."""
 
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from services.proxy.authentication.errors import AuthenticationError
 from services.proxy.http2.limits import LimitHits, Limits
 from services.proxy.relay.bounds import Bounds
 from services.proxy.relay.calls.active import ActiveCalls
@@ -21,6 +23,7 @@ from services.proxy.relay.upstreams.pool import PoolPolicy
 from services.proxy.relay.upstreams.routing import Routes
 from services.proxy.relay.upstreams.upstream import Connector, Upstream, over_tcp
 from shared.addresses import Address
+from shared.errors import VecguardError
 from tests.support.echo_backend import UNLIMITED
 from tests.support.waiting import eventually
 
@@ -59,8 +62,11 @@ class ScriptedGatekeeper(Gatekeeper):
             return Admission("alice", 7)
         return await self.decide(authorization)
 
-    def turned_away(self, authorization, client, error) -> None:
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> bool:
         self.refused.append((tuple(authorization), client.peer_name(), error))
+        return isinstance(error, AuthenticationError)
 
     def refuse(self, error: Exception) -> None:
         async def decide(authorization: Sequence[bytes]) -> Admission:
@@ -109,6 +115,7 @@ async def relaying(
     pool: PoolPolicy | None = None,
     limits: Limits | None = None,
     bounds: Bounds | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Relay]:
     """A relay that must leave nothing behind when it has been drained."""
     upstream = Upstream(
@@ -132,7 +139,7 @@ async def relaying(
         bounds=bounds,
         hits=hits,
     )
-    listener.start(Address("127.0.0.1", 0))
+    listener.start(Address("127.0.0.1", 0), tls=tls)
     relay = Relay(listener, active, upstream, gatekeeper)
     try:
         yield relay

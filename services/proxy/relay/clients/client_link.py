@@ -102,6 +102,7 @@ class ClientLink(Link, Reader):
         self.is_waiting = False
         self.is_heavy = False
         self._refused_before = 0
+        self._is_cast_out = False
         self.was_made = False
         self.newest: Call | None = None
         self.usernames: set[str] = set()
@@ -140,6 +141,8 @@ class ClientLink(Link, Reader):
     def _hear_http1(self, said: bytes, foreign: Callable[[], None]) -> None:
         """Tells a client that speaks HTTP/1 what it needs; `foreign` ends any other."""
         if self._transport is not None:
+            # What it says after its request must be read, or it may lose the answer.
+            self.read_on()
             visitor = Http1Visitor(
                 self._transport,
                 answered=self._http1_answered,
@@ -197,6 +200,10 @@ class ClientLink(Link, Reader):
         self._hits.hit(Limit.READ_WAIT)
         self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
         self.close()
+
+    def met(self, bug: Exception) -> None:
+        self.failed(bug)
+        self.abort()
 
     def stop_reading(self) -> None:
         if self._transport is not None and not self.is_closing:
@@ -302,13 +309,14 @@ class ClientLink(Link, Reader):
 
     def waits_for_decision(self) -> None:
         """A call's login is looked up, and perhaps checked, before it is decided."""
-        self._turns.owes(self, _DECISION_SECONDS)
+        self._turns.charge(self, _DECISION_SECONDS)
 
     def refused(self) -> None:
         """A call was refused by the client's own fault."""
         self._standing.refused()
         self._judge()
-        if self._standing.is_lost and not self.is_closing:
+        if self._standing.is_lost and not self._is_cast_out and not self.is_closing:
+            self._is_cast_out = True
             log.info("too_many_refused_calls", peer=self.peer)
             self._hits.hit(Limit.REFUSED_CALLS)
             self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
@@ -316,7 +324,10 @@ class ClientLink(Link, Reader):
 
     def _judge(self) -> None:
         standing = self._standing
+        was_known = self.rank == KNOWN
         self.rank = standing.rank
+        if self.is_waiting and self.rank == KNOWN and not was_known:
+            self._turns.promote(self)
         self._is_settled = standing.is_known and not standing.refusals
 
     def admitted(self, call: Call, admission: Admitted) -> None:

@@ -5,9 +5,7 @@ from typing import Final
 #: Refused calls after which a connection that has shown no right login is a suspect. A program
 #: with a wrong password, or none, learns that from the first answer.
 _FEW: Final = 10
-#: Refused calls after which a right login of the past gives no precedence.
-_MANY: Final = 100
-#: Refused calls after which the connection is closed.
+#: Refused calls after which the connection is closed, or right logins of the past are forgotten.
 _TOO_MANY: Final = 1000
 #: Refused calls in one turn of the loop, and after how many refusals that is halved.
 _FIRST_WINDOW: Final = 128
@@ -53,7 +51,7 @@ class Standing:
     def rank(self) -> int:
         """KNOWN, STRANGER or SUSPECT."""
         if self.is_known:
-            return KNOWN if self.refusals < _MANY else STRANGER
+            return KNOWN
         return STRANGER if self.refusals < _FEW else SUSPECT
 
     @property

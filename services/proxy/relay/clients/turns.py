@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict
 from time import monotonic
 from typing import Final
 
@@ -20,6 +20,8 @@ _TURN_SECONDS: Final = 0.004
 #: microseconds, so that is thousands in a second; bcrypt lets only a few logins in meanwhile.
 _STRANGERS_TURN_SECONDS: Final = 0.002
 _STRANGERS_PART: Final = 0.25
+#: Each so many-th of those turns is a suspect's: none waits for ever behind strangers.
+_SUSPECTS_TURN: Final = 8
 #: Time after which it matters whether it was spent in one turn of the loop.
 _NOTED_SECONDS: Final = 0.001
 #: How long a connection waits for its turn before it is closed.
@@ -61,6 +63,10 @@ class Reader(ABC):
         """Ends it: there is no time for what it sends."""
 
     @abstractmethod
+    def met(self, bug: Exception) -> None:
+        """A bug showed itself in its turn: ends it."""
+
+    @abstractmethod
     def stop_reading(self) -> None:
         """Leaves what comes in the socket."""
 
@@ -73,7 +79,8 @@ class Ring:
     """Connections that wait: addresses in turn, and in turn those of each address."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[tuple[Reader, float]]] = {}
+        # In the order of their turns; each line says since when its connections wait.
+        self._lines: OrderedDict[str, OrderedDict[Reader, float]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -82,17 +89,27 @@ class Ring:
         """Adds one as the last of its address."""
         line = self._lines.get(reader.origin)
         if line is None:
-            line = self._lines[reader.origin] = deque()
-        line.append((reader, monotonic()))
+            line = self._lines[reader.origin] = OrderedDict()
+        line[reader] = monotonic()
 
     def take(self) -> tuple[Reader, float]:
         """The first of the next address, which is the last address from now on, and its time."""
-        origin = next(iter(self._lines))
-        line = self._lines.pop(origin)
-        first = line.popleft()
+        origin, line = next(iter(self._lines.items()))
+        first = line.popitem(last=False)
         if line:
-            self._lines[origin] = line
+            self._lines.move_to_end(origin)
+        else:
+            del self._lines[origin]
         return first
+
+    def remove(self, reader: Reader) -> bool:
+        """Takes one out of its place. Returns whether it had one."""
+        line = self._lines.get(reader.origin)
+        if line is None or line.pop(reader, None) is None:
+            return False
+        if not line:
+            del self._lines[reader.origin]
+        return True
 
 
 class Turns:
@@ -110,6 +127,7 @@ class Turns:
         self._spent = 0.0
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
+        self._strangers_turns = 0
         # Of those that are not known: time that they may use, as of when.
         self._allowance = _STRANGERS_TURN_SECONDS
         self._allowed_at = monotonic()
@@ -135,8 +153,8 @@ class Turns:
         if not is_done or reader.rank != KNOWN:
             self._settle(reader, is_done=is_done)
 
-    def owes(self, reader: Reader, seconds: float) -> None:
-        """Its calls will take so much time of the loop later."""
+    def charge(self, reader: Reader, seconds: float) -> None:
+        """Time was spent on what it sent outside of its turns, such as on logins."""
         if reader.rank != KNOWN:
             self._allowance -= seconds
 
@@ -145,6 +163,12 @@ class Turns:
         if not reader.is_waiting:
             reader.is_waiting = True
             reader.stop_reading()
+            self._enter(reader)
+
+    def promote(self, reader: Reader) -> None:
+        """One that waits is KNOWN since a moment ago: it waits with its like."""
+        _, strangers, suspects = self._rings
+        if strangers.remove(reader) or suspects.remove(reader):
             self._enter(reader)
 
     def _is_full(self) -> bool:
@@ -156,7 +180,8 @@ class Turns:
         if rank == STRANGER and reader.is_heavy:
             rank = SUSPECT  # what has sent little goes first
         self._rings[rank].put(reader)
-        if not self._is_due and self._timer is None:
+        # The timer is for strangers, who may have used up their time.
+        if not self._is_due and (self._timer is None or rank == KNOWN):
             self._be_due()
 
     def _settle(self, reader: Reader, *, is_done: bool) -> None:
@@ -197,7 +222,7 @@ class Turns:
             now = self._serve(known, now)
         end = now + _STRANGERS_TURN_SECONDS
         while (strangers or suspects) and now < end and self._allowed(now) > 0:
-            now = self._serve(strangers or suspects, now)
+            now = self._serve(self._next_but_known(), now)
         self._spent = 0.0
         self._is_due = False
         if known:
@@ -216,25 +241,35 @@ class Turns:
             self._is_due = True
             self._run()
 
+    def _next_but_known(self) -> Ring:
+        _, strangers, suspects = self._rings
+        self._strangers_turns += 1
+        if suspects and (not strangers or not self._strangers_turns % _SUSPECTS_TURN):
+            return suspects
+        return strangers
+
     def _serve(self, ring: Ring, now: float) -> float:
         """One turn of the next connection. Returns the time after it."""
         reader, since = ring.take()
         if reader.is_over:
             return now
-        if now - since > _WAIT_SECONDS and ring is not self._rings[KNOWN]:
-            # Its client may be gone, which shows only where a socket is read.
-            reader.give_up()
+        try:
+            if now - since > _WAIT_SECONDS and reader.rank != KNOWN:
+                # Its client may be gone, which shows only where a socket is read.
+                reader.give_up()
+                return monotonic()
+            is_done = reader.go_on(now + SLICE_SECONDS)
+            after = monotonic()
+            self._used(reader, after - now)
+            self._settle(reader, is_done=is_done)
+        except Exception as bug:  # noqa: BLE001 - the reader logs it; all others must go on
+            reader.met(bug)
             return monotonic()
-        is_done = reader.go_on(now + SLICE_SECONDS)
-        after = monotonic()
-        self._used(reader, after - now)
-        self._settle(reader, is_done=is_done)
         return after
 
     def _used(self, reader: Reader, seconds: float) -> None:
         self._spent += seconds
-        if reader.rank != KNOWN:
-            self._allowance -= seconds
+        self.charge(reader, seconds)
 
     def _allowed(self, now: float) -> float:
         self._allowance = min(

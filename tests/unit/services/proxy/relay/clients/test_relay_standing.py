@@ -1,0 +1,75 @@
+"""What refused and admitted calls make of a connection."""
+
+import pytest
+
+from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT, Standing
+
+
+def after(refusals, *, admitted=0):
+    standing = Standing()
+    for _ in range(admitted):
+        standing.admitted()
+    for _ in range(refusals):
+        standing.refused()
+    return standing
+
+
+@pytest.mark.parametrize(
+    ("refusals", "rank", "rest_seconds"),
+    [(0, STRANGER, 0.0), (9, STRANGER, 0.0), (10, SUSPECT, 0.1), (999, SUSPECT, 0.1)],
+)
+def test_a_connection_without_a_login_is_a_suspect_after_ten_refused_calls(
+    refusals, rank, rest_seconds
+):
+    standing = after(refusals)
+    assert (standing.rank, standing.rest_seconds) == (rank, rest_seconds)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "window"),
+    [(0, 128), (127, 128), (128, 64), (255, 64), (256, 32), (895, 2), (896, 1), (999, 1)],
+)
+def test_the_window_is_halved_with_every_128_refusals(refusals, window):
+    assert after(refusals).window == window
+
+
+def test_a_connection_without_a_login_is_lost_at_a_thousand_refused_calls():
+    standing = after(999)
+    assert not standing.is_lost
+    standing.refused()
+    assert standing.is_lost
+
+
+@pytest.mark.parametrize("refusals", [0, 99, 100, 999])
+def test_a_known_one_never_rests_and_is_never_lost_below_a_thousand_in_a_row(refusals):
+    standing = after(refusals, admitted=1)
+    assert standing.rank == KNOWN
+    assert standing.rest_seconds == 0.0
+    assert standing.window == 1000
+    assert not standing.is_lost
+
+
+def test_an_admitted_call_halves_what_was_refused():
+    standing = after(900)
+    standing.admitted()
+    assert standing.refusals == 450
+    assert standing.rank == KNOWN
+
+
+def test_a_thousand_in_a_row_cost_a_known_one_what_it_is_known_for_and_no_more():
+    standing = after(1000, admitted=1)
+    assert not standing.is_known
+    assert not standing.is_lost
+    assert standing.rank == SUSPECT
+    for _ in range(990):
+        standing.refused()
+    assert standing.is_lost
+
+
+def test_a_right_login_among_many_refused_calls_keeps_the_precedence():
+    standing = Standing()
+    for _ in range(100):
+        standing.admitted()
+        for _ in range(49):
+            standing.refused()
+        assert standing.rank == KNOWN

@@ -1,0 +1,429 @@
+"""Who has a turn when, by a clock and an event loop that the test turns."""
+
+import pytest
+
+from services.proxy.http2.buffers import Buffers
+from services.proxy.interpreter import is_compiled
+from services.proxy.relay.clients import turns as turns_module
+from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT
+from services.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Ring, Turns
+
+pytestmark = pytest.mark.skipif(is_compiled(), reason="compiled classes cannot be inherited from")
+
+#: What rounding may make of a sum of seconds.
+ROUNDING = 1e-9
+
+
+class Timer:
+    def __init__(self, at, call):
+        self.at, self.call = at, call
+
+    def cancel(self):
+        self.call = None
+
+
+class Loop:
+    """As much of an event loop as turns need; its time is `time.monotonic`, too."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self._ready = []
+        self._timers = []
+
+    def call_soon(self, callback, *arguments):
+        self._ready.append(lambda: callback(*arguments))
+
+    def call_later(self, seconds, callback, *arguments):
+        timer = Timer(self.now + seconds, lambda: callback(*arguments))
+        self._timers.append(timer)
+        return timer
+
+    def turn(self):
+        """One turn: what is due and what is ready, and nothing that comes of it."""
+        due = [timer for timer in self._timers if timer.at <= self.now]
+        self._timers = [timer for timer in self._timers if timer.at > self.now]
+        ready, self._ready = self._ready, []
+        for timer in due:
+            if timer.call is not None:
+                timer.call()
+        for call in ready:
+            call()
+
+    def rest(self):
+        """Sleeps until the next timer when nothing is ready. Returns whether anything is."""
+        times = [timer.at for timer in self._timers if timer.call is not None]
+        if not self._ready and times:
+            self.now = max(self.now, min(times))
+        return bool(self._ready or times)
+
+
+class CountedTurns(Turns):
+    """Counts how often it serves those that wait."""
+
+    runs = 0
+
+    def _run(self):
+        self.runs += 1
+        super()._run()
+
+
+class House:
+    """Connections and their turns.
+
+    Attributes:
+        served: the names of those that had a turn, in order.
+        spent: seconds by name.
+    """
+
+    def __init__(self):
+        self.loop = Loop()
+        self.buffers = Buffers(1000)
+        self.turns = CountedTurns(self.loop, self.buffers)
+        self.served = []
+        self.spent = {}
+
+    def connection(self, name, **attributes):
+        return Connection(self, name, **attributes)
+
+    def turn(self):
+        """One turn of the loop, in which those that wait are served once at most."""
+        before = self.turns.runs
+        self.loop.turn()
+        assert self.turns.runs - before <= 1
+
+    def go_on(self, until=lambda: False, turns=1000):
+        """Until nothing is left to do, or the condition holds."""
+        for _ in range(turns):
+            if until() or not self.loop.rest():
+                return
+            self.turn()
+        raise AssertionError("it never ended")
+
+    def let_wait(self, *connections, work):
+        """All of them have sent something, and wait for their turns."""
+        for connection in connections:
+            connection.work += work
+            self.turns.wait(connection)
+
+
+class Connection(Reader):
+    """One that needs time for what it sent, and says what happens to it.
+
+    Attributes:
+        work: seconds that are needed for what was sent.
+        rests: how long it rests after each turn.
+        told: what else was done to it.
+    """
+
+    def __init__(self, house, name, *, origin="a", rank=STRANGER, rests=0.0):
+        self._house = house
+        self.name, self.origin, self.rank, self.rests = name, origin, rank, rests
+        self.is_waiting = self.is_heavy = self.is_closed = False
+        self.is_read = True
+        self.work = 0.0
+        self.told = []
+        self.bug = None
+
+    @property
+    def is_over(self):
+        return self.is_closed
+
+    def sends(self, work):
+        """As `ClientLink.data_received` does it."""
+        self.work += work
+        until = self._house.turns.begin(self)
+        if until:
+            self._house.turns.end(self, until, is_done=self._handle(until))
+        else:
+            self._house.turns.wait(self)
+
+    def go_on(self, until):
+        if self.bug is not None:
+            raise self.bug
+        return self._handle(until)
+
+    def _handle(self, until):
+        house = self._house
+        house.served.append(self.name)
+        spent = max(0.0, min(self.work, until - house.loop.now))
+        house.loop.now += spent
+        house.spent[self.name] = house.spent.get(self.name, 0.0) + spent
+        self.work -= spent
+        return self.work < ROUNDING
+
+    def take_rest(self):
+        return self.rests
+
+    def give_up(self):
+        self.told.append("gave up")
+        self.is_closed = True
+
+    def met(self, bug):
+        self.told.append(bug)
+        self.is_closed = True
+
+    def stop_reading(self):
+        self.is_read = False
+
+    def read_on(self):
+        self.is_read = True
+
+
+@pytest.fixture
+def house(monkeypatch):
+    house = House()
+    monkeypatch.setattr(turns_module, "monotonic", lambda: house.loop.now)
+    house.turns._allowed_at = house.loop.now
+    return house
+
+
+def test_addresses_take_turns_and_so_do_the_connections_of_each(house):
+    ring = Ring()
+    for name in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        ring.put(house.connection(name, origin=name[0]))
+    taken = []
+    while ring:
+        taken.append(ring.take()[0].name)
+    assert taken == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
+def test_an_address_that_comes_again_is_the_last(house):
+    ring = Ring()
+    first, other = house.connection("a1"), house.connection("b1", origin="b")
+    ring.put(first)
+    ring.put(other)
+    assert ring.take()[0] is first
+    ring.put(first)
+    assert ring.take()[0] is other
+
+
+def test_a_ring_says_since_when_one_waits_and_lets_it_be_taken_out(house):
+    ring = Ring()
+    mine, other = house.connection("a1"), house.connection("a2")
+    ring.put(mine)
+    house.loop.now += 3
+    ring.put(other)
+    assert ring.remove(mine)
+    assert not ring.remove(mine)
+    assert ring.take() == (other, house.loop.now)
+    assert not ring
+    assert not ring.remove(other)
+
+
+def test_what_is_read_is_handled_at_once_while_there_is_time(house):
+    known, stranger = house.connection("known", rank=KNOWN), house.connection("stranger")
+    known.sends(0.0001)
+    stranger.sends(0.0001)
+    assert house.served == ["known", "stranger"]
+    assert known.is_read
+    assert stranger.is_read
+    assert not house.loop.rest()  # nothing is left to do
+
+
+def test_what_needs_longer_than_a_slice_waits_unread_and_is_read_when_it_is_done(house):
+    client = house.connection("client", rank=KNOWN)
+    client.sends(2.5 * SLICE_SECONDS)
+    assert client.work == pytest.approx(1.5 * SLICE_SECONDS)
+    assert (client.is_waiting, client.is_read, client.is_heavy) == (True, False, True)
+    house.go_on()
+    assert client.work == pytest.approx(0.0)
+    assert (client.is_waiting, client.is_read, client.is_heavy) == (False, True, False)
+
+
+def test_what_still_comes_while_one_waits_is_kept_for_its_turn(house):
+    """TLS has more in its own buffers."""
+    client = house.connection("client", rank=KNOWN)
+    client.sends(1.5 * SLICE_SECONDS)
+    client.sends(0.0001)
+    assert house.served == ["client"]
+    house.go_on()
+    assert client.work == pytest.approx(0.0)
+
+
+def test_known_ones_go_before_strangers_and_strangers_before_suspects(house):
+    crowd = [
+        house.connection("suspect", rank=SUSPECT),
+        house.connection("stranger"),
+        house.connection("known", rank=KNOWN),
+    ]
+    house.let_wait(*crowd, work=0.0001)
+    house.go_on()
+    assert house.served == ["known", "stranger", "suspect"]
+
+
+def test_a_stranger_that_sent_much_goes_behind_those_that_sent_little(house):
+    heavy = house.connection("heavy")
+    heavy.sends(2 * SLICE_SECONDS)
+    house.let_wait(house.connection("light", origin="b"), work=0.0001)
+    house.let_wait(house.connection("light", origin="c"), work=0.0001)
+    house.go_on()
+    assert house.served == ["heavy", "light", "light", "heavy"]
+
+
+def test_suspects_have_some_turns_however_many_strangers_come(house):
+    suspect = house.connection("suspect", rank=SUSPECT)
+    house.let_wait(suspect, work=0.0001)
+    for number in range(20):
+        house.let_wait(house.connection("stranger", origin=str(number)), work=0.0001)
+    house.go_on()
+    assert house.served.index("suspect") == 7
+
+
+@pytest.mark.parametrize(("rank", "most"), [(KNOWN, 0.004), (STRANGER, 0.002), (SUSPECT, 0.002)])
+def test_one_turn_of_the_loop_has_time_for_so_much(house, rank, most):
+    house.let_wait(*(house.connection("x", rank=rank) for _ in range(20)), work=SLICE_SECONDS)
+    house.turn()
+    assert most - ROUNDING <= house.spent["x"] <= most + SLICE_SECONDS + ROUNDING
+    before = house.spent["x"]
+    house.go_on(lambda: house.spent["x"] > before)
+    assert house.spent["x"] - before <= most + SLICE_SECONDS + ROUNDING
+
+
+def test_known_ones_that_send_at_once_wait_when_the_turn_is_used_up(house):
+    clients = [house.connection(str(number), rank=KNOWN) for number in range(8)]
+    for client in clients:
+        client.sends(SLICE_SECONDS - ROUNDING)
+    assert house.served == ["0", "1", "2", "3", "4"]
+    assert [client.is_read for client in clients] == [True] * 5 + [False] * 3
+    house.turn()
+    assert house.served == [str(number) for number in range(8)]
+
+
+def test_what_a_known_one_sends_is_handled_at_once_when_memory_is_short(house):
+    house.buffers.held = house.buffers.limit
+    for number in range(8):
+        house.connection(str(number), rank=KNOWN).sends(SLICE_SECONDS - ROUNDING)
+    assert len(house.served) == 8
+
+
+def test_connections_without_a_login_have_a_quarter_of_the_time(house):
+    crowd = [house.connection("x", rank=SUSPECT, origin=str(number)) for number in range(9)]
+    house.let_wait(*crowd, work=1.0)
+    began = house.loop.now
+    house.go_on(lambda: house.loop.now > began + 2)
+    assert house.spent["x"] == pytest.approx((house.loop.now - began) / 4, rel=0.05)
+
+
+def test_time_that_was_spent_outside_of_turns_counts_for_strangers(house):
+    """Such as on logins, in tasks."""
+    stranger, known = house.connection("stranger"), house.connection("known", rank=KNOWN)
+    house.turns.charge(known, 1000.0)
+    stranger.sends(0.0001)
+    assert stranger.is_read
+    house.turns.charge(stranger, 1.0)
+    stranger.sends(0.0001)
+    known.sends(0.0001)
+    assert (stranger.is_read, known.is_read) == (False, True)
+    began = house.loop.now
+    house.go_on()
+    assert stranger.is_read
+    assert house.loop.now - began == pytest.approx(4.0, abs=0.1)
+
+
+def test_one_that_sends_beside_strangers_that_wait_waits_behind_them(house):
+    house.let_wait(house.connection("first"), work=0.0001)
+    house.connection("second", origin="b").sends(0.0001)
+    house.go_on()
+    assert house.served == ["first", "second"]
+
+
+@pytest.mark.parametrize("known_seconds", [0.0, 0.0005, 0.0015, 0.006])
+def test_those_that_wait_are_served_once_in_a_turn_of_the_loop(house, known_seconds):
+    """More than once, the rest of the loop would have its turn ever more seldom."""
+    crowd = [house.connection("x", rank=SUSPECT, origin=str(number)) for number in range(9)]
+    house.let_wait(*crowd, work=0.2)
+    known = [house.connection(str(number), rank=KNOWN) for number in range(3)]
+    for _ in range(1000):  # `turn` looks at it
+        for client in known:
+            if client.is_read and known_seconds:
+                client.sends(known_seconds)
+        house.loop.rest()
+        house.turn()
+    assert house.turns.runs > 100
+
+
+def test_a_run_by_the_timer_and_a_run_that_is_due_are_one(house):
+    house.let_wait(house.connection("x", rank=SUSPECT), work=0.1)
+    known = house.connection("known", rank=KNOWN)
+    house.turn()
+    assert house.loop.rest()  # the timer is due now
+    known.sends(1.5 * SLICE_SECONDS)
+    house.turn()
+    assert house.turns.runs == 2
+
+
+def test_one_that_waited_for_five_seconds_is_closed(house):
+    stranger = house.connection("stranger")
+    house.let_wait(stranger, work=0.0001)
+    house.loop.now += 5.1
+    house.go_on()
+    assert stranger.told == ["gave up"]
+    assert house.served == []
+
+
+@pytest.mark.parametrize("becomes_known", [False, True])
+def test_a_known_one_is_not_closed_for_having_waited(house, becomes_known):
+    client = house.connection("client", rank=STRANGER if becomes_known else KNOWN)
+    house.let_wait(client, work=0.0001)
+    client.rank = KNOWN
+    house.loop.now += 5.1
+    house.go_on()
+    assert client.told == []
+    assert client.is_read
+
+
+def test_one_that_becomes_known_while_it_waits_goes_before_all_strangers(house):
+    """A first call with a large message, whose login is checked meanwhile."""
+    house.let_wait(*(house.connection("stranger") for _ in range(5)), work=0.0001)
+    client = house.connection("client")
+    house.let_wait(client, work=0.0001)
+    client.rank = KNOWN
+    house.turns.promote(client)
+    house.go_on()
+    assert house.served[0] == "client"
+    assert house.served.count("client") == 1
+
+
+def test_a_known_one_does_not_wait_for_the_strangers_timer(house):
+    """It has become known while it rested, and the strangers have used up their time."""
+    client = house.connection("client", rests=0.05)
+    client.sends(0.0001)
+    house.let_wait(house.connection("x", rank=SUSPECT), work=0.1)
+    house.turns._allowance = -1.0
+    house.turn()
+    client.work, client.rests, client.rank = 0.0001, 0.0, KNOWN
+    before = house.loop.now
+    house.go_on(lambda: client.is_read)
+    assert house.loop.now - before < 0.1
+
+
+def test_a_connection_rests_after_its_turn_for_as_long_as_it_says(house):
+    client = house.connection("client", rank=SUSPECT, rests=0.1)
+    client.sends(0.0001)
+    assert (client.is_waiting, client.is_read) == (True, False)
+    rests_from, client.rests = house.loop.now, 0.0
+    house.go_on()
+    assert house.loop.now >= rests_from + 0.1
+    assert (client.is_waiting, client.is_read) == (False, True)
+
+
+@pytest.mark.parametrize("rests", [0.0, 0.1])
+def test_one_that_was_closed_while_it_waited_has_no_turn(house, rests):
+    client = house.connection("client", rests=rests)
+    client.sends(2 * SLICE_SECONDS)
+    client.is_closed = True
+    house.go_on()
+    assert house.served == ["client"]
+
+
+@pytest.mark.parametrize("rank", [KNOWN, STRANGER, SUSPECT])
+def test_a_bug_in_one_turn_ends_that_connection_and_no_others_turns(house, rank):
+    broken, other = (house.connection(name, rank=rank, origin=name) for name in "ab")
+    broken.bug = ValueError("a bug")
+    house.let_wait(broken, other, work=0.0001)
+    house.go_on()
+    assert broken.told == [broken.bug]
+    assert other.is_read
+    house.let_wait(other, work=0.0001)
+    house.go_on()
+    assert other.is_read
