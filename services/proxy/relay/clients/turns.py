@@ -147,10 +147,12 @@ class Turns:
 
     def end(self, reader: Reader, until: float, *, is_done: bool) -> None:
         """It was handled, after `begin` has said until when."""
-        self._used(reader, monotonic() - until + SLICE_SECONDS)
+        seconds = monotonic() - until + SLICE_SECONDS
+        self._spent += seconds
         if self._spent >= _NOTED_SECONDS and not self._is_due:
             self._be_due()
         if not is_done or reader.rank != KNOWN:
+            self.charge(reader, seconds)
             self._settle(reader, is_done=is_done)
 
     def charge(self, reader: Reader, seconds: float) -> None:
@@ -260,16 +262,12 @@ class Turns:
                 return monotonic()
             is_done = reader.go_on(now + SLICE_SECONDS)
             after = monotonic()
-            self._used(reader, after - now)
+            self.charge(reader, after - now)
             self._settle(reader, is_done=is_done)
         except Exception as bug:  # noqa: BLE001 - the reader logs it; all others must go on
             reader.met(bug)
             return monotonic()
         return after
-
-    def _used(self, reader: Reader, seconds: float) -> None:
-        self._spent += seconds
-        self.charge(reader, seconds)
 
     def _allowed(self, now: float) -> float:
         self._allowance = min(
