@@ -114,6 +114,11 @@ class Connection(FrameSink):
         self._reader.hold(data)
 
     @property
+    def unread(self) -> int:
+        """Bytes that were received and not handled."""
+        return self._reader.kept
+
+    @property
     def has_more(self) -> bool:
         """Whether something was received that is not handled yet."""
         return self._reader.has_more

@@ -114,6 +114,11 @@ class FrameReader:
         self.has_more = False
         self._is_stopped = False
 
+    @property
+    def kept(self) -> int:
+        """Bytes that were received and not read."""
+        return len(self._rest)
+
     def stop(self) -> None:
         """Lets the `read` that goes on end with the frame that it is at."""
         self._is_stopped = True

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 import aiohttp
 import grpc.aio
 
+from tests.bench.attackers import connect, encoded
 from tests.bench.echo import METHOD
 from tests.bench.load import PAYLOAD, login
 
 _CALL_SECONDS = 60.0
 _PROBE_SECONDS = 0.1
+#: None of the addresses that a flood comes from.
+_SOURCE = "127.0.0.1"
 
 
 @dataclass
@@ -23,15 +26,20 @@ class Experience:
     Attributes:
         calls: of calls on a connection of its own, one at a time.
         probes: of `/livez`, each on a connection of its own as the kubelet's.
+        newcomers: of first calls of a known login, each on a new connection.
         failures: calls and probes that went wrong.
     """
 
     calls: list[float] = field(default_factory=list)
     probes: list[float] = field(default_factory=list)
+    newcomers: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def call_p99_ms(self) -> float:
         return _percentile(self.calls, 99)
+
+    def newcomer_p99_ms(self) -> float:
+        return _percentile(self.newcomers, 99)
 
     def worst_probe_ms(self) -> float:
         return max(self.probes, default=float("nan"))
@@ -56,6 +64,7 @@ async def honest(
         await call(PAYLOAD, metadata=login("root", "Milvus"), timeout=_CALL_SECONDS)
         tasks = [
             asyncio.create_task(_calls(call, experience, is_over, pause_seconds)),
+            asyncio.create_task(_newcomers(address, experience, is_over)),
             asyncio.create_task(_probes(f"http://{operations}/livez", experience, is_over)),
         ]
         try:
@@ -74,6 +83,25 @@ async def _calls(call, experience: Experience, is_over: asyncio.Event, pause: fl
             experience.failures.append(f"call: {error.code().name}: {error.details()}")
         experience.calls.append((time.perf_counter() - begin) * 1000)
         await asyncio.sleep(pause)
+
+
+async def _newcomers(address: str, experience: Experience, is_over: asyncio.Event) -> None:
+    host, _, port = address.rpartition(":")
+    while not is_over.is_set():
+        begin = time.perf_counter()
+        try:
+            caller = await connect(host, int(port), _SOURCE)
+            try:
+                async with asyncio.timeout(_CALL_SECONDS):
+                    status = await caller.log_in(encoded("root", "Milvus"))
+            finally:
+                caller.close()
+            if status:
+                experience.failures.append(f"newcomer: {status}")
+        except (OSError, TimeoutError) as error:
+            experience.failures.append(f"newcomer: {error!r}")
+        experience.newcomers.append((time.perf_counter() - begin) * 1000)
+        await asyncio.sleep(_PROBE_SECONDS)
 
 
 async def _probes(url: str, experience: Experience, is_over: asyncio.Event) -> None:

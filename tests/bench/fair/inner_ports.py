@@ -98,12 +98,16 @@ async def _changes(report: Report, stack) -> None:
     root_coord = pb.RootCoordStub(channel, timeout=60)
     password = hash_to_wire(hash_password(Secret("password"), 4))
     await root_coord.create_credential(
-        pb.CreateCredentialRequest(username="bench", password=password)
+        pb.CreateCredentialRequest(
+            actor=pb.Actor(anonymous=True), username="bench", password=password
+        )
     )
 
     async def change() -> None:
         await root_coord.update_credential(
-            pb.UpdateCredentialRequest(username="bench", password=password)
+            pb.UpdateCredentialRequest(
+                actor=pb.Actor(anonymous=True), username="bench", password=password
+            )
         )
 
     try:

@@ -8,7 +8,9 @@ MB/s on each connection, or what the socket takes, without a login, or after a r
 `fair.beside_bcrypt.*` are some of both while wrong passwords are checked. In each:
 
 - `p99_ms`: of a known login's calls, one at a time, on a connection of its own;
-- `failures`: of those calls and of `/livez`;
+- `newcomer_p99_ms`: of first calls of a known login, each on a new connection from another address
+  than the flood's, ten times a second;
+- `failures`: of all these calls and of `/livez`;
 - `livez_worst_ms`: the slowest answer of `/livez`, asked ten times a second;
 - `lost_sessions`: how often the proxy lost its session with root coord, and with it the lease;
 - `grown_mib`: the most that was resident during it, less what was before the flood connected.
@@ -128,6 +130,7 @@ class Floods:
                 grown = max(grown, resident_bytes(self._proxy.pid) - before)
         add = self._report.add
         add(f"{key}.p99_ms", experience.call_p99_ms())
+        add(f"{key}.newcomer_p99_ms", experience.newcomer_p99_ms())
         add(f"{key}.calls", len(experience.calls))
         add(f"{key}.failures", len(experience.failures))
         add(f"{key}.livez_worst_ms", experience.worst_probe_ms())

@@ -101,7 +101,9 @@ class ClientLink(Link, Reader):
         self.origin = visit.origin.name
         self.is_waiting = False
         self.is_heavy = False
+        self.counted = 0
         self._refused_before = 0
+        self._awaits_decision = False
         self._is_cast_out = False
         self.was_made = False
         self.newest: Call | None = None
@@ -192,8 +194,8 @@ class ClientLink(Link, Reader):
         return standing.rest_seconds if has_refused else 0.0
 
     @property
-    def _is_window_used(self) -> bool:
-        return self._standing.refusals - self._refused_before >= self._standing.window
+    def unread(self) -> int:
+        return self.connection.unread
 
     def give_up(self) -> None:
         log.info("no_time_to_read_client", peer=self.peer)
@@ -215,6 +217,8 @@ class ClientLink(Link, Reader):
 
     def _handle(self, data: bytes, until: float) -> bool:
         """Handles what came, until then. Returns whether that was all."""
+        self._awaits_decision = False
+        most = self._standing.refusals + self._standing.window
         if self._arrived:
             if data:
                 self.connection.hold(data)
@@ -225,13 +229,17 @@ class ClientLink(Link, Reader):
                 return self.is_closing
             if not self.connection.has_more:
                 break
-            if self._is_window_used or monotonic() >= until:
+            if monotonic() >= until or (self.rank != KNOWN and self._is_enough(most)):
                 return False
             if not self.receive(b"", until):
                 return True
         if self._is_left and not self.connection.streams:
             self.close()
         return True
+
+    def _is_enough(self, most: int) -> bool:
+        """Whether the turn is over: so many calls were refused, or one takes time to decide."""
+        return self._standing.refusals >= most or self._awaits_decision
 
     def _decide(self, until: float) -> bool:
         """Lets the host decide about calls, in their order. Returns whether about all of them.
@@ -254,6 +262,7 @@ class ClientLink(Link, Reader):
     def ended(self, streams: list[Stream]) -> None:
         """Closing the streams has ended their calls."""
         del streams
+        self._turns.forget(self)
         self._lifetime.end()
         if self._leaving is not None:
             self._leaving.cancel()
@@ -309,6 +318,7 @@ class ClientLink(Link, Reader):
 
     def waits_for_decision(self) -> None:
         """A call's login is looked up, and perhaps checked, before it is decided."""
+        self._awaits_decision = True
         self._turns.charge(self, _DECISION_SECONDS)
 
     def refused(self) -> None:

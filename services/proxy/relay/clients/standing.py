@@ -2,19 +2,22 @@
 
 from typing import Final
 
-#: Refused calls after which a connection that has shown no right login is a suspect. A program
-#: with a wrong password, or none, learns that from the first answer.
+#: Refused calls that cost nothing. A program with a wrong password, or none, learns that from the
+#: first answer.
 _FEW: Final = 10
 #: Refused calls after which the connection is closed, or right logins of the past are forgotten.
 _TOO_MANY: Final = 1000
+#: Calls in a connection's first turn. With one, a call that is cancelled at once would be decided.
+_NEWCOMERS_WINDOW: Final = 2
 #: Refused calls in one turn of the loop, and after how many refusals that is halved.
 _FIRST_WINDOW: Final = 128
 _HALVED_AFTER: Final = 128
 _REST_SECONDS: Final = 0.1
 
-#: The order in which connections have their turns.
+#: The order in which connections have their turns: a right login was shown; nothing was decided;
+#: calls were refused.
 KNOWN: Final = 0
-STRANGER: Final = 1
+NEWCOMER: Final = 1
 SUSPECT: Final = 2
 
 
@@ -49,22 +52,28 @@ class Standing:
 
     @property
     def rank(self) -> int:
-        """KNOWN, STRANGER or SUSPECT."""
+        """KNOWN, NEWCOMER or SUSPECT."""
         if self.is_known:
             return KNOWN
-        return STRANGER if self.refusals < _FEW else SUSPECT
+        return SUSPECT if self.refusals else NEWCOMER
 
     @property
     def window(self) -> int:
-        """How many calls may be refused in one turn before the connection rests."""
+        """How many calls may be refused in one turn.
+
+        A newcomer has few, so that thousands that will be refused do not hold up the one that
+        will not.
+        """
         if self.is_known:
             return _TOO_MANY
+        if not self.refusals:
+            return _NEWCOMERS_WINDOW
         return max(1, _FIRST_WINDOW >> self.refusals // _HALVED_AFTER)
 
     @property
     def rest_seconds(self) -> float:
         """How long the connection is not read after a turn with refused calls."""
-        return _REST_SECONDS if self.rank == SUSPECT else 0.0
+        return _REST_SECONDS if self.refusals >= _FEW and not self.is_known else 0.0
 
     @property
     def is_lost(self) -> bool:

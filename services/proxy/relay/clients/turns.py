@@ -2,14 +2,14 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from time import monotonic
 from typing import Final
 
 from mypy_extensions import trait
 
 from services.proxy.http2.buffers import Buffers
-from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT
+from services.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT
+from services.proxy.relay.round_robin import RoundRobin
 
 #: What one connection gets before the next one has its turn.
 SLICE_SECONDS: Final = 0.001
@@ -18,10 +18,14 @@ SLICE_SECONDS: Final = 0.001
 _TURN_SECONDS: Final = 0.004
 #: The same for all others, and the part of all time that they get. A refused call costs some 30
 #: microseconds, so that is thousands in a second; bcrypt lets only a few logins in meanwhile.
-_STRANGERS_TURN_SECONDS: Final = 0.002
-_STRANGERS_PART: Final = 0.25
+_NEWCOMERS_TURN_SECONDS: Final = 0.002
+_NEWCOMERS_PART: Final = 0.25
 #: Each so many-th of those turns is a suspect's: none waits for ever behind strangers.
 _SUSPECTS_TURN: Final = 8
+#: What all connections that are not known may leave unread together, and what each of them may
+#: whatever the others do.
+_UNREAD_BYTES: Final = 16 * 2**20
+_LITTLE_BYTES: Final = 8 * 1024
 #: Time after which it matters whether it was spent in one turn of the loop.
 _NOTED_SECONDS: Final = 0.001
 #: How long a connection waits for its turn before it is closed.
@@ -35,20 +39,27 @@ class Reader(ABC):
 
     Attributes:
         origin: the address that it counts for.
-        rank: KNOWN, STRANGER or SUSPECT.
+        rank: KNOWN, NEWCOMER or SUSPECT.
         is_waiting: it waits for a turn, or rests, and its socket is not read.
         is_heavy: its last turn did not suffice for what it had sent.
+        counted: for `Turns`, the bytes that are counted as left unread.
     """
 
     origin: str
     rank: int
     is_waiting: bool
     is_heavy: bool
+    counted: int
 
     @property
     @abstractmethod
     def is_over(self) -> bool:
         """Whether nothing is read any more."""
+
+    @property
+    @abstractmethod
+    def unread(self) -> int:
+        """Bytes that were taken from the socket and not handled."""
 
     @abstractmethod
     def go_on(self, until: float) -> bool:
@@ -75,43 +86,6 @@ class Reader(ABC):
         """Takes what comes from the socket."""
 
 
-class Ring:
-    """Connections that wait: addresses in turn, and in turn those of each address."""
-
-    def __init__(self) -> None:
-        # In the order of their turns; each line says since when its connections wait.
-        self._lines: OrderedDict[str, OrderedDict[Reader, float]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
-
-    def put(self, reader: Reader) -> None:
-        """Adds one as the last of its address."""
-        line = self._lines.get(reader.origin)
-        if line is None:
-            line = self._lines[reader.origin] = OrderedDict()
-        line[reader] = monotonic()
-
-    def take(self) -> tuple[Reader, float]:
-        """The first of the next address, which is the last address from now on, and its time."""
-        origin, line = next(iter(self._lines.items()))
-        first = line.popitem(last=False)
-        if line:
-            self._lines.move_to_end(origin)
-        else:
-            del self._lines[origin]
-        return first
-
-    def remove(self, reader: Reader) -> bool:
-        """Takes one out of its place. Returns whether it had one."""
-        line = self._lines.get(reader.origin)
-        if line is None or line.pop(reader, None) is None:
-            return False
-        if not line:
-            del self._lines[reader.origin]
-        return True
-
-
 class Turns:
     """Decides which connection is handled when.
 
@@ -123,13 +97,20 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
         self._loop = loop
         self._buffers = buffers
-        self._rings = (Ring(), Ring(), Ring())
+        # Those that wait, by rank and then by address, and since when each does.
+        self._lines: tuple[RoundRobin[Reader], RoundRobin[Reader], RoundRobin[Reader]] = (
+            RoundRobin(),
+            RoundRobin(),
+            RoundRobin(),
+        )
+        self._since: dict[Reader, float] = {}
         self._spent = 0.0
+        self._unread = 0
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._strangers_turns = 0
-        # Of those that are not known: time that they may use, as of when.
-        self._allowance = _STRANGERS_TURN_SECONDS
+        # Time that those that are not known may use, and when that was reckoned.
+        self._allowance = _NEWCOMERS_TURN_SECONDS
         self._allowed_at = monotonic()
 
     def begin(self, reader: Reader) -> float:
@@ -141,7 +122,7 @@ class Turns:
             return now + SLICE_SECONDS
         if reader.rank == KNOWN or self._spent >= _TURN_SECONDS:
             return 0.0
-        if self._rings[STRANGER] or self._rings[SUSPECT] or self._allowed(now) <= 0:
+        if self._lines[NEWCOMER].total or self._lines[SUSPECT].total or self._allowed(now) <= 0:
             return 0.0
         return now + SLICE_SECONDS
 
@@ -166,22 +147,41 @@ class Turns:
             reader.is_waiting = True
             reader.stop_reading()
             self._enter(reader)
+        if not self._may_keep(reader):
+            reader.give_up()
+
+    def forget(self, reader: Reader) -> None:
+        """The connection is over."""
+        self._unread -= reader.counted
+        reader.counted = 0
 
     def promote(self, reader: Reader) -> None:
         """One that waits is KNOWN since a moment ago: it waits with its like."""
-        _, strangers, suspects = self._rings
-        if strangers.remove(reader) or suspects.remove(reader):
+        self._may_keep(reader)
+        _, newcomers, suspects = self._lines
+        if newcomers.leave(reader.origin, reader) or suspects.leave(reader.origin, reader):
             self._enter(reader)
 
     def _is_full(self) -> bool:
-        """Whether so much waits in memory that it is better handled than kept."""
-        return self._buffers.held > self._buffers.limit // 4
+        """Whether so much of known clients waits that it is better handled than kept."""
+        return self._buffers.held - self._unread > self._buffers.limit // 4
+
+    def _may_keep(self, reader: Reader) -> bool:
+        """Counts what a connection leaves unread. Returns whether there is room for it.
+
+        A socket gives 256 KiB at once, which thousands of connections must not make us keep.
+        """
+        size = 0 if reader.rank == KNOWN else reader.unread
+        self._unread += size - reader.counted
+        reader.counted = size
+        return size <= _LITTLE_BYTES or self._unread <= _UNREAD_BYTES
 
     def _enter(self, reader: Reader) -> None:
         rank = reader.rank
-        if rank == STRANGER and reader.is_heavy:
+        if rank == NEWCOMER and reader.is_heavy:
             rank = SUSPECT  # what has sent little goes first
-        self._rings[rank].put(reader)
+        self._lines[rank].enter(reader.origin, reader)
+        self._since[reader] = monotonic()
         # The timer is for strangers, who may have used up their time.
         if not self._is_due and (self._timer is None or rank == KNOWN):
             self._be_due()
@@ -190,6 +190,9 @@ class Turns:
         """After its turn a connection goes on, waits for the next one, or rests."""
         reader.is_heavy = not is_done
         if reader.is_over:
+            return
+        if not self._may_keep(reader):
+            reader.give_up()
             return
         rest = reader.take_rest()
         if is_done and not rest:
@@ -217,20 +220,20 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        known, strangers, suspects = self._rings
+        known, newcomers, suspects = self._lines
         now = monotonic()
         end = now + _TURN_SECONDS
-        while known and now < end:
+        while known.total and now < end:
             now = self._serve(known, now)
-        end = now + _STRANGERS_TURN_SECONDS
-        while (strangers or suspects) and now < end and self._allowed(now) > 0:
+        end = now + _NEWCOMERS_TURN_SECONDS
+        while (newcomers.total or suspects.total) and now < end and self._allowed(now) > 0:
             now = self._serve(self._next_but_known(), now)
         self._spent = 0.0
         self._is_due = False
-        if known:
+        if known.total:
             self._be_due()
-        elif strangers or suspects:
-            lacking = (SLICE_SECONDS - self._allowed(now)) / _STRANGERS_PART
+        elif newcomers.total or suspects.total:
+            lacking = (SLICE_SECONDS - self._allowed(now)) / _NEWCOMERS_PART
             if lacking <= 0:
                 self._be_due()
             else:
@@ -243,16 +246,17 @@ class Turns:
             self._is_due = True
             self._run()
 
-    def _next_but_known(self) -> Ring:
-        _, strangers, suspects = self._rings
+    def _next_but_known(self) -> RoundRobin[Reader]:
+        _, newcomers, suspects = self._lines
         self._strangers_turns += 1
-        if suspects and (not strangers or not self._strangers_turns % _SUSPECTS_TURN):
+        if suspects.total and (not newcomers.total or not self._strangers_turns % _SUSPECTS_TURN):
             return suspects
-        return strangers
+        return newcomers
 
-    def _serve(self, ring: Ring, now: float) -> float:
+    def _serve(self, line: RoundRobin[Reader], now: float) -> float:
         """One turn of the next connection. Returns the time after it."""
-        reader, since = ring.take()
+        reader = line.take_next()
+        since = self._since.pop(reader)
         if reader.is_over:
             return now
         try:
@@ -271,8 +275,8 @@ class Turns:
 
     def _allowed(self, now: float) -> float:
         self._allowance = min(
-            _STRANGERS_TURN_SECONDS,
-            self._allowance + (now - self._allowed_at) * _STRANGERS_PART,
+            _NEWCOMERS_TURN_SECONDS,
+            self._allowance + (now - self._allowed_at) * _NEWCOMERS_PART,
         )
         self._allowed_at = now
         return self._allowance

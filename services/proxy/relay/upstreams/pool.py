@@ -5,19 +5,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 from services.proxy.http2.limits import Limit, LimitHits, Limits
 from services.proxy.http2.stream import Stream
 from services.proxy.relay.errors import UpstreamUnavailableError
 from services.proxy.relay.faults import unexpected_error
 from services.proxy.relay.link import Keepalive
+from services.proxy.relay.round_robin import RoundRobin
 from services.proxy.relay.traffic import Traffic
 from services.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
 from services.proxy.relay.upstreams.holdings import Holdings
 from services.proxy.relay.upstreams.idleness import LOOKS, Idleness
-from services.proxy.relay.upstreams.turns import Turns, Waiting
 from services.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
-from shared.errors import OverloadedError
+from shared.errors import OverloadedError, VecguardError
 from shared.observability.log import get_logger
 
 log = get_logger(__name__)
@@ -61,6 +62,21 @@ class PoolPolicy:
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
 
+class Waiting(Protocol):
+    """A call, as the pool sees it."""
+
+    @property
+    def caller(self) -> str:
+        """Who it is from: a user, or the address of a client without one."""
+        ...
+
+    def forward(self, link: UpstreamLink) -> None:
+        """Opens its stream on a connection that has room."""
+
+    def end(self, reason: VecguardError) -> None:
+        """It cannot be forwarded."""
+
+
 class Pool(Owner):
     """Hands each call to a connection that takes it now, or lets it wait for its turn.
 
@@ -96,7 +112,7 @@ class Pool(Owner):
         self._hits = hits
         self._backoff = Backoff(policy.backoff, random)
         self._links: list[UpstreamLink] = []
-        self._turns = Turns()
+        self._waiting: RoundRobin[Waiting] = RoundRobin()
         # None while so few streams are open that no caller can hold too many.
         self._holdings: Holdings | None = None
         self._attempt: asyncio.Task[None] | None = None
@@ -122,7 +138,7 @@ class Pool(Owner):
     @property
     def waiting(self) -> int:
         """Calls that wait."""
-        return self._turns.total
+        return self._waiting.total
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -136,7 +152,7 @@ class Pool(Owner):
             UpstreamUnavailableError: the last attempt to connect has failed.
             OverloadedError: too many calls wait already, of all callers or of this one.
         """
-        if not self._turns.total or self._is_first(call):
+        if not self._waiting.total or self._is_first(call):
             for link in self._links:
                 if link.has_room:
                     # The first two conditions answer nearly always, and cost least.
@@ -150,19 +166,19 @@ class Pool(Owner):
                     return
         if self._failure is not None:
             raise UpstreamUnavailableError(self._failure)
-        left = self._policy.waiting - self._turns.total
+        left = self._policy.waiting - self._waiting.total
         if left <= 0:
             self._hits.hit(Limit.WAITING_CALLS)
             raise OverloadedError(f"too many calls wait for {self._name}, try again")
-        if self._turns.count(call.caller) >= left:
+        if self._waiting.count(call.caller) >= left:
             self._hits.hit(Limit.WAITING_CALLS_PER_USER)
             raise OverloadedError(f"too many calls of this user wait for {self._name}, try again")
-        self._turns.enter(call)
+        self._waiting.enter(call.caller, call)
         self._grow()
 
     def forget(self, call: Waiting) -> None:
         """The call waits no more."""
-        self._turns.leave(call)
+        self._waiting.leave(call.caller, call)
 
     def close(self) -> None:
         """Closes the connections; calls in flight end as if these were lost."""
@@ -186,7 +202,7 @@ class Pool(Owner):
     def has_room(self, link: UpstreamLink) -> None:
         """A connection may take another call."""
         del link
-        if self._turns.total and not self._is_dispatch_due:
+        if self._waiting.total and not self._is_dispatch_due:
             # Not at once: whoever tells this is in the midst of something.
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
@@ -195,7 +211,7 @@ class Pool(Owner):
         """A stream is closed: a connection may take another call."""
         if self._holdings is not None:
             self._holdings.finished(stream)
-        if self._turns.total and not self._is_dispatch_due:
+        if self._waiting.total and not self._is_dispatch_due:
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
@@ -225,7 +241,7 @@ class Pool(Owner):
         self._is_dispatch_due = False
         for link in self._links:
             while link.has_room and (caller := self._next_caller()) is not None:
-                call = self._turns.take(caller)
+                call = self._waiting.take(caller)
                 try:
                     self._forward(call, link)
                 except Exception as error:  # noqa: BLE001 - logged and told
@@ -245,12 +261,12 @@ class Pool(Owner):
         Between two dispatches no caller whose calls wait may have a further stream, or there
         is none.
         """
-        return not self._is_dispatch_due and not self._turns.count(call.caller)
+        return not self._is_dispatch_due and not self._waiting.count(call.caller)
 
     def _next_caller(self) -> str | None:
         """Whose turn it is; None: no call waits whose caller may have another stream."""
-        share = self._share() if self._turns.total else 0
-        for caller in self._turns.callers:
+        share = self._share() if self._waiting.total else 0
+        for caller in self._waiting.keys:
             if self._holdings is None or self._holdings.count(caller) < share:
                 return caller
         return None
@@ -292,7 +308,7 @@ class Pool(Owner):
                 link.retire()
         usable = sum(not link.is_leaving for link in self._links)
         if (
-            self._turns.total
+            self._waiting.total
             and self._attempt is None
             and self._timer is None
             and usable < self._policy.connections
@@ -363,5 +379,5 @@ class Pool(Owner):
             self._try()
 
     def _refuse(self, message: str) -> None:
-        for call in self._turns.clear():
+        for call in self._waiting.clear():
             call.end(UpstreamUnavailableError(message))

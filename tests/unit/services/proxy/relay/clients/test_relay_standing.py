@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT, Standing
+from services.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT, Standing
 
 
 def after(refusals, *, admitted=0):
@@ -16,9 +16,9 @@ def after(refusals, *, admitted=0):
 
 @pytest.mark.parametrize(
     ("refusals", "rank", "rest_seconds"),
-    [(0, STRANGER, 0.0), (9, STRANGER, 0.0), (10, SUSPECT, 0.1), (999, SUSPECT, 0.1)],
+    [(0, NEWCOMER, 0.0), (1, SUSPECT, 0.0), (9, SUSPECT, 0.0), (10, SUSPECT, 0.1)],
 )
-def test_a_connection_without_a_login_is_a_suspect_after_ten_refused_calls(
+def test_a_refused_call_costs_a_connection_its_precedence_and_ten_cost_it_rests(
     refusals, rank, rest_seconds
 ):
     standing = after(refusals)
@@ -27,10 +27,14 @@ def test_a_connection_without_a_login_is_a_suspect_after_ten_refused_calls(
 
 @pytest.mark.parametrize(
     ("refusals", "window"),
-    [(0, 128), (127, 128), (128, 64), (255, 64), (256, 32), (895, 2), (896, 1), (999, 1)],
+    [(1, 128), (127, 128), (128, 64), (255, 64), (256, 32), (895, 2), (896, 1), (999, 1)],
 )
 def test_the_window_is_halved_with_every_128_refusals(refusals, window):
     assert after(refusals).window == window
+
+
+def test_a_newcomer_has_two_calls_in_its_first_turn():
+    assert after(0).window == 2
 
 
 def test_a_connection_without_a_login_is_lost_at_a_thousand_refused_calls():

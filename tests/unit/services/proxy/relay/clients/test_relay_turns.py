@@ -5,8 +5,8 @@ import pytest
 from services.proxy.http2.buffers import Buffers
 from services.proxy.interpreter import is_compiled
 from services.proxy.relay.clients import turns as turns_module
-from services.proxy.relay.clients.standing import KNOWN, STRANGER, SUSPECT
-from services.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Ring, Turns
+from services.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT
+from services.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Turns
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="compiled classes cannot be inherited from")
 
@@ -115,12 +115,16 @@ class Connection(Reader):
         told: what else was done to it.
     """
 
-    def __init__(self, house, name, *, origin="a", rank=STRANGER, rests=0.0):
+    # Of the abstract property.
+    unread = 0
+
+    def __init__(self, house, name, *, origin="a", rank=NEWCOMER, rests=0.0):
         self._house = house
         self.name, self.origin, self.rank, self.rests = name, origin, rank, rests
         self.is_waiting = self.is_heavy = self.is_closed = False
         self.is_read = True
         self.work = 0.0
+        self.unread = self.counted = 0
         self.told = []
         self.bug = None
 
@@ -178,36 +182,10 @@ def house(monkeypatch):
 
 
 def test_addresses_take_turns_and_so_do_the_connections_of_each(house):
-    ring = Ring()
-    for name in ("a1", "a2", "a3", "b1", "c1", "c2"):
-        ring.put(house.connection(name, origin=name[0]))
-    taken = []
-    while ring:
-        taken.append(ring.take()[0].name)
-    assert taken == ["a1", "b1", "c1", "a2", "c2", "a3"]
-
-
-def test_an_address_that_comes_again_is_the_last(house):
-    ring = Ring()
-    first, other = house.connection("a1"), house.connection("b1", origin="b")
-    ring.put(first)
-    ring.put(other)
-    assert ring.take()[0] is first
-    ring.put(first)
-    assert ring.take()[0] is other
-
-
-def test_a_ring_says_since_when_one_waits_and_lets_it_be_taken_out(house):
-    ring = Ring()
-    mine, other = house.connection("a1"), house.connection("a2")
-    ring.put(mine)
-    house.loop.now += 3
-    ring.put(other)
-    assert ring.remove(mine)
-    assert not ring.remove(mine)
-    assert ring.take() == (other, house.loop.now)
-    assert not ring
-    assert not ring.remove(other)
+    names = ("a1", "a2", "a3", "b1", "c1", "c2")
+    house.let_wait(*(house.connection(name, origin=name[0]) for name in names), work=0.0001)
+    house.go_on()
+    assert house.served == ["a1", "b1", "c1", "a2", "c2", "a3"]
 
 
 def test_what_is_read_is_handled_at_once_while_there_is_time(house):
@@ -269,7 +247,7 @@ def test_suspects_have_some_turns_however_many_strangers_come(house):
     assert house.served.index("suspect") == 7
 
 
-@pytest.mark.parametrize(("rank", "most"), [(KNOWN, 0.004), (STRANGER, 0.002), (SUSPECT, 0.002)])
+@pytest.mark.parametrize(("rank", "most"), [(KNOWN, 0.004), (NEWCOMER, 0.002), (SUSPECT, 0.002)])
 def test_one_turn_of_the_loop_has_time_for_so_much(house, rank, most):
     house.let_wait(*(house.connection("x", rank=rank) for _ in range(20)), work=SLICE_SECONDS)
     house.turn()
@@ -363,7 +341,7 @@ def test_one_that_waited_for_five_seconds_is_closed(house):
 
 @pytest.mark.parametrize("becomes_known", [False, True])
 def test_a_known_one_is_not_closed_for_having_waited(house, becomes_known):
-    client = house.connection("client", rank=STRANGER if becomes_known else KNOWN)
+    client = house.connection("client", rank=NEWCOMER if becomes_known else KNOWN)
     house.let_wait(client, work=0.0001)
     client.rank = KNOWN
     house.loop.now += 5.1
@@ -416,7 +394,7 @@ def test_one_that_was_closed_while_it_waited_has_no_turn(house, rests):
     assert house.served == ["client"]
 
 
-@pytest.mark.parametrize("rank", [KNOWN, STRANGER, SUSPECT])
+@pytest.mark.parametrize("rank", [KNOWN, NEWCOMER, SUSPECT])
 def test_a_bug_in_one_turn_ends_that_connection_and_no_others_turns(house, rank):
     broken, other = (house.connection(name, rank=rank, origin=name) for name in "ab")
     broken.bug = ValueError("a bug")
@@ -427,3 +405,35 @@ def test_a_bug_in_one_turn_ends_that_connection_and_no_others_turns(house, rank)
     house.let_wait(other, work=0.0001)
     house.go_on()
     assert other.is_read
+
+
+def test_what_newcomers_leave_unread_is_bounded_and_little_is_always_kept(house):
+    busy = house.connection("busy")
+    busy.work = 1.0
+    house.turns.wait(busy)
+    greedy = [house.connection(f"greedy{number}") for number in range(70)]
+    for reader in greedy:
+        reader.unread = 256 * 1024
+        house.turns.wait(reader)
+    small = house.connection("small")
+    small.unread = 8 * 1024
+    house.turns.wait(small)
+    assert [reader.is_closed for reader in greedy] == [False] * 64 + [True] * 6
+    assert not small.is_closed
+
+
+def test_what_was_left_unread_counts_no_more_when_it_is_read_or_the_connection_is_over(house):
+    readers = [house.connection(f"reader{number}") for number in range(64)]
+    for reader in readers:
+        reader.unread = 256 * 1024
+        house.turns.wait(reader)
+    for reader in readers[:32]:
+        house.turns.forget(reader)
+    for reader in readers[32:]:
+        reader.rank = KNOWN
+        house.turns.promote(reader)
+    late = house.connection("late")
+    late.unread = 256 * 1024
+    house.turns.wait(late)
+    assert house.turns._unread == 256 * 1024
+    assert not late.is_closed
