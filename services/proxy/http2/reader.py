@@ -129,7 +129,7 @@ class FrameReader:
         self.has_more = True
         self._charge(len(self._rest) + self._block_bytes)
 
-    def read(  # noqa: C901, PLR0912, PLR0915 - one loop over every frame
+    def read(  # noqa: C901, PLR0912 - one loop over every frame
         self, data: bytes, until: float
     ) -> None:
         """Reads what is complete, until then. Raises Http2ConnectionError.
@@ -173,19 +173,15 @@ class FrameReader:
                     and length <= self._max_block
                 ):
                     sink.on_headers(stream_id, data[begin:at], end=flags & _END_STREAM != 0)
-                    if self._is_stopped:
-                        timed_at = at
                 else:
                     self._dispatch(kind, flags, stream_id, data[begin:at])
-                    if self._is_stopped:
-                        timed_at = at
             except Http2StreamError as fault:
                 sink.on_stream_fault(fault)
             except Http2ConnectionError:
                 raise
             except Exception as error:  # noqa: BLE001 - the sink logs it
                 sink.on_failure(stream_id, error)
-            if at >= timed_at:
+            if at >= timed_at or self._is_stopped:
                 timed_at = at + _UNTIMED_BYTES
                 if self._is_stopped or monotonic() >= until:
                     self.has_more = at < end

@@ -108,6 +108,37 @@ async def test_logins_that_are_refused_together_close_their_connection_once():
         assert relay.listener.hits.counts[Limit.REFUSED_CALLS] == 1
 
 
+async def test_refused_calls_close_no_connection_while_an_admitted_call_is_open():
+    is_checked = asyncio.Event()
+
+    async def decide(authorization):
+        await is_checked.wait()
+        raise WrongCredentialsError
+
+    async with (
+        running_raw_backend() as backend,
+        relaying(backend.port, limits=Limits(concurrent_streams=2100)) as relay,
+        raw_client(relay.port, max_streams=2100) as client,
+    ):
+        mine = client.request(end=False)
+        peer, stream_id = await backend.requested()
+        relay.gatekeeper.decide = decide
+        refused = [client.request() for _ in range(2000)]
+
+        async def all_are_checked():
+            return len(relay.gatekeeper.seen) == 2001
+
+        await eventually(all_are_checked)
+        is_checked.set()
+        await client.response(refused[-1])
+        peer.answer(stream_id, message(b"answer"))
+        assert (await client.response(mine))[2] == list(OK)
+        assert relay.listener.hits.counts[Limit.REFUSED_CALLS] == 0
+        client.request()
+        await client.wait_closed()
+        assert relay.listener.hits.counts[Limit.REFUSED_CALLS] == 1
+
+
 @pytest.mark.skipif(is_compiled(), reason="compiled code has the time as a constant")
 async def test_a_stranger_that_has_waited_too_long_is_closed(monkeypatch):
     monkeypatch.setattr(turns, "_WAIT_SECONDS", 0.0)

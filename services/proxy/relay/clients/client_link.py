@@ -183,7 +183,7 @@ class ClientLink(Link, Reader):
         return self.is_closing
 
     def go_on(self, until: float) -> bool:
-        # It was not asked, and so may have had much to say.
+        # While it waited its socket was not read, so its silence says nothing.
         self._was_heard = True
         return self._handle(b"", until)
 
@@ -325,12 +325,18 @@ class ClientLink(Link, Reader):
         """A call was refused by the client's own fault."""
         self._standing.refused()
         self._judge()
-        if self._standing.is_lost and not self._is_cast_out and not self.is_closing:
+        if self._standing.is_lost and not (
+            self._is_cast_out or self.is_closing or self._carries_admitted()
+        ):
             self._is_cast_out = True
             log.info("too_many_refused_calls", peer=self.peer)
             self._hits.hit(Limit.REFUSED_CALLS)
             self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
             self.loop.call_soon(self.close)
+
+    def _carries_admitted(self) -> bool:
+        """Whether an admitted call is open, such as a stream of another user of a gateway."""
+        return any(call.admission is not None for call in self.calls())
 
     def _judge(self) -> None:
         standing = self._standing
