@@ -4,10 +4,10 @@ import re
 from collections import deque
 
 from services.proxy.http2 import fields, huffman, integers
-from services.proxy.http2.errors import CompressionError
+from services.proxy.http2.errors import CompressionError, ErrorCode, Http2ConnectionError
 from services.proxy.http2.fields import NAMES_AS_WRITTEN, STATIC, Field
 from services.proxy.http2.header_block import HeaderBlock, Known
-from services.proxy.http2.limits import Limits
+from services.proxy.http2.limits import Limit, Limits
 
 _INDEXED = 0x80
 _INCREMENTAL = 0x40
@@ -23,6 +23,8 @@ _MAX_KNOWN_BYTES = 256
 # kilobytes, and whoever reads a block may note as much: without this bound a connection could be
 # made to remember megabytes.
 _MAX_KNOWN_LIST_BYTES = 32 * 1024
+# Two are all that an encoder needs to say in a block (RFC 7541, section 4.2); some say every step.
+_MAX_SIZE_UPDATES = 64
 # Fields at the beginning of a block that are told by an index of one byte.
 _indices = re.compile(rb"[\x81-\xfe]*").match
 
@@ -57,6 +59,8 @@ class HeaderDecoder:
         self._size = 0
         self._at = 0
         self._room = 0
+        # The connection to a server is shared by many clients, so its blocks are read to their end.
+        self._max_surplus = 2**31 if remembers else limits.nuisances
         self.surplus = 0
 
     def decode(self, block: bytes) -> HeaderBlock | None:
@@ -67,6 +71,7 @@ class HeaderDecoder:
 
         Raises:
             CompressionError: the block is not what an encoder would make.
+            Http2ConnectionError: far more fields than our limit, from a client.
         """
         if not self._remembers:
             return self._in_parts(block)
@@ -108,6 +113,7 @@ class HeaderDecoder:
         """The fields from `at` on; None when they are more than `room`."""
         found: list[Field] = []
         is_begun = at > 0
+        updates = 0
         self._is_settled = True
         entries = self._entries
         end = len(block)
@@ -130,8 +136,9 @@ class HeaderDecoder:
                 at = self._at
                 self._add(field)
             elif byte & _SIZE_UPDATE:
-                if is_begun:
-                    raise CompressionError("a table size update after a field")
+                updates += 1
+                if is_begun or updates > _MAX_SIZE_UPDATES:
+                    raise CompressionError("a table size update after a field, or too many of them")
                 at = self._update_size(block, at, byte & 0x1F)
                 continue
             else:
@@ -159,6 +166,12 @@ class HeaderDecoder:
                 found.append(field)
             else:
                 self.surplus += 1
+                if self.surplus > self._max_surplus:
+                    raise Http2ConnectionError(
+                        ErrorCode.ENHANCE_YOUR_CALM,
+                        "far more fields than the limit of a header list",
+                        limit=Limit.USELESS_FRAMES,
+                    )
         self._room = room
         return found if room >= 0 else None
 

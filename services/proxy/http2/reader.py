@@ -116,8 +116,8 @@ class FrameReader:
 
     @property
     def kept(self) -> int:
-        """Bytes that were received and not read."""
-        return len(self._rest)
+        """Bytes that were received and not handled, with those of an unfinished header block."""
+        return self._charged
 
     def stop(self) -> None:
         """Lets the `read` that goes on end with the frame that it is at."""

@@ -285,8 +285,8 @@ def _work(flood: Flood) -> _Work:
         "new_wrong": lambda: _Guesses(flood),
         "small_fields": lambda: _Blocks(flood, b"\x00\x01a\x01b" * 1800),
         "static_indices": lambda: _Blocks(flood, b"\x91" * 1300),
-        # 4,096 and 0 in turn.
-        "table_updates": lambda: _TableUpdates(flood, b"\x3f\xe1\x1f" * 2000),
+        # To 4,096 bytes, as often as a block may say it.
+        "table_updates": lambda: _TableUpdates(flood, b"\x3f\xe1\x1f" * 64),
         "settings": lambda: _Settings(flood),
         "padding": lambda: _Padding(flood),
     }

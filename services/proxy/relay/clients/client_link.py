@@ -38,6 +38,8 @@ _SHRED_BYTES = 256
 #: Calls that are read before they are decided, of a client that is not known yet: each takes
 #: some 2 KiB, and a turn may end before all are decided.
 _BATCH = 16
+#: How long after an admitted call refused ones do not cost the connection its precedence.
+_LATELY_SECONDS = 60.0
 #: What a decision that must be awaited takes of the loop's time, outside the client's turn.
 _DECISION_SECONDS = 0.0002
 
@@ -98,12 +100,14 @@ class ClientLink(Link, Reader):
         self._standing = Standing()
         self._is_settled = False
         self.rank = self._standing.rank
-        self.origin = visit.origin.name
+        self.origin = self.line = visit.origin.name
         self.is_waiting = False
         self.is_heavy = False
         self.counted = 0
         self._refused_before = 0
         self._awaits_decision = False
+        # Until when an admitted call protects the connection; kept while there are refused ones.
+        self._lately_until = 0.0
         self._is_cast_out = False
         self.was_made = False
         self.newest: Call | None = None
@@ -323,34 +327,45 @@ class ClientLink(Link, Reader):
 
     def refused(self) -> None:
         """A call was refused by the client's own fault."""
-        self._standing.refused()
+        standing = self._standing
+        standing.refused()
+        if self._is_settled:
+            self._lately_until = monotonic() + _LATELY_SECONDS
+        if standing.is_full:
+            if self._serves_others():
+                standing.forgive()
+            elif standing.is_known:
+                standing.forget()
+            elif not (self._is_cast_out or self.is_closing):
+                self._is_cast_out = True
+                log.info("too_many_refused_calls", peer=self.peer)
+                self._hits.hit(Limit.REFUSED_CALLS)
+                self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
+                self.loop.call_soon(self.close)
         self._judge()
-        if self._standing.is_lost and not (
-            self._is_cast_out or self.is_closing or self._carries_admitted()
-        ):
-            self._is_cast_out = True
-            log.info("too_many_refused_calls", peer=self.peer)
-            self._hits.hit(Limit.REFUSED_CALLS)
-            self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
-            self.loop.call_soon(self.close)
 
-    def _carries_admitted(self) -> bool:
-        """Whether an admitted call is open, such as a stream of another user of a gateway."""
-        return any(call.admission is not None for call in self.calls())
+    def _serves_others(self) -> bool:
+        """Whether an admitted call is open or was made lately, as by other users of a gateway."""
+        return monotonic() < self._lately_until or any(
+            call.admission is not None for call in self.calls()
+        )
 
     def _judge(self) -> None:
         standing = self._standing
-        was_known = self.rank == KNOWN
         self.rank = standing.rank
-        if self.is_waiting and self.rank == KNOWN and not was_known:
-            self._turns.promote(self)
         self._is_settled = standing.is_known and not standing.refusals
 
     def admitted(self, call: Call, admission: Admitted) -> None:
         """It is known who the call is from: a revocation finds it from now on."""
         if not self._is_settled:
             self._standing.admitted()
+            self._lately_until = monotonic() + _LATELY_SECONDS
+            was_known = self.rank == KNOWN
             self._judge()
+            if not was_known:
+                # Users of one address take turns, however many connections each has.
+                user = "" if admission.username is None else admission.username
+                self._turns.promote(self, f"{self.origin} {user}")
             if not self._is_admitted:
                 self._is_admitted = True
                 self._visit.admitted()

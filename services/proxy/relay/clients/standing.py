@@ -5,7 +5,8 @@ from typing import Final
 #: Refused calls that cost nothing. A program with a wrong password, or none, learns that from the
 #: first answer.
 _FEW: Final = 10
-#: Refused calls after which the connection is closed, or right logins of the past are forgotten.
+#: Refused calls in a row after which right logins of the past are forgotten, or the connection is
+#: closed.
 _TOO_MANY: Final = 1000
 #: Calls in a connection's first turn. With one, a call that is cancelled at once would be decided.
 _NEWCOMERS_WINDOW: Final = 2
@@ -46,9 +47,20 @@ class Standing:
     def refused(self) -> None:
         """A call was refused, by the client's fault."""
         self.refusals += 1
-        if self.is_known and self.refusals >= _TOO_MANY:
-            self.is_known = False
-            self.refusals = _FEW
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many calls were refused that `forget`, `forgive` or the end must follow."""
+        return self.refusals >= _TOO_MANY
+
+    def forget(self) -> None:
+        """The right logins of the past count no more."""
+        self.is_known = False
+        self.refusals = _FEW
+
+    def forgive(self) -> None:
+        """Others on the connection must not pay: half of the refused calls count no more."""
+        self.refusals >>= 1
 
     @property
     def rank(self) -> int:
@@ -74,8 +86,3 @@ class Standing:
     def rest_seconds(self) -> float:
         """How long the connection is not read after a turn with refused calls."""
         return _REST_SECONDS if self.refusals >= _FEW and not self.is_known else 0.0
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether so many calls were refused that the connection is to be closed."""
-        return self.refusals >= _TOO_MANY

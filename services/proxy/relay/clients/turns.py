@@ -38,14 +38,14 @@ class Reader(ABC):
     """A connection that is read in turns.
 
     Attributes:
-        origin: the address that it counts for.
+        line: what takes turns: its address, and its user once that is known.
         rank: KNOWN, NEWCOMER or SUSPECT.
         is_waiting: it waits for a turn, or rests, and its socket is not read.
         is_heavy: its last turn did not suffice for what it had sent.
         counted: for `Turns`, the bytes that are counted as left unread.
     """
 
-    origin: str
+    line: str
     rank: int
     is_waiting: bool
     is_heavy: bool
@@ -155,11 +155,13 @@ class Turns:
         self._unread -= reader.counted
         reader.counted = 0
 
-    def promote(self, reader: Reader) -> None:
-        """One that waits is KNOWN since a moment ago: it waits with its like."""
+    def promote(self, reader: Reader, line: str) -> None:
+        """It has become KNOWN, and has its turns with others of its kind, in this line."""
         self._may_keep(reader)
         _, newcomers, suspects = self._lines
-        if newcomers.leave(reader.origin, reader) or suspects.leave(reader.origin, reader):
+        waits = newcomers.leave(reader.line, reader) or suspects.leave(reader.line, reader)
+        reader.line = line
+        if waits:
             self._enter(reader)
 
     def _is_full(self) -> bool:
@@ -180,7 +182,7 @@ class Turns:
         rank = reader.rank
         if rank == NEWCOMER and reader.is_heavy:
             rank = SUSPECT  # what has sent little goes first
-        self._lines[rank].enter(reader.origin, reader)
+        self._lines[rank].enter(reader.line, reader)
         self._since[reader] = monotonic()
         # The timer is for strangers, who may have used up their time.
         if not self._is_due and (self._timer is None or rank == KNOWN):

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.proxy.http2 import fields, integers
-from services.proxy.http2.errors import CompressionError
+from services.proxy.http2.errors import CompressionError, ErrorCode, Http2ConnectionError
 from services.proxy.http2.header_decoder import HeaderDecoder
-from services.proxy.http2.limits import Limits
+from services.proxy.http2.limits import Limit, Limits
 from services.proxy.http2.static_table import ENTRIES
 from tests.support.header_blocks import UNLIMITED, headers
 
@@ -198,6 +198,30 @@ def test_rfc9113_8_2_1_forbidden_bytes_are_seen(name, value, legal, huffman):
     block = Encoder().encode([(name, value)], huffman=huffman)
     [field] = HeaderDecoder(UNLIMITED).decode(block)
     assert field.legal is legal
+
+
+def test_a_list_far_over_the_limit_is_not_read_to_its_end():
+    """It would take as long as thousands of calls."""
+    decoder = HeaderDecoder(Limits(header_list_bytes=1000, nuisances=500))
+    with pytest.raises(Http2ConnectionError) as raised:
+        decoder.decode(b"\x90" * 600)
+    assert (raised.value.code, raised.value.limit) == (
+        ErrorCode.ENHANCE_YOUR_CALM,
+        Limit.USELESS_FRAMES,
+    )
+    # A server's connection is shared by many clients.
+    assert (
+        HeaderDecoder(Limits(header_list_bytes=1000, nuisances=500), remembers=True).decode(
+            b"\x90" * 600
+        )
+        is None
+    )
+
+
+def test_a_block_may_say_64_times_how_large_the_table_is():
+    assert seen(HeaderDecoder(Limits()).decode(b"\x20" * 64 + b"\x82")) == [(b":method", b"GET")]
+    with pytest.raises(CompressionError):
+        HeaderDecoder(Limits()).decode(b"\x20" * 65 + b"\x82")
 
 
 def test_what_is_remembered_of_names_has_an_end():

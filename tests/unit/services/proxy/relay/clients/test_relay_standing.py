@@ -37,11 +37,11 @@ def test_a_newcomer_has_two_calls_in_its_first_turn():
     assert after(0).window == 2
 
 
-def test_a_connection_without_a_login_is_lost_at_a_thousand_refused_calls():
+def test_a_thousand_refused_calls_are_full():
     standing = after(999)
-    assert not standing.is_lost
+    assert not standing.is_full
     standing.refused()
-    assert standing.is_lost
+    assert standing.is_full
 
 
 @pytest.mark.parametrize("refusals", [0, 99, 100, 999])
@@ -50,7 +50,7 @@ def test_a_known_one_never_rests_and_is_never_lost_below_a_thousand_in_a_row(ref
     assert standing.rank == KNOWN
     assert standing.rest_seconds == 0.0
     assert standing.window == 1000
-    assert not standing.is_lost
+    assert not standing.is_full
 
 
 def test_an_admitted_call_halves_what_was_refused():
@@ -60,14 +60,18 @@ def test_an_admitted_call_halves_what_was_refused():
     assert standing.rank == KNOWN
 
 
-def test_a_thousand_in_a_row_cost_a_known_one_what_it_is_known_for_and_no_more():
+def test_what_is_forgotten_makes_a_known_one_a_suspect():
     standing = after(1000, admitted=1)
+    standing.forget()
     assert not standing.is_known
-    assert not standing.is_lost
-    assert standing.rank == SUSPECT
-    for _ in range(990):
-        standing.refused()
-    assert standing.is_lost
+    assert not standing.is_full
+    assert (standing.rank, standing.rest_seconds) == (SUSPECT, 0.1)
+
+
+def test_what_is_forgiven_leaves_it_its_precedence():
+    standing = after(1000, admitted=1)
+    standing.forgive()
+    assert (standing.rank, standing.refusals) == (KNOWN, 500)
 
 
 def test_a_right_login_among_many_refused_calls_keeps_the_precedence():

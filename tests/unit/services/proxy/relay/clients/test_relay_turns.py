@@ -120,7 +120,7 @@ class Connection(Reader):
 
     def __init__(self, house, name, *, origin="a", rank=NEWCOMER, rests=0.0):
         self._house = house
-        self.name, self.origin, self.rank, self.rests = name, origin, rank, rests
+        self.name, self.line, self.rank, self.rests = name, origin, rank, rests
         self.is_waiting = self.is_heavy = self.is_closed = False
         self.is_read = True
         self.work = 0.0
@@ -356,7 +356,7 @@ def test_one_that_becomes_known_while_it_waits_goes_before_all_strangers(house):
     client = house.connection("client")
     house.let_wait(client, work=0.0001)
     client.rank = KNOWN
-    house.turns.promote(client)
+    house.turns.promote(client, client.line)
     house.go_on()
     assert house.served[0] == "client"
     assert house.served.count("client") == 1
@@ -431,7 +431,7 @@ def test_what_was_left_unread_counts_no_more_when_it_is_read_or_the_connection_i
         house.turns.forget(reader)
     for reader in readers[32:]:
         reader.rank = KNOWN
-        house.turns.promote(reader)
+        house.turns.promote(reader, "a user")
     late = house.connection("late")
     late.unread = 256 * 1024
     house.turns.wait(late)
