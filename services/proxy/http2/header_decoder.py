@@ -23,6 +23,9 @@ _MAX_KNOWN_BYTES = 256
 # kilobytes, and whoever reads a block may note as much: without this bound a connection could be
 # made to remember megabytes.
 _MAX_KNOWN_LIST_BYTES = 32 * 1024
+# Fields beyond the limit of a list that are read of one block, for the table's sake. An index of one
+# byte takes as long as any other field.
+_MAX_SURPLUS = 2000
 # Two are all that an encoder needs to say in a block (RFC 7541, section 4.2); some say every step.
 _MAX_SIZE_UPDATES = 64
 # Fields at the beginning of a block that are told by an index of one byte.
@@ -60,7 +63,7 @@ class HeaderDecoder:
         self._at = 0
         self._room = 0
         # The connection to a server is shared by many clients, so its blocks are read to their end.
-        self._max_surplus = 2**31 if remembers else limits.nuisances
+        self._max_surplus = 2**31 if remembers else _MAX_SURPLUS
         self.surplus = 0
 
     def decode(self, block: bytes) -> HeaderBlock | None:
@@ -170,7 +173,7 @@ class HeaderDecoder:
                     raise Http2ConnectionError(
                         ErrorCode.ENHANCE_YOUR_CALM,
                         "far more fields than the limit of a header list",
-                        limit=Limit.USELESS_FRAMES,
+                        limit=Limit.HEADER_LIST,
                     )
         self._room = room
         return found if room >= 0 else None

@@ -12,6 +12,7 @@ from deploy.local.stack import ProxyProcess
 from tests.bench.processes import resident_bytes
 from tests.support.credentials import header_of
 from tests.support.metrics import scrape
+from tests.support.waiting import eventually
 
 ROOT = header_of("root", "Milvus")
 ATTACKERS = ("127.0.0.2", "127.0.0.3")
@@ -19,6 +20,7 @@ _SAMPLE_SECONDS = 0.05
 _CALL_SECONDS = 30.0
 _LONGEST_SECONDS = 30.0
 _HITS = "vecguard_relay_limit_hits_total"
+_CONNECTIONS = "vecguard_relay_connections"
 
 #: What one connection of an attack does until it is cut.
 Attack = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -75,6 +77,7 @@ class Besieged:
         sources = ATTACKERS[:addresses]
         for _ in range(20):
             await self._call()
+        await eventually(self._is_alone, _LONGEST_SECONDS)
         before, resident = await self.hits(), resident_bytes(self.proxy.pid)
         siege = Siege()
         tasks = [
@@ -105,6 +108,13 @@ class Besieged:
             limit: count - before[limit] for limit, count in after.items() if count > before[limit]
         }
         return siege
+
+    async def _is_alone(self) -> bool:
+        """Whether the attackers of the last siege are gone, and all that was kept for them.
+
+        That a client is gone shows when its socket is read, and not all have a turn at once.
+        """
+        return (await scrape(self.proxy.operations_address)).value(_CONNECTIONS) <= 1
 
     async def _go_on(self, siege: Siege) -> None:
         while True:

@@ -165,7 +165,7 @@ def test_rfc7541_4_4_a_field_larger_than_the_table_empties_it():
 def test_a_list_over_the_limit_is_read_to_its_end_and_not_kept():
     limits = Limits(header_list_bytes=1000)
     decoder = HeaderDecoder(limits)
-    bomb = b"\x40\x01a\x7f\x81\x01" + b"x" * 256 + b"\xbe" * 10_000 + b"\x40\x01c\x01d"
+    bomb = b"\x40\x01a\x7f\x81\x01" + b"x" * 256 + b"\xbe" * 1900 + b"\x40\x01c\x01d"
     assert decoder.decode(bomb) is None
     assert seen(decoder.decode(b"\xbe")) == [(b"c", b"d")]
     assert decoder._size <= limits.table_bytes
@@ -202,19 +202,16 @@ def test_rfc9113_8_2_1_forbidden_bytes_are_seen(name, value, legal, huffman):
 
 def test_a_list_far_over_the_limit_is_not_read_to_its_end():
     """It would take as long as thousands of calls."""
-    decoder = HeaderDecoder(Limits(header_list_bytes=1000, nuisances=500))
+    decoder = HeaderDecoder(Limits(header_list_bytes=1000))
     with pytest.raises(Http2ConnectionError) as raised:
-        decoder.decode(b"\x90" * 600)
+        decoder.decode(b"\x90" * 2100)
     assert (raised.value.code, raised.value.limit) == (
         ErrorCode.ENHANCE_YOUR_CALM,
-        Limit.USELESS_FRAMES,
+        Limit.HEADER_LIST,
     )
     # A server's connection is shared by many clients.
     assert (
-        HeaderDecoder(Limits(header_list_bytes=1000, nuisances=500), remembers=True).decode(
-            b"\x90" * 600
-        )
-        is None
+        HeaderDecoder(Limits(header_list_bytes=1000), remembers=True).decode(b"\x90" * 2100) is None
     )
 
 
