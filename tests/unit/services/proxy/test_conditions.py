@@ -22,6 +22,7 @@ class Link:
     last_error = "connection refused"
     proxy_id = "a1b2"
     sessions_opened = 1
+    is_outdated = False
 
 
 class Backend:
@@ -86,6 +87,15 @@ def test_without_a_session_but_with_a_lease_it_is_ready(house):
     house.link.address = None
     assert house.ready
     assert house.warnings == ["root_coord"]
+
+
+def test_a_root_coord_that_takes_no_changes_is_named_with_what_to_do(house):
+    house.link.is_outdated = True
+    assert house.ready
+    (warning,) = house.report.evaluate().warnings
+    assert warning.name == "root_coord"
+    assert "r1:53100" in warning.message
+    assert "upgrade root coord" in warning.message
 
 
 @pytest.mark.parametrize("has_lease", [True, False])
