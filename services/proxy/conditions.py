@@ -20,11 +20,13 @@ class Conditions:
     or balancer must not take it out of service for that.
 
     Attributes:
+        anonymous_changes: whether users can be changed where authorization is off.
         revocation: the setting, for the messages.
         is_draining: whether the process was told to stop.
     """
 
     authorization_enabled: bool
+    anonymous_changes: bool
     revocation: str
     trust: Trust
     link: RootCoordLink
@@ -58,6 +60,8 @@ class Conditions:
         """Whether anybody is asked for a login."""
         enabled = self.authorization_enabled
         message = "every request is authenticated" if enabled else "off: every request passes"
+        if not enabled and self.anonymous_changes:
+            message += ", and may change the users of all proxies"
         return Check("authorization", enabled, critical=False, message=message)
 
     def logins(self) -> Check:

@@ -30,7 +30,7 @@ class Backend:
 
 
 class House:
-    def __init__(self, enabled):
+    def __init__(self, enabled, *, anonymous_changes=False):
         self.trust, self.link, self.backend = Trust(), Link(), Backend()
         self.draining = False
         self.now = 0.0
@@ -38,6 +38,7 @@ class House:
         self.report = HealthReport()
         Conditions(
             authorization_enabled=enabled,
+            anonymous_changes=anonymous_changes,
             revocation="strict",
             trust=self.trust,
             link=self.link,
@@ -129,6 +130,18 @@ def test_a_full_proxy_is_degraded_and_not_unready(house):
     assert "192.0.2.1" not in check.message
     house.now = 60.0
     assert house.warnings == []
+
+
+@pytest.mark.parametrize("anonymous_changes", [True, False])
+def test_with_authorization_off_it_says_whether_everybody_may_change_users(anonymous_changes):
+    house = House(enabled=False, anonymous_changes=anonymous_changes)
+    (warning,) = house.report.evaluate().warnings
+    assert warning.message.startswith("off: every request passes")
+    assert ("change the users" in warning.message) is anonymous_changes
+
+
+def test_anonymous_changes_mean_nothing_with_authorization_on():
+    assert House(enabled=True, anonymous_changes=True).warnings == []
 
 
 def test_with_authorization_off_no_lease_is_needed():
