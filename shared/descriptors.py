@@ -13,6 +13,6 @@ def raised_limit(wanted: int) -> int:
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    except (OSError, ValueError):  # some systems have a limit beyond the one that they tell
+    except (OSError, ValueError):  # some systems report a limit that they do not grant
         return soft
     return limit

@@ -16,6 +16,9 @@ EVERYWHERE: Final = "::"
 # By the errors of a machine whose kernel was built or started without IPv6, or has it disabled.
 _NO_IPV6: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
 
+# How often another free port is tried that one family has and another one has not.
+_FREE_PORT_TRIES: Final = 5
+
 _Place = tuple[socket.AddressFamily, Any]
 
 
@@ -66,6 +69,23 @@ def bound_sockets(
         CannotListenError: the host has no address, or one of them cannot be used. A host name may
             have addresses of IPv6 on a machine without it, as long as another one can be used.
     """
+    tries = 1 if address.port else _FREE_PORT_TRIES
+    while True:
+        tries -= 1
+        try:
+            return _all_bound(address, settings, shares_port=shares_port)
+        except CannotListenError as error:
+            if not (tries and error.is_taken):
+                raise
+
+
+def close_all(sockets: Sequence[socket.socket]) -> None:
+    """Closes them."""
+    for each in sockets:
+        each.close()
+
+
+def _all_bound(address: Address, settings: str, *, shares_port: bool) -> list[socket.socket]:
     is_name = not _is_ip_address(address.host)
     port, missing = address.port, OSError()
     with ExitStack() as opened:
@@ -87,12 +107,6 @@ def bound_sockets(
             raise CannotListenError(address, error, settings) from error
         opened.pop_all()
     return sockets
-
-
-def close_all(sockets: Sequence[socket.socket]) -> None:
-    """Closes them."""
-    for each in sockets:
-        each.close()
 
 
 def _places(address: Address) -> list[_Place]:

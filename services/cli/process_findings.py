@@ -15,8 +15,8 @@ _REMEDIES: Final = {
     "authorization": "set common.security.authorizationEnabled to true and restart the proxy",
     "logins": "see that a root coord is active and that the proxy reaches it at "
     "rootCoord.addresses",
-    "root_coord": "see that a root coord is active and that the proxy reaches it at "
-    "rootCoord.addresses",
+    "root_coord": "see that a root coord is active, of the proxy's version, and that the proxy "
+    "reaches it at rootCoord.addresses",
     "connections": "see which address the log line connections_full names; raise "
     "proxy.connections.max or maxPerAddress if its clients are wanted",
     "changes": "the wait ends with the leases; see why a proxy named here does not answer: its "

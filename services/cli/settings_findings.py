@@ -31,6 +31,14 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
             "authorization is off: a proxy with this file lets everybody pass",
             "set common.security.authorizationEnabled to true",
         )
+        if settings.common.security.allow_anonymous_changes:
+            yield Finding(
+                Severity.WRONG,
+                "configuration",
+                "anonymous changes are allowed: through a proxy with this file everybody creates, "
+                "changes and deletes users, and the changes hold at all proxies",
+                "set common.security.allowAnonymousChanges to false",
+            )
     if settings.revocation == "bounded":
         yield Finding(
             Severity.NOTE,

@@ -376,6 +376,7 @@ class Proxy:
     def _register_checks(self) -> None:
         Conditions(
             authorization_enabled=self._settings.common.security.authorization_enabled,
+            anonymous_changes=self._settings.common.security.allow_anonymous_changes,
             revocation=self._settings.revocation,
             trust=self._trust,
             link=self.link,

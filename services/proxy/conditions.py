@@ -20,11 +20,13 @@ class Conditions:
     or balancer must not take it out of service for that.
 
     Attributes:
+        anonymous_changes: whether users can be changed where authorization is off.
         revocation: the setting, for the messages.
         is_draining: whether the process was told to stop.
     """
 
     authorization_enabled: bool
+    anonymous_changes: bool
     revocation: str
     trust: Trust
     link: RootCoordLink
@@ -58,6 +60,8 @@ class Conditions:
         """Whether anybody is asked for a login."""
         enabled = self.authorization_enabled
         message = "every request is authenticated" if enabled else "off: every request passes"
+        if not enabled and self.anonymous_changes:
+            message += ", and may change the users of all proxies"
         return Check("authorization", enabled, critical=False, message=message)
 
     def logins(self) -> Check:
@@ -71,14 +75,20 @@ class Conditions:
         return Check("logins", decides, critical=self.authorization_enabled, message=message)
 
     def root_coord(self) -> Check:
-        """Whether there is a session."""
+        """Whether there is a session, with a root coord that takes this proxy's changes."""
         address = self.link.address
         if address is not None:
             message = f"session with root coord at {address} as proxy {self.link.proxy_id}"
+            if self.link.is_outdated:
+                message += (
+                    "; it is older than this proxy, and all changes of users are refused: "
+                    "upgrade root coord"
+                )
         else:
             state = "no session; known logins go on for now" if self._decides() else "no session"
             message = f"{state} ({self.link.last_error})"
-        return Check("root_coord", address is not None, critical=False, message=message)
+        healthy = address is not None and not self.link.is_outdated
+        return Check("root_coord", healthy, critical=False, message=message)
 
     def backend_reachable(self) -> Check:
         """Whether the last attempt to connect has failed."""

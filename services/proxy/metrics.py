@@ -113,7 +113,7 @@ class LoginCollector(Collector):
         )
         yield _gauge(
             "vecguard_login_limit_tracked",
-            "Names, addresses and pairs of both whose failures are remembered.",
+            "Entries of each table of names, addresses and pairs whose failures are remembered.",
             "limit",
             self.limits.tracked(),
         )

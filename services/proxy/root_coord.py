@@ -10,6 +10,7 @@ import betterproto
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from services.proxy.accounts.errors import OutdatedRootCoordError
 from services.proxy.authentication.credentials import Credential
 from services.proxy.authentication.logins import Principal
 from services.proxy.revocation.lease import Lease
@@ -88,6 +89,11 @@ class RootCoordLink:
     def address(self) -> Address | None:
         """The root coord that holds the session; None while there is none."""
         return self._connection.address if self._connection else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the root coord of the session is too old to be asked for changes."""
+        return self._connection is not None and not self._connection.judges_actors
 
     @property
     def proxy_id(self) -> str:
@@ -243,6 +249,9 @@ class RootCoordLink:
                 address=str(address),
                 term=term,
             )
+            if not message.judges_actors:
+                error = OutdatedRootCoordError(str(address))
+                log.warning("root_coord_outdated", address=str(address), error=error.message)
 
         try:
             session = Session(
@@ -299,10 +308,7 @@ class RootCoordLink:
         try:
             async with self._asking(method) as (connection, root_coord):
                 if not connection.judges_actors:
-                    raise UnavailableError(
-                        f"root coord at {connection.address} is older than this proxy and cannot "
-                        "judge who asks for a change; upgrade root coord"
-                    )
+                    raise OutdatedRootCoordError(str(connection.address))
                 sent = True
                 yield root_coord
         except VecguardError as error:

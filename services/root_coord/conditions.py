@@ -54,7 +54,9 @@ def _root(role: Role) -> Check:
 
     Not critical: all other users are served, and a process that is not ready serves none.
     """
-    is_lost = role.tenure is not None and role.tenure.root_is_lost
+    if role.tenure is None:
+        return Check("root", healthy=True, critical=False, message="not known on standby")
+    is_lost = role.tenure.root_is_lost
     return Check(
         "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
     )

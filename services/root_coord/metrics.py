@@ -103,3 +103,8 @@ class RoleCollector(Collector):
             ),
         ):
             yield GaugeMetricFamily(f"vecguard_root_coord_{name}", explanation, value)
+        yield GaugeMetricFamily(
+            "vecguard_root_lost",
+            "1 on the active root coord while root's record is lost.",
+            int(tenure is not None and tenure.root_is_lost),
+        )

@@ -25,6 +25,8 @@ from shared.grpc.codec import HotCodec
 from shared.grpc.compression import IDENTITY
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
 from shared.grpc.server import GrpcServer, PeerCertificate, current_caller
+from shared.observability.log import get_logger
+from shared.observability.repeated import RepeatedFailure
 from shared.passwords import NOBODYS_HASH
 
 _OUTCOMES = {
@@ -37,6 +39,7 @@ _OUTCOMES = {
 }
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
+log = get_logger(__name__)
 
 #: Hears of each change: what it was, how it ended, and how many seconds it took.
 Changed = Callable[[str, str, float], None]
@@ -72,6 +75,7 @@ class RootCoordService(pb.RootCoordBase):
         """Asks `active` at each call; it raises StandbyError on standby."""
         self._active = active
         self._changed = changed
+        self._unnamed = RepeatedFailure(log, "change_without_actor")
 
     def __mapping__(self) -> dict[str, Handler]:
         # betterproto offers a request iterator and a reply iterator; a session needs to
@@ -128,7 +132,7 @@ class RootCoordService(pb.RootCoordBase):
                 request.username,
                 hash_from_wire(request.password),
                 request.description,
-                actor=_actor(request.actor),
+                actor=self._actor(request.actor),
             ),
         )
 
@@ -146,7 +150,7 @@ class RootCoordService(pb.RootCoordBase):
                 expected_revision=request.expected_revision or None,
                 password=hash_from_wire(request.password) if has_password else None,
                 description=request.description,
-                actor=_actor(request.actor),
+                actor=self._actor(request.actor),
             ),
         )
 
@@ -156,7 +160,8 @@ class RootCoordService(pb.RootCoordBase):
         return await self._answer(
             "delete",
             self._active().credentials.delete(
-                delete_credential_request.username, actor=_actor(delete_credential_request.actor)
+                delete_credential_request.username,
+                actor=self._actor(delete_credential_request.actor),
             ),
         )
 
@@ -170,6 +175,17 @@ class RootCoordService(pb.RootCoordBase):
                 request.username, request.expected_revision, hash_from_wire(request.password)
             ),
         )
+
+    def _actor(self, message: pb.Actor) -> Actor | None:
+        """None where the proxy knows no users. Raises UnnamedActorError when it does not say so."""
+        if message.anonymous:
+            return None
+        if not message.username:
+            error, peer = UnnamedActorError(), current_caller().peer
+            # Once a minute for each machine, not for each of its connections.
+            self._unnamed.failed(peer.rpartition(":")[0], peer=peer, error=error.message)
+            raise error
+        return Actor(message.username, message.revision)
 
     async def _answer(
         self, operation: str, change: Coroutine[Any, Any, Mutation]
@@ -204,15 +220,6 @@ def root_coord_server(
         # Proxies do not compress, and a short message must not become a long one.
         accepted_encodings=IDENTITY,
     )
-
-
-def _actor(message: pb.Actor) -> Actor | None:
-    """None where the proxy knows no users. Raises UnnamedActorError when it does not say so."""
-    if message.anonymous:
-        return None
-    if not message.username:
-        raise UnnamedActorError
-    return Actor(message.username, message.revision)
 
 
 def _described(credential: StoredCredential) -> pb.Credential:

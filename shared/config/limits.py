@@ -48,9 +48,9 @@ class LoginLimitSettings(Section):
     )
     delay: Annotated[float, Field(ge=0)] = Field(
         default=1.0,
-        description="How long the refusal of a login over a limit, or that finds no place to wait, "
-        "is held back, in seconds, also without limits, so that clients which repeat it at once do "
-        "so no more often.",
+        description="About how long the refusal of a login over a limit, or that finds no place to "
+        "wait, is held back, in seconds (from 3/4 of it to 5/4), also without limits, so that "
+        "clients which repeat it at once do so no more often.",
     )
     max_tracked: Count = Field(
         default=20_000,

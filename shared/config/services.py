@@ -129,9 +129,9 @@ class RootCoordSettings(Section):
     )
     operations: RootCoordOperationsSettings = RootCoordOperationsSettings()
     max_connections: Count = Field(
-        default=4096,
+        default=2048,
         description="Most connections to rootCoord.port: some for each worker of each proxy. At "
-        "the limit the oldest that has not said its first words makes room for a newcomer, then "
+        "the limit the oldest that has not sent its first frames makes room for a newcomer, then "
         "the oldest without an open call. Each needs a file descriptor.",
     )
     drain_timeout: Seconds = Field(

@@ -100,8 +100,9 @@ class GrpcServer(Server):
     ) -> None:
         """Serves on sockets that listen, which are the server's from now on.
 
-        Beyond `max_connections` the oldest without an open call makes room for a newcomer, at
-        first one that has not said its first words. `name` is the port's in the log.
+        Beyond `max_connections` the oldest connection without an open call makes room for a
+        newcomer; connections that have not sent their first frames go before all others. `name`
+        is the port's in the log.
 
         Raises:
             RuntimeError: the server listens already.

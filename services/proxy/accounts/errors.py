@@ -118,6 +118,23 @@ class RoleNotFoundError(AccountError):
         )
 
 
+class OutdatedRootCoordError(AccountError):
+    """Root coord is older than this proxy and cannot judge who asks. Nothing was changed.
+
+    In the reply's Status, because clients of Milvus repeat calls for minutes that end with most
+    gRPC statuses.
+    """
+
+    reason = "outdated_root_coord"
+    status = GrpcStatus.FAILED_PRECONDITION
+
+    def __init__(self, root_coord: str) -> None:
+        super().__init__(
+            f"root coord at {root_coord} is older than this proxy and cannot judge who asks for a "
+            "change; upgrade root coord"
+        )
+
+
 class UnidentifiedCallerError(VecguardError):
     """A call without an identity has come past the relay, which must not happen."""
 

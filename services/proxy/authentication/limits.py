@@ -17,6 +17,8 @@ from services.proxy.authentication.failed_names import FailedNames
 from shared.clock import Clock, boot_clock
 
 _MAX_TRACKED = 20_000
+# Tables that are remembered beside the buckets which `Bucket` names.
+_FIRST_FAILURES, _FAILED_NAMES = "first_failures", "failed_names"
 
 
 class Bucket(StrEnum):
@@ -45,8 +47,8 @@ class LoginLimits(Protocol):
 
     hits: Counter[Bucket]
 
-    def tracked(self) -> Mapping[Bucket, int]:
-        """How many buckets of each kind are remembered."""
+    def tracked(self) -> Mapping[str, int]:
+        """How many entries of each table are remembered."""
         ...
 
     def check_origin(self, origin: str) -> None:
@@ -82,9 +84,9 @@ class NoLimits:
         self.hits = _no_hits()
         self._failed = FailedNames(max_tracked, clock)
 
-    def tracked(self) -> Mapping[Bucket, int]:
+    def tracked(self) -> Mapping[str, int]:
         """There are no buckets."""
-        return {}
+        return {_FAILED_NAMES: len(self._failed)}
 
     def check_origin(self, origin: str) -> None:
         """Passes."""
@@ -151,11 +153,13 @@ class FailureLimits:
         self._clock = clock
         self.hits = _no_hits()
 
-    def tracked(self) -> Mapping[Bucket, int]:
+    def tracked(self) -> Mapping[str, int]:
         return {
             Bucket.PAIR: len(self._pairs),
             Bucket.ADDRESS: len(self._origins),
             Bucket.NAME: len(self._names),
+            _FIRST_FAILURES: len(self._first_failures),
+            _FAILED_NAMES: len(self._failed),
         }
 
     def check_origin(self, origin: str) -> None:

@@ -79,7 +79,9 @@ class CredentialStore(Protocol):
 
     Each method raises UnavailableError when the store cannot be reached; a change raises
     OutcomeUnknownError when it may or may not have been applied. Repeating a change with
-    the same hash is safe: it reports the first one's success.
+    the same hash is safe: it reports the first one's success, but for a user's change of its own
+    password, which is repeated in vain (ACTOR_REVOKED): the password by which it was admitted
+    does not stand any more.
 
     A change with an `actor` is applied only if the actor exists and has the password by which it
     was admitted, at the moment of the change itself; otherwise the outcome is ACTOR_REVOKED. None

@@ -21,6 +21,7 @@ _CALL_SECONDS = 30.0
 _LONGEST_SECONDS = 30.0
 _HITS = "vecguard_relay_limit_hits_total"
 _CONNECTIONS = "vecguard_relay_connections"
+_DISPLACED = "vecguard_relay_connections_displaced_total"
 
 #: What one connection of an attack does until it is cut.
 Attack = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -35,12 +36,14 @@ class Siege:
         connections: how many the attackers have used.
         honest_calls: how many calls of the honest client went well; none went wrong.
         hits: how often each limit stepped in.
+        displaced: how many connections made room for a newcomer, by the limit that was reached.
     """
 
     grown_bytes: int = 0
     connections: int = 0
     honest_calls: int = 0
     hits: dict[str, float] = field(default_factory=dict)
+    displaced: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,8 +51,8 @@ class Besieged:
     proxy: ProxyProcess
     honest: grpc.aio.Channel
 
-    async def hits(self) -> dict[str, float]:
-        return (await scrape(self.proxy.operations_address)).labelled(_HITS, "limit")
+    async def counts(self, metric: str) -> dict[str, float]:
+        return (await scrape(self.proxy.operations_address)).labelled(metric, "limit")
 
     async def under(
         self,
@@ -78,7 +81,8 @@ class Besieged:
         for _ in range(20):
             await self._call()
         await eventually(self._is_alone, _LONGEST_SECONDS)
-        before, resident = await self.hits(), resident_bytes(self.proxy.pid)
+        before, displaced = await self.counts(_HITS), await self.counts(_DISPLACED)
+        resident = resident_bytes(self.proxy.pid)
         siege = Siege()
         tasks = [
             asyncio.create_task(
@@ -103,10 +107,8 @@ class Besieged:
         failures = [end for end in ended if isinstance(end, Exception)]
         assert not failures, failures
         await self._call()
-        after = await self.hits()
-        siege.hits = {
-            limit: count - before[limit] for limit, count in after.items() if count > before[limit]
-        }
+        siege.hits = _added(before, await self.counts(_HITS))
+        siege.displaced = _added(displaced, await self.counts(_DISPLACED))
         return siege
 
     async def _is_alone(self) -> bool:
@@ -148,3 +150,7 @@ class Besieged:
                 finally:
                     writer.transport.abort()
             await asyncio.sleep(0)
+
+
+def _added(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    return {limit: count - before[limit] for limit, count in after.items() if count > before[limit]}

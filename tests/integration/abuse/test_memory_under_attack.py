@@ -328,6 +328,7 @@ async def test_an_attack_is_counted_and_bounded_and_touches_nobody_else(besieged
 async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged, attack):
     siege = await besieged.under(attack, attackers=300)
     assert siege.hits.keys() >= {Limit.CONNECTIONS_PER_ADDRESS}, siege
+    assert siege.displaced.keys() == {Limit.CONNECTIONS_PER_ADDRESS}, siege
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
@@ -382,6 +383,7 @@ async def test_connections_are_bounded_in_all_whoever_comes(besieged: Besieged):
     assert siege.hits.keys() & {Limit.CONNECTIONS, Limit.CONNECTIONS_PER_ADDRESS} == {
         Limit.CONNECTIONS
     }, siege
+    assert siege.displaced.keys() == {Limit.CONNECTIONS}, siege
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
 

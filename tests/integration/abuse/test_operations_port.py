@@ -4,7 +4,8 @@ import asyncio
 import resource
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -21,11 +22,21 @@ DESCRIPTORS = 784
 HALF_REQUESTS = 1500
 
 
+@contextmanager
+def descriptors_of(pid: int, most: int) -> Iterator[None]:
+    """Only the soft limit, which may be raised again: other tests use the same process."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_half_requests_leave_the_public_port_its_descriptors(besieged: Besieged):
-    resource.prlimit(besieged.proxy.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
     host, _, port = besieged.proxy.operations_address.rpartition(":")
     loop = asyncio.get_running_loop()
-    with ExitStack() as opened:
+    with descriptors_of(besieged.proxy.pid, DESCRIPTORS), ExitStack() as opened:
         for _ in range(HALF_REQUESTS):
             half = opened.enter_context(socket.socket())
             half.setblocking(False)

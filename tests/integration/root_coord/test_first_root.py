@@ -12,7 +12,7 @@ from services.cli.root_reset import reset_root
 from services.root_coord import app
 from services.root_coord.conditions import register_conditions
 from services.root_coord.errors import StandbyError
-from services.root_coord.metrics import RootCoordMetrics
+from services.root_coord.metrics import RoleCollector, RootCoordMetrics
 from services.root_coord.role import Role
 from shared.config import Settings
 from shared.etcd import Delete, EtcdClient, Put
@@ -251,12 +251,25 @@ def root_check(role):
     return next(check for check in health.evaluate().checks if check.name == "root")
 
 
+def root_lost_metric(role):
+    registry = CollectorRegistry()
+    registry.register(RoleCollector(role))
+    return registry.get_sample_value("vecguard_root_lost")
+
+
+def test_a_standby_does_not_know_whether_root_is_lost():
+    check = root_check(Role())
+    assert check.healthy
+    assert check.message == "not known on standby"
+
+
 async def says_that_root_is_lost(client, role, lines):
     """An active root coord without root: it says so and what to do, and serves the others."""
     assert not await root_exists(client, KEYS)
     check = root_check(role)
     assert not check.healthy
     assert not check.critical
+    assert root_lost_metric(role) == 1
     assert "vecguard root reset --offline" in check.message
     (told,) = events(lines, "root_is_lost")
     assert (told["log_level"], told["error"]) == ("error", check.message)
@@ -321,6 +334,7 @@ async def test_the_active_root_coord_sees_that_root_is_lost_and_that_a_reset_bri
             return root_check(role).healthy
 
         await eventually(is_back)
+        assert root_lost_metric(role) == 0
         stored = (await role.tenure.store.get("root")).value
         assert verify_password(Secret("found again"), stored.password)
         assert len(events(lines, "root_is_back")) == 1

@@ -70,3 +70,4 @@ def test_a_standby_is_not_active_and_has_no_sessions():
     registry.register(RoleCollector(Role()))
     assert registry.get_sample_value("vecguard_root_coord_active") == 0
     assert registry.get_sample_value("vecguard_root_coord_sessions") == 0
+    assert registry.get_sample_value("vecguard_root_lost") == 0

@@ -6,9 +6,10 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from services.proxy.accounts.errors import OutdatedRootCoordError
 from services.proxy.authentication.logins import Principal
 from services.root_coord.credentials import ensure_root
-from shared.errors import OutcomeUnknownError, UnavailableError
+from shared.errors import OutcomeUnknownError
 from shared.etcd import Put
 from shared.generated.vecguard.internal import v1 as pb
 from shared.grpc.credentials import hash_from_wire, hash_to_wire
@@ -17,7 +18,7 @@ from shared.root_record import RootState
 from shared.secret import Secret
 from tests.integration.root_coord.house import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
-from tests.support.logs import written_log
+from tests.support.logs import every_log_line, written_log
 from tests.support.raw_http2 import message, raw_client, request_headers
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
@@ -271,21 +272,25 @@ async def test_what_milvus_left_in_etcd_is_served(house):
 
 @pytest.mark.parametrize("actor", [pb.Actor(), pb.Actor(revision=7)])
 async def test_a_change_that_names_no_actor_is_refused_and_says_what_to_upgrade(house, actor):
-    """As a proxy of an earlier version sends it."""
+    """As a proxy of an earlier version sends it. The log says so once, for all of them."""
     await house.create("bob", FIRST)
     password = hash_to_wire(SECOND)
-    for call in (
-        house.stub.create_credential(
-            pb.CreateCredentialRequest(actor=actor, username="eve", password=password)
-        ),
-        house.stub.update_credential(
-            pb.UpdateCredentialRequest(actor=actor, username="bob", password=password)
-        ),
-        house.stub.delete_credential(pb.DeleteCredentialRequest(actor=actor, username="bob")),
-    ):
-        with pytest.raises(GRPCError, match="upgrade the proxy") as refused:
-            await call
-        assert refused.value.status is Status.FAILED_PRECONDITION
+    with every_log_line() as lines:
+        for call in (
+            house.stub.create_credential(
+                pb.CreateCredentialRequest(actor=actor, username="eve", password=password)
+            ),
+            house.stub.update_credential(
+                pb.UpdateCredentialRequest(actor=actor, username="bob", password=password)
+            ),
+            house.stub.delete_credential(pb.DeleteCredentialRequest(actor=actor, username="bob")),
+        ):
+            with pytest.raises(GRPCError, match="upgrade the proxy") as refused:
+                await call
+            assert refused.value.status is Status.FAILED_PRECONDITION
+    (line,) = [line for line in lines if line["event"] == "change_without_actor"]
+    assert "upgrade the proxy" in line["error"]
+    assert line["peer"].startswith("127.0.0.1:")
     assert (await house.get("bob")).credential.password == hash_to_wire(FIRST)
     assert [user.username for user in (await house.store.list_all()).value] == ["bob"]
 
@@ -305,10 +310,16 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(hou
 
     monkeypatch.setattr("services.root_coord.sessions.encode_opened", opened)
     created = await house.create("bob", FIRST)
-    async with running_proxy(house.address) as proxy:
-        assert await proxy.login("bob", "first1") == created.revision
-        with pytest.raises(UnavailableError, match="upgrade root coord"):
-            await proxy.link.delete("bob", asked_by=Principal("bob", created.revision))
+    with every_log_line() as lines:
+        async with running_proxy(house.address) as proxy:
+            assert await proxy.login("bob", "first1") == created.revision
+            assert proxy.link.is_outdated
+            for _ in range(2):
+                with pytest.raises(OutdatedRootCoordError, match="upgrade root coord"):
+                    await proxy.link.delete("bob", asked_by=Principal("bob", created.revision))
+    (line,) = [line for line in lines if line["event"] == "root_coord_outdated"]
+    assert line["log_level"] == "warning"
+    assert "upgrade root coord" in line["error"]
     assert (await house.get("bob")).credential.username == "bob"
 
 

@@ -59,6 +59,25 @@ def test_two_colons_serve_ipv4_and_ipv6_at_one_port_and_addresses_stay_as_they_a
         assert address_seen(sockets, "::1") == "::1"
 
 
+def test_a_free_port_is_free_in_both_families(monkeypatch):
+    """The port that is free for IPv6 is one that something else has in IPv4."""
+    plain, ports = socket.socket, []
+    with plain() as other:
+
+        class Socket(plain):
+            def bind(self, place):
+                if self.family == socket.AF_INET:
+                    ports.append(place[1])
+                    if len(ports) == 1:
+                        other.bind(("127.0.0.1", place[1]))
+                super().bind(place)
+
+        monkeypatch.setattr(listening.socket, "socket", Socket)
+        with opened("::") as sockets:
+            (port,) = {each.getsockname()[1] for each in sockets}
+        assert ports[-1] == port != other.getsockname()[1]
+
+
 @pytest.mark.parametrize(
     ("host", "families"),
     [
@@ -86,12 +105,21 @@ def test_a_shared_port_can_be_had_again_and_another_cannot():
 
 
 @pytest.mark.parametrize("taken", ["127.0.0.1", "::1"])
-def test_two_colons_need_both_families_free_and_leave_nothing_open(taken):
+def test_two_colons_need_both_families_free_and_leave_nothing_open(taken, monkeypatch):
     with opened(taken) as sockets:
         port = sockets[0].getsockname()[1]
+        tried = []
+
+        class Socket(socket.socket):
+            def bind(self, place):
+                tried.append(self)
+                super().bind(place)
+
+        monkeypatch.setattr(listening.socket, "socket", Socket)
         assert complaint("::", port).is_taken
-    with opened("::", port):
-        pass
+    assert tried
+    # Not by another attempt, whose port something else may have taken by now.
+    assert all(each.fileno() == -1 for each in tried)
 
 
 def test_a_machine_without_ipv6_is_named_with_what_to_set(without_ipv6):

@@ -212,4 +212,6 @@ class Visit:
         """It is gone; to say so twice does no harm."""
         if not self._is_over:
             self._is_over = True
+            # It leads back here, and garbage in a ring stays for long.
+            self._expel = None
             self._doorway.leave(self)

@@ -164,6 +164,15 @@ def test_a_configuration_with_authorization_off_is_wrong():
         assert [finding.severity for finding in judge_settings(weaker)] == [Severity.NOTE]
 
 
+def test_anonymous_changes_are_wrong_where_authorization_is_off():
+    allowed = {"VECGUARD__COMMON__SECURITY__ALLOWANONYMOUSCHANGES": "true"}
+    assert list(judge_settings(settings(**allowed))) == []
+    off = {"VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED": "false"}
+    _, found = judge_settings(settings(**off, **allowed))
+    assert found.severity is Severity.WRONG
+    assert "allowAnonymousChanges" in found.remedy
+
+
 def test_ports_open_without_tls_are_warnings_for_the_services_that_a_file_is_for():
     def causes(**more):
         found = list(judge_settings(settings(**more)))

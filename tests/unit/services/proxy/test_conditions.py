@@ -22,6 +22,7 @@ class Link:
     last_error = "connection refused"
     proxy_id = "a1b2"
     sessions_opened = 1
+    is_outdated = False
 
 
 class Backend:
@@ -29,7 +30,7 @@ class Backend:
 
 
 class House:
-    def __init__(self, enabled):
+    def __init__(self, enabled, *, anonymous_changes=False):
         self.trust, self.link, self.backend = Trust(), Link(), Backend()
         self.draining = False
         self.now = 0.0
@@ -37,6 +38,7 @@ class House:
         self.report = HealthReport()
         Conditions(
             authorization_enabled=enabled,
+            anonymous_changes=anonymous_changes,
             revocation="strict",
             trust=self.trust,
             link=self.link,
@@ -88,6 +90,15 @@ def test_without_a_session_but_with_a_lease_it_is_ready(house):
     assert house.warnings == ["root_coord"]
 
 
+def test_a_root_coord_that_takes_no_changes_is_named_with_what_to_do(house):
+    house.link.is_outdated = True
+    assert house.ready
+    (warning,) = house.report.evaluate().warnings
+    assert warning.name == "root_coord"
+    assert "r1:53100" in warning.message
+    assert "upgrade root coord" in warning.message
+
+
 @pytest.mark.parametrize("has_lease", [True, False])
 def test_known_logins_are_said_to_go_on_only_while_they_do(house, has_lease):
     house.link.address = None
@@ -119,6 +130,18 @@ def test_a_full_proxy_is_degraded_and_not_unready(house):
     assert "192.0.2.1" not in check.message
     house.now = 60.0
     assert house.warnings == []
+
+
+@pytest.mark.parametrize("anonymous_changes", [True, False])
+def test_with_authorization_off_it_says_whether_everybody_may_change_users(anonymous_changes):
+    house = House(enabled=False, anonymous_changes=anonymous_changes)
+    (warning,) = house.report.evaluate().warnings
+    assert warning.message.startswith("off: every request passes")
+    assert ("change the users" in warning.message) is anonymous_changes
+
+
+def test_anonymous_changes_mean_nothing_with_authorization_on():
+    assert House(enabled=True, anonymous_changes=True).warnings == []
 
 
 def test_with_authorization_off_no_lease_is_needed():

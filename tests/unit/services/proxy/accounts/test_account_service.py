@@ -7,7 +7,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from services.proxy.accounts import service as module
-from services.proxy.accounts.errors import InvalidAccountError
+from services.proxy.accounts.errors import InvalidAccountError, OutdatedRootCoordError
 from shared.errors import OutcomeUnknownError
 from shared.generated.milvus.proto import common
 from shared.generated.milvus.proto import milvus as pb
@@ -58,6 +58,20 @@ async def test_a_success_is_an_all_default_status(desk):
     assert (
         await root.delete_credential(pb.DeleteCredentialRequest(username="new")) == common.Status()
     )
+
+
+async def test_that_root_coord_is_outdated_is_a_status_in_the_reply(desk, monkeypatch):
+    """pymilvus repeats a call for minutes that ends with UNAVAILABLE or FAILED_PRECONDITION."""
+
+    async def refuse(*_, **__):
+        raise OutdatedRootCoordError("r1:53100")
+
+    monkeypatch.setattr(desk.directory, "create", refuse)
+    status = await desk.as_("root").create_credential(create_request())
+    assert status.code == 65535
+    assert "r1:53100" in status.reason
+    assert "upgrade root coord" in status.reason
+    assert not status.retriable
 
 
 async def test_a_failure_is_a_status_in_the_reply(desk):

@@ -65,7 +65,13 @@ def test_the_limit_that_was_reached_is_the_one_that_is_counted(bursts, expected)
     with pytest.raises(LoginLimitedError):
         guard.check("somewhere", "bob")
     assert +guard.hits == {expected: 1}
-    assert guard.tracked() == {Bucket.PAIR: 1, Bucket.ADDRESS: 1, Bucket.NAME: 1}
+    assert guard.tracked() == {
+        Bucket.PAIR: 1,
+        Bucket.ADDRESS: 1,
+        Bucket.NAME: 1,
+        "first_failures": 1,
+        "failed_names": 1,
+    }
 
 
 def test_an_address_at_its_limit_is_counted_before_any_name_is_looked_at():
@@ -78,4 +84,6 @@ def test_an_address_at_its_limit_is_counted_before_any_name_is_looked_at():
 
 def test_where_there_are_no_limits_there_is_nothing_to_count():
     assert set(NoLimits().hits.values()) == {0}
-    assert NoLimits().tracked() == {}
+    without = NoLimits()
+    without.failed("somewhere", "bob")
+    assert without.tracked() == {"failed_names": 1}
