@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 
 from shared.bounded_listener import Place
 from shared.grpc.frames import FrameMeter
-from shared.grpc.transport import Protocol
+from shared.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
 from shared.observability.log import get_logger
 from shared.observability.sparse import SparseLog
 
@@ -34,9 +34,11 @@ class ServerProtocol(Protocol):
         config: Configuration,
         h2_config: H2Configuration,
         connections: "set[ServerProtocol]",
+        *,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
         """Is in `connections` from its beginning to its end."""
-        super().__init__(handler, config, h2_config)
+        super().__init__(handler, config, h2_config, max_streams=max_streams)
         self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,9 +66,10 @@ class GuardedProtocol(ServerProtocol):
         connections: set[ServerProtocol],
         *,
         place: Place,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
         """`place` is left with the connection."""
-        super().__init__(handler, config, h2_config, connections)
+        super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
         self._place = place
         self._loop = asyncio.get_running_loop()
         self._meter = FrameMeter(self._loop.time)
