@@ -118,6 +118,8 @@ def _check_handshake(files: FileSet) -> Iterator[Finding]:
     if _is_for_server(files, chain[0]):
         peer, purpose = "clients", "sslserver"
         refusal = server_refusal(files.as_link, files.name)
+    elif not certificates.facts(chain[0]).is_for_clients:
+        return  # see `_check_use`
     else:
         peer, purpose = "servers", "sslclient"
         refusal = client_refusal(files.as_link)
@@ -242,10 +244,15 @@ def _dates_finding(file: str, validity: Validity, now: float) -> Finding:
 def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
     facts = certificates.facts(leaf)
     file = str(files.certificate)
+    is_server = _is_for_server(files, leaf)
     try:
-        certificates.require_usage(leaf, is_server=_is_for_server(files, leaf))
+        certificates.require_usage(leaf, is_server=is_server)
     except PemError as error:
-        yield _wrong(file, "use", error.cause, error.remedy)
+        if is_server or files.is_for_root_coord or files.is_for_server is None:
+            yield _wrong(file, "use", error.cause, error.remedy)
+        else:
+            detail = f"{error.cause}; a server that asks for a client certificate refuses it"
+            yield Finding(file, "use", Result.WARNING, detail, error.remedy)
     names = [*facts.dns_names, *map(str, facts.ip_addresses), *facts.uris]
     listed = ", ".join(names) or "none"
     if files.name is not None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from shared.tls.material import PemFile, TlsFiles
 
 #: Their certificates are shown to Vecguard's own services and to etcd, never to clients.
-_INSIDE = ("internal-", "etcd-")
+_ROOT_COORD = "internal-"
+_INSIDE = (_ROOT_COORD, "etcd-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class FileSet:
     def is_inside(self) -> bool:
         """Whether the file's name says that it is for the links between the services."""
         return self.certificate is not None and self.certificate.stem.startswith(_INSIDE)
+
+    @property
+    def is_for_root_coord(self) -> bool:
+        """Whether the file's name says so; root coord always asks for a client's certificate."""
+        return self.certificate is not None and self.certificate.stem.startswith(_ROOT_COORD)
 
 
 def sets_in(directory: Path) -> tuple[FileSet, ...]:

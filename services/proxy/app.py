@@ -39,6 +39,7 @@ from services.proxy.relay import configured
 from services.proxy.relay.calls.active import ActiveCalls
 from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.listener import Listener
+from services.proxy.relay.upstreams.pool import PoolPolicy
 from services.proxy.relay.upstreams.routing import Routes
 from services.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
 from services.proxy.revocation.effects import Revocations
@@ -55,6 +56,7 @@ from shared.cpus import usable_cpus
 from shared.garbage import settle_memory
 from shared.grpc.channel import Channel
 from shared.grpc.server import GrpcServer
+from shared.grpc.transport import MAX_CONCURRENT_STREAMS
 from shared.lifecycle import ShutdownSignal
 from shared.observability.audit import AuditLog
 from shared.observability.health import HealthReport
@@ -86,6 +88,10 @@ _OWN_HEADERS = HeaderPolicy(
     only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
 )
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
+_HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
+# Calls of one of our own services that run at a time, of all callers; the others wait in turn. All
+# that run may have their next step in one turn of the loop, which connections wait for meanwhile.
+_OWN_CALLS_AT_A_TIME = 32
 # Two passwords, a name and a description, each as long as can be configured, and half of the
 # smallest window of a stream.
 _MAX_ACCOUNT_BYTES = 32 * 1024
@@ -252,15 +258,20 @@ class Proxy:
             max_request_bytes=_MAX_ACCOUNT_BYTES,
             revocable=False,
         )
-        health = _own_service(
-            "the health service",
-            HealthService(
-                self.health,
-                is_draining=lambda: self.is_draining,
-                origin=lambda: origin_of(client_host()),
-            ),
-            max_request_bytes=MAX_REQUEST_BYTES,
-            choose=self._answers_about_health,
+        health_service = HealthService(
+            self.health,
+            is_draining=lambda: self.is_draining,
+            origin=lambda: origin_of(client_host()),
+        )
+        health, watches = (
+            _own_service(
+                "the health service",
+                health_service,
+                max_request_bytes=MAX_REQUEST_BYTES,
+                choose=self._answers_about_health,
+                ends_soon=ends_soon,
+            )
+            for ends_soon in (True, False)
         )
         self.limit_hits = LimitHits()
         self.backend = backend = Upstream(
@@ -276,13 +287,14 @@ class Proxy:
             pool=configured.pool(settings.backend.pool),
             hits=self.limit_hits,
         )
-        self._upstreams = (accounts, health, backend)
+        self._upstreams = (accounts, health, watches, backend)
         self.listener = Listener(
             self._gatekeeper(),
             Routes(
                 table={
                     **dict.fromkeys((*SERVED, *UNSERVED), accounts),
                     _HEALTH_SERVICE: health,
+                    _HEALTH_WATCH: watches,
                 },
                 default=backend,
             ),
@@ -414,14 +426,24 @@ def _own_service(
     max_request_bytes: int,
     revocable: bool = True,
     choose: Chooser | None = None,
+    ends_soon: bool = True,
 ) -> Upstream:
-    """Services of this process, with a server that only the relay reaches."""
+    """Services of this process, with a server that only the relay reaches.
+
+    Calls run `_OWN_CALLS_AT_A_TIME`, unless they go on for ever and so would keep out others.
+    """
+    server = GrpcServer(
+        services,
+        max_message_bytes=max_request_bytes,
+        max_streams=_OWN_CALLS_AT_A_TIME if ends_soon else MAX_CONCURRENT_STREAMS,
+    )
     return Upstream(
         name,
-        in_process(GrpcServer(services, max_message_bytes=max_request_bytes)),
+        in_process(server),
         authority="vecguard",
         policy=_OWN_HEADERS,
         revocable=revocable,
         max_request_bytes=max_request_bytes,
         choose=choose,
+        pool=PoolPolicy(connections=1) if ends_soon else None,
     )

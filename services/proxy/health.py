@@ -13,7 +13,7 @@ from shared.grpc.compression import plain
 from shared.observability.health import HealthReport
 
 _WATCH_INTERVAL_SECONDS = 1.0
-# Of the 4000 calls that the connections to our own services take.
+# Of the 4000 calls that one caller may have open on the connections to this service.
 _MAX_WATCHERS = 1000
 #: A request's longest message, which is the name of a service.
 MAX_REQUEST_BYTES = 1024

@@ -25,7 +25,7 @@ from shared.grpc.call import (
 from shared.grpc.codec import RequestCodec
 from shared.grpc.compression import ACCEPTED
 from shared.grpc.server_transport import GuardedProtocol, ServerProtocol
-from shared.grpc.transport import close_all
+from shared.grpc.transport import MAX_CONCURRENT_STREAMS, close_all
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -51,11 +51,14 @@ class GrpcServer(Server):
         codec: CodecBase | None = None,
         max_message_bytes: int = _MAX_MESSAGE_BYTES,
         accepted_encodings: str = ACCEPTED,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
         """Serves `handlers`; `admits` judges each caller by its verified certificate.
 
         `max_message_bytes` bounds each message of a request, also when it is decompressed.
         `accepted_encodings` says how it may be compressed: `ACCEPTED` or `IDENTITY`.
+        `max_streams` is how many calls one connection may have open at a time; the client is told
+        and lets the others wait.
         """
         super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
         self._policy = CallPolicy(
@@ -69,11 +72,18 @@ class GrpcServer(Server):
         # With grpclib's ASCII one foreign byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._protocols: set[ServerProtocol] = set()
+        self._max_streams = max_streams
         self._listener: BoundedListener | None = None
 
     def accept(self) -> ServerProtocol:
         """The protocol of one connection that was established without the listener."""
-        return ServerProtocol(self._new_handler(), self._config, self._h2_config, self._protocols)
+        return ServerProtocol(
+            self._new_handler(),
+            self._config,
+            self._h2_config,
+            self._protocols,
+            max_streams=self._max_streams,
+        )
 
     def _protocol_factory(self) -> ServerProtocol:
         """For grpclib's own `start`."""
@@ -81,7 +91,12 @@ class GrpcServer(Server):
 
     def _welcome(self, place: Place) -> GuardedProtocol:
         return GuardedProtocol(
-            self._new_handler(), self._config, self._h2_config, self._protocols, place=place
+            self._new_handler(),
+            self._config,
+            self._h2_config,
+            self._protocols,
+            place=place,
+            max_streams=self._max_streams,
         )
 
     def _new_handler(self) -> "_Handler":

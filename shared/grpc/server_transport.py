@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 
 from shared.bounded_listener import Place
 from shared.grpc.frames import FrameMeter
-from shared.grpc.transport import Protocol
+from shared.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
 from shared.observability.log import get_logger
 from shared.observability.sparse import SparseLog
 
@@ -26,7 +26,10 @@ _UNREAD_BYTES: Final = 32 * 2**20
 
 
 class ServerProtocol(Protocol):
-    """A connection that its server knows of."""
+    """A connection that its server knows of.
+
+    Few frames are handled in a turn of the loop, so that one connection cannot hold up the others.
+    """
 
     def __init__(
         self,
@@ -34,10 +37,17 @@ class ServerProtocol(Protocol):
         config: Configuration,
         h2_config: H2Configuration,
         connections: "set[ServerProtocol]",
+        *,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
         """Is in `connections` from its beginning to its end."""
-        super().__init__(handler, config, h2_config)
+        super().__init__(handler, config, h2_config, max_streams=max_streams)
         self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._meter = FrameMeter(self._loop.time)
+        self._rest = b""
+        self._start = 0
+        self._is_going_on = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -45,15 +55,48 @@ class ServerProtocol(Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.discard(self)
+        self._rest, self._start = b"", 0
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # TLS may give more although reading is paused.
+        self._rest = self._rest[self._start :] + data if self._rest else data
+        self._start = 0
+        if not self._is_going_on:
+            self._handle()
+
+    def handled(self) -> None:
+        """As many frames as one turn may have are handled."""
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        self._handle()
+
+    def _handle(self) -> None:
+        if self.connection.is_closing():
+            return
+        rest, start = self._rest, self._start
+        self._start = end = self._meter.cut(rest, start)
+        super().data_received(rest[start:end] if end - start < len(rest) else rest)
+        if self.connection.is_closing():
+            return
+        self.handled()
+        if self.connection.is_closing():
+            return
+        if end < len(rest):
+            self._is_going_on = True
+            self._socket.pause_reading()
+            self._loop.call_soon(self._go_on)
+        else:
+            self._rest, self._start = b"", 0
+            self._socket.resume_reading()
 
 
 class GuardedProtocol(ServerProtocol):
     """A connection from the network, which may be anybody's.
 
-    Few frames are handled in a turn of the loop, so that one connection cannot hold up the
-    others; floods of frames that move nothing are cut; and it has its time for the first
-    frames and between calls.
+    Floods of frames that move nothing are cut, and it has its time for the first frames and
+    between calls.
     """
 
     def __init__(
@@ -64,15 +107,11 @@ class GuardedProtocol(ServerProtocol):
         connections: set[ServerProtocol],
         *,
         place: Place,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
         """`place` is left with the connection."""
-        super().__init__(handler, config, h2_config, connections)
+        super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
         self._place = place
-        self._loop = asyncio.get_running_loop()
-        self._meter = FrameMeter(self._loop.time)
-        self._rest = b""
-        self._start = 0
-        self._is_going_on = False
         self._timer: asyncio.TimerHandle | None = None
         self._quiet_looks = 0
         self._calls_seen = 0
@@ -86,41 +125,14 @@ class GuardedProtocol(ServerProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._rest, self._start = b"", 0
         self._place.left()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        # TLS may give more although reading is paused.
-        self._rest = self._rest[self._start :] + data if self._rest else data
-        self._start = 0
-        if not self._is_going_on:
-            self._handle()
-
-    def _go_on(self) -> None:
-        self._is_going_on = False
-        self._handle()
-
-    def _handle(self) -> None:
-        """Handles as many frames as one turn may, and the rest in the next."""
-        if self.connection.is_closing():
-            return
-        rest, start = self._rest, self._start
-        self._start = end = self._meter.cut(rest, start)
-        super().data_received(rest[start:end] if end - start < len(rest) else rest)
-        if self.connection.is_closing():
-            return
+    def handled(self) -> None:
         if self._meter.is_flooded():
             self._cut("frame_flood")
         elif self._socket.get_write_buffer_size() > _UNREAD_BYTES:
             self._cut("peer_does_not_read")
-        elif end < len(rest):
-            self._is_going_on = True
-            self._socket.pause_reading()
-            self._loop.call_soon(self._go_on)
-        else:
-            self._rest, self._start = b"", 0
-            self._socket.resume_reading()
         if self._place.is_new and self.greeted.is_set():
             self._place.is_new = False
             self._await_calls()

@@ -36,7 +36,7 @@ from hyperframe.frame import Frame, GoAwayFrame
 _NO_STREAM_REFUSED = 2**31 - 1
 # h2's default of 100 is filled by 100 long streams, behind which every other call of the
 # same client waits. What they may hold in memory is bounded by the connection's window.
-_MAX_CONCURRENT_STREAMS = 1000
+MAX_CONCURRENT_STREAMS = 1000
 _CLOSE_TIMEOUT_SECONDS = 2.0
 _FRAME_LENGTH_BYTES = 3  # RFC 9113, section 4.1
 _DEFAULT_WINDOW_BYTES = 65535  # RFC 9113, section 6.9.2
@@ -71,9 +71,14 @@ class Protocol(H2Protocol):
         h2_config: H2Configuration,
         *,
         outlives_goaway: bool = False,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """`outlives_goaway`: whether open calls go on after the peer's GOAWAY."""
+        """`outlives_goaway`: whether open calls go on after the peer's GOAWAY.
+
+        `max_streams` is how many calls the peer may have open at a time.
+        """
         super().__init__(handler, config, h2_config)
+        self._max_streams = max_streams
         self._outlives_goaway = outlives_goaway
         self.greeted = asyncio.Event()
         self.lost = asyncio.Event()
@@ -87,7 +92,7 @@ class Protocol(H2Protocol):
             client=bool(self.h2_config.client_side),
             initial_values={
                 SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size,
-                SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_CONCURRENT_STREAMS,
+                SettingCodes.MAX_CONCURRENT_STREAMS: self._max_streams,
                 SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
             },
         )

@@ -22,6 +22,10 @@ _MODE: Final = stat.S_IRUSR | stat.S_IWUSR
 _COMPLAINT_SECONDS: Final = 60.0
 # How long the end of the process waits for what is still to be written.
 _CLOSE_SECONDS: Final = 5.0
+# Ours hold the lock for one line. Without it two lines may be mixed, at worst; waiting longer for
+# a process that keeps it would stop the log.
+_LOCK_SECONDS: Final = 0.1
+_LOCK_PAUSE_SECONDS: Final = 0.005
 
 
 class Target(Protocol):
@@ -91,7 +95,7 @@ class StandardOutput:
 class RotatedFile:
     """A file that is appended to, and made anew once it was moved or removed.
 
-    Several processes may write to it, one at a time.
+    Several processes may write to it, one at a time: each locks it (flock) for one line.
     """
 
     def __init__(self, path: str) -> None:
@@ -99,6 +103,7 @@ class RotatedFile:
         self._path = Path(path)
         self._descriptor = -1
         self._identity = (0, 0)
+        self._patience_seconds = _LOCK_SECONDS
         self._appender: _Appender | None = None
         try:
             self._open()
@@ -111,8 +116,21 @@ class RotatedFile:
         appender = self._appender
         if appender is None or not self._is_current():
             appender = self._open()
-        with _locked(self._descriptor):
+        with self._locked():
             appender.append(line)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Goes on without the lock while another process keeps it."""
+        is_locked = _lock(self._descriptor, self._patience_seconds)
+        # Once is enough, or a lock that is kept for long would make each line wait.
+        self._patience_seconds = 0.0 if is_locked is False else _LOCK_SECONDS
+        try:
+            yield
+        finally:
+            if is_locked:
+                with suppress(OSError):
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         appender, self._appender = self._appender, None
@@ -208,13 +226,20 @@ class LineWriter:
             self._untold += count
 
 
-@contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
-    """Keeps other processes of ours from writing to the same file meanwhile."""
-    with suppress(OSError):  # not every file system has locks
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+def _lock(descriptor: int, seconds: float) -> bool | None:
+    """Takes the lock that keeps other processes of ours from writing to the file meanwhile.
+
+    Waits for `seconds` at most. None: the file system has no locks.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        except OSError:
+            return None
+        else:
+            return True

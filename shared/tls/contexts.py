@@ -77,12 +77,12 @@ def client_context(
 ) -> ssl.SSLContext:
     """For a client: judges the server by the set's CAs, else by the system's; checks its name.
 
-    A certificate in the set is shown to a server that asks for one (mutual TLS).
+    A certificate in the set is shown to a server that asks for one (mutual TLS). It may be for
+    servers only, as not every server asks: a ReloadingContext warns of it.
 
     Raises:
-        TlsMaterialError: the certificate is not for clients, or OpenSSL refuses it or the CAs.
+        TlsMaterialError: OpenSSL refuses the certificate or the CAs.
     """
-    require_usage(material, is_server=False)
     context = _context(ssl.PROTOCOL_TLS_CLIENT, minimum_version)
     if material.chain:
         _load_identity(context, material)
@@ -91,6 +91,16 @@ def client_context(
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return context
+
+
+def mutual_client_context(material: TlsMaterial) -> ssl.SSLContext:
+    """For a client of a `mutual_server_context`, which always asks for a certificate: TLS 1.3.
+
+    Raises:
+        TlsMaterialError: the certificate is not for clients, or OpenSSL refuses it or the CAs.
+    """
+    require_usage(material, is_server=False)
+    return client_context(material, minimum_version=ssl.TLSVersion.TLSv1_3)
 
 
 def load(files: TlsFiles, build: ContextBuilder) -> tuple[TlsMaterial, ssl.SSLContext]:

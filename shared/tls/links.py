@@ -13,6 +13,7 @@ from shared.errors import ConfigurationError
 from shared.tls.contexts import (
     ContextBuilder,
     client_context,
+    mutual_client_context,
     mutual_server_context,
     server_context,
 )
@@ -71,8 +72,7 @@ def root_coord_client(settings: Settings) -> ReloadingContext | None:
         _needed(tls.client_key_path, "internaltls.clientKeyPath"),
         _needed(tls.ca_pem_path, "internaltls.caPemPath"),
     )
-    build = partial(client_context, minimum_version=ssl.TLSVersion.TLSv1_3)
-    return _reloading(settings, files, build, "root_coord", tls.sni)
+    return _reloading(settings, files, mutual_client_context, "root_coord", tls.sni)
 
 
 def backend_client(settings: Settings) -> ReloadingContext | None:
@@ -89,7 +89,7 @@ def backend_client(settings: Settings) -> ReloadingContext | None:
         _optional(tls.client_key_path, "backend.tls.clientKeyPath"),
         _optional(tls.ca_pem_path, "backend.tls.caPemPath"),
     )
-    return _reloading(settings, files, client_context, "backend", tls.server_name)
+    return _reloading(settings, files, client_context, "backend", tls.server_name, is_client=True)
 
 
 def etcd_client(settings: Settings) -> ReloadingContext | None:
@@ -108,7 +108,8 @@ def etcd_client(settings: Settings) -> ReloadingContext | None:
     )
     # HTTP/2 needs TLS 1.2 (RFC 9113, section 9.2), so Milvus's 1.0 and 1.1 mean it too.
     minimum = ssl.TLSVersion.TLSv1_3 if tls.tls_min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-    return _reloading(settings, files, partial(client_context, minimum_version=minimum), "etcd")
+    build = partial(client_context, minimum_version=minimum)
+    return _reloading(settings, files, build, "etcd", is_client=True)
 
 
 def _reloading(
@@ -119,6 +120,7 @@ def _reloading(
     server_name: str = "",
     *,
     serves_clients: bool = False,
+    is_client: bool = False,
 ) -> ReloadingContext:
     return ReloadingContext(
         files,
@@ -127,6 +129,7 @@ def _reloading(
         server_name=server_name or None,
         interval_seconds=settings.tls.reload_interval,
         serves_clients=serves_clients,
+        is_client=is_client,
     )
 
 

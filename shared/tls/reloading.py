@@ -11,7 +11,14 @@ from shared.observability.log import get_logger
 from shared.tls import grpcio
 from shared.tls.contexts import ContextBuilder, load
 from shared.tls.live import LiveContext
-from shared.tls.material import TlsFiles, TlsMaterial, TlsMaterialError, take_snapshot
+from shared.tls.material import (
+    TlsFiles,
+    TlsMaterial,
+    TlsMaterialError,
+    WrongUsageError,
+    require_usage,
+    take_snapshot,
+)
 from shared.tls.validity import Stage, Validity
 
 #: A kubelet takes about a minute to bring a new Secret to a pod; ten seconds add little to
@@ -78,6 +85,7 @@ class ReloadingContext:
         interval_seconds: float = DEFAULT_INTERVAL_SECONDS,
         wall_clock: Clock = time.time,
         serves_clients: bool = False,
+        is_client: bool = False,
     ) -> None:
         """Load the files for the first time.
 
@@ -89,6 +97,7 @@ class ReloadingContext:
             interval_seconds: how often `run` looks at the files.
             wall_clock: seconds since the epoch; certificates are dated by it.
             serves_clients: whether programs of users connect, of which many use grpcio.
+            is_client: whether the certificate is shown by a client.
 
         Raises:
             TlsMaterialError: the set is not usable. The process must not start.
@@ -104,6 +113,7 @@ class ReloadingContext:
         self._interval_seconds = interval_seconds
         self._wall_clock = wall_clock
         self._serves_clients = serves_clients
+        self._is_client = is_client
         self._refused_digest: bytes | None = None
         self._warned_at: float | None = None
         self._material, self._context = load(files, build)
@@ -141,6 +151,17 @@ class ReloadingContext:
         path = self._material.validity.path(self._wall_clock())
         return grpcio.unusable_key(path, is_server=True)
 
+    @property
+    def wrong_usage(self) -> str | None:
+        """Why servers that ask for a client's certificate refuse it; None when they do not."""
+        if not self._is_client:
+            return None
+        try:
+            require_usage(self._material, is_server=False)
+        except WrongUsageError as error:
+            return error.message
+        return None
+
     def check(self) -> bool:
         """Look at the files once. True if a new set has been taken up."""
         return self._apply(self._examine())
@@ -149,7 +170,7 @@ class ReloadingContext:
         """Warn of what is in use, then look at the files for ever, every `interval_seconds`."""
         # Not when they are loaded: commands load files too, and say in their own words what is
         # wrong with them.
-        self._warn_of_key()
+        self._warn_of_use()
         self._warn_of_dates(self._wall_clock())
         while True:
             await asyncio.sleep(self._interval_seconds)
@@ -205,13 +226,20 @@ class ReloadingContext:
         self.reloads += 1
         self._settle()
         _log.info("tls_reloaded", label=self.label, days_left=_days(self.expires_in(now)))
-        self._warn_of_key()
+        self._warn_of_use()
 
     def _settle(self) -> None:
         self.last_error = None
         self._refused_digest = None
 
-    def _warn_of_key(self) -> None:
+    def _warn_of_use(self) -> None:
+        if (usage := self.wrong_usage) is not None:
+            _log.warning(
+                "tls_client_certificate_not_for_clients",
+                label=self.label,
+                problem=usage,
+                consequence="a server that asks for a client certificate refuses it",
+            )
         if (problem := self.unusable_key) is not None:
             _log.warning(
                 "tls_key_unusable_by_clients",

@@ -22,12 +22,14 @@ class MemoryDirectory:
     Attributes:
         on_change: called with (username, revision) after each change, as an invalidation.
         gate: every change is held up here before it is made.
+        list_gate: every list of users is held up here before it is read.
         judges_actors: whether changes are made only while their actors stand, who need exist then.
     """
 
     def __init__(self, *, user_limit=10):
         self.store = MemoryCredentialStore()
         self.gate = Gate()
+        self.list_gate = Gate()
         self.changes = []
         self.judges_actors = False
         self.on_change = lambda username, revision: None
@@ -47,6 +49,7 @@ class MemoryDirectory:
         )
 
     async def list_users(self):
+        await self.list_gate.passed()
         users = (await self.store.list_all()).value
         return [
             pb.Credential(

@@ -1,20 +1,38 @@
 """The services inside the proxy, wired as there, behind a relay that admits everybody as alice."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from services.proxy.accounts.methods import SERVED
-from services.proxy.app import _HEALTH_SERVICE, _MAX_ACCOUNT_BYTES, _own_service
+from services.proxy.app import (
+    _HEALTH_SERVICE,
+    _HEALTH_WATCH,
+    _MAX_ACCOUNT_BYTES,
+    _own_service,
+)
 from services.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
 from shared.observability.health import HealthReport
 from tests.support.account_service import account_service
-from tests.support.relay import Relay, relaying
+from tests.support.credentials import Gate
+from tests.support.relay import Relay, ScriptedGatekeeper, relaying
 
 
 @asynccontextmanager
-async def own_services(backend_port: int) -> AsyncIterator[Relay]:
-    """alice may administer; the backend is asked about named services."""
-    async with account_service("alice", super_users=["alice"]) as (_, accounts):
+async def own_services(
+    backend_port: int,
+    *,
+    super_users: Collection[str] = ("alice",),
+    list_gate: Gate | None = None,
+    gatekeeper: ScriptedGatekeeper | None = None,
+) -> AsyncIterator[Relay]:
+    """`super_users` may administer; the backend is asked about named services.
+
+    Each call that lists the users is held up at `list_gate`.
+    """
+    async with account_service("alice", super_users=super_users) as (directory, accounts):
+        if list_gate is not None:
+            directory.list_gate = list_gate
+        health = HealthService(HealthReport())
         upstreams = [
             _own_service(
                 "the account service",
@@ -22,17 +40,25 @@ async def own_services(backend_port: int) -> AsyncIterator[Relay]:
                 max_request_bytes=_MAX_ACCOUNT_BYTES,
                 revocable=False,
             ),
-            _own_service(
-                "the health service",
-                HealthService(HealthReport()),
-                max_request_bytes=MAX_REQUEST_BYTES,
-                choose=lambda request, encodings: (
-                    relay.upstream if names_a_service(request, encodings) else None
-                ),
+            *(
+                _own_service(
+                    "the health service",
+                    health,
+                    max_request_bytes=MAX_REQUEST_BYTES,
+                    choose=lambda request, encodings: (
+                        relay.upstream if names_a_service(request, encodings) else None
+                    ),
+                    ends_soon=ends_soon,
+                )
+                for ends_soon in (True, False)
             ),
         ]
-        table = {**dict.fromkeys(SERVED, upstreams[0]), _HEALTH_SERVICE: upstreams[1]}
-        async with relaying(backend_port, table=table) as relay:
+        table = {
+            **dict.fromkeys(SERVED, upstreams[0]),
+            _HEALTH_SERVICE: upstreams[1],
+            _HEALTH_WATCH: upstreams[2],
+        }
+        async with relaying(backend_port, table=table, gatekeeper=gatekeeper) as relay:
             try:
                 yield relay
             finally:

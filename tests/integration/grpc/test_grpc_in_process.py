@@ -1,12 +1,17 @@
 """Our own services behind the relay, in the same process."""
 
 import asyncio
+import socket
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
 
 from services.proxy.relay.calls.headers import HeaderPolicy
 from services.proxy.relay.upstreams.upstream import Upstream, in_process
 from shared.generated.grpc.health import v1 as pb
+from shared.grpc.frames import FRAMES_AT_A_TIME
 from shared.grpc.server import GrpcServer, current_caller
 from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel, relaying
@@ -127,3 +132,44 @@ async def test_more_watchers_than_a_hundred_do_not_shut_out_a_check(relay):
         assert await client.unary_unary(CHECK)(b"", timeout=TIMEOUT) == bytes(SERVING)
         for watch in watches:
             watch.cancel()
+
+
+async def test_few_calls_begin_in_a_turn_of_the_loop():
+    begun, most, calls = 0, 0, 500
+
+    class Counting(pb.HealthBase):
+        async def check(self, health_check_request):
+            nonlocal begun
+            begun += 1
+            return SERVING
+
+    loop = asyncio.get_running_loop()
+    seen = 0
+
+    def turn():
+        nonlocal most, seen
+        most, seen = max(most, begun - seen), begun
+        if begun < calls:
+            loop.call_soon(turn)
+
+    theirs, ours = socket.socketpair()
+    await loop.connect_accepted_socket(GrpcServer([Counting()]).accept, theirs)
+    reader, writer = await asyncio.open_connection(sock=ours)
+    h2 = H2Connection(H2Configuration(client_side=True))
+    h2.initiate_connection()
+    h2.remote_settings = Settings(
+        client=False, initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: calls}
+    )
+    for number in range(1, 2 * calls, 2):
+        h2.send_headers(number, request_headers(CHECK.encode()))
+        h2.send_data(number, message(b""), end_stream=True)
+    writer.write(h2.data_to_send())
+    turn()
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            while begun < calls:
+                await reader.read(2**16)
+        assert 0 < most <= FRAMES_AT_A_TIME
+    finally:
+        writer.transport.abort()
+        await asyncio.sleep(0)

@@ -134,7 +134,10 @@ def over_tcp(
 
 
 def in_process(server: GrpcServer) -> Connector:
-    """Connects to a server of this process by a socket pair, which nobody else can reach."""
+    """Connects to a server of this process by a socket pair, which nothing else can reach.
+
+    It is ready when the server has said how many calls it takes at a time.
+    """
 
     async def connect(factory: LinkFactory) -> UpstreamLink:
         loop = asyncio.get_running_loop()
@@ -147,6 +150,8 @@ def in_process(server: GrpcServer) -> Connector:
             undo.callback(accepted.abort)
             link = factory()
             await loop.create_connection(link.as_protocol, sock=ours)
+            undo.callback(link.abort)
+            await link.greeted.wait()
             undo.pop_all()
         return link
 

@@ -403,6 +403,17 @@ def test_a_server_certificate_is_not_for_a_client(tmp_path):
     (tmp_path / "client.key").write_bytes(leaf.key.reveal())
     (tmp_path / "client.key").chmod(0o600)
     result = run("check", tmp_path, "-o", "json")
+    assert result.exit_code == 0
+    found = findings(result)[1]
+    assert "its extended key usage is serverAuth only; a server that" in found["use", "warning"]
+
+
+def test_a_server_certificate_is_not_for_a_proxy_at_root_coord(tmp_path):
+    leaf = issue(authority(days=400), days=300)
+    (tmp_path / "internal-client.pem").write_bytes(leaf.certificate)
+    (tmp_path / "internal-client.key").write_bytes(leaf.key.reveal())
+    (tmp_path / "internal-client.key").chmod(0o600)
+    result = run("check", tmp_path, "-o", "json")
     assert result.exit_code == 1
     found = findings(result)[1]
     assert "is not for a client: its extended key usage is serverAuth only" in found["use", "wrong"]

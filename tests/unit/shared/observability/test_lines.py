@@ -1,3 +1,4 @@
+import fcntl
 import os
 import threading
 
@@ -107,3 +108,15 @@ def test_a_full_disk_loses_lines_and_nothing_else():
     lines.write("after")
     lines.close()
     assert target.lines == ["dropped 8", "after"]
+
+
+def test_a_lock_that_is_kept_does_not_stop_the_log(tmp_path):
+    path = tmp_path / "audit.log"
+    lines = writer(RotatedFile(str(path)), limit=1000)
+    many = [f"line{number}" for number in range(500)]
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for line in many:
+            lines.write(line)
+        lines.close()
+        assert path.read_text().splitlines() == many

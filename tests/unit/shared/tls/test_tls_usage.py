@@ -1,5 +1,7 @@
 """Which certificates may be shown by a server, and which by a client."""
 
+import asyncio
+
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from structlog.testing import capture_logs
@@ -8,10 +10,17 @@ from shared.config import load_settings
 from shared.errors import ConfigurationError
 from shared.observability.health import HealthReport
 from shared.tls import links
-from shared.tls.contexts import client_context, load, mutual_server_context, server_context
+from shared.tls.contexts import (
+    client_context,
+    load,
+    mutual_client_context,
+    mutual_server_context,
+    server_context,
+)
 from shared.tls.material import TlsMaterialError
 from shared.tls.reloading import ReloadingContext
 from shared.tls.report import register_checks
+from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import Paper, Party, authority, client, issue, pem, server_paper
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -38,7 +47,9 @@ def shown(directory, usages):
         pytest.param((SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE), id="any among others"),
     ],
 )
-@pytest.mark.parametrize("build", [server_context, mutual_server_context, client_context])
+@pytest.mark.parametrize(
+    "build", [server_context, mutual_server_context, client_context, mutual_client_context]
+)
 def test_a_certificate_without_a_restriction_is_for_both_ends(tmp_path, build, usages):
     load(shown(tmp_path, usages), build)
 
@@ -50,7 +61,9 @@ def test_a_certificate_without_a_restriction_is_for_both_ends(tmp_path, build, u
         pytest.param(
             mutual_server_context, (CLIENT,), "server: .* is clientAuth only", id="mutual"
         ),
-        pytest.param(client_context, (SERVER,), "client: .* is serverAuth only", id="client"),
+        pytest.param(
+            mutual_client_context, (SERVER,), "client: .* is serverAuth only", id="mutual client"
+        ),
         pytest.param(
             server_context, (SIGNING, OWN), f"codeSigning, {OWN.dotted_string} only", id="neither"
         ),
@@ -67,6 +80,34 @@ def test_a_certificate_for_something_else_is_refused_by_file_and_setting(
 def test_what_is_for_servers_is_taken_by_them(tmp_path, usages):
     load(shown(tmp_path, usages), server_context)
     load(shown(tmp_path, usages), mutual_server_context)
+
+
+async def test_a_server_s_certificate_is_taken_by_a_client_that_warns(tmp_path):
+    ca = authority()
+    server_paper(tmp_path, issue(ca), ca)
+    environment = {
+        "VECGUARD__BACKEND__TLS__ENABLED": "true",
+        "VECGUARD__BACKEND__TLS__CLIENTPEMPATH": str(tmp_path / "own.pem"),
+        "VECGUARD__BACKEND__TLS__CLIENTKEYPATH": str(tmp_path / "own.key"),
+        "VECGUARD__ETCD__SSL__ENABLED": "true",
+        "VECGUARD__ETCD__SSL__TLSCERT": str(tmp_path / "own.pem"),
+        "VECGUARD__ETCD__SSL__TLSKEY": str(tmp_path / "own.key"),
+    }
+    settings = load_settings(None, environment)
+    for link in (links.backend_client(settings), links.etcd_client(settings)):
+        with capture_logs() as logs:
+            running = asyncio.create_task(link.run())
+
+            async def has_warned() -> bool:
+                return bool(logs)
+
+            await eventually(has_warned)
+            running.cancel()
+        events = [line["event"] for line in logs]
+        assert events.count("tls_client_certificate_not_for_clients") == 1
+        warning = logs[events.index("tls_client_certificate_not_for_clients")]
+        assert "own.pem is not for a client" in warning["problem"]
+        assert not link.check()
 
 
 def test_a_service_does_not_start_with_the_other_end_s_certificate(tmp_path):
