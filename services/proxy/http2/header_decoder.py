@@ -23,8 +23,8 @@ _MAX_KNOWN_BYTES = 256
 # kilobytes, and whoever reads a block may note as much: without this bound a connection could be
 # made to remember megabytes.
 _MAX_KNOWN_LIST_BYTES = 32 * 1024
-# Fields beyond the limit of a list that are read of one block, for the table's sake. An index of one
-# byte takes as long as any other field.
+# Fields beyond the limit of a list that are read of one block, for the table's sake. An index of
+# one byte takes as long as any other field.
 _MAX_SURPLUS = 2000
 # Two are all that an encoder needs to say in a block (RFC 7541, section 4.2); some say every step.
 _MAX_SIZE_UPDATES = 64
