@@ -87,6 +87,7 @@ class Acceptor:
         """Returns when nothing of it runs any more; `stop` must have been called."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._hellos.close()
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
