@@ -1,6 +1,7 @@
 """One ssl context that is always the newest of several, and handshakes that say why they fail."""
 
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Self
@@ -11,6 +12,10 @@ from typing import Any, Self
 _MAX_WITHOUT_DATA = 64 * 1024
 # What a record takes besides its data, at most.
 _RECORD_OVERHEAD = 64
+# A record with less data costs as much as a full one; so many are read at once where
+# `bound_records` was called. Libraries fill records, and send a small message in one.
+_SMALL_BYTES = 1024
+_SMALL_RECORDS = 64
 
 
 def _ignore(_error: ssl.SSLError) -> None:
@@ -29,7 +34,14 @@ class Handshake(ssl.SSLObject):
 
     Afterwards a peer that sends messages of TLS itself without end is cut: OpenSSL answers each,
     and does so for all that has come before anybody else has a turn.
+
+    Attributes:
+        is_held: nothing more is read before `go_on`, although there is something.
     """
+
+    is_held = False
+    _small_records = 0
+    _most_small_records = sys.maxsize
 
     _incoming: ssl.MemoryBIO | None = None
     _without_data = 0
@@ -51,25 +63,47 @@ class Handshake(ssl.SSLObject):
         self._on_failure = on_failure
         return self
 
+    def bound_records(self) -> None:
+        """Lets the event loop read few small records at once, of all that have come.
+
+        From now on, whenever `is_held` is set after data has come, the caller must pause the
+        transport, and call `go_on` before it resumes it, which makes the loop read on.
+        """
+        self._most_small_records = _SMALL_RECORDS
+
+    def go_on(self) -> None:
+        """Lets what is held be read."""
+        self._small_records = 0
+        self.is_held = False
+
     # The signature of ssl.SSLObject, with its two forms.
     def read(self, *into: Any) -> Any:
         """Data of the peer.
 
         Raises:
-            ssl.SSLWantReadError: more is needed.
+            ssl.SSLWantReadError: more is needed, or the rest is held.
             ssl.SSLError: it is broken, or the peer sends too much that is no data.
         """
         incoming = self._incoming
         if incoming is None:
             return super().read(*into)
+        if self._small_records >= self._most_small_records:
+            self.is_held = True
+            raise ssl.SSLWantReadError("others have their turn first")
         before = incoming.pending
         try:
             data: Any = super().read(*into)
         except ssl.SSLWantReadError:
+            self._small_records = 0
             self._count(before - incoming.pending)
             raise
         size = data if isinstance(data, int) else len(data)
-        self._count(before - incoming.pending - size - _RECORD_OVERHEAD)
+        left = incoming.pending
+        if not left:
+            self._small_records = 0
+        elif size < _SMALL_BYTES:
+            self._small_records += 1
+        self._count(before - left - size - _RECORD_OVERHEAD)
         return data
 
     def _count(self, without_data: int) -> None:

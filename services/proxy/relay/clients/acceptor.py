@@ -12,6 +12,7 @@ from typing import Any
 from services.proxy.http2.limits import Limit, LimitHits
 from services.proxy.relay.clients.client_link import ClientLink
 from services.proxy.relay.clients.doorway import Doorway, Visit
+from services.proxy.relay.clients.hellos import Hellos
 from shared.listening import close_all
 from shared.observability.log import get_logger
 from shared.observability.repeated import RepeatedFailure
@@ -27,6 +28,8 @@ _ACCEPTED_IN_A_TURN = 8
 _MOST_DEPARTING = 32
 # Turns of the loop in which a connection that is aborted, or whose handshake is, is gone.
 _DEPARTURE_TURNS = 8
+# What a handshake gets at least, whose client took all its time for the first byte.
+_LEAST_SECONDS = 0.01
 # As long as any client is waited for that does not read its last bytes.
 _SHUTDOWN_SECONDS = 5.0
 
@@ -56,6 +59,7 @@ class Acceptor:
         self._handshake_seconds = handshake_seconds
         self._origin_of = origin_of
         self._hits = hits
+        self._hellos = Hellos()
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,6 +87,7 @@ class Acceptor:
         """Returns when nothing of it runs any more; `stop` must have been called."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._hellos.close()
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
@@ -112,8 +117,11 @@ class Acceptor:
                 await asyncio.sleep(0)
 
     async def _greet(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
+        seconds = self._handshake_seconds
         try:
-            await arrival.shake_hands(tls, self._handshake_seconds)
+            if tls is not None:
+                seconds -= await arrival.speak(self._hellos, seconds)
+            await arrival.shake_hands(tls, max(seconds, _LEAST_SECONDS))
         except ConnectionAbortedError:  # how asyncio tells that time is up
             self._hits.hit(Limit.HANDSHAKE)
         except OSError:
@@ -134,6 +142,22 @@ class _Arrival:
         self._link = link
         self._visit = visit
         self._is_begun = False
+
+    async def speak(self, hellos: Hellos, timeout_seconds: float) -> float:
+        """Waits until its TLS handshake may begin. Returns the seconds that the client took.
+
+        Raises ConnectionAbortedError when the client does not speak in time.
+        """
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await hellos.spoken(self._accepted)
+        except TimeoutError:
+            raise ConnectionAbortedError("the client says nothing") from None
+        seconds = loop.time() - begun_at
+        await hellos.turn(self._visit.origin.name)
+        return seconds
 
     async def shake_hands(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
         """Hands the socket to the loop, which closes it whatever happens. Raises OSError."""

@@ -26,6 +26,7 @@ from services.proxy.relay.link import Keepalive, Link
 from shared.errors import VecguardError
 from shared.observability.log import get_logger
 from shared.observability.sparse import SparseLog
+from shared.tls.live import Handshake
 
 log = SparseLog(get_logger(__name__))
 
@@ -42,6 +43,8 @@ _BATCH = 16
 _LATELY_SECONDS = 60.0
 #: What a decision that must be awaited takes of the loop's time, outside the client's turn.
 _DECISION_SECONDS = 0.0002
+#: What TLS takes for the records that it reads at once after it has held some.
+_RECORDS_SECONDS = 0.0001
 
 
 # A class and no Protocol: compiled code finds the methods of a class at once.
@@ -120,6 +123,7 @@ class ClientLink(Link, Reader):
         # The client opens no more streams, as far as we know.
         self._is_left = False
         self._leaving: asyncio.TimerHandle | None = None
+        self._tls: Handshake | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.was_made = True
@@ -127,6 +131,9 @@ class ClientLink(Link, Reader):
         self._lifetime.begin()
         super().connection_made(transport)
         encrypted = transport.get_extra_info("ssl_object")
+        if isinstance(encrypted, Handshake):
+            self._tls = encrypted
+            encrypted.bound_records()
         if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
             # RFC 9113, section 3.3. Python's ssl module leaves it to us.
             self._hear_http1(b"", self._no_http2_negotiated)
@@ -148,12 +155,13 @@ class ClientLink(Link, Reader):
         """Tells a client that speaks HTTP/1 what it needs; `foreign` ends any other."""
         if self._transport is not None:
             # What it says after its request must be read, or it may lose the answer.
-            self.read_on()
+            self._transport.resume_reading()
             visitor = Http1Visitor(
                 self._transport,
                 answered=self._http1_answered,
                 foreign=foreign,
                 lost=self.connection_lost,
+                tls=self._tls,
             )
             self._transport.set_protocol(cast("asyncio.Protocol", visitor))
             if said:
@@ -177,7 +185,10 @@ class ClientLink(Link, Reader):
         turns = self._turns
         until = turns.begin(self)
         if until:
-            turns.end(self, until, is_done=self._handle(data, until))
+            is_done = self._handle(data, until)
+            if self._tls is not None and self._tls.is_held:
+                is_done = False  # TLS reads on when this waits and has its turn
+            turns.end(self, until, is_done=is_done)
         else:
             self.connection.hold(data)
             turns.wait(self)
@@ -217,6 +228,9 @@ class ClientLink(Link, Reader):
 
     def read_on(self) -> None:
         if self._transport is not None and not self.is_closing:
+            if self._tls is not None and self._tls.is_held:
+                self._tls.go_on()
+                self._turns.charge(self, _RECORDS_SECONDS)
             self._transport.resume_reading()
 
     def _handle(self, data: bytes, until: float) -> bool:

@@ -4,6 +4,8 @@ import asyncio
 import re
 from collections.abc import Callable
 
+from shared.tls.live import Handshake
+
 _TEXT = (
     b"This port speaks gRPC over HTTP/2. Health and metrics are on the operations port "
     b"(proxy.operations.port, 9091 by default).\n"
@@ -58,17 +60,26 @@ class Http1Visitor:
         answered: Callable[[], None],
         foreign: Callable[[], None],
         lost: Callable[[Exception | None], None],
+        tls: Handshake | None = None,
     ) -> None:
-        """`answered` and `foreign` tell what it was; `lost` that it is gone."""
+        """`answered` and `foreign` tell what it was; `lost` that it is gone.
+
+        `tls` may hold what it reads (`bound_records`).
+        """
         self._transport = transport
         self._answered = answered
         self._foreign = foreign
         self._lost = lost
+        self._tls = tls
         self._data = b""
         self._is_over = False
 
     def data_received(self, data: bytes) -> None:
         """Reads the request line and drops everything after it."""
+        if self._tls is not None and self._tls.is_held:
+            self._transport.pause_reading()
+            self._tls.go_on()
+            self._transport.resume_reading()  # in the next turn of the loop
         if self._is_over:
             return
         self._data += data
