@@ -36,6 +36,8 @@ class Hellos:
 
         It may also be no message of TLS, or the end of the connection.
         """
+        if not hasattr(select, "epoll"):
+            return  # not Linux: handshakes begin at once, and few in a turn
         loop = asyncio.get_running_loop()
         if self._poll is None:
             self._poll = select.epoll()
