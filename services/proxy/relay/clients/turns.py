@@ -18,12 +18,12 @@ SLICE_SECONDS: Final = 0.001
 _TURN_SECONDS: Final = 0.004
 #: The same for all others, and the part of all time that they get. A refused call costs some 30
 #: microseconds, so that is thousands in a second; bcrypt lets only a few logins in meanwhile.
-_NEWCOMERS_TURN_SECONDS: Final = 0.002
-_NEWCOMERS_PART: Final = 0.25
-#: Each so many-th of those turns is a suspect's: none waits for ever behind strangers.
+_OTHERS_TURN_SECONDS: Final = 0.002
+_OTHERS_PART: Final = 0.25
+#: One in so many of those turns is a suspect's, so that none waits for ever.
 _SUSPECTS_TURN: Final = 8
-#: What all connections that are not known may leave unread together, and what each of them may
-#: whatever the others do.
+#: What all connections that are not known may leave unread together, and what each of them always
+#: may.
 _UNREAD_BYTES: Final = 16 * 2**20
 _LITTLE_BYTES: Final = 8 * 1024
 #: Time after which it matters whether it was spent in one turn of the loop.
@@ -97,7 +97,7 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
         self._loop = loop
         self._buffers = buffers
-        # Those that wait, by rank and then by address, and since when each does.
+        # What waits, by rank and then by line, and since when.
         self._lines: tuple[RoundRobin[Reader], RoundRobin[Reader], RoundRobin[Reader]] = (
             RoundRobin(),
             RoundRobin(),
@@ -108,9 +108,9 @@ class Turns:
         self._unread = 0
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._strangers_turns = 0
-        # Time that those that are not known may use, and when that was reckoned.
-        self._allowance = _NEWCOMERS_TURN_SECONDS
+        self._others_turns = 0
+        # Seconds that connections which are not known may use, and when that was reckoned.
+        self._allowance = _OTHERS_TURN_SECONDS
         self._allowed_at = monotonic()
 
     def begin(self, reader: Reader) -> float:
@@ -227,7 +227,7 @@ class Turns:
         end = now + _TURN_SECONDS
         while known.total and now < end:
             now = self._serve(known, now)
-        end = now + _NEWCOMERS_TURN_SECONDS
+        end = now + _OTHERS_TURN_SECONDS
         while (newcomers.total or suspects.total) and now < end and self._allowed(now) > 0:
             now = self._serve(self._next_but_known(), now)
         self._spent = 0.0
@@ -235,7 +235,7 @@ class Turns:
         if known.total:
             self._be_due()
         elif newcomers.total or suspects.total:
-            lacking = (SLICE_SECONDS - self._allowed(now)) / _NEWCOMERS_PART
+            lacking = (SLICE_SECONDS - self._allowed(now)) / _OTHERS_PART
             if lacking <= 0:
                 self._be_due()
             else:
@@ -250,8 +250,8 @@ class Turns:
 
     def _next_but_known(self) -> RoundRobin[Reader]:
         _, newcomers, suspects = self._lines
-        self._strangers_turns += 1
-        if suspects.total and (not newcomers.total or not self._strangers_turns % _SUSPECTS_TURN):
+        self._others_turns += 1
+        if suspects.total and (not newcomers.total or not self._others_turns % _SUSPECTS_TURN):
             return suspects
         return newcomers
 
@@ -277,8 +277,8 @@ class Turns:
 
     def _allowed(self, now: float) -> float:
         self._allowance = min(
-            _NEWCOMERS_TURN_SECONDS,
-            self._allowance + (now - self._allowed_at) * _NEWCOMERS_PART,
+            _OTHERS_TURN_SECONDS,
+            self._allowance + (now - self._allowed_at) * _OTHERS_PART,
         )
         self._allowed_at = now
         return self._allowance
