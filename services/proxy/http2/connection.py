@@ -7,7 +7,7 @@ from services.proxy.http2 import frames, settings
 from services.proxy.http2.buffers import UNCOUNTED, Account
 from services.proxy.http2.closed import ClosedStreams
 from services.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
-from services.proxy.http2.handler import Fields, Handler
+from services.proxy.http2.handler import Fields, Handler, NoHandler
 from services.proxy.http2.header_decoder import HeaderDecoder
 from services.proxy.http2.limits import (
     DEFAULT_WINDOW_BYTES,
@@ -180,6 +180,16 @@ class Connection(FrameSink):
         for stream in streams:
             self._close(stream)
         return streams
+
+    def release(self) -> None:
+        """Cuts the references in a ring, after `abandon`: nothing is told any more.
+
+        What is in a ring stays until the garbage collector looks through everything, and that
+        it does seldom.
+        """
+        self._handler = NoHandler()
+        self.sender.release()
+        self._reader.release(_over())
 
     @property
     def has_room(self) -> bool:
@@ -493,3 +503,17 @@ class Connection(FrameSink):
             raise Http2ConnectionError(
                 ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames", limit=Limit.USELESS_FRAMES
             )
+
+
+def _over() -> Connection:
+    """Stands for every connection that is over."""
+    if not _OVER:
+        _OVER.append(Connection(NoHandler(), Limits(), client_side=False, wake=_wake_nothing))
+    return _OVER[0]
+
+
+def _wake_nothing() -> None:
+    pass
+
+
+_OVER: list[Connection] = []

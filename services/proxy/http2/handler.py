@@ -55,3 +55,37 @@ class Handler(ABC):
     @abstractmethod
     def failed(self, error: Exception) -> None:
         """A bug showed itself; the stream or the connection that it was met on is ended."""
+
+
+class NoHandler(Handler):
+    """Takes the place of a handler whose connection is over."""
+
+    def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
+        """Does nothing."""
+
+    def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
+        """Does nothing."""
+
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
+        """Does nothing."""
+
+    def sent(self, stream: Stream, size: int) -> None:
+        """Does nothing."""
+
+    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+        """Does nothing."""
+
+    def settled(self) -> None:
+        """Does nothing."""
+
+    def leaving(self, last_stream_id: int) -> None:
+        """Does nothing."""
+
+    def finished(self, stream: Stream) -> None:
+        """Does nothing."""
+
+    def ponged(self) -> None:
+        """Does nothing."""
+
+    def failed(self, error: Exception) -> None:
+        """Does nothing."""

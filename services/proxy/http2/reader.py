@@ -191,6 +191,10 @@ class FrameReader:
         if kept != self._charged:
             self._charge(kept)
 
+    def release(self, sink: FrameSink) -> None:
+        """Tells this sink from now on: the connection is over."""
+        self._sink = sink
+
     def close(self) -> None:
         """Nothing more comes: forgets what was kept."""
         self._rest, self._block, self._block_bytes = b"", None, 0

@@ -5,7 +5,7 @@ from typing import Final
 
 from services.proxy.http2 import frames
 from services.proxy.http2.fields import NO_TABLE
-from services.proxy.http2.handler import Handler
+from services.proxy.http2.handler import Handler, NoHandler
 from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from services.proxy.http2.settings import PeerSettings
 from services.proxy.http2.stream import Piece, Stream
@@ -62,6 +62,12 @@ class Sender:
         self._unread = 0
         self.is_paused = False
         self.waiting: dict[Stream, None] = {}
+
+    def release(self) -> None:
+        """Forgets who is told: the connection is over."""
+        self._handler = NoHandler()
+        self._wake = _do_nothing
+        self._ended = _end_nothing
 
     def take(self) -> bytes:
         """Everything to be written now."""
@@ -197,3 +203,11 @@ class Sender:
             self._handler.sent(stream, size)
         if end:
             self._ended(stream)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _end_nothing(stream: Stream) -> None:
+    del stream

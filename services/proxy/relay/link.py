@@ -132,6 +132,7 @@ class Link(Handler):
         self._end()
         if self._timer is not None:
             self._timer.cancel()
+        self.connection.release()
         self.lost.set()
 
     def eof_received(self) -> None:

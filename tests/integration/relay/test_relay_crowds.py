@@ -1,6 +1,7 @@
 """Connections without an admitted call fill an address or the proxy; newcomers are served."""
 
 import asyncio
+import gc
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,6 +12,7 @@ from h2.events import ConnectionTerminated
 from services.proxy.http2 import frames
 from services.proxy.http2.limits import Limit
 from services.proxy.relay.bounds import Bounds
+from services.proxy.relay.clients.client_link import ClientLink
 from services.proxy.relay.clients.doorway import DoorwayPolicy
 from services.proxy.relay.listener import Admission
 from tests.support.echo_backend import echo_backend
@@ -156,3 +158,22 @@ async def test_the_one_that_makes_room_is_told_that_no_call_of_it_was_looked_at(
                 assert (terminated.last_stream_id, terminated.error_code) == (0, 0)
                 await client.wait_closed()
         await served(relay)
+
+
+async def test_clients_that_are_gone_leave_nothing_to_the_garbage_collector():
+    """It looks through everything so seldom that clients who come and go would fill the memory."""
+    async with crowded() as relay:
+        gc.collect()
+        gc.disable()
+        try:
+            async with crowd(relay, 20, SILENT), crowd(relay, 20, GREETED):
+                await eventually(lambda: _holds(relay, 40))
+            await eventually(lambda: _holds(relay, 0))
+            left = [each for each in gc.get_objects() if isinstance(each, ClientLink)]
+            assert len(left) < 5, "the event loop may still hold the last"
+        finally:
+            gc.enable()
+
+
+async def _holds(relay, clients) -> bool:
+    return len(relay.listener._reception.links) == clients == relay.listener.connections

@@ -71,7 +71,8 @@ class Lifetime:
         loop: asyncio.AbstractEventLoop,
         random: Random,
     ) -> None:
-        self._mortal = mortal
+        # None when it is gone, so that nothing stays behind in a ring.
+        self._mortal: Mortal | None = mortal
         self._policy = policy
         self._random = random
         self._loop = loop
@@ -83,10 +84,13 @@ class Lifetime:
 
     def begin(self) -> None:
         """The connection is there, and nothing was said on it."""
-        self._idle = self._loop.call_later(self._policy.greeting_seconds, self._mortal.was_silent)
+        mortal = self._mortal
+        if mortal is None:
+            return
+        self._idle = self._loop.call_later(self._policy.greeting_seconds, mortal.was_silent)
         if self._policy.first_call_seconds is not None:
             self._first_call = self._loop.call_later(
-                self._policy.first_call_seconds, self._mortal.showed_no_call
+                self._policy.first_call_seconds, mortal.showed_no_call
             )
         if self._policy.age_seconds is not None:
             jitter = self._random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
@@ -105,17 +109,20 @@ class Lifetime:
 
     def end(self) -> None:
         """The connection is gone."""
+        self._mortal = None
         for timer in (self._idle, self._first_call, self._age):
             if timer is not None:
                 timer.cancel()
 
     def _wait(self) -> None:
-        if self._policy.idle_seconds is not None:
+        if self._policy.idle_seconds is not None and self._mortal is not None:
             self._idle = self._loop.call_later(self._policy.idle_seconds / _IDLE_TICKS, self._tick)
 
     def _tick(self) -> None:
         # Looked at from time to time only, so that a call costs nothing here.
         mortal = self._mortal
+        if mortal is None:
+            return
         if mortal.calls_open or mortal.calls_begun != self._calls_seen:
             self._calls_seen = mortal.calls_begun
             self._quiet_ticks = 0
@@ -127,6 +134,9 @@ class Lifetime:
             mortal.was_idle()
 
     def _grow_old(self) -> None:
+        mortal = self._mortal
+        if mortal is None:
+            return
         if self._policy.grace_seconds is not None:
-            self._age = self._loop.call_later(self._policy.grace_seconds, self._mortal.outlived)
-        self._mortal.grew_old()
+            self._age = self._loop.call_later(self._policy.grace_seconds, mortal.outlived)
+        mortal.grew_old()
