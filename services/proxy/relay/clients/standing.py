@@ -73,8 +73,8 @@ class Standing:
     def window(self) -> int:
         """How many calls may be refused in one turn.
 
-        A newcomer has few, so that thousands that will be refused do not hold up the one that
-        will not.
+        A newcomer has few: among thousands of newcomers whose calls are refused, one with a right
+        login soon has its turn.
         """
         if self.is_known:
             return _TOO_MANY

@@ -90,8 +90,8 @@ class Turns:
     """Decides which connection is handled when.
 
     What is read is handled at once while there is time left in this turn of the loop. After
-    that, and where one connection has sent more than it has time for, it waits, its socket is
-    left unread, and those that wait are served in the order of their ranks.
+    that, or when a connection has sent more than fits into its slice, the connection waits and
+    its socket is not read. Waiting connections are served in the order of their ranks.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
