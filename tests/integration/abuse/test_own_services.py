@@ -1,6 +1,7 @@
 """Calls to the proxy's own services that are begun and not gone on with, or go on for ever."""
 
 import asyncio
+import base64
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,7 +10,9 @@ from hpack import Encoder
 
 from services.proxy.http2 import frames
 from shared.generated.grpc.health.v1 import HealthCheckRequest
+from shared.generated.milvus.proto import milvus as pb
 from tests.integration.abuse.besieged import ATTACKERS, ROOT, Besieged
+from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import message, request_headers
 
@@ -20,6 +23,8 @@ STREAMS = 1000
 #: More than the connections to the proxy's own services take together.
 CONNECTIONS = 5
 PONG = frame(frames.PING, frames.ACK, 0, b"attacked")
+#: A user of its own: the calls of one user share what one user may have.
+ATTACKER, PASSWORD = "eve", "attacker"
 
 
 @asynccontextmanager
@@ -27,12 +32,13 @@ async def calling(besieged, path, body):
     """A client with as many open calls as a connection may have."""
     host, _, port = besieged.proxy.address.rpartition(":")
     encoder = Encoder()
+    login = header_of(ATTACKER, PASSWORD)
     calls = b"".join(
         frame(
             frames.HEADERS,
             frames.END_HEADERS,
             number,
-            encoder.encode(request_headers(path, (b"authorization", ROOT))),
+            encoder.encode(request_headers(path, (b"authorization", login))),
         )
         + (frame(frames.DATA, frames.END_STREAM, number, body) if body else b"")
         for number in range(1, 2 * STREAMS, 2)
@@ -57,6 +63,15 @@ async def calling(besieged, path, body):
             writer.transport.abort()
 
 
+async def create_attacker(besieged):
+    """Does nothing where the user exists already."""
+    request = pb.CreateCredentialRequest(
+        username=ATTACKER, password=base64.b64encode(PASSWORD.encode()).decode()
+    )
+    create = besieged.honest.unary_unary("/milvus.proto.milvus.MilvusService/CreateCredential")
+    await create(bytes(request), metadata=(("authorization", ROOT.decode()),), timeout=30.0)
+
+
 async def _thrown_away(reader):
     while await reader.read(2**20):
         pass
@@ -68,6 +83,7 @@ async def _thrown_away(reader):
     ids=["watching", "never asking"],
 )
 async def test_nobody_else_s_question_about_the_health_waits(besieged: Besieged, path, body):
+    await create_attacker(besieged)
     async with AsyncExitStack() as attack:
         for _ in range(CONNECTIONS):
             await attack.enter_async_context(calling(besieged, HEALTH.encode() + path, body))
