@@ -8,8 +8,8 @@ from shared.config.relay import ConnectionSettings
 from shared.descriptors import raised_limit
 from shared.observability.log import get_logger
 
-# The connections to backend and root coord, those that leave, the operations port (which bounds
-# its own), files.
+# The connections to backend and root coord, also the ones that are closing, the connections of the
+# operations port, files.
 _OWN = 384
 
 log = get_logger(__name__)

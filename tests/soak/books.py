@@ -19,8 +19,8 @@ class Books:
         started: calls by kind.
         ended: by (kind, status, how): `expected`, `restart`, `limit` or `unexplained`.
         unexplained: the first of those, in words.
-        flooded: seconds that unary calls took that met a flood and no restart.
-        quiet: the same of those that met neither.
+        flooded: seconds that unary calls took during a flood and no restart.
+        quiet: seconds that unary calls took during neither.
     """
 
     started: Counter[str] = field(default_factory=Counter)

@@ -1,6 +1,7 @@
 """Clients that keep a proxy busy below all other limits, and what all others see of it.
 
-The bounds say that nobody is stalled, and nothing about speed: `tests/bench/fair` measures that.
+The bounds prove that no client is stalled, and nothing about speed, which `tests/bench/fair`
+measures.
 Without turns, health checks wait for ten seconds and more, calls fail, and the session with root
 coord is lost.
 """

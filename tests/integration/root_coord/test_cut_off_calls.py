@@ -1,4 +1,4 @@
-"""Open calls at a proxy that no invalidation reaches, beside one that hears of the change."""
+"""Open calls at a proxy that no invalidation reaches, beside one that receives it."""
 
 import asyncio
 import os
