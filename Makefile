@@ -74,11 +74,11 @@ fmt: $(SETUP) ## Format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-protos: $(SETUP) ## Generate shared/generated from protos/
-	$(BIN)/python protos/generate.py shared/generated
+protos: $(SETUP) ## Generate shared/vecguard/generated from protos/
+	$(BIN)/python protos/generate.py shared/vecguard/generated
 
-protos-check: $(SETUP) ## Fail when shared/generated is stale
-	$(BIN)/python protos/generate.py --check shared/generated
+protos-check: $(SETUP) ## Fail when shared/vecguard/generated is stale
+	$(BIN)/python protos/generate.py --check shared/vecguard/generated
 
 $(DOCS_SETUP): $(SETUP)
 	$(PIP_EDITABLE) '.[docs]'

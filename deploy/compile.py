@@ -1,8 +1,9 @@
 """`python -m deploy.compile TARGET`: the same sources with the proxy's hot path as machine code.
 
-TARGET becomes a copy of `services/` and `shared/` in which the modules below are compiled by
-mypyc; put it first on PYTHONPATH. Nothing else changes: without it everything runs as well.
-With `--modules-only` TARGET gets the compiled modules alone, to be laid over installed sources.
+TARGET gets a copy of the package `vecguard`, merged from `services/` and `shared/`, in which
+mypyc compiled the modules below; put TARGET first on PYTHONPATH. Without it, everything runs from
+the sources. With `--modules-only`, TARGET gets the compiled modules alone, to be laid over
+installed sources.
 """
 
 import argparse
@@ -15,55 +16,56 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("services", "shared")
+SOURCE_ROOTS = ("services", "shared")
+PACKAGE = "vecguard"
 # What every call passes through. Exceptions, settings and whatever happens once for each
 # connection gain nothing.
 MODULES = (
-    "services/proxy/authentication/authenticator.py",
-    "services/proxy/authentication/credentials.py",
-    "services/proxy/authentication/header.py",
-    "services/proxy/authentication/logins.py",
-    "services/proxy/authentication/recognition.py",
-    "services/proxy/authentication/tally.py",
-    "services/proxy/authentication/trust.py",
-    "services/proxy/gatekeeper.py",
-    "services/proxy/http2/buffers.py",
-    "services/proxy/http2/closed.py",
-    "services/proxy/http2/connection.py",
-    "services/proxy/http2/fields.py",
-    "services/proxy/http2/frames.py",
-    "services/proxy/http2/handler.py",
-    "services/proxy/http2/header_block.py",
-    "services/proxy/http2/header_decoder.py",
-    "services/proxy/http2/integers.py",
-    "services/proxy/http2/limits.py",
-    "services/proxy/http2/reader.py",
-    "services/proxy/http2/sender.py",
-    "services/proxy/http2/settings.py",
-    "services/proxy/http2/stream.py",
-    "services/proxy/relay/calls/active.py",
-    "services/proxy/relay/calls/answers.py",
-    "services/proxy/relay/calls/call.py",
-    "services/proxy/relay/calls/deadlines.py",
-    "services/proxy/relay/calls/headers.py",
-    "services/proxy/relay/calls/messages.py",
-    "services/proxy/relay/calls/reception.py",
-    "services/proxy/relay/calls/request.py",
-    "services/proxy/relay/calls/tally.py",
-    "services/proxy/relay/clients/client_link.py",
-    "services/proxy/relay/clients/standing.py",
-    "services/proxy/relay/clients/turns.py",
-    "services/proxy/relay/link.py",
-    "services/proxy/relay/round_robin.py",
-    "services/proxy/relay/upstreams/holdings.py",
-    "services/proxy/relay/upstreams/pool.py",
-    "services/proxy/relay/upstreams/routing.py",
-    "services/proxy/relay/upstreams/upstream.py",
-    "services/proxy/relay/upstreams/upstream_link.py",
-    "services/proxy/revocation/lease.py",
-    "services/proxy/revocation/trust.py",
-    "shared/clock.py",
-    "shared/recent.py",
+    "vecguard/proxy/authentication/authenticator.py",
+    "vecguard/proxy/authentication/credentials.py",
+    "vecguard/proxy/authentication/header.py",
+    "vecguard/proxy/authentication/logins.py",
+    "vecguard/proxy/authentication/recognition.py",
+    "vecguard/proxy/authentication/tally.py",
+    "vecguard/proxy/authentication/trust.py",
+    "vecguard/proxy/gatekeeper.py",
+    "vecguard/proxy/http2/buffers.py",
+    "vecguard/proxy/http2/closed.py",
+    "vecguard/proxy/http2/connection.py",
+    "vecguard/proxy/http2/fields.py",
+    "vecguard/proxy/http2/frames.py",
+    "vecguard/proxy/http2/handler.py",
+    "vecguard/proxy/http2/header_block.py",
+    "vecguard/proxy/http2/header_decoder.py",
+    "vecguard/proxy/http2/integers.py",
+    "vecguard/proxy/http2/limits.py",
+    "vecguard/proxy/http2/reader.py",
+    "vecguard/proxy/http2/sender.py",
+    "vecguard/proxy/http2/settings.py",
+    "vecguard/proxy/http2/stream.py",
+    "vecguard/proxy/relay/calls/active.py",
+    "vecguard/proxy/relay/calls/answers.py",
+    "vecguard/proxy/relay/calls/call.py",
+    "vecguard/proxy/relay/calls/deadlines.py",
+    "vecguard/proxy/relay/calls/headers.py",
+    "vecguard/proxy/relay/calls/messages.py",
+    "vecguard/proxy/relay/calls/reception.py",
+    "vecguard/proxy/relay/calls/request.py",
+    "vecguard/proxy/relay/calls/tally.py",
+    "vecguard/proxy/relay/clients/client_link.py",
+    "vecguard/proxy/relay/clients/standing.py",
+    "vecguard/proxy/relay/clients/turns.py",
+    "vecguard/proxy/relay/link.py",
+    "vecguard/proxy/relay/round_robin.py",
+    "vecguard/proxy/relay/upstreams/holdings.py",
+    "vecguard/proxy/relay/upstreams/pool.py",
+    "vecguard/proxy/relay/upstreams/routing.py",
+    "vecguard/proxy/relay/upstreams/upstream.py",
+    "vecguard/proxy/relay/upstreams/upstream_link.py",
+    "vecguard/proxy/revocation/lease.py",
+    "vecguard/proxy/revocation/trust.py",
+    "vecguard/clock.py",
+    "vecguard/recent.py",
 )
 
 
@@ -94,9 +96,12 @@ def main() -> int:
 
 
 def _compile_copy(target: Path) -> int:
-    for package in PACKAGES:
+    for root in SOURCE_ROOTS:
         shutil.copytree(
-            ROOT / package, target / package, ignore=shutil.ignore_patterns("__pycache__")
+            ROOT / root / PACKAGE,
+            target / PACKAGE,
+            ignore=shutil.ignore_patterns("__pycache__"),
+            dirs_exist_ok=True,
         )
     shutil.copy(ROOT / "pyproject.toml", target)
     return subprocess.run(  # noqa: S603 - our own interpreter and module names
@@ -106,8 +111,7 @@ def _compile_copy(target: Path) -> int:
 
 def _take_modules(copy: Path, target: Path) -> None:
     # What they share lies at the top; the compiler's own folder has all of them once more.
-    patterns = ("*.so", *(f"{package}/**/*.so" for package in PACKAGES))
-    for module in (found for pattern in patterns for found in copy.glob(pattern)):
+    for module in (*copy.glob("*.so"), *copy.glob(f"{PACKAGE}/**/*.so")):
         destination = target / module.relative_to(copy)
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(module, destination)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared.config import settings_catalogue
+from vecguard.config import settings_catalogue
 
 TARGET = Path(__file__).with_name("configuration.md")
 INTRODUCTION = """\

@@ -13,8 +13,8 @@ from deploy.local.errors import LocalStackError
 from deploy.local.greeting import greeting
 from deploy.local.ports import LOOPBACK, NAMES, Ports
 from deploy.local.stack import CHECKOUT, LocalStack
-from shared.config.security import TlsMode
-from shared.standard_streams import prepare_streams
+from vecguard.config.security import TlsMode
+from vecguard.standard_streams import prepare_streams
 
 _PROGRAM = "make run"
 

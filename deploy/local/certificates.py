@@ -8,11 +8,11 @@ from typing import Any
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK
-from services.cli.certificate_check import Finding, Result, check_set
-from services.cli.certificate_files import FileSet
-from shared.config.security import TlsMode
-from shared.errors import VecguardError
-from shared.tls.certificate_set import (
+from vecguard.cli.certificate_check import Finding, Result, check_set
+from vecguard.cli.certificate_files import FileSet
+from vecguard.config.security import TlsMode
+from vecguard.errors import VecguardError
+from vecguard.tls.certificate_set import (
     PROXY_NAME,
     ROOT_COORD_NAME,
     SetRequest,

@@ -1,4 +1,4 @@
-from shared.errors import VecguardError
+from vecguard.errors import VecguardError
 
 
 class LocalStackError(VecguardError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.local.certificates import SERVER_NAME, LocalCertificates
 from deploy.local.stack import CHECKOUT, LocalStack
-from shared.config.security import TlsMode
+from vecguard.config.security import TlsMode
 
 _EVERYWHERE = {"0.0.0.0", "::"}
 _ENCRYPTION = {

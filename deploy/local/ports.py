@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from deploy.local.errors import LocalStackError
-from shared.addresses import Address
-from shared.listening import CannotListenError, bound_sockets, close_all
+from vecguard.addresses import Address
+from vecguard.listening import CannotListenError, bound_sockets, close_all
 
 LOOPBACK = "127.0.0.1"
 

@@ -21,9 +21,9 @@ from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Process, Program
 from deploy.local.readiness import Probe, http_ok, speaks_http2
-from shared.config.security import TlsMode
-from shared.errors import VecguardError
-from shared.etcd.binary import find_etcd_binary
+from vecguard.config.security import TlsMode
+from vecguard.errors import VecguardError
+from vecguard.etcd.binary import find_etcd_binary
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -336,7 +336,7 @@ class LocalStack:
         own = self.ports.root_coords[index]
         program = self._service(
             self._root_coord_name(index),
-            "services.root_coord",
+            "vecguard.root_coord",
             self._root_coord_settings(index),
             # A standby is as ready as it gets; a lone one is to be the active one.
             http_ok(
@@ -350,7 +350,7 @@ class LocalStack:
         own = self.ports.proxies[index]
         program = self._service(
             self._proxy_name(index),
-            "services.proxy",
+            "vecguard.proxy",
             self._proxy_settings(index),
             http_ok(own.operations, "/readyz"),
         )

@@ -38,10 +38,6 @@ import grpc
 import grpc.aio
 
 from deploy.local.stack import CHECKOUT, LocalStack
-from shared.generated.vecguard.internal import v1 as internal
-from shared.grpc.credentials import hash_to_wire
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.attackers import Attack, Kind, encoded, first_login
 from tests.bench.echo import METHOD
 from tests.bench.load import Load, login, run_load
@@ -55,6 +51,10 @@ from tests.bench.processes import (
 )
 from tests.bench.report import Report
 from tests.bench.stacks import etcd_and_root_coord
+from vecguard.generated.vecguard.internal import v1 as internal
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 SECONDS = 8.0
 CONCURRENCY = 16

@@ -10,17 +10,17 @@ import grpc
 
 from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
-from shared.addresses import Address
-from shared.errors import VecguardError
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel, translated_errors
-from shared.grpc.credentials import hash_to_wire
-from shared.own_task import in_own_task
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.direct import HEALTH
 from tests.bench.load import login
 from tests.bench.report import Report
+from vecguard.addresses import Address
+from vecguard.errors import VecguardError
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel, translated_errors
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.own_task import in_own_task
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 PASSWORDS = tuple(hash_password(Secret(f"password{n}"), 4) for n in range(2))
 # The leases of the first leader's predecessor must be over before a figure means anything.

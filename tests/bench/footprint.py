@@ -15,14 +15,14 @@ import grpc
 from deploy.local.ports import Ports
 from deploy.local.process import Process
 from deploy.local.stack import LocalStack
-from shared.etcd import EtcdClient, Put
-from shared.milvus_layout import Keys, Record
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.direct import HEALTH
 from tests.bench.load import login
 from tests.bench.processes import resident_bytes
 from tests.bench.report import Report
+from vecguard.etcd import EtcdClient, Put
+from vecguard.milvus_layout import Keys, Record
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 USERS = 10_000
 STARTS = 3

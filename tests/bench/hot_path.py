@@ -12,19 +12,19 @@ import cProfile
 import pstats
 import time
 
-from services.proxy.gatekeeper import LoginGatekeeper
-from services.proxy.interpreter import is_compiled
-from services.proxy.relay.calls.active import ActiveCalls
-from services.proxy.relay.calls.headers import HeaderPolicy
-from services.proxy.relay.listener import Listener
-from services.proxy.relay.upstreams.routing import Routes
-from services.proxy.relay.upstreams.upstream import Upstream
-from shared.garbage import settle_memory
 from tests.bench.memory import known_login
 from tests.bench.wire import frames
 from tests.bench.wire.blocks import RequestBlocks
 from tests.bench.wire.frames import frame
 from tests.support.waiting import eventually
+from vecguard.garbage import settle_memory
+from vecguard.proxy.gatekeeper import LoginGatekeeper
+from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Upstream
 
 CONNECTIONS, STREAMS = 16, 16
 CALLS = CONNECTIONS * STREAMS

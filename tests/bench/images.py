@@ -2,7 +2,7 @@
 
 from tests.bench.report import Report
 from tests.support.containers import Engine, NoContainersError, find_engine
-from vecguard_testing.images import Images, names_of
+from vecguard.testing.images import Images, names_of
 
 _MIB = 2**20
 _BUILT_BY_TESTS = "localhost/vecguard-{}:test"

@@ -3,17 +3,17 @@
 import secrets
 import time
 
-from services.proxy.authentication.authenticator import Authenticator
-from services.proxy.authentication.credentials import Credential, CredentialCache
-from services.proxy.authentication.logins import Logins
-from services.proxy.authentication.verifier import Verifier
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.proxy.revocation.trust import StrictTrust
-from shared.clock import boot_clock
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.load import login
 from tests.bench.report import Report
+from vecguard.clock import boot_clock
+from vecguard.passwords import hash_password
+from vecguard.proxy.authentication.authenticator import Authenticator
+from vecguard.proxy.authentication.credentials import Credential, CredentialCache
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.trust import StrictTrust
+from vecguard.secret import Secret
 
 ROUNDS = 100_000
 VALUES = [login("root", "Milvus")[0][1]]

@@ -10,17 +10,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.addresses import Address
-from shared.etcd import EtcdClient, Put
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.credentials import hash_to_wire
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.processes import cpu_seconds, pin
 from tests.bench.report import Report
 from tests.bench.sessions import light_sessions
 from tests.bench.stacks import etcd_and_root_coord
+from vecguard.addresses import Address
+from vecguard.etcd import EtcdClient, Put
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 SIZES = (1, 10, 100, 1000)
 CHANGES = {1: 400, 10: 400, 100: 400, 1000: 100}

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from grpclib.const import Cardinality
 
-from shared.addresses import Address
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.codec import HotCodec
+from vecguard.addresses import Address
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.codec import HotCodec
 
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 # SessionReply.invalidate, with its sequence as the first field.

@@ -2,13 +2,13 @@ import gc
 
 import pytest
 
-from services.proxy.authentication.recognition import Recognition
-from services.proxy.gatekeeper import LoginGatekeeper
-from services.proxy.http2.stream import Stream
-from services.proxy.relay.calls.call import Call
-from services.proxy.relay.calls.request import Request
 from tests.bench.hot_path import CALLS, Rig
 from tests.bench.memory import known_login
+from vecguard.proxy.authentication.recognition import Recognition
+from vecguard.proxy.gatekeeper import LoginGatekeeper
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.calls.call import Call
+from vecguard.proxy.relay.calls.request import Request
 
 
 @pytest.fixture

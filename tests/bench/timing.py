@@ -30,11 +30,11 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.bench.load import login
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, children_on
 from tests.bench.report import Report
 from tests.bench.stacks import etcd_and_root_coord
+from vecguard.generated.milvus.proto import milvus as pb
 
 PROBES = 400  # of each kind
 PERMUTATIONS = 1000

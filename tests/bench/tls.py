@@ -11,12 +11,12 @@ import grpc
 
 from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
-from shared.config.security import TlsMode
 from tests.bench.direct import echo_backend, measure
 from tests.bench.echo import METHOD
 from tests.bench.load import login
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, cpu_seconds, pin
 from tests.bench.report import Report
+from vecguard.config.security import TlsMode
 
 SECONDS = 4.0
 CONNECTING = 4

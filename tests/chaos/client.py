@@ -8,11 +8,11 @@ from typing import Self
 
 import grpc
 
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
 from tests.bench.echo import METHOD
 from tests.chaos.history import Change, Decision, Outcome, Request
 from tests.chaos.ledger import password
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
 
 SERVICE = "/milvus.proto.milvus.MilvusService/"
 ROOT, ROOT_PASSWORD = "root", "Milvus"

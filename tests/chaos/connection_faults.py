@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from random import Random
 
-from shared.etcd import EtcdClient
 from tests.chaos.deployment import Deployment, Proxy
 from tests.chaos.faults import Fault
 from tests.chaos.network import Direction
 from tests.support.etcd import EtcdProcess
+from vecguard.etcd import EtcdClient
 
 
 class Partition(Fault):

@@ -15,12 +15,12 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.process import Process, Program
 from deploy.local.readiness import http_ok, speaks_http2
 from deploy.local.stack import CHECKOUT
-from shared.etcd import EtcdClient
 from tests.chaos import failpoints, seeded
 from tests.chaos.failpoints import Switchboard
 from tests.chaos.network import Link
 from tests.e2e.stacks import clean_environment
 from tests.support.etcd import EtcdProcess, Ports, free_ports, running_cluster, running_etcd
+from vecguard.etcd import EtcdClient
 
 PYTHON = CHECKOUT / ".venv" / "bin" / "python"
 _POLL_SECONDS = 0.05

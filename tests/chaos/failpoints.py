@@ -15,9 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from services.root_coord.credentials import Credentials
-from services.root_coord.sessions import SessionHub
-from services.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.credentials import Credentials
+from vecguard.root_coord.sessions import SessionHub
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
 
 VARIABLE = "VECGUARD_FAILPOINT"
 # What was written to a socket before this is over has left the process.

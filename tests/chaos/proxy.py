@@ -1,7 +1,7 @@
 """The real proxy, with a seeded bug if one is asked for."""
 
-from services.proxy.__main__ import main
 from tests.chaos import seeded, task_dump
+from vecguard.proxy.__main__ import main
 
 if __name__ == "__main__":
     task_dump.install()

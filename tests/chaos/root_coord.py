@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from services.root_coord.__main__ import main
 from tests.chaos import failpoints, seeded, task_dump
+from vecguard.root_coord.__main__ import main
 
 if __name__ == "__main__":
     task_dump.install()

@@ -16,7 +16,7 @@ _LATE_SECONDS = 0.3
 
 def no_floor() -> None:
     """A fetch that an invalidation has overtaken is stored all the same."""
-    from services.proxy.authentication.credentials import CredentialCache  # noqa: PLC0415 - see above
+    from vecguard.proxy.authentication.credentials import CredentialCache  # noqa: PLC0415 - see above
 
     def invalidate(self: Any, username: str, revision: float) -> None:
         held = self.peek(username)
@@ -28,15 +28,15 @@ def no_floor() -> None:
 
 def no_lease_check() -> None:
     """Caches decide without a lease."""
-    from services.proxy.revocation.trust import StrictTrust  # noqa: PLC0415 - see above
+    from vecguard.proxy.revocation.trust import StrictTrust  # noqa: PLC0415 - see above
 
     StrictTrust.is_valid = lambda self, now=None: True
 
 
 def lease_from_receipt() -> None:
     """The lease is counted from the answer, not from the sending of the renewal."""
-    from services.proxy.revocation.lease import Lease  # noqa: PLC0415 - see above
-    from shared.clock import boot_clock  # noqa: PLC0415 - see above
+    from vecguard.clock import boot_clock  # noqa: PLC0415 - see above
+    from vecguard.proxy.revocation.lease import Lease  # noqa: PLC0415 - see above
 
     original = Lease.renewed
 
@@ -50,7 +50,7 @@ def lease_from_receipt() -> None:
 
 def acknowledge_before_invalidating() -> None:
     """A proxy acknowledges a notice and applies it a little later."""
-    from services.proxy.revocation.effects import Revocations  # noqa: PLC0415 - see above
+    from vecguard.proxy.revocation.effects import Revocations  # noqa: PLC0415 - see above
 
     original = Revocations.invalidate
 
@@ -63,7 +63,7 @@ def acknowledge_before_invalidating() -> None:
 
 def answer_before_acknowledgements() -> None:
     """A change is answered when the notices are sent."""
-    from services.root_coord.sessions import SessionHub  # noqa: PLC0415 - see above
+    from vecguard.root_coord.sessions import SessionHub  # noqa: PLC0415 - see above
 
     async def invalidate(self: Any, invalidation: Any) -> None:
         self._send(invalidation)
@@ -73,7 +73,7 @@ def answer_before_acknowledgements() -> None:
 
 def no_leader_wait() -> None:
     """A new leader does not wait for the leases of its predecessor."""
-    from services.root_coord.election import Leadership  # noqa: PLC0415 - see above
+    from vecguard.root_coord.election import Leadership  # noqa: PLC0415 - see above
 
     original = Leadership.__init__
 
@@ -85,7 +85,7 @@ def no_leader_wait() -> None:
 
 def unfenced_write() -> None:
     """A deposed leader can still write."""
-    from services.root_coord.store.etcd import EtcdCredentialStore  # noqa: PLC0415 - see above
+    from vecguard.root_coord.store.etcd import EtcdCredentialStore  # noqa: PLC0415 - see above
 
     original = EtcdCredentialStore.__init__
 
@@ -97,7 +97,7 @@ def unfenced_write() -> None:
 
 def broken_stream_forgotten() -> None:
     """A session whose stream broke is not waited for."""
-    from services.root_coord.revocation import Sessions  # noqa: PLC0415 - see above
+    from vecguard.root_coord.revocation import Sessions  # noqa: PLC0415 - see above
 
     def disconnect(self: Any, proxy_id: str) -> list[int]:
         return self.release(proxy_id)

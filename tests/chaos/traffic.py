@@ -9,15 +9,15 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from shared.errors import VecguardError
-from shared.etcd import Compare, EtcdClient, Put
-from shared.milvus_layout import Keys, Record
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.chaos.client import Client
 from tests.chaos.deployment import Deployment
 from tests.chaos.history import BEHIND_OUR_BACK, Change, Decision, History, Outcome, Request
 from tests.chaos.ledger import Account, password
+from vecguard.errors import VecguardError
+from vecguard.etcd import Compare, EtcdClient, Put
+from vecguard.milvus_layout import Keys, Record
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 _KEYS = Keys.of("by-dev", "meta")
 # After a fault is over: another election, the new leader's wait, every proxy's new session.

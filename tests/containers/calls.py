@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 import grpc
 
-from vecguard_testing import Account, Proxy
+from vecguard.testing import Account, Proxy
 
 OK = grpc.StatusCode.OK
 REFUSED = grpc.StatusCode.UNAUTHENTICATED

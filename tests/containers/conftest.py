@@ -17,7 +17,7 @@ from tests.support.containers import (
     is_required,
     variables_for_testcontainers,
 )
-from vecguard_testing import Images, VecguardStack
+from vecguard.testing import Images, VecguardStack
 
 #: Takes what VecguardStack takes, but for the images.
 StackMaker = Callable[..., VecguardStack]

@@ -14,9 +14,9 @@ import yaml
 from tests.containers.calls import OK, REFUSED, calling
 from tests.containers.compose_project import Project, compose_command
 from tests.support.containers import CHECKOUT, build_prometheus, find_engine
-from vecguard_testing import Account, Images
-from vecguard_testing.accounts import PublicPort
-from vecguard_testing.deadline import Deadline
+from vecguard.testing import Account, Images
+from vecguard.testing.accounts import PublicPort
+from vecguard.testing.deadline import Deadline
 
 COMPOSE = CHECKOUT / "deploy" / "compose" / "compose.yaml"
 ALERTS = CHECKOUT / "deploy" / "prometheus" / "alerts.yml"

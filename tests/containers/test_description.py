@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from vecguard_testing import Account, Images, StackError, VecguardStack
-from vecguard_testing.blueprint import laid_over
-from vecguard_testing.deadline import Deadline
-from vecguard_testing.filled_container import archive_of
-from vecguard_testing.images import names_of
+from vecguard.testing import Account, Images, StackError, VecguardStack
+from vecguard.testing.blueprint import laid_over
+from vecguard.testing.deadline import Deadline
+from vecguard.testing.filled_container import archive_of
+from vecguard.testing.images import names_of
 
 
 def test_images_are_those_of_make_image_unless_variables_say_otherwise():

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from pymilvus import MilvusClient
 
-from shared.errors import UnavailableError
 from tests.containers.calls import OK, REFUSED, calling, login, status_of
 from tests.containers.conftest import StackMaker
-from vecguard_testing import VecguardStack
+from vecguard.errors import UnavailableError
+from vecguard.testing import VecguardStack
 
 _SECONDS = 60.0
 

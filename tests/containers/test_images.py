@@ -6,10 +6,10 @@ import pytest
 
 from tests.containers.conftest import StackMaker
 from tests.support.containers import are_compiled, build_images
-from vecguard_testing import Images, VecguardStack
-from vecguard_testing.filled_container import FilledContainer
+from vecguard.testing import Images, VecguardStack
+from vecguard.testing.filled_container import FilledContainer
 
-PROBE = ["python", "-m", "shared.observability.probe"]
+PROBE = ["python", "-m", "vecguard.observability.probe"]
 
 
 def ended(image: str, *command: str, **options: Any) -> tuple[int, str]:

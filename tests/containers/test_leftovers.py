@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.containers import Engine, find_engine
 from tests.support.leftover_containers import claim_containers
-from vecguard_testing import Images
+from vecguard.testing import Images
 
 _PREFIX = "localhost/vecguard-leftover-"
 _IMAGE = f"{_PREFIX}etcd:test"

@@ -14,7 +14,7 @@ from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
 from tests.containers.calls import OK, REFUSED, Caller, login
 from tests.containers.conftest import StackMaker
 from tests.support.waiting import eventually
-from vecguard_testing import Account, Images, StackError, TlsMode, VecguardStack
+from vecguard.testing import Account, Images, StackError, TlsMode, VecguardStack
 
 
 def left(stack: VecguardStack) -> list[str]:

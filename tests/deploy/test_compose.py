@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.config import Settings, load_settings
-from shared.config.loading import settings_catalogue
 from tests.deploy.test_images import TARGETS
+from vecguard.config import Settings, load_settings
+from vecguard.config.loading import settings_catalogue
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
 PROXIES = ("proxy-1", "proxy-2")

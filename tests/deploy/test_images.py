@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import Settings
-from shared.observability import probe
+from vecguard.config import Settings
+from vecguard.observability import probe
 
 CHECKOUT = Path(__file__).parents[2]
 TARGETS = ("proxy", "root-coord", "cli", "milvus-lite")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import Settings, load_settings
-from shared.config.catalogue import VARIABLE_PREFIX
-from shared.config.loading import settings_catalogue
-from shared.config.security import TlsMode
-from shared.lifecycle import CONFIG_VARIABLE
 from tests.deploy.manifests import Manifests, Workload
+from vecguard.config import Settings, load_settings
+from vecguard.config.catalogue import VARIABLE_PREFIX
+from vecguard.config.loading import settings_catalogue
+from vecguard.config.security import TlsMode
+from vecguard.lifecycle import CONFIG_VARIABLE
 
 SERVICES = ("vecguard-proxy", "vecguard-root-coord")
 

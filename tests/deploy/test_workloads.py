@@ -7,7 +7,7 @@ import pytest
 
 from tests.deploy.manifests import Manifests, selects
 
-# What shared/observability/operations.py serves, and etcd.
+# What shared/vecguard/observability/operations.py serves, and etcd.
 PATHS = {
     "operations": {"/livez", "/readyz", "/readyz?exclude=role"},
     "metrics": {"/health", "/health?serializable=true"},

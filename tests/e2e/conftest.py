@@ -4,10 +4,10 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import CHECKOUT, LocalStack
-from shared.config.security import TlsMode
 from tests.e2e.scenario import Pymilvus
 from tests.e2e.stacks import logs, running_stack
 from tests.e2e.tls import TlsStack, running_tls_stack
+from vecguard.config.security import TlsMode
 
 _VERSIONS = (
     Pymilvus(3, CHECKOUT / ".venv" / "bin" / "python"),

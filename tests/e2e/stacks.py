@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
-from shared.config.security import TlsMode
+from vecguard.config.security import TlsMode
 
 #: The lowest cost that bcrypt knows: these tests are about protocols, not about hashing.
 CHEAP_PASSWORDS = {"authentication": {"bcryptCost": 4}}

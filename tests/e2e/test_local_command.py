@@ -17,8 +17,8 @@ from deploy.local import __main__ as command
 from deploy.local import stack as stack_module
 from deploy.local.ports import Ports
 from deploy.local.stack import CHECKOUT
-from shared.errors import ConfigurationError
 from tests.e2e.stacks import clean_environment
+from vecguard.errors import ConfigurationError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
@@ -64,7 +64,7 @@ class Run:
         return found
 
 
-NAMES = ("milvus_lite", "services.root_coord", "services.proxy")
+NAMES = ("milvus_lite", "vecguard.root_coord", "vecguard.proxy")
 ALL = {"etcd", *NAMES}
 
 
@@ -184,7 +184,7 @@ async def test_unusable_certificates_are_named_with_advice(tmp_path: Path):
     assert str(broken) in output
 
 
-@pytest.mark.parametrize("victim", ["etcd", "services.proxy"])
+@pytest.mark.parametrize("victim", ["etcd", "vecguard.proxy"])
 async def test_a_process_that_dies_ends_the_stack_with_1(tmp_path: Path, victim: str):
     async with running_command(tmp_path) as run:
         await run.until("Ctrl-C stops everything")

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.security import TlsMode
 from tests.e2e.scenario import Pymilvus, grpc_answer
 from tests.e2e.stacks import running_stack
+from vecguard.config.security import TlsMode
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,6 @@ import grpc
 import grpc.aio
 import pytest
 
-from shared.tls.authority import Authority
 from tests.e2e.tls import (
     LOGIN,
     QUICKLY_SECONDS,
@@ -21,6 +20,7 @@ from tests.e2e.tls import (
     server_certificate,
     write_identity,
 )
+from vecguard.tls.authority import Authority
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -8,10 +8,10 @@ import grpc
 import grpc.aio
 import pytest
 
-from shared.config.security import TlsMode
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
 from tests.e2e.tls import LOGIN, client_certificate, running_tls_stack
+from vecguard.config.security import TlsMode
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

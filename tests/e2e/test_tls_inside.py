@@ -7,11 +7,6 @@ from typing import Any
 
 import pytest
 
-from shared.addresses import Address
-from shared.errors import UnavailableError, VecguardError
-from shared.etcd import EtcdClient
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel, translated_errors
 from tests.e2e.tls import (
     QUICKLY_SECONDS,
     TlsStack,
@@ -25,6 +20,11 @@ from tests.e2e.tls import (
     until_said,
     write_identity,
 )
+from vecguard.addresses import Address
+from vecguard.errors import UnavailableError, VecguardError
+from vecguard.etcd import EtcdClient
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel, translated_errors
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

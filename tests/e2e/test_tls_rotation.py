@@ -12,8 +12,6 @@ import grpc.aio
 import pytest
 
 from deploy.local.stack import LocalStack
-from shared.config.security import TlsMode
-from shared.tls.authority import Authority, Issued
 from tests.e2e.tls import (
     LOGIN,
     TlsStack,
@@ -30,6 +28,8 @@ from tests.e2e.tls import (
     until_shown,
     write_identity,
 )
+from vecguard.config.security import TlsMode
+from vecguard.tls.authority import Authority, Issued
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

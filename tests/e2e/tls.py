@@ -20,10 +20,10 @@ from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Process
 from deploy.local.readiness import http_ok
 from deploy.local.stack import LocalStack, ProxyProcess
-from shared.config.security import TlsMode
-from shared.tls.authority import Authority, Issued, Usage, parse_name
-from shared.tls.certificate_set import LOOPBACK_NAMES
 from tests.e2e.stacks import running_stack
+from vecguard.config.security import TlsMode
+from vecguard.tls.authority import Authority, Issued, Usage, parse_name
+from vecguard.tls.certificate_set import LOOPBACK_NAMES
 
 #: Refusals come during the handshake; this is what a slow machine may add.
 QUICKLY_SECONDS = 3.0

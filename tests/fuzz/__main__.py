@@ -45,7 +45,7 @@ def _fuzz(name: str, seconds: int) -> None:
     # Imported here: only `make fuzz` installs it.
     import atheris  # noqa: PLC0415 - see above
 
-    with atheris.instrument_imports(include=["services", "shared"]):
+    with atheris.instrument_imports(include=["vecguard"]):
         from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - only now it is instrumented
 
     corpus = _OUTPUT / name

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack
 
 from h2.events import ResponseReceived, StreamEnded, StreamReset
 
-from services.proxy.accounts.methods import SERVED
-from shared.observability import faults
 from tests.support.logs import written_log
 from tests.support.own_services import own_services as running
 from tests.support.raw_http2 import raw_client
+from vecguard.observability import faults
+from vecguard.proxy.accounts.methods import SERVED
 
 _PATHS = (
     b"/grpc.health.v1.Health/Check",

@@ -14,30 +14,30 @@ from tempfile import TemporaryDirectory
 import hpack
 from pymilvus.grpc_gen import milvus_pb2
 
-from services.proxy.authentication import header
-from services.proxy.authentication.errors import (
+from tests.fuzz.own_services import own_services
+from tests.support.http2_handler import RecordingHandler
+from vecguard.config import load_settings
+from vecguard.errors import ConfigurationError, MalformedMessageError, TooManyFieldsError
+from vecguard.generated.milvus.proto import milvus
+from vecguard.generated.vecguard.internal import v1 as internal
+from vecguard.grpc.codec import RequestCodec
+from vecguard.milvus_layout import CorruptRecordError, Record
+from vecguard.proxy.authentication import header
+from vecguard.proxy.authentication.errors import (
     ApiKeyError,
     MalformedHeaderError,
     WrongCredentialsError,
 )
-from services.proxy.http2.connection import Connection
-from services.proxy.http2.errors import CompressionError, Http2ConnectionError
-from services.proxy.http2.header_decoder import HeaderDecoder
-from services.proxy.http2.limits import Limits
-from services.proxy.http2.stream import Stream
-from services.proxy.relay.calls import timeouts
-from services.proxy.relay.errors import InvalidTimeoutError
-from services.root_coord.session_wire import decode_request
-from shared.config import load_settings
-from shared.errors import ConfigurationError, MalformedMessageError, TooManyFieldsError
-from shared.generated.milvus.proto import milvus
-from shared.generated.vecguard.internal import v1 as internal
-from shared.grpc.codec import RequestCodec
-from shared.milvus_layout import CorruptRecordError, Record
-from shared.tls import certificates
-from shared.tls.pem import PemError
-from tests.fuzz.own_services import own_services
-from tests.support.http2_handler import RecordingHandler
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import CompressionError, Http2ConnectionError
+from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.limits import Limits
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.calls import timeouts
+from vecguard.proxy.relay.errors import InvalidTimeoutError
+from vecguard.root_coord.session_wire import decode_request
+from vecguard.tls import certificates
+from vecguard.tls.pem import PemError
 
 Target = Callable[[bytes], None]
 

@@ -8,16 +8,16 @@ import structlog
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from services.root_coord.store.etcd import EtcdCredentialStore
-from shared.etcd import EtcdClient, Put
-from shared.milvus_layout import Keys, Record
-from shared.passwords import PasswordHash, PasswordScheme
-from shared.secret import Secret
 from tests.fuzz.seeds import BCRYPT, SEEDS
 from tests.integration.root_coord.house import RootCoordHouse
 from tests.support.account_service import running_account_service
 from tests.support.etcd import etcd, own_etcd, prefix
 from tests.support.logs import every_log_line
+from vecguard.etcd import EtcdClient, Put
+from vecguard.milvus_layout import Keys, Record
+from vecguard.passwords import PasswordHash, PasswordScheme
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.secret import Secret
 
 __all__ = ["etcd", "own_etcd", "prefix"]
 

@@ -16,9 +16,6 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local.errors import LocalStackError
-from shared.given_text import TextError, decoded
-from shared.secret import Secret
-from shared.standard_streams import prepare_streams
 from tests.load import progress, report
 from tests.load.arrivals import Pattern
 from tests.load.errors import LoadError
@@ -31,6 +28,9 @@ from tests.load.run import Finished, run
 from tests.load.target import GET_VERSION, Account, Encryption, Target
 from tests.load.thresholds import Threshold
 from tests.load.verdict import ExitCode, Verdict, figures_of, judge
+from vecguard.given_text import TextError, decoded
+from vecguard.secret import Secret
+from vecguard.standard_streams import prepare_streams
 
 _RATE_FORM = "SCENARIO=RATE"
 _LOG_WIDTH = 140

@@ -12,10 +12,10 @@ from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Process, Program
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import CHECKOUT, LocalStack
-from shared.secret import Secret
 from tests.bench.peers.ports import free_ports
 from tests.e2e.stacks import clean_environment
 from tests.load.target import Account
+from vecguard.secret import Secret
 
 ROOT = Account("root", Secret("Milvus"))
 

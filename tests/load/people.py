@@ -8,11 +8,11 @@ from typing import Self
 
 import grpc
 
-from shared.generated.milvus.proto import milvus as pb
-from shared.generated.milvus.proto.common import Status
-from shared.secret import Secret
 from tests.load.errors import LoadError
 from tests.load.target import Account, Target
+from vecguard.generated.milvus.proto import milvus as pb
+from vecguard.generated.milvus.proto.common import Status
+from vecguard.secret import Secret
 
 #: What their names begin with, so that those of a run that was killed can be found again.
 PREFIX = "vcload_"

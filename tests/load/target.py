@@ -9,8 +9,8 @@ from pathlib import Path
 
 import grpc
 
-from shared.secret import Secret
 from tests.load.errors import LoadError
+from vecguard.secret import Secret
 
 GET_VERSION = "/milvus.proto.milvus.MilvusService/GetVersion"
 HEALTH = "/grpc.health.v1.Health/Check"

@@ -11,11 +11,11 @@ import grpc
 import pytest
 
 from deploy.local.stack import CHECKOUT
-from shared.generated.milvus.proto import milvus as pb
 from tests.e2e.stacks import clean_environment, running_stack
 from tests.load.local import ROOT
 from tests.load.people import PREFIX
 from tests.support.waiting import eventually
+from vecguard.generated.milvus.proto import milvus as pb
 
 _SECONDS = 5
 _SCENARIOS = {"known", "first", "wrong", "change", "churn"}

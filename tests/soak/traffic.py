@@ -9,10 +9,10 @@ from random import Random
 import grpc
 import grpc.aio
 
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
 from tests.soak.books import Books
 from tests.support.echo_backend import UNLIMITED, pattern
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
 
 OK, CANCELLED = grpc.StatusCode.OK, grpc.StatusCode.CANCELLED
 DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED

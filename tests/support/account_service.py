@@ -3,17 +3,17 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from services.proxy.accounts.accounts import Accounts
-from services.proxy.accounts.permissions import Permissions
-from services.proxy.accounts.service import AccountService
-from services.proxy.authentication.credentials import CredentialCache
-from shared.addresses import Address
-from shared.grpc.channel import Channel
-from shared.grpc.server import GrpcServer
-from shared.passwords import PasswordPolicy
-from shared.usernames import UsernamePolicy
 from tests.support.credentials import ManualClock, ObservedVerifier, authenticator_of
 from tests.support.directory import MemoryDirectory
+from vecguard.addresses import Address
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.server import GrpcServer
+from vecguard.passwords import PasswordPolicy
+from vecguard.proxy.accounts.accounts import Accounts
+from vecguard.proxy.accounts.permissions import Permissions
+from vecguard.proxy.accounts.service import AccountService
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.usernames import UsernamePolicy
 
 
 @asynccontextmanager

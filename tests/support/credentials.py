@@ -5,13 +5,13 @@ import base64
 import functools
 from collections import Counter
 
-from services.proxy.authentication.authenticator import Authenticator
-from services.proxy.authentication.credentials import Credential
-from services.proxy.authentication.logins import Logins
-from services.proxy.authentication.verifier import Verifier
-from services.proxy.revocation.trust import BoundedTrust
-from shared.passwords import PasswordHash, hash_password
-from shared.secret import Secret
+from vecguard.passwords import PasswordHash, hash_password
+from vecguard.proxy.authentication.authenticator import Authenticator
+from vecguard.proxy.authentication.credentials import Credential
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.revocation.trust import BoundedTrust
+from vecguard.secret import Secret
 
 CHEAP = 4
 

@@ -1,10 +1,10 @@
 """Root coord as the accounts see it: a store in memory that revokes in one proxy's cache."""
 
-from services.proxy.authentication.credentials import Credential
-from services.root_coord.store.interface import Actor, Outcome
-from shared.generated.vecguard.internal import v1 as pb
 from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.proxy.authentication.credentials import Credential
+from vecguard.root_coord.store.interface import Actor, Outcome
 
 _OUTCOMES = {
     Outcome.APPLIED: pb.MutationOutcome.APPLIED,

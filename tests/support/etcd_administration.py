@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 from grpclib.client import Channel
 
-from shared.addresses import Address
-from shared.generated import etcdserverpb as pb
-from shared.generated.authpb import Permission, PermissionType
+from vecguard.addresses import Address
+from vecguard.generated import etcdserverpb as pb
+from vecguard.generated.authpb import Permission, PermissionType
 
 
 @asynccontextmanager

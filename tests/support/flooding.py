@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from services.proxy.http2 import frames
 from tests.support.frame_sequences import frame
+from vecguard.proxy.http2 import frames
 
 _ROOT = Path(__file__).parents[2]
 GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hpack import Encoder
 from hypothesis import strategies as st
 
-from services.proxy.http2 import frames
+from vecguard.proxy.http2 import frames
 
 REQUEST = (
     (b":method", b"POST"),

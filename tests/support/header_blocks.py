@@ -2,8 +2,8 @@
 
 from hpack import Decoder, Encoder
 
-from services.proxy.http2.header_decoder import HeaderDecoder
-from services.proxy.http2.limits import Limits
+from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.limits import Limits
 
 UNLIMITED = Limits(header_list_bytes=2**24, header_block_bytes=2**24)
 

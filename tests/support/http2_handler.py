@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from services.proxy.http2.handler import Handler
+from vecguard.proxy.http2.handler import Handler
 
 _HEAD = Struct(">IBI")
 

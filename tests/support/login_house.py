@@ -4,12 +4,6 @@ import asyncio
 
 import pytest
 
-from services.proxy.authentication.authenticator import Authenticator
-from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.errors import WrongCredentialsError
-from services.proxy.authentication.logins import Logins
-from services.proxy.authentication.trust import Trust
-from shared.errors import UnavailableError
 from tests.support.credentials import (
     Gate,
     ManualClock,
@@ -17,6 +11,12 @@ from tests.support.credentials import (
     ScriptedSource,
     header_of,
 )
+from vecguard.errors import UnavailableError
+from vecguard.proxy.authentication.authenticator import Authenticator
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.errors import WrongCredentialsError
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.trust import Trust
 
 
 class SwitchableTrust(Trust):

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from structlog.testing import capture_logs
 
-from shared.observability.log import configure_logging
+from vecguard.observability.log import configure_logging
 
 
 @contextmanager

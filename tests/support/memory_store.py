@@ -1,12 +1,12 @@
 """A credential store in memory. The contract suite keeps it equal to the one in etcd."""
 
-from services.root_coord.store.interface import (
+from vecguard.root_coord.store.interface import (
     Mutation,
     Outcome,
     Snapshot,
     StoredCredential,
 )
-from shared.root_record import RootState
+from vecguard.root_record import RootState
 
 
 class MemoryCredentialStore:

@@ -3,18 +3,18 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from services.proxy.accounts.methods import SERVED
-from services.proxy.app import (
+from tests.support.account_service import account_service
+from tests.support.credentials import Gate
+from tests.support.relay import Relay, ScriptedGatekeeper, relaying
+from vecguard.observability.health import HealthReport
+from vecguard.proxy.accounts.methods import SERVED
+from vecguard.proxy.app import (
     _HEALTH_SERVICE,
     _HEALTH_WATCH,
     _MAX_ACCOUNT_BYTES,
     _own_service,
 )
-from services.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
-from shared.observability.health import HealthReport
-from tests.support.account_service import account_service
-from tests.support.credentials import Gate
-from tests.support.relay import Relay, ScriptedGatekeeper, relaying
+from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
 
 
 @asynccontextmanager

@@ -11,21 +11,21 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from services.proxy.authentication.errors import AuthenticationError
-from services.proxy.http2.limits import LimitHits, Limits
-from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.calls.active import ActiveCalls
-from services.proxy.relay.calls.headers import HeaderPolicy
-from services.proxy.relay.clients.acceptor import Acceptor
-from services.proxy.relay.link import Keepalive
-from services.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
-from services.proxy.relay.upstreams.pool import PoolPolicy
-from services.proxy.relay.upstreams.routing import Routes
-from services.proxy.relay.upstreams.upstream import Connector, Upstream, over_tcp
-from shared.addresses import Address
-from shared.errors import VecguardError
 from tests.support.echo_backend import UNLIMITED
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.errors import VecguardError
+from vecguard.proxy.authentication.errors import AuthenticationError
+from vecguard.proxy.http2.limits import LimitHits, Limits
+from vecguard.proxy.relay.bounds import Bounds
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.clients.acceptor import Acceptor
+from vecguard.proxy.relay.link import Keepalive
+from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
+from vecguard.proxy.relay.upstreams.pool import PoolPolicy
+from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Connector, Upstream, over_tcp
 
 MAX_MESSAGE_BYTES = 256 * 2**20
 _ROOT = Path(__file__).parents[2]

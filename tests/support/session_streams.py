@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import betterproto
 
-from services.root_coord.session_wire import decode_request
-from services.root_coord.sessions import SessionHub
-from shared.generated.vecguard.internal import v1 as pb
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.root_coord.session_wire import decode_request
+from vecguard.root_coord.sessions import SessionHub
 
 
 class MemoryStream:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from services.proxy.http2 import frames
 from tests.bench.processes import LOAD_CORE, children_on, many_descriptors
+from vecguard.proxy.http2 import frames
 
 GREETING = frames.PREFACE + frames.settings({})
 AT_A_TIME = 200

@@ -27,15 +27,6 @@ import aiohttp
 import grpc.aio
 from prometheus_client import generate_latest
 
-from services.proxy.app import Proxy
-from shared.addresses import Address
-from shared.config import Settings
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.credentials import hash_to_wire
-from shared.observability.exposition import Exposition
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.echo import METHOD
 from tests.bench.fair.idlers import idlers
 from tests.bench.load import PAYLOAD, login
@@ -44,6 +35,15 @@ from tests.bench.processes import LOAD_CORE, SERVER_CORE, children_on, many_desc
 from tests.bench.report import Report
 from tests.bench.stacks import etcd_and_root_coord
 from tests.support.flooding import flooded
+from vecguard.addresses import Address
+from vecguard.config import Settings
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.observability.exposition import Exposition
+from vecguard.passwords import hash_password
+from vecguard.proxy.app import Proxy
+from vecguard.secret import Secret
 
 HALF_REQUESTS = 12_000
 PROBES = 200

@@ -24,7 +24,6 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.bench.abuse import create_users
 from tests.bench.load import login
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, children_on
@@ -32,6 +31,7 @@ from tests.bench.report import Report
 from tests.bench.stacks import etcd_and_root_coord
 from tests.support.guessing import Guess, at_fresh_names, at_names, guessing
 from tests.support.waiting import eventually
+from vecguard.generated.milvus.proto import milvus as pb
 
 FIRST_LOGINS = 40
 CHANGES = 20

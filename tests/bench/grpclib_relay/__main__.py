@@ -10,10 +10,10 @@ import sys
 
 import uvloop
 
-from shared.addresses import Address
 from tests.bench.grpclib_relay.forwarding import Upstream
 from tests.bench.grpclib_relay.listener import Listener
 from tests.bench.memory import authenticator_of_one_user
+from vecguard.addresses import Address
 
 
 async def _serve(port: int, backend_port: int) -> None:

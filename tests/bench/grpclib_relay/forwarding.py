@@ -9,10 +9,10 @@ from grpclib.protocol import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
-from shared.addresses import Address
-from shared.errors import UnavailableError, VecguardError
-from shared.grpc.transport import Protocol, ResetListener, raw_h2_configuration
 from tests.bench.grpclib_relay.headers import Header, downstream_response, is_grpc
+from vecguard.addresses import Address
+from vecguard.errors import UnavailableError, VecguardError
+from vecguard.grpc.transport import Protocol, ResetListener, raw_h2_configuration
 
 _PREFIX_BYTES = 5
 _PIECE_BYTES = 64 * 1024

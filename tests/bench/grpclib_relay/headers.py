@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from grpclib.metadata import encode_grpc_message
 
-from shared.errors import VecguardError
+from vecguard.errors import VecguardError
 
 Header = tuple[bytes, bytes]
 

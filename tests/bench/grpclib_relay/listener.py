@@ -8,11 +8,11 @@ from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Stream
 from h2.exceptions import H2Error
 
-from services.proxy.authentication.authenticator import Authenticator
-from shared.errors import UnavailableError, VecguardError
-from shared.grpc.transport import Protocol, raw_h2_configuration
 from tests.bench.grpclib_relay.forwarding import StreamWatcher, Upstream, forward
 from tests.bench.grpclib_relay.headers import Header, RequestHead, refusal, upstream_request
+from vecguard.errors import UnavailableError, VecguardError
+from vecguard.grpc.transport import Protocol, raw_h2_configuration
+from vecguard.proxy.authentication.authenticator import Authenticator
 
 _CONFIGURATION = Configuration(
     http2_connection_window_size=16 * 2**20, http2_stream_window_size=2**20

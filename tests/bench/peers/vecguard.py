@@ -16,11 +16,11 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.process import Process
 from deploy.local.readiness import http_ok
 from deploy.local.stack import CHECKOUT
-from shared.tls.certificate_set import SetRequest, make_set, write_files
 from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.rounds import Target
 from tests.bench.stacks import etcd_and_root_coord
+from vecguard.tls.certificate_set import SetRequest, make_set, write_files
 
 #: Where `make compile` puts a copy of the sources with compiled modules in it.
 COMPILED = CHECKOUT / "build" / "compiled"
@@ -92,7 +92,7 @@ class Proxies:
             # `-m` looks into the directory where it runs first.
             directory = self._compiled
             environment["PYTHONPATH"] = str(self._compiled)
-        argv = (sys.executable, "-m", "services.proxy", "--config", str(file))
+        argv = (sys.executable, "-m", "vecguard.proxy", "--config", str(file))
         async with running(
             *(name, argv, http_ok(operations, "/readyz")),
             environment=environment,
@@ -124,7 +124,7 @@ def _require(process: Process, *, compiled: bool) -> None:
     modules = [
         line
         for line in loaded.splitlines()
-        if line.endswith(".so") and ("/services/proxy/" in line or "__mypyc" in line)
+        if line.endswith(".so") and ("/vecguard/proxy/" in line or "__mypyc" in line)
     ]
     if bool(modules) is not compiled:
         found = "compiled modules" if modules else "no compiled modules"

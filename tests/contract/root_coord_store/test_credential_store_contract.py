@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
-from shared.etcd import EtcdClient
-from shared.milvus_layout import Keys
-from shared.passwords import hash_password
-from shared.root_record import RootState
-from shared.secret import Secret
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
 from tests.support.memory_store import MemoryCredentialStore
+from vecguard.etcd import EtcdClient
+from vecguard.milvus_layout import Keys
+from vecguard.passwords import hash_password
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
+from vecguard.root_record import RootState
+from vecguard.secret import Secret
 
 __all__ = ["etcd", "prefix"]
 

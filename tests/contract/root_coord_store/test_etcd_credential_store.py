@@ -6,16 +6,16 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from services.root_coord.errors import LeadershipLostError
-from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.fence import Fence
-from services.root_coord.store.interface import Actor, Outcome
-from services.root_coord.store.own_writes import OwnWrites
-from shared.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
-from shared.milvus_layout import Keys, Record
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
+from vecguard.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
+from vecguard.milvus_layout import Keys, Record
+from vecguard.root_coord.errors import LeadershipLostError
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.fence import Fence
+from vecguard.root_coord.store.interface import Actor, Outcome
+from vecguard.root_coord.store.own_writes import OwnWrites
 
 __all__ = ["etcd", "prefix"]
 

@@ -5,8 +5,6 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, StreamReset
 from hpack import Encoder
 
-from services.proxy.http2 import frames
-from services.proxy.http2.limits import Limit, Limits
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import (
     ANSWER,
@@ -18,6 +16,8 @@ from tests.support.raw_http2 import (
 )
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit, Limits
 
 LIMITS = Limits(nuisances=500)
 ONE = (1).to_bytes(4)

@@ -11,12 +11,12 @@ from contextlib import suppress
 import pytest
 from hpack import Encoder
 
-from services.proxy.http2 import frames
-from services.proxy.http2.limits import Limit
 from tests.integration.abuse.besieged import ROOT, Besieged
 from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import request_headers
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

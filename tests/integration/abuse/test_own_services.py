@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from hpack import Encoder
 
-from services.proxy.http2 import frames
-from shared.generated.grpc.health.v1 import HealthCheckRequest
-from shared.generated.milvus.proto import milvus as pb
 from tests.integration.abuse.besieged import ATTACKERS, ROOT, Besieged
 from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import message, request_headers
+from vecguard.generated.grpc.health.v1 import HealthCheckRequest
+from vecguard.generated.milvus.proto import milvus as pb
+from vecguard.proxy.http2 import frames
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.http2 import frames
-from shared.config.security import TlsMode
 from tests.e2e.stacks import running_stack
 from tests.support.frame_sequences import frame
 from tests.support.metrics import scrape
 from tests.support.waiting import eventually
+from vecguard.config.security import TlsMode
+from vecguard.proxy.http2 import frames
 
 _GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")
 _ANSWER_REQUESTED = 1  # RFC 8446, section 4.6.3

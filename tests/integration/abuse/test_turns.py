@@ -18,7 +18,6 @@ from h2.events import ConnectionTerminated, StreamEnded
 
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import ProxyProcess
-from services.proxy.http2.limits import Limit
 from tests.bench.echo import METHOD
 from tests.bench.fair.flood import Flood
 from tests.bench.fair.honest import honest
@@ -30,6 +29,7 @@ from tests.e2e.stacks import running_stack
 from tests.support.credentials import header_of
 from tests.support.metrics import scrape
 from tests.support.raw_http2 import Peer, message, raw_client, request_headers
+from vecguard.proxy.http2.limits import Limit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,9 +16,9 @@ import grpc.aio
 from deploy.local.configuration import laid_over
 from deploy.local.ports import Ports
 from deploy.local.stack import LocalStack
-from shared.generated.milvus.proto import common
 from tests.e2e.stacks import CHEAP_PASSWORDS, clean_environment
 from tests.support.raw_http2 import Peer
+from vecguard.generated.milvus.proto import common
 
 HEALTH = "/grpc.health.v1.Health/Check"
 _SERVICE = "/milvus.proto.milvus.MilvusService/"

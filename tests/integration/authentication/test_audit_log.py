@@ -4,11 +4,11 @@ import json
 import grpc
 import pytest
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.integration.authentication.house import HEALTH, authorization, running_house
 from tests.support.audit_schema import violations
 from tests.support.raw_http2 import message, request_headers
 from tests.support.waiting import eventually
+from vecguard.generated.milvus.proto import milvus as pb
 
 ROOT = authorization("root", "Milvus")
 

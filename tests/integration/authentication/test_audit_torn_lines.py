@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[3]
 # Writes a line for each number that it reads, after it set the limit that comes with it.
 WRITER = """
 import json, resource, sys, threading
-from shared.observability.lines import LineWriter, RotatedFile, StandardOutput
-from shared.observability.log import configure_logging
+from vecguard.observability.lines import LineWriter, RotatedFile, StandardOutput
+from vecguard.observability.log import configure_logging
 
 class Noted:
     def __init__(self, target):

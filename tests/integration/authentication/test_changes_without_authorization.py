@@ -6,9 +6,9 @@ import json
 import grpc
 import pytest
 
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
 from tests.integration.authentication.house import authorization, running_house
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
 
 _PASSWORD = base64.b64encode(b"Another1").decode()
 _CHANGES = {

@@ -4,8 +4,8 @@ import base64
 
 import grpc
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.integration.authentication.house import authorization, running_house
+from vecguard.generated.milvus.proto import milvus as pb
 
 
 async def test_a_login_is_taken_by_its_exact_text_only(tmp_path):

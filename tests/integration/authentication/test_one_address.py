@@ -5,11 +5,11 @@ import base64
 import grpc
 import pytest
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.integration.authentication.house import authorization, running_house
 from tests.support.guessing import at_fresh_names, at_names, guessing
 from tests.support.metrics import scrape
 from tests.support.waiting import eventually
+from vecguard.generated.milvus.proto import milvus as pb
 
 _PASSWORD, _NEW = "right-123", "another-123"
 _ROOT = authorization("root", "Milvus")

@@ -5,9 +5,9 @@ import base64
 import grpc
 import pytest
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.integration.authentication.house import authorization, running_house
 from tests.support.raw_http2 import message, request_headers
+from vecguard.generated.milvus.proto import milvus as pb
 
 _SERVICE = b"/milvus.proto.milvus.MilvusService/"
 _OLD, _NEW = authorization("root", "Milvus"), authorization("root", "Another1")

@@ -6,11 +6,11 @@ import json
 
 import grpc
 
-from shared.etcd import EtcdClient
-from shared.generated.milvus.proto import milvus as pb
-from shared.milvus_layout import Keys
 from tests.integration.authentication.house import authorization, running_house
 from tests.support.waiting import eventually
+from vecguard.etcd import EtcdClient
+from vecguard.generated.milvus.proto import milvus as pb
+from vecguard.milvus_layout import Keys
 
 _ROOT, _SUPER = authorization("root", "Milvus"), authorization("super", "Super123")
 _CHANGES = 60

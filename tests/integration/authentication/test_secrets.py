@@ -10,12 +10,12 @@ import grpc
 import grpc.aio
 import pytest
 
-from shared.etcd import EtcdClient, Put
-from shared.generated.milvus.proto import milvus as pb
-from shared.generated.vecguard.internal import v1 as internal
 from tests.integration.authentication.house import House, authorization, running_house
 from tests.support.audit_schema import violations
 from tests.support.waiting import eventually
+from vecguard.etcd import EtcdClient, Put
+from vecguard.generated.milvus.proto import milvus as pb
+from vecguard.generated.vecguard.internal import v1 as internal
 
 _FIRST = "Mk0RootFirst"
 _INTERNAL = "/vecguard.internal.v1.RootCoord/"

@@ -4,10 +4,10 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack
-from shared.config.security import TlsMode
 from tests.e2e.stacks import running_stack
 from tests.integration.cli.installation import Installation
 from tests.support.etcd import own_etcd
+from vecguard.config.security import TlsMode
 
 __all__ = ["own_etcd"]
 

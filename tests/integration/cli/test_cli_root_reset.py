@@ -4,16 +4,16 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack
-from services.cli.root_reset import ChangedMeanwhileError, reset_root, root_exists
-from shared.etcd import Delete, EtcdClient, Put
-from shared.installations import SimilarPrefixError
-from shared.milvus_layout import Keys, Record
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.e2e.stacks import running_stack
 from tests.integration.cli.command import at_terminal, vecguard, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 from tests.support.waiting import eventually
+from vecguard.cli.root_reset import ChangedMeanwhileError, reset_root, root_exists
+from vecguard.etcd import Delete, EtcdClient, Put
+from vecguard.installations import SimilarPrefixError
+from vecguard.milvus_layout import Keys, Record
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 # The output of the stack is read on this loop.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.etcd import EtcdClient
 from tests.support.etcd import EtcdProcess, etcd, etcd_cluster, own_etcd, prefix
+from vecguard.etcd import EtcdClient
 
 __all__ = ["client", "etcd", "etcd_cluster", "own_etcd", "prefix"]
 

@@ -8,13 +8,13 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from shared.etcd import EtcdAuthError, EtcdClient, Put
-from shared.generated import etcdserverpb as pb
-from shared.secret import Secret
 from tests.support.etcd import EtcdProcess, running_etcd
 from tests.support.etcd_administration import channel_to, enable_authentication
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
+from vecguard.etcd import EtcdAuthError, EtcdClient, Put
+from vecguard.generated import etcdserverpb as pb
+from vecguard.secret import Secret
 
 PASSWORD = "open sesame"
 PREFIX = b"vecguard/"
@@ -178,7 +178,7 @@ async def test_credentials_for_an_unlocked_etcd_are_unused_with_a_warning_until_
     async with EtcdClient(
         [own_etcd.endpoint], username="vecguard", password=Secret(PASSWORD)
     ) as client:
-        with caplog.at_level(logging.WARNING, logger="shared.etcd"):
+        with caplog.at_level(logging.WARNING, logger="vecguard.etcd"):
             await client.range(PREFIX)
             await client.range(PREFIX)
         (warning,) = caplog.messages

@@ -3,16 +3,16 @@ import time
 
 import pytest
 
-from shared.etcd import (
+from tests.support.etcd import free_ports, running_etcd
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+from vecguard.etcd import (
     ClusterMismatchError,
     EtcdClient,
     EtcdOutcomeUnknownError,
     EtcdUnavailableError,
     Put,
 )
-from tests.support.etcd import free_ports, running_etcd
-from tests.support.tcp_relay import TcpRelay
-from tests.support.waiting import eventually
 
 
 def dead_endpoint() -> str:

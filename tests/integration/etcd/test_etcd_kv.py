@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from shared.etcd import (
+from tests.support.etcd_administration import compact
+from vecguard.etcd import (
     CompactedError,
     Compare,
     Delete,
@@ -14,7 +15,6 @@ from shared.etcd import (
     Put,
     RangeResult,
 )
-from tests.support.etcd_administration import compact
 
 
 async def put(client: EtcdClient, key: bytes, value: bytes = b"value") -> int:

@@ -1,5 +1,5 @@
-from shared.etcd import Put
 from tests.support.waiting import eventually
+from vecguard.etcd import Put
 
 
 async def test_a_lease_is_granted_kept_alive_and_described(client, prefix):

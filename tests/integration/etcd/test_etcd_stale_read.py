@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from grpclib.server import Server
 
-from shared.etcd import EtcdClient, EtcdUnavailableError, Get
-from shared.generated import etcdserverpb as pb
+from vecguard.etcd import EtcdClient, EtcdUnavailableError, Get
+from vecguard.generated import etcdserverpb as pb
 
 
 class Member(pb.KvBase):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.etcd import EtcdClient, EtcdUnavailableError, Put
-from shared.tls.authority import Authority, Usage, parse_name
 from tests.support.etcd import EtcdProcess
 from tests.support.tcp_relay import TcpRelay
+from vecguard.etcd import EtcdClient, EtcdUnavailableError, Put
+from vecguard.tls.authority import Authority, Usage, parse_name
 
 SERVER_NAME = "etcd.example"
 
@@ -126,8 +126,8 @@ async def test_a_connection_that_fell_silent_is_left_promptly_under_tls(
     tls_etcd, client_files, prefix, monkeypatch
 ):
     """Over TLS a polite close would wait half a minute for the silent peer."""
-    monkeypatch.setattr("shared.etcd.channel.KEEPALIVE_SECONDS", 1.0)
-    monkeypatch.setattr("shared.etcd.channel.KEEPALIVE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("vecguard.etcd.channel.KEEPALIVE_SECONDS", 1.0)
+    monkeypatch.setattr("vecguard.etcd.channel.KEEPALIVE_TIMEOUT_SECONDS", 0.5)
     security = {"ssl": client_files.context(), "server_name": SERVER_NAME}
     async with (
         TcpRelay(tls_etcd.ports.client) as relay,

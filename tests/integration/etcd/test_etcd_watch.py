@@ -3,7 +3,12 @@ from contextlib import aclosing
 
 import pytest
 
-from shared.etcd import (
+from tests.support.etcd import running_etcd
+from tests.support.etcd_administration import compact
+from tests.support.logs import every_log_line
+from tests.support.tcp_relay import TcpRelay
+from tests.support.waiting import eventually
+from vecguard.etcd import (
     CompactedError,
     Compare,
     Delete,
@@ -13,14 +18,9 @@ from shared.etcd import (
     Event,
     Put,
 )
-from shared.etcd.failure import AttemptError
-from shared.etcd.model import key_range
-from shared.etcd.watch import Watcher
-from tests.support.etcd import running_etcd
-from tests.support.etcd_administration import compact
-from tests.support.logs import every_log_line
-from tests.support.tcp_relay import TcpRelay
-from tests.support.waiting import eventually
+from vecguard.etcd.failure import AttemptError
+from vecguard.etcd.model import key_range
+from vecguard.etcd.watch import Watcher
 
 DEADLINE_SECONDS = 60
 
@@ -260,8 +260,8 @@ async def test_a_cancelled_watch_ends_at_once_and_leaves_the_client_usable(clien
 
 async def test_a_watch_leaves_a_member_that_is_stopped(etcd_cluster, prefix, monkeypatch):
     """SIGSTOP: the connection stays up and says nothing. Only HTTP/2 pings can tell."""
-    monkeypatch.setattr("shared.etcd.channel.KEEPALIVE_SECONDS", 1.0)
-    monkeypatch.setattr("shared.etcd.channel.KEEPALIVE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("vecguard.etcd.channel.KEEPALIVE_SECONDS", 1.0)
+    monkeypatch.setattr("vecguard.etcd.channel.KEEPALIVE_TIMEOUT_SECONDS", 0.5)
     stopped = etcd_cluster.members[0]
     others = [member.endpoint for member in etcd_cluster.members[1:]]
     async with EtcdClient(others) as writer, EtcdClient(etcd_cluster.endpoints) as client:

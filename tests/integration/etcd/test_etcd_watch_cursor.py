@@ -5,9 +5,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.etcd.watch_cursor import WatchCursor
-from shared.generated import etcdserverpb as pb
-from shared.generated.mvccpb import Event, KeyValue
+from vecguard.etcd.watch_cursor import WatchCursor
+from vecguard.generated import etcdserverpb as pb
+from vecguard.generated.mvccpb import Event, KeyValue
 
 
 def event(revision: int, name: int) -> Event:

@@ -9,12 +9,12 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
-from shared.addresses import Address
-from shared.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
-from shared.generated.grpc.health import v1 as pb
-from shared.grpc.channel import Channel, translated_errors
 from tests.support.raw_http2 import ANSWER, message, raw_backend
 from tests.support.relay import own_tasks
+from vecguard.addresses import Address
+from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
+from vecguard.generated.grpc.health import v1 as pb
+from vecguard.grpc.channel import Channel, translated_errors
 
 TIMEOUT = 10.0
 

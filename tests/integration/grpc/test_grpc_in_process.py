@@ -8,13 +8,13 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
-from services.proxy.relay.calls.headers import HeaderPolicy
-from services.proxy.relay.upstreams.upstream import Upstream, in_process
-from shared.generated.grpc.health import v1 as pb
-from shared.grpc.frames import FRAMES_AT_A_TIME
-from shared.grpc.server import GrpcServer, current_caller
 from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel, relaying
+from vecguard.generated.grpc.health import v1 as pb
+from vecguard.grpc.frames import FRAMES_AT_A_TIME
+from vecguard.grpc.server import GrpcServer, current_caller
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.upstreams.upstream import Upstream, in_process
 
 TIMEOUT = 10.0
 CHECK = "/grpc.health.v1.Health/Check"

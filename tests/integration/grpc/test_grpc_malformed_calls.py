@@ -9,17 +9,17 @@ import pytest
 from grpclib.const import Status
 from h2.errors import ErrorCodes
 
-from shared.addresses import Address
-from shared.generated.grpc.health import v1 as pb
-from shared.generated.vecguard.internal import v1 as internal
-from shared.grpc.codec import HotCodec
-from shared.grpc.compression import ACCEPTED
-from shared.grpc.server import GrpcServer
-from shared.listening import listening_sockets
 from tests.support.logs import written_log
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
 from tests.support.relay import channel
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.generated.grpc.health import v1 as pb
+from vecguard.generated.vecguard.internal import v1 as internal
+from vecguard.grpc.codec import HotCodec
+from vecguard.grpc.compression import ACCEPTED
+from vecguard.grpc.server import GrpcServer
+from vecguard.listening import listening_sockets
 
 TIMEOUT = 10.0
 CHECK, WATCH = b"/grpc.health.v1.Health/Check", b"/grpc.health.v1.Health/Watch"

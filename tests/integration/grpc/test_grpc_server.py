@@ -11,14 +11,14 @@ from grpclib.exceptions import GRPCError
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
-from shared.addresses import Address
-from shared.errors import OverloadedError, VecguardError
-from shared.generated.grpc.health import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.server import GrpcServer, current_caller
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
 from tests.support.relay import channel
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.errors import OverloadedError, VecguardError
+from vecguard.generated.grpc.health import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.server import GrpcServer, current_caller
 
 TIMEOUT = 10.0
 CHECK = "/grpc.health.v1.Health/Check"

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from shared.addresses import Address
-from shared.grpc import server as server_module
-from shared.grpc.server import GrpcServer
-from shared.listening import listening_sockets
 from tests.integration.tls.ends import lone_client, server
 from tests.unit.shared.tls.paper import authority, issue, server_paper
+from vecguard.addresses import Address
+from vecguard.grpc import server as server_module
+from vecguard.grpc.server import GrpcServer
+from vecguard.listening import listening_sockets
 
 HANDSHAKE_SECONDS = 0.2
 LIMIT_SECONDS = 5.0

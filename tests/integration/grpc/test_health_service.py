@@ -3,12 +3,12 @@
 import grpc.aio
 import pytest
 
-from services.proxy.health import HealthService
-from shared.addresses import Address
-from shared.generated.grpc.health import v1 as pb
-from shared.grpc.server import GrpcServer
-from shared.listening import listening_sockets
-from shared.observability.health import Check, HealthReport
+from vecguard.addresses import Address
+from vecguard.generated.grpc.health import v1 as pb
+from vecguard.grpc.server import GrpcServer
+from vecguard.listening import listening_sockets
+from vecguard.observability.health import Check, HealthReport
+from vecguard.proxy.health import HealthService
 
 TIMEOUT = 10.0
 STATUS = pb.HealthCheckResponseServingStatus

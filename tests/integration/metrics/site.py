@@ -7,10 +7,10 @@ import grpc
 import grpc.aio
 
 from deploy.local.stack import LocalStack
-from shared.generated.milvus.proto import milvus as pb
 from tests.support.credentials import header_of
 from tests.support.echo_backend import EchoBackend
 from tests.support.metrics import Exposition, scrape
+from vecguard.generated.milvus.proto import milvus as pb
 
 ROOT = ("root", "Milvus")
 _SECONDS = 20.0

@@ -5,14 +5,14 @@ import asyncio
 import grpc
 import grpc.aio
 
-from shared.generated.grpc.health.v1 import (
-    HealthCheckResponse,
-)
-from shared.generated.grpc.health.v1 import (
-    HealthCheckResponseServingStatus as Status,
-)
 from tests.support.metrics import ask, health
 from tests.support.waiting import eventually
+from vecguard.generated.grpc.health.v1 import (
+    HealthCheckResponse,
+)
+from vecguard.generated.grpc.health.v1 import (
+    HealthCheckResponseServingStatus as Status,
+)
 
 SHORT = {
     "lease": {"ttl": 3.0, "renewInterval": 0.2, "grace": 0.2},

@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
-from shared.generated.grpc.health.v1 import HealthCheckRequest
 from tests.integration.metrics.site import ROOT
 from tests.support.credentials import header_of
 from tests.support.metrics import ask
 from tests.support.waiting import eventually
+from vecguard.generated.grpc.health.v1 import HealthCheckRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

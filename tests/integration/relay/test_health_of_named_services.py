@@ -8,11 +8,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from shared.generated.grpc.health import v1 as pb
 from tests.support.echo_backend import echo_backend
 from tests.support.own_services import own_services
 from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel
+from vecguard.generated.grpc.health import v1 as pb
 
 TIMEOUT = 10.0
 CHECK = "/grpc.health.v1.Health/Check"

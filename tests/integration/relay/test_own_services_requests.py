@@ -7,9 +7,9 @@ import pytest
 from grpclib.const import Status
 from pymilvus.decorators import IGNORE_RETRY_CODES
 
-from shared.generated.milvus.proto import milvus as pb
 from tests.support.own_services import own_services
 from tests.support.raw_http2 import message, raw_client, request_headers
+from vecguard.generated.milvus.proto import milvus as pb
 
 SERVICE = b"/milvus.proto.milvus.MilvusService/"
 CHECK = b"/grpc.health.v1.Health/Check"

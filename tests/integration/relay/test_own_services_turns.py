@@ -4,14 +4,14 @@ from contextlib import AsyncExitStack
 
 from grpclib.const import Status
 
-from services.proxy.relay.listener import Admission
-from shared.generated.grpc.health import v1 as pb
-from shared.generated.milvus.proto import milvus
 from tests.support.credentials import Gate
 from tests.support.own_services import own_services
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
 from tests.support.relay import ScriptedGatekeeper
 from tests.support.waiting import eventually
+from vecguard.generated.grpc.health import v1 as pb
+from vecguard.generated.milvus.proto import milvus
+from vecguard.proxy.relay.listener import Admission
 
 LIST = b"/milvus.proto.milvus.MilvusService/ListCredUsers"
 CREATE = b"/milvus.proto.milvus.MilvusService/CreateCredential"

@@ -6,13 +6,13 @@ import json
 import grpc
 import pytest
 
-from shared.generated.grpc.health.v1 import HealthCheckResponse
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
 from tests.support.own_services import own_services
 from tests.support.programs import node, node_module, node_script, output_of
 from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel
+from vecguard.generated.grpc.health.v1 import HealthCheckResponse
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
 
 TIMEOUT = 10.0
 SERVICE = "/milvus.proto.milvus.MilvusService/"

@@ -9,8 +9,6 @@ import gc
 import pytest
 from h2.events import DataReceived, RequestReceived, ResponseReceived, StreamEnded
 
-from services.proxy.relay.calls.call import Call
-from shared.errors import DeadlineError, VecguardError
 from tests.support.raw_http2 import (
     ANSWER,
     OK,
@@ -22,6 +20,8 @@ from tests.support.raw_http2 import (
 )
 from tests.support.relay import own_tasks, relaying
 from tests.support.waiting import eventually
+from vecguard.errors import DeadlineError, VecguardError
+from vecguard.proxy.relay.calls.call import Call
 
 WHOLE = message(bytes(range(200)))
 HALF = len(WHOLE) // 2

@@ -7,17 +7,17 @@ import grpc
 import grpc.aio
 import pytest
 
-from services.proxy.authentication.errors import RevokedError, WrongCredentialsError
-from services.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
-from services.proxy.relay.calls.headers import HeaderPolicy
-from services.proxy.relay.listener import Admission
-from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
-from shared.addresses import Address
-from shared.errors import OverloadedError, UnavailableError
 from tests.support.echo_backend import UNLIMITED
 from tests.support.raw_http2 import message, raw_client, request_headers, requests, round_trip
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.errors import OverloadedError, UnavailableError
+from vecguard.proxy.authentication.errors import RevokedError, WrongCredentialsError
+from vecguard.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
 TIMEOUT = 10.0
 MAX_REQUEST_BYTES = 32 * 1024

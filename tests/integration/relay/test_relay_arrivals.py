@@ -7,23 +7,23 @@ from http.client import HTTPSConnection
 
 import pytest
 
-from services.proxy.http2 import frames
-from services.proxy.http2.limits import Limit
-from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.calls.active import ActiveCalls
-from services.proxy.relay.calls.headers import HeaderPolicy
-from services.proxy.relay.clients.doorway import DoorwayPolicy
-from services.proxy.relay.clients.lifetime import LifetimePolicy
-from services.proxy.relay.listener import Listener
-from services.proxy.relay.upstreams.routing import Routes
-from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
-from shared.addresses import Address
 from tests.integration.tls.ends import lone_client, server
 from tests.support.raw_http2 import OK, Peer, message
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import ScriptedGatekeeper, own_tasks
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
+from vecguard.addresses import Address
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.bounds import Bounds
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
 TIMEOUT = 10.0
 GARBAGE = bytes(range(256))

@@ -14,14 +14,6 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import StreamReset
 
-from services.proxy.http2.fields import literal
-from services.proxy.http2.stream import Stream
-from services.proxy.relay.calls.headers import HeaderPolicy
-from services.proxy.relay.link import Keepalive
-from services.proxy.relay.upstreams.pool import PoolPolicy
-from services.proxy.relay.upstreams.upstream import Upstream, over_tcp
-from services.proxy.relay.upstreams.upstream_link import Requester
-from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.frame_sequences import goaway
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
@@ -29,6 +21,14 @@ from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.proxy.http2.fields import literal
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.link import Keepalive
+from vecguard.proxy.relay.upstreams.pool import PoolPolicy
+from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
+from vecguard.proxy.relay.upstreams.upstream_link import Requester
 
 TIMEOUT = 10.0
 AT_ONCE = 2.0

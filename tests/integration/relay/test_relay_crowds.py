@@ -9,17 +9,17 @@ import grpc.aio
 import pytest
 from h2.events import ConnectionTerminated
 
-from services.proxy.http2 import frames
-from services.proxy.http2.limits import Limit
-from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.clients.client_link import ClientLink
-from services.proxy.relay.clients.doorway import DoorwayPolicy
-from services.proxy.relay.listener import Admission
 from tests.support.echo_backend import echo_backend
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.bounds import Bounds
+from vecguard.proxy.relay.clients.client_link import ClientLink
+from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.listener import Admission
 
 GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")
 SILENT, GREETED = b"", GREETING

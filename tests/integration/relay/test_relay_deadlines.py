@@ -9,10 +9,10 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived, StreamReset
 
-from services.proxy.relay.listener import Admission
 from tests.support.raw_http2 import ANSWER, message, raw_client, request_headers
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
+from vecguard.proxy.relay.listener import Admission
 
 TIMEOUT = 10.0
 PROMPTLY = 2.0

@@ -7,11 +7,11 @@ import grpc.aio
 import pytest
 from h2.events import ConnectionTerminated
 
-from services.proxy.http2.limits import MAX_WINDOW_BYTES
-from services.proxy.relay import listener
 from tests.support.raw_http2 import Pump, message, raw_client
 from tests.support.relay import channel, nothing_is_left, relaying
 from tests.support.waiting import eventually
+from vecguard.proxy.http2.limits import MAX_WINDOW_BYTES
+from vecguard.proxy.relay import listener
 
 TIMEOUT = 10.0
 

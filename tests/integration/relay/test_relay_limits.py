@@ -10,14 +10,6 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
 
-from services.proxy.http2 import frames
-from services.proxy.http2.limits import Limit, Limits
-from services.proxy.interpreter import is_compiled
-from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.calls.call import Call
-from services.proxy.relay.clients.doorway import DoorwayPolicy
-from services.proxy.relay.clients.lifetime import LifetimePolicy
-from shared.errors import UnavailableError
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import (
     ANSWER,
@@ -31,6 +23,14 @@ from tests.support.raw_http2 import (
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
+from vecguard.errors import UnavailableError
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.relay.bounds import Bounds
+from vecguard.proxy.relay.calls.call import Call
+from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
 
 MEBIBYTE = 2**20
 SOON = 0.2
@@ -199,7 +199,7 @@ async def test_a_client_that_talks_and_never_reads_is_cut():
 @pytest.mark.skipif(is_compiled(), reason="compiled code keeps its own transport")
 async def test_what_tls_says_by_itself_counts_as_unread(monkeypatch):
     """Answers to KeyUpdate pass the relay by; they are only seen in what waits for the socket."""
-    monkeypatch.setattr("services.proxy.relay.link._UNREAD_SECONDS", 0.01)
+    monkeypatch.setattr("vecguard.proxy.relay.link._UNREAD_SECONDS", 0.01)
     async with (
         limited(limits=Limits(unread_bytes=1000)) as (relay, _),
         raw_client(relay.port) as client,

@@ -8,10 +8,10 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import StreamReset
 
-from services.proxy.relay.calls.headers import HeaderPolicy
 from tests.support.echo_backend import STATUS_DETAILS
 from tests.support.raw_http2 import ANSWER, message, raw_client, request_headers
 from tests.support.relay import channel, relaying
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
 
 TIMEOUT = 10.0
 

@@ -9,11 +9,6 @@ from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from h2.settings import SettingCodes
 
-from services.proxy.http2.limits import Limit
-from services.proxy.relay.upstreams.backoff import BackoffPolicy
-from services.proxy.relay.upstreams.pool import _MAX_LEAVING, PoolPolicy
-from services.proxy.relay.upstreams.upstream import over_tcp
-from shared.addresses import Address
 from tests.support.echo_backend import EchoBackend
 from tests.support.frame_sequences import frame, goaway
 from tests.support.raw_http2 import (
@@ -27,6 +22,11 @@ from tests.support.raw_http2 import (
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
+from vecguard.proxy.relay.upstreams.pool import _MAX_LEAVING, PoolPolicy
+from vecguard.proxy.relay.upstreams.upstream import over_tcp
 
 TIMEOUT = 10.0
 ONE = PoolPolicy(connections=1)

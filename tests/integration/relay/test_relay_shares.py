@@ -8,9 +8,6 @@ from functools import partial
 import pytest
 from h2.errors import ErrorCodes
 
-from services.proxy.http2.limits import Limit
-from services.proxy.relay.listener import Admission
-from services.proxy.relay.upstreams.pool import PoolPolicy
 from tests.support.echo_backend import EchoBackend
 from tests.support.raw_http2 import (
     Peer,
@@ -24,6 +21,9 @@ from tests.support.raw_http2 import (
 )
 from tests.support.relay import ScriptedGatekeeper, relaying
 from tests.support.waiting import eventually
+from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 FOUR = PoolPolicy(connections=4)
 STREAMS = 100

@@ -7,17 +7,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from services.proxy.http2 import frames
-from services.proxy.http2.limits import Limit
-from services.proxy.relay.bounds import Bounds
-from services.proxy.relay.clients.http1 import ANSWER
-from services.proxy.relay.clients.lifetime import LifetimePolicy
-from shared.tls.live import Handshake, LiveContext
 from tests.integration.tls.ends import lone_client, server
 from tests.support.raw_http2 import OK, Peer, message, raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.bounds import Bounds
+from vecguard.proxy.relay.clients.http1 import ANSWER
+from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.tls.live import Handshake, LiveContext
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio")]
 try:

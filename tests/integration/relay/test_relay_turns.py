@@ -7,11 +7,6 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
-from services.proxy.authentication.errors import WrongCredentialsError
-from services.proxy.http2.limits import Limit, Limits
-from services.proxy.interpreter import is_compiled
-from services.proxy.relay.clients import turns
-from services.proxy.relay.listener import Admission
 from tests.integration.tls.ends import lone_client, server
 from tests.support.echo_backend import pattern
 from tests.support.raw_http2 import OK, Peer, message, raw_client, round_trip
@@ -19,6 +14,11 @@ from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
+from vecguard.proxy.authentication.errors import WrongCredentialsError
+from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.relay.clients import turns
+from vecguard.proxy.relay.listener import Admission
 
 TIMEOUT = 10.0
 #: Strangers have used up their time for longer than any test takes, or for a moment.

@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.etcd import EtcdClient
 from tests.integration.root_coord.house import RootCoordHouse
 from tests.support.etcd import EtcdProcess, etcd, own_etcd, prefix
+from vecguard.etcd import EtcdClient
 
 __all__ = ["etcd", "own_etcd", "prefix"]
 

@@ -11,32 +11,32 @@ import betterproto
 from grpclib.const import Cardinality
 from prometheus_client import CollectorRegistry
 
-from services.proxy.authentication.authenticator import Authenticator
-from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.logins import Logins
-from services.proxy.relay.calls.active import ActiveCalls
-from services.proxy.revocation.effects import Revocations
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.proxy.revocation.session import Identity
-from services.proxy.revocation.trust import StrictTrust
-from services.proxy.root_coord import RootCoordLink
-from services.root_coord.credentials import Credentials
-from services.root_coord.metrics import RootCoordMetrics
-from services.root_coord.revocation import Sessions
-from services.root_coord.service import root_coord_server
-from services.root_coord.sessions import LeaseTerms, SessionHub
-from services.root_coord.store.etcd import EtcdCredentialStore
-from shared.addresses import Address
-from shared.clock import boot_clock
-from shared.etcd import EtcdClient
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.credentials import hash_to_wire
-from shared.listening import listening_sockets
-from shared.milvus_layout import Keys
-from shared.passwords import PasswordHash
 from tests.support.credentials import ObservedVerifier, header_of
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.clock import boot_clock
+from vecguard.etcd import EtcdClient
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.listening import listening_sockets
+from vecguard.milvus_layout import Keys
+from vecguard.passwords import PasswordHash
+from vecguard.proxy.authentication.authenticator import Authenticator
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.session import Identity
+from vecguard.proxy.revocation.trust import StrictTrust
+from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.root_coord.credentials import Credentials
+from vecguard.root_coord.metrics import RootCoordMetrics
+from vecguard.root_coord.revocation import Sessions
+from vecguard.root_coord.service import root_coord_server
+from vecguard.root_coord.sessions import LeaseTerms, SessionHub
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
 
 USER_LIMIT = 20
 #: More than the sessions of any test.

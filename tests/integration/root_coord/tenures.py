@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from services.root_coord.election import Election, ElectionKeys, Leadership
-from services.root_coord.metrics import RootCoordMetrics
-from services.root_coord.role import Role
-from services.root_coord.service import root_coord_server
-from services.root_coord.tenure import Tenure
-from shared.addresses import Address
-from shared.clock import boot_clock
-from shared.config import Settings
-from shared.etcd import EtcdClient
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.credentials import hash_to_wire
-from shared.milvus_layout import Keys
-from shared.passwords import PasswordHash
+from vecguard.addresses import Address
+from vecguard.clock import boot_clock
+from vecguard.config import Settings
+from vecguard.etcd import EtcdClient
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.milvus_layout import Keys
+from vecguard.passwords import PasswordHash
+from vecguard.root_coord.election import Election, ElectionKeys, Leadership
+from vecguard.root_coord.metrics import RootCoordMetrics
+from vecguard.root_coord.role import Role
+from vecguard.root_coord.service import root_coord_server
+from vecguard.root_coord.tenure import Tenure
 
 ELECTION_TTL_SECONDS = 1.0
 

@@ -2,15 +2,15 @@ import asyncio
 
 import pytest
 
-from services.root_coord.election import Election, ElectionKeys
-from services.root_coord.errors import LeadershipLostError
-from services.root_coord.store.etcd import EtcdCredentialStore
-from shared.clock import boot_clock
-from shared.etcd import Delete, EtcdClient, Put
-from shared.milvus_layout import Keys
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.support.waiting import eventually
+from vecguard.clock import boot_clock
+from vecguard.etcd import Delete, EtcdClient, Put
+from vecguard.milvus_layout import Keys
+from vecguard.passwords import hash_password
+from vecguard.root_coord.election import Election, ElectionKeys
+from vecguard.root_coord.errors import LeadershipLostError
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.secret import Secret
 
 TTL_SECONDS = 2.0
 LEASE_TTL_SECONDS = 1.5

@@ -3,16 +3,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.root_coord.external_changes import ExternalChanges
-from services.root_coord.revocation import Everything, Invalidation
-from services.root_coord.store.etcd import EtcdCredentialStore
-from services.root_coord.store.own_writes import OwnWrites
-from shared.etcd import Delete, EtcdClient, Put
-from shared.milvus_layout import Keys, Record
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.support.etcd_administration import compact
 from tests.support.waiting import eventually
+from vecguard.etcd import Delete, EtcdClient, Put
+from vecguard.milvus_layout import Keys, Record
+from vecguard.passwords import hash_password
+from vecguard.root_coord.external_changes import ExternalChanges
+from vecguard.root_coord.revocation import Everything, Invalidation
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.secret import Secret
 
 FIRST, SECOND, THIRD = (hash_password(Secret(f"password-{n}"), 4) for n in range(3))
 

@@ -6,27 +6,27 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.cli.etcd_findings import _examine_root
-from services.cli.finding import Severity
-from services.cli.root_reset import reset_root
-from services.root_coord import app
-from services.root_coord.conditions import register_conditions
-from services.root_coord.errors import StandbyError
-from services.root_coord.metrics import RoleCollector, RootCoordMetrics
-from services.root_coord.role import Role
-from shared.config import Settings
-from shared.etcd import Delete, EtcdClient, Put
-from shared.installations import Installation, named, survey
-from shared.lifecycle import ShutdownSignal
-from shared.milvus_layout import Keys
-from shared.observability.health import HealthReport
-from shared.passwords import verify_password
-from shared.secret import Secret
 from tests.support.credentials import hashed
 from tests.support.etcd import running_etcd
 from tests.support.etcd_administration import enable_authentication
 from tests.support.logs import every_log_line
 from tests.support.waiting import eventually
+from vecguard.cli.etcd_findings import _examine_root
+from vecguard.cli.finding import Severity
+from vecguard.cli.root_reset import reset_root
+from vecguard.config import Settings
+from vecguard.etcd import Delete, EtcdClient, Put
+from vecguard.installations import Installation, named, survey
+from vecguard.lifecycle import ShutdownSignal
+from vecguard.milvus_layout import Keys
+from vecguard.observability.health import HealthReport
+from vecguard.passwords import verify_password
+from vecguard.root_coord import app
+from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.errors import StandbyError
+from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
+from vecguard.root_coord.role import Role
+from vecguard.secret import Secret
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,19 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
-from services.proxy.http2 import frames
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc import frames as metered_frames
-from shared.grpc import server_transport
-from shared.observability.log import get_logger
-from shared.observability.sparse import SparseLog
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.integration.root_coord.house import MAX_CONNECTIONS, SessionEnd
 from tests.support.flooding import FLOODS, GREETING, flooded
 from tests.support.logs import every_log_line
 from tests.support.raw_http2 import raw_client, round_trip
 from tests.support.waiting import eventually
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc import frames as metered_frames
+from vecguard.grpc import server_transport
+from vecguard.observability.log import get_logger
+from vecguard.observability.sparse import SparseLog
+from vecguard.passwords import hash_password
+from vecguard.proxy.http2 import frames
+from vecguard.secret import Secret
 
 #: A change takes milliseconds; a flood made it half a minute.
 ANSWER_SECONDS = 10.0

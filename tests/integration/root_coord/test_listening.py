@@ -6,13 +6,13 @@ import struct
 
 import pytest
 
-from services.root_coord import listening
-from services.root_coord.listening import listen
-from shared.config.services import RootCoordSettings
-from shared.errors import ConfigurationError
-from shared.grpc.server import GrpcServer
-from shared.listening import listening_sockets
 from tests.support.waiting import eventually
+from vecguard.config.services import RootCoordSettings
+from vecguard.errors import ConfigurationError
+from vecguard.grpc.server import GrpcServer
+from vecguard.listening import listening_sockets
+from vecguard.root_coord import listening
+from vecguard.root_coord.listening import listen
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from services.proxy.authentication.errors import WrongCredentialsError
-from services.proxy.revocation.lease import ClockMargin
-from shared.addresses import Address
-from shared.errors import OverloadedError, UnavailableError
-from shared.etcd import EtcdClient
-from shared.grpc.channel import Channel
 from tests.integration.root_coord.house import Proxy, RootCoordHouse, running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.errors import OverloadedError, UnavailableError
+from vecguard.etcd import EtcdClient
+from vecguard.grpc.channel import Channel
+from vecguard.proxy.authentication.errors import WrongCredentialsError
+from vecguard.proxy.revocation.lease import ClockMargin
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
 TTL = 1.5

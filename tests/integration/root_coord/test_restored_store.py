@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from services.proxy.authentication.errors import WrongCredentialsError
-from shared.addresses import Address
 from tests.integration.root_coord.house import running_proxy
 from tests.integration.root_coord.tenures import leading
 from tests.support.credentials import hashed
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.proxy.authentication.errors import WrongCredentialsError
 
 PASSWORDS = [f"password{number}" for number in range(3)]
 FIRST, SECOND, THIRD = map(hashed, PASSWORDS)

@@ -3,13 +3,13 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.root_coord.metrics import RoleCollector, RootCoordMetrics
-from services.root_coord.role import Role
-from shared.errors import UnavailableError
-from shared.etcd import EtcdClient
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.integration.root_coord.house import SessionEnd
+from vecguard.errors import UnavailableError
+from vecguard.etcd import EtcdClient
+from vecguard.passwords import hash_password
+from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
+from vecguard.root_coord.role import Role
+from vecguard.secret import Secret
 
 HASH = hash_password(Secret("password"), 4)
 

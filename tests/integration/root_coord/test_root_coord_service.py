@@ -6,20 +6,20 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from services.proxy.accounts.errors import OutdatedRootCoordError
-from services.proxy.authentication.logins import Principal
-from services.root_coord.credentials import ensure_root
-from shared.errors import OutcomeUnknownError
-from shared.etcd import Put
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.credentials import hash_from_wire, hash_to_wire
-from shared.passwords import hash_password
-from shared.root_record import RootState
-from shared.secret import Secret
 from tests.integration.root_coord.house import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line, written_log
 from tests.support.raw_http2 import message, raw_client, request_headers
+from vecguard.errors import OutcomeUnknownError
+from vecguard.etcd import Put
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
+from vecguard.passwords import hash_password
+from vecguard.proxy.accounts.errors import OutdatedRootCoordError
+from vecguard.proxy.authentication.logins import Principal
+from vecguard.root_coord.credentials import ensure_root
+from vecguard.root_record import RootState
+from vecguard.secret import Secret
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
 Outcome = pb.MutationOutcome
@@ -308,7 +308,7 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(hou
             )
         )
 
-    monkeypatch.setattr("services.root_coord.sessions.encode_opened", opened)
+    monkeypatch.setattr("vecguard.root_coord.sessions.encode_opened", opened)
     created = await house.create("bob", FIRST)
     with every_log_line() as lines:
         async with running_proxy(house.address) as proxy:

@@ -26,7 +26,7 @@ async def start_with(etcd, **settings):
         **settings,
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.root_coord"),
+        *(sys.executable, "-m", "vecguard.root_coord"),
         cwd=CHECKOUT,
         env=environment,
         stderr=asyncio.subprocess.PIPE,

@@ -6,15 +6,15 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from services.root_coord.conditions import register_conditions
-from services.root_coord.role import Role
-from shared.etcd import EtcdClient
-from shared.generated.vecguard.internal import v1 as pb
-from shared.observability.health import HealthReport
 from tests.integration.root_coord.house import RootCoordHouse, SessionEnd
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.waiting import eventually
+from vecguard.etcd import EtcdClient
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.observability.health import HealthReport
+from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.role import Role
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
 SHORT = 1.0

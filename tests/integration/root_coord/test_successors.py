@@ -4,20 +4,20 @@ import asyncio
 
 import pytest
 
-from services.root_coord.conditions import register_conditions
-from services.root_coord.errors import LeadershipLostError
-from services.root_coord.role import Role
-from shared.addresses import Address
-from shared.clock import boot_clock
-from shared.errors import UnavailableError
-from shared.etcd import Delete
-from shared.observability.health import HealthReport
 from tests.integration.root_coord.house import running_proxy
 from tests.integration.root_coord.tenures import ELECTION_TTL_SECONDS, leading
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
+from vecguard.addresses import Address
+from vecguard.clock import boot_clock
+from vecguard.errors import UnavailableError
+from vecguard.etcd import Delete
+from vecguard.observability.health import HealthReport
+from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.errors import LeadershipLostError
+from vecguard.root_coord.role import Role
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
 

@@ -5,9 +5,9 @@ import ssl
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from shared.tls.contexts import client_context, mutual_server_context, server_context
-from shared.tls.reloading import ReloadingContext
 from tests.unit.shared.tls.paper import Paper
+from vecguard.tls.contexts import client_context, mutual_server_context, server_context
+from vecguard.tls.reloading import ReloadingContext
 
 DEADLINE_SECONDS = 10.0
 GREETING = b"hello\n"

@@ -10,15 +10,15 @@ from grpclib.client import Channel
 from grpclib.health.service import Health
 from grpclib.server import Server
 
-from shared.generated.grpc.health.v1 import (
+from tests.integration.tls.ends import DEADLINE_SECONDS, dialler, server
+from tests.unit.shared.tls.paper import authority, client, issue, server_paper, until
+from vecguard.generated.grpc.health.v1 import (
     HealthCheckRequest,
     HealthStub,
 )
-from shared.generated.grpc.health.v1 import (
+from vecguard.generated.grpc.health.v1 import (
     HealthCheckResponseServingStatus as ServingStatus,
 )
-from tests.integration.tls.ends import DEADLINE_SECONDS, dialler, server
-from tests.unit.shared.tls.paper import authority, client, issue, server_paper, until
 
 
 class Reception(Server):

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.tls.peer import UserPattern, peer_user
 from tests.integration.tls.ends import (
     dial,
     dialler,
@@ -16,6 +15,7 @@ from tests.integration.tls.ends import (
     server,
 )
 from tests.unit.shared.tls.paper import KeyKind, authority, client, issue, server_paper
+from vecguard.tls.peer import UserPattern, peer_user
 
 
 @pytest.fixture

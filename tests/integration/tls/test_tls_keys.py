@@ -4,10 +4,10 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from shared.tls.grpcio import key_kind, unusable_key
 from tests.integration.tls.ends import server
 from tests.integration.tls.test_tls_grpc import grpc_server, is_accepted
 from tests.unit.shared.tls.paper import Paper, Party, pem
+from vecguard.tls.grpcio import key_kind, unusable_key
 
 KEYS = {
     "EC P-224": lambda: ec.generate_private_key(ec.SECP224R1()),

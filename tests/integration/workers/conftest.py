@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack, ProxyProcess
-from shared.generated.milvus.proto import milvus as pb
 from tests.e2e.stacks import running_stack
 from tests.support.credentials import header_of
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.waiting import eventually
 from tests.support.worker_processes import children, listening, served_by
+from vecguard.generated.milvus.proto import milvus as pb
 
 WORKERS = 3
 ROOT = ("root", "Milvus")

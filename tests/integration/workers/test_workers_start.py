@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.addresses import Address
-from shared.lifecycle import HANGUP_CHANGES_NOTHING
 from tests.e2e.stacks import clean_environment
 from tests.support.worker_processes import alive, children, listening
+from vecguard.addresses import Address
+from vecguard.lifecycle import HANGUP_CHANGES_NOTHING
 
 DEADLINE = 20
 PROJECT = Path(__file__).parents[3]
@@ -63,7 +63,7 @@ def start(tmp_path):
         file = tmp_path / "proxy.json"  # which is YAML too
         file.write_text(json.dumps({"proxy": proxy, "rootCoord": nowhere, **settings}))
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.proxy", "--config", str(file)],
+            [sys.executable, "-m", "vecguard.proxy", "--config", str(file)],
             env=clean_environment() | {"PYTHONPATH": str(PROJECT)},
             stderr=subprocess.PIPE,
             text=True,

@@ -10,17 +10,17 @@ import time
 import urllib.request
 from pathlib import Path
 
-from shared.addresses import Address
-from shared.generated.vecguard.internal import v1 as pb
-from shared.grpc.channel import Channel
-from shared.grpc.credentials import hash_to_wire
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, cpu_seconds, pin, resident_bytes
 from tests.bench.report import Report
 from tests.bench.revocation import percentile_ms
 from tests.bench.sessions import light_sessions
 from tests.bench.stacks import etcd_and_root_coord
+from vecguard.addresses import Address
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.credentials import hash_to_wire
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 SESSIONS = (100, 1000)
 

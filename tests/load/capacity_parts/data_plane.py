@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from shared.config.authentication import AuthenticationSettings
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.bench.peers.programs import echo_backend
 from tests.bench.peers.vecguard import COMPILED, Proxies
 from tests.bench.relay import calls
 from tests.bench.report import Report
 from tests.bench.rounds import load_generator
+from vecguard.config.authentication import AuthenticationSettings
+from vecguard.passwords import hash_password
+from vecguard.secret import Secret
 
 _ROUNDS = 5
 _HASHES = 8

@@ -2,11 +2,11 @@
 
 import itertools
 
-from shared.secret import Secret
 from tests.load.outcome import ANSWERED, Outcome
 from tests.load.people import People
 from tests.load.scenarios.known import make_known
 from tests.load.target import Account, Target
+from vecguard.secret import Secret
 
 
 class ConnectionChurn:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import grpc
 
-from shared.secret import Secret
 from tests.load.errors import LoadError
 from tests.load.outcome import ANSWERED, Outcome
 from tests.load.people import People
 from tests.load.target import Account, Target
+from vecguard.secret import Secret
 
 
 async def make_known(target: Target, accounts: Sequence[Account]) -> None:

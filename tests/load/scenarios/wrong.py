@@ -5,10 +5,10 @@ import secrets
 
 import grpc
 
-from shared.secret import Secret
 from tests.load.outcome import LIMITED, REFUSED, WRONG_PASSWORD_ACCEPTED, Outcome
 from tests.load.people import People
 from tests.load.target import Account, Target
+from vecguard.secret import Secret
 
 _RIGHT = {
     grpc.StatusCode.UNAUTHENTICATED: REFUSED,

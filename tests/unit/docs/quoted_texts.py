@@ -7,7 +7,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[3]
 
-_SOURCES = ("services", "shared", "deploy/local", "vecguard_testing")
+_SOURCES = ("services", "shared", "deploy/local")
 #: Made from the settings' own descriptions, and checked by `make docs-check`.
 _GENERATED = "configuration.md"
 _FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)

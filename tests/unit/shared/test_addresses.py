@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import Address, InvalidAddressError, is_loopback, parse_host
+from vecguard.addresses import Address, InvalidAddressError, is_loopback, parse_host
 
 
 @pytest.mark.parametrize(

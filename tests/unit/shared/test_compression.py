@@ -8,8 +8,8 @@ import zlib
 
 import pytest
 
-from shared.errors import MalformedMessageError, MessageTooLargeError, VecguardError
-from shared.grpc.compression import ACCEPTED, UnsupportedEncodingError, plain
+from vecguard.errors import MalformedMessageError, MessageTooLargeError, VecguardError
+from vecguard.grpc.compression import ACCEPTED, UnsupportedEncodingError, plain
 
 LIMIT = 1000
 COMPRESS = {"gzip": gzip.compress, "deflate": zlib.compress}

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.http2 import frames
-from shared.grpc.frames import FRAMES_AT_A_TIME, MAX_WEIGHT, FrameMeter
 from tests.support.frame_sequences import frame
+from vecguard.grpc.frames import FRAMES_AT_A_TIME, MAX_WEIGHT, FrameMeter
+from vecguard.proxy.http2 import frames
 
 PING = frame(frames.PING, 0, 0, b"12345678")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.given_text import TextError, cleaned, decoded
+from vecguard.given_text import TextError, cleaned, decoded
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import asyncio
 
-from shared.joint_call import JointCall
 from tests.support.credentials import Gate
+from vecguard.joint_call import JointCall
 
 
 class Calls:

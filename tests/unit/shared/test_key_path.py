@@ -1,6 +1,6 @@
 import pytest
 
-from shared.key_path import join
+from vecguard.key_path import join
 
 
 @pytest.mark.parametrize(

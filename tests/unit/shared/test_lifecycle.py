@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.lifecycle import HANGUP_CHANGES_NOTHING
-from shared.observability.metrics import vecguard_version
+from vecguard.lifecycle import HANGUP_CHANGES_NOTHING
+from vecguard.observability.metrics import vecguard_version
 
 DEADLINE = 20
 PROJECT = Path(__file__).parents[3]
@@ -20,9 +20,9 @@ PROJECT = Path(__file__).parents[3]
 PRELUDE = """
 import asyncio, os, sys, time
 {loop}
-from shared.errors import ConfigurationError, UnavailableError
-from shared.lifecycle import run_service
-from shared.observability.log import get_logger
+from vecguard.errors import ConfigurationError, UnavailableError
+from vecguard.lifecycle import run_service
+from vecguard.observability.log import get_logger
 
 log = get_logger("service")
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from shared import listening
-from shared.addresses import Address
-from shared.listening import CannotListenError, bound_sockets, close_all, listening_sockets
+from vecguard import listening
+from vecguard.addresses import Address
+from vecguard.listening import CannotListenError, bound_sockets, close_all, listening_sockets
 
 SETTINGS = "proxy.ip and proxy.port"
 

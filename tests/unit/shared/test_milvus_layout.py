@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.milvus_layout import CorruptRecordError, Keys, Record
-from shared.passwords import PasswordHash, PasswordScheme, hash_password
-from shared.secret import Secret
 from tests.support.credentials import hashed
+from vecguard.milvus_layout import CorruptRecordError, Keys, Record
+from vecguard.passwords import PasswordHash, PasswordScheme, hash_password
+from vecguard.secret import Secret
 
 BCRYPT = hashed("first1")
 LONG = hash_password(Secret("x" * 73), 4)

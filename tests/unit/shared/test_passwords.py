@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import InvalidParameterError
-from shared.passwords import (
+from vecguard.errors import InvalidParameterError
+from vecguard.passwords import (
     PasswordHash,
     PasswordPolicy,
     PasswordScheme,
     hash_password,
     verify_password,
 )
-from shared.secret import Secret
+from vecguard.secret import Secret
 
 BODY = "N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
 

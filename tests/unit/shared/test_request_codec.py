@@ -2,10 +2,10 @@
 
 import pytest
 
-from shared.errors import MalformedMessageError
-from shared.generated.milvus.proto import milvus
-from shared.generated.vecguard.internal import v1 as internal
-from shared.grpc.codec import RequestCodec
+from vecguard.errors import MalformedMessageError
+from vecguard.generated.milvus.proto import milvus
+from vecguard.generated.vecguard.internal import v1 as internal
+from vecguard.grpc.codec import RequestCodec
 
 VARINT, FIXED, TEXT, GROUP = 0, 5, 2, 3
 

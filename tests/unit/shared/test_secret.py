@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from shared.secret import Secret
+from vecguard.secret import Secret
 
 SECRET = Secret("hunter2")
 

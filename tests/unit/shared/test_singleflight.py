@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from shared.singleflight import SingleFlight
 from tests.support.credentials import Gate
+from vecguard.singleflight import SingleFlight
 
 
 class Calls:

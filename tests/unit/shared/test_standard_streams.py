@@ -10,7 +10,7 @@ from tests.unit.shared.test_lifecycle import PROJECT
 
 PRELUDE = """
 import sys
-from shared.standard_streams import prepare_streams, take_output_failure
+from vecguard.standard_streams import prepare_streams, take_output_failure
 prepare_streams()
 """
 DEADLINE = 60

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import InvalidParameterError
-from shared.usernames import UsernamePolicy, is_storable
+from vecguard.errors import InvalidParameterError
+from vecguard.usernames import UsernamePolicy, is_storable
 
 LETTERS = string.ascii_letters
 BASIC = LETTERS + string.digits + "_"

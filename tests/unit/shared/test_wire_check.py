@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import betterproto
 import pytest
 
-from shared.errors import MalformedMessageError, TooManyFieldsError
-from shared.generated.grpc.health import v1 as health
-from shared.generated.milvus.proto import common, milvus
-from shared.generated.vecguard.internal import v1 as internal
-from shared.grpc.codec import MAX_FIELDS, RequestCodec
-from shared.grpc.wire_check import MAX_UNKNOWN_FIELDS, check
+from vecguard.errors import MalformedMessageError, TooManyFieldsError
+from vecguard.generated.grpc.health import v1 as health
+from vecguard.generated.milvus.proto import common, milvus
+from vecguard.generated.vecguard.internal import v1 as internal
+from vecguard.grpc.codec import MAX_FIELDS, RequestCodec
+from vecguard.grpc.wire_check import MAX_UNKNOWN_FIELDS, check
 
 DELETE, SELECT, GRANT = (
     milvus.DeleteCredentialRequest,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from deploy.local import configuration
 from deploy.local.ports import Ports
-from shared.config import load_settings
+from vecguard.config import load_settings
 
 
 def test_what_is_written_is_what_the_services_read(tmp_path: Path):

@@ -6,7 +6,7 @@ import pytest
 from deploy.local.greeting import greeting
 from deploy.local.ports import Ports
 from deploy.local.stack import CHECKOUT, LocalStack
-from services.cli.operations import addresses_of
+from vecguard.cli.operations import addresses_of
 
 
 @pytest.mark.parametrize("ports", [Ports(), Ports.free(proxies=2, root_coords=2)])

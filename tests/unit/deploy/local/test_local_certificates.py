@@ -7,9 +7,9 @@ from deploy.local import configuration
 from deploy.local.certificates import LocalCertificates
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import Ports
-from shared.config import load_settings
-from shared.config.security import TlsMode
-from shared.tls import links
+from vecguard.config import load_settings
+from vecguard.config.security import TlsMode
+from vecguard.tls import links
 
 NOW = datetime.now(UTC)
 

@@ -5,7 +5,7 @@ import json
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
-from services.cli.process_report import read_report
+from vecguard.cli.process_report import read_report
 
 NOW = 1_800_000_000.0
 

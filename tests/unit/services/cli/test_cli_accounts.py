@@ -5,15 +5,15 @@ import pytest
 from grpclib.const import Status
 from grpclib.testing import ChannelFor
 
-from services.cli.accounts import AccountClient, LoginRefusedError, UnknownMethodError, User
-from services.cli.connection import Login
-from services.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, exit_code_of
-from services.cli.login import accepts_anybody, check_login
-from services.cli.user import delete_if_present
-from shared.errors import OverloadedError, UnavailableError
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
-from shared.secret import Secret
+from vecguard.cli.accounts import AccountClient, LoginRefusedError, UnknownMethodError, User
+from vecguard.cli.connection import Login
+from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, exit_code_of
+from vecguard.cli.login import accepts_anybody, check_login
+from vecguard.cli.user import delete_if_present
+from vecguard.errors import OverloadedError, UnavailableError
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
+from vecguard.secret import Secret
 
 LOGIN = Login("alice", Secret("pass:word ü"))
 

@@ -9,10 +9,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from services.cli import __main__ as command
-from services.cli.exit_codes import ExitCode, exit_code_of
-from services.cli.output import printable
-from shared.etcd import EtcdNoSpaceError
+from vecguard.cli import __main__ as command
+from vecguard.cli.exit_codes import ExitCode, exit_code_of
+from vecguard.cli.output import printable
+from vecguard.etcd import EtcdNoSpaceError
 
 COMMAND = str(Path(sys.executable).with_name("vecguard"))
 

@@ -6,20 +6,20 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
-from services.cli.doctor import without_repetitions
-from services.cli.etcd_findings import judge_access, judge_members, judge_prefixes
-from services.cli.finding import Finding, Severity
-from services.cli.login import Verdict
-from services.cli.process_findings import judge_processes
-from services.cli.process_report import ProcessReport
-from services.cli.public_port import judge_default_login, judge_server
-from services.cli.settings_findings import judge_files, judge_settings
-from shared.config import load_settings
-from shared.etcd import MemberStatus
-from shared.installations import Installation, Survey
-from shared.observability.health import Check
 from tests.unit.services.cli.reports import proxy, root_coord
 from tests.unit.shared.tls.paper import Party, authority, issue, pem
+from vecguard.cli.doctor import without_repetitions
+from vecguard.cli.etcd_findings import judge_access, judge_members, judge_prefixes
+from vecguard.cli.finding import Finding, Severity
+from vecguard.cli.login import Verdict
+from vecguard.cli.process_findings import judge_processes
+from vecguard.cli.process_report import ProcessReport
+from vecguard.cli.public_port import judge_default_login, judge_server
+from vecguard.cli.settings_findings import judge_files, judge_settings
+from vecguard.config import load_settings
+from vecguard.etcd import MemberStatus
+from vecguard.installations import Installation, Survey
+from vecguard.observability.health import Check
 
 NOW = 1_800_000_000.0
 DAY = 86_400

@@ -1,7 +1,7 @@
 import pytest
 
-from services.cli.etcd_release import judge_release, loses_writes, reads_stale, release_of
-from services.cli.finding import Severity
+from vecguard.cli.etcd_release import judge_release, loses_writes, reads_stale, release_of
+from vecguard.cli.finding import Severity
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.exit_codes import UsageError
-from services.cli.password_source import STANDARD_INPUT, PasswordSource
+from vecguard.cli.exit_codes import UsageError
+from vecguard.cli.password_source import STANDARD_INPUT, PasswordSource
 
 
 def source(file):

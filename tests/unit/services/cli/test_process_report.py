@@ -4,9 +4,9 @@ import json
 import pytest
 from rich.console import Console
 
-from services.cli.process_report import NoReportError, ProcessReport, newest_active, read_report
-from services.cli.status import as_json, duration, print_processes, problems, summary
 from tests.unit.services.cli.reports import NOW, health, metrics, proxy, root_coord
+from vecguard.cli.process_report import NoReportError, ProcessReport, newest_active, read_report
+from vecguard.cli.status import as_json, duration, print_processes, problems, summary
 
 
 def test_a_proxy_tells_its_mode_its_lease_and_its_certificates():

@@ -1,10 +1,10 @@
 import pytest
 
-from services.proxy.conditions import Conditions
-from services.proxy.http2.limits import LimitHits
-from services.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
-from shared.errors import UnavailableError
-from shared.observability.health import HealthReport
+from vecguard.errors import UnavailableError
+from vecguard.observability.health import HealthReport
+from vecguard.proxy.conditions import Conditions
+from vecguard.proxy.http2.limits import LimitHits
+from vecguard.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
 
 
 class Trust:

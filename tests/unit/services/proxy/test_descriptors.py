@@ -6,8 +6,8 @@ from multiprocessing import get_context
 import pytest
 import structlog
 
-from services.proxy.descriptors import fitting, provide
-from shared.config.relay import ConnectionSettings
+from vecguard.config.relay import ConnectionSettings
+from vecguard.proxy.descriptors import fitting, provide
 
 CONNECTIONS = ConnectionSettings(max=1000, max_per_address=200)
 

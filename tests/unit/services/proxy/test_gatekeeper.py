@@ -3,16 +3,16 @@ import base64
 
 import pytest
 
-from services.proxy.authentication.authenticator import Principal
-from services.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
-from services.proxy.authentication.tally import LoginTally
-from services.proxy.authentication.tarpit import Tarpit
-from services.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
-from services.proxy.relay.listener import Admission
-from shared.errors import OverloadedError
-from shared.observability.storm import Refusal
-from shared.tls.peer import UserPattern
 from tests.support.credentials import header_of
+from vecguard.errors import OverloadedError
+from vecguard.observability.storm import Refusal
+from vecguard.proxy.authentication.authenticator import Principal
+from vecguard.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
+from vecguard.proxy.authentication.tally import LoginTally
+from vecguard.proxy.authentication.tarpit import Tarpit
+from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
+from vecguard.proxy.relay.listener import Admission
+from vecguard.tls.peer import UserPattern
 
 
 class ScriptedAuthenticator:

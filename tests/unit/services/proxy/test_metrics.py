@@ -3,15 +3,15 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.proxy.app import Proxy
-from services.proxy.authentication.verifier import Verifier
-from services.proxy.http2.limits import Limit
-from services.proxy.metrics import ProxyMetrics
-from shared.config.loading import load_settings
-from shared.errors import OverloadedError
-from shared.passwords import hash_password
-from shared.secret import Secret
 from tests.support.metrics import Exposition
+from vecguard.config.loading import load_settings
+from vecguard.errors import OverloadedError
+from vecguard.passwords import hash_password
+from vecguard.proxy.app import Proxy
+from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.metrics import ProxyMetrics
+from vecguard.secret import Secret
 
 CHEAP = {"VECGUARD__AUTHENTICATION__BCRYPTCOST": "4"}
 

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.proxy.watchers import Watchers
-from shared.errors import OverloadedError
+from vecguard.errors import OverloadedError
+from vecguard.proxy.watchers import Watchers
 
 
 @pytest.fixture

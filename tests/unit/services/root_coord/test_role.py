@@ -1,7 +1,7 @@
 import pytest
 
-from services.root_coord.errors import StandbyError
-from services.root_coord.role import Role
+from vecguard.root_coord.errors import StandbyError
+from vecguard.root_coord.role import Role
 
 
 def why_not(role):

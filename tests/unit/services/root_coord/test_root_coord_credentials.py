@@ -2,16 +2,16 @@ import asyncio
 
 import pytest
 
-from services.root_coord.credentials import Credentials, ensure_root
-from services.root_coord.errors import LeadershipLostError
-from services.root_coord.revocation import Invalidation
-from services.root_coord.store.interface import Outcome
-from shared.errors import InvalidParameterError, OutcomeUnknownError, UnavailableError
-from shared.passwords import verify_password
-from shared.root_record import RootState
-from shared.secret import Secret
 from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
+from vecguard.errors import InvalidParameterError, OutcomeUnknownError, UnavailableError
+from vecguard.passwords import verify_password
+from vecguard.root_coord.credentials import Credentials, ensure_root
+from vecguard.root_coord.errors import LeadershipLostError
+from vecguard.root_coord.revocation import Invalidation
+from vecguard.root_coord.store.interface import Outcome
+from vecguard.root_record import RootState
+from vecguard.secret import Secret
 
 
 class RecordingRevoker:

@@ -3,8 +3,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.root_coord.revocation import Awaited, Everything, Invalidation, Sessions, Surrender
-from shared.errors import UnavailableError
+from vecguard.errors import UnavailableError
+from vecguard.root_coord.revocation import Awaited, Everything, Invalidation, Sessions, Surrender
 
 TTL = 10.0
 CHANGE = Invalidation("bob", 7)

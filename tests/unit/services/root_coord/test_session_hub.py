@@ -3,15 +3,15 @@ import asyncio
 import pytest
 from grpclib.const import Status
 
-from services.root_coord import revocation
-from services.root_coord import sessions as module
-from services.root_coord.revocation import Everything, Invalidation, Sessions
-from services.root_coord.sessions import LeaseTerms, SessionHub
-from shared.clock import boot_clock
-from shared.errors import DeadlineError, InvalidParameterError, UnavailableError
-from shared.generated.vecguard.internal import v1 as pb
 from tests.support.session_streams import FakeProxy
 from tests.support.waiting import eventually
+from vecguard.clock import boot_clock
+from vecguard.errors import DeadlineError, InvalidParameterError, UnavailableError
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.root_coord import revocation
+from vecguard.root_coord import sessions as module
+from vecguard.root_coord.revocation import Everything, Invalidation, Sessions
+from vecguard.root_coord.sessions import LeaseTerms, SessionHub
 
 CHANGE = Invalidation("bob", 7)
 # Long enough never to run out in a test, and short enough to wait for.

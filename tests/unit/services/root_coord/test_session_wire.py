@@ -2,14 +2,14 @@ import betterproto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.root_coord.session_wire import (
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.root_coord.session_wire import (
     Acknowledgement,
     Renewal,
     Unknown,
     decode_request,
     encode_renewed,
 )
-from shared.generated.vecguard.internal import v1 as pb
 
 numbers = st.integers(min_value=1, max_value=2**63 - 1)
 

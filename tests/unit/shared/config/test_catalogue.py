@@ -1,6 +1,6 @@
 import re
 
-from shared.config import settings_catalogue
+from vecguard.config import settings_catalogue
 
 KEYS = settings_catalogue().keys
 

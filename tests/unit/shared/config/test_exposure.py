@@ -1,5 +1,5 @@
-from shared.config import Settings
-from shared.config.exposure import proxy_exposure, root_coord_exposure
+from vecguard.config import Settings
+from vecguard.config.exposure import proxy_exposure, root_coord_exposure
 
 
 def test_the_defaults_open_both_ports():

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared.config import Settings, load_settings, render, settings_catalogue
-from shared.errors import ConfigurationError
-from shared.secret import Secret
+from vecguard.config import Settings, load_settings, render, settings_catalogue
+from vecguard.errors import ConfigurationError
+from vecguard.secret import Secret
 
 KEYS = settings_catalogue().keys
 

@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from shared.config import Settings, load_settings, render
-from shared.errors import ConfigurationError
+from vecguard.config import Settings, load_settings, render
+from vecguard.errors import ConfigurationError
 
 
 def test_secrets_are_masked_and_names_are_the_files():

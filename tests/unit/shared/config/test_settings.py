@@ -6,12 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.local.ports import Ports
-from services.cli.operations import DEFAULT_OPERATIONS
-from shared.config import Settings, TlsMode
-from shared.config.security import SecuritySettings
-from shared.errors import ConfigurationError
-from shared.secret import Secret
-from vecguard_testing import Proxy, RootCoord
+from vecguard.cli.operations import DEFAULT_OPERATIONS
+from vecguard.config import Settings, TlsMode
+from vecguard.config.security import SecuritySettings
+from vecguard.errors import ConfigurationError
+from vecguard.secret import Secret
+from vecguard.testing import Proxy, RootCoord
 
 
 def tls(**security):

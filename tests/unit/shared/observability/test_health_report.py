@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.observability.health import Check, Health, HealthReport
+from vecguard.observability.health import Check, Health, HealthReport
 
 CHECKS = st.lists(
     st.builds(Check, st.text(), st.booleans(), st.booleans(), st.text()), max_size=5

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from shared.errors import ConfigurationError
-from shared.observability.lines import LineWriter, RotatedFile
+from vecguard.errors import ConfigurationError
+from vecguard.observability.lines import LineWriter, RotatedFile
 
 EIGHT = [f"line{number}" for number in range(8)]
 

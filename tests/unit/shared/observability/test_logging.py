@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from shared.observability.log import configure_logging, get_logger
-from shared.secret import Secret
+from vecguard.observability.log import configure_logging, get_logger
+from vecguard.secret import Secret
 
 
 class Terminal(io.StringIO):

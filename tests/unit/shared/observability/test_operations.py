@@ -7,10 +7,10 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from shared.errors import ConfigurationError
-from shared.observability.health import Check, HealthReport
-from shared.observability.metrics import service_registry, vecguard_version
-from shared.observability.operations import OperationsServer
+from vecguard.errors import ConfigurationError
+from vecguard.observability.health import Check, HealthReport
+from vecguard.observability.metrics import service_registry, vecguard_version
+from vecguard.observability.operations import OperationsServer
 
 DEADLINE = 10
 

@@ -11,12 +11,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from shared.observability import visitor
-from shared.observability.exposition import Exposition
-from shared.observability.health import HealthReport
-from shared.observability.operations import MAX_CONNECTIONS, OperationsServer
 from tests.support.logs import every_log_line
 from tests.support.waiting import eventually
+from vecguard.observability import visitor
+from vecguard.observability.exposition import Exposition
+from vecguard.observability.health import HealthReport
+from vecguard.observability.operations import MAX_CONNECTIONS, OperationsServer
 
 DEADLINE = 10.0
 HALF = b"GET /livez HTTP/1.1\r\nHost: x\r\n"

@@ -7,9 +7,9 @@ import sys
 import pytest
 from prometheus_client import CollectorRegistry
 
-from shared.observability.health import Check, HealthReport
-from shared.observability.operations import OperationsServer
-from shared.observability.probe import EXIT_HEALTHY, EXIT_UNHEALTHY, complaint, main
+from vecguard.observability.health import Check, HealthReport
+from vecguard.observability.operations import OperationsServer
+from vecguard.observability.probe import EXIT_HEALTHY, EXIT_UNHEALTHY, complaint, main
 
 
 def process(**checks):
@@ -110,7 +110,7 @@ async def test_command_says_on_standard_error_what_is_wrong():
         "127.0.0.1", 0, process(logins=(False, True)), CollectorRegistry()
     ) as server:
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "shared.observability.probe", "--port", str(server.port)),
+            *(sys.executable, "-m", "vecguard.observability.probe", "--port", str(server.port)),
             stderr=asyncio.subprocess.PIPE,
         )
         _, said = await child.communicate()

@@ -5,8 +5,8 @@ import sys
 import pytest
 from prometheus_client import ProcessCollector
 
-from shared.observability import process_figures
-from shared.observability.process_figures import ProcessFigures
+from vecguard.observability import process_figures
+from vecguard.observability.process_figures import ProcessFigures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from shared.observability.redaction import is_secret_name, redact
-from shared.secret import Secret
+from vecguard.observability.redaction import is_secret_name, redact
+from vecguard.secret import Secret
 
 
 def masked(**event):

@@ -1,6 +1,6 @@
-from shared.observability.log import get_logger
-from shared.observability.repeated import RepeatedFailure
 from tests.support.logs import every_log_line
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
 
 
 class Moment:

@@ -3,9 +3,9 @@
 import pytest
 import structlog
 
-from shared.observability.log import get_logger
-from shared.observability.sparse import SparseLog
 from tests.support.credentials import ManualClock
+from vecguard.observability.log import get_logger
+from vecguard.observability.sparse import SparseLog
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from shared.tls.authority import Authority, Issued, KeyKind, Usage, parse_name
-from shared.tls.material import PemFile, TlsFiles
+from vecguard.tls.authority import Authority, Issued, KeyKind, Usage, parse_name
+from vecguard.tls.material import PemFile, TlsFiles
 
 DAY = 86_400.0
 

@@ -6,9 +6,9 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from shared.tls.authority import Authority, AuthorityError, KeyKind, Usage, parse_name
-from shared.tls.certificates import read_certificates
 from tests.unit.shared.tls.paper import authority, client, issue
+from vecguard.tls.authority import Authority, AuthorityError, KeyKind, Usage, parse_name
+from vecguard.tls.certificates import read_certificates
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

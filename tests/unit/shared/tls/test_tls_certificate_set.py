@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.tls import certificate_set
-from shared.tls.authority import AuthorityError
-from shared.tls.certificate_set import CertificateFilesError, SetRequest, make_set, write_files
-from shared.tls.certificates import facts, is_issued_by, read_certificates
+from vecguard.tls import certificate_set
+from vecguard.tls.authority import AuthorityError
+from vecguard.tls.certificate_set import CertificateFilesError, SetRequest, make_set, write_files
+from vecguard.tls.certificates import facts, is_issued_by, read_certificates
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NINE = {

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from shared.tls.authority import Authority, Usage
-from shared.tls.certificates import (
+from tests.unit.shared.tls.paper import Party, authority, client, issue
+from vecguard.tls.authority import Authority, Usage
+from vecguard.tls.certificates import (
     MAX_CERTIFICATES,
     facts,
     is_issued_by,
@@ -21,9 +22,8 @@ from shared.tls.certificates import (
     read_certificates,
     read_private_key,
 )
-from shared.tls.path import Paths
-from shared.tls.pem import PemError
-from tests.unit.shared.tls.paper import Party, authority, client, issue
+from vecguard.tls.path import Paths
+from vecguard.tls.pem import PemError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

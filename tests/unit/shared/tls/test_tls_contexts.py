@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from shared.tls import contexts
-from shared.tls.contexts import client_context, load, mutual_server_context, server_context
-from shared.tls.material import TlsFiles, TlsMaterialError, judge, take_snapshot
 from tests.unit.shared.tls.paper import KeyKind, Paper, Usage, authority, issue, server_paper
+from vecguard.tls import contexts
+from vecguard.tls.contexts import client_context, load, mutual_server_context, server_context
+from vecguard.tls.material import TlsFiles, TlsMaterialError, judge, take_snapshot
 
 
 def test_a_one_way_server_asks_for_nothing_and_speaks_1_2(tmp_path):

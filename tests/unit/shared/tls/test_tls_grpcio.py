@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.tls.certificates import read_certificates
-from shared.tls.grpcio import key_kind, unusable_key
 from tests.unit.shared.tls.paper import Party
+from vecguard.tls.certificates import read_certificates
+from vecguard.tls.grpcio import key_kind, unusable_key
 
 #: openssl genpkey -algorithm RSA-PSS, and openssl req -new -x509: a self-signed certificate.
 RSA_PSS = b"""\

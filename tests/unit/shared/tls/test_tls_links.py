@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from shared.config import load_settings
-from shared.errors import ConfigurationError
-from shared.tls import links
-from shared.tls.certificate_set import SetRequest, make_set, write_files
+from vecguard.config import load_settings
+from vecguard.errors import ConfigurationError
+from vecguard.tls import links
+from vecguard.tls.certificate_set import SetRequest, make_set, write_files
 
 LINKS = [
     links.public_listener,

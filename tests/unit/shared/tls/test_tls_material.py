@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from shared.errors import ConfigurationError
-from shared.tls import material
-from shared.tls.material import PemFile, TlsFiles, TlsMaterialError, judge, take_snapshot
 from tests.unit.shared.tls.paper import DAY, Paper, authority, client, issue, server_paper
 from tests.unit.shared.tls.test_tls_certificates import intermediate
+from vecguard.errors import ConfigurationError
+from vecguard.tls import material
+from vecguard.tls.material import PemFile, TlsFiles, TlsMaterialError, judge, take_snapshot
 
 
 def read(files):

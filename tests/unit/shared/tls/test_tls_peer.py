@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.errors import ConfigurationError
-from shared.tls.peer import PeerNames, UserPattern, UserPatternError, peer_user
+from vecguard.errors import ConfigurationError
+from vecguard.tls.peer import PeerNames, UserPattern, UserPatternError, peer_user
 
 USERS = st.text(string.ascii_letters + string.digits + "_", min_size=1, max_size=32)
 WORDS = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=8)

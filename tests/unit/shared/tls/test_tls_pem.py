@@ -4,11 +4,11 @@ import ssl
 
 import pytest
 
-from shared.tls.certificates import read_certificates
-from shared.tls.contexts import load, server_context
-from shared.tls.material import TlsMaterialError
-from shared.tls.pem import PemError
 from tests.unit.shared.tls.paper import Paper, Party, pem
+from vecguard.tls.certificates import read_certificates
+from vecguard.tls.contexts import load, server_context
+from vecguard.tls.material import TlsMaterialError
+from vecguard.tls.pem import PemError
 
 ROOT, INTER, LEAF = Party("root"), Party("inter"), Party("leaf")
 OWN = pem(INTER.certifies(LEAF, is_ca=False))

@@ -6,13 +6,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from structlog.testing import capture_logs
 
-from shared.observability.health import HealthReport
-from shared.tls import reloading as module
-from shared.tls.contexts import client_context, load, mutual_server_context, server_context
-from shared.tls.material import TlsFiles, TlsMaterialError
-from shared.tls.reloading import ReloadingContext
-from shared.tls.report import TlsCollector, register_checks
-from shared.tls.validity import WARN_BEFORE_SECONDS
 from tests.unit.shared.tls.paper import (
     DAY,
     Paper,
@@ -23,6 +16,13 @@ from tests.unit.shared.tls.paper import (
     server_paper,
     until,
 )
+from vecguard.observability.health import HealthReport
+from vecguard.tls import reloading as module
+from vecguard.tls.contexts import client_context, load, mutual_server_context, server_context
+from vecguard.tls.material import TlsFiles, TlsMaterialError
+from vecguard.tls.reloading import ReloadingContext
+from vecguard.tls.report import TlsCollector, register_checks
+from vecguard.tls.validity import WARN_BEFORE_SECONDS
 
 
 class Wall:

@@ -6,22 +6,22 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from structlog.testing import capture_logs
 
-from shared.config import load_settings
-from shared.errors import ConfigurationError
-from shared.observability.health import HealthReport
-from shared.tls import links
-from shared.tls.contexts import (
+from tests.support.waiting import eventually
+from tests.unit.shared.tls.paper import Paper, Party, authority, client, issue, pem, server_paper
+from vecguard.config import load_settings
+from vecguard.errors import ConfigurationError
+from vecguard.observability.health import HealthReport
+from vecguard.tls import links
+from vecguard.tls.contexts import (
     client_context,
     load,
     mutual_client_context,
     mutual_server_context,
     server_context,
 )
-from shared.tls.material import TlsMaterialError
-from shared.tls.reloading import ReloadingContext
-from shared.tls.report import register_checks
-from tests.support.waiting import eventually
-from tests.unit.shared.tls.paper import Paper, Party, authority, client, issue, pem, server_paper
+from vecguard.tls.material import TlsMaterialError
+from vecguard.tls.reloading import ReloadingContext
+from vecguard.tls.report import register_checks
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH

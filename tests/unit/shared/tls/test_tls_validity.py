@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.tls.path import Paths
-from shared.tls.validity import SetValidity, Stage, Validity
 from tests.unit.shared.tls.paper import DAY, Party
+from vecguard.tls.path import Paths
+from vecguard.tls.validity import SetValidity, Stage, Validity
 
 NOW = datetime.now(UTC).timestamp()
 

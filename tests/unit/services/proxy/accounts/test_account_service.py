@@ -6,12 +6,12 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from services.proxy.accounts import service as module
-from services.proxy.accounts.errors import InvalidAccountError, OutdatedRootCoordError
-from shared.errors import OutcomeUnknownError
-from shared.generated.milvus.proto import common
-from shared.generated.milvus.proto import milvus as pb
 from tests.support.account_service import running_account_service
+from vecguard.errors import OutcomeUnknownError
+from vecguard.generated.milvus.proto import common
+from vecguard.generated.milvus.proto import milvus as pb
+from vecguard.proxy.accounts import service as module
+from vecguard.proxy.accounts.errors import InvalidAccountError, OutdatedRootCoordError
 
 
 def encoded(text):

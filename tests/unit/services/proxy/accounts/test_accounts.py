@@ -2,29 +2,6 @@ import asyncio
 
 import pytest
 
-from services.proxy.accounts.accounts import Accounts
-from services.proxy.accounts.errors import (
-    InvalidAccountError,
-    PermissionDeniedError,
-    RootProtectedError,
-    UserExistsError,
-    UserLimitError,
-    UserNotFoundError,
-    WrongOldPasswordError,
-)
-from services.proxy.accounts.permissions import Actor, Permissions
-from services.proxy.authentication.buckets import Rate
-from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.errors import (
-    LoginLimitedError,
-    RevokedError,
-    WrongCredentialsError,
-)
-from services.proxy.authentication.limits import FailureLimits, FailureRates
-from shared.errors import InvalidParameterError, OverloadedError, UnavailableError
-from shared.passwords import PasswordPolicy, PasswordScheme, verify_password
-from shared.secret import Secret
-from shared.usernames import UsernamePolicy
 from tests.support.credentials import (
     ManualClock,
     ObservedVerifier,
@@ -33,6 +10,29 @@ from tests.support.credentials import (
     header_of,
 )
 from tests.support.directory import MemoryDirectory
+from vecguard.errors import InvalidParameterError, OverloadedError, UnavailableError
+from vecguard.passwords import PasswordPolicy, PasswordScheme, verify_password
+from vecguard.proxy.accounts.accounts import Accounts
+from vecguard.proxy.accounts.errors import (
+    InvalidAccountError,
+    PermissionDeniedError,
+    RootProtectedError,
+    UserExistsError,
+    UserLimitError,
+    UserNotFoundError,
+    WrongOldPasswordError,
+)
+from vecguard.proxy.accounts.permissions import Actor, Permissions
+from vecguard.proxy.authentication.buckets import Rate
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.errors import (
+    LoginLimitedError,
+    RevokedError,
+    WrongCredentialsError,
+)
+from vecguard.proxy.authentication.limits import FailureLimits, FailureRates
+from vecguard.secret import Secret
+from vecguard.usernames import UsernamePolicy
 
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(100, 1.0), name=Rate(100, 1.0))
 ROOT, BOB, EVE = Actor("root", "default"), Actor("bob", "default"), Actor("eve", "default")

@@ -1,9 +1,9 @@
 import pytest
 from grpclib.const import Status
 
-from services.proxy.accounts.errors import AnonymousChangeError, PermissionDeniedError
-from services.proxy.accounts.methods import SERVED, UNSERVED
-from services.proxy.accounts.permissions import Actor, Permissions, Privilege
+from vecguard.proxy.accounts.errors import AnonymousChangeError, PermissionDeniedError
+from vecguard.proxy.accounts.methods import SERVED, UNSERVED
+from vecguard.proxy.accounts.permissions import Actor, Permissions, Privilege
 
 PERMISSIONS = Permissions(frozenset({"super"}))
 

@@ -6,22 +6,22 @@ import traceback
 import pytest
 from grpclib.const import Status
 
-from services.proxy.authentication.authenticator import Principal
-from services.proxy.authentication.errors import (
+from tests.support.credentials import (
+    header_of,
+)
+from tests.support.login_house import House
+from tests.support.waiting import eventually
+from vecguard.errors import DeadlineError, OverloadedError, UnavailableError
+from vecguard.passwords import hash_password
+from vecguard.proxy.authentication.authenticator import Principal
+from vecguard.proxy.authentication.errors import (
     ApiKeyError,
     AuthenticationError,
     MalformedHeaderError,
     MissingHeaderError,
     WrongCredentialsError,
 )
-from shared.errors import DeadlineError, OverloadedError, UnavailableError
-from shared.passwords import hash_password
-from shared.secret import Secret
-from tests.support.credentials import (
-    header_of,
-)
-from tests.support.login_house import House
-from tests.support.waiting import eventually
+from vecguard.secret import Secret
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.authentication.buckets import Buckets, Rate, TokenBucket
+from vecguard.proxy.authentication.buckets import Buckets, Rate, TokenBucket
 
 RATE = Rate(burst=3, per_second=2.0)
 

@@ -5,9 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.proxy.authentication.credentials import Credential, CredentialCache
-from shared.errors import UnavailableError
 from tests.support.credentials import Gate, ManualClock, ScriptedSource, hashed
+from vecguard.errors import UnavailableError
+from vecguard.proxy.authentication.credentials import Credential, CredentialCache
 
 
 class Cached:

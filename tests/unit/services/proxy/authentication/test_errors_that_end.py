@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.proxy.authentication.turnstile import QueueLimits, Turnstile
-from shared.errors import OverloadedError
-from shared.own_task import in_own_task
-from shared.singleflight import SingleFlight
+from vecguard.errors import OverloadedError
+from vecguard.own_task import in_own_task
+from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
+from vecguard.singleflight import SingleFlight
 
 
 class Large:

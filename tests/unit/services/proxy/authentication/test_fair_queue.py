@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.authentication.fair_queue import FairQueue
+from vecguard.proxy.authentication.fair_queue import FairQueue
 
 
 def everything(_entry):

@@ -1,10 +1,10 @@
 import pytest
 from grpclib.const import Status
 
-from services.proxy.authentication.buckets import Rate
-from services.proxy.authentication.errors import LoginLimitedError
-from services.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits, Suspicion
 from tests.support.credentials import ManualClock
+from vecguard.proxy.authentication.buckets import Rate
+from vecguard.proxy.authentication.errors import LoginLimitedError
+from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits, Suspicion
 
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(8, 1.0), name=Rate(5, 0.5))
 ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"

@@ -7,7 +7,7 @@ from grpclib.const import Status
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.proxy.authentication.errors import (
+from vecguard.proxy.authentication.errors import (
     ApiKeyError,
     AuthenticationError,
     MalformedHeaderError,
@@ -15,8 +15,8 @@ from services.proxy.authentication.errors import (
     RevokedError,
     WrongCredentialsError,
 )
-from services.proxy.authentication.header import claimed_username, parse, single_value
-from shared.usernames import is_storable
+from vecguard.proxy.authentication.header import claimed_username, parse, single_value
+from vecguard.usernames import is_storable
 
 MARKER = "hunter2-marker"
 

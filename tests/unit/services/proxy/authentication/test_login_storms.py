@@ -4,17 +4,6 @@ import asyncio
 
 import pytest
 
-from services.proxy.authentication.authenticator import Principal
-from services.proxy.authentication.buckets import Rate, TokenBucket
-from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.errors import (
-    LoginLimitedError,
-    MalformedHeaderError,
-    WrongCredentialsError,
-)
-from services.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
-from services.proxy.authentication.turnstile import QueueLimits, Turnstile
-from shared.errors import OverloadedError
 from tests.support.credentials import (
     ManualClock,
     ObservedVerifier,
@@ -23,6 +12,17 @@ from tests.support.credentials import (
     header_of,
 )
 from tests.support.waiting import eventually
+from vecguard.errors import OverloadedError
+from vecguard.proxy.authentication.authenticator import Principal
+from vecguard.proxy.authentication.buckets import Rate, TokenBucket
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.errors import (
+    LoginLimitedError,
+    MalformedHeaderError,
+    WrongCredentialsError,
+)
+from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
+from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 
 ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))

@@ -1,19 +1,19 @@
 import pytest
 
-from services.proxy.authentication.errors import (
-    ApiKeyError,
-    LoginLimitedError,
-    WrongCredentialsError,
-)
-from services.proxy.authentication.limits import Bucket, FailureLimits, FailureRates, NoLimits, Rate
-from services.proxy.authentication.tally import LoginTally
-from shared.errors import (
+from vecguard.errors import (
     DeadlineError,
     OutcomeUnknownError,
     OverloadedError,
     UnavailableError,
     VecguardError,
 )
+from vecguard.proxy.authentication.errors import (
+    ApiKeyError,
+    LoginLimitedError,
+    WrongCredentialsError,
+)
+from vecguard.proxy.authentication.limits import Bucket, FailureLimits, FailureRates, NoLimits, Rate
+from vecguard.proxy.authentication.tally import LoginTally
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from services.proxy.authentication.logins import Logins, Principal
+from vecguard.proxy.authentication.logins import Logins, Principal
 
 
 def logins(key=b"k" * 32, *, max_accepted=10, max_refused=10):

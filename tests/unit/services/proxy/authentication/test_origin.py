@@ -1,6 +1,6 @@
 import pytest
 
-from services.proxy.authentication.origin import LOCAL, origin_of
+from vecguard.proxy.authentication.origin import LOCAL, origin_of
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@ import asyncio
 import pytest
 from grpclib.const import Status
 
-from services.proxy.authentication.buckets import Rate, TokenBucket
-from services.proxy.authentication.turnstile import QueueLimits, Turnstile
-from shared.errors import OverloadedError
 from tests.support.credentials import ManualClock
 from tests.support.waiting import eventually
+from vecguard.errors import OverloadedError
+from vecguard.proxy.authentication.buckets import Rate, TokenBucket
+from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 
 
 class Work:

@@ -6,15 +6,15 @@ import threading
 import pytest
 from grpclib.const import Status
 
-from services.proxy.authentication import verifier as module
-from services.proxy.authentication.limits import Suspicion
-from services.proxy.authentication.origin import origin_of_user
-from services.proxy.authentication.turnstile import Turnstile
-from services.proxy.authentication.verifier import Verifier
-from shared.errors import OverloadedError
-from shared.secret import Secret
 from tests.support.credentials import hashed
 from tests.support.waiting import eventually
+from vecguard.errors import OverloadedError
+from vecguard.proxy.authentication import verifier as module
+from vecguard.proxy.authentication.limits import Suspicion
+from vecguard.proxy.authentication.origin import origin_of_user
+from vecguard.proxy.authentication.turnstile import Turnstile
+from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.secret import Secret
 
 
 def verifier(*, threads=1, queue_limit=1, timeout_seconds=10.0, cost=4):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 
-from services.proxy.http2 import frames
-from services.proxy.http2.errors import ErrorCode
 from tests.support.frame_sequences import SCRIPTS, Step, Writer
 from tests.support.http2_oracle import Oracle, Ours, Verdict
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.errors import ErrorCode
 
 HEADER_STEPS = frozenset(("open", "headers", "trailers"))
 FROM_CLIENT, FROM_SERVER = True, False

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.http2 import frames
-from services.proxy.http2.buffers import Account, Buffers
-from services.proxy.http2.connection import Connection
-from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from services.proxy.http2.limits import Limits
-from services.proxy.http2.stream import Stream
 from tests.support.http2_handler import RecordingHandler, parsed
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.buffers import Account, Buffers
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
+from vecguard.proxy.http2.limits import Limits
+from vecguard.proxy.http2.stream import Stream
 
 WIDE = frames.settings({4: 2**20}) + frames.window_update(0, 2**24)
 

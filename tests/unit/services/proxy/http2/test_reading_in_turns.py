@@ -7,13 +7,13 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.proxy.http2 import frames, reader
-from services.proxy.http2.buffers import Account, Buffers
-from services.proxy.http2.connection import Connection
-from services.proxy.http2.errors import Http2ConnectionError, NoPrefaceError
-from services.proxy.http2.limits import Limits
 from tests.support.frame_sequences import REQUEST, SCRIPTS, Writer, frame
 from tests.support.http2_handler import RecordingHandler
+from vecguard.proxy.http2 import frames, reader
+from vecguard.proxy.http2.buffers import Account, Buffers
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import Http2ConnectionError, NoPrefaceError
+from vecguard.proxy.http2.limits import Limits
 
 HELLO = frames.PREFACE + frames.settings({})
 PAST = 0.0

@@ -6,13 +6,13 @@ tests/integration/relay/test_peer_hostile_backend.py.
 
 import pytest
 
-from services.proxy.http2 import frames
-from services.proxy.http2.connection import Connection
-from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from services.proxy.http2.limits import MAX_STREAM_ID, Limits
-from services.proxy.http2.stream import Stream
 from tests.support.frame_sequences import frame
 from tests.support.http2_handler import RecordingHandler, parsed
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
+from vecguard.proxy.http2.limits import MAX_STREAM_ID, Limits
+from vecguard.proxy.http2.stream import Stream
 
 HEADERS_200 = b"\x88"
 END_STREAM, END_HEADERS, PADDED = 1, 4, 8

@@ -3,11 +3,11 @@
 import pytest
 from hpack import Decoder, Encoder
 
-from services.proxy.http2 import frames
-from services.proxy.http2.connection import Connection
-from services.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from services.proxy.http2.limits import Limit, Limits
 from tests.support.http2_handler import RecordingHandler, parsed
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
+from vecguard.proxy.http2.limits import Limit, Limits
 
 REQUEST = (
     (b":method", b"POST"),

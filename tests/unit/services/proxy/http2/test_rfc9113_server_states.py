@@ -6,10 +6,10 @@ Beside `test_rfc9113_server.py`, which goes by section: this is the table of sta
 import pytest
 from hpack import Encoder
 
-from services.proxy.http2 import frames
-from services.proxy.http2.errors import ErrorCode
 from tests.support.frame_sequences import REQUEST, frame
 from tests.support.http2_oracle import Ours, Verdict
+from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.errors import ErrorCode
 
 HELLO = frames.PREFACE + frames.settings({})
 

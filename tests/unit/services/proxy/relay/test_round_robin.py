@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.relay.round_robin import RoundRobin
+from vecguard.proxy.relay.round_robin import RoundRobin
 
 
 def waiting(*items):

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.proxy.revocation.report import LeaseCollector
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.report import LeaseCollector
 
 
 def collected(lease, now):

@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.root_coord.revocation import Invalidation, Sessions
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.root_coord.revocation import Invalidation, Sessions
 
 TTL = 10.0
 MARGIN = ClockMargin(ratio=0.01, fixed_seconds=0.1)

@@ -1,12 +1,12 @@
 import pytest
 
-from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.errors import RevokedError
-from services.proxy.authentication.logins import Logins, Principal
-from services.proxy.relay.calls.active import ActiveCalls
-from services.proxy.revocation.effects import Revocations
 from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.errors import RevokedError
+from vecguard.proxy.authentication.logins import Logins, Principal
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.revocation.effects import Revocations
 
 
 class Proxy:

@@ -2,9 +2,9 @@ import asyncio
 
 from grpclib.const import Status
 
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.proxy.revocation.trust import BoundedTrust, StrictTrust
 from tests.support.credentials import ManualClock
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 
 
 def strict():

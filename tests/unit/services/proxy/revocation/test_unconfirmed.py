@@ -1,14 +1,14 @@
 import pytest
 from grpclib.const import Status
 
-from services.proxy.authentication.credentials import CredentialCache
-from services.proxy.authentication.logins import Logins
-from services.proxy.relay.calls.active import ActiveCalls
-from services.proxy.revocation.effects import Revocations
-from services.proxy.revocation.lease import ClockMargin, Lease
-from services.proxy.revocation.unconfirmed import OpenCallsWatch
 from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
 
 TTL, GRACE = 10.0, 1.0
 

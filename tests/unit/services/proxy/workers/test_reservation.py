@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from services.proxy.workers.reservation import reserved_port
-from shared.errors import ConfigurationError
+from vecguard.errors import ConfigurationError
+from vecguard.proxy.workers.reservation import reserved_port
 
 
 def shared_listener(port, ip="127.0.0.1"):

@@ -1,4 +1,4 @@
-from services.proxy.workers.restarts import Restarts
+from vecguard.proxy.workers.restarts import Restarts
 
 
 def test_the_first_early_end_is_mended_at_once_and_the_next_ones_later_and_later():

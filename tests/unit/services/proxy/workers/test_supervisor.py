@@ -17,9 +17,9 @@ PROJECT = Path(__file__).parents[5]
 
 PRELUDE = """
 import os, select, signal, sys, time
-from shared.clock import boot_clock
-from shared.lifecycle import run_process
-from services.proxy.workers.supervisor import Role, Supervisor
+from vecguard.clock import boot_clock
+from vecguard.lifecycle import run_process
+from vecguard.proxy.workers.supervisor import Role, Supervisor
 
 def say(text):
     os.write(1, (text + "\\n").encode())

@@ -1,5 +1,5 @@
-from services.proxy.workers.health import health_of, joined
-from shared.observability.health import Check, Health
+from vecguard.observability.health import Check, Health
+from vecguard.proxy.workers.health import health_of, joined
 
 
 def said(trouble="", *, message="fine", critical=True):

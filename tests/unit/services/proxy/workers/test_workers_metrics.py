@@ -2,7 +2,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from services.proxy.workers.metrics import Families
+from vecguard.proxy.workers.metrics import Families
 
 
 def exposition(calls, waiting, seconds):

@@ -6,10 +6,10 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
-from services.proxy.workers.operations import WorkersReport
-from services.proxy.workers.reservation import reserved_port
-from shared.observability.health import Check, HealthReport
-from shared.observability.operations import OperationsServer
+from vecguard.observability.health import Check, HealthReport
+from vecguard.observability.operations import OperationsServer
+from vecguard.proxy.workers.operations import WorkersReport
+from vecguard.proxy.workers.reservation import reserved_port
 
 
 @asynccontextmanager

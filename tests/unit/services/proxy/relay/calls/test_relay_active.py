@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.calls.active import ActiveCalls
-from shared.errors import VecguardError
 from tests.support.active import FakeCall, FakeClient
+from vecguard.errors import VecguardError
+from vecguard.proxy.relay.calls.active import ActiveCalls
 
 REASON = VecguardError("revoked")
 

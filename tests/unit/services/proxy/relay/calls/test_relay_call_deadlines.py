@@ -3,7 +3,7 @@ import heapq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.calls.deadlines import SLOT_SECONDS, Deadlines
+from vecguard.proxy.relay.calls.deadlines import SLOT_SECONDS, Deadlines
 
 
 class Timer:

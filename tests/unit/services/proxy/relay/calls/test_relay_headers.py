@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymilvus.decorators import IGNORE_RETRY_CODES
 
-from services.proxy.authentication.errors import LoginLimitedError
-from services.proxy.http2.fields import literal
-from services.proxy.http2.header_decoder import HeaderDecoder
-from services.proxy.relay.calls.answers import answer, trailers
-from services.proxy.relay.calls.headers import (
+from tests.support.header_blocks import UNLIMITED, fields
+from tests.support.header_blocks import headers as headers_of
+from vecguard.errors import MessageTooLargeError, OverloadedError, VecguardError
+from vecguard.proxy.authentication.errors import LoginLimitedError
+from vecguard.proxy.http2.fields import literal
+from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.relay.calls.answers import answer, trailers
+from vecguard.proxy.relay.calls.headers import (
     HeaderPolicy,
     RequestHead,
     authority_field,
@@ -23,8 +26,8 @@ from services.proxy.relay.calls.headers import (
     request_preface,
     user_field,
 )
-from services.proxy.relay.calls.timeouts import encode
-from services.proxy.relay.errors import (
+from vecguard.proxy.relay.calls.timeouts import encode
+from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,
     InvalidTimeoutError,
     MalformedAnswerError,
@@ -33,10 +36,7 @@ from services.proxy.relay.errors import (
     TooMuchBufferedError,
     UpstreamProtocolError,
 )
-from services.proxy.watchers import too_many_watchers
-from shared.errors import MessageTooLargeError, OverloadedError, VecguardError
-from tests.support.header_blocks import UNLIMITED, fields
-from tests.support.header_blocks import headers as headers_of
+from vecguard.proxy.watchers import too_many_watchers
 
 BASE = [
     (b":method", b"POST"),

@@ -2,11 +2,11 @@
 
 import pytest
 
-from services.proxy.relay.calls.headers import HeaderPolicy, RequestHead
-from services.proxy.relay.calls.request import KeptBytes, Request
-from services.proxy.relay.upstreams.upstream import Upstream
 from tests.support.header_blocks import fields
 from tests.support.raw_http2 import request_headers
+from vecguard.proxy.relay.calls.headers import HeaderPolicy, RequestHead
+from vecguard.proxy.relay.calls.request import KeptBytes, Request
+from vecguard.proxy.relay.upstreams.upstream import Upstream
 
 
 async def no_connection(factory):

@@ -2,8 +2,8 @@ from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.calls.tally import OTHER, CallTally, status_code
-from services.proxy.relay.traffic import Traffic
+from vecguard.proxy.relay.calls.tally import OTHER, CallTally, status_code
+from vecguard.proxy.relay.traffic import Traffic
 
 METHOD = b"/milvus.proto.milvus.MilvusService/Search"
 

@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.http2.limits import Limit, LimitHits
-from services.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
 from tests.support.logs import every_log_line
+from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
 
 
 def doorway(connections, per_address, clock=lambda: 0.0):

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from services.proxy.relay.clients.hellos import Hellos
 from tests.support.waiting import eventually
+from vecguard.proxy.relay.clients.hellos import Hellos
 
 #: A whole record of a handshake, with ten bytes.
 RECORD = b"\x16\x03\x01\x00\x0a" + bytes(10)

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from services.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
+from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT, Standing
+from vecguard.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT, Standing
 
 
 def after(refusals, *, admitted=0):

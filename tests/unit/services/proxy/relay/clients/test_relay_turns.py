@@ -2,11 +2,11 @@
 
 import pytest
 
-from services.proxy.http2.buffers import Buffers
-from services.proxy.interpreter import is_compiled
-from services.proxy.relay.clients import turns as turns_module
-from services.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT
-from services.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Turns
+from vecguard.proxy.http2.buffers import Buffers
+from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.relay.clients import turns as turns_module
+from vecguard.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT
+from vecguard.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Turns
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="compiled classes cannot be inherited from")
 

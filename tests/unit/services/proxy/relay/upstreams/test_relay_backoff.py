@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from services.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
+from vecguard.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
 
 
 def delays(count, seed=1):

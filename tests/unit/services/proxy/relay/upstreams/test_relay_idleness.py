@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from services.proxy.relay.upstreams.idleness import LOOKS, Idleness
+from vecguard.proxy.relay.upstreams.idleness import LOOKS, Idleness
 
 
 @dataclass(eq=False)

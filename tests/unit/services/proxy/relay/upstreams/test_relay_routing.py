@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.routing import Routes
 
 ROUTES = Routes(
     table={b"/a.B/One": "exact", b"/a.B/*": "service", b"/c.D/Only": "only"},

@@ -1,0 +1,75 @@
+"""`vecguard`: the operator's command line."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from vecguard.cli import certs, root, user
+from vecguard.cli.command import Command
+from vecguard.cli.doctor import doctor
+from vecguard.cli.exit_codes import ExitCode
+from vecguard.cli.login import login
+from vecguard.cli.output import code_after_output, tell
+from vecguard.cli.status import status
+from vecguard.observability.log import configure_logging
+from vecguard.observability.metrics import vecguard_version
+from vecguard.standard_streams import prepare_streams
+
+app = typer.Typer(
+    name="vecguard",
+    help="Tools for operators of Vecguard.",
+    no_args_is_help=True,
+    # Whatever goes wrong is one sentence; a traceback with local variables could print a secret.
+    pretty_exceptions_enable=False,
+)
+app.add_typer(user.app, name="user")
+app.command(cls=Command)(login)
+app.command(cls=Command)(status)
+app.command(cls=Command)(doctor)
+app.add_typer(root.app, name="root")
+app.add_typer(certs.app, name="certs")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if wanted:
+        tell(f"vecguard {vecguard_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def vecguard(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Tools for operators of Vecguard."""
+
+
+def main() -> None:
+    """Entry point of the `vecguard` command."""
+    prepare_streams()
+    configure_logging("warn", "auto", service="cli")
+    try:
+        # A standalone app always ends in sys.exit.
+        app()
+    except SystemExit as end:
+        sys.exit(code_after_output(end.code) if isinstance(end.code, int) else end.code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the last stop; the text could hold a secret
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        sys.stderr.write(
+            f"vecguard: a bug: {type(error).__name__} at {where.filename}:{where.lineno}; "
+            "please report it\n"
+        )
+        sys.exit(ExitCode.BUG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Which certificate files belong together, as an operator or a directory names them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vecguard.tls.material import PemFile, TlsFiles
+
+#: Their certificates are shown to Vecguard's own services and to etcd, never to clients.
+_ROOT_COORD = "internal-"
+_INSIDE = (_ROOT_COORD, "etcd-")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files that belong together. `name` is the host that clients will dial."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The file that the set is about."""
+        return str(self.certificate or self.authorities or self.key)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether there are a certificate and a key."""
+        return self.certificate is not None and self.key is not None
+
+    @property
+    def as_link(self) -> TlsFiles:
+        """The files as a service takes them: a certificate and its key together or not at all."""
+        return TlsFiles(
+            PemFile(self.certificate, "certificate") if self.certificate and self.key else None,
+            PemFile(self.key, "key") if self.certificate and self.key else None,
+            PemFile(self.authorities, "CA file") if self.authorities else None,
+        )
+
+    @property
+    def is_for_server(self) -> bool | None:
+        """Which end the file's name or the asked host name speaks of; None if neither does."""
+        if self.name is not None:
+            return True
+        if self.certificate is None:
+            return None
+        stem = self.certificate.stem
+        return True if "server" in stem else False if "client" in stem else None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the file's name says that it is for the links between the services."""
+        return self.certificate is not None and self.certificate.stem.startswith(_INSIDE)
+
+    @property
+    def is_for_root_coord(self) -> bool:
+        """Whether the file's name says so; root coord always asks for a client's certificate."""
+        return self.certificate is not None and self.certificate.stem.startswith(_ROOT_COORD)
+
+
+def sets_in(directory: Path) -> tuple[FileSet, ...]:
+    """The sets in a directory: as `vecguard certs init` names them, or as cert-manager does."""
+    kubernetes = directory / "tls.crt"
+    if kubernetes.exists():
+        return (FileSet(kubernetes, directory / "tls.key", _if_there(directory / "ca.crt")),)
+    authorities = [path for path in sorted(directory.glob("*ca.pem")) if path.is_file()]
+    leaves = [path for path in sorted(directory.glob("*.pem")) if path not in authorities]
+    return (
+        *(
+            FileSet(key=_if_there(path.with_suffix(".key")), authorities=path)
+            for path in authorities
+        ),
+        *(
+            FileSet(path, path.with_suffix(".key"), _authority_of(path, authorities))
+            for path in leaves
+        ),
+    )
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _authority_of(leaf: Path, authorities: Sequence[Path]) -> Path | None:
+    """The internal CA for what is inside, the other one for the rest."""
+    prefix = "internal-" if leaf.stem.startswith(_INSIDE) else ""
+    wanted = leaf.with_name(f"{prefix}ca.pem")
+    return wanted if wanted in authorities else next(iter(authorities), None)

@@ -1,0 +1,246 @@
+"""How a command reaches the proxy: address, TLS, login, and how long it waits."""
+
+import asyncio
+import base64
+import inspect
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from vecguard.addresses import Address
+from vecguard.cli.exit_codes import UsageError
+from vecguard.cli.password_source import PasswordSource
+from vecguard.errors import ConfigurationError, DeadlineError
+from vecguard.given_text import TextError, cleaned
+from vecguard.grpc.channel import Channel
+from vecguard.secret import Secret
+from vecguard.tls.contexts import client_context, load
+from vecguard.tls.material import PemFile, TlsFiles
+
+T = TypeVar("T")
+
+#: A day. Where there is no end to a wait, the clocks of the event loop overflow.
+MAX_TIMEOUT_SECONDS: Final = 86_400.0
+
+_GROUP = "Connection"
+
+
+def _option(*names: str, help: str, variable: str, **more: Any) -> Any:  # noqa: A002 - typer's word
+    return typer.Option(
+        *names, help=help, envvar=f"VECGUARD_{variable}", rich_help_panel=_GROUP, **more
+    )
+
+
+def require_text(value: str | None) -> str | None:
+    """A callback of typer for what is sent as text. Raises BadParameter if it is not UTF-8."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        # Python keeps such bytes of an argument as lone surrogates.
+        raise typer.BadParameter("it is not UTF-8 text") from None
+    return value
+
+
+def require_name(value: str | None) -> str | None:
+    """As `require_text`, for a user's name. Raises BadParameter if it is blank, too."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("the name is empty")
+    return require_text(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """The connection options of a command, as they were given.
+
+    Nothing of it is checked before it is used. `connected` makes the fields a command's options.
+    """
+
+    address: Annotated[
+        str, _option("--address", "-a", variable="ADDRESS", help="The proxy, or a Milvus.")
+    ] = "localhost:19530"
+    tls: Annotated[
+        bool,
+        _option(
+            "--tls", variable="TLS", help="Encrypt. Implied by --ca, --cert and --server-name."
+        ),
+    ] = False
+    ca: Annotated[
+        Path | None,
+        _option(
+            "--ca",
+            variable="CA",
+            help="File with the CAs that may have signed the server's certificate; "
+            "otherwise those of the system.",
+        ),
+    ] = None
+    cert: Annotated[
+        Path | None,
+        _option("--cert", variable="CERT", help="File with the certificate to show (mutual TLS)."),
+    ] = None
+    key: Annotated[Path | None, _option("--key", variable="KEY", help="File with its key.")] = None
+    server_name: Annotated[
+        str | None,
+        _option(
+            "--server-name",
+            variable="SERVER_NAME",
+            help="Name expected in the server's certificate, if not the host's.",
+        ),
+    ] = None
+    # A change waits for proxies that are cut off, at most for one lease (10 s), and for etcd.
+    timeout: Annotated[
+        float,
+        _option(
+            "--timeout",
+            variable="TIMEOUT",
+            min=0.1,
+            max=MAX_TIMEOUT_SECONDS,
+            help="Seconds to wait for the answer.",
+        ),
+    ] = 30.0
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is asked for."""
+        return bool(self.tls or self.ca or self.cert or self.server_name)
+
+    def ask(self, questions: Callable[[Channel], Awaitable[T]], *, unsure: str = "") -> T:
+        """Runs `questions` with a channel; all have one deadline.
+
+        Args:
+            questions: what to ask.
+            unsure: is added to the message when no answer came in time.
+
+        Raises:
+            UsageError: the options cannot be used.
+            DeadlineError: there was no answer in time.
+            VecguardError: what the questions raise.
+        """
+        return asyncio.run(self.questioned(questions, unsure=unsure))
+
+    async def questioned(
+        self, questions: Callable[[Channel], Awaitable[T]], *, unsure: str = ""
+    ) -> T:
+        """As `ask`, where an event loop runs already."""
+        channel = self._channel()
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await questions(channel)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"{self.address} did not answer within {self.timeout:g} s{unsure}"
+            ) from error
+        finally:
+            channel.close()
+
+    def _channel(self) -> Channel:
+        try:
+            address = Address.parse(self.address)
+        except ConfigurationError as error:
+            raise UsageError(f"--address: {error.message}") from error
+        return Channel(
+            address,
+            tls=self.context(),
+            server_name=self.server_name,
+            connect_timeout_seconds=self.timeout,
+        )
+
+    def context(self) -> ssl.SSLContext | None:
+        """For TLS; None for a plain connection. Raises UsageError: a file cannot be used."""
+        try:
+            files = TlsFiles(
+                _pem(self.cert, "--cert"), _pem(self.key, "--key"), _pem(self.ca, "--ca")
+            )
+            return load(files, client_context)[1] if self.is_encrypted else None
+        except ConfigurationError as error:
+            raise UsageError(error.message) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginConnection(Connection):
+    """A connection with a login; its options are a command's as well."""
+
+    user: Annotated[
+        str,
+        _option("--user", "-u", variable="USER", help="Who logs in.", callback=require_text),
+    ] = "root"
+    password_file: Annotated[
+        Path | None,
+        _option(
+            "--password-file",
+            variable="PASSWORD_FILE",
+            help="File with that user's password; - reads a line of standard input. "
+            "Otherwise it is asked for.",
+        ),
+    ] = None
+    no_login: Annotated[
+        bool,
+        typer.Option(
+            "--no-login",
+            help="Send no login: where authorization is off, or where --cert names the user.",
+            rich_help_panel=_GROUP,
+        ),
+    ] = False
+
+    def login(self) -> "Login | None":
+        """The login to send; asks for the password unless a file holds it.
+
+        Raises:
+            UsageError: no usable password was given, or the name cannot log in.
+        """
+        if self.no_login:
+            return None
+        try:
+            user = cleaned(self.user)
+        except TextError as error:
+            raise UsageError(f"--user {error}") from None
+        if not user:
+            raise UsageError("--user is empty; name who logs in, or say --no-login")
+        if ":" in user:
+            raise UsageError(f"--user {user!r}: a user name cannot contain a colon")
+        source = PasswordSource(f"password of {user}", self.password_file, "--password-file")
+        return Login(user, source.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user name and its password."""
+
+    username: str
+    password: Secret[str]
+
+    def metadata(self) -> dict[str, Any]:
+        """The `authorization` of a call: base64(user:password), without a scheme, as in Milvus."""
+        pair = f"{self.username}:{self.password.reveal()}"
+        return {"authorization": base64.b64encode(pair.encode()).decode()}
+
+
+def connected(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of a connection.
+
+    The command has a keyword parameter `connection`, annotated with `Connection` or
+    `LoginConnection`; on the command line it becomes the options of that class.
+    """
+    signature = inspect.signature(command)
+    kind: type[Connection] = signature.parameters["connection"].annotation
+    options = inspect.signature(kind).parameters
+    own = [each for name, each in signature.parameters.items() if name != "connection"]
+
+    @wraps(command)
+    def with_connection(**given: Any) -> None:
+        connection = kind(**{name: given.pop(name) for name in options})
+        command(connection=connection, **given)
+
+    # typer reads the options from here.
+    with_connection.__signature__ = signature.replace(  # type: ignore[attr-defined] # PEP 362
+        parameters=[*own, *options.values()]
+    )
+    return with_connection
+
+
+def _pem(path: Path | None, option: str) -> PemFile | None:
+    return None if path is None else PemFile(path, option)

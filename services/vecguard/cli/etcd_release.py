@@ -1,0 +1,63 @@
+"""What is known to be wrong with releases of etcd, as far as credentials depend on it."""
+
+import re
+from collections.abc import Iterator
+
+from vecguard.cli.finding import Finding, Severity
+
+Release = tuple[int, int, int]
+
+_NUMBER = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_UPGRADE = "upgrade to 3.5.28 or newer, or to 3.6.9 or newer"
+
+
+def release_of(version: str) -> Release | None:
+    """The numbers of a version such as "3.5.1"; None if it has none."""
+    found = _NUMBER.match(version)
+    return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
+
+
+def loses_writes(release: Release) -> bool:
+    """Whether a member that is killed under load can lose committed writes (etcd issue 13766)."""
+    return (3, 5, 0) <= release < (3, 5, 3)
+
+
+def reads_stale(release: Release) -> bool:
+    """Whether a paused member can answer a linearizable read from the past (etcd issue 20418)."""
+    return release < (3, 5, 28) or (3, 6, 0) <= release < (3, 6, 9)
+
+
+def judge_release(part: str, version: str, *, members: int) -> Iterator[Finding]:
+    """Known bugs of the release that a member runs.
+
+    Args:
+        part: the member, as findings name it.
+        version: as the member tells it.
+        members: of the cluster; one alone can do less wrong.
+    """
+    release = release_of(version)
+    cluster = members > 1
+    if release is None:
+        yield Finding(
+            Severity.WARNING,
+            part,
+            f"its version {version!r} is not known here",
+            "look it up in etcd's release notes",
+        )
+        return
+    if loses_writes(release):
+        yield Finding(
+            Severity.WRONG if cluster else Severity.WARNING,
+            part,
+            f"etcd {version} can lose committed writes when it is killed under load: "
+            "a changed password could be the old one again",
+            _UPGRADE,
+        )
+    if reads_stale(release):
+        yield Finding(
+            Severity.WARNING if cluster else Severity.NOTE,
+            part,
+            f"etcd {version} can answer from the past after a pause of one of several members; "
+            "root coord notices and asks again",
+            _UPGRADE,
+        )

@@ -1,0 +1,63 @@
+"""How a command ends, and which error ends it how. Documented in docs/cli.md."""
+
+from enum import IntEnum
+
+from vecguard.errors import (
+    ConfigurationError,
+    DeadlineError,
+    OverloadedError,
+    UnavailableError,
+    VecguardError,
+)
+from vecguard.etcd import EtcdNoSpaceError
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command."""
+
+    OK = 0
+    NEGATIVE = 1
+    """The answer is no: refused, not found, not allowed by a rule, or something is wrong."""
+    USAGE = 2
+    """The command cannot be understood, or a file or setting that it names cannot be used."""
+    UNREACHABLE = 3
+    """A part is out of reach, too slow, overloaded or out of space. Trying again may help."""
+    NOT_ALLOWED = 4
+    """The login is refused, or it may not do this."""
+    BUG = 70  # EX_SOFTWARE of sysexits.h
+    OUTPUT_LOST = 74  # EX_IOERR of sysexits.h
+    """The answer cannot be written to standard output, for example to a full disk."""
+    INTERRUPTED = 130  # 128 + SIGINT
+    PIPE_CLOSED = 141  # 128 + SIGPIPE
+    """The reader closed standard output, for example `head` in a pipe."""
+
+
+class UsageError(VecguardError):
+    """What the command was given cannot be used."""
+
+    reason = "usage"
+
+
+class NegativeError(VecguardError):
+    """The other side has understood, and the answer is no."""
+
+    reason = "refused"
+
+
+class NotAllowedError(VecguardError):
+    """The login is refused, or the user may not do this."""
+
+    reason = "not_allowed"
+
+
+def exit_code_of(error: VecguardError) -> ExitCode:
+    """The code of a command that ends with this error."""
+    match error:
+        case UsageError() | ConfigurationError():
+            return ExitCode.USAGE
+        case NotAllowedError():
+            return ExitCode.NOT_ALLOWED
+        case UnavailableError() | DeadlineError() | OverloadedError() | EtcdNoSpaceError():
+            return ExitCode.UNREACHABLE
+        case _:
+            return ExitCode.NEGATIVE

@@ -1,0 +1,109 @@
+"""`vecguard login`: is this login accepted, and if not, why."""
+
+from dataclasses import dataclass, replace
+
+import typer
+from grpclib.client import Channel
+
+from vecguard.cli.accounts import AccountClient, LoginRefusedError, UnknownMethodError
+from vecguard.cli.connection import Login, LoginConnection, connected
+from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, UsageError
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    complain,
+    console,
+    mark,
+    say,
+    tell_json,
+    told,
+)
+
+_ANYBODY = (
+    "but so is a call without a login: authorization is off, "
+    "set common.security.authorizationEnabled to true"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a login.
+
+    Attributes:
+        refusal: why it is refused; None when it is accepted.
+        anybody: whether a call without any login is accepted as well; None if nobody asked.
+        roles: the user's roles; empty where the server does not tell.
+    """
+
+    refusal: str | None
+    anybody: bool | None = None
+    roles: tuple[str, ...] = ()
+
+
+async def check_login(channel: Channel, peer: str, login: Login) -> Verdict:
+    """Tries a login.
+
+    The question is SelectUser about oneself; that one may not ask it tells as well that the
+    login was accepted.
+
+    Raises:
+        UnavailableError, DeadlineError, OverloadedError: there is no answer.
+        UnknownMethodError: the server does not know the question.
+    """
+    try:
+        user = await AccountClient(channel, peer, login).describe(login.username)
+    except LoginRefusedError as error:
+        return Verdict(error.message)
+    except UnknownMethodError:
+        raise
+    except (NotAllowedError, NegativeError):
+        return Verdict(None)
+    return Verdict(None, roles=user.roles if user else ())
+
+
+async def accepts_anybody(channel: Channel, peer: str) -> bool:
+    """Whether a call without a login is accepted. Raises as `check_login`."""
+    try:
+        # Nobody can be called so: nothing is told to whoever asks.
+        await AccountClient(channel, peer, None).describe("-")
+    except LoginRefusedError:
+        return False
+    except UnknownMethodError:
+        raise
+    except (NotAllowedError, NegativeError):
+        return True
+    return True
+
+
+@connected
+def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
+    """Check a login: says ok, or why not. Exit code 1 if it is refused."""
+    with told(output):
+        given = connection.login()
+        if given is None:
+            raise UsageError("with --no-login there is no login to check")
+
+        async def judged(channel: Channel) -> Verdict:
+            verdict = await check_login(channel, connection.address, given)
+            if verdict.refusal is not None or connection.cert is not None:
+                # A certificate may name the user of a call without a login.
+                return verdict
+            anybody = await accepts_anybody(channel, connection.address)
+            return replace(verdict, anybody=anybody)
+
+        verdict = connection.ask(judged)
+    if verdict.refusal is not None:
+        complain(verdict.refusal, output, reason=LoginRefusedError.reason)
+        raise typer.Exit(ExitCode.NEGATIVE)
+    if output is Output.JSON:
+        tell_json(
+            {
+                "username": given.username,
+                "roles": list(verdict.roles),
+                "anybody": verdict.anybody,
+            }
+        )
+        return
+    say(f"ok: {connection.address} accepts the login of {given.username}")
+    if verdict.anybody:
+        console().print(f"{mark('warning')} {_ANYBODY}")

@@ -1,0 +1,124 @@
+"""How commands speak: to people, or as one JSON object to programs."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from vecguard.cli.exit_codes import ExitCode, exit_code_of
+from vecguard.errors import VecguardError
+from vecguard.standard_streams import take_output_failure
+
+
+class Output(StrEnum):
+    """How a command speaks."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or programs.")]
+
+_MARKS = {
+    "good": "[green]✓[/green]",
+    "note": "[blue]i[/blue]",
+    "warning": "[yellow]![/yellow]",
+    "wrong": "[red]✗[/red]",
+}
+
+
+def mark(kind: str) -> str:
+    """The sign of `good`, `note`, `warning` or `wrong`, in rich's markup."""
+    return _MARKS[kind]
+
+
+def console() -> Console:
+    """Standard output, for text that goes on after the last column."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere, such that it neither steers the terminal nor counts as markup."""
+    return escape(
+        "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+        )
+    )
+
+
+def say(message: str) -> None:
+    """One line for people, with the sign of success; `message` is plain text."""
+    console().print(f"{mark('good')} {printable(message)}")
+
+
+def tell(line: str) -> None:
+    """One line as it is. typer.echo would write UTF-8 to a terminal that is ASCII."""
+    sys.stdout.write(f"{line}\n")
+
+
+def tell_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
+    """The one object of a command with `--output json`."""
+    tell(json.dumps({"ok": ok, **answer}, indent=2))
+
+
+@contextmanager
+def report_of_change() -> Iterator[None]:
+    """Around the report of a completed change: a lost report is not a failure.
+
+    A closed pipe is ignored. Any other loss is one sentence on standard error.
+    """
+    yield
+    failure = take_output_failure()
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        _complain_to_people(
+            f"the change is made, but standard output cannot be written: {failure.strerror}"
+        )
+
+
+def code_after_output(code: int) -> int:
+    """The exit code of a command that ends with `code`; another if its answer was lost.
+
+    A code other than 0 is itself an answer, and stays.
+    """
+    failure = take_output_failure()
+    if failure is None:
+        return code
+    if isinstance(failure, BrokenPipeError):
+        return code or ExitCode.PIPE_CLOSED
+    _complain_to_people(f"standard output cannot be written: {failure.strerror}")
+    return code or ExitCode.OUTPUT_LOST
+
+
+def complain(message: str, output: Output, *, reason: str | None = None) -> None:
+    """What went wrong: on standard error for people, as an object on standard output else."""
+    if output is Output.JSON:
+        more = {} if reason is None else {"reason": reason}
+        tell_json({"error": message, **more}, ok=False)
+    else:
+        _complain_to_people(message)
+
+
+def _complain_to_people(message: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"{mark('wrong')} {printable(message)}"
+    )
+
+
+@contextmanager
+def told(output: Output) -> Iterator[None]:
+    """Turns an expected error into one sentence and an exit code.
+
+    Raises:
+        typer.Exit: with the code of the error.
+    """
+    try:
+        yield
+    except VecguardError as error:
+        complain(error.message, output, reason=error.reason)
+        raise typer.Exit(exit_code_of(error)) from None

@@ -1,0 +1,140 @@
+"""`vecguard root`: recovery from a lost root password."""
+
+import asyncio
+import getpass
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vecguard.cli.command import Command
+from vecguard.cli.exit_codes import NegativeError, UsageError
+from vecguard.cli.output import Output, OutputOption, report_of_change, say, tell_json, told
+from vecguard.cli.password_source import PasswordSource
+from vecguard.cli.root_reset import Reset, reset_root, root_exists
+from vecguard.cli.service_settings import ConfigOption, etcd_of, names_etcd, settings_of
+from vecguard.config import Settings
+from vecguard.milvus_layout import Keys
+from vecguard.observability.log import get_logger
+from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password
+from vecguard.secret import Secret
+from vecguard.usernames import ROOT
+
+app = typer.Typer(no_args_is_help=True, help="Recover from a lost root password.")
+
+log = get_logger(__name__)
+
+
+@app.callback()
+def root() -> None:
+    """Recover from a lost root password."""
+
+
+@app.command(cls=Command)
+def reset(
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Write to etcd itself, past proxies and root coord.")
+    ] = False,
+    config: ConfigOption = None,
+    new_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the new password; - reads a line of standard input. "
+            "Otherwise it is asked for, twice."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Give root a new password through etcd, without knowing the old one.
+
+    Needs root coord's configuration file, because it writes to etcd as root coord does. Running
+    services take up the change at once and refuse the old password.
+    """
+    with told(output):
+        if not offline:
+            raise UsageError(
+                "this writes to etcd itself, so it needs --offline; if you know root's password, "
+                "use: vecguard user passwd root"
+            )
+        settings = settings_of(config)
+        if not names_etcd(settings):
+            raise UsageError(
+                "etcd.endpoints is not set, so it is not known which etcd to write to; give root "
+                "coord's configuration with --config FILE, or set VECGUARD__ETCD__ENDPOINTS"
+            )
+        keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
+        # Before any question: an etcd that does not answer or does not fit needs no password.
+        exists = asyncio.run(_root_exists(settings, keys))
+        if not yes:
+            _confirm(settings, keys, exists=exists)
+        password = PasswordSource(
+            f"new password of {ROOT}", new_password_file, "--new-password-file", confirm=True
+        ).read()
+        PasswordPolicy(
+            settings.proxy.min_password_length, settings.proxy.max_password_length
+        ).check(password)
+        done = asyncio.run(_reset(settings, keys, password))
+        _audit(settings, done)
+        with report_of_change():
+            if output is Output.JSON:
+                tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
+            elif done.created:
+                say(
+                    f'there was no {ROOT} under the prefix "{keys.root}", and it was created; '
+                    "check with: vecguard login"
+                )
+            else:
+                say(
+                    f"{ROOT} has a new password; an active root coord makes the proxies forget the "
+                    "old one now, check with: vecguard login"
+                )
+
+
+async def _root_exists(settings: Settings, keys: Keys) -> bool:
+    async with etcd_of(settings) as client:
+        return await root_exists(
+            client, keys, allow_similar_prefix=settings.root_coord.allow_similar_prefix
+        )
+
+
+async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset:
+    cost = settings.authentication.bcrypt_cost
+    hashed: PasswordHash = await asyncio.to_thread(hash_password, password, cost)
+    async with etcd_of(settings) as client:
+        return await reset_root(client, keys, hashed)
+
+
+def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
+    """Raises NegativeError when the answer is no, UsageError when nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise UsageError("no terminal to ask on; say --yes to do it without asking")
+    where = f"{keys.user(ROOT)} in etcd at {', '.join(settings.etcd.endpoints)}"
+    what = f"Replace the password of {ROOT}" if exists else f"Create {ROOT}, which is missing"
+    if not typer.confirm(f"{what} ({where})?", err=True):
+        raise NegativeError("nothing was changed")
+
+
+def _audit(settings: Settings, done: Reset) -> None:
+    """The line that says who did it; root coord's log has one of its own with this revision."""
+    log.warning(
+        "root_password_reset",
+        user=ROOT,
+        created=done.created,
+        revision=done.revision,
+        etcd=list(settings.etcd.endpoints),
+        operator=_operator(),
+        host=socket.gethostname(),
+    )
+
+
+def _operator() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "?"  # a container's user need not have a name
+    return f"{name} (uid {os.getuid()})"

@@ -1,0 +1,57 @@
+"""The services' own configuration file, for commands that work beside the services."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vecguard.cli.exit_codes import UsageError
+from vecguard.config import Settings, load_settings
+from vecguard.errors import ConfigurationError
+from vecguard.etcd import EtcdClient
+from vecguard.tls import links
+from vecguard.tls.reloading import context_of
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="VECGUARD_CONFIG",
+        help="The services' YAML file; VECGUARD__... variables count as well.",
+        rich_help_panel="Services",
+    ),
+]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """What a service would run with that is given this file and this environment.
+
+    Raises:
+        UsageError: with all that is wrong.
+    """
+    try:
+        return load_settings(config, os.environ)
+    except ConfigurationError as error:
+        raise UsageError(error.message) from error
+
+
+def names_etcd(settings: Settings) -> bool:
+    """Whether `etcd.endpoints` is set, in the file or the environment; a proxy does not need it."""
+    return "endpoints" in settings.etcd.model_fields_set
+
+
+def etcd_of(settings: Settings) -> EtcdClient:
+    """A client of etcd as root coord has it.
+
+    Raises:
+        ConfigurationError: a TLS file is not usable.
+    """
+    auth = settings.etcd.auth
+    return EtcdClient(
+        settings.etcd.endpoints,
+        ssl=context_of(links.etcd_client(settings)),
+        username=auth.user_name if auth.enabled else None,
+        password=auth.password if auth.enabled else None,
+        request_timeout_seconds=settings.etcd.request_timeout / 1000,
+    )

@@ -1,0 +1,152 @@
+"""What is to be said of a configuration, and of the parts that it names, seen from here."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from vecguard.addresses import Address
+from vecguard.cli.certificate_findings import judge_key, judge_validity
+from vecguard.cli.connection_failure import reason_of
+from vecguard.cli.finding import Finding, Severity
+from vecguard.cli.service_settings import names_etcd
+from vecguard.config import Settings
+from vecguard.config.exposure import Exposure, proxy_exposure, root_coord_exposure
+from vecguard.errors import ConfigurationError
+from vecguard.tls import links
+
+if TYPE_CHECKING:
+    from vecguard.tls.reloading import ReloadingContext
+
+#: The part that findings about the public port's own files name.
+PUBLIC_FILES: Final = "tls.*"
+_TIMEOUT_SECONDS: Final = 5.0
+
+
+def judge_settings(settings: Settings) -> Iterator[Finding]:
+    """What the configuration itself says."""
+    if not settings.common.security.authorization_enabled:
+        yield Finding(
+            Severity.WRONG,
+            "configuration",
+            "authorization is off: a proxy with this file lets everybody pass",
+            "set common.security.authorizationEnabled to true",
+        )
+        if settings.common.security.allow_anonymous_changes:
+            yield Finding(
+                Severity.WRONG,
+                "configuration",
+                "anonymous changes are allowed: through a proxy with this file everybody creates, "
+                "changes and deletes users, and the changes hold at all proxies",
+                "set common.security.allowAnonymousChanges to false",
+            )
+    if settings.revocation == "bounded":
+        yield Finding(
+            Severity.NOTE,
+            "configuration",
+            "revocation is bounded: while root coord is out of reach, a revoked password passes "
+            f"for up to {settings.cache.ttl:g} s",
+            "set revocation to strict, unless availability comes first",
+        )
+    elif not settings.lease.end_open_calls:
+        yield Finding(
+            Severity.NOTE,
+            "configuration",
+            "open calls go on at a proxy that is cut off, those of revoked users as well",
+            "set lease.endOpenCalls to true, unless long streams come first",
+        )
+    for exposure in _exposures(settings):
+        yield Finding(Severity.WARNING, "configuration", exposure.cause, exposure.remedy)
+
+
+def _exposures(settings: Settings) -> Iterator[Exposure]:
+    """Of the services that the configuration is for, by what only they need."""
+    for_proxy = _names_root_coords(settings) or _names_backend(settings)
+    if for_proxy and (found := proxy_exposure(settings)) is not None:
+        yield found
+    if names_etcd(settings) and (found := root_coord_exposure(settings)) is not None:
+        yield found
+
+
+def _names_root_coords(settings: Settings) -> bool:
+    return "addresses" in settings.root_coord.model_fields_set
+
+
+def _names_backend(settings: Settings) -> bool:
+    return "address" in settings.backend.model_fields_set
+
+
+def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
+    """The TLS files that the configuration names, at `now` (seconds since the epoch)."""
+    internal = settings.internaltls
+    named: tuple[tuple[str, bool, Callable[[Settings], ReloadingContext | None]], ...] = (
+        (PUBLIC_FILES, bool(settings.tls.server_pem_path), links.public_listener),
+        ("internaltls.server*", bool(internal.server_pem_path), links.root_coord_listener),
+        ("internaltls.client*", bool(internal.client_pem_path), links.root_coord_client),
+        ("backend.tls.*", True, links.backend_client),
+        ("etcd.ssl.*", True, links.etcd_client),
+    )
+    for setting, is_set, open_link in named:
+        if not is_set:
+            continue
+        try:
+            link = open_link(settings)
+        except ConfigurationError as error:
+            yield Finding(
+                Severity.WRONG,
+                setting,
+                error.message,
+                "vecguard certs check --cert FILE --key FILE --ca FILE tells more",
+            )
+            continue
+        if link is not None:
+            yield from judge_validity(setting, link.material.validity, now)
+            yield from judge_key(setting, link.unusable_key)
+
+
+async def examine_reach(settings: Settings) -> list[Finding]:
+    """Whether root coords and the backend take connections from here.
+
+    Only those that the configuration names: root coord's own need not name any.
+    """
+    places: list[tuple[str, str]] = []
+    if _names_root_coords(settings):
+        places += [("root coord", each) for each in settings.root_coord.addresses]
+    if _names_backend(settings):
+        places.append(("backend", settings.backend.address))
+    complaints = await asyncio.gather(*(_complaint(address) for _, address in places))
+    alive = any(
+        part == "root coord" and complaint is None
+        for (part, _), complaint in zip(places, complaints, strict=True)
+    )
+    return [
+        _reach_finding(part, address, complaint, others_alive=part == "root coord" and alive)
+        for (part, address), complaint in zip(places, complaints, strict=True)
+    ]
+
+
+def _reach_finding(
+    part: str, address: str, complaint: str | None, *, others_alive: bool
+) -> Finding:
+    name = f"{part} {address}"
+    if complaint is None:
+        return Finding(Severity.GOOD, name, "takes connections")
+    setting = "rootCoord.addresses" if part == "root coord" else "backend.address"
+    return Finding(
+        Severity.WARNING if others_alive else Severity.WRONG,
+        name,
+        f"takes no connection from here: {complaint}",
+        f"see that it runs, and that {setting} is right; run doctor where the proxy runs",
+    )
+
+
+async def _complaint(address: str) -> str | None:
+    place = Address.parse(address)
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            _, writer = await asyncio.open_connection(place.host, place.port)
+    except TimeoutError:
+        return "no answer in time"
+    except (OSError, UnicodeError) as error:
+        return reason_of(error)
+    writer.transport.abort()
+    return None

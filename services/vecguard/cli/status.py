@@ -1,0 +1,250 @@
+"""`vecguard status`: who is active, who is connected, and what is wrong, at a glance."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from vecguard.cli.connection import MAX_TIMEOUT_SECONDS
+from vecguard.cli.exit_codes import ExitCode
+from vecguard.cli.operations import OperationsOption, addresses_of, ask_processes
+from vecguard.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
+from vecguard.cli.process_report import Certificate, ProcessReport, State, newest_active
+from vecguard.counted import counted
+
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        max=MAX_TIMEOUT_SECONDS,
+        envvar="VECGUARD_TIMEOUT",
+        help="Seconds to wait for each process.",
+        rich_help_panel="Processes",
+    ),
+]
+
+_MARKS: dict[State, str] = {
+    "ready": "good",
+    "standby": "good",
+    "not_ready": "wrong",
+    "unreachable": "wrong",
+}
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+#: Columns, to see how wide a table would like to be.
+_UNLIMITED: Final = 10_000
+
+
+def status(
+    *,
+    operations: OperationsOption = None,
+    output: OutputOption = Output.TABLE,
+    timeout: TimeoutOption = 5.0,
+) -> None:
+    """Show who is active, proxies connected, leases, mode and certificates.
+
+    Exit code 1 if something is wrong, 3 if no process answers.
+    """
+    with told(output):
+        reports = asyncio.run(
+            ask_processes(addresses_of(operations), timeout_seconds=timeout, wall_clock=time.time)
+        )
+    now = time.time()
+    wrong = list(problems(reports))
+    if output is Output.JSON:
+        tell_json(as_json(reports, wrong, now), ok=not wrong)
+    else:
+        _print(reports, wrong, now)
+    if all(report.state == "unreachable" for report in reports):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    if wrong:
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def problems(reports: Sequence[ProcessReport]) -> Iterator[str]:
+    """One sentence for each thing that keeps the whole from being as it should be."""
+    for report in reports:
+        if report.error is not None:
+            yield f"{report.address} does not answer: {report.error}"
+        elif report.state == "not_ready":
+            for check in report.checks:
+                if check.critical and not check.healthy:
+                    yield f"{report.address} is not ready: {check.name}: {check.message}"
+    root_coords = [report for report in reports if report.is_root_coord]
+    active = [report for report in root_coords if report.is_active]
+    if root_coords and not active:
+        yield "no root coord that was asked is active"
+    if len(active) > 1:
+        yield (
+            f"{len(active)} root coords say that they are active; "
+            "the one with the highest term is, the others cannot write any more"
+        )
+
+
+def as_json(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -> dict[str, Any]:
+    """The answer for programs. Its shape is documented in docs/cli.md and stays."""
+    active = newest_active(reports)
+    return {
+        "active_root_coord": active.address if active else None,
+        "problems": list(wrong),
+        "processes": [_process(report, now) for report in reports],
+    }
+
+
+def _process(report: ProcessReport, now: float) -> dict[str, Any]:
+    started = report.started_seconds()
+    unhealthy = [check for check in report.checks if not check.healthy]
+    return {
+        "address": report.address,
+        "service": report.service,
+        "state": report.state,
+        "error": report.error,
+        "version": report.version,
+        "uptime_seconds": None if started is None else max(0.0, now - started),
+        "active": report.is_active if report.is_root_coord else None,
+        "term": report.term,
+        "proxies_connected": report.sessions,
+        "leases": report.leases,
+        "invalidations_pending": report.pending,
+        "authorization": report.authorization,
+        "revocation": report.revocation,
+        "lease_seconds": report.lease_seconds,
+        "certificates": [
+            {
+                "link": certificate.link,
+                "expires_seconds": certificate.expires_seconds,
+                "problem": certificate.problem or None,
+            }
+            for certificate in report.certificates
+        ],
+        "failures": [f"{c.name}: {c.message}" for c in unhealthy if c.critical],
+        "warnings": [f"{c.name}: {c.message}" for c in unhealthy if not c.critical],
+    }
+
+
+def duration(seconds: float) -> str:
+    """A time span for people, in its largest unit that is not zero."""
+    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if abs(seconds) >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def summary(report: ProcessReport) -> str:
+    """What one process is doing, in one line."""
+    if report.error is not None:
+        return report.error
+    if report.is_root_coord:
+        return _root_coord_summary(report)
+    parts = []
+    if report.authorization is False:
+        parts.append("authorization OFF")
+    if report.revocation is not None:
+        parts.append(f"{report.revocation} revocation")
+    if report.lease_seconds is not None:
+        parts.append(_lease(report.lease_seconds))
+    parts.append(report.message_of("root_coord"))
+    return ", ".join(part for part in parts if part)
+
+
+def _root_coord_summary(report: ProcessReport) -> str:
+    if not report.is_active:
+        return report.message_of("role")
+    connected = counted(report.sessions or 0, "proxy", "proxies")
+    text = f"active, term {report.term}, {connected} connected, {report.leases} with a lease"
+    if not report.pending:
+        return text
+    return f"{text}, {counted(report.pending, 'invalidation', 'invalidations')} pending"
+
+
+def _lease(seconds: float) -> str:
+    return f"lease {seconds:.1f} s" if seconds > 0 else "NO LEASE"
+
+
+def _certificate(certificate: Certificate) -> str:
+    if certificate.expires_seconds is None:
+        text = f"{certificate.link} no certificate that expires"
+    elif certificate.expires_seconds <= 0:
+        text = f"{certificate.link} EXPIRED"
+    else:
+        text = f"{certificate.link} {duration(certificate.expires_seconds)}"
+    return f"{text} (!)" if certificate.problem else text
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One process as people see it; the texts are rich's markup."""
+
+    mark: str
+    process: str
+    address: str
+    state: str
+    up: str
+    does: str
+    certificates: str
+
+
+def _row(report: ProcessReport, now: float) -> _Row:
+    started = report.started_seconds()
+    return _Row(
+        mark(_MARKS[report.state]),
+        (report.service or "?").replace("_", " "),
+        printable(report.address),
+        report.state.replace("_", " "),
+        "" if started is None else duration(max(0.0, now - started)),
+        printable(summary(report)),
+        printable(", ".join(map(_certificate, report.certificates)))
+        or ("" if report.error else "no TLS"),
+    )
+
+
+def print_processes(out: Console, reports: Sequence[ProcessReport], now: float) -> None:
+    """A table where the terminal is wide enough for it, else a few lines for each process.
+
+    Args:
+        out: where to.
+        reports: what the processes said.
+        now: our own wall clock, in seconds since the epoch.
+    """
+    rows = [_row(report, now) for report in reports]
+    table = _table(rows)
+    unlimited = out.options.update(width=_UNLIMITED)
+    if out.measure(table, options=unlimited).maximum <= out.width:
+        out.print(table)
+        return
+    for row in rows:
+        up = f", up {row.up}" if row.up else ""
+        out.print(f"{row.mark} {row.process} {row.address}: {row.state}{up}")
+        certificates = f"certificates: {row.certificates}" if row.certificates else ""
+        for detail in filter(None, (row.does, certificates)):
+            out.print(Padding(detail, (0, 0, 0, 4), expand=False), soft_wrap=False)
+
+
+def _table(rows: Sequence[_Row]) -> Table:
+    table = Table(box=None)
+    for heading in ("", "process", "address", "state", "up", "what it does", "certificates"):
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            *(row.mark, row.process, row.address, row.state, row.up, row.does, row.certificates)
+        )
+    return table
+
+
+def _print(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -> None:
+    out = console()
+    print_processes(out, reports, now)
+    for report in reports:
+        for check in report.checks:
+            if not check.healthy and not check.critical:
+                out.print(
+                    f"{mark('warning')} {report.address}: {printable(check.name)}: "
+                    f"{printable(check.message)}"
+                )
+    for problem in wrong:
+        out.print(f"{mark('wrong')} {printable(problem)}")

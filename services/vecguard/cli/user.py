@@ -1,0 +1,215 @@
+"""`vecguard user`: accounts, through Milvus's public RPCs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vecguard.cli.accounts import AccountClient, User
+from vecguard.cli.command import Command
+from vecguard.cli.connection import Login, LoginConnection, connected, require_name, require_text
+from vecguard.cli.exit_codes import NegativeError, UsageError
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    printable,
+    report_of_change,
+    say,
+    tell,
+    tell_json,
+    told,
+)
+from vecguard.cli.password_source import PasswordSource
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, change and delete users.")
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The user's name.", callback=require_name)
+]
+OwnNameArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="The user's name; default: the user who logs in.",
+        callback=require_name,
+    ),
+]
+NewPasswordFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the new password; - reads a line of standard input, after that of "
+        "--password-file. Otherwise it is asked for, twice."
+    ),
+]
+
+_UNSURE = "; the change may have been made, and it is safe to repeat"
+
+
+@app.command(cls=Command)
+@connected
+def create(
+    *,
+    name: NameArgument,
+    description: Annotated[
+        str | None, typer.Option(help="Free text about the user.", callback=require_text)
+    ] = None,
+    new_password_file: NewPasswordFileOption = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Create a user."""
+    with told(output):
+        login = connection.login()
+        password = _new_password(name, new_password_file).read()
+        connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).create(
+                name, password, description
+            ),
+            unsure=_UNSURE,
+        )
+        _done(f"user {name} is created", name, output)
+
+
+@app.command(name="list", cls=Command)
+@connected
+def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
+    """List the names of all users."""
+    with told(output):
+        login = connection.login()
+        names = connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).list_names()
+        )
+        if output is Output.JSON:
+            tell_json({"users": names})
+            return
+        for name in names:
+            tell(name)
+
+
+@app.command(cls=Command)
+@connected
+def describe(
+    *,
+    name: OwnNameArgument = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Show a user's roles and description. Exit code 1 if there is no such user."""
+    with told(output):
+        login = connection.login()
+        wanted = _own(name, login)
+        user = connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).describe(wanted)
+        )
+        if user is None:
+            raise NegativeError(f"there is no user {wanted}")
+        if output is Output.JSON:
+            tell_json(
+                {
+                    "username": user.username,
+                    "roles": list(user.roles),
+                    "description": user.description,
+                }
+            )
+        else:
+            _print_user(user)
+
+
+@app.command(cls=Command)
+@connected
+def passwd(
+    *,
+    name: OwnNameArgument = None,
+    new_password_file: NewPasswordFileOption = None,
+    old_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the password that NAME has now; a Milvus wants it unless a super user "
+            "asks. Not needed for your own."
+        ),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Change a password. Once this says so, no proxy accepts the old one."""
+    with told(output):
+        login = connection.login()
+        target = _own(name, login)
+        old = login.password if login and login.username == target else None
+        if old_password_file is not None:
+            old = PasswordSource(
+                f"old password of {target}", old_password_file, "--old-password-file"
+            ).read()
+        new = _new_password(target, new_password_file).read()
+        connection.ask(
+            lambda channel: AccountClient(channel, connection.address, login).change_password(
+                target, new, old
+            ),
+            unsure=_UNSURE,
+        )
+        _done(f"the password of {target} is changed", target, output)
+
+
+@app.command(cls=Command)
+@connected
+def delete(
+    *, name: NameArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
+) -> None:
+    """Delete a user. Deleting a user that does not exist is not an error."""
+    with told(output):
+        login = connection.login()
+        deleted = connection.ask(
+            lambda channel: delete_if_present(
+                AccountClient(channel, connection.address, login), name
+            ),
+            unsure=_UNSURE,
+        )
+        with report_of_change():
+            if output is Output.JSON:
+                tell_json({"username": name, "deleted": deleted})
+            elif deleted:
+                say(f"user {name} is deleted")
+            else:
+                console().print(f"no user {printable(name)}: nothing to delete")
+
+
+async def delete_if_present(client: AccountClient, name: str) -> bool:
+    """Deletes a user; returns False, and changes nothing, if there is no such user.
+
+    Milvus's DeleteCredential succeeds for an unknown user too, with the same reply, so this lists
+    the users first. Raises as the methods of `client`.
+    """
+    if name not in await client.list_names():
+        return False
+    await client.delete(name)
+    return True
+
+
+def _new_password(username: str, file: Path | None) -> PasswordSource:
+    return PasswordSource(f"new password of {username}", file, "--new-password-file", confirm=True)
+
+
+def _own(name: str | None, login: Login | None) -> str:
+    if name is not None:
+        return name
+    if login is None:
+        raise UsageError("name the user: with --no-login there is no default")
+    return login.username
+
+
+def _done(sentence: str, username: str, output: Output) -> None:
+    with report_of_change():
+        if output is Output.JSON:
+            tell_json({"username": username})
+        else:
+            say(sentence)
+
+
+def _print_user(user: User) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("user", printable(user.username))
+    table.add_row("roles", printable(", ".join(user.roles) or "none"))
+    table.add_row("description", printable(user.description))
+    console().print(table)

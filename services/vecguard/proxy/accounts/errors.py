@@ -1,0 +1,155 @@
+"""What account RPCs answer in their Status: Milvus's codes and texts."""
+
+from typing import ClassVar
+
+from grpclib.const import Status as GrpcStatus
+
+from vecguard.errors import VecguardError
+from vecguard.generated.milvus.proto import common as pb
+
+INVALID_PARAMETER = 1100
+NOT_PERMITTED = 1401
+
+
+class AccountError(VecguardError):
+    """A failure that the caller gets in the reply's Status, not as a gRPC status.
+
+    Attributes:
+        code: Milvus's error code.
+        legacy: the older code that goes with it.
+        detailed: whether the text is repeated in Status.detail. Milvus's proxy does so, its root
+            coord does not.
+    """
+
+    status = GrpcStatus.UNKNOWN
+    code: ClassVar[int] = 65535
+    legacy: ClassVar[int] = pb.ErrorCode.UnexpectedError
+    detailed: ClassVar[bool] = True
+
+
+class InvalidAccountError(AccountError):
+    """A name, password or description breaks a rule."""
+
+    reason = "invalid_parameter"
+    code = INVALID_PARAMETER
+    legacy = pb.ErrorCode.IllegalArgument
+
+
+class UserExistsError(AccountError):
+    """The name is taken."""
+
+    reason = "user_exists"
+    code = INVALID_PARAMETER
+    legacy = pb.ErrorCode.CreateCredentialFailure
+    detailed = False
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"user already exists: {username}: invalid parameter")
+
+
+class UserLimitError(AccountError):
+    """`proxy.maxUserNum` users exist."""
+
+    reason = "user_limit"
+    code = 9
+    legacy = pb.ErrorCode.CreateCredentialFailure
+    detailed = False
+
+    def __init__(self) -> None:
+        super().__init__("unable to add user because the number of users has reached the limit")
+
+
+class UserNotFoundError(AccountError):
+    """An administrator wants to change a user that does not exist."""
+
+    reason = "user_not_found"
+    legacy = pb.ErrorCode.UpdateCredentialFailure
+    detailed = False
+
+    def __init__(self) -> None:
+        super().__init__("failed to check if update credential: user not found")
+
+
+class WrongOldPasswordError(AccountError):
+    """The old password does not match, or there is no such user."""
+
+    reason = "wrong_old_password"
+    code = 1400
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"old password not correct for {username}: not authenticated")
+
+
+class AnonymousChangeError(AccountError):
+    """Without authorization the caller has no name, and a change would reach all proxies."""
+
+    reason = "anonymous"
+    code = NOT_PERMITTED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "users cannot be changed through a proxy whose common.security.authorizationEnabled is "
+            "false, unless its common.security.allowAnonymousChanges is true: "
+            "privilege not permitted"
+        )
+
+
+class RootProtectedError(AccountError):
+    """`root` cannot be deleted."""
+
+    reason = "root_protected"
+    code = NOT_PERMITTED
+
+    def __init__(self) -> None:
+        super().__init__("root user cannot be deleted: privilege not permitted")
+
+
+class RoleNotFoundError(AccountError):
+    """No such role."""
+
+    reason = "role_not_found"
+    code = INVALID_PARAMETER
+    legacy = pb.ErrorCode.SelectGrantFailure
+    detailed = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not found the role, maybe the role isn't existed or internal system error"
+        )
+
+
+class OutdatedRootCoordError(AccountError):
+    """Root coord is older than this proxy and cannot judge who asks. Nothing was changed.
+
+    In the reply's Status, because clients of Milvus repeat calls for minutes that end with most
+    gRPC statuses.
+    """
+
+    reason = "outdated_root_coord"
+    status = GrpcStatus.FAILED_PRECONDITION
+
+    def __init__(self, root_coord: str) -> None:
+        super().__init__(
+            f"root coord at {root_coord} is older than this proxy and cannot judge who asks for a "
+            "change; upgrade root coord"
+        )
+
+
+class UnidentifiedCallerError(VecguardError):
+    """A call without an identity has come past the relay, which must not happen."""
+
+    status = GrpcStatus.PERMISSION_DENIED
+    reason = "unidentified"
+
+    def __init__(self) -> None:
+        super().__init__("the account service is reached through the proxy's public port only")
+
+
+class PermissionDeniedError(VecguardError):
+    """The caller is who it says, and may not do this. A gRPC status, as in Milvus."""
+
+    status = GrpcStatus.PERMISSION_DENIED
+    reason = "permission_denied"
+
+    def __init__(self, privilege: str, username: str, database: str) -> None:
+        super().__init__(f"{privilege}: permission deny to {username} in the `{database}` database")

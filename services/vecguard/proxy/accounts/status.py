@@ -1,0 +1,31 @@
+"""Milvus's Status: what account RPCs say of success and failure."""
+
+from vecguard.errors import InvalidParameterError
+from vecguard.generated.milvus.proto import common
+from vecguard.proxy.accounts.errors import (
+    INVALID_PARAMETER,
+    AccountError,
+    InvalidAccountError,
+)
+
+
+def success() -> common.Status:
+    """Returns a Status of success that a reply keeps when it is encoded.
+
+    betterproto leaves an empty message out unless one of its fields was set. Milvus always sends
+    it: its Go SDK takes a missing status for an error, and its Node SDK reads null.
+    """
+    return common.Status(code=0)
+
+
+def failure(error: AccountError | InvalidParameterError) -> common.Status:
+    """Returns the Status for an error."""
+    if isinstance(error, InvalidParameterError):
+        error = InvalidAccountError(error.message)
+    return common.Status(
+        error_code=common.ErrorCode(error.legacy),
+        code=error.code,
+        reason=error.message,
+        detail=error.message if error.detailed else "",
+        extra_info={"is_input_error": "true"} if error.code == INVALID_PARAMETER else {},
+    )

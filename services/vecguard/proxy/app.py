@@ -1,0 +1,449 @@
+"""The proxy's composition: the only place that knows every concrete class."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vecguard.addresses import Address
+from vecguard.clock import boot_clock
+from vecguard.config import Settings
+from vecguard.cpus import usable_cpus
+from vecguard.garbage import settle_memory
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.server import GrpcServer
+from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS
+from vecguard.lifecycle import ShutdownSignal
+from vecguard.observability.audit import AuditLog
+from vecguard.observability.health import HealthReport
+from vecguard.observability.log import get_logger
+from vecguard.observability.metrics import service_registry, vecguard_version
+from vecguard.observability.operations import OperationsServer
+from vecguard.observability.tracing import open_tracer
+from vecguard.passwords import PasswordPolicy
+from vecguard.proxy.accounts.accounts import Accounts
+from vecguard.proxy.accounts.methods import SERVED, UNSERVED
+from vecguard.proxy.accounts.permissions import Permissions
+from vecguard.proxy.accounts.service import AccountService
+from vecguard.proxy.accounts.unserved import UnservedRoles
+from vecguard.proxy.authentication.authenticator import Authenticator
+from vecguard.proxy.authentication.buckets import Rate, TokenBucket
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.authentication.tally import LoginTally
+from vecguard.proxy.authentication.tarpit import Tarpit
+from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
+from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.caller import client_host
+from vecguard.proxy.conditions import Conditions
+from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
+from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
+from vecguard.proxy.http2.limits import LimitHits
+from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.metrics import (
+    AuditCollector,
+    LoginCollector,
+    ProxyMetrics,
+    RelayCollector,
+    SessionCollector,
+)
+from vecguard.proxy.relay import configured
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.pool import PoolPolicy
+from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
+from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.report import LeaseCollector
+from vecguard.proxy.revocation.session import Identity
+from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
+from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
+from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.tls import links
+from vecguard.tls.peer import UserPattern
+from vecguard.tls.reloading import ReloadingContext, context_of
+from vecguard.tls.report import TlsCollector, register_checks
+from vecguard.usernames import UsernamePolicy
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+log = get_logger(__name__)
+
+# One user's record is read again at most this often because of wrong passwords.
+_REFRESH_INTERVAL_SECONDS = 1.0
+# Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network. Those
+# of logins that are new to this proxy are fewer: no more than the threads that check passwords.
+_FETCHES_AT_A_TIME = 32
+# A change waits for proxies that are cut off, at most for one lease, and for etcd.
+_MUTATION_GRACE_SECONDS = 15.0
+# What our own services may see of a client's metadata, beside the identity headers.
+_OWN_HEADERS = HeaderPolicy(
+    only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
+)
+_HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
+_HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
+# Calls of one of our own services that run at a time, of all callers; the others wait in turn. All
+# that run may have their next step in one turn of the loop, which connections wait for meanwhile.
+_OWN_CALLS_AT_A_TIME = 32
+# Two passwords, a name and a description, each as long as can be configured, and half of the
+# smallest window of a stream.
+_MAX_ACCOUNT_BYTES = 32 * 1024
+
+
+async def run(
+    settings: Settings, shutdown: ShutdownSignal, serving: Callable[[], None] = lambda: None
+) -> None:
+    """Serves until told to stop, then lets open calls finish.
+
+    Args:
+        settings: `proxy.workers` is how many such processes share the ports.
+        shutdown: tells to stop.
+        serving: called once, when clients can connect.
+    """
+    shares_ports = settings.proxy.workers > 1
+    async with AsyncExitStack() as stack:
+        proxy = Proxy(settings)
+        stack.callback(proxy.close)
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(proxy.link.run(proxy.revocations))]
+            background += [tasks.create_task(link.run()) for link in proxy.tls.active]
+            if proxy.open_calls_watch is not None:
+                background.append(tasks.create_task(proxy.open_calls_watch.run()))
+            if proxy.audit is not None:
+                background.append(tasks.create_task(proxy.audit.run()))
+            proxy.listener.start(
+                Address(settings.proxy.ip, settings.proxy.port),
+                tls=context_of(proxy.tls.public),
+                shares_port=shares_ports,
+            )
+            async with OperationsServer(
+                settings.proxy.operations.ip,
+                settings.proxy.operations.port,
+                proxy.health,
+                proxy.registry,
+                key="proxy.operations",
+                shares_port=shares_ports,
+            ):
+                log.info(
+                    "serving",
+                    address=str(Address(settings.proxy.ip, proxy.listener.port)),
+                    backend=settings.backend.address,
+                    compiled=is_compiled(),
+                )
+                settle_memory()
+                serving()
+                await shutdown.wait()
+                proxy.is_draining = True
+                await proxy.listener.drain(settings.proxy.drain_timeout)
+            for task in background:
+                task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsLinks:
+    """The TLS of each connection that a proxy has; None where it is plain."""
+
+    public: ReloadingContext | None
+    root_coord: ReloadingContext | None
+    backend: ReloadingContext | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "TlsLinks":
+        """As configured. Raises ConfigurationError when files cannot be used."""
+        return cls(
+            links.public_listener(settings),
+            links.root_coord_client(settings),
+            links.backend_client(settings),
+        )
+
+    @property
+    def active(self) -> list[ReloadingContext]:
+        """Those that are not plain."""
+        return [link for link in (self.public, self.root_coord, self.backend) if link is not None]
+
+
+class Proxy:
+    """Every part of one proxy process, wired together.
+
+    Attributes:
+        is_draining: open calls may end, and no new client is wanted.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.tls = TlsLinks.of(settings)
+        self.audit = AuditLog.open(settings.audit, "proxy")
+        self._tracer = open_tracer(settings.trace, "proxy")
+        self.health, self.registry = HealthReport(), service_registry("proxy")
+        self.is_draining = False
+        metrics = ProxyMetrics(self.registry)
+        lease = Lease(
+            ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
+        )
+        self.registry.register(LeaseCollector(lease, boot_clock, settings.revocation))
+        self._trust = (
+            StrictTrust(lease, boot_clock, grace_seconds=settings.lease.grace)
+            if settings.revocation == "strict"
+            else BoundedTrust()
+        )
+        self.link = RootCoordLink(
+            [Address.parse(address) for address in settings.root_coord.addresses],
+            lambda address: Channel(address, tls=context_of(self.tls.root_coord)),
+            identity=Identity(secrets.token_hex(8), vecguard_version(), settings.revocation),
+            lease=lease,
+            clock=boot_clock,
+            renewed=self._trust.renewed,
+            mutation_timeout_seconds=settings.lease.ttl + _MUTATION_GRACE_SECONDS,
+            observe=metrics.root_coord_asked,
+        )
+        self._credentials = CredentialCache(
+            self.link,
+            ttl_seconds=settings.cache.ttl,
+            max_known=settings.cache.max_credentials,
+            max_unknown=settings.cache.max_credentials,
+            refresh_interval_seconds=_REFRESH_INTERVAL_SECONDS,
+            clock=boot_clock,
+            under_lease=lambda: lease.is_valid(boot_clock()),
+        )
+        self._verifier = Verifier(
+            threads=settings.authentication.verifier_threads
+            or max(1, usable_cpus() // settings.proxy.workers),
+            queue_limit=settings.authentication.verifier_queue,
+            queue_limit_per_origin=settings.authentication.verifier_queue_per_address,
+            timeout_seconds=settings.authentication.verifier_timeout,
+            cost=settings.authentication.bcrypt_cost,
+            observe=metrics.bcrypt_ran,
+        )
+        self._logins = Logins(
+            max_accepted=settings.cache.max_logins,
+            max_refused=settings.cache.max_refusals,
+            key=secrets.token_bytes(32),
+        )
+        self._limits = self._login_limits()
+        self._tarpit = Tarpit(settings.authentication.login_limits.delay)
+        self._tally = LoginTally()
+        self._strangers = self._fetch_turns()
+        self._authenticator = Authenticator(
+            logins=self._logins,
+            credentials=self._credentials,
+            verifier=self._verifier,
+            trust=self._trust,
+            rehasher=self.link,
+            clock=boot_clock,
+            limits=self._limits,
+            strangers=self._strangers,
+        )
+        self._active = active = ActiveCalls()
+        self.revocations = Revocations(self._credentials, self._logins, active)
+        self.open_calls_watch = (
+            OpenCallsWatch(lease, self.revocations, boot_clock, grace_seconds=settings.lease.grace)
+            if settings.revocation == "strict" and settings.lease.end_open_calls
+            else None
+        )
+        accounts = _own_service(
+            "the account service",
+            AccountService(
+                self._accounts(),
+                authorization_enabled=settings.common.security.authorization_enabled,
+                audit=self.audit,
+            ),
+            UnservedRoles(),
+            max_request_bytes=_MAX_ACCOUNT_BYTES,
+            revocable=False,
+        )
+        health_service = HealthService(
+            self.health,
+            is_draining=lambda: self.is_draining,
+            origin=lambda: origin_of(client_host()),
+        )
+        health, watches = (
+            _own_service(
+                "the health service",
+                health_service,
+                max_request_bytes=MAX_REQUEST_BYTES,
+                choose=self._answers_about_health,
+                ends_soon=ends_soon,
+            )
+            for ends_soon in (True, False)
+        )
+        self.limit_hits = LimitHits()
+        self.backend = backend = Upstream(
+            f"backend {settings.backend.address}",
+            over_tcp(
+                Address.parse(settings.backend.address),
+                timeout_seconds=settings.backend.connect_timeout,
+                tls=context_of(self.tls.backend),
+            ),
+            authority=settings.backend.address,
+            scheme=b"https" if self.tls.backend else b"http",
+            policy=HeaderPolicy(authorization=settings.proxy.forward_authorization),
+            pool=configured.pool(settings.backend.pool),
+            hits=self.limit_hits,
+        )
+        self._upstreams = (accounts, health, watches, backend)
+        self.listener = Listener(
+            self._gatekeeper(),
+            Routes(
+                table={
+                    **dict.fromkeys((*SERVED, *UNSERVED), accounts),
+                    _HEALTH_SERVICE: health,
+                    _HEALTH_WATCH: watches,
+                },
+                default=backend,
+            ),
+            active,
+            max_message_bytes=settings.proxy.grpc.server_max_recv_size,
+            limits=configured.limits(settings.proxy.http2),
+            bounds=configured.bounds(settings.proxy.http2, settings.proxy.connections),
+            hits=self.limit_hits,
+            origin_of=origin_of,
+            tracer=self._tracer,
+        )
+        self._register_checks()
+        self._register_collectors()
+
+    def close(self) -> None:
+        """Releases what is not tied to a task."""
+        for upstream in self._upstreams:
+            upstream.close()
+        self._verifier.close()
+        self._strangers.close()
+        if self.audit is not None:
+            self.audit.close()
+        if self._tracer is not None:
+            self._tracer.close()
+
+    def _answers_about_health(self, request: bytes, encodings: Sequence[bytes]) -> Upstream | None:
+        return self.backend if names_a_service(request, encodings) else None
+
+    def _fetch_turns(self) -> Turnstile:
+        """The way to root coord for names that are not held."""
+        settings = self._settings.authentication
+        return Turnstile(
+            _FETCHES_AT_A_TIME,
+            QueueLimits(
+                settings.verifier_queue,
+                settings.verifier_queue_per_address,
+                settings.verifier_timeout,
+            ),
+            pace=TokenBucket(Rate(settings.fetch_burst, settings.fetches_per_second)),
+            clock=boot_clock,
+        )
+
+    def _login_limits(self) -> FailureLimits | NoLimits:
+        limits = self._settings.authentication.login_limits
+        if not limits.enabled:
+            return NoLimits(max_tracked=limits.max_tracked, clock=boot_clock)
+        return FailureLimits(
+            FailureRates(
+                pair=Rate.per_minute(limits.pair_burst, limits.pair_per_minute),
+                origin=Rate.per_minute(limits.address_burst, limits.address_per_minute),
+                name=Rate.per_minute(limits.name_burst, limits.name_per_minute),
+            ),
+            max_tracked=limits.max_tracked,
+            clock=boot_clock,
+        )
+
+    def _accounts(self) -> Accounts:
+        settings, security = self._settings.proxy, self._settings.common.security
+        return Accounts(
+            self.link,
+            self._credentials,
+            self._verifier,
+            judge=self._authenticator,
+            permissions=Permissions(
+                frozenset(security.super_users),
+                anonymous_changes=security.allow_anonymous_changes,
+            ),
+            usernames=UsernamePolicy(
+                settings.max_username_length, settings.name_validation.extra_chars
+            ),
+            passwords=PasswordPolicy(settings.min_password_length, settings.max_password_length),
+            max_description_bytes=settings.max_user_description_length,
+        )
+
+    def _gatekeeper(self) -> LoginGatekeeper | OpenGatekeeper:
+        pattern = self._settings.tls.user_from_certificate
+        if not self._settings.common.security.authorization_enabled:
+            log.warning(
+                "authorization is off: every request passes; "
+                "set common.security.authorizationEnabled to true"
+            )
+            return OpenGatekeeper()
+        return LoginGatekeeper(
+            self._authenticator,
+            UserPattern.parse(pattern) if pattern else None,
+            self.audit,
+            self._tarpit,
+            self._tally,
+        )
+
+    def _register_checks(self) -> None:
+        Conditions(
+            authorization_enabled=self._settings.common.security.authorization_enabled,
+            anonymous_changes=self._settings.common.security.allow_anonymous_changes,
+            revocation=self._settings.revocation,
+            trust=self._trust,
+            link=self.link,
+            backend=self.backend.pool,
+            doorway=self.listener.doorway,
+            is_draining=lambda: self.is_draining,
+        ).register(self.health)
+        register_checks(self.tls.active, self.health)
+
+    def _register_collectors(self) -> None:
+        collectors = [
+            LoginCollector(
+                authorization_enabled=self._settings.common.security.authorization_enabled,
+                tally=self._tally,
+                limits=self._limits,
+                logins=self._logins,
+                credentials=self._credentials,
+                verifier=self._verifier,
+                strangers=self._strangers,
+                tarpit=self._tarpit,
+            ),
+            SessionCollector(self.link, self.revocations),
+            RelayCollector(self.listener, self._active, self.backend.pool, self.limit_hits),
+            TlsCollector(self.tls.active),
+        ]
+        if self.audit is not None:
+            collectors.append(AuditCollector(self.audit))
+        for collector in collectors:
+            self.registry.register(collector)
+
+
+def _own_service(
+    name: str,
+    *services: "IServable",
+    max_request_bytes: int,
+    revocable: bool = True,
+    choose: Chooser | None = None,
+    ends_soon: bool = True,
+) -> Upstream:
+    """Services of this process, with a server that only the relay reaches.
+
+    Calls run `_OWN_CALLS_AT_A_TIME`, unless they go on for ever and so would keep out others.
+    """
+    server = GrpcServer(
+        services,
+        max_message_bytes=max_request_bytes,
+        max_streams=_OWN_CALLS_AT_A_TIME if ends_soon else MAX_CONCURRENT_STREAMS,
+    )
+    return Upstream(
+        name,
+        in_process(server),
+        authority="vecguard",
+        policy=_OWN_HEADERS,
+        revocable=revocable,
+        max_request_bytes=max_request_bytes,
+        choose=choose,
+        pool=PoolPolicy(connections=1) if ends_soon else None,
+    )

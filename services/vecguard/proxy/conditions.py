@@ -1,0 +1,114 @@
+"""What a proxy says about its own condition: the checks behind readiness."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vecguard.observability.health import Check, HealthReport
+from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.relay.clients.doorway import Doorway
+from vecguard.proxy.relay.upstreams.pool import Pool
+from vecguard.proxy.root_coord import RootCoordLink
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Looks at the parts that may fail.
+
+    Critical, and so in the way of readiness, is only what another proxy may do better: to
+    take in new clients, and to decide about logins. A backend that is gone is gone for all. A
+    full proxy goes on to serve its clients, and its attacker would fill the next proxy: a kubelet
+    or balancer must not take it out of service for that.
+
+    Attributes:
+        anonymous_changes: whether users can be changed where authorization is off.
+        revocation: the setting, for the messages.
+        is_draining: whether the process was told to stop.
+    """
+
+    authorization_enabled: bool
+    anonymous_changes: bool
+    revocation: str
+    trust: Trust
+    link: RootCoordLink
+    backend: Pool
+    doorway: Doorway
+    is_draining: Callable[[], bool]
+
+    def register(self, health: HealthReport) -> None:
+        """Adds a check for each of them."""
+        for name, check in (
+            ("accepting", self.accepting),
+            ("authorization", self.authorization),
+            ("logins", self.logins),
+            ("root_coord", self.root_coord),
+            ("backend", self.backend_reachable),
+            ("connections", self.connections),
+        ):
+            health.register(name, check)
+
+    def accepting(self) -> Check:
+        """Whether new clients are wanted."""
+        draining = self.is_draining()
+        message = (
+            "stopping: open calls may end, new clients go elsewhere"
+            if draining
+            else "new clients are accepted"
+        )
+        return Check("accepting", not draining, critical=True, message=message)
+
+    def authorization(self) -> Check:
+        """Whether anybody is asked for a login."""
+        enabled = self.authorization_enabled
+        message = "every request is authenticated" if enabled else "off: every request passes"
+        if not enabled and self.anonymous_changes:
+            message += ", and may change the users of all proxies"
+        return Check("authorization", enabled, critical=False, message=message)
+
+    def logins(self) -> Check:
+        """Whether logins can be decided."""
+        decides = self._decides()
+        message = (
+            f"logins are decided, {self.revocation} revocation"
+            if decides
+            else f"{self.trust.explain().message} ({self.link.last_error})"
+        )
+        return Check("logins", decides, critical=self.authorization_enabled, message=message)
+
+    def root_coord(self) -> Check:
+        """Whether there is a session, with a root coord that takes this proxy's changes."""
+        address = self.link.address
+        if address is not None:
+            message = f"session with root coord at {address} as proxy {self.link.proxy_id}"
+            if self.link.is_outdated:
+                message += (
+                    "; it is older than this proxy, and all changes of users are refused: "
+                    "upgrade root coord"
+                )
+        else:
+            state = "no session; known logins go on for now" if self._decides() else "no session"
+            message = f"{state} ({self.link.last_error})"
+        healthy = address is not None and not self.link.is_outdated
+        return Check("root_coord", healthy, critical=False, message=message)
+
+    def backend_reachable(self) -> Check:
+        """Whether the last attempt to connect has failed."""
+        failure = self.backend.failure
+        message = failure or "no attempt to connect has failed since the last good one"
+        return Check("backend", failure is None, critical=False, message=message)
+
+    def connections(self) -> Check:
+        """Whether newcomers have found room."""
+        doorway = self.doorway
+        inside = (
+            f"{len(doorway)} connections, {doorway.unadmitted} of them without an admitted call"
+        )
+        message = (
+            f"a limit was reached in the last minute: {inside}; the oldest of these make room "
+            "for newcomers, which are closed at once if there are none"
+            if doorway.was_full_lately
+            else f"there is room: {inside}"
+        )
+        return Check("connections", not doorway.was_full_lately, critical=False, message=message)
+
+    def _decides(self) -> bool:
+        return self.trust.is_valid() and self.link.sessions_opened > 0

@@ -1,0 +1,146 @@
+"""Who passes the public port: the authenticator's answer in the relay's terms."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from vecguard.errors import OverloadedError, VecguardError
+from vecguard.observability.audit import Audit, NoAudit
+from vecguard.observability.storm import Refusal
+from vecguard.proxy.authentication import header
+from vecguard.proxy.authentication.errors import (
+    AuthenticationError,
+    LoginLimitedError,
+    WrongCredentialsError,
+)
+from vecguard.proxy.authentication.logins import Principal
+from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.authentication.recognition import Recognition
+from vecguard.proxy.authentication.tally import LoginTally
+from vecguard.proxy.authentication.tarpit import Tarpit
+from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
+from vecguard.tls.peer import UserPattern, peer_user
+
+
+class Judge(Protocol):
+    """The authenticator, as far as it is needed here."""
+
+    async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
+
+    async def vouch_for(self, username: str, origin: str) -> Principal: ...
+
+    def recognise(
+        self, values: Sequence[bytes], earlier: Recognition | None
+    ) -> Recognition | None: ...
+
+
+class LoginGatekeeper(Gatekeeper):
+    """Admits whoever shows a valid login, or a certificate that stands for a user.
+
+    Certificates count only with a pattern (`tls.userFromCertificate`), and only in calls
+    without an `authorization` header: a login that is shown is the one that is judged.
+    """
+
+    def __init__(
+        self,
+        authenticator: Judge,
+        pattern: UserPattern | None = None,
+        audit: Audit | None = None,
+        tarpit: Tarpit | None = None,
+        tally: LoginTally | None = None,
+    ) -> None:
+        """`tarpit` holds logins that find no place, or are over a limit, before the refusal."""
+        self._authenticator = authenticator
+        self._pattern = pattern
+        self._audit = audit or NoAudit()
+        self._tarpit = tarpit or Tarpit(0.0)
+        self._tally = tally or LoginTally()
+
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admitted | None:
+        """A login that is known already. Raises what the authenticator raises."""
+        if self._pattern is not None and not authorization:
+            return None
+        try:
+            principal = self._authenticator.recognise(
+                authorization, earlier if isinstance(earlier, Recognition) else None
+            )
+        except WrongCredentialsError:
+            self._tally.known_wrong += 1
+            raise
+        if principal is None:
+            self._tally.missed += 1
+            return None
+        self._tally.known += 1
+        return principal
+
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+        """Raises what the authenticator raises."""
+        try:
+            try:
+                return await self._admit(authorization, client)
+            except OverloadedError:
+                await self._tarpit.hold()
+                raise
+        except asyncio.CancelledError:
+            self._tally.abandoned += 1
+            raise
+
+    async def _admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+        origin = origin_of(_host(client))
+        if self._pattern is not None and not authorization:
+            username = peer_user(self._pattern, client.certificate())
+            if username is not None:
+                principal = await self._authenticator.vouch_for(username, origin)
+                self._tally.vouched += 1
+                return Admission(principal.username, principal.revision)
+        principal = await self._authenticator.authenticate(authorization, origin)
+        self._tally.checked += 1
+        return Admission(principal.username, principal.revision)
+
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> bool:
+        """Counts the refusal and writes it into the audit log."""
+        self._tally.turned_away(error)
+        self._audit.login_refused(
+            Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
+        )
+        return isinstance(error, AuthenticationError | LoginLimitedError)
+
+    def _claimed_user(self, authorization: Sequence[bytes], client: Client) -> str | None:
+        if self._pattern is not None and not authorization:
+            return peer_user(self._pattern, client.certificate())
+        return header.claimed_username(authorization)
+
+
+class OpenGatekeeper(Gatekeeper):
+    """Admits everybody, as nobody in particular: `authorizationEnabled: false`."""
+
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admission:
+        """Looks at nothing."""
+        del authorization, earlier
+        return _NOBODY
+
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+        """The same."""
+        _ = client  # mypyc allows no `del` in a coroutine
+        return self.admit_now(authorization)
+
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> bool:
+        """Nothing is refused."""
+        del authorization, client, error
+        return False
+
+
+def _host(client: Client) -> str | None:
+    name = client.peer_name()
+    return name[0] if name else None
+
+
+_NOBODY = Admission(username=None)

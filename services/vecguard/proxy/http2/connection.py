@@ -1,0 +1,519 @@
+"""One HTTP/2 connection: streams and their states, settings, both levels of windows."""
+
+from collections.abc import Callable
+from math import inf
+
+from vecguard.proxy.http2 import frames, settings
+from vecguard.proxy.http2.buffers import UNCOUNTED, Account
+from vecguard.proxy.http2.closed import ClosedStreams
+from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
+from vecguard.proxy.http2.handler import Fields, Handler, NoHandler
+from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.limits import (
+    DEFAULT_WINDOW_BYTES,
+    MAX_STREAM_ID,
+    MAX_WINDOW_BYTES,
+    Limit,
+    LimitHits,
+    Limits,
+    Nuisance,
+)
+from vecguard.proxy.http2.reader import FrameReader, FrameSink
+from vecguard.proxy.http2.sender import UPDATES_PER_FRAME, Sender
+from vecguard.proxy.http2.settings import PeerSettings
+from vecguard.proxy.http2.stream import Stream
+
+_PING = b"vecguard"
+
+
+class Connection(FrameSink):
+    """The protocol's side of a connection, for a server or a client.
+
+    Attributes:
+        streams: those that are open or half closed.
+        sender: the outgoing half; whoever uses it does so only on streams that are open.
+        nuisances: the weight of useless frames since `forgive`.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: Limits,
+        *,
+        client_side: bool,
+        wake: Callable[[], None],
+        hits: LimitHits | None = None,
+        account: Account = UNCOUNTED,
+    ) -> None:
+        """`hits` and `account` count what limits do, and what waits because of a client."""
+        self._handler = handler
+        self._limits = limits
+        self._hits = hits or LimitHits()
+        self._account = account
+        self._client_side = client_side
+        self._peer = PeerSettings(is_server=client_side)
+        self._reader = FrameReader(self, limits, expects_preface=not client_side, account=account)
+        self._decoder = HeaderDecoder(limits, remembers=client_side)
+        self._window = limits.connection_window_bytes
+        self._owed = 0
+        # Half a window at a time: an update for every frame would double the frames.
+        self._half_window = (limits.connection_window_bytes + 1) // 2
+        self._half_stream_window = (limits.stream_window_bytes + 1) // 2
+        self._next_id = 1
+        self._highest_id = 0
+        # The highest number that the peer left out: it and all below count as never used.
+        self._skipped_id = 0
+        self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
+        self._has_greeted = False
+        self._settled = False
+        self._acknowledged = False
+        self._pings = 0
+        # What the last GOAWAY said; None: there was none that refuses streams.
+        self._last_taken: int | None = None
+        self.streams: dict[int, Stream] = {}
+        self.nuisances = 0
+        self.sender = Sender(limits, self._peer, handler, wake=wake, ended=self._local_end)
+
+    def greet(self) -> None:
+        """Says what must be said first, once.
+
+        A server does so when it has heard a client's preface: before that, the peer may be one
+        that speaks something else.
+        """
+        if self._has_greeted:
+            return
+        self._has_greeted = True
+        if self._client_side:
+            self.sender.write(frames.PREFACE)
+        self.sender.write(
+            frames.settings(settings.announced(self._limits, client_side=self._client_side))
+        )
+        if self._limits.connection_window_bytes > DEFAULT_WINDOW_BYTES:
+            self.sender.write(
+                frames.window_update(0, self._limits.connection_window_bytes - DEFAULT_WINDOW_BYTES)
+            )
+
+    def receive(self, data: bytes, until: float = inf) -> None:
+        """Takes what the socket brought, and handles it until then.
+
+        Args:
+            data: what follows the last of it.
+            until: a time of `time.monotonic`; what is left is handled by the next call.
+
+        Raises:
+            Http2ConnectionError: the peer broke the protocol; only `fail` is left to do.
+        """
+        self._reader.read(data, until)
+
+    def stop(self) -> None:
+        """Lets the `receive` that goes on leave the rest to the next one."""
+        self._reader.stop()
+
+    def hold(self, data: bytes) -> None:
+        """Keeps what the socket brought for the next `receive`."""
+        self._reader.hold(data)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that were received and not handled."""
+        return self._reader.kept
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was received that is not handled yet."""
+        return self._reader.has_more
+
+    def fail(self, code: int) -> None:
+        """Says why the connection ends."""
+        self.greet()
+        if self._client_side:
+            newest = 0  # a server opens none
+        else:
+            # RFC 9113, section 6.8: the number must not grow.
+            newest = self._highest_id if self._last_taken is None else self._last_taken
+        self.sender.write(frames.goaway(newest, code))
+
+    def go_away(self) -> None:
+        """Asks the peer to open no new streams, and refuses none that is on its way.
+
+        When `Handler.ponged` is told, the peer has heard it, and `refuse_new` can follow.
+        """
+        self.greet()
+        # RFC 9113, section 6.8.
+        self.sender.write(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
+        self.ping()
+
+    def refuse_new(self) -> None:
+        """Says which stream was the last that is looked at; later ones are ignored."""
+        if self._last_taken is None:
+            self._last_taken = self._highest_id
+            self.sender.write(frames.goaway(self._highest_id, ErrorCode.NO_ERROR))
+
+    def refuse_all(self) -> None:
+        """Says that no stream was looked at, so that all may be opened again elsewhere."""
+        if self._has_greeted:
+            self._last_taken = 0
+            self.sender.write(frames.goaway(0, ErrorCode.NO_ERROR))
+
+    def ping(self) -> None:
+        """Asks for a sign of life."""
+        self._pings += 1
+        self.sender.write(frames.ping(_PING, ack=False))
+
+    def spoke_uselessly(self) -> None:
+        """Counts a frame of the peer that is useless by what is in it.
+
+        Raises:
+            Http2ConnectionError: there were too many.
+        """
+        self._nuisance(Nuisance.FRAME)
+
+    def forgive(self) -> None:
+        """Time has passed: useless frames of the past count no more."""
+        if not self.sender.is_paused:
+            self.nuisances = 0
+
+    def abandon(self) -> list[Stream]:
+        """The socket is gone, and with it all streams: those that were open."""
+        self._reader.close()
+        streams = list(self.streams.values())
+        for stream in streams:
+            self._close(stream)
+        return streams
+
+    def release(self) -> None:
+        """Cuts the references in a ring, after `abandon`: nothing is told any more.
+
+        What is in a ring stays until the garbage collector looks through everything, and that
+        it does seldom.
+        """
+        self._handler = NoHandler()
+        self.sender.release()
+        self._reader.release(_over())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer takes another stream now."""
+        return (
+            len(self.streams) < self._peer.concurrent_streams
+            and not self.sender.is_paused
+            and self._next_id <= MAX_STREAM_ID
+        )
+
+    @property
+    def peer_streams(self) -> int:
+        """Most streams that the peer takes at a time."""
+        return self._peer.concurrent_streams
+
+    @property
+    def highest_id(self) -> int:
+        """The number of the newest stream; 0: there never was one."""
+        return self._highest_id
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is no number left for another stream."""
+        return self._next_id > MAX_STREAM_ID
+
+    def open(self, stream: Stream, block: bytes) -> None:
+        """Sends a request's headers, and what waits to follow them."""
+        stream.id = self._next_id
+        self._next_id += 2
+        self._highest_id = stream.id
+        self._register(stream)
+        if stream.ending == b"" and not stream.queued:
+            self.sender.headers(stream, block, end=True)
+        else:
+            self.sender.headers(stream, block, end=False)
+            self.sender.advance(stream)
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """Ends a stream at once; nothing more comes of it."""
+        if stream.closed:
+            return
+        if not (stream.received_end and stream.sent_end):
+            self._closed.reset_by_us(stream.id)
+            self.sender.write(frames.rst_stream(stream.id, code))
+        self._close(stream)
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """The bytes were taken on: the peer may send as many more."""
+        if not stream.received_end and not stream.closed:
+            stream.owed += size
+            if stream.owed >= self._half_stream_window:
+                self.sender.write(frames.window_update(stream.id, stream.owed))
+                stream.receive_window += stream.owed
+                stream.owed = 0
+        self._owed += size
+        if self._owed >= self._half_window:
+            self._pay()
+
+    # What the reader tells.
+
+    def on_preface(self) -> None:
+        self.greet()
+
+    def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
+        if length > self._window:
+            raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more data than allowed")
+        self._window -= length
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.received_end:
+            self._give_back(length)
+            self._data_nowhere(stream_id)
+            return
+        if length > stream.receive_window:
+            self._give_back(length)
+            raise Http2StreamError(
+                stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream allows"
+            )
+        stream.receive_window -= length
+        size = len(payload)
+        if size != length:
+            self.consumed(stream, length - size)  # padding
+        if not size and not end:
+            self._nuisance(Nuisance.FRAME)
+        if end:
+            stream.received_end = True
+        self._handler.data(stream, payload, end=end)
+        if end and stream.sent_end:
+            self._close(stream)
+
+    def on_headers(self, stream_id: int, block: bytes, end: bool) -> None:
+        try:
+            fields = self._decoder.decode(block)
+        except Http2ConnectionError:
+            raise
+        except Exception as error:
+            # Nobody knows what the table holds now.
+            self._handler.failed(error)
+            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "the decoder failed") from error
+        if fields is None and not self._client_side:
+            # An index of one byte stands for a field of kilobytes: what a list over the limit
+            # costs is to read its fields.
+            self._hits.hit(Limit.HEADER_LIST)
+            surplus, self._decoder.surplus = self._decoder.surplus, 0
+            self._nuisance(Nuisance.REFUSAL + surplus)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._headers_of_no_stream(stream_id, fields, end=end)
+            return
+        if stream.received_end:
+            raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after the end")
+        if not self._client_side and not end:
+            # RFC 9113, section 8.1: a second block is trailers, and those end the request.
+            raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers that do not end")
+        if end:
+            stream.received_end = True
+        self._handler.headers(stream, fields, end=end)
+        if end and stream.sent_end and not stream.closed:
+            self._close(stream)
+
+    def on_reset(self, stream_id: int, code: int) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._require_not_idle(stream_id)
+            self._spoken_in_vain()
+            return
+        self._close(stream)
+        self._closed.reset_by_peer(stream_id)
+        self._handler.aborted(stream, code, by_peer=True)
+        if not self._client_side:
+            # A server can reset no more than we have opened, and clients can make it do so.
+            self._nuisance(Nuisance.RESET)
+
+    def on_settings(self, payload: bytes) -> None:
+        before = self._peer.window_bytes
+        self._peer.apply(payload)
+        self.sender.write(frames.SETTINGS_ACK)
+        change = self._peer.window_bytes - before
+        if change:
+            self._move_windows(change)
+        if not self._settled:
+            self._settled = True
+        elif change and not self._client_side:
+            # A frame of 15 bytes has moved the window of every stream.
+            self._nuisance(Nuisance.SETTINGS + len(self.streams) // Nuisance.MOVED_WINDOWS)
+        else:
+            self._nuisance(Nuisance.SETTINGS)
+        self._handler.settled()
+
+    def on_settings_ack(self) -> None:
+        """Our settings loosen HTTP/2's defaults only, so they count from the beginning."""
+        if self._acknowledged:
+            self._nuisance(Nuisance.FRAME)
+        self._acknowledged = True
+
+    def on_pong(self, payload: bytes) -> None:
+        if self._pings and payload == _PING:
+            self._pings -= 1
+            self._handler.ponged()
+        else:
+            self._nuisance(Nuisance.FRAME)
+
+    def on_ping(self, payload: bytes) -> None:
+        self.sender.write(frames.ping(payload, ack=True))
+        self._nuisance(Nuisance.FRAME)
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None:
+        del code  # the streams that it refuses are told all the same
+        self._handler.leaving(last_stream_id)
+        self._nuisance(Nuisance.FRAME)
+
+    def on_window_update(self, stream_id: int, increment: int) -> None:
+        if self.sender.updates_due:
+            self.sender.updates_due -= 1
+        else:
+            self._spoken_in_vain()
+        if not stream_id:
+            self.sender.window += increment
+            if self.sender.window > MAX_WINDOW_BYTES:
+                raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+            self.sender.pump()
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._require_not_idle(stream_id)
+            return
+        stream.send_window += increment
+        if stream.send_window > MAX_WINDOW_BYTES:
+            raise Http2StreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+        if stream.queued:
+            self.sender.advance(stream)
+
+    def on_nothing(self) -> None:
+        self._nuisance(Nuisance.FRAME)
+
+    def on_stream_fault(self, fault: Http2StreamError) -> None:
+        stream = self.streams.get(fault.stream_id)
+        if stream is None:
+            if self._is_idle(fault.stream_id):
+                # RFC 9113, section 6.4: what was never opened cannot be reset.
+                raise Http2ConnectionError(fault.code, fault.message) from fault
+            self._closed.reset_by_us(fault.stream_id)
+            self.sender.write(frames.rst_stream(fault.stream_id, fault.code))
+        else:
+            self.reset(stream, fault.code)
+            self._handler.aborted(stream, fault.code, by_peer=False)
+        self._nuisance(Nuisance.RESET)
+
+    def on_failure(self, stream_id: int, error: Exception) -> None:
+        self._handler.failed(error)
+        if stream_id not in self.streams:
+            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "a bug of ours") from error
+        self.on_stream_fault(Http2StreamError(stream_id, ErrorCode.INTERNAL_ERROR, "a bug of ours"))
+
+    # States.
+
+    def _register(self, stream: Stream) -> None:
+        stream.send_window = self._peer.window_bytes
+        stream.receive_window = self._limits.stream_window_bytes
+        self.streams[stream.id] = stream
+        self.sender.updates_due += UPDATES_PER_FRAME
+
+    def _headers_of_no_stream(self, stream_id: int, fields: Fields, end: bool) -> None:
+        if self._closed.may_be_spoken_on(stream_id):
+            self._spoken_in_vain()
+            return
+        if self._client_side and self._closed.was_reset_by_peer(stream_id):
+            raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
+        if self._client_side or not stream_id & 1:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS that we did not ask for")
+        if stream_id <= self._skipped_id:
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a number lower than before")
+        if stream_id <= self._highest_id:
+            raise Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
+        if stream_id - self._highest_id > 2:  # noqa: PLR2004 - the next number
+            self._skipped_id = stream_id - 2
+        self._highest_id = stream_id
+        if self._last_taken is not None:
+            self._closed.reset_by_us(stream_id)
+            self._spoken_in_vain()
+            return
+        if len(self.streams) >= self._limits.concurrent_streams:
+            self._hits.hit(Limit.STREAMS)
+            raise Http2StreamError(stream_id, ErrorCode.REFUSED_STREAM, "too many streams")
+        stream = Stream(None, self._account)
+        stream.id = stream_id
+        stream.received_end = end
+        self._register(stream)
+        self._handler.accepted(stream, fields, end=end)
+
+    def _data_nowhere(self, stream_id: int) -> None:
+        if self._closed.may_be_spoken_on(stream_id):
+            self._spoken_in_vain()
+            return
+        self._require_not_idle(stream_id)
+        raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
+
+    def _is_idle(self, stream_id: int) -> bool:
+        # Nobody but a client opens streams here, so an even number is always idle.
+        return stream_id > self._highest_id or not stream_id & 1
+
+    def _require_not_idle(self, stream_id: int) -> None:
+        if self._is_idle(stream_id):
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a frame on an idle stream")
+
+    def _local_end(self, stream: Stream) -> None:
+        stream.sent_end = True
+        if stream.received_end:
+            self._close(stream)
+        elif not self._client_side:
+            # The answer is complete, so the rest of the request is not read any more
+            # (RFC 9113, section 8.1).
+            self.reset(stream, ErrorCode.NO_ERROR)
+
+    def _close(self, stream: Stream) -> None:
+        if not stream.closed:
+            stream.closed = True
+            del self.streams[stream.id]
+            if self.sender.waiting:
+                self.sender.waiting.pop(stream, None)
+            self._handler.finished(stream)
+
+    def _give_back(self, size: int) -> None:
+        self._owed += size
+        if self._owed >= self._half_window:
+            self._pay()
+
+    def _pay(self) -> None:
+        self.sender.write(frames.window_update(0, self._owed))
+        self._window += self._owed
+        self._owed = 0
+
+    def _move_windows(self, change: int) -> None:
+        for stream in tuple(self.streams.values()):
+            stream.send_window += change
+            if stream.send_window > MAX_WINDOW_BYTES:
+                raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+        if change > 0:
+            for stream in tuple(self.streams.values()):
+                if stream.queued:
+                    self.sender.advance(stream)
+
+    def _spoken_in_vain(self) -> None:
+        # What a server says about cancelled calls is up to clients, and other clients share
+        # its connection.
+        if not self._client_side:
+            self._nuisance(Nuisance.FRAME)
+
+    def _nuisance(self, weight: int) -> None:
+        self.nuisances += weight
+        if self.nuisances > self._limits.nuisances:
+            raise Http2ConnectionError(
+                ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames", limit=Limit.USELESS_FRAMES
+            )
+
+
+def _over() -> Connection:
+    """Stands for every connection that is over."""
+    if not _OVER:
+        _OVER.append(Connection(NoHandler(), Limits(), client_side=False, wake=_wake_nothing))
+    return _OVER[0]
+
+
+def _wake_nothing() -> None:
+    pass
+
+
+_OVER: list[Connection] = []

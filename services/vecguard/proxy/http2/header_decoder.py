@@ -1,0 +1,262 @@
+"""Decodes header blocks with the dynamic table of one connection (RFC 7541)."""
+
+import re
+from collections import deque
+
+from vecguard.proxy.http2 import fields, huffman, integers
+from vecguard.proxy.http2.errors import CompressionError, ErrorCode, Http2ConnectionError
+from vecguard.proxy.http2.fields import NAMES_AS_WRITTEN, STATIC, Field
+from vecguard.proxy.http2.header_block import HeaderBlock, Known
+from vecguard.proxy.http2.limits import Limit, Limits
+
+_INDEXED = 0x80
+_INCREMENTAL = 0x40
+_SIZE_UPDATE = 0x20
+_NEVER_INDEXED = 0x10
+_HUFFMAN = 0x80
+_FIRST_DYNAMIC = len(STATIC)
+# Methods that one client calls, or answers that differ by their status or a count; longer
+# blocks are seldom alike.
+_MAX_KNOWN = 64
+_MAX_KNOWN_BYTES = 256
+# What they stand for, all together and as a list counts it. An index of one byte stands for
+# kilobytes, and whoever reads a block may note as much: without this bound a connection could be
+# made to remember megabytes.
+_MAX_KNOWN_LIST_BYTES = 32 * 1024
+# Fields beyond the limit of a list that are read of one block, for the table's sake. An index of
+# one byte takes as long as any other field.
+_MAX_SURPLUS = 2000
+# Two are all that an encoder needs to say in a block (RFC 7541, section 4.2); some say every step.
+_MAX_SIZE_UPDATES = 64
+# Fields at the beginning of a block that are told by an index of one byte.
+_indices = re.compile(rb"[\x81-\xfe]*").match
+
+
+class HeaderDecoder:
+    """What the peer's encoder has told so far.
+
+    A field that is known by its index is the very object that was made when it came
+    first: nothing of it is decoded, checked or copied again. The same holds for all the
+    indices with which a block begins; gRPC clients send method, path and the like so, and
+    the metadata of the call behind them.
+
+    `surplus` counts the fields that were read beyond the limit, until somebody sets it to 0.
+
+    It holds even for whole blocks where `remembers` says so: a server's answers are mostly
+    alike. A client's requests are not, and hold secrets, so they should not be kept.
+    """
+
+    def __init__(self, limits: Limits, *, remembers: bool = False) -> None:
+        self._known: dict[bytes, HeaderBlock] = {}
+        self._known_list_bytes = 0
+        self._beginning_bytes = 0
+        self._nothing = HeaderBlock(Known([]), [])
+        self._remembers = remembers
+        # Whether the last block left the table as it was: only then is it worth while to
+        # remember what indices mean.
+        self._is_settled = False
+        self._max_list_bytes = limits.header_list_bytes
+        self._max_table_bytes = limits.table_bytes
+        self._capacity = limits.table_bytes
+        self._entries: deque[Field] = deque()
+        self._size = 0
+        self._at = 0
+        self._room = 0
+        # The connection to a server is shared by many clients, so its blocks are read to their end.
+        self._max_surplus = 2**31 if remembers else _MAX_SURPLUS
+        self.surplus = 0
+
+    def decode(self, block: bytes) -> HeaderBlock | None:
+        """The fields of a block; None when they are more than our limit.
+
+        Such a block is read to its end all the same, because the table must stay what
+        the peer takes it for.
+
+        Raises:
+            CompressionError: the block is not what an encoder would make.
+            Http2ConnectionError: far more fields than our limit, from a client.
+        """
+        if not self._remembers:
+            return self._in_parts(block)
+        whole = self._known.get(block)
+        if whole is None:
+            fields = self._fields(block, 0, self._max_list_bytes)
+            if fields is None:
+                return None
+            whole = HeaderBlock(Known(fields), [])
+            self._remember(block, whole)
+        return whole
+
+    def _in_parts(self, block: bytes) -> HeaderBlock | None:
+        # Any part of the indices will do, and mostly there are as many as the last time.
+        end = self._beginning_bytes
+        beginning = self._known.get(block[:end])
+        if beginning is None:
+            match = _indices(block) if self._is_settled else None
+            end = match.end() if match is not None else 0
+            beginning = self._known.get(block[:end]) if end else self._nothing
+        if beginning is None:
+            fields = self._fields(block[:end], 0, self._max_list_bytes)
+            if fields is None:
+                self._fields(block, end, -1)
+                return None
+            beginning = HeaderBlock(Known(fields), [])
+            self._remember(block[:end], beginning)
+            self._beginning_bytes = end
+        if end == len(block):
+            return beginning
+        known = beginning.known
+        room = self._max_list_bytes - known.size
+        others = self._fields(block, end, room)
+        return None if others is None else HeaderBlock(known, others, room - self._room)
+
+    def _fields(  # noqa: C901, PLR0912 - one loop over every field of every call
+        self, block: bytes, at: int, room: int
+    ) -> list[Field] | None:
+        """The fields from `at` on; None when they are more than `room`."""
+        found: list[Field] = []
+        is_begun = at > 0
+        updates = 0
+        self._is_settled = True
+        entries = self._entries
+        end = len(block)
+        while at < end:
+            byte = block[at]
+            at += 1
+            if byte & _INDEXED:
+                # As `_indexed`, written out for what most fields are.
+                index = byte & 0x7F
+                if 0 < index < _FIRST_DYNAMIC:
+                    field = STATIC[index]
+                elif _FIRST_DYNAMIC <= index < min(_FIRST_DYNAMIC + len(entries), 0x7F):
+                    field = entries[index - _FIRST_DYNAMIC]
+                else:
+                    if index == 0x7F:  # noqa: PLR2004 - the prefix is full
+                        index, at = integers.decode(block, at, index)
+                    field = self._indexed(index)
+            elif byte & _INCREMENTAL:
+                field = self._literal(block, at, byte & 0x3F, 0x3F, secret=False)
+                at = self._at
+                self._add(field)
+            elif byte & _SIZE_UPDATE:
+                updates += 1
+                if is_begun or updates > _MAX_SIZE_UPDATES:
+                    raise CompressionError("a table size update after a field, or too many of them")
+                at = self._update_size(block, at, byte & 0x1F)
+                continue
+            else:
+                # As `_literal`, written out for most metadata: a known name in full, then a
+                # short value without Huffman, whose length is its first byte.
+                begin = at + 1 + block[at] if not byte & 0x0F and at < end else end
+                length = block[begin] if begin < end else 0x7F
+                after = begin + 1 + length
+                key = (
+                    NAMES_AS_WRITTEN.get(block[at:begin])
+                    if length < 0x7F and after <= end  # noqa: PLR2004 - see there
+                    else None
+                )
+                if key is not None:
+                    field = Field(key, block[begin + 1 : after], block[at - 1 : after])
+                    at = after
+                else:
+                    field = self._literal(
+                        block, at, byte & 0x0F, 0x0F, secret=byte & _NEVER_INDEXED != 0
+                    )
+                    at = self._at
+            is_begun = True
+            room -= field.size
+            if room >= 0:
+                found.append(field)
+            else:
+                self.surplus += 1
+                if self.surplus > self._max_surplus:
+                    raise Http2ConnectionError(
+                        ErrorCode.ENHANCE_YOUR_CALM,
+                        "far more fields than the limit of a header list",
+                        limit=Limit.HEADER_LIST,
+                    )
+        self._room = room
+        return found if room >= 0 else None
+
+    def _remember(self, block: bytes, found: HeaderBlock) -> None:
+        size = found.known.size
+        if self._is_settled and len(block) <= _MAX_KNOWN_BYTES and size <= _MAX_KNOWN_LIST_BYTES:
+            if (
+                len(self._known) >= _MAX_KNOWN
+                or self._known_list_bytes + size > _MAX_KNOWN_LIST_BYTES
+            ):
+                self._forget()
+            self._known[block] = found
+            self._known_list_bytes += size
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_list_bytes = 0
+
+    def _indexed(self, index: int) -> Field:
+        if 0 < index < _FIRST_DYNAMIC:
+            return STATIC[index]
+        if 0 <= index - _FIRST_DYNAMIC < len(self._entries):
+            return self._entries[index - _FIRST_DYNAMIC]
+        raise CompressionError("an index that stands for nothing")
+
+    def _literal(self, block: bytes, at: int, index: int, prefix: int, *, secret: bool) -> Field:
+        """The field at `at`, and where it ends in `self._at`."""
+        if index:
+            if index == prefix:
+                index, at = integers.decode(block, at, index)
+            key = self._indexed(index).key
+        else:
+            start, end, is_coded = self._string(block, at)
+            key = fields.written_name(block[at:end], block[start:end], is_coded=is_coded)
+            at = end
+        start, end, is_coded = self._string(block, at)
+        self._at = end
+        value = block[start:end]
+        if is_coded:
+            # Decoded even where nobody reads it: a broken string must not be passed on
+            # to a connection that others share.
+            value = huffman.decode(value)
+        return Field(key, value, key.literal(block[at:end], secret=secret))
+
+    def _string(self, block: bytes, at: int) -> tuple[int, int, bool]:
+        """Where a string literal begins and ends, and whether it is Huffman-coded."""
+        if at >= len(block):
+            raise CompressionError("a header block ends within a field")
+        byte = block[at]
+        at += 1
+        length = byte & 0x7F
+        if length == 0x7F:  # noqa: PLR2004 - the prefix is full
+            length, at = integers.decode(block, at, length)
+        end = at + length
+        if end > len(block):
+            raise CompressionError("a header block ends within a string")
+        return at, end, byte & _HUFFMAN != 0
+
+    def _add(self, field: Field) -> None:
+        self._unsettle()
+        self._size += field.size
+        self._entries.appendleft(field)
+        if self._size > self._capacity:
+            self._evict()
+
+    def _update_size(self, block: bytes, at: int, capacity: int) -> int:
+        if capacity == 0x1F:  # noqa: PLR2004 - the prefix is full
+            capacity, at = integers.decode(block, at, capacity)
+        if capacity > self._max_table_bytes:
+            raise CompressionError("a table larger than we allow")
+        self._capacity = capacity
+        self._unsettle()
+        self._evict()
+        return at
+
+    def _unsettle(self) -> None:
+        """Indices have another meaning now."""
+        self._is_settled = False
+        if self._known:
+            self._forget()
+
+    def _evict(self) -> None:
+        # An entry larger than the table empties it, itself included (RFC 7541, section 4.4).
+        while self._size > self._capacity:
+            self._size -= self._entries.pop().size

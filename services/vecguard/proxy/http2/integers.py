@@ -1,0 +1,40 @@
+"""Integers of HPACK: as many bits as the first byte has free, then seven a byte.
+
+RFC 7541, section 5.1.
+"""
+
+from vecguard.proxy.http2.errors import CompressionError
+
+# Four more bytes reach beyond every size that a header block of ours can have.
+_MAX_SHIFT = 28
+
+
+def decode(block: bytes, at: int, prefix: int) -> tuple[int, int]:
+    """The rest of an integer whose prefix is full; the value and where it ends.
+
+    Raises:
+        CompressionError: it does not end, or is larger than anything here can be.
+    """
+    value, shift = prefix, 0
+    for position in range(at, len(block)):
+        byte = block[position]
+        value += (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            return value, position + 1
+        shift += 7
+        if shift > _MAX_SHIFT:
+            raise CompressionError("an integer is too large")
+    raise CompressionError("a header block ends within an integer")
+
+
+def encode(value: int, prefix: int, pattern: int = 0) -> bytes:
+    """The value behind the bits of `pattern`; `prefix` is the largest value of the free bits."""
+    if value < prefix:
+        return bytes((pattern | value,))
+    value -= prefix
+    encoded = bytearray((pattern | prefix,))
+    while value > 0x7F:  # noqa: PLR2004 - as above
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

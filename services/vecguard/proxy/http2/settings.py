@@ -1,0 +1,82 @@
+"""SETTINGS: what the peer wants and what we want (RFC 9113, section 6.5)."""
+
+from dataclasses import dataclass
+from struct import Struct
+
+from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
+from vecguard.proxy.http2.limits import (
+    DEFAULT_FRAME_BYTES,
+    DEFAULT_TABLE_BYTES,
+    DEFAULT_WINDOW_BYTES,
+    MAX_WINDOW_BYTES,
+    Limits,
+)
+
+HEADER_TABLE_SIZE = 0x1
+ENABLE_PUSH = 0x2
+MAX_CONCURRENT_STREAMS = 0x3
+INITIAL_WINDOW_SIZE = 0x4
+MAX_FRAME_SIZE = 0x5
+MAX_HEADER_LIST_SIZE = 0x6
+
+_ENTRY = Struct(">HI")
+_LARGEST_FRAME_BYTES = 2**24 - 1
+
+
+@dataclass(slots=True)
+class PeerSettings:
+    """The peer's settings that bind us.
+
+    Its header list size is not among them: what it takes in headers is for the whole path
+    to know.
+
+    Attributes:
+        is_server: what the peer is.
+        table_bytes: how large it takes our dynamic table for, which we never use.
+        awaits_table_size: it wants a smaller one, and our next header block must say that
+            it is (RFC 7541, section 4.2).
+    """
+
+    is_server: bool = False
+    concurrent_streams: int = 2**32 - 1
+    window_bytes: int = DEFAULT_WINDOW_BYTES
+    frame_bytes: int = DEFAULT_FRAME_BYTES
+    table_bytes: int = DEFAULT_TABLE_BYTES
+    awaits_table_size: bool = False
+
+    def apply(self, payload: bytes) -> None:
+        """Takes over one SETTINGS frame. Raises Http2ConnectionError."""
+        if len(payload) % _ENTRY.size:
+            raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a broken length")
+        for key, value in _ENTRY.iter_unpack(payload):
+            if key == MAX_CONCURRENT_STREAMS:
+                self.concurrent_streams = value
+            elif key == INITIAL_WINDOW_SIZE:
+                if value > MAX_WINDOW_BYTES:
+                    raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "an impossible window")
+                self.window_bytes = value
+            elif key == MAX_FRAME_SIZE:
+                if not DEFAULT_FRAME_BYTES <= value <= _LARGEST_FRAME_BYTES:
+                    raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "an impossible frame size")
+                self.frame_bytes = value
+            elif key == HEADER_TABLE_SIZE and value < self.table_bytes:
+                self.awaits_table_size = True
+            elif key == ENABLE_PUSH and value > (0 if self.is_server else 1):
+                raise Http2ConnectionError(
+                    ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH has a value that its sender may not use"
+                )
+
+
+def announced(limits: Limits, *, client_side: bool) -> dict[int, int]:
+    """Our limits as settings; what is HTTP/2's default is not repeated."""
+    values = {
+        INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
+        MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
+    }
+    if client_side:
+        values[ENABLE_PUSH] = 0
+    else:
+        values[MAX_CONCURRENT_STREAMS] = limits.concurrent_streams
+    if limits.frame_bytes != DEFAULT_FRAME_BYTES:
+        values[MAX_FRAME_SIZE] = limits.frame_bytes
+    return values

@@ -1,0 +1,298 @@
+"""What a proxy tells Prometheus.
+
+Counts are plain numbers of the parts that count, read when they are asked for; only what
+has a distribution is a Prometheus object. Every label's values are bounded by the code, but
+for methods, which `CallTally` bounds. docs/metrics.md is the list.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from vecguard.observability.audit import AuditLog
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.limits import LoginLimits
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.tally import LoginTally
+from vecguard.proxy.authentication.tarpit import Tarpit
+from vecguard.proxy.authentication.turnstile import Turnstile
+from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.http2.limits import LimitHits
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.pool import Pool
+from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.root_coord import RootCoordLink
+
+Name = TypeVar("Name", bound=str)
+
+# About 1 ms at bcrypt's least cost, 70 ms at cost 10, seconds on a crowded machine.
+_BCRYPT_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+# From a read (a millisecond) to a change that waits for a whole lease.
+_CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+
+
+class ProxyMetrics:
+    """Durations and what ends with them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._bcrypt_seconds = Histogram(
+            "vecguard_bcrypt_seconds",
+            "One run of bcrypt in its thread, without the wait for its turn.",
+            ("operation",),
+            buckets=_BCRYPT_BUCKETS,
+            registry=registry,
+        )
+        self._root_coord_seconds = Histogram(
+            "vecguard_proxy_root_coord_call_seconds",
+            "Calls to root coord, whatever came of them.",
+            ("method",),
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
+        self._root_coord_calls = Counter(
+            "vecguard_proxy_root_coord_calls",
+            "Calls to root coord by how they ended: ok, cancelled, or the reason.",
+            ("method", "outcome"),
+            registry=registry,
+        )
+
+    def bcrypt_ran(self, operation: str, seconds: float) -> None:
+        """A thread has verified or hashed a password."""
+        self._bcrypt_seconds.labels(operation).observe(seconds)
+
+    def root_coord_asked(self, method: str, outcome: str, seconds: float) -> None:
+        """A call to root coord has ended."""
+        self._root_coord_calls.labels(method, outcome).inc()
+        self._root_coord_seconds.labels(method).observe(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCollector(Collector):
+    """How logins end, and what is waited for and remembered on the way."""
+
+    authorization_enabled: bool
+    tally: LoginTally
+    limits: LoginLimits
+    logins: Logins
+    credentials: CredentialCache
+    verifier: Verifier
+    strangers: Turnstile
+    tarpit: Tarpit
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        yield GaugeMetricFamily(
+            "vecguard_authorization_enabled",
+            "0 where every call passes without a login.",
+            int(self.authorization_enabled),
+        )
+        logins = CounterMetricFamily(
+            "vecguard_logins",
+            "Calls by what came of their login, and why.",
+            labels=("result", "reason"),
+        )
+        for (result, reason), count in self.tally.endings().items():
+            logins.add_metric((result, reason), count)
+        yield logins
+        yield _counter(
+            "vecguard_login_lookups",
+            "Logins by what memory said about them; missed ones are checked.",
+            "outcome",
+            self.tally.lookups(),
+        )
+        yield _counter(
+            "vecguard_login_limit_hits",
+            "Logins that were not checked, by the kind of limit on failures.",
+            "limit",
+            self.limits.hits,
+        )
+        yield _gauge(
+            "vecguard_login_limit_tracked",
+            "Entries of each table of names, addresses and pairs whose failures are remembered.",
+            "limit",
+            self.limits.tracked(),
+        )
+        yield _gauge(
+            "vecguard_cache_entries",
+            "What the caches hold.",
+            "cache",
+            {
+                **{f"logins_{name}": size for name, size in self.logins.sizes().items()},
+                **{f"credentials_{name}": size for name, size in self.credentials.sizes().items()},
+            },
+        )
+        yield from self._queues()
+
+    def _queues(self) -> Iterator[Metric]:
+        running = self.verifier.running
+        yield _gauge(
+            "vecguard_verifier_jobs",
+            "Passwords that bcrypt works on, and those that wait for it.",
+            "state",
+            {"running": running, "waiting": self.verifier.waiting - running},
+        )
+        yield _gauge(
+            "vecguard_fetch_jobs",
+            "Users that are not held and looked up at root coord, and those that wait for it.",
+            "state",
+            {"running": self.strangers.inside, "waiting": self.strangers.waiting},
+        )
+        yield GaugeMetricFamily(
+            "vecguard_tarpit_held", "Refusals that are held back for a moment.", self.tarpit.held
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCollector(Collector):
+    """The contact with root coord, and what came by it."""
+
+    link: RootCoordLink
+    revocations: Revocations
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        yield GaugeMetricFamily(
+            "vecguard_proxy_session_connected",
+            "1 while there is a session with the active root coord.",
+            int(self.link.address is not None),
+        )
+        yield CounterMetricFamily(
+            "vecguard_proxy_sessions_opened",
+            "Sessions with root coord, the first one included.",
+            self.link.sessions_opened,
+        )
+        yield CounterMetricFamily(
+            "vecguard_proxy_invalidations_applied",
+            "Times that a user, or everything, was to be forgotten.",
+            self.revocations.applied,
+        )
+        yield CounterMetricFamily(
+            "vecguard_proxy_revoked_calls",
+            "Open calls that were ended because their login was revoked.",
+            self.revocations.calls_ended,
+        )
+        yield CounterMetricFamily(
+            "vecguard_proxy_unconfirmed_calls",
+            "Open calls that were ended because there was no lease for lease.grace.",
+            self.revocations.calls_unconfirmed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayCollector(Collector):
+    """Calls, connections and bytes of the data plane."""
+
+    listener: Listener
+    active: ActiveCalls
+    backend: Pool
+    hits: LimitHits
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        calls = CounterMetricFamily(
+            "vecguard_relay_calls",
+            "Calls that have ended, by method and gRPC status as their client got it.",
+            labels=("method", "code"),
+        )
+        for method, status, count in self.listener.tally.counts():
+            calls.add_metric((method, status.name), count)
+        yield calls
+        traffic = CounterMetricFamily(
+            "vecguard_relay_bytes",
+            "Bytes of HTTP/2 on the connections of clients and to the backend.",
+            labels=("side", "direction"),
+        )
+        for side, bytes_by_direction in (
+            ("client", self.listener.traffic),
+            ("backend", self.backend.traffic),
+        ):
+            for direction, count in bytes_by_direction.items():
+                traffic.add_metric((side, direction), count)
+        yield traffic
+        yield _counter(
+            "vecguard_relay_limit_hits",
+            "Connections, streams or calls that a limit has ended or refused.",
+            "limit",
+            self.hits.counts,
+        )
+        yield _counter(
+            "vecguard_relay_connections_displaced",
+            "Connections without an admitted call that made room for a newcomer.",
+            "limit",
+            self.listener.doorway.displaced,
+        )
+        yield _counter(
+            "vecguard_backend_connects",
+            "Attempts to connect to the backend by how they ended: ok or failed.",
+            "outcome",
+            self.backend.connects,
+        )
+        yield from self._levels()
+
+    def _levels(self) -> Iterator[Metric]:
+        for name, explanation, value in (
+            ("relay_calls_open", "Calls that are open.", len(self.active)),
+            ("relay_connections", "Clients that are connected.", self.listener.connections),
+            (
+                "relay_connections_unadmitted",
+                "Clients without an admitted call so far.",
+                self.listener.doorway.unadmitted,
+            ),
+            (
+                "relay_buffered_bytes",
+                "Bytes that wait for their receiver, in both directions.",
+                self.listener.buffers.held,
+            ),
+            (
+                "relay_buffered_bytes_limit",
+                "Beyond so many the calls of the slowest clients are ended.",
+                self.listener.buffers.limit,
+            ),
+            (
+                "backend_reachable",
+                "0 while the backend cannot be connected to.",
+                int(self.backend.failure is None),
+            ),
+            ("backend_connections", "Connections to the backend.", len(self.backend.links)),
+            (
+                "backend_waiting_calls",
+                "Calls that wait for a connection or a free stream.",
+                self.backend.waiting,
+            ),
+        ):
+            yield GaugeMetricFamily(f"vecguard_{name}", explanation, value)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCollector(Collector):
+    """Whether the audit log is complete."""
+
+    log: AuditLog
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        yield _counter(
+            "vecguard_audit_lines",
+            "Lines of the audit log that were written, and those that were lost.",
+            "outcome",
+            self.log.lines(),
+        )
+
+
+def _counter(name: str, explanation: str, label: str, counts: Mapping[Name, int]) -> Metric:
+    family = CounterMetricFamily(name, explanation, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _gauge(name: str, explanation: str, label: str, levels: Mapping[Name, int]) -> Metric:
+    family = GaugeMetricFamily(name, explanation, labels=(label,))
+    for value, level in levels.items():
+        family.add_metric((value,), level)
+    return family

@@ -1,0 +1,163 @@
+"""What an upstream's header blocks mean, and what the client gets of them."""
+
+from vecguard.errors import OverloadedError, VecguardError
+from vecguard.proxy.http2.errors import ErrorCode
+from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.relay.calls.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
+from vecguard.proxy.relay.calls.tally import status_code
+from vecguard.proxy.relay.errors import (
+    HeadersTooLargeError,
+    MalformedAnswerError,
+    MalformedRequestError,
+    UpstreamCancelledError,
+    UpstreamProtocolError,
+    UpstreamUnavailableError,
+)
+
+_STATUS = b":status"
+_SWITCHING = b"101"  # HTTP/2 has no use for it (RFC 9113, section 8.6)
+# Answers of something that is no gRPC server and may be better soon (gRPC's
+# "HTTP to gRPC status code mapping").
+_TEMPORARY_HTTP_STATUSES = frozenset((b"429", b"502", b"503", b"504"))
+
+
+class Answer:
+    """A response's first block.
+
+    Attributes:
+        block: what the client gets.
+        is_interim: whether the real answer is still to come (RFC 9110, section 15.2).
+        status: how the call ended, if it says so; None: trailers are to come.
+        code: the same as a number.
+        length: from `content-length`; None when it is not said.
+    """
+
+    __slots__ = ("block", "code", "is_interim", "length", "status")
+
+    def __init__(  # noqa: C901 - one branch for each kind of field
+        self, block: HeaderBlock, upstream: str
+    ) -> None:
+        fields = list(block)
+        # RFC 9113, section 8.3: it comes first, and no other pseudo-header does.
+        if not fields or fields[0].name != _STATUS or fields[0].value == _SWITCHING:
+            raise MalformedAnswerError(f"{upstream} answered without a status")
+        http_status = fields[0].value
+        self.status: bytes | None = None
+        self.length: int | None = None
+        wires = [fields[0].wire]
+        for field in fields[1:]:
+            name = field.name
+            if name == b"content-type":
+                if http_status == b"200" and not is_grpc(field.value):
+                    raise UpstreamProtocolError(
+                        f"{upstream} answered with {field.value.decode('ascii', 'replace')}, "
+                        "which is no gRPC"
+                    )
+            elif name == b"grpc-status":
+                self.status = field.value
+            elif name in OURS:
+                if name == b"content-length":
+                    self.length = _length(field.value, upstream)
+                continue
+            elif name[:1] == b":":
+                raise MalformedAnswerError(f"{upstream} answered with malformed headers")
+            wires.append(field.wire)
+        self.code = status_code(self.status)
+        self.is_interim = http_status[:1] == b"1"
+        if self.is_interim:
+            self.status = None  # it is not an answer yet, whatever it says
+        # A gRPC status goes before HTTP's (gRPC's mapping); a proxy like us has both.
+        if http_status != b"200" and not self.is_interim and self.status is None:
+            shown = http_status.decode("ascii", "replace")
+            message = f"{upstream} answered with HTTP status {shown}"
+            if http_status in _TEMPORARY_HTTP_STATUSES:
+                raise UpstreamUnavailableError(message)
+            raise UpstreamProtocolError(message)
+        self.block = b"".join(wires)
+
+
+def answer(block: HeaderBlock | None, upstream: str) -> Answer:
+    """What the first block of a response says, read once where it comes again.
+
+    Raises:
+        MalformedAnswerError: it is no HTTP/2 answer.
+        HeadersTooLargeError: it is over our limit.
+        UpstreamProtocolError: it is no gRPC answer.
+        UpstreamUnavailableError: the same, but that may change.
+    """
+    if block is not None and isinstance(block.known.note, Answer) and not block.others:
+        return block.known.note
+    block = _legal(block, upstream)
+    found = Answer(block, upstream)
+    if not block.others:
+        block.known.note = found
+    return found
+
+
+class Trailers:
+    """A response's last block.
+
+    Attributes:
+        block: what the client gets.
+        code: how the call ended, as a number.
+    """
+
+    __slots__ = ("block", "code")
+
+    def __init__(self, block: HeaderBlock, upstream: str) -> None:
+        status: bytes | None = None
+        wires = []
+        for field in block:
+            if field.name[:1] == b":":
+                raise MalformedAnswerError(f"{upstream} sent a pseudo-header in its trailers")
+            if field.name == b"grpc-status":
+                status = field.value
+            if field.name not in OURS:
+                wires.append(field.wire)
+        self.code = status_code(status)
+        self.block = b"".join(wires)
+
+
+def trailers(block: HeaderBlock | None, upstream: str) -> Trailers:
+    """What the client gets of a response's last block, read once where it comes again.
+
+    Raises:
+        MalformedAnswerError: it is no block of trailers.
+        HeadersTooLargeError: it is over our limit.
+    """
+    if block is not None and isinstance(block.known.note, Trailers) and not block.others:
+        return block.known.note
+    block = _legal(block, upstream)
+    found = Trailers(block, upstream)
+    if not block.others:
+        block.known.note = found
+    return found
+
+
+def reset_error(upstream: str, code: int) -> VecguardError:
+    """What a reset by an upstream means for the caller (gRPC over HTTP/2, "Errors")."""
+    match code:
+        case ErrorCode.REFUSED_STREAM:
+            return UpstreamUnavailableError(f"{upstream} refused the call")
+        case ErrorCode.CANCEL:
+            return UpstreamCancelledError(f"{upstream} cancelled the call")
+        case ErrorCode.ENHANCE_YOUR_CALM:
+            return OverloadedError(f"{upstream} asks for fewer calls")
+        case _:
+            return UpstreamProtocolError(f"{upstream} reset the call with HTTP/2 error {code}")
+
+
+def _length(value: bytes, upstream: str) -> int:
+    try:
+        return content_length([value])
+    except MalformedRequestError as error:
+        raise MalformedAnswerError(f"{upstream} answered with malformed headers") from error
+
+
+def _legal(block: HeaderBlock | None, upstream: str) -> HeaderBlock:
+    if block is None:
+        raise HeadersTooLargeError(f"{upstream} answered with headers that are too large")
+    for field in block:
+        if not field.legal or field.name in CONNECTION_SPECIFIC:
+            raise MalformedAnswerError(f"{upstream} answered with malformed headers")
+    return block

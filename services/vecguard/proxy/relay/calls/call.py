@@ -1,0 +1,482 @@
+"""One call: a stream of a client, a stream of an upstream, and all that passes between."""
+
+import asyncio
+from typing import Any, Protocol
+
+from grpclib.const import Status
+
+from vecguard.errors import DeadlineError, MalformedMessageError, VecguardError
+from vecguard.proxy.http2.errors import ErrorCode
+from vecguard.proxy.http2.handler import Fields
+from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
+from vecguard.proxy.relay.calls.deadlines import Deadlines
+from vecguard.proxy.relay.calls.headers import error_trailers, refusal, user_field
+from vecguard.proxy.relay.calls.messages import MessageMeter
+from vecguard.proxy.relay.calls.request import Request
+from vecguard.proxy.relay.errors import (
+    MalformedAnswerError,
+    MalformedRequestError,
+    UpstreamProtocolError,
+    UpstreamUnavailableError,
+)
+from vecguard.proxy.relay.link import Link
+from vecguard.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
+
+
+class Admitted(Protocol):
+    """Who a call is from: a user with the password's revision, or nobody in particular."""
+
+    @property
+    def username(self) -> str | None: ...
+
+    @property
+    def revision(self) -> int: ...
+
+
+# What an open call takes in memory by itself.
+_OWN_BYTES = 1024
+# What a call is whose client goes away before its end.
+_CANCELLED = Status.CANCELLED.value
+
+
+class Call(Requester):
+    """A call that anybody may end: client, upstream, deadline, revocation, shutdown.
+
+    Data goes from stream to stream as it comes. What the receiver does not take waits in
+    its stream's queue, and the sender's window is opened only as the queue moves; so no
+    queue is ever longer than one window.
+
+    Attributes:
+        client_link: the client's connection.
+        admission: who it is from; None until that is decided.
+        client: the client's stream.
+        upstream: the other one; data waits in it until it is open.
+        is_over: the client's stream is closed.
+        method: what it calls; empty until its headers were read.
+        code: the gRPC status that it ended with; CANCELLED until somebody says one.
+    """
+
+    __slots__ = (
+        "_answer_length",
+        "_deadline",
+        "_deadlines",
+        "_held",
+        "_is_answered",
+        "_is_answering",
+        "_is_early",
+        "_length",
+        "_link",
+        "_request",
+        "_request_meter",
+        "_response_meter",
+        "_returned",
+        "_task",
+        "_upstream_name",
+        "_written_before",
+        "admission",
+        "client",
+        "client_link",
+        "code",
+        "is_over",
+        "method",
+        "upstream",
+    )
+
+    def __init__(self, client_link: Link, client: Stream, max_message_bytes: int) -> None:
+        self.client_link = client_link
+        self.client = client
+        client.owner = self
+        self.upstream = Stream(self, client.account)
+        self.admission: Admitted | None = None
+        self.is_over = False
+        self.method = b""
+        self.code = _CANCELLED
+        self._request_meter = MessageMeter(max_message_bytes)
+        self._response_meter = MessageMeter(max_message_bytes)
+        self._is_answering = False
+        self._is_answered = False
+        self._is_early = False
+        self._link: UpstreamLink | None = None
+        self._request: Request | None = None
+        self._held = 0
+        self._length: int | None = None
+        self._answer_length: int | None = None
+        self._returned = 0
+        self._written_before = 0
+        self._deadline: float | None = None
+        self._deadlines: Deadlines | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._upstream_name = ""
+
+    # Its life.
+
+    def holds(self, block: HeaderBlock) -> None:
+        """Charges the client for an open call with these headers."""
+        # Those that no other block shares are kept as values, as they came, and joined.
+        self._held = held = _OWN_BYTES + block.known.size + 3 * block.others_size
+        self.client.account.add(held)
+
+    def set_deadline(self, timeout_seconds: float, deadlines: Deadlines) -> None:
+        """Lets the call end with DEADLINE_EXCEEDED after this long."""
+        self._deadline = self.client_link.loop.time() + timeout_seconds
+        self._deadlines = deadlines
+        deadlines.enter(self, self._deadline)
+
+    def remaining_seconds(self) -> float | None:
+        """What is left until the deadline; None without one."""
+        if self._deadline is None:
+            return None
+        return self._deadline - self.client_link.loop.time()
+
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """Who it was admitted as, and by which revision; None: nobody in particular, as yet."""
+        admission = self.admission
+        if admission is None or admission.username is None:
+            return None
+        return admission.username, admission.revision
+
+    @property
+    def caller(self) -> str:
+        """Whose share of the upstream it takes.
+
+        A call without a user counts for its client's address, as its connection does: where
+        no login is asked for, one client could shut out all others as well. A space, which is
+        in no user's name, keeps the two apart.
+        """
+        admission = self.admission
+        if admission is None or admission.username is None:
+            return f"address {self.client_link.origin}"
+        return admission.username
+
+    def waits_for(self, task: asyncio.Task[Any]) -> None:
+        """The task decides about the call, and is cancelled if the call ends before."""
+        self._task = task
+
+    def require_length(self, length: int) -> None:
+        """The request's data must be of this length (RFC 9113, section 8.1.1).
+
+        Raises:
+            MalformedRequestError: what has come already is not.
+        """
+        self._length = length
+        self._check_length(end=self.client.received_end)
+
+    def route(self, request: Request) -> None:
+        """Sends the request to its upstream as soon as that takes it.
+
+        Where the upstream says so, that is when it has arrived as a whole.
+
+        Raises what `Pool.send` raises, and:
+            MessageTooLargeError: it is longer than the upstream takes.
+        """
+        self._task = None
+        self._request = request
+        self._upstream_name = request.upstream.name
+        for piece in self.upstream.queue:
+            request.keep(piece)
+        limit = request.upstream.max_request_bytes
+        if limit is not None:
+            self._request_meter.restrict(limit)
+        if limit is None:
+            request.upstream.pool.send(self)
+        elif self._is_whole():
+            self._send_whole(request)
+        else:
+            self._is_early = True
+
+    def forward(self, link: UpstreamLink) -> None:
+        """Sends the request to an upstream, as far as it has come."""
+        request = self._request
+        if request is None:
+            raise RuntimeError("the call has no route")
+        self._link = link
+        self._written_before = link.writes
+        remaining = None if self._deadline is None else self.remaining_seconds()
+        link.connection.open(self.upstream, request.block(remaining))
+
+    def end(self, reason: VecguardError) -> None:
+        """Ends the call for a reason that its client is told, if it is still there."""
+        if self.is_over:
+            return
+        self._is_answered = True
+        self.code = reason.status.value
+        self._drop_answer()
+        connection = self.client_link.connection
+        sender = connection.sender
+        if isinstance(reason, MalformedRequestError):
+            connection.reset(self.client, ErrorCode.PROTOCOL_ERROR)
+        elif self._is_answering:
+            sender.headers(self.client, error_trailers(reason), end=True)
+        else:
+            sender.headers(self.client, refusal(reason), end=True)
+
+    def revoke(self, reason: VecguardError) -> bool:
+        """Ends the call because its login is revoked; says whether it did.
+
+        What an upstream carries through it does carry through, but only a request that has
+        arrived there: else one that was begun by an old password, or that waits because others
+        leave no room, could be made by it much later.
+        """
+        meter, request = self._request_meter, self._request
+        has_arrived = (
+            meter.is_between
+            and meter.passed > 0
+            and self._link is not None
+            and not self.upstream.queued
+        )
+        if has_arrived and request is not None and not request.upstream.revocable:
+            return False
+        self.end(reason)
+        return True
+
+    def finished(self) -> None:
+        """The client's stream is closed: nothing of the call may stay behind."""
+        self.is_over = True
+        self.client.account.remove(self._held)
+        if self._deadlines is not None and self._deadline is not None:
+            self._deadlines.leave(self, self._deadline)
+        if self._task is not None:
+            self._task.cancel()
+            # It keeps the error that ends it, and that keeps the call, and all its headers.
+            self._task = None
+        if self.client.queued:
+            self._drop_answer()
+        if self.upstream.queued:
+            self._drop_request()
+        request = self._request
+        if request is not None:
+            if request.is_kept:
+                request.release()
+            link, upstream = self._link, self.upstream
+            if link is None:
+                request.upstream.pool.forget(self)
+            elif not (upstream.closed or (upstream.received_end and upstream.sent_end)):
+                # Otherwise it is being closed now.
+                link.cancels()
+                link.connection.reset(upstream, ErrorCode.CANCEL)
+        # Nothing is left that only the garbage collector could free: its passes cost more
+        # than anything else that is done about a call.
+        self.client.owner = self.upstream.owner = None
+
+    def time_out(self) -> None:
+        """Its deadline has passed."""
+        self.end(DeadlineError("the deadline of the call has passed"))
+
+    def _drop_request(self) -> None:
+        if self.upstream.queued:
+            self.request_sent(self.upstream.drop())
+
+    def _drop_answer(self) -> None:
+        if self.client.queued:
+            self.response_sent(self.client.drop())
+
+    # From client to upstream.
+
+    def request_data(self, payload: bytes, end: bool) -> None:
+        """The next piece of the request."""
+        if self.upstream.closed:
+            self.request_sent(len(payload))
+            return
+        try:
+            self._request_meter.passes(payload)
+            if self._length is not None:
+                self._check_length(end=end)
+            if end and not self._request_meter.is_between:
+                raise MalformedMessageError("the request ends within a message")
+        except VecguardError as error:
+            self.request_sent(len(payload))
+            self.end(error)
+            return
+        if payload and self._request is not None:
+            self._request.keep(payload)
+        if self._link is not None:
+            self._link.connection.sender.data(self.upstream, payload, end=end)
+        else:
+            self.upstream.hold(payload)
+            if end:
+                self.upstream.ending = b""
+            if self._is_early and self._is_whole():
+                self._go_on()
+
+    def _is_whole(self) -> bool:
+        """Whether the one message of the request is here, or none will come."""
+        meter = self._request_meter
+        return (meter.is_between and meter.passed > 0) or self.upstream.ending is not None
+
+    def _go_on(self) -> None:
+        request, self._is_early = self._request, False
+        if request is not None:
+            try:
+                self._send_whole(request)
+            except VecguardError as error:
+                self.end(error)
+
+    def _send_whole(self, request: Request) -> None:
+        """Sends a request that has arrived, to where its upstream says."""
+        choose = request.upstream.choose
+        other = None if choose is None else choose(b"".join(self.upstream.queue), request.encodings)
+        if other is not None:
+            username = None if self.admission is None else self.admission.username
+            request.redirect(other, b"" if username is None else user_field(username))
+            self._upstream_name = other.name
+        request.upstream.pool.send(self)
+
+    @property
+    def request_is_cut(self) -> bool:
+        """See `MessageMeter.is_cut`."""
+        return self._request_meter.is_cut
+
+    def request_ended(self) -> None:
+        """Trailers of the request, which gRPC has no use for."""
+        self.request_data(b"", end=True)
+
+    def request_sent(self, size: int) -> None:
+        """So much of the request was taken on: the client may send as much again."""
+        if self._returned:
+            # It goes out a second time.
+            again = min(size, self._returned)
+            self._returned -= again
+            size -= again
+        self.client_link.connection.consumed(self.client, size)
+
+    # From upstream to client.
+
+    def answered(self, fields: Fields, end: bool) -> None:
+        """A header block of the upstream."""
+        if self.is_over or self._is_answered:
+            return
+        if self._request is not None and self._request.is_kept:
+            self._request.release()
+        try:
+            if self._is_answering:
+                self._answer_ended(fields, end=end)
+            else:
+                self._answer_begun(fields, end=end)
+        except VecguardError as error:
+            self._blame(error)
+
+    def response_data(self, payload: bytes, end: bool) -> None:
+        """The next piece of the response."""
+        if self.is_over or self._is_answered:
+            self.response_sent(len(payload))
+            return
+        try:
+            if not self._is_answering:
+                raise MalformedAnswerError(f"{self._upstream_name} sent data before headers")
+            self._response_meter.passes(payload)
+            if self._answer_length is not None:
+                self._check_answer_length(end=end)
+        except VecguardError as error:
+            self.response_sent(len(payload))
+            self._blame(error)
+            return
+        self.client_link.connection.sender.data(self.client, payload, end=False)
+        if end:
+            self.end(self._breaks_off())
+
+    def response_sent(self, size: int) -> None:
+        """So much of the response was taken on: the upstream may send as much again."""
+        if self._link is not None:
+            self._link.connection.consumed(self.upstream, size)
+
+    def upstream_reset(self, code: int, *, by_peer: bool) -> None:
+        """The upstream's stream is closed, by it or because of it."""
+        # A server that has answered completely may stop the request's body by a reset
+        # (RFC 9113, section 8.1); the answer counts.
+        if self._is_answered:
+            return
+        if not by_peer or code != ErrorCode.REFUSED_STREAM or not self._send_again():
+            self.end(reset_error(self._upstream_name, code))
+
+    def upstream_refused(self) -> None:
+        """The upstream leaves and has not looked at the request."""
+        if not self._is_answered and not self._send_again():
+            self.end(reset_error(self._upstream_name, ErrorCode.REFUSED_STREAM))
+
+    def upstream_lost(self) -> None:
+        """The upstream's connection is gone."""
+        if self._is_answered:
+            return
+        was_sent = self._link is None or self._link.writes != self._written_before
+        if was_sent or not self._send_again():
+            self.end(UpstreamUnavailableError(f"{self._upstream_name} closed the connection"))
+
+    def _send_again(self) -> bool:
+        """Whether the request, which was surely not processed, is on its way once more."""
+        request, link = self._request, self._link
+        if request is None or link is None or self.is_over or not request.may_be_repeated:
+            return False
+        old, data = self.upstream, request.data()
+        # What had gone out was given back to the client's window then.
+        self._returned += len(data) - old.queued
+        self.upstream = Stream(self, self.client.account)
+        self.upstream.hold(data)
+        if old.ending is not None:
+            self.upstream.ending = b""
+        old.drop()
+        link.connection.reset(old, ErrorCode.CANCEL)
+        self._link = None
+        try:
+            request.upstream.pool.send(self)
+        except VecguardError as error:
+            self.end(error)
+        return True
+
+    def _blame(self, error: VecguardError) -> None:
+        """Ends a call for what its upstream said, and tells it where that broke HTTP/2."""
+        if self._link is not None and isinstance(error, MalformedAnswerError):
+            self._link.connection.reset(self.upstream, ErrorCode.PROTOCOL_ERROR)
+        self.end(error)
+
+    def _check_length(self, end: bool) -> None:
+        if _differs(self._request_meter.passed, self._length, end=end):
+            raise MalformedRequestError("the data is not as long as content-length says")
+
+    def _answer_begun(self, fields: Fields, end: bool) -> None:
+        begun = answer(fields, self._upstream_name)
+        if begun.status is not None:
+            self._is_answered = True
+            self.code = begun.code
+            self.client_link.connection.sender.headers(self.client, begun.block, end=True)
+        elif end:
+            raise self._breaks_off()
+        elif not begun.is_interim:
+            self._is_answering = True
+            self._answer_length = begun.length
+            self.client_link.connection.sender.headers(self.client, begun.block, end=False)
+
+    def _answer_ended(self, fields: Fields, end: bool) -> None:
+        ending = trailers(fields, self._upstream_name)
+        if not end:
+            raise UpstreamProtocolError(f"{self._upstream_name} sent headers within its answer")
+        if self._answer_length is not None:
+            self._check_answer_length(end=True)
+        if not self._response_meter.is_between:
+            raise self._breaks_off()
+        self._is_answered = True
+        self.code = ending.code
+        self.client_link.connection.sender.finish(self.client, ending.block)
+        link = self._link
+        if link is not None and not self.is_over and not self.upstream.sent_end:
+            # Nobody reads the rest of the request.
+            link.cancels()
+            link.connection.reset(self.upstream, ErrorCode.CANCEL)
+            self._drop_request()
+
+    def _check_answer_length(self, end: bool) -> None:
+        if _differs(self._response_meter.passed, self._answer_length, end=end):
+            raise MalformedAnswerError(
+                f"{self._upstream_name} sent data that is not as long as its content-length says"
+            )
+
+    def _breaks_off(self) -> VecguardError:
+        where = "without a status" if self._response_meter.is_between else "within a message"
+        return UpstreamProtocolError(f"{self._upstream_name} ended its answer {where}")
+
+
+def _differs(passed: int, length: int | None, end: bool) -> bool:
+    """Whether data is longer than was said, or in the end shorter."""
+    return length is not None and (passed > length or (end and passed < length))

@@ -1,0 +1,96 @@
+"""When calls must end: one timer of the loop for all of them."""
+
+import asyncio
+from typing import Protocol
+
+from vecguard.proxy.relay.faults import unexpected_error
+
+# A call is ended up to this much late, and never early. Its client looks after its own
+# deadline; ours is there so that nothing stays behind.
+SLOT_SECONDS = 0.01
+
+
+class Loop(Protocol):
+    """What is needed of an event loop."""
+
+    def time(self) -> float: ...
+
+    def call_at(self, when: float, callback: "_Callback", /) -> asyncio.TimerHandle: ...
+
+
+class _Callback(Protocol):
+    def __call__(self) -> object: ...
+
+
+class Timed(Protocol):
+    """A call with a deadline."""
+
+    def time_out(self) -> None:
+        """Its time is up."""
+
+
+class Deadlines:
+    """Calls by the slot of time in which their deadline is.
+
+    Most calls end well before: to enter and leave a dictionary costs a tenth of a timer that
+    is made and cancelled.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._slots: dict[int, dict[Timed, None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_slot = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots.values()))
+
+    def enter(self, call: Timed, deadline: float) -> None:
+        """The call times out at `deadline` (of the loop's clock) unless it leaves before."""
+        slot = _slot(deadline)
+        calls = self._slots.get(slot)
+        if calls is None:
+            calls = self._slots[slot] = {}
+            if self._timer is None or slot < self._due_slot:
+                self._arm(slot)
+        calls[call] = None
+
+    def leave(self, call: Timed, deadline: float) -> None:
+        """The call is over, whether it was timed out or not."""
+        slot = _slot(deadline)
+        calls = self._slots.get(slot)
+        if calls is not None:
+            calls.pop(call, None)
+            if not calls:
+                # The timer stays: it is set again at most once for each slot.
+                del self._slots[slot]
+
+    def close(self) -> None:
+        """Nobody is timed out any more."""
+        self._slots.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, slot: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due_slot = slot
+        self._timer = self._loop.call_at(slot * SLOT_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        # A loop calls a little early, by the resolution of its clock.
+        past = max(self._due_slot, int(self._loop.time() / SLOT_SECONDS))
+        for slot in sorted([slot for slot in self._slots if slot <= past]):
+            for call in tuple(self._slots.pop(slot)):
+                try:
+                    call.time_out()
+                except Exception as error:  # noqa: BLE001 - logged; the others have theirs
+                    unexpected_error(error)
+        if self._slots:
+            self._arm(min(self._slots))
+
+
+def _slot(deadline: float) -> int:
+    return int(deadline / SLOT_SECONDS) + 1

@@ -1,0 +1,214 @@
+"""Where calls arrive: each is admitted, routed and sent on, or told why not."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mypy_extensions import mypyc_attr
+
+from vecguard.errors import VecguardError
+from vecguard.proxy.http2.fields import literal
+from vecguard.proxy.http2.handler import Fields
+from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.call import Admitted, Call
+from vecguard.proxy.relay.calls.deadlines import Deadlines
+from vecguard.proxy.relay.calls.headers import PEER, REVISION, RequestHead, user_field
+from vecguard.proxy.relay.calls.request import KeptBytes, Request
+from vecguard.proxy.relay.calls.tally import CallTally
+from vecguard.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
+from vecguard.proxy.relay.clients.client_link import ClientLink, Host
+from vecguard.proxy.relay.faults import unexpected_error
+from vecguard.proxy.relay.traffic import Traffic
+from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The plainest form of it."""
+
+    username: str | None
+    revision: int = 0
+
+
+# The verified certificate of a client, in the form of `SSLObject.getpeercert()`.
+PeerCertificate = Callable[[], Mapping[str, Any] | None]
+
+
+class Client(Protocol):
+    """What is known of who is connected."""
+
+    def peer_name(self) -> tuple[str, int] | None:
+        """Its address and port; None where it has none."""
+        ...
+
+    def certificate(self) -> Mapping[str, Any] | None:
+        """Its verified certificate; None without one."""
+        ...
+
+
+# A class and no Protocol: compiled code finds the methods of a class at once.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Gatekeeper(ABC):
+    """Decides by the values of the `authorization` header and by who is connected.
+
+    Raises to refuse.
+    """
+
+    @abstractmethod
+    def admit_now(
+        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+    ) -> Admitted | None:
+        """The decision if it needs no waiting; None: ask `admit`.
+
+        `earlier` is the decision about another call of the same client, which is still
+        open. The new one counts for itself, but may be found the sooner for it.
+        """
+
+    @abstractmethod
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
+
+    @abstractmethod
+    def turned_away(
+        self, authorization: Sequence[bytes], client: Client, error: VecguardError
+    ) -> bool:
+        """Either of them has refused. Returns whether that is the client's fault."""
+
+
+class Reception(Host):
+    """Decides about calls; those that need no waiting cost no task.
+
+    Attributes:
+        links: the clients that are connected.
+        tasks: the calls that wait for the gatekeeper.
+        tally: how calls have ended.
+    """
+
+    def __init__(
+        self,
+        gatekeeper: Gatekeeper,
+        routes: Routes[Upstream],
+        active: ActiveCalls,
+        *,
+        max_message_bytes: int,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._routes = routes
+        self._active = active
+        self._kept = KeptBytes()
+        self._deadlines = Deadlines(asyncio.get_running_loop())
+        self.max_message_bytes = max_message_bytes
+        self.links: set[ClientLink] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.tally = CallTally()
+        self._tracer = tracer
+        self._spans: dict[Call, Span] = {}
+        self._traffic = Traffic()
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Bytes received from clients and sent to them so far."""
+        return self._traffic.totals(self.links)
+
+    def connected(self, link: ClientLink) -> None:
+        """A client is there."""
+        self.links.add(link)
+        self._active.enter(link)
+
+    def disconnected(self, link: ClientLink) -> None:
+        """A client is gone."""
+        self.links.discard(link)
+        self._active.leave(link)
+        self._traffic.closed(link)
+
+    def close(self) -> None:
+        """The last call is over."""
+        self._deadlines.close()
+
+    def closed(self, call: Call) -> None:
+        """The call is over."""
+        self.tally.ended(call.method, call.code)
+        if self._spans and (span := self._spans.pop(call, None)) is not None:
+            span.end(call.code)
+
+    def arrived(self, link: ClientLink, call: Call, fields: Fields) -> None:
+        """Decides about a call."""
+        try:
+            try:
+                head = RequestHead(fields)
+            except VecguardError:
+                link.refused()
+                raise
+            call.method = head.path.value
+            if fields is not None:
+                call.holds(fields)
+            if self._tracer is not None:
+                self._trace(self._tracer, call, head)
+            if head.timeout_seconds is not None:
+                call.set_deadline(head.timeout_seconds, self._deadlines)
+            if head.length is not None:
+                call.require_length(head.length)
+            try:
+                newest = link.newest
+                admission = self._gatekeeper.admit_now(
+                    head.authorization, None if newest is None else newest.admission
+                )
+            except VecguardError as error:
+                self._turned_away(link, head, error)
+                raise
+            if admission is None:
+                link.waits_for_decision()
+                self._wait(call, self._admit(link, call, head))
+            else:
+                self._route(link, call, head, admission)
+        except VecguardError as error:
+            call.end(error)
+        except Exception as error:  # noqa: BLE001 - logged and told
+            call.end(unexpected_error(error))
+
+    def _trace(self, tracer: Tracer, call: Call, head: RequestHead) -> None:
+        span = tracer.begin(call.method, head.values(TRACEPARENT), head.values(TRACESTATE))
+        if span is not None:
+            self._spans[call] = span
+            head.replace(TRACEPARENT, span.traceparent)
+
+    def _route(self, link: ClientLink, call: Call, head: RequestHead, admission: Admitted) -> None:
+        upstream = self._routes.find(head.path.value)
+        link.admitted(call, admission)
+        identity = b""
+        if admission.username is not None:
+            identity = user_field(admission.username)
+        if upstream.policy.shows_peer:
+            identity += literal(PEER, link.peer.encode())
+            identity += literal(REVISION, str(admission.revision).encode())
+        call.route(Request(upstream, head, identity, self._kept))
+
+    def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_guarded(call, decide))
+        call.waits_for(task)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _admit(self, link: ClientLink, call: Call, head: RequestHead) -> None:
+        try:
+            admission = await self._gatekeeper.admit(head.authorization, link)
+        except VecguardError as error:
+            self._turned_away(link, head, error)
+            raise
+        self._route(link, call, head, admission)
+
+    def _turned_away(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
+        if self._gatekeeper.turned_away(head.authorization, link, error):
+            link.refused()
+
+
+async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
+    try:
+        await decide
+    except VecguardError as error:
+        call.end(error)
+    except Exception as error:  # noqa: BLE001 - logged and told
+        call.end(unexpected_error(error))

@@ -1,0 +1,186 @@
+"""The listening sockets: each connection is counted, and shakes hands, before it is a client."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+from vecguard.listening import close_all
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
+from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.relay.clients.client_link import ClientLink
+from vecguard.proxy.relay.clients.doorway import Doorway, Visit
+from vecguard.proxy.relay.clients.hellos import Hellos
+
+log = get_logger(__name__)
+
+# How long nothing is accepted when the process has no file descriptor left, as in asyncio.
+_PAUSE_SECONDS = 1.0
+# `sock_accept` gives the loop no turn while connections wait. Each costs some 0.1 ms.
+_ACCEPTED_IN_A_TURN = 8
+# So many connections that made room may be on their way out while the next one is accepted. They
+# hold file descriptors beyond the bound; `descriptors.py` sets some aside.
+_MOST_DEPARTING = 32
+# Turns of the loop in which a connection that is aborted, or whose handshake is, is gone.
+_DEPARTURE_TURNS = 8
+# What a handshake gets at least, whose client took all its time for the first byte.
+_LEAST_SECONDS = 0.01
+# As long as any client is waited for that does not read its last bytes.
+_SHUTDOWN_SECONDS = 5.0
+
+
+class Acceptor:
+    """Does by hand what `create_server` does, because that tells of a client too late.
+
+    A TLS handshake costs more than most of what follows it, and a connection holds a file
+    descriptor from its first packet: so it must have its place before that.
+    """
+
+    def __init__(
+        self,
+        welcome: Callable[[Visit], ClientLink],
+        doorway: Doorway,
+        *,
+        handshake_seconds: float,
+        origin_of: Callable[[str], str],
+        hits: LimitHits,
+    ) -> None:
+        """`welcome` makes the client's side, which ends the visit with the connection.
+
+        `origin_of` says which addresses count as one.
+        """
+        self._welcome = welcome
+        self._doorway = doorway
+        self._handshake_seconds = handshake_seconds
+        self._origin_of = origin_of
+        self._hits = hits
+        self._hellos = Hellos()
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Accepts on sockets that listen, which are the acceptor's from now on."""
+        self._sockets += sockets
+        for listening in self._sockets:
+            self._run(self._accept(listening, tls))
+
+    @property
+    def port(self) -> int:
+        """The port of the first address. Raises RuntimeError when nothing is listened on."""
+        if not self._sockets:
+            raise RuntimeError("the listener is not started")
+        return int(self._sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        """Accepts nothing more, and breaks off handshakes."""
+        for task in self._tasks:
+            task.cancel()
+        close_all(self._sockets)
+        self._sockets.clear()
+
+    async def stopped(self) -> None:
+        """Returns when nothing of it runs any more; `stop` must have been called."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._hellos.close()
+
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
+        for number in count(1):
+            if not number % _ACCEPTED_IN_A_TURN:
+                await asyncio.sleep(0)
+            try:
+                accepted, place = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    failure.failed(str(error.strerror), error=error.strerror)
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                continue  # otherwise the client was gone before it was accepted
+            failure.ended()
+            visit = self._doorway.enter(self._origin_of(str(place[0])))
+            if visit is None:
+                accepted.close()
+                continue
+            arrival = _Arrival(accepted, self._welcome(visit), visit)
+            greeting = self._run(self._greet(arrival, tls))
+            greeting.add_done_callback(arrival.settle)
+            visit.on_depart(partial(arrival.make_room, greeting))
+            for _ in range(_DEPARTURE_TURNS):
+                if self._doorway.departing <= _MOST_DEPARTING:
+                    break
+                await asyncio.sleep(0)
+
+    async def _greet(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
+        seconds = self._handshake_seconds
+        try:
+            if tls is not None:
+                seconds -= await arrival.speak(self._hellos, seconds)
+            await arrival.shake_hands(tls, max(seconds, _LEAST_SECONDS))
+        except ConnectionAbortedError:  # how asyncio tells that time is up
+            self._hits.hit(Limit.HANDSHAKE)
+        except OSError:
+            pass  # the context counts and logs why
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Arrival:
+    """A connection on its way to being a client's."""
+
+    def __init__(self, accepted: socket.socket, link: ClientLink, visit: Visit) -> None:
+        self._accepted = accepted
+        self._link = link
+        self._visit = visit
+        self._is_begun = False
+
+    async def speak(self, hellos: Hellos, timeout_seconds: float) -> float:
+        """Waits until its TLS handshake may begin. Returns the seconds that the client took.
+
+        Raises ConnectionAbortedError when the client does not speak in time.
+        """
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await hellos.spoken(self._accepted)
+        except TimeoutError:
+            raise ConnectionAbortedError("the client says nothing") from None
+        seconds = loop.time() - begun_at
+        await hellos.turn(self._visit.origin.name)
+        return seconds
+
+    async def shake_hands(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
+        """Hands the socket to the loop, which closes it whatever happens. Raises OSError."""
+        self._is_begun = True
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._link.as_protocol,
+            self._accepted,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else timeout_seconds,
+            ssl_shutdown_timeout=None if tls is None else _SHUTDOWN_SECONDS,
+        )
+
+    def make_room(self, greeting: asyncio.Task[None]) -> None:
+        """Closes the connection at once, in whichever state it is."""
+        if self._link.was_made:
+            self._link.make_room()
+        else:
+            greeting.cancel()
+
+    def settle(self, task: asyncio.Task[None]) -> None:
+        """Leaves nothing open when the attempt is over, or was cancelled before it began."""
+        del task
+        if not self._is_begun:
+            self._accepted.close()
+        if not self._link.was_made:
+            self._visit.end()

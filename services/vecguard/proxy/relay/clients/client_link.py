@@ -1,0 +1,491 @@
+"""A client's connection to the public port."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from time import monotonic
+from typing import cast
+
+from vecguard.errors import VecguardError
+from vecguard.observability.log import get_logger
+from vecguard.observability.sparse import SparseLog
+from vecguard.proxy.http2.buffers import Account
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, NoPrefaceError
+from vecguard.proxy.http2.handler import Fields
+from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.calls.call import Admitted, Call
+from vecguard.proxy.relay.calls.headers import check_trailers
+from vecguard.proxy.relay.clients.doorway import Visit
+from vecguard.proxy.relay.clients.http1 import Http1Visitor, may_be_request
+from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
+from vecguard.proxy.relay.clients.standing import KNOWN, Standing
+from vecguard.proxy.relay.clients.turns import Reader, Turns
+from vecguard.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
+from vecguard.proxy.relay.link import Keepalive, Link
+from vecguard.tls.live import Handshake
+
+log = SparseLog(get_logger(__name__))
+
+# How long a client that is asked to leave has to show that it has heard it.
+_LEAVE_SECONDS = 2.0
+# A frame with less of a message than this costs as much as a full one. Libraries write a small
+# message in one frame, and cut a large one where a frame or a window is full. Some write the
+# prefix by itself.
+_SHRED_BYTES = 256
+#: Calls that are read before they are decided, of a client that is not known yet: each takes
+#: some 2 KiB, and a turn may end before all are decided.
+_BATCH = 16
+#: How long after an admitted call refused ones do not cost the connection its precedence.
+_LATELY_SECONDS = 60.0
+#: What a decision that must be awaited takes of the loop's time, outside the client's turn.
+_DECISION_SECONDS = 0.0002
+#: What TLS takes for the records that it reads at once after it has held some.
+_RECORDS_SECONDS = 0.0001
+
+
+# A class and no Protocol: compiled code finds the methods of a class at once.
+class Host(ABC):
+    """Who looks after the calls of all clients."""
+
+    max_message_bytes: int
+
+    @abstractmethod
+    def connected(self, link: "ClientLink") -> None: ...
+
+    @abstractmethod
+    def disconnected(self, link: "ClientLink") -> None: ...
+
+    @abstractmethod
+    def arrived(self, link: "ClientLink", call: Call, fields: Fields) -> None:
+        """All has been read that came together with the call's headers."""
+
+    @abstractmethod
+    def closed(self, call: Call) -> None:
+        """The call is over."""
+
+
+class ClientLink(Link, Reader):
+    """Makes calls of streams.
+
+    Attributes:
+        account: what waits because of this client.
+        was_made: whether there was ever a connection.
+        newest: the call that was admitted last, while it is open.
+        usernames: who its calls were admitted as so far.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        limits: Limits,
+        keepalive: Keepalive,
+        *,
+        account: Account,
+        lifetime: LifetimePolicy,
+        random: Random,
+        hits: LimitHits,
+        visit: Visit,
+        turns: Turns,
+    ) -> None:
+        """`visit` is ended with the socket."""
+        super().__init__(limits, keepalive, hits=hits)
+        self.connection = Connection(
+            self, limits, client_side=False, wake=self._wake, hits=hits, account=account
+        )
+        self.account = account
+        self._host = host
+        self._visit = visit
+        self._turns = turns
+        self._standing = Standing()
+        self._is_settled = False
+        self.rank = self._standing.rank
+        self.origin = self.line = visit.origin.name
+        self.is_waiting = False
+        self.is_heavy = False
+        self.counted = 0
+        self._refused_before = 0
+        self._awaits_decision = False
+        # Until when an admitted call protects the connection; kept while there are refused ones.
+        self._lately_until = 0.0
+        self._is_cast_out = False
+        self.was_made = False
+        self.newest: Call | None = None
+        self.usernames: set[str] = set()
+        self._lifetime = Lifetime(self, lifetime, self.loop, random)
+        self._arrived: list[tuple[Call, Fields]] = []
+        self._is_greeted = False
+        self._is_admitted = False
+        self._unsent = 0
+        # The client opens no more streams, as far as we know.
+        self._is_left = False
+        self._leaving: asyncio.TimerHandle | None = None
+        self._tls: Handshake | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.was_made = True
+        self._host.connected(self)
+        self._lifetime.begin()
+        super().connection_made(transport)
+        encrypted = transport.get_extra_info("ssl_object")
+        if isinstance(encrypted, Handshake):
+            self._tls = encrypted
+            encrypted.bound_records()
+        if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
+            # RFC 9113, section 3.3. Python's ssl module leaves it to us.
+            self._hear_http1(b"", self._no_http2_negotiated)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._visit.end()
+
+    def _give_up_on(self, fault: Http2ConnectionError) -> None:
+        if isinstance(fault, NoPrefaceError) and may_be_request(fault.said):
+            self._hear_http1(fault.said, partial(self._refuse, fault))
+        else:
+            self._refuse(fault)
+
+    def _refuse(self, fault: Http2ConnectionError) -> None:
+        super()._give_up_on(fault)
+
+    def _hear_http1(self, said: bytes, foreign: Callable[[], None]) -> None:
+        """Tells a client that speaks HTTP/1 what it needs; `foreign` ends any other."""
+        if self._transport is not None:
+            # What it says after its request must be read, or it may lose the answer.
+            self._transport.resume_reading()
+            visitor = Http1Visitor(
+                self._transport,
+                answered=self._http1_answered,
+                foreign=foreign,
+                lost=self.connection_lost,
+                tls=self._tls,
+            )
+            self._transport.set_protocol(cast("asyncio.Protocol", visitor))
+            if said:
+                visitor.data_received(said)
+
+    def _http1_answered(self) -> None:
+        log.info("http1_request", peer=self.peer)
+        self._end()
+
+    def _no_http2_negotiated(self) -> None:
+        log.info("no_http2_negotiated", peer=self.peer)
+        self.close()
+
+    # Its turns.
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_closing:
+            return
+        self._was_heard = True
+        self.bytes_received += len(data)
+        turns = self._turns
+        until = turns.begin(self)
+        if until:
+            is_done = self._handle(data, until)
+            if self._tls is not None and self._tls.is_held:
+                is_done = False  # TLS reads on when this waits and has its turn
+            turns.end(self, until, is_done=is_done)
+        else:
+            self.connection.hold(data)
+            turns.wait(self)
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_closing
+
+    def go_on(self, until: float) -> bool:
+        # While it waited its socket was not read, so its silence says nothing.
+        self._was_heard = True
+        return self._handle(b"", until)
+
+    def take_rest(self) -> float:
+        standing = self._standing
+        has_refused = standing.refusals > self._refused_before
+        self._refused_before = standing.refusals
+        return standing.rest_seconds if has_refused else 0.0
+
+    @property
+    def unread(self) -> int:
+        return self.connection.unread
+
+    def give_up(self) -> None:
+        log.info("no_time_to_read_client", peer=self.peer)
+        self._hits.hit(Limit.READ_WAIT)
+        self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
+        self.close()
+
+    def met(self, bug: Exception) -> None:
+        self.failed(bug)
+        self.abort()
+
+    def stop_reading(self) -> None:
+        if self._transport is not None and not self.is_closing:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        if self._transport is not None and not self.is_closing:
+            if self._tls is not None and self._tls.is_held:
+                self._tls.go_on()
+                self._turns.charge(self, _RECORDS_SECONDS)
+            self._transport.resume_reading()
+
+    def _handle(self, data: bytes, until: float) -> bool:
+        """Handles what came, until then. Returns whether that was all."""
+        self._awaits_decision = False
+        most = self._standing.refusals + self._standing.window
+        if self._arrived:
+            if data:
+                self.connection.hold(data)
+        elif not self.receive(data, until):
+            return True
+        while True:
+            if self._arrived and not self._decide(until):
+                return self.is_closing
+            if not self.connection.has_more:
+                break
+            if monotonic() >= until or (self.rank != KNOWN and self._is_enough(most)):
+                return False
+            if not self.receive(b"", until):
+                return True
+        if self._is_left and not self.connection.streams:
+            self.close()
+        return True
+
+    def _is_enough(self, most: int) -> bool:
+        """Whether the turn is over: so many calls were refused, or one takes time to decide."""
+        return self._standing.refusals >= most or self._awaits_decision
+
+    def _decide(self, until: float) -> bool:
+        """Lets the host decide about calls, in their order. Returns whether about all of them.
+
+        They are decided only when everything was read that came with them: a call that was
+        cancelled meanwhile costs nothing.
+        """
+        host = self._host
+        while self._arrived:
+            arrived = self._arrived
+            self._arrived = arrived[_BATCH:]
+            del arrived[_BATCH:]
+            for call, fields in arrived:
+                if not call.is_over:
+                    host.arrived(self, call, fields)
+            if self._arrived and monotonic() >= until:
+                return False
+        return True
+
+    def ended(self, streams: list[Stream]) -> None:
+        """Closing the streams has ended their calls."""
+        del streams
+        self._turns.forget(self)
+        self._lifetime.end()
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._host.disconnected(self)
+
+    def buffer_changed(self, size: int) -> None:
+        if size > self._unsent:
+            self.account.add(size - self._unsent)
+        else:
+            self.account.remove(self._unsent - size)
+        self._unsent = size
+
+    # How it ends.
+
+    def leave(self) -> None:
+        """Lets the client go in good order: nothing that it has sent is lost.
+
+        It is asked to open no new streams. What it opened before it heard that is served;
+        the connection is closed when the last of it is over.
+        """
+        if self._leaving is None and not self.is_closing:
+            self.connection.go_away()
+            self._leaving = self.loop.call_later(_LEAVE_SECONDS, self._part)
+
+    def _part(self) -> None:
+        if not self.is_closing:
+            self.connection.refuse_new()
+            self._is_left = True
+            if not self.connection.streams:
+                self.close()
+
+    def make_room(self) -> None:
+        """Goes at once, so that another client has its place.
+
+        None of its calls was admitted. The GOAWAY says that none was looked at, so the client
+        may make them again elsewhere.
+        """
+        if not self.is_closing:
+            self.connection.refuse_all()
+            self._flush()
+        self.abort()
+
+    def end_calls(self, reason: VecguardError, *, only_buffered: bool = False) -> None:
+        """Ends all calls, or those for which something waits."""
+        for call in self.calls():
+            if not only_buffered or call.client.queued or call.upstream.queued:
+                call.end(reason)
+
+    def relieve(self) -> None:
+        """Gives up what waits because of this client, beyond what its socket holds."""
+        log.info("buffers_are_full", peer=self.peer, held=self.account.held)
+        self.end_calls(TooMuchBufferedError(), only_buffered=True)
+
+    def waits_for_decision(self) -> None:
+        """A call's login is looked up, and perhaps checked, before it is decided."""
+        self._awaits_decision = True
+        self._turns.charge(self, _DECISION_SECONDS)
+
+    def refused(self) -> None:
+        """A call was refused by the client's own fault."""
+        standing = self._standing
+        standing.refused()
+        if self._is_settled:
+            self._lately_until = monotonic() + _LATELY_SECONDS
+        if standing.is_full:
+            if self._serves_others():
+                standing.forgive()
+            elif standing.is_known:
+                standing.forget()
+            elif not (self._is_cast_out or self.is_closing):
+                self._is_cast_out = True
+                log.info("too_many_refused_calls", peer=self.peer)
+                self._hits.hit(Limit.REFUSED_CALLS)
+                self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
+                self.loop.call_soon(self.close)
+        self._judge()
+
+    def _serves_others(self) -> bool:
+        """Whether an admitted call is open or was made lately, as by other users of a gateway."""
+        return monotonic() < self._lately_until or any(
+            call.admission is not None for call in self.calls()
+        )
+
+    def _judge(self) -> None:
+        standing = self._standing
+        self.rank = standing.rank
+        self._is_settled = standing.is_known and not standing.refusals
+
+    def admitted(self, call: Call, admission: Admitted) -> None:
+        """It is known who the call is from: a revocation finds it from now on."""
+        if not self._is_settled:
+            self._standing.admitted()
+            self._lately_until = monotonic() + _LATELY_SECONDS
+            was_known = self.rank == KNOWN
+            self._judge()
+            if not was_known:
+                # Users of one address take turns, however many connections each has.
+                user = "" if admission.username is None else admission.username
+                self._turns.promote(self, f"{self.origin} {user}")
+            if not self._is_admitted:
+                self._is_admitted = True
+                self._visit.admitted()
+                self._lifetime.admitted()
+        call.admission = admission
+        self.newest = call
+        if admission.username is not None:
+            self.usernames.add(admission.username)
+
+    @property
+    def calls_begun(self) -> int:
+        """A number that grows with each call."""
+        return self.connection.highest_id
+
+    @property
+    def calls_open(self) -> int:
+        """Calls that are open now."""
+        return len(self.connection.streams)
+
+    def calls(self) -> list[Call]:
+        """The calls that are open now."""
+        streams = self.connection.streams.values()
+        return [stream.owner for stream in streams if stream.owner is not None]
+
+    def was_silent(self) -> None:
+        self._hits.hit(Limit.HANDSHAKE)
+        log.info("client_says_nothing", peer=self.peer)
+        self.abort()
+
+    def showed_no_call(self) -> None:
+        self._hits.hit(Limit.FIRST_CALL)
+        log.info("client_shows_no_call", peer=self.peer)
+        self.leave()
+
+    def was_idle(self) -> None:
+        self._hits.hit(Limit.IDLE)
+        self.leave()
+
+    def grew_old(self) -> None:
+        self._hits.hit(Limit.AGE)
+        self.leave()
+
+    def outlived(self) -> None:
+        if not self.is_closing:
+            self._hits.hit(Limit.AGE_GRACE)
+            self.end_calls(ConnectionTooOldError())
+
+    # What the connection tells.
+
+    def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
+        call = Call(self, stream, self._host.max_message_bytes)
+        self._arrived.append((call, fields))
+        if self.rank != KNOWN:
+            self._stop_with_batch()
+        if end:
+            call.request_ended()
+
+    def _stop_with_batch(self) -> None:
+        batch = min(_BATCH, self._standing.window)
+        if len(self._arrived) >= batch:
+            self._arrived = [arrived for arrived in self._arrived if not arrived[0].is_over]
+            if len(self._arrived) >= batch:
+                self.connection.stop()
+
+    def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
+        del end  # trailers that do not end were refused
+        call: Call = stream.owner
+        try:
+            check_trailers(fields)
+        except VecguardError as error:
+            call.end(error)
+        else:
+            call.request_ended()
+
+    def data(self, stream: Stream, payload: bytes, end: bool) -> None:
+        call: Call = stream.owner
+        call.request_data(payload, end=end)
+        if len(payload) < _SHRED_BYTES and payload and not end and call.request_is_cut:
+            self.connection.spoke_uselessly()
+
+    def sent(self, stream: Stream, size: int) -> None:
+        call: Call = stream.owner
+        call.response_sent(size)
+
+    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+        """Closing the stream has ended its call."""
+
+    def settled(self) -> None:
+        """The first ones are a client's first words."""
+        if not self._is_greeted:
+            self._is_greeted = True
+            self._lifetime.greeted()
+
+    def ponged(self) -> None:
+        if self._leaving is not None:
+            self._part()
+
+    def leaving(self, last_stream_id: int) -> None:
+        del last_stream_id  # we open no streams on it
+        self._is_left = True
+
+    def finished(self, stream: Stream) -> None:
+        call: Call = stream.owner
+        call.finished()
+        if self.newest is call:
+            self.newest = None
+        self._host.closed(call)
+        if self._is_left and not self.connection.streams and not self.is_closing:
+            self.loop.call_soon(self.close)

@@ -1,0 +1,217 @@
+"""How many clients may be connected, in all and from one address, and which make room."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vecguard.clock import Clock, boot_clock
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
+from vecguard.proxy.http2.limits import Limit, LimitHits
+
+log = get_logger(__name__)
+
+# How long a limit that stepped in is a condition that people should see.
+_RECENTLY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DoorwayPolicy:
+    """The bounds.
+
+    Attributes:
+        connections: clients in all; each costs up to some 30 KiB when it is idle, and a file
+            descriptor.
+        connections_per_address: clients of one address (IPv6: of one /64). It must be well
+            below the whole, or one of them could shut out all others; and well over what
+            one machine needs, since many may be behind one address.
+    """
+
+    connections: int = 10_000
+    connections_per_address: int = 2000
+
+
+class Doorway:
+    """Counts who is inside, and makes room for newcomers.
+
+    A connection without an admitted call costs an attacker next to nothing, so it keeps its
+    place only while there is room: the oldest goes first. Where the whole is full, it is the
+    oldest of the address with most of them, so that an attacker's go before an honest client's.
+    A connection with an admitted call always keeps its place.
+
+    Attributes:
+        displaced: how many connections made room, by the limit that was reached.
+        departing: connections that make room and are not closed yet.
+    """
+
+    def __init__(
+        self, policy: DoorwayPolicy, hits: LimitHits, *, clock: Clock = boot_clock
+    ) -> None:
+        self._policy = policy
+        self._hits = hits
+        self._clock = clock
+        self._inside = 0
+        self._unadmitted = 0
+        self._origins: dict[str, _Origin] = {}
+        # The addresses by how many unadmitted connections they have; the last level has some.
+        self._levels: list[dict[_Origin, None]] = [{}]
+        self._full = RepeatedFailure(log, "connections_full")
+        self._last_full: float | None = None
+        self.displaced: Counter[Limit] = Counter(
+            {Limit.CONNECTIONS: 0, Limit.CONNECTIONS_PER_ADDRESS: 0}
+        )
+        self.departing = 0
+
+    def __len__(self) -> int:
+        return self._inside
+
+    @property
+    def unadmitted(self) -> int:
+        """Connections inside that have not shown an admitted call."""
+        return self._unadmitted
+
+    @property
+    def was_full_lately(self) -> bool:
+        """Whether a newcomer found no room within the last minute."""
+        return self._last_full is not None and self._clock() - self._last_full < _RECENTLY_SECONDS
+
+    def enter(self, origin: str) -> "Visit | None":
+        """One more of this origin, which must be ended; None: there is no room for it."""
+        at = self._origins.get(origin)
+        if at is not None and at.inside >= self._policy.connections_per_address:
+            if not self._make_room(Limit.CONNECTIONS_PER_ADDRESS, at, origin):
+                return None
+        elif self._inside >= self._policy.connections:
+            level = self._levels[-1]
+            most = next(iter(level)) if level else None
+            if not self._make_room(Limit.CONNECTIONS, most, origin):
+                return None
+        # Room may have been made by the last one of the same address.
+        at = self._origins.get(origin)
+        if at is None:
+            at = self._origins[origin] = _Origin(origin)
+        visit = Visit(self, at)
+        self._inside += 1
+        at.inside += 1
+        self._now_waits(visit)
+        return visit
+
+    def admitted(self, visit: "Visit") -> None:
+        """It has shown an admitted call, and keeps its place."""
+        self._waits_no_more(visit)
+
+    def leave(self, visit: "Visit") -> None:
+        """It is gone."""
+        if visit.is_departing:
+            self.departing -= 1
+        else:
+            self._release(visit)
+
+    def _make_room(self, limit: Limit, at: "_Origin | None", newcomer: str) -> bool:
+        """Sends the oldest unadmitted connection of this origin away, if there is any."""
+        self._hits.hit(limit)
+        self._last_full = self._clock()
+        visit = None if at is None else next(iter(at.unadmitted), None)
+        self._full.failed(
+            f"{limit} {newcomer}",
+            limit=str(limit),
+            newcomer=newcomer,
+            displaced=None if visit is None else visit.origin.name,
+            connections=self._inside,
+            unadmitted=self._unadmitted,
+        )
+        if visit is None:
+            return False
+        self._release(visit)
+        self.displaced[limit] += 1
+        self.departing += 1
+        visit.depart()
+        return True
+
+    def _release(self, visit: "Visit") -> None:
+        origin = visit.origin
+        if visit in origin.unadmitted:
+            self._waits_no_more(visit)
+        self._inside -= 1
+        origin.inside -= 1
+        if not origin.inside:
+            del self._origins[origin.name]
+
+    def _now_waits(self, visit: "Visit") -> None:
+        self._unadmitted += 1
+        origin = visit.origin
+        self._levels[len(origin.unadmitted)].pop(origin, None)
+        origin.unadmitted[visit] = None
+        count = len(origin.unadmitted)
+        if count == len(self._levels):
+            self._levels.append({})
+        self._levels[count][origin] = None
+
+    def _waits_no_more(self, visit: "Visit") -> None:
+        self._unadmitted -= 1
+        origin = visit.origin
+        del self._levels[len(origin.unadmitted)][origin]
+        del origin.unadmitted[visit]
+        if origin.unadmitted:
+            self._levels[len(origin.unadmitted)][origin] = None
+        while len(self._levels) > 1 and not self._levels[-1]:
+            self._levels.pop()
+
+
+class _Origin:
+    """One address.
+
+    Attributes:
+        inside: its connections.
+        unadmitted: those without an admitted call, the oldest first.
+    """
+
+    __slots__ = ("inside", "name", "unadmitted")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.inside = 0
+        self.unadmitted: dict[Visit, None] = {}
+
+
+class Visit:
+    """One client, as long as it is counted.
+
+    Attributes:
+        origin: where it comes from.
+        is_departing: whether it makes room, and counts no more.
+    """
+
+    __slots__ = ("_doorway", "_expel", "_is_admitted", "_is_over", "is_departing", "origin")
+
+    def __init__(self, doorway: Doorway, origin: _Origin) -> None:
+        self._doorway = doorway
+        self._expel: Callable[[], None] | None = None
+        self._is_admitted = False
+        self._is_over = False
+        self.origin = origin
+        self.is_departing = False
+
+    def on_depart(self, expel: Callable[[], None]) -> None:
+        """`expel` closes the connection at once when it has to make room."""
+        self._expel = expel
+
+    def depart(self) -> None:
+        """It makes room. For the doorway to say."""
+        self.is_departing = True
+        if self._expel is not None:
+            self._expel()
+
+    def admitted(self) -> None:
+        """It has shown an admitted call; to say so twice does no harm."""
+        if not (self._is_admitted or self.is_departing or self._is_over):
+            self._is_admitted = True
+            self._doorway.admitted(self)
+
+    def end(self) -> None:
+        """It is gone; to say so twice does no harm."""
+        if not self._is_over:
+            self._is_over = True
+            # It leads back here, and garbage in a ring stays for long.
+            self._expel = None
+            self._doorway.leave(self)

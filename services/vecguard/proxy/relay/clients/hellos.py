@@ -1,0 +1,112 @@
+"""When the TLS handshakes of clients begin."""
+
+import asyncio
+import select
+import socket
+
+from vecguard.proxy.relay.round_robin import RoundRobin
+
+# Each costs up to a millisecond, and other work waits meanwhile.
+_BEGUN_IN_A_TURN = 4
+# Connections that are looked at in one turn of the event loop because something has come.
+_HEARD_IN_A_TURN = 32
+# How a record of a handshake begins (RFC 8446, section 5.1): its type, a version, its length.
+_HANDSHAKE = 22
+_HEAD_BYTES = 5
+_MAX_RECORD_BYTES = 2**14
+
+
+class Hellos:
+    """Lets few handshakes begin in one turn of the event loop, and none before its client speaks.
+
+    A handshake holds some 80 KiB from its beginning, and its first message costs as much as many
+    calls: thousands of clients could open connections, wait, and then speak at once.
+    """
+
+    def __init__(self) -> None:
+        # By address, so that none waits for all handshakes of another.
+        self._line: RoundRobin[asyncio.Future[None]] = RoundRobin()
+        self._is_due = False
+        self._silent: dict[int, tuple[socket.socket, asyncio.Future[None]]] = {}
+        # One of its own, because the event loop calls back for all sockets that are readable.
+        self._poll: select.epoll | None = None
+
+    async def spoken(self, accepted: socket.socket) -> None:
+        """Returns when a first message has come on a socket that does not block.
+
+        It may also be no message of TLS, or the end of the connection.
+        """
+        if not hasattr(select, "epoll"):
+            return  # not Linux: handshakes begin at once, and few in a turn
+        loop = asyncio.get_running_loop()
+        if self._poll is None:
+            self._poll = select.epoll()
+            loop.add_reader(self._poll.fileno(), self._hear)
+        number = accepted.fileno()
+        spoken = loop.create_future()
+        self._silent[number] = accepted, spoken
+        # Once for each packet that comes.
+        self._poll.register(number, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+        try:
+            await spoken
+        finally:
+            del self._silent[number]
+            self._poll.unregister(number)
+
+    def _hear(self) -> None:
+        if self._poll is None:
+            return
+        for number, events in self._poll.poll(0, _HEARD_IN_A_TURN):
+            accepted, spoken = self._silent[number]
+            if not spoken.done() and (events != select.EPOLLIN or _has_come(accepted)):
+                spoken.set_result(None)
+
+    def close(self) -> None:
+        """Gives back what the system gave; nothing may be awaited any more."""
+        if self._poll is not None:
+            asyncio.get_running_loop().remove_reader(self._poll.fileno())
+            self._poll.close()
+            self._poll = None
+
+    async def turn(self, origin: str) -> None:
+        """Returns when a handshake with this address may begin."""
+        turn = asyncio.get_running_loop().create_future()
+        self._line.enter(origin, turn)
+        if not self._is_due:
+            self._be_due()
+        try:
+            await turn
+        finally:
+            self._line.leave(origin, turn)
+
+    def _be_due(self) -> None:
+        self._is_due = True
+        asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._is_due = False
+        for _ in range(min(_BEGUN_IN_A_TURN, self._line.total)):
+            turn = self._line.take_next()
+            if not turn.done():  # cancelled a moment ago
+                turn.set_result(None)
+        if self._line.total:
+            self._be_due()
+
+
+def _has_come(accepted: socket.socket) -> bool:
+    """Whether the first record of a handshake is there, or what is none."""
+    try:
+        head = accepted.recv(_HEAD_BYTES, socket.MSG_PEEK)
+        if not head or head[0] != _HANDSHAKE:
+            return True
+        if len(head) < _HEAD_BYTES:
+            return False
+        size = int.from_bytes(head[3:])
+        if size > _MAX_RECORD_BYTES:
+            return True
+        size += _HEAD_BYTES
+        return len(accepted.recv(size, socket.MSG_PEEK)) == size
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # TLS tells of it

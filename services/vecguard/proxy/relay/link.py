@@ -1,0 +1,268 @@
+"""One socket with HTTP/2 on it, of either side: reads at once, writes once a turn."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any, cast
+
+from vecguard.addresses import Address
+from vecguard.observability.log import get_logger
+from vecguard.observability.sparse import SparseLog
+from vecguard.proxy.http2.connection import Connection
+from vecguard.proxy.http2.errors import Http2ConnectionError
+from vecguard.proxy.http2.handler import Handler
+from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.faults import unexpected_error
+
+log = SparseLog(get_logger(__name__))
+
+_FORGIVING_SECONDS = 1.0
+# How long a peer that does not read its last bytes is waited for.
+_CLOSING_SECONDS = 5.0
+# How often it is looked at what waits for a socket that is full. TLS answers for itself, to
+# KeyUpdate as often as the peer asks, and only this sees it.
+_UNREAD_SECONDS = 0.5
+# What may wait beside what the limit is for: data of one turn, and what TLS takes before it
+# says that it is full.
+_IN_TRANSPORT_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When a silent peer is asked for a sign of life, and how long it has for it."""
+
+    interval_seconds: float
+    timeout_seconds: float
+
+
+class Link(Handler):
+    """The I/O of a connection. What happens on it is for its two kinds to say.
+
+    It is an `asyncio.Protocol` by its methods alone: a compiled class inherits from no other
+    kind of class.
+
+    Attributes:
+        loop: the loop that it runs on.
+        writes: how often something was given to the socket.
+        bytes_sent: what was given to it.
+        bytes_received: what it gave us.
+        is_closing: nothing is read or sent any more.
+        origin: what a client's address counts as; empty where it has none.
+        lost: set when the socket is closed.
+    """
+
+    connection: Connection
+
+    def __init__(
+        self, limits: Limits, keepalive: Keepalive, *, hits: LimitHits | None = None
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._keepalive = keepalive
+        self._hits = hits or LimitHits()
+        self._transport: asyncio.Transport | None = None
+        self._is_flush_due = False
+        self._was_heard = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._forgiven_at = self.loop.time()
+        self.writes = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.is_closing = False
+        self.origin = ""
+        self.lost = asyncio.Event()
+
+    @abstractmethod
+    def ended(self, streams: list[Stream]) -> None:
+        """The connection is over, and with it these streams."""
+
+    def wants_ping(self) -> bool:
+        """Whether a silent peer is to be asked at all."""
+        return True
+
+    def buffer_changed(self, size: int) -> None:
+        """The socket does not take everything: so many bytes wait for it."""
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._ask)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_closing:
+            self._was_heard = True
+            self.bytes_received += len(data)
+            self.receive(data, inf)
+
+    def receive(self, data: bytes, until: float) -> bool:
+        """Handles what came, until then.
+
+        Returns whether the connection goes on. What is left is handled by the next call.
+        """
+        if self.connection.nuisances:
+            self._forgive()
+        try:
+            self.connection.receive(data, until)
+        except Http2ConnectionError as fault:
+            self._give_up_on(fault)
+            return False
+        return True
+
+    def pause_writing(self) -> None:
+        self.connection.sender.pause()
+        self._measure()
+        if self._unread_timer is None:
+            self._look_at_unread()
+
+    def resume_writing(self) -> None:
+        self.buffer_changed(0)
+        self.connection.sender.resume()
+
+    def failed(self, error: Exception) -> None:
+        """Logs a bug that the connection met."""
+        unexpected_error(error, "http2_failed")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        del exc  # whatever the reason, the calls are told the same
+        self._end()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.connection.release()
+        self.lost.set()
+
+    def eof_received(self) -> None:
+        """The peer says no more: asyncio closes the socket."""
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """The same, as asyncio takes it."""
+        return cast("asyncio.Protocol", self)
+
+    # What the relay does.
+
+    def close(self) -> None:
+        """Closes the connection when everything is written."""
+        if not self.is_closing:
+            self._flush()
+            self._end()
+            if self._transport is not None:
+                self._transport.close()
+                self._timer = self.loop.call_later(_CLOSING_SECONDS, self._transport.abort)
+
+    def abort(self) -> None:
+        """Closes the connection without waiting for a peer that does not read."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._end()
+
+    def peer_name(self) -> tuple[str, int] | None:
+        """The address of the other side; None on a socket pair."""
+        name = self._transport and self._transport.get_extra_info("peername")
+        return (name[0], name[1]) if isinstance(name, tuple) else None
+
+    @property
+    def peer(self) -> str:
+        """The same as text; `local` on a socket pair."""
+        name = self.peer_name()
+        return str(Address(*name)) if name else "local"
+
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The peer's verified certificate; None without one."""
+        encrypted = self._transport and self._transport.get_extra_info("ssl_object")
+        return encrypted.getpeercert() if encrypted else None
+
+    def _end(self) -> None:
+        if not self.is_closing:
+            self.is_closing = True
+            self.buffer_changed(0)
+            for timer in (self._timer, self._unread_timer):
+                if timer is not None:
+                    timer.cancel()
+            self.ended(self.connection.abandon())
+
+    def _wake(self) -> None:
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        if self.is_closing or self._transport is None:
+            return
+        try:
+            self._write(self._transport)
+        except Exception as error:  # noqa: BLE001 - logged, and nothing is left in doubt
+            self.failed(error)
+            self.abort()
+
+    def _write(self, transport: asyncio.Transport) -> None:
+        sender = self.connection.sender
+        data = sender.take()
+        if data:
+            self.writes += 1
+            self.bytes_sent += len(data)
+            transport.write(data)
+        if sender.is_paused:
+            self._measure()
+        if sender.is_swamped:
+            self._cut_unread()
+        elif sender.waiting:
+            sender.pump()
+
+    def _measure(self) -> int:
+        size = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        self.buffer_changed(size)
+        return size
+
+    def _look_at_unread(self) -> None:
+        self._unread_timer = None
+        if self.is_closing or not self.connection.sender.is_paused:
+            return
+        if self._measure() > self._limits.unread_bytes + _IN_TRANSPORT_BYTES:
+            self._cut_unread()
+        else:
+            self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self._look_at_unread)
+
+    def _cut_unread(self) -> None:
+        log.info("peer_does_not_read", side=type(self).__name__, peer=self.peer)
+        self._hits.hit(Limit.UNREAD)
+        self.abort()
+
+    def _give_up_on(self, fault: Http2ConnectionError) -> None:
+        log.info("http2_fault", side=type(self).__name__, peer=self.peer, detail=fault.message)
+        if fault.limit is not None:
+            self._hits.hit(fault.limit)
+        self.connection.fail(fault.code)
+        self.close()
+
+    def _forgive(self) -> None:
+        now = self.loop.time()
+        if now - self._forgiven_at > _FORGIVING_SECONDS:
+            self._forgiven_at = now
+            self.connection.forgive()
+
+    def _ask(self) -> None:
+        if self._was_heard:
+            self._was_heard = False
+            self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._check)
+        else:
+            self._check()
+
+    def _check(self) -> None:
+        if self._was_heard or not self.wants_ping():
+            self._was_heard = False
+            self._timer = self.loop.call_later(self._keepalive.interval_seconds, self._check)
+            return
+        self.connection.ping()
+        self._timer = self.loop.call_later(self._keepalive.timeout_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._was_heard:
+            self._ask()
+        else:
+            log.info("peer_vanished", side=type(self).__name__, peer=self.peer)
+            self.abort()

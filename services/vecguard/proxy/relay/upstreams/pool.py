@@ -1,0 +1,383 @@
+"""The connections to one upstream: made when needed, and made again when lost."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from vecguard.errors import OverloadedError, VecguardError
+from vecguard.observability.log import get_logger
+from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.relay.errors import UpstreamUnavailableError
+from vecguard.proxy.relay.faults import unexpected_error
+from vecguard.proxy.relay.link import Keepalive
+from vecguard.proxy.relay.round_robin import RoundRobin
+from vecguard.proxy.relay.traffic import Traffic
+from vecguard.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
+from vecguard.proxy.relay.upstreams.holdings import Holdings
+from vecguard.proxy.relay.upstreams.idleness import LOOKS, Idleness
+from vecguard.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
+
+log = get_logger(__name__)
+
+# Connections in a row that were lost with calls and without any answer. One may have met a
+# restart; after that, another one at once would be no better.
+_MAX_USELESS = 1
+
+# Connections that leave keep their open calls for as long as these last. Without an end to
+# their number a client that cancels, and leaves one call open on each, would use up all files.
+_MAX_LEAVING = 16
+
+# More streams than a backend without a limit of its own will ever carry.
+_ALL = 2**31 - 1
+
+LinkFactory = Callable[[], UpstreamLink]
+#: Makes a connection that is ready for use. Whatever goes wrong is an OSError.
+Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """How many connections there are, and when.
+
+    Attributes:
+        connections: most connections at a time. One carries everything as long as it can,
+            since frames that are written together cost least; the others are for servers
+            that allow few streams on a connection (100 is common) or do not read one
+            quickly enough. One caller alone has half of their streams at most.
+        waiting: calls that wait for a connection or for a stream on one; more are refused.
+            One caller alone has half of these places at most.
+        idle_seconds: how long one that is not the only one may be without a call before it
+            is closed; None: for ever. Longer than the pause between two bursts, or each
+            burst would have to connect anew.
+        backoff: between failed attempts.
+    """
+
+    connections: int = 8
+    waiting: int = 2000
+    idle_seconds: float | None = 300.0
+    backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
+
+
+class Waiting(Protocol):
+    """A call, as the pool sees it."""
+
+    @property
+    def caller(self) -> str:
+        """Who it is from: a user, or the address of a client without one."""
+        ...
+
+    def forward(self, link: UpstreamLink) -> None:
+        """Opens its stream on a connection that has room."""
+
+    def end(self, reason: VecguardError) -> None:
+        """It cannot be forwarded."""
+
+
+class Pool(Owner):
+    """Hands each call to a connection that takes it now, or lets it wait for its turn.
+
+    The first attempt to connect is made at once and its calls wait for it. When it fails,
+    they and those that follow are told the reason without waiting, until one of the further
+    attempts, which need no call to be made, brings a connection.
+
+    Where the upstream allows only so many streams, a caller gets another one as long as more
+    are free than it holds. One caller alone so has half of all streams at most, two have a third
+    each, and some are left for the next one even if no call ever ends. Places to wait
+    are given by the same rule. Calls that run are never ended for it.
+
+    Attributes:
+        connects: attempts to connect so far, by how they ended: ok or failed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Connector,
+        *,
+        limits: Limits,
+        keepalive: Keepalive,
+        policy: PoolPolicy,
+        random: Random,
+        hits: LimitHits,
+    ) -> None:
+        self._name = name
+        self._connect = connect
+        self._limits = limits
+        self._keepalive = keepalive
+        self._policy = policy
+        self._hits = hits
+        self._backoff = Backoff(policy.backoff, random)
+        self._links: list[UpstreamLink] = []
+        self._waiting: RoundRobin[Waiting] = RoundRobin()
+        # None while so few streams are open that no caller can hold too many.
+        self._holdings: Holdings | None = None
+        self._attempt: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: str | None = None
+        self._useless = 0
+        self._is_dispatch_due = False
+        self._idleness = Idleness()
+        self._look: asyncio.TimerHandle | None = None
+        self._traffic = Traffic()
+        self.connects = Counter(ok=0, failed=0)
+
+    @property
+    def links(self) -> tuple[UpstreamLink, ...]:
+        """The connections that there are; one that leaves counts until its last call ends."""
+        return tuple(self._links)
+
+    @property
+    def failure(self) -> str | None:
+        """Why no connection can be made at present; None while one can."""
+        return self._failure
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait."""
+        return self._waiting.total
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Bytes received and sent so far."""
+        return self._traffic.totals(self._links)
+
+    def send(self, call: Waiting) -> None:
+        """Forwards a call as soon as possible.
+
+        Raises:
+            UpstreamUnavailableError: the last attempt to connect has failed.
+            OverloadedError: too many calls wait already, of all callers or of this one.
+        """
+        if not self._waiting.total or self._is_first(call):
+            for link in self._links:
+                if link.has_room:
+                    # The first two conditions answer nearly always, and cost least.
+                    if (
+                        link.is_limited
+                        and not (link.has_plenty and len(self._links) == 1)
+                        and not self._may_open(call.caller)
+                    ):
+                        break
+                    self._forward(call, link)
+                    return
+        if self._failure is not None:
+            raise UpstreamUnavailableError(self._failure)
+        left = self._policy.waiting - self._waiting.total
+        if left <= 0:
+            self._hits.hit(Limit.WAITING_CALLS)
+            raise OverloadedError(f"too many calls wait for {self._name}, try again")
+        if self._waiting.count(call.caller) >= left:
+            self._hits.hit(Limit.WAITING_CALLS_PER_USER)
+            raise OverloadedError(f"too many calls of this user wait for {self._name}, try again")
+        self._waiting.enter(call.caller, call)
+        self._grow()
+
+    def forget(self, call: Waiting) -> None:
+        """The call waits no more."""
+        self._waiting.leave(call.caller, call)
+
+    def close(self) -> None:
+        """Closes the connections; calls in flight end as if these were lost."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        self._failure = None
+        links, self._links = self._links, []
+        for link in links:
+            link.close()
+        self._refuse(f"the connection to {self._name} is closed")
+
+    # What connections tell.
+
+    def has_room(self, link: UpstreamLink) -> None:
+        """A connection may take another call."""
+        del link
+        if self._waiting.total and not self._is_dispatch_due:
+            # Not at once: whoever tells this is in the midst of something.
+            self._is_dispatch_due = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def finished(self, stream: Stream) -> None:
+        """A stream is closed: a connection may take another call."""
+        if self._holdings is not None:
+            self._holdings.finished(stream)
+        if self._waiting.total and not self._is_dispatch_due:
+            self._is_dispatch_due = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def lost(self, link: UpstreamLink) -> None:
+        """A connection is closed."""
+        if link not in self._links:
+            return
+        self._links.remove(link)
+        self._traffic.closed(link)
+        if link.is_proven:
+            self._useless = 0
+            self._backoff.succeeded()
+        elif link.connection.highest_id and not link.is_worn:
+            self._useless += 1
+            if self._useless > _MAX_USELESS:
+                self._failed("it closes connections without an answer")
+        self.has_room(link)
+
+    @property
+    def has_replacement(self) -> bool:
+        """Whether one more may leave."""
+        return sum(link.is_leaving for link in self._links) < _MAX_LEAVING
+
+    # Within.
+
+    def _dispatch(self) -> None:
+        self._is_dispatch_due = False
+        for link in self._links:
+            while link.has_room and (caller := self._next_caller()) is not None:
+                call = self._waiting.take(caller)
+                try:
+                    self._forward(call, link)
+                except Exception as error:  # noqa: BLE001 - logged and told
+                    call.end(unexpected_error(error))
+        self._grow()
+
+    def _forward(self, call: Waiting, link: UpstreamLink) -> None:
+        call.forward(link)
+        if self._holdings is not None:
+            stream = link.connection.streams.get(link.connection.highest_id)
+            if stream is not None:
+                self._holdings.opened(stream, call.caller)
+
+    def _is_first(self, call: Waiting) -> bool:
+        """Whether no call that waits is to go before this one.
+
+        Between two dispatches no caller whose calls wait may have a further stream, or there
+        is none.
+        """
+        return not self._is_dispatch_due and not self._waiting.count(call.caller)
+
+    def _next_caller(self) -> str | None:
+        """Whose turn it is; None: no call waits whose caller may have another stream."""
+        share = self._share() if self._waiting.total else 0
+        for caller in self._waiting.keys:
+            if self._holdings is None or self._holdings.count(caller) < share:
+                return caller
+        return None
+
+    def _may_open(self, caller: str) -> bool:
+        share = self._share()
+        return self._holdings is None or self._holdings.count(caller) < share
+
+    def _share(self) -> int:
+        """How many streams a caller that gets another one must hold less than.
+
+        That is as many as are free, on connections that may yet be made, too. `_holdings` is
+        there when it matters.
+        """
+        used = free = usable = allowed = 0
+        for link in self._links:
+            used += link.calls_open
+            if not link.is_leaving:
+                usable += 1
+                allowed = max(allowed, link.max_streams)
+                free += max(0, link.max_streams - link.calls_open)
+        if not usable or allowed >= _ALL:
+            self._holdings = None
+            return _ALL
+        if self._timer is None:  # otherwise the upstream takes no further connection at present
+            free += allowed * max(0, self._policy.connections - usable)
+        if used >= free:
+            if self._holdings is None:
+                self._holdings = Holdings(
+                    stream for link in self._links for stream in link.connection.streams.values()
+                )
+        elif 2 * used < free:
+            self._holdings = None
+        return free
+
+    def _grow(self) -> None:
+        for link in self._links:
+            if link.connection.is_used_up:  # after 2**30 calls
+                link.retire()
+        usable = sum(not link.is_leaving for link in self._links)
+        if (
+            self._waiting.total
+            and self._attempt is None
+            and self._timer is None
+            and usable < self._policy.connections
+            and not any(link.has_room for link in self._links)
+            and self._next_caller() is not None
+        ):
+            self._try()
+
+    def _try(self) -> None:
+        self._attempt = asyncio.get_running_loop().create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        try:
+            link = await self._connect(self._make_link)
+        except OSError as error:
+            self._attempt = None
+            self.connects["failed"] += 1
+            self._failed(str(error.strerror or error))
+        except Exception as error:  # noqa: BLE001 - logged and told
+            self._attempt = None
+            self.connects["failed"] += 1
+            self._failed(unexpected_error(error).message)
+        else:
+            self._attempt = None
+            self.connects["ok"] += 1
+            self._links.append(link)
+            self._watch()
+            if self._failure is not None:
+                self._failure = None
+                log.info("upstream_is_back", upstream=self._name)
+            self._dispatch()
+
+    def _watch(self) -> None:
+        idle_seconds = self._policy.idle_seconds
+        if idle_seconds is not None and self._look is None and len(self._links) > 1:
+            self._look = asyncio.get_running_loop().call_later(
+                idle_seconds / LOOKS, self._close_surplus
+            )
+
+    def _close_surplus(self) -> None:
+        self._look = None
+        usable = [link for link in self._links if not link.is_leaving]
+        for link in self._idleness.surplus(usable):
+            self._links.remove(link)
+            link.close()
+            self._traffic.closed(link)
+        self._watch()
+
+    def _make_link(self) -> UpstreamLink:
+        return UpstreamLink(self._limits, self._keepalive, self, hits=self._hits)
+
+    def _failed(self, reason: str) -> None:
+        if self._timer is None:
+            delay = self._backoff.failed()
+            self._timer = asyncio.get_running_loop().call_later(delay, self._try_again)
+        if any(not link.is_leaving for link in self._links):
+            return  # it was to be one more only
+        if self._failure is None:
+            log.warning("upstream_is_lost", upstream=self._name, reason=reason)
+        self._failure = f"{self._name} cannot be reached ({reason}), try again"
+        self._refuse(self._failure)
+
+    def _try_again(self) -> None:
+        self._timer = None
+        if self._failure is None:
+            self._dispatch()
+        elif self._attempt is None:
+            self._try()
+
+    def _refuse(self, message: str) -> None:
+        for call in self._waiting.clear():
+            call.end(UpstreamUnavailableError(message))

@@ -1,0 +1,34 @@
+"""What the lease of a proxy process says of itself in the metrics."""
+
+from collections.abc import Iterable
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from vecguard.clock import Clock
+from vecguard.proxy.revocation.lease import Lease
+
+
+class LeaseCollector(Collector):
+    """How long the lease still runs, and what is done without one, read when it is scraped."""
+
+    def __init__(self, lease: Lease, clock: Clock, mode: str) -> None:
+        """Tells of `lease` by `clock`; `mode` is the setting `revocation`."""
+        self._lease = lease
+        self._clock = clock
+        self._mode = mode
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        yield GaugeMetricFamily(
+            "vecguard_proxy_lease_remaining_seconds",
+            "How long this process may still decide from memory; 0 without a valid lease.",
+            max(0.0, self._lease.remaining_seconds(self._clock())),
+        )
+        mode = GaugeMetricFamily(
+            "vecguard_proxy_revocation_mode",
+            "Always 1; the label says what is done without a lease.",
+            labels=("mode",),
+        )
+        mode.add_metric((self._mode,), 1)
+        yield mode

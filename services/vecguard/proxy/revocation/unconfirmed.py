@@ -1,0 +1,59 @@
+"""Ends open calls when this proxy can no longer know whether their logins still hold."""
+
+import asyncio
+
+from vecguard.clock import Clock
+from vecguard.errors import UnavailableError
+from vecguard.observability.log import get_logger
+from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.lease import Lease
+
+log = get_logger(__name__)
+
+# The loop's timers stand still while the machine sleeps, and the lease's clock does not.
+_LONGEST_SLEEP_SECONDS = 0.2
+
+
+class UnconfirmedError(UnavailableError):
+    """The call was ended because its login could not be confirmed for too long."""
+
+    reason = "unconfirmed"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"this proxy has had no contact with root coord for {seconds:.1f} s and cannot tell "
+            "whether the login of this call still holds; call again"
+        )
+
+
+class OpenCallsWatch:
+    """Ends the calls of all users when the lease has been over for `grace_seconds`.
+
+    No invalidation reaches a proxy that is cut off, and root coord waits no longer than for
+    its lease before it answers a change; so a call that goes on may be that of a revoked user.
+    """
+
+    def __init__(
+        self, lease: Lease, revocations: Revocations, clock: Clock, *, grace_seconds: float
+    ) -> None:
+        self._lease = lease
+        self._revocations = revocations
+        self._clock = clock
+        self._grace_seconds = grace_seconds
+
+    async def run(self) -> None:
+        """Watches until it is cancelled."""
+        while True:
+            seconds = self.look()
+            await asyncio.sleep(seconds)
+
+    def look(self) -> float:
+        """Ends what has to end by now; returns in how many seconds to look again."""
+        over_for = -self._lease.remaining_seconds(self._clock())
+        left = self._grace_seconds - over_for
+        if left > 0:
+            return min(left, _LONGEST_SLEEP_SECONDS)
+        ended = self._revocations.end_unconfirmed(UnconfirmedError(over_for))
+        if ended:
+            log.warning("calls_ended_without_lease", calls=ended, seconds=round(over_for, 1))
+        return _LONGEST_SLEEP_SECONDS

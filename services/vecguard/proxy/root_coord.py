@@ -1,0 +1,344 @@
+"""This proxy's link to root coord: finds the active one, holds the session, asks and changes."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import betterproto
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from vecguard.addresses import Address
+from vecguard.cancellation import raise_if_cancelled
+from vecguard.clock import Clock
+from vecguard.errors import (
+    OUTCOME_UNKNOWN,
+    DeadlineError,
+    OutcomeUnknownError,
+    UnavailableError,
+    VecguardError,
+)
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.channel import Channel, translated_errors
+from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
+from vecguard.own_task import in_own_task
+from vecguard.passwords import PasswordHash
+from vecguard.proxy.accounts.errors import OutdatedRootCoordError
+from vecguard.proxy.authentication.credentials import Credential
+from vecguard.proxy.authentication.logins import Principal
+from vecguard.proxy.revocation.lease import Lease
+from vecguard.proxy.revocation.session import Identity, Invalidatable, Session
+
+log = get_logger(__name__)
+
+_READ_TIMEOUT_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
+
+
+#: Told the method, "ok" or the error's reason, and the seconds, of each question and change.
+Observe = Callable[[str, str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    channel: Channel
+    address: Address
+    term: int
+    judges_actors: bool
+
+
+class RootCoordLink:
+    """Keeps one session with the active root coord and sends every question its way.
+
+    Attributes:
+        sessions_opened: how many sessions this process has had.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        connect: Callable[[Address], Channel],
+        *,
+        identity: Identity,
+        lease: Lease,
+        clock: Clock,
+        renewed: Callable[[], None],
+        mutation_timeout_seconds: float,
+        observe: Observe = lambda _method, _outcome, _seconds: None,
+    ) -> None:
+        """Describes the link; `renewed` is called whenever the lease was renewed."""
+        self._addresses = addresses
+        self._connect = connect
+        self._identity = identity
+        self._lease = lease
+        self._clock = clock
+        self._renewed = renewed
+        self._mutation_timeout_seconds = mutation_timeout_seconds
+        self._observe = observe
+        self._connection: _Connection | None = None
+        self._newest_term = 0
+        self._last_error = "no attempt yet"
+        self.sessions_opened = 0
+
+    @property
+    def address(self) -> Address | None:
+        """The root coord that holds the session; None while there is none."""
+        return self._connection.address if self._connection else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the root coord of the session is too old to be asked for changes."""
+        return self._connection is not None and not self._connection.judges_actors
+
+    @property
+    def proxy_id(self) -> str:
+        """By which root coord knows this process; another one after each start."""
+        return self._identity.proxy_id
+
+    @property
+    def last_error(self) -> str:
+        """Why the last session ended or could not be opened."""
+        return self._last_error
+
+    async def run(self, caches: Invalidatable) -> None:
+        """Opens a session, and another one whenever it breaks, until cancelled.
+
+        Every address is tried in turn, because only one of them is the active one; the
+        pause between two rounds grows while none is found.
+        """
+        pause = _FIRST_PAUSE_SECONDS
+        failures = {
+            address: RepeatedFailure(log, "session_failed", level="info")
+            for address in self._addresses
+        }
+        while True:
+            opened_before = self.sessions_opened
+            for address in self._addresses:
+                try:
+                    await in_own_task(self._hold_session(address, caches), None)
+                except* (VecguardError, OSError) as group:
+                    self._last_error = _first_message(group)
+                    failures[address].failed(
+                        self._last_error, address=str(address), error=self._last_error
+                    )
+                raise_if_cancelled()
+            if self.sessions_opened > opened_before:
+                pause = _FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def fetch(self, username: str) -> Credential:
+        """The newest record of a user. Raises UnavailableError or DeadlineError."""
+        async with self._asking("GetCredential") as (connection, root_coord):
+            reply = await in_own_task(
+                root_coord.get_credential(pb.GetCredentialRequest(username=username)),
+                _READ_TIMEOUT_SECONDS,
+            )
+        # A result belongs to the session under which it was asked for: what was invalidated
+        # between two sessions reached nobody here, and the next one's comparison of revisions
+        # does not see what is still under way.
+        if self._connection is not connection or reply.term != connection.term:
+            raise UnavailableError(f"root coord at {connection.address} changed during a read")
+        message = reply.credential.password
+        # Read also when it is nobody's, which takes as long.
+        password = hash_from_wire(message) if betterproto.serialized_on_wire(message) else None
+        return Credential(
+            username=username,
+            password=password if reply.credential.username else None,
+            revision=reply.credential.revision,
+            read_revision=reply.read_revision,
+        )
+
+    async def list_users(self) -> list[pb.Credential]:
+        """All users, without hashes."""
+        async with self._asking("ListUsers") as (_, root_coord):
+            reply = await in_own_task(
+                root_coord.list_users(pb.ListUsersRequest()), _READ_TIMEOUT_SECONDS
+            )
+        return reply.users
+
+    async def create(
+        self,
+        username: str,
+        password: PasswordHash,
+        description: str,
+        *,
+        asked_by: Principal | None,
+    ) -> pb.MutationReply:
+        """Adds a user; answered when every proxy knows.
+
+        Made only while `asked_by` stands; None: authorization is switched off.
+        """
+        async with self._changing("CreateCredential") as root_coord:
+            return await in_own_task(
+                root_coord.create_credential(
+                    pb.CreateCredentialRequest(
+                        username=username,
+                        password=hash_to_wire(password),
+                        description=description,
+                        actor=_actor(asked_by),
+                    )
+                ),
+                self._mutation_timeout_seconds,
+            )
+
+    async def update(
+        self,
+        username: str,
+        *,
+        expected_revision: int | None,
+        password: PasswordHash | None,
+        description: str | None,
+        asked_by: Principal | None,
+    ) -> pb.MutationReply:
+        """Changes what is not None; answered when every proxy knows. `asked_by` as in `create`."""
+        request = pb.UpdateCredentialRequest(
+            username=username,
+            expected_revision=expected_revision or 0,
+            description=description,
+            actor=_actor(asked_by),
+        )
+        if password is not None:
+            request.password = hash_to_wire(password)
+        async with self._changing("UpdateCredential") as root_coord:
+            return await in_own_task(
+                root_coord.update_credential(request), self._mutation_timeout_seconds
+            )
+
+    async def delete(self, username: str, *, asked_by: Principal | None) -> pb.MutationReply:
+        """Removes a user; answered when every proxy knows. `asked_by` as in `create`."""
+        async with self._changing("DeleteCredential") as root_coord:
+            return await in_own_task(
+                root_coord.delete_credential(
+                    pb.DeleteCredentialRequest(username=username, actor=_actor(asked_by))
+                ),
+                self._mutation_timeout_seconds,
+            )
+
+    async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None:
+        """Replaces a hash of the same password; None: the credential has changed meanwhile."""
+        async with self._asking("RehashCredential") as (_, root_coord):
+            reply = await in_own_task(
+                root_coord.rehash_credential(
+                    pb.RehashCredentialRequest(
+                        username=username,
+                        expected_revision=revision,
+                        password=hash_to_wire(password),
+                    )
+                ),
+                _READ_TIMEOUT_SECONDS,
+            )
+        return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
+
+    async def _hold_session(self, address: Address, caches: Invalidatable) -> None:
+        channel = self._connect(address)
+
+        def opened(message: pb.Opened) -> None:
+            term = message.term
+            self._refuse_deposed(term)
+            self._connection = _Connection(channel, address, term, message.judges_actors)
+            self.sessions_opened += 1
+            log.info(
+                "session_opened",
+                proxy=self._identity.proxy_id,
+                address=str(address),
+                term=term,
+            )
+            if not message.judges_actors:
+                error = OutdatedRootCoordError(str(address))
+                log.warning("root_coord_outdated", address=str(address), error=error.message)
+
+        try:
+            session = Session(
+                channel,
+                self._identity,
+                self._lease,
+                caches,
+                self._clock,
+                renewed=self._renewed,
+            )
+            await session.run(f"root coord at {address}", opened)
+        finally:
+            self._connection = None
+            channel.close()
+
+    def _refuse_deposed(self, term: int) -> None:
+        """Keeps away from a root coord that was deposed and does not know it yet.
+
+        Under a lease of its successor its reads would be trusted, and may be of the past.
+        Without a lease a lower term is taken: etcd may have been restored from a backup.
+        """
+        if term < self._newest_term and self._lease.is_valid(self._clock()):
+            raise UnavailableError(f"it serves term {term}, and term {self._newest_term} has begun")
+        self._newest_term = term
+
+    @asynccontextmanager
+    async def _asking(self, method: str) -> AsyncIterator[tuple[_Connection, pb.RootCoordStub]]:
+        with self._observed(method):
+            connection = self._connection
+            if connection is None:
+                tried = ", ".join(map(str, self._addresses))
+                raise UnavailableError(
+                    f"root coord cannot be reached at {tried} ({self._last_error}); try again"
+                )
+            with translated_errors(f"root coord at {connection.address}"):
+                yield connection, pb.RootCoordStub(connection.channel)
+
+    @contextmanager
+    def _observed(self, method: str) -> Iterator[None]:
+        began = self._clock()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except VecguardError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observe(method, outcome, self._clock() - began)
+
+    @asynccontextmanager
+    async def _changing(self, method: str) -> AsyncIterator[pb.RootCoordStub]:
+        sent = False
+        try:
+            async with self._asking(method) as (connection, root_coord):
+                if not connection.judges_actors:
+                    raise OutdatedRootCoordError(str(connection.address))
+                sent = True
+                yield root_coord
+        except VecguardError as error:
+            if not sent or not _leaves_open(error):
+                raise
+            raise OutcomeUnknownError(
+                f"{error.message}; the outcome of the change is unknown, it is safe to repeat it"
+            ) from error
+
+
+def _actor(principal: Principal | None) -> pb.Actor:
+    if principal is None:
+        return pb.Actor(anonymous=True)
+    return pb.Actor(username=principal.username, revision=principal.revision)
+
+
+def _leaves_open(error: VecguardError) -> bool:
+    """Whether a change that was sent may have been made in spite of this error."""
+    if isinstance(error.__cause__, GRPCError):
+        # Root coord's own answer: it knows, but for a bug, which it may have met after the write.
+        return error.__cause__.status in {
+            OUTCOME_UNKNOWN,
+            Status.DEADLINE_EXCEEDED,
+            Status.INTERNAL,
+        }
+    return isinstance(error, UnavailableError | DeadlineError)
+
+
+def _first_message(group: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

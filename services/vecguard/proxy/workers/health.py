@@ -1,0 +1,68 @@
+"""What several workers say of their health, as one report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vecguard.observability.health import Check, Health
+
+
+def health_of(report: Mapping[str, Any]) -> Health:
+    """A worker's own report, from the JSON of its /healthz.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    return Health(
+        tuple(
+            Check(name, bool(told["healthy"]), bool(told["critical"]), str(told["message"]))
+            for name, told in report["checks"].items()
+        )
+    )
+
+
+def joined(answers: Mapping[int, Health | str]) -> Health:
+    """One report, with the checks of a single process and one more, `workers`.
+
+    A check is healthy when it is for every worker that answers; if it is not, its message
+    says for which.
+
+    Args:
+        answers: by the worker's number, what it said, or in words why it said nothing.
+    """
+    by_name: dict[str, dict[int, Check]] = {}
+    for number, answer in answers.items():
+        if isinstance(answer, Health):
+            for check in answer.checks:
+                by_name.setdefault(check.name, {})[number] = check
+    checks = (_joined_check(name, told, len(answers)) for name, told in by_name.items())
+    return Health((_presence(answers), *checks))
+
+
+def _presence(answers: Mapping[int, Health | str]) -> Check:
+    absent = {number: why for number, why in answers.items() if isinstance(why, str)}
+    message = _by_message(absent) if absent else f"all {len(answers)} answer"
+    return Check("workers", not absent, critical=True, message=message)
+
+
+def _joined_check(name: str, told: Mapping[int, Check], workers: int) -> Check:
+    unhealthy = {number: check for number, check in told.items() if not check.healthy}
+    worth_telling = unhealthy or told
+    messages = {number: check.message for number, check in worth_telling.items()}
+    everybody_agrees = len(messages) == workers and len(set(messages.values())) == 1
+    return Check(
+        name,
+        healthy=not unhealthy,
+        critical=any(check.critical for check in worth_telling.values()),
+        message=next(iter(messages.values())) if everybody_agrees else _by_message(messages),
+    )
+
+
+def _by_message(messages: Mapping[int, str]) -> str:
+    numbers: dict[str, list[int]] = {}
+    for number, message in messages.items():
+        numbers.setdefault(message, []).append(number)
+    return "; ".join(f"{_named(who)}: {message}" for message, who in numbers.items())
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return f"worker{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

@@ -1,0 +1,262 @@
+"""Keeps a fixed set of forked processes running, and ends them together.
+
+It has one thread and no event loop, since it forks for as long as it runs: a child gets
+every page of what was imported, and nothing of somebody's half-held lock or selector. So it
+does nothing else either; the operations port has a child of its own.
+"""
+
+import gc
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from vecguard.clock import Clock
+from vecguard.errors import ConfigurationError, VecguardError
+from vecguard.lifecycle import (
+    EXIT_CLEAN,
+    EXIT_CONFIGURATION,
+    HANGUP_CHANGES_NOTHING,
+    STOP_SIGNALS,
+    handle_hangup,
+)
+from vecguard.observability.log import get_logger
+from vecguard.proxy.workers.child import Child, StopWord, Tether, fork
+from vecguard.proxy.workers.restarts import Restarts
+
+_log = get_logger(__name__)
+
+#: One that was killed and is not gone by then is in the kernel's hands.
+_KILL_SECONDS: Final = 5.0
+
+
+class ChildFailedError(VecguardError):
+    """A child could not start."""
+
+    reason = "child_failed"
+
+
+class ChildMisconfiguredError(ConfigurationError):
+    """A child could not start with this configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one of the children is for.
+
+    Attributes:
+        name: what the log calls it.
+        body: runs in the child; returns the exit code.
+        pioneer: those behind it are first started when it serves, and if it ends before
+            that, all do: what would stop every one of them is then said once.
+        outlasts: it is told to stop when those that do not outlast are gone.
+    """
+
+    name: str
+    body: Callable[[Tether], int]
+    pioneer: bool = False
+    outlasts: bool = False
+
+
+@dataclass(slots=True)
+class _Post:
+    """A role, and the child that fills it at the moment."""
+
+    role: Role
+    child: Child | None = None
+    started: float = 0.0
+    due: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
+    has_served: bool = False
+
+
+class Supervisor:
+    """Starts the roles in their order, replaces who ends, drains all when told to stop.
+
+    A pioneer that cannot start ends all, as a single process would end: whoever started
+    this one decides about another try. Once it has served, whatever ends a child only has
+    it replaced, with a back-off: a broken certificate file that is half written must not
+    end those who serve with the last good one.
+    """
+
+    def __init__(self, roles: Sequence[Role], *, clock: Clock, stop_seconds: float) -> None:
+        """Describe it; nothing is started.
+
+        Args:
+            roles: one child for each.
+            clock: for the back-off and the deadline of a stop.
+            stop_seconds: how long children that were told to stop may take.
+        """
+        self._posts = [_Post(role) for role in roles]
+        self._clock = clock
+        self._stop_seconds = stop_seconds
+        self._received: signal.Signals | None = None
+        self._hung_up = False
+        self._stopping = False
+        self._wakeup, self._waker = socket.socketpair()
+        self._stop_word, self._last_word = StopWord(), StopWord()
+
+    def run(self) -> None:
+        """Run until told to stop. Only once, on the main thread.
+
+        Raises:
+            ChildMisconfiguredError: a pioneer could not use the configuration.
+            ChildFailedError: a pioneer ended before it served, of anything else.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            stack.enter_context(self._handled_signals())
+            # What the collector does not visit is not written to: its pages stay shared.
+            gc.collect()
+            gc.freeze()
+            _log.info("supervising", children=[post.role.name for post in self._posts])
+            try:
+                while self._received is None:
+                    self._start_due()
+                    self._hear(self._seconds_until_due())
+                    if self._hung_up:
+                        self._hung_up = False
+                        _log.info(HANGUP_CHANGES_NOTHING)
+                _log.info("stopping; a second signal stops at once", signal=self._received.name)
+            finally:
+                self._stop(self._stop_word, outlasts=False)
+                self._stop(self._last_word, outlasts=True)
+
+    def _start_due(self) -> None:
+        for post in self._awaited():
+            if post.child is None and post.due <= self._clock():
+                self._start(post)
+
+    def _awaited(self) -> Iterator[_Post]:
+        """Who should be there by now: nobody beyond a pioneer that has not yet served."""
+        for post in self._posts:
+            yield post
+            if post.role.pioneer and not post.has_served:
+                return
+
+    def _start(self, post: _Post) -> None:
+        post.started = self._clock()
+        word = self._last_word if post.role.outlasts else self._stop_word
+        try:
+            post.child = fork(post.role.body, word, self._leave_to_parent)
+        except OSError as error:
+            self._missing(post, f"cannot be started ({error.strerror})", ChildFailedError)
+
+    def _seconds_until_due(self) -> float | None:
+        dues = [post.due for post in self._awaited() if post.child is None]
+        return max(0.0, min(dues) - self._clock()) if dues else None
+
+    def _hear(self, timeout_seconds: float | None) -> None:
+        """Wait for news of a child or a signal, at most so long."""
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        by_news = {post.child.news: post for post in self._posts if post.child is not None}
+        for news in by_news:
+            poll.register(news, select.POLLIN)
+        for descriptor, _ in poll.poll(None if timeout_seconds is None else timeout_seconds * 1000):
+            post = by_news.get(descriptor)
+            if post is None:
+                self._wakeup.recv(4096)
+            elif post.child is not None:
+                if post.child.heard_serving():
+                    post.has_served = True
+                else:
+                    self._ended(post, post.child.reap())
+
+    def _ended(self, post: _Post, code: int) -> None:
+        post.child = None
+        if self._stopping or self._received is not None:
+            if code != EXIT_CLEAN:
+                _log.warning(f"{post.role.name} did not stop in good order", how=_how(code))
+            return
+        # Somebody's SIGTERM to this one child alone: it will be missed, and nothing failed.
+        error = ChildMisconfiguredError if code == EXIT_CONFIGURATION else ChildFailedError
+        self._missing(post, f"has ended ({_how(code)})", None if code == EXIT_CLEAN else error)
+
+    def _missing(
+        self,
+        post: _Post,
+        what: str,
+        error: type[ChildFailedError | ChildMisconfiguredError] | None,
+    ) -> None:
+        """Arrange for a replacement, or give up if it is too early for one."""
+        if error is not None and post.role.pioneer and not post.has_served:
+            raise error(f"{post.role.name} {what} before it served")
+        delay = post.restarts.delay(self._clock() - post.started)
+        post.due = self._clock() + delay
+        _log.error(f"{post.role.name} {what} and is replaced", delay_seconds=delay)
+
+    def _stop(self, word: StopWord, *, outlasts: bool) -> None:
+        """Tell some to stop and wait until they have; kill those that take too long."""
+        self._stopping = True
+        word.say()
+        posts = [post for post in self._posts if post.role.outlasts is outlasts]
+        if self._all_end(posts, self._stop_seconds):
+            return
+        for post in posts:
+            if post.child is not None:
+                _log.error(f"{post.role.name} does not stop and is killed")
+                post.child.kill()
+        self._all_end(posts, _KILL_SECONDS)
+
+    def _all_end(self, posts: Sequence[_Post], seconds: float) -> bool:
+        deadline = self._clock() + seconds
+        while any(post.child is not None for post in posts):
+            left = deadline - self._clock()
+            if left <= 0:
+                return False
+            self._hear(left)
+        return True
+
+    @contextmanager
+    def _handled_signals(self) -> Iterator[None]:
+        self._waker.setblocking(False)
+        wakeup = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        previous = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGHUP)}
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._receive)
+        handle_hangup(self._hang_up)
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._received is None:
+            self._received = signal.Signals(number)
+            return
+        # The second one: at once, and nothing is left behind.
+        for post in self._posts:
+            if post.child is not None:
+                post.child.kill()
+        os._exit(128 + number)
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self._hung_up = True
+
+    def _leave_to_parent(self) -> None:
+        """In a child: what would hide the parent's end from the others."""
+        self._wakeup.close()
+        self._waker.close()
+        self._stop_word.say()
+        self._last_word.say()
+        for post in self._posts:
+            if post.child is not None:
+                os.close(post.child.news)
+
+    def _close(self) -> None:
+        self._wakeup.close()
+        self._waker.close()
+        self._stop_word.close()
+        self._last_word.close()
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

@@ -1,0 +1,278 @@
+"""Root coord's composition: the only place that knows every concrete class."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import random
+from typing import Any
+
+from vecguard.addresses import Address
+from vecguard.cancellation import raise_if_cancelled
+from vecguard.clock import boot_clock
+from vecguard.config import Settings
+from vecguard.config.exposure import root_coord_exposure
+from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError
+from vecguard.etcd import EtcdClient
+from vecguard.etcd.backoff import Backoff
+from vecguard.garbage import settle_memory
+from vecguard.installations import SimilarPrefixError, named, require_no_similar, survey
+from vecguard.lifecycle import ShutdownSignal
+from vecguard.milvus_layout import Keys
+from vecguard.observability.health import HealthReport
+from vecguard.observability.log import get_logger
+from vecguard.observability.metrics import service_registry
+from vecguard.observability.operations import OperationsServer
+from vecguard.observability.repeated import RepeatedFailure
+from vecguard.own_task import in_own_task
+from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
+from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.credentials import ensure_root
+from vecguard.root_coord.election import Election, ElectionKeys
+from vecguard.root_coord.listening import listen
+from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
+from vecguard.root_coord.role import Role
+from vecguard.root_coord.service import root_coord_server
+from vecguard.root_coord.tenure import Tenure
+from vecguard.root_record import RootState, root_state
+from vecguard.secret import Secret
+from vecguard.tls import links
+from vecguard.tls.peer import PeerNames
+from vecguard.tls.reloading import context_of
+from vecguard.tls.report import TlsCollector, register_checks
+from vecguard.usernames import ROOT
+
+log = get_logger(__name__)
+
+_DEFAULT_PASSWORD = Secret("Milvus")
+# Between terms that end soon: what ends them may last, and each one costs etcd an election.
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
+async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
+    """Serves until told to stop, then carries through what has begun and hands over."""
+    if (exposure := root_coord_exposure(settings)) is not None:
+        log.warning(str(exposure), ip=settings.root_coord.ip)
+    root_password = _initial_root_password(settings)
+    inward, outward = links.root_coord_listener(settings), links.etcd_client(settings)
+    tls = [link for link in (inward, outward) if link is not None]
+    role = Role()
+    health, registry = HealthReport(), service_registry("root_coord")
+    register_conditions(role, health)
+    register_checks(tls, health)
+    registry.register(TlsCollector(tls))
+    registry.register(RoleCollector(role))
+    metrics = RootCoordMetrics(registry)
+    server = root_coord_server(
+        role.require,
+        admits=_admits(settings) if inward is not None else None,
+        changed=metrics.changed,
+    )
+    operations = OperationsServer(
+        settings.root_coord.operations.ip,
+        settings.root_coord.operations.port,
+        health,
+        registry,
+        key="rootCoord.operations",
+    )
+    async with (
+        _etcd(settings, context_of(outward), metrics) as etcd,
+        operations,
+        asyncio.TaskGroup() as tasks,
+    ):
+        background = [tasks.create_task(link.run()) for link in tls]
+        await listen(server, settings.root_coord, context_of(inward))
+        background.append(
+            tasks.create_task(
+                _lead(
+                    settings,
+                    etcd,
+                    role,
+                    metrics=metrics,
+                    root_password=root_password,
+                    shutdown=shutdown,
+                )
+            )
+        )
+        settle_memory()
+        await shutdown.wait()
+        if role.tenure is not None:
+            await role.tenure.step_down(settings.root_coord.drain_timeout)
+        role.release()
+        for task in background:
+            task.cancel()
+        await server.drain(settings.root_coord.drain_timeout)
+
+
+async def _lead(
+    settings: Settings,
+    etcd: EtcdClient,
+    role: Role,
+    *,
+    metrics: RootCoordMetrics,
+    root_password: Secret[str],
+    shutdown: ShutdownSignal,
+) -> None:
+    """Stands for election, serves a term, and again, until cancelled or told to stop."""
+    keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
+    election = Election(
+        etcd,
+        ElectionKeys.of(keys),
+        address=_own_name(settings),
+        ttl_seconds=settings.election.ttl,
+        lease_ttl_seconds=settings.lease.ttl,
+        margin_ratio=settings.lease.clock_margin.ratio,
+        margin_seconds=settings.lease.clock_margin.fixed,
+        clock=boot_clock,
+        observer=role,
+    )
+    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    failure = RepeatedFailure(log, "term_ended")
+    while not shutdown.is_set():
+        await _until_prefix_fits(settings, etcd, keys, role)
+        leadership = await election.campaign()
+        elected_at = boot_clock()
+        log.info("elected", term=leadership.term, clean=leadership.clean)
+        metrics.elected()
+        tenure = Tenure(
+            etcd, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
+        )
+        prepare = partial(_prepare, settings, etcd, keys, tenure, root_password)
+        serve = partial(role.assume, tenure)
+        try:
+            # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
+            await in_own_task(tenure.run(prepare, serve), None)
+        except* VecguardError as errors:
+            error = errors.exceptions[0]
+            failure.failed(str(error), term=leadership.term, error=str(error))
+        finally:
+            role.release()
+        raise_if_cancelled()
+        if shutdown.is_set():
+            return  # whoever stops this process resigns in good order
+        # Whatever ended it: not to be elected again by the same, failing leadership.
+        await leadership.resign(in_good_order=False)
+        if boot_clock() - elected_at >= _LONGEST_PAUSE_SECONDS:
+            pauses.succeeded()
+        await asyncio.sleep(pauses.failed())
+
+
+async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, role: Role) -> None:
+    """Returns when this root coord may stand for election.
+
+    It may not while it would have to create root although the prefix is likely a wrong one: each
+    election of a root coord that cannot serve would cost the others one.
+    """
+    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
+    while not settings.root_coord.allow_similar_prefix:
+        try:
+            if await root_state(etcd, keys) is RootState.NEW:
+                require_no_similar(await survey(etcd, keys), keys)
+        except SimilarPrefixError as error:
+            role.refusal = error.message
+            failure.failed(error.message, error=error.message)
+            await asyncio.sleep(pauses.failed())
+            continue
+        except VecguardError:
+            pass  # the election meets the same failure, and reports it
+        break
+    role.refusal = ""
+    failure.ended()
+
+
+def _etcd(
+    settings: Settings, context: ssl.SSLContext | None, metrics: RootCoordMetrics
+) -> EtcdClient:
+    auth = settings.etcd.auth
+    return EtcdClient(
+        settings.etcd.endpoints,
+        ssl=context,
+        username=auth.user_name if auth.enabled else None,
+        password=auth.password if auth.enabled else None,
+        request_timeout_seconds=settings.etcd.request_timeout / 1000,
+        observe=metrics.etcd_asked,
+    )
+
+
+def _initial_root_password(settings: Settings) -> Secret[str]:
+    """Raises ConfigurationError when it cannot be read or breaks the rules for passwords."""
+    password = settings.common.security.initial_root_password()
+    try:
+        PasswordPolicy(
+            settings.proxy.min_password_length, settings.proxy.max_password_length
+        ).check(password)
+    except InvalidParameterError as error:
+        raise ConfigurationError(
+            f"common.security.defaultRootPassword (or its file): {error.message}"
+        ) from error
+    return password
+
+
+def _own_name(settings: Settings) -> str:
+    """What standbys tell people about the active one; whoever listens everywhere has a name.
+
+    Proxies do not go by it: they try all addresses that they were given.
+    """
+    own = settings.root_coord
+    if own.advertised_address:
+        return own.advertised_address
+    everywhere = own.ip in {"0.0.0.0", "::"}
+    return str(Address(socket.gethostname() if everywhere else own.ip, own.port))
+
+
+async def _prepare(
+    settings: Settings, etcd: EtcdClient, keys: Keys, tenure: Tenure, root_password: Secret[str]
+) -> None:
+    """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
+    try:
+        await _prepare_root(settings, etcd, keys, tenure, root_password)
+    except (asyncio.CancelledError, SimilarPrefixError):
+        await tenure.leadership.resign(in_good_order=tenure.leadership.clean)
+        raise
+
+
+async def _prepare_root(
+    settings: Settings,
+    etcd: EtcdClient,
+    keys: Keys,
+    tenure: Tenure,
+    password: Secret[str],
+) -> None:
+    async def hashed() -> PasswordHash:
+        await _look_elsewhere(settings, etcd, keys)
+        return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
+
+    found = await ensure_root(tenure.store, hashed)
+    tenure.root_seen(is_there=found is not RootState.LOST)
+    if found is RootState.NEW:
+        log.info("root_created", prefix=keys.root)
+        if password.reveal() != password.reveal().strip():
+            log.warning("root's first password begins or ends with a blank, which is part of it")
+    root = (await tenure.store.get(ROOT)).value
+    if root is not None and root.password is not None:
+        stored = root.password
+        if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):
+            log.warning("root has the well-known default password; change it now")
+
+
+async def _look_elsewhere(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
+    """Before root is created. Raises SimilarPrefixError when the prefix is likely a wrong one."""
+    found = await survey(etcd, keys)
+    if not settings.root_coord.allow_similar_prefix:
+        require_no_similar(found, keys)
+    elsewhere = (*found.similar, *found.others)
+    if elsewhere:
+        log.warning("credentials_under_other_prefixes", own=keys.root, others=named(elsewhere))
+    if found.gap:
+        log.warning("other_prefixes_not_all_seen", own=keys.root, reason=found.gap)
+
+
+def _admits(settings: Settings) -> Callable[[Mapping[str, Any] | None], bool]:
+    allowed = frozenset(settings.internaltls.allowed_names)
+
+    def admits(certificate: Mapping[str, Any] | None) -> bool:
+        return not allowed or PeerNames.from_peercert(certificate).any_of(allowed) is not None
+
+    return admits

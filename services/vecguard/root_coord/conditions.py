@@ -1,0 +1,80 @@
+"""What a root coord says about its own condition."""
+
+from vecguard.counted import counted
+from vecguard.observability.health import Check, HealthReport
+from vecguard.root_coord.errors import StandbyError
+from vecguard.root_coord.role import Role
+from vecguard.root_coord.sessions import SessionHub
+from vecguard.root_record import LOST
+
+# More would fill the screens of people who look for one of them.
+_NAMED = 5
+
+
+def register_conditions(role: Role, health: HealthReport) -> None:
+    """Adds the checks: whether it is active, may be, whether changes wait, and root is there."""
+    health.register("role", lambda: _role(role))
+    health.register("prefix", lambda: _prefix(role))
+    health.register("changes", lambda: _changes(role))
+    health.register("root", lambda: _root(role))
+
+
+def _role(role: Role) -> Check:
+    try:
+        tenure = role.require()
+    except StandbyError as error:
+        # The reason of a refusal is long, and the check `prefix` has it.
+        message = "this root coord cannot lead: see prefix" if role.refusal else error.message
+        return Check("role", healthy=False, critical=True, message=message)
+    return Check(
+        "role",
+        healthy=True,
+        critical=True,
+        message=f"active since term {tenure.term}, "
+        f"{counted(tenure.hub.connected, 'proxy', 'proxies')} connected",
+    )
+
+
+def _prefix(role: Role) -> Check:
+    """Whether etcd's prefix is likely a wrong one, so that this root coord can never lead."""
+    message = role.refusal or "nothing speaks against the configured prefix"
+    return Check("prefix", healthy=not role.refusal, critical=True, message=message)
+
+
+def _changes(role: Role) -> Check:
+    """Whether a change has waited for long, or each one would have to."""
+    waits = "" if role.tenure is None else _waits(role.tenure.hub)
+    return Check(
+        "changes", healthy=not waits, critical=False, message=waits or "none has waited for long"
+    )
+
+
+def _root(role: Role) -> Check:
+    """Whether root's record was lost, as far as the active root coord knows.
+
+    Not critical: all other users are served, and a process that is not ready serves none.
+    """
+    if role.tenure is None:
+        return Check("root", healthy=True, critical=False, message="not known on standby")
+    is_lost = role.tenure.root_is_lost
+    return Check(
+        "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
+    )
+
+
+def _waits(hub: SessionHub) -> str:
+    parts = []
+    if seconds := hub.earlier_leases_seconds:
+        parts.append(
+            f"none is answered for another {seconds:.1f} s: "
+            "leases that an earlier root coord granted may still run"
+        )
+    awaited = hub.awaited
+    if awaited is not None and awaited.proxies:
+        named = ", ".join(awaited.proxies[:_NAMED])
+        more = len(awaited.proxies[_NAMED:])
+        others = f" and {more} more" if more else ""
+        parts.append(
+            f"one waits for proxy {named}{others}, for at most {awaited.seconds_at_most:.1f} s"
+        )
+    return "; ".join(parts)

@@ -1,0 +1,115 @@
+"""Changes that somebody else makes to the credentials in etcd: etcdctl, a restore, a Milvus."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Protocol
+
+from vecguard.etcd import CompactedError, EtcdClient, Event
+from vecguard.milvus_layout import CorruptRecordError, Keys, Record
+from vecguard.observability.log import get_logger
+from vecguard.passwords import PasswordHash
+from vecguard.root_coord.revocation import Everything, Invalidation
+from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.usernames import ROOT
+
+log = get_logger(__name__)
+
+
+class Broadcast(Protocol):
+    """Tells every proxy, without waiting for anybody."""
+
+    def announce(self, content: Invalidation | Everything) -> None: ...
+
+
+class RootSeen(Protocol):
+    """Hears whether root's record is there."""
+
+    def __call__(self, *, is_there: bool) -> None: ...
+
+
+def _ignore(*, is_there: bool) -> None:
+    del is_there
+
+
+class ExternalChanges:
+    """Watches the credentials' keys and revokes what was changed behind our back."""
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: Keys,
+        own: OwnWrites,
+        broadcast: Broadcast,
+        *,
+        seen: Callable[[], None] = lambda: None,
+        root_seen: RootSeen = _ignore,
+    ) -> None:
+        """Watches nothing yet.
+
+        Args:
+            client: of the etcd cluster.
+            keys: where the credentials are.
+            own: the changes that are not foreign.
+            broadcast: where changes are told.
+            seen: called at each change that was not our own.
+            root_seen: called at each change of root's record with whether it is there.
+        """
+        self._root_seen = root_seen
+        self._seen = seen
+        self._client = client
+        self._keys = keys
+        self._own = own
+        self._broadcast = broadcast
+
+    async def run(self, after_revision: int) -> None:
+        """Follows every change after a revision, until cancelled.
+
+        When changes were compacted before they could be seen, everything is revoked: a
+        gap never passes in silence.
+        """
+        revision = after_revision
+        while True:
+            try:
+                await self._follow(revision + 1)
+            except CompactedError:
+                log.warning("watch_compacted", after_revision=revision)
+                prefix = self._keys.users.encode()
+                current = await self._client.range(prefix, prefix=True, count_only=True)
+                revision = current.revision
+                root = await self._client.range(self._keys.user(ROOT).encode(), count_only=True)
+                self._root_seen(is_there=bool(root.count))
+                # A hash that was written in the gap may be put back by somebody else one day.
+                self._own.clear()
+                # After that read: whatever a proxy reads from now on is at least as new.
+                self._broadcast.announce(Everything())
+
+    async def _follow(self, start_revision: int) -> None:
+        changes = self._client.watch(
+            self._keys.users.encode(), prefix=True, start_revision=start_revision, prev_kv=True
+        )
+        async with aclosing(changes):
+            async for batch in changes:
+                for event in batch.events:
+                    self._judge(event)
+
+    def _judge(self, event: Event) -> None:
+        username = event.kv.key.decode(errors="replace").removeprefix(self._keys.users)
+        if username == ROOT:
+            self._root_seen(is_there=event.kind == "put")
+        if event.kind == "delete" and self._own.take(username):
+            return
+        if event.kind == "put":
+            password = _password(event.kv.value)
+            before = _password(event.prev_kv.value) if event.prev_kv else None
+            if password is not None and (self._own.take(password) or password == before):
+                return
+        self._seen()
+        log.info("changed_in_store", user=username, revision=event.kv.mod_revision)
+        self._broadcast.announce(Invalidation(username, event.kv.mod_revision))
+
+
+def _password(value: bytes) -> PasswordHash | None:
+    try:
+        return Record.decode(value).password
+    except CorruptRecordError:
+        return None

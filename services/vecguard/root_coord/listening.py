@@ -1,0 +1,78 @@
+"""How root coord gets its port, which an outgoing connection may have at that moment."""
+
+import asyncio
+import ssl
+from typing import Final
+
+from vecguard.addresses import Address
+from vecguard.config.services import RootCoordSettings
+from vecguard.descriptors import raised_limit
+from vecguard.errors import ConfigurationError
+from vecguard.grpc.server import GrpcServer
+from vecguard.listening import CannotListenError, listening_sockets
+from vecguard.observability.log import get_logger
+
+log = get_logger(__name__)
+
+# Connections of other programs that take such a port by chance seldom last longer.
+_PATIENCE_SECONDS: Final = 5.0
+_SETTINGS: Final = "rootCoord.ip and rootCoord.port"
+_RETRY_SECONDS: Final = 0.1
+# After a change of leadership every proxy connects at the same moment.
+_BACKLOG: Final = 4096
+# The connections to etcd, the operations port (which bounds its own), files.
+_OWN_DESCRIPTORS: Final = 256
+
+
+async def listen(
+    server: GrpcServer,
+    own: RootCoordSettings,
+    tls: ssl.SSLContext | None,
+    *,
+    patience_seconds: float = _PATIENCE_SECONDS,
+) -> None:
+    """Listens where it is configured; tries again for a while when the port is taken.
+
+    53100 is Milvus's number for root coord and lies in the range from which Linux takes ports
+    for outgoing connections.
+
+    Raises:
+        ConfigurationError: it cannot listen there.
+    """
+    address = Address(own.ip, own.port)
+    connections = fitting_connections(own.max_connections)
+    loop = asyncio.get_running_loop()
+    until, is_told = loop.time() + patience_seconds, False
+    while True:
+        try:
+            sockets = listening_sockets(address, settings=_SETTINGS, backlog=_BACKLOG)
+        except CannotListenError as error:
+            if not error.is_taken:
+                raise
+            if loop.time() >= until:
+                raise ConfigurationError(
+                    f"{error.message}; if nothing listens there, an outgoing connection has it, "
+                    f"and sysctl net.ipv4.ip_local_reserved_ports={address.port} keeps it free"
+                ) from error
+            if not is_told:
+                log.warning("port_taken", address=str(address), retried_seconds=patience_seconds)
+                is_told = True
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            server.listen(sockets, name="rootCoord", max_connections=connections, tls=tls)
+            log.info("serving", address=str(address))
+            return
+
+
+def fitting_connections(wanted: int) -> int:
+    """As many as there are file descriptors for; raises the process's limit as far as it may."""
+    descriptors = raised_limit(wanted + _OWN_DESCRIPTORS)
+    connections = max(1, min(wanted, descriptors - _OWN_DESCRIPTORS))
+    if connections < wanted:
+        log.warning(
+            "few_file_descriptors: fewer connections are accepted than are configured; "
+            "raise the limit (ulimit -n, LimitNOFILE), or lower rootCoord.maxConnections",
+            descriptors=descriptors,
+            connections=connections,
+        )
+    return connections

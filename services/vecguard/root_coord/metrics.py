@@ -1,0 +1,110 @@
+"""What root coord tells Prometheus."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from vecguard.root_coord.role import Role
+
+# From a healthy change (milliseconds) to one that waits for a whole lease.
+_CHANGE_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+_ETCD_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class RootCoordMetrics:
+    """Counters and histograms; what can be read when it is asked for is in `RoleCollector`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._changes = Counter(
+            "vecguard_credential_changes",
+            "Changes of credentials by what was asked and how it ended.",
+            ("operation", "outcome"),
+            registry=registry,
+        )
+        self._change_seconds = Histogram(
+            "vecguard_credential_change_seconds",
+            "From the request for a change to its answer, the wait for proxies included.",
+            ("operation",),
+            buckets=_CHANGE_BUCKETS,
+            registry=registry,
+        )
+        self._invalidation_seconds = Histogram(
+            "vecguard_invalidation_seconds",
+            "From the sending of an invalidation until no proxy could decide by the older state.",
+            buckets=_CHANGE_BUCKETS,
+            registry=registry,
+        )
+        self._external_changes = Counter(
+            "vecguard_external_changes",
+            "Changes of credentials that somebody else made in etcd.",
+            registry=registry,
+        )
+        self._elections = Counter(
+            "vecguard_elections", "How often this process became the active one.", registry=registry
+        )
+        self._etcd_seconds = Histogram(
+            "vecguard_etcd_request_seconds",
+            "Requests to etcd with all their attempts.",
+            ("method",),
+            buckets=_ETCD_BUCKETS,
+            registry=registry,
+        )
+        self._etcd_requests = Counter(
+            "vecguard_etcd_requests",
+            "Requests to etcd by how they ended.",
+            ("method", "outcome"),
+            registry=registry,
+        )
+
+    def elected(self) -> None:
+        """This process became the active one."""
+        self._elections.inc()
+
+    def changed(self, operation: str, outcome: str, seconds: float) -> None:
+        """A change was answered."""
+        self._changes.labels(operation, outcome).inc()
+        self._change_seconds.labels(operation).observe(seconds)
+
+    def invalidated(self, seconds: float) -> None:
+        """An invalidation holds everywhere."""
+        self._invalidation_seconds.observe(seconds)
+
+    def external_change_seen(self) -> None:
+        """Somebody else has changed a credential."""
+        self._external_changes.inc()
+
+    def etcd_asked(self, method: str, outcome: str, seconds: float) -> None:
+        """A request to etcd has ended."""
+        self._etcd_requests.labels(method, outcome).inc()
+        self._etcd_seconds.labels(method).observe(seconds)
+
+
+class RoleCollector(Collector):
+    """Whether this process is the active one, and its sessions, read when they are scraped."""
+
+    def __init__(self, role: Role) -> None:
+        self._role = role
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        tenure = self._role.tenure
+        hub = tenure.hub if tenure else None
+        for name, explanation, value in (
+            ("active", "1 on the active root coord, 0 on a standby.", int(tenure is not None)),
+            ("term", "The term that is served; 0 on a standby.", tenure.term if tenure else 0),
+            ("sessions", "Proxy processes that are connected.", hub.connected if hub else 0),
+            ("leases", "Proxy processes that hold a lease.", hub.leases if hub else 0),
+            (
+                "invalidations_pending",
+                "Invalidations that some proxy has not acknowledged.",
+                hub.unacknowledged if hub else 0,
+            ),
+        ):
+            yield GaugeMetricFamily(f"vecguard_root_coord_{name}", explanation, value)
+        yield GaugeMetricFamily(
+            "vecguard_root_lost",
+            "1 on the active root coord while root's record is lost.",
+            int(tenure is not None and tenure.root_is_lost),
+        )

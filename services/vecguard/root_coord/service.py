@@ -1,0 +1,230 @@
+"""The gRPC door: translates messages, decides nothing."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import betterproto
+from grpclib.const import Handler
+from grpclib.server import Stream
+
+from vecguard.clock import boot_clock
+from vecguard.errors import InvalidParameterError, VecguardError
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.codec import HotCodec
+from vecguard.grpc.compression import IDENTITY
+from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
+from vecguard.grpc.server import GrpcServer, PeerCertificate, current_caller
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
+from vecguard.passwords import NOBODYS_HASH
+from vecguard.root_coord.credentials import Credentials
+from vecguard.root_coord.errors import UnnamedActorError
+from vecguard.root_coord.session_wire import decode_request
+from vecguard.root_coord.sessions import SessionHub
+from vecguard.root_coord.store.interface import (
+    Actor,
+    CredentialStore,
+    Mutation,
+    Outcome,
+    StoredCredential,
+)
+
+_OUTCOMES = {
+    Outcome.APPLIED: pb.MutationOutcome.APPLIED,
+    Outcome.USER_EXISTS: pb.MutationOutcome.USER_EXISTS,
+    Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
+    Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
+    Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
+    Outcome.ACTOR_REVOKED: pb.MutationOutcome.ACTOR_REVOKED,
+}
+_SESSION = "/vecguard.internal.v1.RootCoord/Session"
+
+log = get_logger(__name__)
+
+#: Hears of each change: what it was, how it ended, and how many seconds it took.
+Changed = Callable[[str, str, float], None]
+
+
+class ActiveTerm(Protocol):
+    """What there is while this root coord is the active one."""
+
+    @property
+    def term(self) -> int: ...
+
+    @property
+    def store(self) -> CredentialStore: ...
+
+    @property
+    def credentials(self) -> Credentials: ...
+
+    @property
+    def hub(self) -> SessionHub: ...
+
+
+class RootCoordService(pb.RootCoordBase):
+    """What proxies ask of root coord. Only the active one answers.
+
+    Every method raises StandbyError otherwise.
+    """
+
+    def __init__(
+        self,
+        active: Callable[[], ActiveTerm],
+        changed: Changed = lambda _operation, _outcome, _seconds: None,
+    ) -> None:
+        """Asks `active` at each call; it raises StandbyError on standby."""
+        self._active = active
+        self._changed = changed
+        self._unnamed = RepeatedFailure(log, "change_without_actor")
+
+    def __mapping__(self) -> dict[str, Handler]:
+        # betterproto offers a request iterator and a reply iterator; a session needs to
+        # read and write independently of each other, so it takes the stream itself.
+        mapping: dict[str, Handler] = super().__mapping__()
+        mapping[_SESSION] = mapping[_SESSION]._replace(func=self._serve_session)
+        return mapping
+
+    async def _serve_session(self, stream: Stream[Any, Any]) -> None:
+        await self._active().hub.serve(stream, current_caller().peer)
+
+    async def get_credential(
+        self, get_credential_request: pb.GetCredentialRequest
+    ) -> pb.GetCredentialReply:
+        active = self._active()
+        snapshot = await active.store.get(get_credential_request.username)
+        reply = pb.GetCredentialReply(term=active.term, read_revision=snapshot.revision)
+        if snapshot.value is not None and snapshot.value.password is not None:
+            reply.credential = _described(snapshot.value)
+            reply.credential.password = hash_to_wire(snapshot.value.password)
+        else:
+            # The answer takes as long to write and to read as that about a user.
+            reply.credential = pb.Credential(password=hash_to_wire(NOBODYS_HASH))
+        return reply
+
+    async def sync_revisions(
+        self, sync_revisions_request: pb.SyncRevisionsRequest
+    ) -> pb.SyncRevisionsReply:
+        active = self._active()
+        snapshot = await active.store.list_all()
+        current = {credential.username: credential.revision for credential in snapshot.value}
+        return pb.SyncRevisionsReply(
+            term=active.term,
+            read_revision=snapshot.revision,
+            stale=[
+                held.username
+                for held in sync_revisions_request.held
+                if current.get(held.username, 0) != held.revision
+            ],
+        )
+
+    async def list_users(self, list_users_request: pb.ListUsersRequest) -> pb.ListUsersReply:
+        del list_users_request
+        snapshot = await self._active().store.list_all()
+        return pb.ListUsersReply(users=[_described(credential) for credential in snapshot.value])
+
+    async def create_credential(
+        self, create_credential_request: pb.CreateCredentialRequest
+    ) -> pb.MutationReply:
+        request = create_credential_request
+        return await self._answer(
+            "create",
+            self._active().credentials.create(
+                request.username,
+                hash_from_wire(request.password),
+                request.description,
+                actor=self._actor(request.actor),
+            ),
+        )
+
+    async def update_credential(
+        self, update_credential_request: pb.UpdateCredentialRequest
+    ) -> pb.MutationReply:
+        request = update_credential_request
+        has_password = betterproto.serialized_on_wire(request.password)
+        if not has_password and request.description is None:
+            raise InvalidParameterError("must update either password or description")
+        return await self._answer(
+            "update",
+            self._active().credentials.update(
+                request.username,
+                expected_revision=request.expected_revision or None,
+                password=hash_from_wire(request.password) if has_password else None,
+                description=request.description,
+                actor=self._actor(request.actor),
+            ),
+        )
+
+    async def delete_credential(
+        self, delete_credential_request: pb.DeleteCredentialRequest
+    ) -> pb.MutationReply:
+        return await self._answer(
+            "delete",
+            self._active().credentials.delete(
+                delete_credential_request.username,
+                actor=self._actor(delete_credential_request.actor),
+            ),
+        )
+
+    async def rehash_credential(
+        self, rehash_credential_request: pb.RehashCredentialRequest
+    ) -> pb.MutationReply:
+        request = rehash_credential_request
+        return await self._answer(
+            "rehash",
+            self._active().credentials.rehash(
+                request.username, request.expected_revision, hash_from_wire(request.password)
+            ),
+        )
+
+    def _actor(self, message: pb.Actor) -> Actor | None:
+        """None where the proxy knows no users. Raises UnnamedActorError when it does not say so."""
+        if message.anonymous:
+            return None
+        if not message.username:
+            error, peer = UnnamedActorError(), current_caller().peer
+            # Once a minute for each machine, not for each of its connections.
+            self._unnamed.failed(peer.rpartition(":")[0], peer=peer, error=error.message)
+            raise error
+        return Actor(message.username, message.revision)
+
+    async def _answer(
+        self, operation: str, change: Coroutine[Any, Any, Mutation]
+    ) -> pb.MutationReply:
+        began = boot_clock()
+        outcome = "cancelled"
+        try:
+            mutation = await change
+            outcome = mutation.outcome.name.lower()
+        except VecguardError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._changed(operation, outcome, boot_clock() - began)
+        return pb.MutationReply(
+            outcome=pb.MutationOutcome(_OUTCOMES[mutation.outcome]), revision=mutation.revision
+        )
+
+
+def root_coord_server(
+    active: Callable[[], ActiveTerm],
+    *,
+    admits: Callable[[PeerCertificate], bool] | None = None,
+    changed: Changed = lambda _operation, _outcome, _seconds: None,
+) -> GrpcServer:
+    """A server for proxies; `admits` judges them by their certificates."""
+    return GrpcServer(
+        [RootCoordService(active, changed)],
+        admits=admits,
+        # A proxy that comes back sends all users that it holds, in one message.
+        codec=HotCodec({pb.SessionRequest: decode_request}, max_fields=None),
+        # Proxies do not compress, and a short message must not become a long one.
+        accepted_encodings=IDENTITY,
+    )
+
+
+def _described(credential: StoredCredential) -> pb.Credential:
+    return pb.Credential(
+        username=credential.username,
+        revision=credential.revision,
+        description=credential.description,
+    )

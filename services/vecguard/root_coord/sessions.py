@@ -1,0 +1,320 @@
+"""The session streams: carries out what `revocation.Sessions` decides."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from vecguard.clock import Clock
+from vecguard.errors import DeadlineError, InvalidParameterError, UnavailableError
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.observability.log import get_logger
+from vecguard.root_coord.revocation import (
+    Awaited,
+    Everything,
+    Invalidation,
+    Notice,
+    Sessions,
+    Surrender,
+)
+from vecguard.root_coord.session_wire import (
+    Acknowledgement,
+    Renewal,
+    Request,
+    encode_notice,
+    encode_opened,
+    encode_renewed,
+)
+
+log = get_logger(__name__)
+
+# A stream that has this many messages unsent is not being read; its proxy starts afresh.
+_OUTBOX_LIMIT = 4096
+_MAX_TEXT = 255
+_OPEN_TIMEOUT_SECONDS = 10.0
+# A change takes milliseconds; when one takes this long, somebody may ask why.
+_LONG_WAIT_SECONDS = 1.0
+# A log line about thousands of proxies would be cut off.
+_NAMED_IN_LOG = 10
+
+
+class SessionStream(Protocol):
+    """The server's end of one Session RPC."""
+
+    async def recv_message(self) -> Request | None: ...
+
+    async def send_message(self, message: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """What a session is told when it is opened."""
+
+    term: int
+    ttl_seconds: float
+    renew_interval_seconds: float
+
+
+class _Outbox:
+    """What is still to be sent on one stream, in order."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_OUTBOX_LIMIT)
+        self._closed = asyncio.Event()
+
+    def put(self, reply: bytes) -> None:
+        """Queues a message, or ends a stream that nobody reads.
+
+        Nothing follows a message that was dropped: a later acknowledgement would cover it.
+        """
+        if self._closed.is_set():
+            return
+        try:
+            self._queue.put_nowait(reply)
+        except asyncio.QueueFull:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the stream without sending what is queued, even in the middle of sending."""
+        self._closed.set()
+
+    async def closed(self) -> None:
+        """Returns when the stream is to end."""
+        await self._closed.wait()
+
+    async def drain_into(self, stream: SessionStream) -> None:
+        while True:
+            await stream.send_message(await self._queue.get())
+
+
+class SessionHub:
+    """All open session streams, and the waiting for their acknowledgements."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        terms: LeaseTerms,
+        clock: Clock,
+        may_grant: Callable[[], bool] = lambda: True,
+        invalidated: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """Begins without streams.
+
+        Args:
+            sessions: decides.
+            terms: what each session is told.
+            clock: of the leases.
+            may_grant: whether leases may be granted now.
+            invalidated: hears how many seconds an invalidation took, from its sending until
+                nobody could decide by the older state.
+        """
+        self._invalidated = invalidated
+        self._sessions = sessions
+        self._terms = terms
+        self._clock = clock
+        self._may_grant = may_grant
+        self._surrendered = False
+        self._outboxes: dict[str, _Outbox] = {}
+        self._settled: dict[int, asyncio.Future[None]] = {}
+        self._long: set[int] = set()
+
+    @property
+    def connected(self) -> int:
+        """How many proxies have an open stream."""
+        return len(self._outboxes)
+
+    @property
+    def leases(self) -> int:
+        """How many sessions hold a lease now, connected or not."""
+        return self._sessions.leases(self._clock())
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many invalidations somebody waits for."""
+        return len(self._settled)
+
+    @property
+    def awaited(self) -> Awaited | None:
+        """Whom changes wait for that have waited for long; None when none has."""
+        return self._sessions.awaited(self._long, self._clock())
+
+    @property
+    def earlier_leases_seconds(self) -> float:
+        """For how long leases of an earlier leader may still run; 0 when none can."""
+        until = self._sessions.earlier_leases_until
+        return 0.0 if until is None else max(0.0, until - self._clock())
+
+    def close(self) -> None:
+        """Ends every stream; the leases that were granted still count."""
+        for outbox in self._outboxes.values():
+            outbox.close()
+
+    async def serve(self, stream: SessionStream, peer: str) -> None:
+        """Serves one stream until either side ends it; `peer` is its address, for the log.
+
+        Raises:
+            InvalidParameterError: the first message is no Open, or it names no process, or its
+                texts are too long.
+            DeadlineError: the first message did not come.
+            UnavailableError: the stream was ended here; the proxy is to open a new one.
+        """
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
+                opening = await stream.recv_message()
+        except TimeoutError as error:
+            raise DeadlineError("a session begins with Open, and none has come") from error
+        if not isinstance(opening, pb.Open) or not opening.proxy_id:
+            raise InvalidParameterError("a session begins with Open and the proxy's id")
+        if max(len(opening.proxy_id), len(opening.version)) > _MAX_TEXT:  # both are logged
+            raise InvalidParameterError(
+                f"the proxy's id and version have at most {_MAX_TEXT} characters"
+            )
+        proxy_id = opening.proxy_id
+        outbox = self._open(proxy_id)
+        log.info("session_opened", proxy=proxy_id, peer=peer, version=opening.version)
+        try:
+            await self._exchange(proxy_id, stream, outbox)
+        finally:
+            if self._outboxes.get(proxy_id) is outbox:
+                del self._outboxes[proxy_id]
+                self._resolve(self._sessions.disconnect(proxy_id))
+            log.info("session_closed", proxy=proxy_id)
+
+    async def invalidate(self, invalidation: Invalidation) -> None:
+        """Returns when nobody can decide by an older state any more.
+
+        That is when each session has acknowledged, or when its lease has run out.
+        """
+        notice = self._send(invalidation)
+        telling = asyncio.get_running_loop().call_later(
+            _LONG_WAIT_SECONDS, self._tell_of_wait, notice.sequence, invalidation
+        )
+        try:
+            await self._settle(notice)
+        finally:
+            telling.cancel()
+            was_long = notice.sequence in self._long
+            self._long.discard(notice.sequence)
+        seconds = self._clock() - notice.made_at
+        if was_long:
+            log.info(
+                "change_settled",
+                user=invalidation.username,
+                revision=invalidation.revision,
+                seconds=round(seconds, 3),
+            )
+        self._invalidated(seconds)
+
+    def announce(self, content: Invalidation | Everything) -> None:
+        """Tells every session, without waiting for anybody."""
+        self._send(content)
+
+    async def surrender(self, timeout_seconds: float) -> bool:
+        """Takes every lease back, and grants none any more.
+
+        Returns whether no session holds one after this time.
+        """
+        self._surrendered = True
+        notice = self._send(Surrender())
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._settle(notice)
+        except TimeoutError:
+            return False
+        return True
+
+    def _send(self, content: Invalidation | Everything | Surrender) -> Notice:
+        notice, connected = self._sessions.notify(content, self._clock())
+        message = encode_notice(notice)
+        for proxy_id in connected:
+            self._outboxes[proxy_id].put(message)
+        return notice
+
+    def _tell_of_wait(self, sequence: int, invalidation: Invalidation) -> None:
+        awaited = self._sessions.awaited((sequence,), self._clock())
+        if awaited is None:
+            return  # it is settled, and about to be answered
+        self._long.add(sequence)
+        log.warning(
+            "change_waits",
+            user=invalidation.username,
+            revision=invalidation.revision,
+            proxies=list(awaited.proxies[:_NAMED_IN_LOG]),
+            more_proxies=len(awaited.proxies[_NAMED_IN_LOG:]),
+            earlier_leases=awaited.earlier_leases,
+            seconds_at_most=round(awaited.seconds_at_most, 3),
+        )
+
+    async def _settle(self, notice: Notice) -> None:
+        if self._sessions.is_settled(notice.sequence):
+            return
+        settled = asyncio.get_running_loop().create_future()
+        self._settled[notice.sequence] = settled
+        try:
+            while not settled.done():
+                await asyncio.wait([settled], timeout=self._until_next_expiry())
+                self._resolve(self._sessions.expire(self._clock()))
+        finally:
+            del self._settled[notice.sequence]
+
+    def _open(self, proxy_id: str) -> _Outbox:
+        self._resolve(self._sessions.expire(self._clock()))
+        older = self._outboxes.get(proxy_id)
+        if older is not None:
+            older.close()
+        outbox = self._outboxes[proxy_id] = _Outbox()
+        outbox.put(
+            encode_opened(
+                term=self._terms.term,
+                ttl_seconds=self._terms.ttl_seconds,
+                renew_interval_seconds=self._terms.renew_interval_seconds,
+            )
+        )
+        for notice in self._sessions.open(proxy_id):
+            outbox.put(encode_notice(notice))
+        return outbox
+
+    async def _exchange(self, proxy_id: str, stream: SessionStream, outbox: _Outbox) -> None:
+        tasks = [
+            asyncio.create_task(self._receive(proxy_id, stream, outbox)),
+            asyncio.create_task(outbox.drain_into(stream)),
+            asyncio.create_task(outbox.closed()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        if isinstance(results[0], asyncio.CancelledError):
+            raise UnavailableError("root coord has ended this session; open a new one")
+
+    async def _receive(self, proxy_id: str, stream: SessionStream, outbox: _Outbox) -> None:
+        while (request := await stream.recv_message()) is not None:
+            if self._outboxes.get(proxy_id) is not outbox:
+                return  # a newer stream of the same process has taken over
+            if isinstance(request, Renewal):
+                if self._surrendered or not self._may_grant():
+                    continue  # the proxy finds another root coord when nobody answers
+                if self._sessions.renew(proxy_id, self._clock()):
+                    outbox.put(encode_renewed(request.number, self._terms.term))
+            elif isinstance(request, Acknowledgement):
+                self._resolve(self._sessions.acknowledge(proxy_id, request.sequence))
+            elif isinstance(request, pb.Release):
+                self._resolve(self._sessions.release(proxy_id))
+                return
+            else:
+                raise InvalidParameterError("unexpected message in a session")
+
+    def _until_next_expiry(self) -> float | None:
+        expiry = self._sessions.next_expiry()
+        return None if expiry is None else max(0.0, expiry - self._clock())
+
+    def _resolve(self, sequences: Iterable[int]) -> None:
+        for sequence in sequences:
+            settled = self._settled.get(sequence)
+            if settled is not None and not settled.done():
+                settled.set_result(None)

@@ -1,0 +1,122 @@
+"""One term as the active root coord: everything that exists for that long only."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from vecguard.clock import Clock
+from vecguard.config import Settings
+from vecguard.etcd import EtcdClient
+from vecguard.milvus_layout import Keys
+from vecguard.observability.log import get_logger
+from vecguard.root_coord.credentials import Credentials
+from vecguard.root_coord.election import Leadership
+from vecguard.root_coord.external_changes import ExternalChanges
+from vecguard.root_coord.revocation import Sessions
+from vecguard.root_coord.sessions import LeaseTerms, SessionHub
+from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.root_record import LOST
+
+log = get_logger(__name__)
+
+# How long an orderly stop waits for proxies to give their leases back.
+_SURRENDER_SECONDS = 1.0
+
+
+class Metrics(Protocol):
+    """What a tenure has to tell."""
+
+    def invalidated(self, seconds: float) -> None:
+        """An invalidation took so long to hold everywhere."""
+
+    def external_change_seen(self) -> None:
+        """Somebody else has changed a credential in etcd."""
+
+
+class Tenure:
+    """Store, sessions and watch of one term. Its writes are fenced by the term.
+
+    Attributes:
+        root_is_lost: whether the store has lost root's record. All others are served meanwhile.
+    """
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: Keys,
+        leadership: Leadership,
+        *,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        own_writes = OwnWrites()
+        self.leadership = leadership
+        self.store = EtcdCredentialStore(
+            client, keys, fence=leadership.fence, own_writes=own_writes
+        )
+        # A leader before this one may have granted leases until the moment of the election.
+        earlier = leadership.earlier_lease_seconds
+        predecessor_until = None
+        if earlier is not None:
+            wait = earlier + settings.lease.clock_margin.of(earlier)
+            predecessor_until = clock() + wait
+            log.info("awaits_earlier_leases", term=leadership.term, seconds=round(wait, 3))
+        sessions = Sessions(settings.lease.ttl, predecessor_until=predecessor_until)
+        self.hub = SessionHub(
+            sessions,
+            LeaseTerms(leadership.term, settings.lease.ttl, settings.lease.renew_interval),
+            clock,
+            may_grant=leadership.is_valid,
+            invalidated=metrics.invalidated,
+        )
+        self.credentials = Credentials(self.store, self.hub, user_limit=settings.proxy.max_user_num)
+        self.root_is_lost = False
+        self._changes = ExternalChanges(
+            client,
+            keys,
+            own_writes,
+            self.hub,
+            seen=metrics.external_change_seen,
+            root_seen=self.root_seen,
+        )
+
+    @property
+    def term(self) -> int:
+        """The fencing token."""
+        return self.leadership.term
+
+    def root_seen(self, *, is_there: bool) -> None:
+        """Root's record was found, or found missing."""
+        if is_there == self.root_is_lost:
+            self.root_is_lost = not is_there
+            if is_there:
+                log.info("root_is_back")
+            else:
+                log.error("root_is_lost", error=LOST)
+
+    async def run(self, prepare: Callable[[], Awaitable[None]], serve: Callable[[], None]) -> None:
+        """Holds the leadership, prepares, begins to serve and follows external changes.
+
+        However long the preparing takes, the leadership is held meanwhile.
+
+        Ends only by raising, in an exception group: LeadershipLostError, what `prepare`
+        raises, or what made the watch impossible.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.leadership.hold())
+            await prepare()
+            serve()
+            # Sessions are served from now on and read at this term's revision or later.
+            tasks.create_task(self._changes.run(self.term))
+
+    async def step_down(self, timeout_seconds: float) -> None:
+        """Carries through what has begun, takes the leases back and lets another one lead.
+
+        What has begun is waited for at most `timeout_seconds`.
+        """
+        await self.credentials.drain(timeout_seconds)
+        in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)
+        await self.leadership.resign(in_good_order=in_good_order)
+        log.info("stepped_down", term=self.term, in_good_order=in_good_order)

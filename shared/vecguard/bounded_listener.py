@@ -1,0 +1,206 @@
+"""Listening sockets of an inner port, with a bound on its connections that it keeps by itself."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final, cast
+
+from vecguard.listening import close_all
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
+
+log = get_logger(__name__)
+
+# How long nothing is accepted when the process has no file descriptor left, as in asyncio.
+_PAUSE_SECONDS: Final = 1.0
+# `sock_accept` gives the loop no turn while connections wait.
+_ACCEPTED_IN_A_TURN: Final = 32
+# Connections beyond the bound that are on their way out, and the turns that one takes for it.
+_MOST_DEPARTING: Final = 32
+_DEPARTURE_TURNS: Final = 8
+# For the goodbye of TLS.
+_SHUTDOWN_SECONDS: Final = 5.0
+
+
+class Place:
+    """One connection, for as long as it is counted.
+
+    Attributes:
+        is_new: whether it has not said what the port is there for. New connections make room
+            before others.
+        is_busy: says whether the connection is in use; while it is, it never makes room.
+        is_begun: whether the event loop was given the socket.
+    """
+
+    __slots__ = ("_left", "_task", "_transport", "is_begun", "is_busy", "is_new")
+
+    def __init__(self, left: Callable[["Place"], None]) -> None:
+        self._left = left
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self.is_new = True
+        self.is_busy: Callable[[], bool] = _never
+        self.is_begun = False
+
+    def made(self, transport: asyncio.BaseTransport) -> None:
+        """The protocol has its transport, after the handshake if there is one."""
+        # uvloop's transports are no subclass.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def left(self) -> None:
+        """The connection is closed; to say so twice does no harm."""
+        self.is_busy = _never  # the protocol's, which would be a reference cycle
+        self._left(self)
+
+    def expel(self) -> None:
+        """Closes the connection at once, in whichever state it is."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def shakes_hands(self, task: asyncio.Task[None]) -> None:
+        """The task makes a transport of the socket. For the listener to say."""
+        self._task = task
+
+    @property
+    def was_made(self) -> bool:
+        """Whether there was ever a transport."""
+        return self._transport is not None
+
+
+class BoundedListener:
+    """Accepts no more than so many connections at a time: the oldest idle one makes room.
+
+    So a port that anybody may connect to stays open for its few honest clients, and takes no
+    file descriptors from other ports. If all are busy, newcomers are closed at once.
+    """
+
+    def __init__(
+        self,
+        welcome: Callable[[Place], asyncio.BaseProtocol],
+        *,
+        name: str,
+        most: int,
+        tls: ssl.SSLContext | None = None,
+        handshake_seconds: float = 10.0,
+    ) -> None:
+        """`welcome` makes the protocol of a connection, which calls `made` and `left`.
+
+        `name` is the port's in the log.
+        """
+        self._welcome = welcome
+        self._most = most
+        self._tls = tls
+        self._handshake_seconds = handshake_seconds
+        self._full = RepeatedFailure(log, "inner_connections_full")
+        self._name = name
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places: dict[Place, None] = {}
+        self._departing: set[Place] = set()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accepts on sockets that listen, which are the listener's from now on."""
+        self._sockets += sockets
+        for listening in sockets:
+            self._run(self._accept(listening))
+
+    def stop(self) -> None:
+        """Accepts nothing more, and breaks off handshakes; other connections stay."""
+        for task in self._tasks:
+            task.cancel()
+        close_all(self._sockets)
+        self._sockets.clear()
+
+    async def stopped(self) -> None:
+        """Returns when nothing of it runs any more; `stop` must have been called."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
+        number = 0
+        while True:
+            number += 1
+            if not number % _ACCEPTED_IN_A_TURN:
+                await asyncio.sleep(0)
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    failure.failed(str(error.strerror), error=error.strerror, port=self._name)
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                continue  # otherwise the client was gone before it was accepted
+            failure.ended()
+            if len(self._places) < self._most or self._make_room():
+                self._enter(connection)
+            else:
+                connection.close()
+            for _ in range(_DEPARTURE_TURNS):
+                if len(self._departing) <= _MOST_DEPARTING:
+                    break
+                await asyncio.sleep(0)
+
+    def _enter(self, connection: socket.socket) -> None:
+        place = Place(self._leave)
+        self._places[place] = None
+        task = self._run(self._greet(connection, place))
+        place.shakes_hands(task)
+        # Cancelled before its first turn it would close nothing.
+        task.add_done_callback(lambda _: self._settle(connection, place))
+
+    def _make_room(self) -> bool:
+        place = next((each for each in self._places if each.is_new), None)
+        if place is None:
+            place = next((each for each in self._places if not each.is_busy()), None)
+        self._full.failed(
+            self._name,
+            port=self._name,
+            connections=len(self._places),
+            newcomer="refused" if place is None else "served",
+        )
+        if place is None:
+            return False
+        del self._places[place]
+        self._departing.add(place)
+        place.expel()
+        return True
+
+    async def _greet(self, connection: socket.socket, place: Place) -> None:
+        place.is_begun = True
+        with suppress(OSError):  # the context counts and logs why
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._welcome(place),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else self._handshake_seconds,
+                ssl_shutdown_timeout=None if self._tls is None else _SHUTDOWN_SECONDS,
+            )
+
+    def _settle(self, connection: socket.socket, place: Place) -> None:
+        if not place.is_begun:
+            connection.close()
+        if not place.was_made:
+            self._leave(place)
+
+    def _leave(self, place: Place) -> None:
+        self._places.pop(place, None)
+        self._departing.discard(place)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,169 @@
+"""Every key there is: its names, what it expects and what it means.
+
+Made from the models, so that a message, an environment variable or a page of
+documentation can never speak of a key that does not exist.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from vecguard.config.fields import Expected, Section
+from vecguard.secret import Secret
+
+#: Two underscores: Kubernetes itself sets VECGUARD_PROXY_PORT=tcp://... for a Service that is
+#: called vecguard-proxy.
+VARIABLE_SEPARATOR: Final = "__"
+VARIABLE_PREFIX: Final = "VECGUARD" + VARIABLE_SEPARATOR
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting.
+
+    Attributes:
+        path: its names from the top, in the file's spelling.
+        kind: bool, int, float, str, tuple or Secret.
+        optional: whether it can be unset.
+        expected: what its value must be, in words.
+        description: what it means, with its unit.
+        default: its value when nothing is said.
+    """
+
+    path: Path
+    kind: type
+    optional: bool
+    expected: str
+    description: str
+    default: object
+
+    @property
+    def dotted(self) -> str:
+        """As it is written in texts: `proxy.port`."""
+        return ".".join(self.path)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it: `VECGUARD__PROXY__PORT`."""
+        return VARIABLE_PREFIX + VARIABLE_SEPARATOR.join(self.path).upper()
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must never be shown."""
+        return self.kind is Secret
+
+
+class Catalogue:
+    """The keys of a model, in its order."""
+
+    def __init__(self, model: type[Section]) -> None:
+        self.keys: Final[Mapping[Path, Key]] = {key.path: key for key in _keys(model, ())}
+        self._sections = {path[:depth] for path in self.keys for depth in range(len(path))}
+        self._variables = {key.variable: key for key in self.keys.values()}
+
+    def is_section(self, path: Path) -> bool:
+        """Whether this is a group of keys."""
+        return path in self._sections
+
+    def by_variable(self, name: str) -> Key | None:
+        """The key that an environment variable sets, in whichever case it is written."""
+        return self._variables.get(name.upper())
+
+    def similar(self, path: Path) -> str | None:
+        """The known key or section that somebody who wrote `path` may have meant, dotted."""
+        parent, name = path[:-1], _plain(path[-1])
+        known = [*self.keys, *self._sections - {()}]
+        siblings = {_plain(each[-1]): each for each in known if each[:-1] == parent}
+        namesakes = {_plain(each[-1]): each for each in self.keys}
+        close = difflib.get_close_matches(name, siblings, n=1)
+        found = siblings[close[0]] if close else namesakes.get(name)
+        return ".".join(found) if found else None
+
+    def similar_variable(self, name: str) -> str | None:
+        """The known environment variable that somebody who wrote `name` may have meant."""
+        return next(iter(difflib.get_close_matches(name.upper(), self._variables, n=1)), None)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _keys(model: type[Section], prefix: Path) -> Iterator[Key]:
+    for attribute, field in model.model_fields.items():
+        path = (*prefix, field.alias or attribute)
+        annotation: Any = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            yield from _keys(annotation, path)
+            continue
+        kind, metadata, optional = _kind(annotation, list(field.metadata))
+        yield Key(
+            path=path,
+            kind=kind,
+            optional=optional,
+            expected=_in_words(kind, metadata),
+            description=_description(path, field),
+            default=field.get_default(call_default_factory=True),
+        )
+
+
+def _description(path: Path, field: FieldInfo) -> str:
+    if not field.description:
+        raise TypeError(f"the setting {'.'.join(path)} has no description")
+    return field.description
+
+
+def _kind(annotation: Any, metadata: list[object]) -> tuple[type, list[object], bool]:
+    """The plain type below Optional, Annotated and Literal, with all that is said about it."""
+    optional = False
+    if get_origin(annotation) in (Union, UnionType):
+        optional = NoneType in get_args(annotation)
+        (annotation,) = (each for each in get_args(annotation) if each is not NoneType)
+    while hasattr(annotation, "__metadata__"):
+        for each in annotation.__metadata__:
+            metadata += each.metadata if isinstance(each, FieldInfo) else [each]
+        annotation = annotation.__origin__
+    origin = get_origin(annotation)
+    if isinstance(origin, type):
+        annotation = origin
+    elif origin is not None:
+        annotation = type(get_args(annotation)[0])
+    return annotation, metadata, optional
+
+
+def _in_words(kind: type, metadata: list[object]) -> str:
+    for each in metadata:
+        if isinstance(each, Expected):
+            return each.text
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text"
+    lowest, highest = _bounds(metadata)
+    noun = "a whole number" if kind is int else "a number"
+    if lowest.startswith("at least") and highest.startswith("at most"):
+        return f"{noun} from {lowest.removeprefix('at least ')} to {highest[len('at most ') :]}"
+    return " ".join([noun, " and ".join(filter(None, (lowest, highest)))]).strip()
+
+
+def _bounds(metadata: list[object]) -> tuple[str, str]:
+    lowest = highest = ""
+    for each in metadata:
+        match each:
+            case annotated_types.Ge(ge=bound):
+                lowest = f"at least {bound}"
+            case annotated_types.Gt(gt=bound):
+                lowest = f"above {bound}"
+            case annotated_types.Le(le=bound):
+                highest = f"at most {bound}"
+            case annotated_types.Lt(lt=bound):
+                highest = f"below {bound}"
+            case _:
+                pass
+    return lowest, highest

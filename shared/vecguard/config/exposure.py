@@ -1,0 +1,46 @@
+"""Ports that a configuration opens to the network without TLS."""
+
+from dataclasses import dataclass
+
+from vecguard.addresses import is_loopback
+from vecguard.config.security import TlsMode
+from vecguard.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """An open port.
+
+    Attributes:
+        cause: which port it is, and what that means.
+        remedy: the settings that close or encrypt it.
+    """
+
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}; {self.remedy}"
+
+
+def proxy_exposure(settings: Settings) -> Exposure | None:
+    """Of the public port; None if it is encrypted or on a loopback address."""
+    if settings.tls_mode is not TlsMode.OFF or is_loopback(settings.proxy.ip):
+        return None
+    return Exposure(
+        "the proxy's port is open to the network without TLS: passwords and data travel in the "
+        "clear",
+        "set common.security.tlsMode to 1 or 2, or proxy.ip to a loopback address",
+    )
+
+
+def root_coord_exposure(settings: Settings) -> Exposure | None:
+    """Of root coord's port; None if it is encrypted or on a loopback address."""
+    if settings.common.security.internaltls_enabled or is_loopback(settings.root_coord.ip):
+        return None
+    return Exposure(
+        "root coord's port is open to the network without TLS: every host that reaches it can "
+        "read password hashes and set passwords",
+        "set common.security.internaltlsEnabled to true, or let only the proxies reach the port "
+        "(rootCoord.ip, NetworkPolicy, firewall)",
+    )

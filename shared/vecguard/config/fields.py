@@ -1,0 +1,149 @@
+"""What every section of the configuration is made of: its base and its kinds of value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from annotated_types import MinLen
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError, core_schema
+
+from vecguard import addresses
+from vecguard.secret import Secret
+
+#: What a secret is shown as, and what is therefore refused as the value of one.
+REDACTED: Final = "<redacted>"
+
+#: Milvus's spellings that are not plain camel case.
+_IRREGULAR_NAMES: Final = {"tls_ca_cert": "tlsCACert"}
+
+
+def file_name(attribute: str) -> str:
+    """How an attribute is spelled in a configuration file."""
+    return _IRREGULAR_NAMES.get(attribute) or to_camel(attribute)
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, without unknown keys, without silent conversions."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=file_name,
+        validate_by_alias=True,
+        validate_by_name=True,
+        # pydantic's own texts would otherwise quote what was found, secrets too.
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Says in words what a value must be, where its type and bounds do not."""
+
+    text: str
+
+
+class _SecretSchema:
+    """Lets pydantic take a text, or a secret made in code, as a `Secret`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: object, _handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validate,
+            # An empty secret hides nothing, and must load again as it is.
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda secret: REDACTED if secret else ""
+            ),
+        )
+
+    @staticmethod
+    def _validate(value: object) -> Secret[str]:
+        if isinstance(value, Secret):
+            return value
+        if not isinstance(value, str):
+            raise PydanticCustomError("secret_type", "a secret must be text")
+        if value == REDACTED:
+            raise PydanticCustomError(
+                "secret_masked", "this is the mask that --print-config prints, not the secret"
+            )
+        return Secret(value)
+
+
+def _split_at_commas(value: object) -> object:
+    """A list from `a, b` or from a YAML list; anything else is left to be refused."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _address(value: str) -> str:
+    addresses.Address.parse(value)
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _only_dots_and_hyphens(value: str) -> str:
+    if set(value) - set(".-"):
+        raise ValueError("only . and - can be allowed")
+    return value
+
+
+LowerCase: Final = BeforeValidator(_lower)
+
+SecretText = Annotated[Secret[str], _SecretSchema, Expected("text")]
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Milliseconds = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+#: The length of an HTTP/2 or gRPC message is a signed 32-bit number in most implementations.
+MessageSize = Annotated[int, Field(gt=0, le=2**31 - 1)]
+
+_ADDRESS: Final = "host:port without a scheme, such as localhost:19530 or [::1]:19530"
+
+ListenAddress = Annotated[
+    str,
+    AfterValidator(addresses.parse_host),
+    Expected("one IP address or host name to listen on, without a port (:: for all)"),
+]
+Address = Annotated[str, AfterValidator(_address), Expected(_ADDRESS)]
+OptionalAddress = Annotated[
+    str,
+    AfterValidator(lambda value: _address(value) if value else value),
+    Expected(f"{_ADDRESS}; or empty"),
+]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...],
+    BeforeValidator(_split_at_commas),
+    MinLen(1),
+    Expected(f"at least one {_ADDRESS}; a list, or one text with commas"),
+]
+Names = Annotated[
+    tuple[Annotated[str, MinLen(1)], ...],
+    BeforeValidator(_split_at_commas),
+    Expected("a list of texts, or one text with commas"),
+]
+NameExtras = Annotated[
+    str, AfterValidator(_only_dots_and_hyphens), Expected("text made of nothing but . and -")
+]
+
+
+def one_of(values: Sequence[str]) -> Expected:
+    """The words for a choice."""
+    return Expected("one of " + ", ".join(values))

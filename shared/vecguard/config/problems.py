@@ -1,0 +1,54 @@
+"""What is wrong with a configuration, as it is told to a person."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vecguard.errors import ConfigurationError
+
+_MAX_SHOWN: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        where: the file with its line, or the environment variable.
+        key: the dotted key in the file's spelling, or nothing if there is none.
+        complaint: what was expected, and what was found.
+    """
+
+    where: str
+    key: str
+    complaint: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.key, self.complaint) if part)
+
+
+def as_error(problems: Sequence[Problem]) -> ConfigurationError:
+    """One error that tells all of them."""
+    if len(problems) == 1:
+        return ConfigurationError(str(problems[0]))
+    lines = (f"\n  {problem}" for problem in problems)
+    return ConfigurationError(f"the configuration has {len(problems)} problems:{''.join(lines)}")
+
+
+def describe(value: object, *, secret: bool = False) -> str:
+    """What was found, short and in the file's words. A secret is never shown."""
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a section"
+        case list() | tuple():
+            return "a list"
+    kinds: dict[type, str] = {bool: "true or false", int: "a number", float: "a number"}
+    if secret:
+        return f"{kinds.get(type(value), 'text')} (not shown)"
+    if not isinstance(value, str):
+        return json.dumps(value, default=repr)
+    shown = value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "..."
+    return json.dumps(shown, ensure_ascii=False)

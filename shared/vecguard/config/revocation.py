@@ -1,0 +1,57 @@
+"""The times of the revocation protocol."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vecguard.config.fields import Seconds, Section
+
+
+class ClockMarginSettings(Section):
+    """How much two machines' clocks may disagree about the length of a lease."""
+
+    ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.01, description="Part of lease.ttl that is given up for clock drift."
+    )
+    fixed: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="What is given up besides, in seconds."
+    )
+
+    def of(self, duration: float) -> float:
+        """What is given up of a duration, in seconds."""
+        return duration * self.ratio + self.fixed
+
+
+class LeaseSettings(Section):
+    """Until when a proxy may trust its caches."""
+
+    ttl: Seconds = Field(default=10.0, description="Length of a session's lease, in seconds.")
+    renew_interval: Seconds = Field(
+        default=1.0, description="Time between two renewals, in seconds; below half of lease.ttl."
+    )
+    grace: Annotated[float, Field(ge=0)] = Field(
+        default=1.0,
+        description="How long after the loss of a lease requests wait for the next one instead of "
+        "being refused, in seconds; after it open calls end, see endOpenCalls.",
+    )
+    end_open_calls: bool = Field(
+        default=True,
+        description="Whether open calls of users, such as long streams, end with UNAVAILABLE at a "
+        "proxy that has been without a lease for lease.grace; false: they go on for as long as it "
+        "is cut off, those of users who were revoked meanwhile as well. Concerns revocation: "
+        "strict.",
+    )
+    clock_margin: ClockMarginSettings = ClockMarginSettings()
+
+    @property
+    def margin(self) -> float:
+        """What is given up of a lease for the clocks' sake, in seconds."""
+        return self.clock_margin.of(self.ttl)
+
+
+class ElectionSettings(Section):
+    """Which root coord is the active one."""
+
+    ttl: Seconds = Field(
+        default=5.0, description="Length of the leader's own lease, in seconds; below lease.ttl."
+    )

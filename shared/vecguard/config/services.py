@@ -1,0 +1,170 @@
+"""What the proxy and root coord listen on, and where they find each other and the backend."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vecguard.config.fields import (
+    Address,
+    Addresses,
+    Count,
+    ListenAddress,
+    MessageSize,
+    NameExtras,
+    OptionalAddress,
+    Port,
+    Seconds,
+    Section,
+)
+from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
+
+#: A login travels in one header; more than this does not fit the usual limits for headers.
+PasswordLength = Annotated[int, Field(gt=0, le=1024)]
+
+
+_OPERATIONS_PORT = "Port that metrics and health are served on; 0: any free one."
+
+
+class OperationsSettings(Section):
+    """The port for metrics and health of a proxy."""
+
+    ip: ListenAddress = Field(
+        default="0.0.0.0",
+        description="Address that metrics and health are served on; `::` for all of IPv4 and IPv6.",
+    )
+    port: Port = Field(default=9091, description=_OPERATIONS_PORT)
+
+
+class RootCoordOperationsSettings(OperationsSettings):
+    """The port for metrics and health of root coord: another one, so that one file serves both."""
+
+    port: Port = Field(default=9092, description=_OPERATIONS_PORT)
+
+
+class NameValidationSettings(Section):
+    """Which user names are allowed."""
+
+    extra_chars: NameExtras = Field(
+        default="",
+        description="Characters allowed in user names besides letters, digits and underscore: "
+        "any of . and -",
+    )
+
+
+class ProxyGrpcSettings(Section):
+    """Limits of one message."""
+
+    server_max_recv_size: MessageSize = Field(
+        default=268_435_456, description="Largest message taken from a client, in bytes."
+    )
+    server_max_send_size: MessageSize = Field(
+        default=268_435_456, description="Largest message sent to a client, in bytes."
+    )
+
+
+class ProxySettings(Section):
+    """The public door."""
+
+    ip: ListenAddress = Field(
+        default="0.0.0.0",
+        description="Address that clients connect to; `::` for all of IPv4 and IPv6.",
+    )
+    port: Port = Field(default=19530, description="Port that clients connect to; 0: any free one.")
+    workers: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default=1,
+        description="Processes that serve the port; 0: one per CPU that may be used. A process "
+        "uses one CPU, besides checking passwords. Limits count for each.",
+    )
+    min_password_length: PasswordLength = Field(
+        default=6, description="Shortest password that can be set, in characters."
+    )
+    max_password_length: PasswordLength = Field(
+        default=256, description="Longest password that can be set, in characters."
+    )
+    max_username_length: Annotated[int, Field(gt=0, le=255)] = Field(
+        default=32, description="Longest user name, in characters."
+    )
+    max_user_num: Count = Field(default=100, description="Most users there can be.")
+    # An account request is kept until it has arrived, so it must have an end.
+    max_user_description_length: Annotated[int, Field(ge=0, le=16_384)] = Field(
+        default=1024, description="Longest description of a user, in bytes."
+    )
+    name_validation: NameValidationSettings = NameValidationSettings()
+    grpc: ProxyGrpcSettings = ProxyGrpcSettings()
+    http2: Http2Settings = Http2Settings()
+    connections: ConnectionSettings = ConnectionSettings()
+    operations: OperationsSettings = OperationsSettings()
+    forward_authorization: bool = Field(
+        default=False,
+        description="Whether the backend gets the authorization header. A Milvus that checks it "
+        "refuses a password changed here until Milvus is restarted.",
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0, description="How long a stop waits for open requests, in seconds."
+    )
+
+
+class RootCoordSettings(Section):
+    """The credential service."""
+
+    ip: ListenAddress = Field(
+        default="0.0.0.0",
+        description="Address that proxies connect to; `::` for all of IPv4 and IPv6.",
+    )
+    port: Port = Field(default=53100, description="Port that proxies connect to; 0: any free one.")
+    advertised_address: OptionalAddress = Field(
+        default="",
+        description="Where people find this root coord, as a standby tells them while this is the "
+        "active one; empty: its host's name, or rootCoord.ip.",
+    )
+    addresses: Addresses = Field(
+        default=("localhost:53100",),
+        description="Where proxies look for root coord: the addresses of all its processes.",
+    )
+    allow_similar_prefix: bool = Field(
+        default=False,
+        description="Create root even if etcd has credentials under a prefix that differs from "
+        "etcd.rootPath/etcd.metaSubPath only in slashes, dots, letter case or blanks. Set it only "
+        "for a second installation in the same etcd.",
+    )
+    operations: RootCoordOperationsSettings = RootCoordOperationsSettings()
+    max_connections: Count = Field(
+        default=2048,
+        description="Most connections to rootCoord.port: some for each worker of each proxy. At "
+        "the limit the oldest that has not sent its first frames makes room for a newcomer, then "
+        "the oldest without an open call. Each needs a file descriptor.",
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0, description="How long a stop waits for open requests, in seconds."
+    )
+
+
+class BackendTlsSettings(Section):
+    """TLS towards the backend."""
+
+    enabled: bool = Field(default=False, description="Whether the backend is reached over TLS.")
+    ca_pem_path: str = Field(
+        default="",
+        description="File with the CAs that may have signed its certificate (PEM); "
+        "empty: those of the system.",
+    )
+    client_pem_path: str = Field(
+        default="", description="File with the certificate to show to the backend (PEM)."
+    )
+    client_key_path: str = Field(default="", description="File with its key (PEM).")
+    server_name: str = Field(
+        default="", description="Name expected in its certificate; empty: that of the address."
+    )
+
+
+class BackendSettings(Section):
+    """What is protected."""
+
+    address: Address = Field(
+        default="localhost:19540", description="Where authenticated requests go."
+    )
+    connect_timeout: Seconds = Field(
+        default=5.0, description="Deadline of a connection attempt, in seconds."
+    )
+    pool: PoolSettings = PoolSettings()
+    tls: BackendTlsSettings = BackendTlsSettings()

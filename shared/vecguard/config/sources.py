@@ -1,0 +1,209 @@
+"""Where settings come from: a YAML file and the environment."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from vecguard.config.catalogue import VARIABLE_PREFIX, Catalogue, Key
+from vecguard.config.catalogue import Path as KeyPath
+from vecguard.config.problems import Problem
+
+#: No section lies deeper; also ends the walk through a file whose aliases form a circle.
+_MAX_DEPTH: Final = 8
+
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
+_WORDS: Final = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileValues:
+    """What a file says.
+
+    Attributes:
+        values: its content.
+        lines: the line of every key.
+        problems: why the file cannot be used; then the rest is empty.
+    """
+
+    values: Mapping[str, object] = field(default_factory=dict)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentValues:
+    """What the environment says.
+
+    Attributes:
+        values: converted to the key's kind where the text allows that, else the text.
+        variables: the name, as it is written there, of the variable behind each value.
+        problems: variables that set nothing.
+    """
+
+    values: Mapping[KeyPath, object]
+    variables: Mapping[KeyPath, str]
+    problems: tuple[Problem, ...]
+
+
+def place(path: Path, line: int | None) -> str:
+    """A position in a file, in words."""
+    return f"{path}, line {line}" if line else str(path)
+
+
+class _UnusableError(Exception):
+    """The file says nothing that could be used. Stays in this module."""
+
+    def __init__(self, path: Path, line: int | None, complaint: str) -> None:
+        super().__init__(complaint)
+        self.problem = Problem(place(path, line), "", complaint)
+
+
+def read_file(path: Path) -> FileValues:
+    """Read a YAML file. Never raises for what the file is or holds: see `problems`."""
+    try:
+        return _parse(path, _read(path))
+    except _UnusableError as unusable:
+        return FileValues(problems=(unusable.problem,))
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _UnusableError(path, None, f"cannot read the file: {error.strerror}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _UnusableError(path, line, "expected UTF-8 text, found other bytes") from None
+
+
+def _parse(path: Path, text: str) -> FileValues:
+    try:
+        return _construct(path, _Loader(text))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, int(error.position)) + 1
+        raise _UnusableError(path, line, "expected YAML, found a control character") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line_or_none = mark.line + 1 if mark else None
+        raise _UnusableError(path, line_or_none, f"not YAML: {_why(error)}") from None
+    except RecursionError:
+        raise _UnusableError(path, None, "nested too deeply") from None
+    except (ValueError, LookupError, AttributeError, TypeError):
+        # PyYAML's constructors trust the pattern or the tag that chose them: 0x_, !!bool x.
+        complaint = "not YAML: it holds a value that is not of the kind it seems to be"
+        raise _UnusableError(path, None, complaint) from None
+
+
+def _why(error: yaml.MarkedYAMLError) -> str:
+    """The parser's reason, less what it quotes from the file: that may be a password."""
+    reason = error.problem or "it cannot be understood"
+    if isinstance(error, yaml.composer.ComposerError | yaml.constructor.ConstructorError):
+        reason = reason.partition("'")[0].strip()
+        reason += "; put text that begins with &, * or ! in quotes"
+    return reason
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a date is text, as no setting is a date."""
+
+    yaml_implicit_resolvers: Final = {  # type: ignore[misc]  # PyYAML's stub says nothing of it
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _construct(path: Path, loader: _Loader) -> FileValues:
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return FileValues()
+        if not isinstance(root, yaml.MappingNode) or root.tag.endswith(":set"):
+            if loader.construct_document(root) is None:
+                return FileValues()
+            line = root.start_mark.line + 1
+            complaint = "expected sections such as `proxy:`, found something else"
+            raise _UnusableError(path, line, complaint)
+        keys = list(_walk(root, ()))
+        problems = tuple(_faulty_keys(path, keys))
+        if problems:
+            return FileValues(problems=problems)
+        lines = {key: node.start_mark.line + 1 for key, node in keys}
+        return FileValues(values=loader.construct_document(root), lines=lines)
+    finally:
+        loader.dispose()
+
+
+def _walk(node: yaml.MappingNode, prefix: KeyPath) -> Iterator[tuple[KeyPath, yaml.Node]]:
+    for key, value in node.value:
+        path = (*prefix, str(key.value))
+        yield path, key
+        if isinstance(value, yaml.MappingNode) and len(path) < _MAX_DEPTH:
+            yield from _walk(value, path)
+
+
+def _faulty_keys(path: Path, keys: list[tuple[KeyPath, yaml.Node]]) -> Iterator[Problem]:
+    seen: dict[KeyPath, int] = {}
+    repeated: set[KeyPath] = set()
+    for key, node in keys:
+        where, dotted = place(path, node.start_mark.line + 1), ".".join(key)
+        if node.tag == "tag:yaml.org,2002:merge" or key[:-1] in repeated:
+            continue
+        if node.tag != "tag:yaml.org,2002:str":
+            yield Problem(where, "", "expected a name as key, found something else")
+        elif key in seen:
+            repeated.add(key)
+            yield Problem(where, dotted, f"set before, in line {seen[key]}")
+        seen.setdefault(key, node.start_mark.line + 1)
+
+
+def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> EnvironmentValues:
+    """Take the variables that begin with `VECGUARD__`, in whichever case."""
+    values: dict[KeyPath, object] = {}
+    variables: dict[KeyPath, str] = {}
+    problems: list[Problem] = []
+    for name in sorted(environ):
+        if not name.upper().startswith(VARIABLE_PREFIX):
+            continue
+        key = catalogue.by_variable(name)
+        if key is None:
+            similar = catalogue.similar_variable(name)
+            hint = f"; did you mean {similar}?" if similar else ""
+            problems.append(Problem(name, "", f"unknown environment variable{hint}"))
+        elif key.path in variables:
+            problems.append(Problem(name, key.dotted, f"also set by {variables[key.path]}"))
+        else:
+            variables[key.path] = name
+            values[key.path] = _from_text(key, environ[name])
+    return EnvironmentValues(values, variables, tuple(problems))
+
+
+def _from_text(key: Key, text: str) -> object:
+    """The value that a text stands for; a text that stands for none is refused later."""
+    stripped = text.strip()
+    if key.optional and not stripped:
+        return None
+    if key.kind is bool:
+        return _WORDS.get(stripped.lower(), text)
+    if key.kind is int:
+        return int(stripped) if _WHOLE_NUMBER.fullmatch(stripped) else text
+    if key.kind is float:
+        try:
+            return float(stripped)
+        except ValueError:
+            return text
+    return text

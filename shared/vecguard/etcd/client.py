@@ -1,0 +1,264 @@
+"""The door to etcd."""
+
+import random
+import ssl
+from collections.abc import AsyncGenerator, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from vecguard.addresses import Address
+from vecguard.clock import Clock, boot_clock
+from vecguard.errors import ConfigurationError
+from vecguard.etcd import kv, lease
+from vecguard.etcd.authentication import Credentials
+from vecguard.etcd.cluster import Cluster, Observe
+from vecguard.etcd.link import STATUS
+from vecguard.etcd.model import (
+    Compare,
+    LeaseGrant,
+    LeaseState,
+    MemberStatus,
+    Operation,
+    RangeResult,
+    TxnResult,
+    WatchBatch,
+    key_range,
+)
+from vecguard.etcd.watch import Watcher
+from vecguard.generated import etcdserverpb as pb
+from vecguard.secret import Secret
+
+
+class EtcdClient:
+    """A client of one etcd cluster, for any number of tasks on one event loop.
+
+    It connects when it is first used. Each request has one deadline, within which it goes
+    from endpoint to endpoint; all methods but `watch` and `close` raise:
+
+    - EtcdUnavailableError: no endpoint gave a valid answer. Nothing was changed.
+    - EtcdOutcomeUnknownError: a write was sent, its answer is lost. Safe to repeat if the
+      write is guarded by comparisons.
+    - EtcdNoSpaceError, EtcdCorruptError: etcd has raised an alarm and refuses. Nothing was changed.
+    - EtcdAuthError: wrong user or password, or no permission.
+    - EtcdRequestError: etcd refuses the request as such.
+    - ClusterMismatchError: an endpoint belongs to another cluster.
+
+    Linearizable reads are never older than anything that this client has seen before.
+
+    Args:
+        endpoints: `host:port` of each member; names are resolved at each connection.
+        ssl: None for plain connections. It must offer HTTP/2 by ALPN.
+        server_name: the name that the members' certificates must carry, if not the host.
+        username: a user of etcd, together with `password`. If etcd runs without
+            authentication they are not used, and a warning says so.
+        password: the user's password.
+        request_timeout_seconds: for each request, all attempts together.
+        clock: measures deadlines.
+        jitter: gives numbers evenly spread over [0, 1), for the delays between attempts.
+        observe: called after each request with its method, "ok" or the error's reason, and
+            its seconds; for metrics.
+
+    Raises:
+        ConfigurationError: an endpoint is malformed, or user and password do not come
+            together.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        ssl: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        username: str | None = None,
+        password: Secret[str] | None = None,
+        request_timeout_seconds: float = 10.0,
+        clock: Clock = boot_clock,
+        jitter: Callable[[], float] = random.random,
+        observe: Observe = lambda _method, _outcome, _seconds: None,
+    ) -> None:
+        self._cluster = Cluster(
+            _addresses(endpoints),
+            tls=ssl,
+            server_name=server_name,
+            credentials=_credentials(username, password),
+            request_timeout_seconds=request_timeout_seconds,
+            clock=clock,
+            jitter=jitter,
+            observe=observe,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all connections. Requests and watches that are under way fail."""
+        await self._cluster.close()
+
+    async def range(
+        self,
+        key: bytes,
+        *,
+        prefix: bool = False,
+        range_end: bytes | None = None,
+        limit: int = 0,
+        keys_only: bool = False,
+        count_only: bool = False,
+        revision: int = 0,
+        serializable: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> RangeResult:
+        """Reads one key, all keys with a prefix, or all from `key` up to `range_end`.
+
+        Args:
+            key: the key, the prefix or the start of the range.
+            prefix: read all keys that begin with `key`.
+            range_end: exclusive.
+            limit: at most so many keys; 0 for all.
+            keys_only: leave the values out.
+            count_only: leave the keys out, too.
+            revision: read the past; 0 reads the newest.
+            serializable: take what one member knows, possibly old, without asking the others.
+            timeout_seconds: instead of the client's.
+
+        Raises:
+            CompactedError: the wanted revision is compacted.
+        """
+        first, end = key_range(key, prefix=prefix, range_end=range_end)
+        request = pb.RangeRequest(
+            key=first,
+            range_end=end,
+            limit=limit,
+            revision=revision,
+            serializable=serializable,
+            keys_only=keys_only,
+            count_only=count_only,
+        )
+        return await kv.read(self._cluster, request, timeout_seconds)
+
+    async def txn(
+        self,
+        compares: Sequence[Compare],
+        success: Sequence[Operation],
+        failure: Sequence[Operation] = (),
+        *,
+        timeout_seconds: float | None = None,
+    ) -> TxnResult:
+        """Applies `success` if every comparison holds, else `failure`, at one revision.
+
+        `TxnResult.responses` is empty if etcd applied the transaction while it ran out of space.
+
+        Raises:
+            LeaseNotFoundError: a key was to be bound to a lease that does not exist.
+        """
+        return await kv.transact(self._cluster, compares, success, failure, timeout_seconds)
+
+    async def lease_grant(
+        self, ttl_seconds: int, *, timeout_seconds: float | None = None
+    ) -> LeaseGrant:
+        """A new lease, which ends unless it is kept alive."""
+        return await lease.grant(self._cluster, ttl_seconds, timeout_seconds)
+
+    async def lease_keep_alive_once(
+        self, lease_id: int, *, timeout_seconds: float | None = None
+    ) -> int:
+        """Sets a lease back to its full time.
+
+        Count that time from before the call: etcd began it somewhere in between.
+
+        Returns:
+            Seconds; 0 if there is no such lease (any more).
+        """
+        return await lease.keep_alive(self._cluster, lease_id, timeout_seconds)
+
+    async def lease_revoke(self, lease_id: int, *, timeout_seconds: float | None = None) -> None:
+        """Ends a lease and deletes the keys bound to it. One that is gone is no error."""
+        await lease.revoke(self._cluster, lease_id, timeout_seconds)
+
+    async def lease_time_to_live(
+        self, lease_id: int, *, keys: bool = False, timeout_seconds: float | None = None
+    ) -> LeaseState:
+        """What is left of a lease, and with `keys` what is bound to it."""
+        return await lease.time_to_live(
+            self._cluster, lease_id, keys=keys, timeout_seconds=timeout_seconds
+        )
+
+    def watch(
+        self,
+        key: bytes,
+        *,
+        prefix: bool = False,
+        range_end: bytes | None = None,
+        start_revision: int = 0,
+        prev_kv: bool = False,
+    ) -> AsyncGenerator[WatchBatch, None]:
+        """Every change of a key or of a range, in order, each exactly once.
+
+        It survives broken connections and goes on at another endpoint, for as long as it
+        takes. To miss nothing, read the present state and start at `RangeResult.revision + 1`;
+        without a `start_revision` it begins at some moment after the first step of the
+        iteration. Close it (`contextlib.aclosing`) when it is not iterated any more.
+
+        Raises:
+            CompactedError: changes that were to be delivered are compacted.
+            EtcdAuthError: no permission.
+            EtcdRequestError: etcd refuses the watch as such.
+            ClusterMismatchError: an endpoint belongs to another cluster.
+        """
+        first, end = key_range(key, prefix=prefix, range_end=range_end)
+        return Watcher(self._cluster, first, end, start_revision, prev_kv=prev_kv).batches()
+
+    async def status(
+        self, endpoint: str | None = None, *, timeout_seconds: float | None = None
+    ) -> MemberStatus:
+        """How one member sees itself, without failover.
+
+        Args:
+            endpoint: one of those given to the client; None takes the one in use.
+            timeout_seconds: instead of the client's.
+
+        Raises:
+            ValueError: the endpoint is not one of the client's.
+        """
+        cluster = self._cluster
+        link = cluster.current if endpoint is None else cluster.link_to(Address.parse(endpoint))
+        if timeout_seconds is None:
+            timeout_seconds = cluster.request_timeout_seconds
+        reply = await cluster.call_one(link, STATUS, pb.StatusRequest(), timeout_seconds)
+        return MemberStatus(
+            endpoint=str(link.endpoint),
+            version=reply.version,
+            cluster_id=reply.header.cluster_id,
+            member_id=reply.header.member_id,
+            leader=reply.leader,
+            revision=reply.header.revision,
+            raft_term=reply.raft_term,
+            raft_index=reply.raft_index,
+            db_size=reply.db_size,
+            db_size_in_use=reply.db_size_in_use,
+            is_learner=reply.is_learner,
+            errors=tuple(reply.errors),
+        )
+
+
+def _addresses(endpoints: Sequence[str]) -> tuple[Address, ...]:
+    """One that is given twice counts once."""
+    addresses = tuple(dict.fromkeys(map(Address.parse, endpoints)))
+    if not addresses:
+        raise ConfigurationError("no etcd endpoint is given; expected a list such as etcd-0:2379")
+    return addresses
+
+
+def _credentials(username: str | None, password: Secret[str] | None) -> Credentials | None:
+    if username is None and password is None:
+        return None
+    if not username or not password:
+        raise ConfigurationError("etcd: give both a user name and a password, or neither")
+    return Credentials(username, password)

@@ -1,0 +1,305 @@
+"""Several endpoints used as one: failover, deadlines, token and stale read guard."""
+
+import asyncio
+import enum
+import ssl
+from collections.abc import Callable, Sequence
+
+from vecguard.addresses import Address
+from vecguard.clock import Clock
+from vecguard.errors import VecguardError
+from vecguard.etcd.authentication import Credentials, TokenSource, metadata_of
+from vecguard.etcd.backoff import Backoff
+from vecguard.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, RpcStream, attempt
+from vecguard.etcd.errors import EtcdOutcomeUnknownError, EtcdUnavailableError
+from vecguard.etcd.failure import AttemptError, Verdict, final_error, judge
+from vecguard.etcd.link import Link
+from vecguard.etcd.revisions import RevisionGuard
+from vecguard.generated.etcdserverpb import ResponseHeader
+from vecguard.secret import Secret
+
+# While another endpoint is left to ask, a read gives each of them this part of the time
+# that remains, but not less than a second.
+_ATTEMPT_SHARE = 1 / 3
+_SHORTEST_ATTEMPT_SECONDS = 1.0
+
+
+#: Hears of each request: its method, "ok" or the reason of its error, and its seconds.
+Observe = Callable[[str, str, float], None]
+
+
+class Access(enum.Enum):
+    """What may be done when an answer is lost, and how fresh it must be."""
+
+    READ = enum.auto()
+    """Linearizable: may be repeated, must not show an older state than seen before."""
+
+    REPEATABLE = enum.auto()
+    """Doing it twice is as good as once; nothing is promised about freshness."""
+
+    WRITE = enum.auto()
+    """Repeated only if it was surely not processed."""
+
+
+class Cluster:
+    """Sends requests to one endpoint after the other until one answers.
+
+    All tasks use the endpoint that worked last. Everything runs on one event loop.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Address],
+        *,
+        tls: ssl.SSLContext | None,
+        server_name: str | None,
+        credentials: Credentials | None,
+        request_timeout_seconds: float,
+        clock: Clock,
+        jitter: Callable[[], float],
+        observe: Observe,
+    ) -> None:
+        self._guard = RevisionGuard()
+        self._links = tuple(
+            Link(endpoint, tls=tls, server_name=server_name, vet=self.observe)
+            for endpoint in endpoints
+        )
+        self._current = 0
+        self._tokens = TokenSource(credentials)
+        self._request_timeout_seconds = request_timeout_seconds
+        self._clock = clock
+        self._jitter = jitter
+        self._observe = observe
+
+    @property
+    def current(self) -> Link:
+        """The endpoint to ask first."""
+        return self._links[self._current]
+
+    @property
+    def request_timeout_seconds(self) -> float:
+        return self._request_timeout_seconds
+
+    @property
+    def newest_revision(self) -> int:
+        """The newest revision that was seen in any answer."""
+        return self._guard.newest
+
+    def backoff(self) -> Backoff:
+        """For one series of attempts."""
+        return Backoff(len(self._links), self._jitter)
+
+    def leave(self, link: Link) -> None:
+        """Turns to the next endpoint, unless another task has left `link` already."""
+        if self.current is link:
+            self._current = (self._current + 1) % len(self._links)
+
+    def link_to(self, endpoint: Address) -> Link:
+        """Raises ValueError if the endpoint is not one of this cluster's."""
+        for link in self._links:
+            if link.endpoint == endpoint:
+                return link
+        raise ValueError(f"{endpoint} is not one of the configured etcd endpoints")
+
+    def observe(self, header: ResponseHeader, endpoint: Address) -> None:
+        """Shows the stale read guard an answer.
+
+        Raises:
+            ClusterMismatchError: it comes from another cluster.
+        """
+        self._guard.observe(header, endpoint)
+
+    async def close(self) -> None:
+        """Ends all connections; calls that are under way fail."""
+        for link in self._links:
+            await link.close()
+
+    async def call(
+        self,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        *,
+        header: Callable[[ReplyT], ResponseHeader],
+        access: Access,
+        timeout_seconds: float | None = None,
+    ) -> ReplyT:
+        """Asks until there is an answer or the deadline has passed.
+
+        Args:
+            rpc: what to call.
+            request: what to send.
+            header: finds etcd's header in the reply.
+            access: what may be repeated.
+            timeout_seconds: for all attempts together; None takes the client's setting.
+
+        Raises:
+            EtcdUnavailableError: no endpoint gave a valid answer; nothing was changed.
+            EtcdOutcomeUnknownError: a write was sent and its answer is lost.
+            EtcdError: any other is etcd's definite answer; nothing was changed.
+            ClusterMismatchError: an endpoint belongs to another cluster.
+        """
+        began = self._clock()
+        outcome = "cancelled"
+        try:
+            reply = await self._ask(
+                rpc,
+                request,
+                header=header,
+                access=access,
+                timeout_seconds=self._request_timeout_seconds
+                if timeout_seconds is None
+                else timeout_seconds,
+            )
+            outcome = "ok"
+        except VecguardError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observe(rpc.path.rpartition("/")[2], outcome, self._clock() - began)
+        return reply
+
+    async def _ask(
+        self,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        *,
+        header: Callable[[ReplyT], ResponseHeader],
+        access: Access,
+        timeout_seconds: float,
+    ) -> ReplyT:
+        deadline = self._clock() + timeout_seconds
+        backoff = self.backoff()
+        failures: dict[Address, str] = {}
+        renewed = False
+        while True:
+            link = self.current
+            if self._clock() >= deadline:
+                raise _unavailable(rpc.path, failures, timeout_seconds)
+            token: Secret[str] | None = None
+            try:
+                token = await self.token(link, self._attempt_seconds(Access.REPEATABLE, deadline))
+                return await self._attempt(
+                    link,
+                    rpc,
+                    request,
+                    header=header,
+                    access=access,
+                    metadata=metadata_of(token),
+                    deadline=deadline,
+                )
+            except AttemptError as error:
+                failures[link.endpoint] = error.text
+                verdict = judge(error)
+                if verdict is Verdict.TOKEN_REFUSED and self.can_renew and not renewed:
+                    renewed = True
+                    self.refuse(token)
+                    continue
+                if verdict in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
+                    raise final_error(error, str(link.endpoint)) from error
+                self.leave(link)
+                if verdict is Verdict.UNKNOWN and access is Access.WRITE:
+                    raise EtcdOutcomeUnknownError(
+                        f"etcd write: outcome unknown, safe to repeat. It was sent to "
+                        f"{link.endpoint} and no answer came: {error.text}"
+                    ) from error
+                delay = backoff.failed()
+                if self._clock() + delay >= deadline:
+                    raise _unavailable(rpc.path, failures, timeout_seconds) from error
+            await asyncio.sleep(delay)
+
+    async def call_one(
+        self, link: Link, rpc: Rpc[RequestT, ReplyT], request: RequestT, timeout_seconds: float
+    ) -> ReplyT:
+        """Asks one endpoint, once; also a member that is cut off from the others.
+
+        Raises:
+            EtcdUnavailableError: it did not answer.
+            EtcdError: its definite answer.
+        """
+        try:
+            token = await self.token(link, timeout_seconds)
+            return await link.call(
+                rpc,
+                request,
+                metadata=metadata_of(token, need_leader=False),
+                timeout_seconds=timeout_seconds,
+            )
+        except AttemptError as error:
+            if judge(error) in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
+                raise final_error(error, str(link.endpoint)) from error
+            raise _unavailable(rpc.path, {link.endpoint: error.text}, timeout_seconds) from error
+
+    async def open(
+        self, link: Link, rpc: Rpc[RequestT, ReplyT], token: Secret[str] | None
+    ) -> RpcStream[RequestT, ReplyT]:
+        """Prepares a stream at one endpoint.
+
+        Raises:
+            AttemptError: the endpoint cannot be reached.
+        """
+        return await link.open(
+            rpc, metadata=metadata_of(token), timeout_seconds=self._request_timeout_seconds
+        )
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether there are credentials to get another token with."""
+        return self._tokens.can_renew
+
+    def refuse(self, token: Secret[str] | None) -> None:
+        """Has the next request get another token than this one, which etcd refused."""
+        self._tokens.refuse(token)
+
+    async def token(self, link: Link, timeout_seconds: float) -> Secret[str] | None:
+        """What a request to this endpoint must carry.
+
+        Raises:
+            AttemptError: it was not to be had; no other request was sent.
+        """
+        with attempt(Progress()):
+            async with asyncio.timeout(timeout_seconds):
+                try:
+                    return await self._tokens.token(link, timeout_seconds)
+                except AttemptError as error:
+                    raise AttemptError(error.text, status=error.status, sent=False) from error
+
+    async def _attempt(
+        self,
+        link: Link,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        *,
+        header: Callable[[ReplyT], ResponseHeader],
+        access: Access,
+        metadata: Metadata,
+        deadline: float,
+    ) -> ReplyT:
+        floor = self._guard.newest
+        timeout_seconds = self._attempt_seconds(access, deadline)
+        reply = await link.call(rpc, request, metadata=metadata, timeout_seconds=timeout_seconds)
+        seen = header(reply)
+        self.observe(seen, link.endpoint)
+        if access is Access.READ and seen.revision < floor:
+            raise AttemptError(
+                f"stale read: it answered at revision {seen.revision} after revision {floor} had "
+                "been seen (a member that lags, or a store that was restored from a backup)",
+                sent=True,
+            )
+        return reply
+
+    def _attempt_seconds(self, access: Access, deadline: float) -> float:
+        remaining = max(0.0, deadline - self._clock())
+        if access is Access.WRITE or len(self._links) == 1:
+            return remaining
+        return min(remaining, max(_SHORTEST_ATTEMPT_SECONDS, remaining * _ATTEMPT_SHARE))
+
+
+def _unavailable(
+    path: str, failures: dict[Address, str], timeout_seconds: float
+) -> EtcdUnavailableError:
+    method = path.rpartition("/")[2]
+    tried = "; ".join(f"{endpoint}: {text}" for endpoint, text in failures.items())
+    return EtcdUnavailableError(
+        f"etcd does not serve {method}, tried for {timeout_seconds:g} s at "
+        f"{tried or 'no endpoint: the time was over before the first attempt'}"
+    )

@@ -1,0 +1,158 @@
+"""The way to one endpoint."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from vecguard.addresses import Address
+from vecguard.etcd.channel import (
+    EtcdChannel,
+    Metadata,
+    Progress,
+    ReplyT,
+    RequestT,
+    Rpc,
+    RpcStream,
+    attempt,
+    unary,
+)
+from vecguard.etcd.failure import AttemptError
+from vecguard.etcd.single_flight import SingleFlight
+from vecguard.generated.etcdserverpb import ResponseHeader, StatusRequest, StatusResponse
+from vecguard.own_task import in_own_task
+
+# Name, TCP, TLS and the first answer. A stopped process still accepts TCP connections.
+CONNECT_SECONDS = 2.0
+
+STATUS = Rpc("/etcdserverpb.Maintenance/Status", StatusRequest, StatusResponse)
+
+# Answers to Status that show a living server which does not tell its state to everybody.
+_RETICENT = frozenset(
+    {
+        Status.INVALID_ARGUMENT,
+        Status.PERMISSION_DENIED,
+        Status.UNAUTHENTICATED,
+        Status.UNIMPLEMENTED,
+    }
+)
+
+
+class Link:
+    """Connects to one endpoint when it is needed and again when the connection is lost.
+
+    A new connection must first answer a Status request: so a write never goes to a
+    process that does not answer, to a learner or to another cluster.
+
+    Args:
+        endpoint: where to.
+        tls: None for a plain connection.
+        server_name: the name that the server's certificate must carry, if not the host.
+        vet: looks at the header of the first answer; what it raises refuses the endpoint.
+    """
+
+    def __init__(
+        self,
+        endpoint: Address,
+        *,
+        tls: ssl.SSLContext | None,
+        server_name: str | None,
+        vet: Callable[[ResponseHeader, Address], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self._tls = tls
+        self._server_name = server_name
+        self._vet = vet
+        self._channel: EtcdChannel | None = None
+        self._connecting: SingleFlight[EtcdChannel] = SingleFlight()
+        self._closed = False
+
+    async def call(
+        self,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        *,
+        metadata: Metadata,
+        timeout_seconds: float,
+    ) -> ReplyT:
+        """One attempt.
+
+        Raises:
+            AttemptError: it failed.
+            ClusterMismatchError: the endpoint belongs to another cluster.
+        """
+        progress = Progress()
+        with attempt(progress):
+            return await in_own_task(
+                self._connect_and_call(rpc, request, metadata, progress), timeout_seconds
+            )
+
+    async def open(
+        self, rpc: Rpc[RequestT, ReplyT], *, metadata: Metadata, timeout_seconds: float
+    ) -> RpcStream[RequestT, ReplyT]:
+        """Connects if need be; the stream itself starts when it is entered.
+
+        Raises:
+            AttemptError: there is no connection.
+            ClusterMismatchError: the endpoint belongs to another cluster.
+        """
+        with attempt(Progress()):
+            channel = await in_own_task(self._connected(), timeout_seconds)
+        return RpcStream(channel, rpc, metadata)
+
+    async def close(self) -> None:
+        """Ends the connection; calls on it fail."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.end()
+
+    async def _connect_and_call(
+        self,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        metadata: Metadata,
+        progress: Progress,
+    ) -> ReplyT:
+        channel = await self._connected()
+        return await unary(channel, rpc, request, metadata, progress)
+
+    async def _connected(self) -> EtcdChannel:
+        return await self._connecting.get(self._usable, self._connect)
+
+    def _usable(self) -> EtcdChannel | None:
+        if self._closed:
+            raise AttemptError("the client is closed", sent=False)
+        return self._channel if self._channel is not None and self._channel.alive else None
+
+    async def _connect(self) -> EtcdChannel:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        channel = EtcdChannel(self.endpoint, tls=self._tls, server_name=self._server_name)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await channel.connect()
+                await self._first_answer(channel)
+            self._usable()  # the client may have been closed meanwhile
+        except BaseException:
+            channel.close()
+            raise
+        self._channel = channel
+        return channel
+
+    async def _first_answer(self, channel: EtcdChannel) -> None:
+        # No part of the caller's request is on its way yet, so nothing of it was sent.
+        with attempt(Progress()):
+            try:
+                status = await unary(channel, STATUS, StatusRequest(), {}, Progress())
+            except AttemptError as error:
+                raise AttemptError(error.text, sent=False) from error
+            except GRPCError as error:
+                if error.status in _RETICENT:
+                    return
+                raise
+        if status.is_learner:
+            raise AttemptError("the member is a learner, which does not serve", sent=False)
+        self._vet(status.header, self.endpoint)

@@ -1,0 +1,126 @@
+"""Watches that outlive connections."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from grpclib.const import Cardinality
+
+from vecguard.etcd.channel import Rpc
+from vecguard.etcd.cluster import Cluster
+from vecguard.etcd.errors import CompactedError
+from vecguard.etcd.failure import (
+    AttemptError,
+    Verdict,
+    final_error,
+    is_auth_refusal,
+    judge,
+    watch_cancelled,
+)
+from vecguard.etcd.link import Link
+from vecguard.etcd.model import WatchBatch
+from vecguard.etcd.watch_cursor import WatchCursor
+from vecguard.generated import etcdserverpb as pb
+from vecguard.observability.log import get_logger
+from vecguard.observability.repeated import RepeatedFailure
+from vecguard.secret import Secret
+
+log = get_logger(__name__)
+
+_WATCH = Rpc(
+    "/etcdserverpb.Watch/Watch", pb.WatchRequest, pb.WatchResponse, Cardinality.STREAM_STREAM
+)
+
+
+class Watcher:
+    """One watch over a series of connections; see `EtcdClient.watch`."""
+
+    def __init__(
+        self, cluster: Cluster, key: bytes, range_end: bytes, start_revision: int, *, prev_kv: bool
+    ) -> None:
+        self._cluster = cluster
+        self._key = key
+        self._range_end = range_end
+        self._prev_kv = prev_kv
+        self._cursor = WatchCursor(start_revision)
+        self._backoff = cluster.backoff()
+        self._failure = RepeatedFailure(log, "etcd_watch_broke", over="etcd_watch_resumed")
+        # A token that was refused since a watch last stood.
+        self._renewed = False
+
+    async def batches(self) -> AsyncGenerator[WatchBatch, None]:
+        """Everything that happens, without end."""
+        while True:
+            link = self._cluster.current
+            # One token for each attempt, so that a refusal names the right one.
+            token: Secret[str] | None = None
+            try:
+                token = await self._cluster.token(link, self._cluster.request_timeout_seconds)
+                stream = await self._cluster.open(link, _WATCH, token)
+                async with stream:
+                    await stream.send(self._request(), self._cluster.request_timeout_seconds)
+                    # The first answer has a deadline; then silence is normal, and dead
+                    # connections are found by HTTP/2 pings.
+                    wait_seconds: float | None = self._cluster.request_timeout_seconds
+                    while True:
+                        response = await stream.receive(wait_seconds)
+                        wait_seconds = None
+                        batch = self._take(response, link)
+                        if batch is not None:
+                            yield batch
+            except AttemptError as error:
+                await self._recover(error, link, token)
+
+    def _request(self) -> pb.WatchRequest:
+        return pb.WatchRequest(
+            create_request=pb.WatchCreateRequest(
+                key=self._key,
+                range_end=self._range_end,
+                start_revision=self._cursor.next_revision,
+                progress_notify=True,
+                prev_kv=self._prev_kv,
+                fragment=True,
+            )
+        )
+
+    def _take(self, response: pb.WatchResponse, link: Link) -> WatchBatch | None:
+        self._cluster.observe(response.header, link.endpoint)
+        if response.compact_revision:
+            raise CompactedError(
+                f"etcd at {link.endpoint} has compacted the changes from revision "
+                f"{self._cursor.next_revision} on; the oldest that is left is "
+                f"{response.compact_revision}",
+                response.compact_revision,
+            )
+        if response.canceled:
+            raise watch_cancelled(response.cancel_reason)
+        if response.created:
+            self._backoff.succeeded()
+            self._failure.ended()
+            self._renewed = False
+            self._cursor.created(response.header)
+            return None
+        return self._cursor.feed(response)
+
+    async def _recover(self, error: AttemptError, link: Link, token: Secret[str] | None) -> None:
+        """Prepares the next attempt after a failure, or raises what no attempt can mend."""
+        if (
+            error.status is not None
+            and is_auth_refusal(error.text)
+            and self._cluster.can_renew
+            and not self._renewed
+        ):
+            self._renewed = True
+            self._cluster.refuse(token)
+            return
+        verdict = judge(error)
+        if verdict in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
+            raise final_error(error, str(link.endpoint)) from error
+        self._cluster.leave(link)
+        delay = self._backoff.failed()
+        self._failure.failed(
+            f"{link.endpoint}: {error.text}",
+            endpoint=str(link.endpoint),
+            error=error.text,
+            resumes_at=self._cursor.next_revision,
+        )
+        await asyncio.sleep(delay)

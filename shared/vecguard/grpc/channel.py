@@ -1,0 +1,91 @@
+"""A client channel that connects within a deadline, and its errors in our vocabulary."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from grpclib.client import Channel as GrpclibChannel
+from grpclib.config import Configuration
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.protocol import H2Protocol
+
+from vecguard.addresses import Address
+from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
+from vecguard.grpc.transport import Protocol
+
+# A peer that vanished without a FIN is noticed after keepalive_time + keepalive_timeout.
+_KEEPALIVE = Configuration(
+    _keepalive_time=5.0,
+    _keepalive_timeout=5.0,
+    _keepalive_permit_without_calls=True,
+    _http2_max_pings_without_data=0,
+    _http2_min_sent_ping_interval_without_data=5.0,
+)
+
+
+class Channel(GrpclibChannel):
+    """grpclib's channel, with a bound on connecting and on noticing a dead peer."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        connect_timeout_seconds: float = 5.0,
+    ) -> None:
+        configuration = Configuration(
+            **{
+                **vars(_KEEPALIVE),
+                "ssl_target_name_override": server_name,
+            }
+        )
+        super().__init__(address.host, address.port, ssl=tls, config=configuration)
+        # With grpclib's ASCII one foreign byte in a header ends the whole connection.
+        self._h2_config.header_encoding = "latin-1"
+        self._connect_timeout_seconds = connect_timeout_seconds
+
+    def _protocol_factory(self) -> H2Protocol:
+        plain = super()._protocol_factory()
+        return Protocol(plain.handler, plain.config, plain.h2_config)
+
+    async def _create_connection(self) -> H2Protocol:
+        try:
+            async with asyncio.timeout(self._connect_timeout_seconds):
+                return await super()._create_connection()
+        except TimeoutError as error:
+            raise ConnectionError(
+                f"no connection within {self._connect_timeout_seconds:g} s"
+            ) from error
+
+
+@contextmanager
+def translated_errors(peer: str) -> Iterator[None]:
+    """Turns every way in which a call to `peer` fails into one of our errors.
+
+    Raises:
+        UnavailableError: the peer cannot be reached, hung up or says so itself.
+        DeadlineError: it did not answer in time.
+        OverloadedError: it refuses more work.
+        VecguardError: anything else that the peer answered.
+    """
+    try:
+        yield
+    except GRPCError as error:
+        kind = _BY_STATUS.get(error.status, VecguardError)
+        raise kind(f"{peer}: {error.message or error.status.name}") from error
+    except TimeoutError as error:
+        raise DeadlineError(f"{peer} did not answer in time") from error
+    except (OSError, StreamTerminatedError, ProtocolError) as error:
+        raise UnavailableError(
+            f"{peer} cannot be reached: {str(error) or type(error).__name__}"
+        ) from error
+
+
+_BY_STATUS: dict[Status, type[VecguardError]] = {
+    Status.UNAVAILABLE: UnavailableError,
+    Status.DEADLINE_EXCEEDED: DeadlineError,
+    Status.RESOURCE_EXHAUSTED: OverloadedError,
+}

@@ -1,0 +1,177 @@
+"""A gRPC server that drains, and answers whatever it is sent by a status of gRPC."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from grpclib.config import Configuration
+from grpclib.encoding.base import CodecBase
+from grpclib.protocol import Stream as H2Stream
+from grpclib.server import Handler, Server
+
+from vecguard.bounded_listener import BoundedListener, Place
+from vecguard.grpc.call import (
+    PUSHBACK,
+    Caller,
+    CallPolicy,
+    Headers,
+    PeerCertificate,
+    current_caller,
+    serve,
+)
+from vecguard.grpc.codec import RequestCodec
+from vecguard.grpc.compression import ACCEPTED
+from vecguard.grpc.server_transport import GuardedProtocol, ServerProtocol
+from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS, close_all
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+__all__ = ["PUSHBACK", "Caller", "GrpcServer", "PeerCertificate", "current_caller"]
+
+# asyncio's own minute lets a peer that says nothing hold a connection for that long.
+_HANDSHAKE_SECONDS = 10.0
+# The longest that root coord is sent is about all users that a proxy holds: 100,000 known and as
+# many unknown ones, each with the longest name, are 54 MB.
+_MAX_MESSAGE_BYTES = 64 * 2**20
+
+
+class GrpcServer(Server):
+    """grpclib's server, drained on stop and with our errors translated in one place."""
+
+    def __init__(
+        self,
+        handlers: Collection["IServable"],
+        *,
+        configuration: Configuration | None = None,
+        admits: Callable[[PeerCertificate], bool] | None = None,
+        codec: CodecBase | None = None,
+        max_message_bytes: int = _MAX_MESSAGE_BYTES,
+        accepted_encodings: str = ACCEPTED,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
+    ) -> None:
+        """Serves `handlers`; `admits` judges each caller by its verified certificate.
+
+        `max_message_bytes` bounds each message of a request, also when it is decompressed.
+        `accepted_encodings` says how it may be compressed: `ACCEPTED` or `IDENTITY`.
+        `max_streams` is how many calls one connection may have open at a time; the client is told
+        and lets the others wait.
+        """
+        super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
+        self._policy = CallPolicy(
+            self._mapping,
+            self._codec,
+            self.__dispatch__,
+            admits,
+            max_message_bytes,
+            accepted_encodings,
+        )
+        # With grpclib's ASCII one foreign byte in a header ends the whole connection.
+        self._h2_config.header_encoding = "latin-1"
+        self._protocols: set[ServerProtocol] = set()
+        self._max_streams = max_streams
+        self._listener: BoundedListener | None = None
+
+    def accept(self) -> ServerProtocol:
+        """The protocol of one connection that was established without the listener."""
+        return ServerProtocol(
+            self._new_handler(),
+            self._config,
+            self._h2_config,
+            self._protocols,
+            max_streams=self._max_streams,
+        )
+
+    def _protocol_factory(self) -> ServerProtocol:
+        """For grpclib's own `start`."""
+        return self.accept()
+
+    def _welcome(self, place: Place) -> GuardedProtocol:
+        return GuardedProtocol(
+            self._new_handler(),
+            self._config,
+            self._h2_config,
+            self._protocols,
+            place=place,
+            max_streams=self._max_streams,
+        )
+
+    def _new_handler(self) -> "_Handler":
+        self.__gc_step__()
+        handler = _Handler(self._policy)
+        self._handlers.add(handler)
+        return handler
+
+    def listen(
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        name: str = "grpc",
+        max_connections: int = 1024,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Serves on sockets that listen, which are the server's from now on.
+
+        Beyond `max_connections` the oldest connection without an open call makes room for a
+        newcomer; connections that have not sent their first frames go before all others. `name`
+        is the port's in the log.
+
+        Raises:
+            RuntimeError: the server listens already.
+        """
+        if self._listener is not None:
+            raise RuntimeError("the server listens already")
+        self._listener = BoundedListener(
+            self._welcome,
+            name=name,
+            most=max_connections,
+            tls=tls,
+            handshake_seconds=_HANDSHAKE_SECONDS,
+        )
+        self._listener.start(sockets)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Stops accepting, lets calls in flight finish, then closes.
+
+        Whatever is still running after `timeout_seconds` is cancelled.
+        """
+        if self._server is not None:
+            self._server.close()
+        if self._listener is not None:
+            self._listener.stop()
+        for protocol in self._protocols:
+            protocol.go_away()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while (
+                    running := self._running()
+                ):  # some were on their way when the clients were told
+                    await asyncio.wait(running)
+        await close_all(self._protocols)
+        await asyncio.gather(*(handler.wait_closed() for handler in self._handlers))
+        if self._listener is not None:
+            await self._listener.stopped()
+
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [
+            task
+            for handler in self._handlers
+            for task in handler._tasks.values()  # noqa: SLF001 - grpclib has no door for draining
+            if not task.done()
+        ]
+
+
+class _Handler(Handler):
+    def __init__(self, policy: CallPolicy) -> None:
+        super().__init__(policy.methods, policy.codec, None, policy.events)
+        self._policy = policy
+
+    def accept(self, stream: H2Stream, headers: Headers, release_stream: Callable[[], Any]) -> None:
+        self.__gc_step__()
+        task = self.loop.create_task(serve(self._policy, stream, headers))
+        self._tasks[stream] = task
+        # Not by the task itself, which may be cancelled before its first turn.
+        task.add_done_callback(lambda _: release_stream())

@@ -1,0 +1,171 @@
+"""A server's end of a connection, from our own process or from the network."""
+
+import asyncio
+from typing import Final, cast
+
+from grpclib.config import Configuration
+from grpclib.protocol import AbstractHandler
+from h2.config import H2Configuration
+from h2.errors import ErrorCodes
+
+from vecguard.bounded_listener import Place
+from vecguard.grpc.frames import FrameMeter
+from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
+from vecguard.observability.log import get_logger
+from vecguard.observability.sparse import SparseLog
+
+log = SparseLog(get_logger(__name__))
+
+# For the first frames, as for the TLS handshake before them.
+_GREETING_SECONDS: Final = 10.0
+# Without a call. Proxies have a call open as long as they are connected, their session.
+_IDLE_SECONDS: Final = 300.0
+_IDLE_LOOKS: Final = 4
+# Beyond what all the windows of a peer let wait for it: it asks and does not read.
+_UNREAD_BYTES: Final = 32 * 2**20
+
+
+class ServerProtocol(Protocol):
+    """A connection that its server knows of.
+
+    Few frames are handled in a turn of the loop, so that one connection cannot hold up the others.
+    """
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        connections: "set[ServerProtocol]",
+        *,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
+    ) -> None:
+        """Is in `connections` from its beginning to its end."""
+        super().__init__(handler, config, h2_config, max_streams=max_streams)
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._meter = FrameMeter(self._loop.time)
+        self._rest = b""
+        self._start = 0
+        self._is_going_on = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connections.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.discard(self)
+        self._rest, self._start = b"", 0
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # TLS may give more although reading is paused.
+        self._rest = self._rest[self._start :] + data if self._rest else data
+        self._start = 0
+        if not self._is_going_on:
+            self._handle()
+
+    def handled(self) -> None:
+        """As many frames as one turn may have are handled."""
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        self._handle()
+
+    def _handle(self) -> None:
+        if self.connection.is_closing():
+            return
+        rest, start = self._rest, self._start
+        self._start = end = self._meter.cut(rest, start)
+        super().data_received(rest[start:end] if end - start < len(rest) else rest)
+        if self.connection.is_closing():
+            return
+        self.handled()
+        if self.connection.is_closing():
+            return
+        if end < len(rest):
+            self._is_going_on = True
+            self._socket.pause_reading()
+            self._loop.call_soon(self._go_on)
+        else:
+            self._rest, self._start = b"", 0
+            self._socket.resume_reading()
+
+
+class GuardedProtocol(ServerProtocol):
+    """A connection from the network, which may be anybody's.
+
+    Floods of frames that move nothing are cut, and it has its time for the first frames and
+    between calls.
+    """
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        connections: set[ServerProtocol],
+        *,
+        place: Place,
+        max_streams: int = MAX_CONCURRENT_STREAMS,
+    ) -> None:
+        """`place` is left with the connection."""
+        super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
+        self._place = place
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet_looks = 0
+        self._calls_seen = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._place.is_busy = lambda: bool(self.processor.streams)
+        self._place.made(transport)
+        self._timer = self._loop.call_later(_GREETING_SECONDS, self._is_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._place.left()
+        super().connection_lost(exc)
+
+    def handled(self) -> None:
+        if self._meter.is_flooded():
+            self._cut("frame_flood")
+        elif self._socket.get_write_buffer_size() > _UNREAD_BYTES:
+            self._cut("peer_does_not_read")
+        if self._place.is_new and self.greeted.is_set():
+            self._place.is_new = False
+            self._await_calls()
+
+    def _cut(self, event: str) -> None:
+        log.info(event, peer=_peer(self._socket))
+        self.connection._connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)  # noqa: SLF001 - grpclib has no door for this
+        self.connection.flush()
+        self.abort()
+
+    def _is_late(self) -> None:
+        log.info("client_says_nothing", peer=_peer(self._socket))
+        self.abort()
+
+    def _await_calls(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(_IDLE_SECONDS / _IDLE_LOOKS, self._look)
+
+    def _look(self) -> None:
+        calls = self.connection._connection.highest_inbound_stream_id  # noqa: SLF001 - the same
+        if self.processor.streams or calls != self._calls_seen:
+            self._calls_seen = calls
+            self._quiet_looks = 0
+        else:
+            self._quiet_looks += 1
+        if self._quiet_looks < _IDLE_LOOKS:
+            self._await_calls()
+        else:
+            self.go_away()
+            self.retire()
+
+
+def _peer(transport: asyncio.Transport) -> str | None:
+    name = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
+    return None if name is None else f"{name[0]}:{name[1]}"

@@ -1,0 +1,154 @@
+"""The sockets that the services listen on."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+from vecguard.addresses import Address
+from vecguard.errors import ConfigurationError
+
+#: Every address of IPv4 and of IPv6.
+EVERYWHERE: Final = "::"
+
+# By the errors of a machine whose kernel was built or started without IPv6, or has it disabled.
+_NO_IPV6: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
+
+# How often another free port is tried that one family has and another one has not.
+_FREE_PORT_TRIES: Final = 5
+
+_Place = tuple[socket.AddressFamily, Any]
+
+
+class CannotListenError(ConfigurationError):
+    """An address cannot be listened on.
+
+    Attributes:
+        cause: what the system says, in words.
+        is_taken: whether it is in use, by a listener or by an outgoing connection.
+    """
+
+    def __init__(self, address: Address, error: OSError, settings: str) -> None:
+        """`settings` are the keys to name, as in "proxy.ip and proxy.port"."""
+        self.cause = _reason(error)
+        self.is_taken = error.errno == errno.EADDRINUSE
+        remedy = "free it or set" if self.is_taken else "set"
+        super().__init__(f"cannot listen on {address} ({self.cause}); {remedy} {settings}")
+
+
+def listening_sockets(
+    address: Address, *, settings: str, backlog: int, shares_port: bool = False
+) -> list[socket.socket]:
+    """As `bound_sockets`, and they listen with this backlog."""
+    sockets = bound_sockets(address, settings=settings, shares_port=shares_port)
+    try:
+        for each in sockets:
+            each.listen(backlog)
+    except OSError as error:  # another process that shares no port came first
+        close_all(sockets)
+        raise CannotListenError(address, error, settings) from error
+    return sockets
+
+
+def bound_sockets(
+    address: Address, *, settings: str, shares_port: bool = False
+) -> list[socket.socket]:
+    """A socket for each address that the host stands for, all with the same port.
+
+    `::` stands for every address of IPv4 and of IPv6. These have a socket each, so that a client
+    of IPv4 keeps its address in logs and limits, which would be ::ffff:a.b.c.d at a single one.
+
+    Args:
+        address: where to listen; with port 0 a free port is chosen.
+        settings: the keys to name in an error.
+        shares_port: whether other processes may listen there too (SO_REUSEPORT).
+
+    Raises:
+        CannotListenError: the host has no address, or one of them cannot be used. A host name may
+            have addresses of IPv6 on a machine without it, as long as another one can be used.
+    """
+    tries = 1 if address.port else _FREE_PORT_TRIES
+    while True:
+        tries -= 1
+        try:
+            return _all_bound(address, settings, shares_port=shares_port)
+        except CannotListenError as error:
+            if not (tries and error.is_taken):
+                raise
+
+
+def close_all(sockets: Sequence[socket.socket]) -> None:
+    """Closes them."""
+    for each in sockets:
+        each.close()
+
+
+def _all_bound(address: Address, settings: str, *, shares_port: bool) -> list[socket.socket]:
+    is_name = not _is_ip_address(address.host)
+    port, missing = address.port, OSError()
+    with ExitStack() as opened:
+        sockets: list[socket.socket] = []
+        try:
+            for family, place in _places(address):
+                try:
+                    bound = _bound(family, (place[0], port, *place[2:]), shares_port=shares_port)
+                except OSError as error:
+                    if not (is_name and family == socket.AF_INET6 and error.errno in _NO_IPV6):
+                        raise
+                    missing = error
+                    continue
+                sockets.append(opened.enter_context(bound))
+                port = bound.getsockname()[1]
+            if not sockets:
+                raise missing
+        except OSError as error:
+            raise CannotListenError(address, error, settings) from error
+        opened.pop_all()
+    return sockets
+
+
+def _places(address: Address) -> list[_Place]:
+    if address.host == EVERYWHERE:
+        # IPv6 comes first: where there is none, the error names it.
+        return [
+            (socket.AF_INET6, ("::", address.port, 0, 0)),
+            (socket.AF_INET, ("0.0.0.0", address.port)),
+        ]
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return list(dict.fromkeys((family, place) for family, _, _, _, place in found))
+
+
+def _bound(family: socket.AddressFamily, place: Any, *, shares_port: bool) -> socket.socket:
+    new = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        new.setblocking(False)
+        # A closed connection in TIME_WAIT does not count.
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # IPv4 has a socket of its own if it is wanted.
+            new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        new.bind(place)
+    except OSError:
+        new.close()
+        raise
+    return new
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EAFNOSUPPORT:
+        return "this machine has no IPv6; 0.0.0.0 listens on every address of IPv4"
+    return error.strerror or str(error)

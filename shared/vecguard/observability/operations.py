@@ -1,0 +1,220 @@
+"""The operations port: health and metrics over HTTP, read-only."""
+
+import resource
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from vecguard.addresses import Address
+from vecguard.bounded_listener import BoundedListener, Place
+from vecguard.listening import close_all, listening_sockets
+from vecguard.observability.exposition import Exposition
+from vecguard.observability.health import Check, Health, HealthSource
+from vecguard.observability.visitor import IDLE_SECONDS, Visitor
+
+#: Requests here are answered at once; what is still open when the process stops gets this long.
+_SHUTDOWN_SECONDS: Final = 1.0
+_BACKLOG: Final = 1024
+#: A kubelet, a Prometheus, people. The descriptors that services set aside for themselves cover it.
+MAX_CONNECTIONS: Final = 128
+#: Where a process may have few descriptors, as many as this part of them.
+_PART_OF_DESCRIPTORS: Final = 8
+#: Nobody has a reason to send a body.
+_MAX_BODY: Final = 1024
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class MetricsSource(Protocol):
+    """Whoever has to ask around for the metrics."""
+
+    async def gather(self) -> CollectorRegistry:
+        """All of them, as they are now."""
+        ...
+
+
+class OperationsServer:
+    """Serves /livez, /readyz, /healthz and /metrics while the context is open.
+
+    It holds few connections. The oldest that waits for a request makes room for a newcomer, so
+    that a probe is answered whatever else is connected.
+
+    As with Kubernetes's own servers `/readyz?exclude=NAME`, once or more often, leaves checks
+    out of the question: a root coord on standby fails `role` and does all that it is there for.
+
+    Args:
+        ip: the address to listen on.
+        port: the port to listen on; 0 for any free one.
+        health: answers /livez, /readyz and /healthz.
+        registry: answers /metrics.
+        key: the section of ip and port, named when they cannot be had.
+        shares_port: whether others may hold the same port, as who reserved it does.
+    """
+
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        health: HealthSource,
+        registry: CollectorRegistry | MetricsSource,
+        *,
+        key: str = "operations",
+        shares_port: bool = False,
+    ) -> None:
+        self._ip = ip
+        self._port = port
+        self._health = health
+        self._exposition = Exposition(_gathering(registry))
+        self._key = key
+        self._shares_port = shares_port
+        self._stack = AsyncExitStack()
+        self._runner: web.AppRunner
+        # By aiohttp's name for the connection.
+        self._visitors: dict[Any, Visitor] = {}
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once the context is open."""
+        return self._port
+
+    async def __aenter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            CannotListenError: the address cannot be listened on.
+        """
+        # HEAD comes with GET; any other method on a known path is 405 by aiohttp's router.
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/healthz", self._healthz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
+        )
+        async with AsyncExitStack() as stack:
+            sockets = listening_sockets(
+                Address(self._ip, self._port),
+                settings=f"{self._key}.ip and {self._key}.port",
+                backlog=_BACKLOG,
+                shares_port=self._shares_port,
+            )
+            stack.callback(close_all, sockets)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            stack.push_async_callback(self._exposition.close)
+            self._runner = runner
+            listener = BoundedListener(self._welcome, name=self._key, most=_most_connections())
+            stack.push_async_callback(listener.stopped)
+            stack.callback(listener.stop)
+            self._port = sockets[0].getsockname()[1]
+            listener.start(sockets)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    def _welcome(self, place: Place) -> Visitor:
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the context is not open")
+        inner = server()
+        gone = partial(self._visitors.pop, inner)
+        visitor = self._visitors[inner] = Visitor(place, inner, gone)
+        return visitor
+
+    @web.middleware
+    async def _in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitor = self._visitors.get(request.protocol)
+        if visitor is None:
+            raise ConnectionResetError("the client went away")
+        visitor.asks()
+        try:
+            answer = await handler(request)
+            # aiohttp itself does so only when nothing of ours runs any more.
+            await answer.prepare(request)
+            await answer.write_eof()
+        finally:
+            visitor.is_answered()
+        return answer
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        if await self._health.is_alive():
+            return web.Response(text="ok")
+        return web.Response(text="a part of it hangs", status=503)
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        excluded = request.query.getall("exclude", [])
+        return self._report((await self._health.assess()).without(excluded))
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return self._report(await self._health.assess())
+
+    @staticmethod
+    def _report(health: Health) -> web.Response:
+        return web.json_response(_as_json(health), status=200 if health.ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = await self._exposition.text(encode, content_type)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _gathering(
+    registry: CollectorRegistry | MetricsSource,
+) -> Callable[[], Awaitable[CollectorRegistry]]:
+    if not isinstance(registry, CollectorRegistry):
+        return registry.gather
+
+    async def gather() -> CollectorRegistry:
+        return registry
+
+    return gather
+
+
+def _most_connections() -> int:
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if descriptors == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, descriptors // _PART_OF_DESCRIPTORS))
+
+
+def _as_json(health: Health) -> dict[str, Any]:
+    return {
+        "ready": health.ready,
+        "failures": [_line(check) for check in health.failures],
+        "warnings": [_line(check) for check in health.warnings],
+        "checks": {
+            check.name: {
+                "healthy": check.healthy,
+                "critical": check.critical,
+                "message": check.message,
+            }
+            for check in health.checks
+        },
+    }
+
+
+def _line(check: Check) -> str:
+    return f"{check.name}: {check.message}"

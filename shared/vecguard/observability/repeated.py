@@ -1,0 +1,63 @@
+"""One line for a failure that a loop meets again and again."""
+
+from typing import Any, Literal
+
+from structlog.typing import FilteringBoundLogger
+
+from vecguard.clock import Clock, boot_clock
+
+_WINDOW_SECONDS = 60.0
+# A failure whose text never stays the same must not fill the log either.
+_MOST_CAUSES = 8
+
+
+class RepeatedFailure:
+    """Logs each cause of a failure once a minute, and that the failure is over.
+
+    A line that follows failures without a line says by `repeated` how many they were.
+    """
+
+    def __init__(
+        self,
+        log: FilteringBoundLogger,
+        event: str,
+        *,
+        over: str = "",
+        level: Literal["info", "warning", "error"] = "warning",
+        clock: Clock = boot_clock,
+    ) -> None:
+        """Logs failures as `event` at `level`, and their end as `over` (empty: not at all)."""
+        self._log = log
+        self._event = event
+        self._over = over
+        self._level = level
+        self._clock = clock
+        self._began = float("-inf")
+        self._causes: set[str] = set()
+        self._untold = 0
+        self._is_told = False
+
+    def failed(self, cause: str, **entry: Any) -> None:
+        """One more failure. Equal causes are counted together; `entry` goes into the line."""
+        now = self._clock()
+        if now - self._began >= _WINDOW_SECONDS:
+            self._began = now
+            self._causes.clear()
+        if cause in self._causes or len(self._causes) >= _MOST_CAUSES:
+            self._untold += 1
+            return
+        self._causes.add(cause)
+        self._is_told = True
+        log = self._log
+        write = {"info": log.info, "warning": log.warning, "error": log.error}[self._level]
+        write(self._event, **entry, **self._counted())
+
+    def ended(self) -> None:
+        """It works (again). Logged only after a failure that was logged."""
+        if self._is_told and self._over:
+            self._log.info(self._over, **self._counted())
+        self._is_told = False
+
+    def _counted(self) -> dict[str, int]:
+        untold, self._untold = self._untold, 0
+        return {"repeated": untold} if untold else {}

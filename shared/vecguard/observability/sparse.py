@@ -1,0 +1,56 @@
+"""Log entries that clients can bring about as often as they like."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from vecguard.clock import Clock, boot_clock
+
+_MOST = 20
+_WINDOW_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Window:
+    began: float
+    told: int = 0
+    left_out: int = 0
+
+
+class SparseLog:
+    """Writes so many entries of each event in a minute; the next one says how many were left out.
+
+    Events are words of the code, so that what is remembered of them is bounded.
+    """
+
+    def __init__(
+        self, log: FilteringBoundLogger, *, most: int = _MOST, clock: Clock = boot_clock
+    ) -> None:
+        self._log = log
+        self._most = most
+        self._clock = clock
+        self._windows: dict[str, _Window] = {}
+
+    def info(self, event: str, **entry: Any) -> None:
+        """Writes an entry, or counts it."""
+        if self._is_told(event, entry):
+            self._log.info(event, **entry)
+
+    def error(self, event: str, **entry: Any) -> None:
+        """The same at level error."""
+        if self._is_told(event, entry):
+            self._log.error(event, **entry)
+
+    def _is_told(self, event: str, entry: dict[str, Any]) -> bool:
+        now = self._clock()
+        window = self._windows.get(event)
+        if window is None or now - window.began >= _WINDOW_SECONDS:
+            if window is not None and window.left_out:
+                entry["left_out"] = window.left_out
+            window = self._windows[event] = _Window(now)
+        if window.told < self._most:
+            window.told += 1
+            return True
+        window.left_out += 1
+        return False

@@ -1,0 +1,85 @@
+"""One connection to the operations port, and the time that each part of a request may take."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from aiohttp import web
+
+from vecguard.bounded_listener import Place
+
+# For the request line and headers, whatever comes meanwhile.
+_HEAD_SECONDS: Final = 5.0
+# For the answer: a client that does not read it must not hold its place. Workers have five
+# seconds to tell their metrics.
+_ANSWER_SECONDS: Final = 20.0
+# Between two requests. Prometheus scrapes once a minute or more often.
+IDLE_SECONDS: Final = 90.0
+
+
+class Visitor(asyncio.Protocol):
+    """Stands between the socket and aiohttp, which has no time limit for a request's head."""
+
+    def __init__(self, place: Place, inner: web.RequestHandler, gone: Callable[[], object]) -> None:
+        """`inner` is aiohttp's protocol for the same connection; `gone` hears of its end."""
+        self._gone = gone
+        self._place = place
+        self._inner = inner
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_waiting_for_head = True
+        self._is_answering = False
+        self._was_heard_while_answering = False
+        place.is_busy = lambda: self._is_answering
+
+    def asks(self) -> None:
+        """The head of a request is there."""
+        self._place.is_new = False
+        self._is_answering = True
+        self._is_waiting_for_head = self._was_heard_while_answering = False
+        self._limit(_ANSWER_SECONDS)
+
+    def is_answered(self) -> None:
+        """The answer is written."""
+        self._is_answering = False
+        # The next request may have begun.
+        self._is_waiting_for_head = self._was_heard_while_answering
+        self._limit(_HEAD_SECONDS if self._is_waiting_for_head else IDLE_SECONDS)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclass.
+        self._transport = cast("asyncio.Transport", transport)
+        self._place.made(transport)
+        self._limit(_HEAD_SECONDS)
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._place.left()
+        self._gone()
+        self._inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_answering:
+            self._was_heard_while_answering = True
+        elif not self._is_waiting_for_head:
+            self._is_waiting_for_head = True
+            self._limit(_HEAD_SECONDS)
+        self._inner.data_received(data)
+
+    def eof_received(self) -> None:
+        self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def _limit(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._timer = self._loop.call_later(seconds, self._transport.abort)

@@ -1,0 +1,54 @@
+"""Whether a store has root's record, has lost it, or is a new one.
+
+A marker of our own stands beside Milvus's keys. It is written in the transaction that creates
+root, and by each leader that finds root in place, so a store without root that has the marker has
+lost it. Without the marker any other credential says so: Milvus creates root before all others.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from vecguard.etcd import EtcdClient, Get, Put, RangeResult
+from vecguard.milvus_layout import Keys
+from vecguard.usernames import ROOT
+
+#: What an operator is told.
+LOST: Final = (
+    f"the record of {ROOT} is missing, and this store had one: restore it, or give {ROOT} a new "
+    "password with: vecguard root reset --offline"
+)
+
+
+class RootState(Enum):
+    """Of one store."""
+
+    FOUND = auto()
+    #: Nothing was ever here.
+    NEW = auto()
+    LOST = auto()
+
+
+async def root_state(
+    client: EtcdClient, keys: Keys, *, timeout_seconds: float | None = None
+) -> RootState:
+    """Reads what the store is. Raises EtcdError."""
+    read = await client.txn(
+        [],
+        [
+            Get(keys.user(ROOT).encode(), keys_only=True),
+            Get(keys.root_marker.encode(), keys_only=True),
+            Get(keys.users.encode(), prefix=True, limit=1, keys_only=True),
+        ],
+        timeout_seconds=timeout_seconds,
+    )
+    root, marker, others = (
+        isinstance(response, RangeResult) and bool(response.kvs) for response in read.responses
+    )
+    if root:
+        return RootState.FOUND
+    return RootState.LOST if marker or others else RootState.NEW
+
+
+def root_marker(keys: Keys) -> Put:
+    """The operation that writes the marker."""
+    return Put(keys.root_marker.encode(), b"1")

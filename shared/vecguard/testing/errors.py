@@ -1,0 +1,7 @@
+from vecguard.errors import VecguardError
+
+
+class StackError(VecguardError):
+    """A stack of containers cannot be started, or cannot do what it was asked to."""
+
+    reason = "container_stack"

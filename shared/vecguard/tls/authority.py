@@ -1,0 +1,276 @@
+"""A small certificate authority: what `vecguard certs` and the tests issue with."""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from vecguard.errors import ConfigurationError
+from vecguard.secret import Secret
+from vecguard.tls import certificates
+
+#: Machines whose clock is a little slow must accept a certificate that was just made.
+BACKDATE = timedelta(hours=1)
+MAX_COMMON_NAME = 64  # RFC 5280, appendix A: ub-common-name
+
+_DNS_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_DNS_NAME = re.compile(rf"(\*\.)?{_DNS_LABEL}(\.{_DNS_LABEL})*\.?")
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class AuthorityError(ConfigurationError):
+    """A certificate cannot be issued as asked."""
+
+    reason = "tls_authority"
+
+
+class KeyKind(Enum):
+    """Both are understood by OpenSSL, BoringSSL (gRPC) and Go."""
+
+    EC = "ec"
+    RSA = "rsa"
+
+    def generate(self) -> PrivateKey:
+        """A new private key: P-256, or RSA with 2048 bits."""
+        if self is KeyKind.EC:
+            return ec.generate_private_key(ec.SECP256R1())
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class Usage(Enum):
+    """Which end of a connection a certificate may be."""
+
+    SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
+    CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+    #: etcd shows its server certificate as a client too, to its own gateway and its peers.
+    BOTH = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate with its key and the request that it was made from, all PEM."""
+
+    certificate: bytes
+    key: Secret[bytes]
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA: its certificate and its private key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+    issued: Issued
+
+    def __repr__(self) -> str:
+        return f"<Authority {self.certificate.subject.rfc4514_string()}>"
+
+    @classmethod
+    def create(
+        cls, common_name: str, *, now: datetime, days: int, kind: KeyKind = KeyKind.EC
+    ) -> Self:
+        """A new root that may issue end certificates and no further CAs.
+
+        Args:
+            common_name: the CA's name, at most 64 characters.
+            now: the time of issue, with a time zone.
+            days: how long it lasts from `now`.
+            kind: of its key.
+
+        Raises:
+            AuthorityError: the name or the duration cannot be used.
+        """
+        key = kind.generate()
+        name = _name(common_name)
+        builder = (
+            _builder(name, name, key, now, days)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True, kind=key), critical=True)
+            .add_extension(_own_identifier(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+                critical=False,
+            )
+        )
+        certificate = builder.sign(key, SHA256())
+        return cls(certificate, key, _issued(certificate, key, _request(name, key, ())))
+
+    @classmethod
+    def from_pem(cls, certificate: bytes, key: bytes) -> Self:
+        """A CA that was made earlier.
+
+        Raises:
+            AuthorityError: the two do not belong together or are no CA.
+            PemError: one of them cannot be read.
+        """
+        authority = certificates.read_certificates(certificate)[0]
+        private = certificates.read_private_key(key)
+        if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise AuthorityError("the CA's key is neither EC nor RSA")
+        if not certificates.key_matches(authority, private):
+            raise AuthorityError("the CA's key does not match its certificate")
+        if not certificates.facts(authority).is_authority:
+            raise AuthorityError("the certificate is not a CA and cannot issue others")
+        request = _request(authority.subject, private, ())
+        return cls(authority, private, _issued(authority, private, request))
+
+    def issue(
+        self,
+        common_name: str,
+        *,
+        usage: Usage,
+        now: datetime,
+        days: float,
+        names: Sequence[x509.GeneralName] = (),
+        kind: KeyKind = KeyKind.EC,
+    ) -> Issued:
+        """A new key and a certificate for it.
+
+        Args:
+            common_name: the subject, at most 64 characters.
+            usage: server, client or both.
+            now: the time of issue, with a time zone.
+            days: how long it lasts from `now`; negative makes an expired one (for tests).
+            names: subject alternative names; see `parse_name`.
+            kind: of its key.
+
+        Raises:
+            AuthorityError: the name or the duration cannot be used, or the CA ends earlier.
+        """
+        if now + timedelta(days=days) > self.certificate.not_valid_after_utc:
+            raise AuthorityError(
+                f"{common_name}: {days:g} days are longer than the CA lasts "
+                f"({self.certificate.not_valid_after_utc:%Y-%m-%d}); ask for fewer"
+            )
+        key = kind.generate()
+        name = _name(common_name)
+        builder = (
+            _builder(name, self.certificate.subject, key, now, days)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False, kind=key), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usage.value), critical=False)
+            .add_extension(_own_identifier(key), critical=False)
+            .add_extension(_issuer_identifier(self.certificate), critical=False)
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = builder.sign(self.key, SHA256())
+        return _issued(certificate, key, _request(name, key, names))
+
+
+def parse_name(text: str) -> x509.GeneralName:
+    """A subject alternative name: `DNS:host`, `IP:address`, `URI:...`, or a bare host or address.
+
+    Raises:
+        AuthorityError: it is none of these.
+    """
+    kind, colon, value = text.partition(":")
+    if colon and kind.upper() == "URI":
+        return _uri(value)
+    if colon and kind.upper() == "DNS":
+        return _dns(value)
+    bare = value if colon and kind.upper() == "IP" else text
+    try:
+        return x509.IPAddress(ipaddress.ip_address(bare))
+    except ValueError:
+        if bare is value:
+            raise AuthorityError(f"{text!r}: {value!r} is not an IP address") from None
+    return _dns(text)
+
+
+def _dns(value: str) -> x509.DNSName:
+    if not _DNS_NAME.fullmatch(value):
+        raise AuthorityError(
+            f"{value!r} is not a host name; give DNS:host, IP:address or URI:..., "
+            "and names outside ASCII in their xn-- form"
+        )
+    return x509.DNSName(value)
+
+
+def _uri(value: str) -> x509.UniformResourceIdentifier:
+    if "://" not in value or not value.isascii() or not value.isprintable():
+        raise AuthorityError(f"{value!r} is not a URI such as spiffe://cluster/ns/a/sa/b")
+    return x509.UniformResourceIdentifier(value)
+
+
+def _name(common_name: str) -> x509.Name:
+    if not 1 <= len(common_name) <= MAX_COMMON_NAME or not common_name.isprintable():
+        raise AuthorityError(
+            f"{common_name!r} cannot be a common name: 1 to {MAX_COMMON_NAME} printable characters"
+        )
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime, days: float
+) -> x509.CertificateBuilder:
+    end = now + timedelta(days=days)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(min(now, end) - BACKDATE)
+        .not_valid_after(end)
+    )
+
+
+def _key_usage(*, authority: bool, kind: PrivateKey) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        # TLS 1.2 clients of old servers encrypt to an RSA key; an EC key cannot be used so.
+        key_encipherment=not authority and isinstance(kind, rsa.RSAPrivateKey),
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _own_identifier(key: PrivateKey) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+
+
+def _issuer_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        key = issuer.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+            raise AuthorityError("the CA's key is neither EC nor RSA") from None
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
+
+
+def _request(name: x509.Name, key: PrivateKey, names: Sequence[x509.GeneralName]) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+def _issued(certificate: x509.Certificate, key: PrivateKey, request: bytes) -> Issued:
+    return Issued(
+        certificate=certificate.public_bytes(Encoding.PEM),
+        key=Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())),
+        request=request,
+    )

@@ -1,0 +1,71 @@
+"""What certificates say of themselves in health and metrics."""
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from vecguard.clock import Clock
+from vecguard.observability.health import Check, HealthReport
+from vecguard.tls.reloading import ReloadingContext
+from vecguard.tls.validity import Stage
+
+
+class TlsCollector(Collector):
+    """Expiry, reloads and failed handshakes of every link, read when they are scraped."""
+
+    def __init__(self, links: Sequence[ReloadingContext], wall_clock: Clock = time.time) -> None:
+        self._links = links
+        self._wall_clock = wall_clock
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        expiry = GaugeMetricFamily(
+            "vecguard_tls_certificate_expires_seconds",
+            "Seconds until the earliest expiry among the certificates that peers verify.",
+            labels=("link",),
+        )
+        reloads = CounterMetricFamily(
+            "vecguard_tls_reloads", "New sets of files taken up.", labels=("link",)
+        )
+        failures = CounterMetricFamily(
+            "vecguard_tls_reload_failures", "New sets of files refused.", labels=("link",)
+        )
+        handshakes = CounterMetricFamily(
+            "vecguard_tls_handshake_failures",
+            "Failed handshakes by OpenSSL's reason.",
+            labels=("link", "reason"),
+        )
+        for link in self._links:
+            expires_in = link.expires_in(self._wall_clock())
+            if expires_in is not None:
+                expiry.add_metric((link.label,), expires_in)
+            reloads.add_metric((link.label,), link.reloads)
+            failures.add_metric((link.label,), link.failures)
+            for reason, count in link.handshake_failures.items():
+                handshakes.add_metric((link.label, reason), count)
+        return (expiry, reloads, failures, handshakes)
+
+
+def register_checks(
+    links: Sequence[ReloadingContext], health: HealthReport, wall_clock: Clock = time.time
+) -> None:
+    """One check for each link: `tls_<label>`. None is critical, the old set stays in use."""
+    for link in links:
+        health.register(f"tls_{link.label}", partial(_check, link, wall_clock))
+
+
+def _check(link: ReloadingContext, wall_clock: Clock) -> Check:
+    name = f"tls_{link.label}"
+    if link.last_error is not None:
+        message = f"the files cannot be used, the previous ones stay in use: {link.last_error}"
+        return Check(name, healthy=False, critical=False, message=message)
+    now = wall_clock()
+    worst = link.worst(now)
+    if worst is None:
+        return Check(name, healthy=True, critical=False, message="no certificate that expires")
+    return Check(
+        name, healthy=worst.stage(now) is Stage.GOOD, critical=False, message=worst.text(now)
+    )

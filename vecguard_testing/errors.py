@@ -1,7 +1,0 @@
-from shared.errors import VecguardError
-
-
-class StackError(VecguardError):
-    """A stack of containers cannot be started, or cannot do what it was asked to."""
-
-    reason = "container_stack"
