@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 # Writes a line for each number that it reads, after it set the limit that comes with it.
 WRITER = """
-import json, resource, sys, threading
+import json, os, resource, sys, threading
 from vecguard.observability.lines import LineWriter, RotatedFile, StandardOutput
 from vecguard.observability.log import configure_logging
 
@@ -47,7 +47,7 @@ for command in sys.stdin:
     lines.write(json.dumps({"event": "entry", "number": number}))
     if not noted.entry.wait(10):
         sys.exit("the line was not taken")
-    print("done", file=sys.stderr, flush=True)
+    os.write(2, b"done\\n")  # print writes the line's end by itself, and a log line comes between
 lines.close()
 """
 ENTRY = len('{"event": "entry", "number": 1}\n')

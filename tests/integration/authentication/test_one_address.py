@@ -67,7 +67,7 @@ async def test_guesses_do_not_keep_out_other_users_behind_their_address(tmp_path
                 metrics = await scrape(house.stack.proxies[0].operations_address)
                 return metrics.value("vecguard_login_limit_hits_total", limit="address") > 0
 
-            await eventually(the_line_was_full)
+            await eventually(the_line_was_full, 60.0)
             await _logs_in(client, users[0], _PASSWORD)
             if limits:
                 await eventually(the_address_has_used_up_its_failures, 60.0)
