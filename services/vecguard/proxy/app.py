@@ -52,9 +52,9 @@ from vecguard.proxy.metrics import (
     SessionCollector,
 )
 from vecguard.proxy.relay import configured
-from vecguard.proxy.relay.calls.active import ActiveCalls
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
@@ -240,7 +240,7 @@ class Proxy:
             limits=self._limits,
             strangers=self._strangers,
         )
-        self._active = active = ActiveCalls()
+        self._active = active = OpenCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
         self.open_calls_watch = (
             OpenCallsWatch(lease, self.revocations, boot_clock, grace_seconds=settings.lease.grace)
@@ -393,7 +393,7 @@ class Proxy:
             trust=self._trust,
             link=self.link,
             backend=self.backend.pool,
-            doorway=self.listener.doorway,
+            connection_limits=self.listener.connection_limits,
             is_draining=lambda: self.is_draining,
         ).register(self.health)
         register_checks(self.tls.active, self.health)

@@ -17,11 +17,11 @@ from vecguard.addresses import Address
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit
 from vecguard.proxy.relay.bounds import Bounds
-from vecguard.proxy.relay.calls.active import ActiveCalls
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
-from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
 from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
@@ -57,7 +57,7 @@ def listening(tmp_path, ca):
             listener = Listener(
                 ScriptedGatekeeper(),
                 Routes(table={}, default=upstream),
-                ActiveCalls(),
+                OpenCalls(),
                 max_message_bytes=2**20,
                 bounds=bounds,
             )
@@ -213,7 +213,7 @@ async def test_a_handshake_has_its_time_and_no_more(listening, trusting):
 
 
 async def test_connections_count_before_their_handshake(listening, trusting):
-    bounds = Bounds(doorway=DoorwayPolicy(connections=2))
+    bounds = Bounds(connections=ConnectionLimitsPolicy(connections=2))
     async with listening(bounds) as (listener, _):
         async with plain(listener.port) as (oldest, _), plain(listener.port):
 
@@ -242,7 +242,7 @@ async def test_a_drain_does_not_wait_for_handshakes(listening):
 
 
 async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trusting):
-    bounds = Bounds(doorway=DoorwayPolicy(connections_per_address=3))
+    bounds = Bounds(connections=ConnectionLimitsPolicy(connections_per_address=3))
     async with listening(bounds) as (listener, backend), AsyncExitStack() as stack:
         (oldest, _), *_ = [await stack.enter_async_context(plain(listener.port)) for _ in range(3)]
 
@@ -256,16 +256,16 @@ async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trustin
         peer.answer(stream_id, message(b"x"))
         assert (await client.response(mine))[1:] == (message(b"x"), list(OK))
         assert await read_to_the_end(oldest) == b""
-        assert listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
-        assert not listener.doorway.departing
+        assert listener.connection_limits.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
+        assert not listener.connection_limits.departing
 
 
 async def test_one_that_makes_room_is_not_waited_for_by_tls(listening, trusting):
     """A client that does not answer TLS's goodbye would keep its file descriptor."""
-    bounds = Bounds(doorway=DoorwayPolicy(connections_per_address=1))
+    bounds = Bounds(connections=ConnectionLimitsPolicy(connections_per_address=1))
     async with listening(bounds) as (listener, _), encrypted(listener.port, trusting) as first:
         await first.until(lambda: first.events)
         first.stop_reading()
         async with encrypted(listener.port, trusting) as second:
             await second.until(lambda: second.events)
-            assert (listener.connections, listener.doorway.departing) == (1, 0)
+            assert (listener.connections, listener.connection_limits.departing) == (1, 0)

@@ -29,7 +29,7 @@ from vecguard.proxy.http2.limits import Limit, Limits
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.call import Call
-from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
 
 MEBIBYTE = 2**20
@@ -339,12 +339,12 @@ async def hung_up(reader):
 @pytest.mark.parametrize(
     ("policy", "limit"),
     [
-        (DoorwayPolicy(connections=3), Limit.CONNECTIONS),
-        (DoorwayPolicy(connections_per_address=3), Limit.CONNECTIONS_PER_ADDRESS),
+        (ConnectionLimitsPolicy(connections=3), Limit.CONNECTIONS),
+        (ConnectionLimitsPolicy(connections_per_address=3), Limit.CONNECTIONS_PER_ADDRESS),
     ],
 )
 async def test_more_connections_than_allowed_are_closed_at_once(policy, limit):
-    async with limited(bounds=Bounds(doorway=policy)) as (relay, _):
+    async with limited(bounds=Bounds(connections=policy)) as (relay, _):
         async with raw_client(relay.port) as second:
             await admitted_call(second)
             async with raw_client(relay.port) as third:

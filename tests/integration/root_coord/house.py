@@ -25,7 +25,7 @@ from vecguard.passwords import PasswordHash
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import ClockMargin, Lease
 from vecguard.proxy.revocation.session import Identity
@@ -205,7 +205,7 @@ class Proxy:
             rehasher=self.link,
             clock=boot_clock,
         )
-        self.revocations = Revocations(self.cache, self.logins, ActiveCalls())
+        self.revocations = Revocations(self.cache, self.logins, OpenCalls())
 
     async def login(self, username: str, password: str) -> int:
         principal = await self.authenticator.authenticate([header_of(username, password)])

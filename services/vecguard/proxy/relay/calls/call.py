@@ -12,8 +12,9 @@ from vecguard.proxy.http2.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
 from vecguard.proxy.relay.calls.deadlines import Deadlines
-from vecguard.proxy.relay.calls.headers import error_trailers, refusal, user_field
-from vecguard.proxy.relay.calls.messages import MessageMeter
+from vecguard.proxy.relay.calls.headers import user_field
+from vecguard.proxy.relay.calls.message_lengths import MessageMeter
+from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.request import Request
 from vecguard.proxy.relay.errors import (
     MalformedAnswerError,

@@ -19,7 +19,7 @@ from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.headers import check_trailers
-from vecguard.proxy.relay.clients.doorway import Visit
+from vecguard.proxy.relay.clients.connection_limits import Place
 from vecguard.proxy.relay.clients.http1 import Http1Visitor, may_be_request
 from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
 from vecguard.proxy.relay.clients.standing import KNOWN, Standing
@@ -88,22 +88,22 @@ class ClientLink(Link, Reader):
         lifetime: LifetimePolicy,
         random: Random,
         hits: LimitHits,
-        visit: Visit,
+        place: Place,
         turns: Turns,
     ) -> None:
-        """`visit` is ended with the socket."""
+        """`place` is ended with the socket."""
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(
             self, limits, client_side=False, wake=self._wake, hits=hits, account=account
         )
         self.account = account
         self._host = host
-        self._visit = visit
+        self._place = place
         self._turns = turns
         self._standing = Standing()
         self._is_settled = False
         self.rank = self._standing.rank
-        self.origin = self.line = visit.origin.name
+        self.origin = self.line = place.origin.name
         self.is_waiting = False
         self.is_heavy = False
         self.counted = 0
@@ -140,7 +140,7 @@ class ClientLink(Link, Reader):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self._visit.end()
+        self._place.end()
 
     def _give_up_on(self, fault: Http2ConnectionError) -> None:
         if isinstance(fault, NoPrefaceError) and may_be_request(fault.said):
@@ -382,7 +382,7 @@ class ClientLink(Link, Reader):
                 self._turns.promote(self, f"{self.origin} {user}")
             if not self._is_admitted:
                 self._is_admitted = True
-                self._visit.admitted()
+                self._place.admitted()
                 self._lifetime.admitted()
         call.admission = admission
         self.newest = call

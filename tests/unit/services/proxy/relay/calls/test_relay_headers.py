@@ -15,17 +15,8 @@ from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.http2.fields import literal
 from vecguard.proxy.http2.header_decoder import HeaderDecoder
 from vecguard.proxy.relay.calls.answers import answer, trailers
-from vecguard.proxy.relay.calls.headers import (
-    HeaderPolicy,
-    RequestHead,
-    authority_field,
-    check_trailers,
-    error_trailers,
-    is_grpc,
-    refusal,
-    request_preface,
-    user_field,
-)
+from vecguard.proxy.relay.calls.headers import RequestHead, check_trailers, is_grpc, user_field
+from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.timeouts import encode
 from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,
@@ -35,6 +26,11 @@ from vecguard.proxy.relay.errors import (
     MalformedRequestError,
     TooMuchBufferedError,
     UpstreamProtocolError,
+)
+from vecguard.proxy.relay.upstreams.header_policy import (
+    HeaderPolicy,
+    authority_field,
+    request_preface,
 )
 from vecguard.proxy.watchers import too_many_watchers
 

@@ -13,7 +13,7 @@ from vecguard.proxy.relay.clients.client_link import ClientLink
 _RELIEVED_PART = 0.875
 
 
-class Pressure:
+class BufferRelief:
     """Ends calls of those clients for which most waits.
 
     To stop reading instead would also stop the window updates and cancellations that make
