@@ -22,7 +22,7 @@ from tests.support.relay import channel, relaying
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
-from vecguard.proxy.http2.fields import literal
+from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy

@@ -15,10 +15,10 @@ from tests.support.raw_http2 import message, raw_client, request_headers, round_
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.limits import Limit
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 
 GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")
@@ -72,7 +72,7 @@ async def test_an_address_full_of_them_has_room_for_a_newcomer(said):
     ):
         await connected(relay, 5)
         await served(relay)
-        assert relay.listener.connection_limits.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
+        assert relay.listener.connection_limits.displaced[RelayLimit.CONNECTIONS_PER_ADDRESS] == 1
         # The oldest has gone.
         async with asyncio.timeout(10.0):
             heard = b""
@@ -99,7 +99,7 @@ async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
         await connected(relay, 10)
         await served(relay)
         limits = relay.listener.connection_limits
-        assert limits.displaced[Limit.CONNECTIONS] == 1
+        assert limits.displaced[RelayLimit.CONNECTIONS] == 1
         assert [len(limits._origins[f"127.0.0.{number}"].unadmitted) for number in (2, 3, 4)] == [
             3,
             3,
@@ -119,9 +119,8 @@ async def test_connections_with_an_admitted_call_keep_their_place():
         async with crowd(relay, 50):
 
             async def all_of_them_came() -> bool:
-                return (
-                    relay.listener.connection_limits.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 49
-                )
+                displaced = relay.listener.connection_limits.displaced
+                return displaced[RelayLimit.CONNECTIONS_PER_ADDRESS] == 49
 
             await eventually(all_of_them_came)
             for each in clients:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.credentials import ObservedVerifier, header_of
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel

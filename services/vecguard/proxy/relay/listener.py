@@ -21,6 +21,7 @@ from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
 from vecguard.proxy.relay.clients.turns import Turns
 from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.reception import (
     Admission,
@@ -71,7 +72,7 @@ class Listener:
         self._lifetime = bounds.lifetime
         self._keepalive = keepalive
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
-        self.hits = hits or LimitHits()
+        self.hits = hits or limit_hits()
         self.buffers = Buffers(bounds.buffered_bytes)
         self.connection_limits = ConnectionLimits(bounds.connections, self.hits)
         self._reception = Reception(

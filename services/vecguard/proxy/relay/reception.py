@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from mypy_extensions import mypyc_attr
 
 from vecguard.errors import VecguardError
-from vecguard.proxy.http2.fields import literal
 from vecguard.proxy.http2.handler import Fields
+from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.deadlines import Deadlines

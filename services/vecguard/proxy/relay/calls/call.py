@@ -3,12 +3,10 @@
 import asyncio
 from typing import Any, Protocol
 
-from grpclib.const import Status
-
-from vecguard.errors import DeadlineError, MalformedMessageError, VecguardError
+from vecguard.errors import DeadlineError, MalformedMessageError, Status, VecguardError
 from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
 from vecguard.proxy.relay.calls.deadlines import Deadlines

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from grpclib.const import Status
+from vecguard.errors import Status
 
 #: The method of calls that no upstream has ever answered well, and of those beyond the bound.
 OTHER = "other"

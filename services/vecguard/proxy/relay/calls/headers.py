@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from vecguard.proxy.http2.fields import Field, Name, literal, string
-from vecguard.proxy.http2.fields import name as field_name
-from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.hpack.fields import Field, Name, literal, string
+from vecguard.proxy.http2.hpack.fields import name as field_name
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.relay.calls import timeouts
 from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,

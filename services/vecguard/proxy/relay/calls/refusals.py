@@ -5,7 +5,7 @@ import math
 from grpclib.metadata import encode_grpc_message
 
 from vecguard.errors import VecguardError
-from vecguard.proxy.http2.fields import literal
+from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.relay.errors import MalformedCallError
 
 

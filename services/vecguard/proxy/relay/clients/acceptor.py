@@ -12,10 +12,11 @@ from typing import Any
 from vecguard.listening import close_all
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
 from vecguard.proxy.relay.clients.hellos import Hellos
+from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
 
@@ -123,7 +124,7 @@ class Acceptor:
                 seconds -= await arrival.speak(self._hellos, seconds)
             await arrival.shake_hands(tls, max(seconds, _LEAST_SECONDS))
         except ConnectionAbortedError:  # how asyncio tells that time is up
-            self._hits.hit(Limit.HANDSHAKE)
+            self._hits.hit(RelayLimit.HANDSHAKE)
         except OSError:
             pass  # the context counts and logs why
 

@@ -15,7 +15,7 @@ from vecguard.proxy.http2.buffers import Account
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, NoPrefaceError
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.headers import check_trailers
@@ -25,6 +25,7 @@ from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
 from vecguard.proxy.relay.clients.standing import KNOWN, Standing
 from vecguard.proxy.relay.clients.turns import Reader, Turns
 from vecguard.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive, Link
 from vecguard.tls.live import Handshake
 
@@ -94,7 +95,13 @@ class ClientLink(Link, Reader):
         """`place` is ended with the socket."""
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(
-            self, limits, client_side=False, wake=self._wake, hits=hits, account=account
+            self,
+            limits,
+            client_side=False,
+            wake=self._wake,
+            clock=monotonic,
+            hits=hits,
+            account=account,
         )
         self.account = account
         self._host = host
@@ -214,7 +221,7 @@ class ClientLink(Link, Reader):
 
     def give_up(self) -> None:
         log.info("no_time_to_read_client", peer=self.peer)
-        self._hits.hit(Limit.READ_WAIT)
+        self._hits.hit(RelayLimit.READ_WAIT)
         self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
         self.close()
 
@@ -353,7 +360,7 @@ class ClientLink(Link, Reader):
             elif not (self._is_cast_out or self.is_closing):
                 self._is_cast_out = True
                 log.info("too_many_refused_calls", peer=self.peer)
-                self._hits.hit(Limit.REFUSED_CALLS)
+                self._hits.hit(RelayLimit.REFUSED_CALLS)
                 self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
                 self.loop.call_soon(self.close)
         self._judge()
@@ -405,26 +412,26 @@ class ClientLink(Link, Reader):
         return [stream.owner for stream in streams if stream.owner is not None]
 
     def was_silent(self) -> None:
-        self._hits.hit(Limit.HANDSHAKE)
+        self._hits.hit(RelayLimit.HANDSHAKE)
         log.info("client_says_nothing", peer=self.peer)
         self.abort()
 
     def showed_no_call(self) -> None:
-        self._hits.hit(Limit.FIRST_CALL)
+        self._hits.hit(RelayLimit.FIRST_CALL)
         log.info("client_shows_no_call", peer=self.peer)
         self.leave()
 
     def was_idle(self) -> None:
-        self._hits.hit(Limit.IDLE)
+        self._hits.hit(RelayLimit.IDLE)
         self.leave()
 
     def grew_old(self) -> None:
-        self._hits.hit(Limit.AGE)
+        self._hits.hit(RelayLimit.AGE)
         self.leave()
 
     def outlived(self) -> None:
         if not self.is_closing:
-            self._hits.hit(Limit.AGE_GRACE)
+            self._hits.hit(RelayLimit.AGE_GRACE)
             self.end_calls(ConnectionTooOldError())
 
     # What the connection tells.

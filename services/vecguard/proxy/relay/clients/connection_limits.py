@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vecguard.clock import Clock, boot_clock
+from vecguard.boot_clock import boot_clock
+from vecguard.clock import Clock
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.http2.limits import LimitHits
+from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
 
@@ -57,8 +59,8 @@ class ConnectionLimits:
         self._levels: list[dict[_Origin, None]] = [{}]
         self._full = RepeatedFailure(log, "connections_full")
         self._last_full: float | None = None
-        self.displaced: Counter[Limit] = Counter(
-            {Limit.CONNECTIONS: 0, Limit.CONNECTIONS_PER_ADDRESS: 0}
+        self.displaced: Counter[RelayLimit] = Counter(
+            {RelayLimit.CONNECTIONS: 0, RelayLimit.CONNECTIONS_PER_ADDRESS: 0}
         )
         self.departing = 0
 
@@ -79,12 +81,12 @@ class ConnectionLimits:
         """One more of this origin, which must be ended; None: there is no room for it."""
         at = self._origins.get(origin)
         if at is not None and at.inside >= self._policy.connections_per_address:
-            if not self._make_room(Limit.CONNECTIONS_PER_ADDRESS, at, origin):
+            if not self._make_room(RelayLimit.CONNECTIONS_PER_ADDRESS, at, origin):
                 return None
         elif self._inside >= self._policy.connections:
             level = self._levels[-1]
             most = next(iter(level)) if level else None
-            if not self._make_room(Limit.CONNECTIONS, most, origin):
+            if not self._make_room(RelayLimit.CONNECTIONS, most, origin):
                 return None
         # Room may have been made by the last one of the same address.
         at = self._origins.get(origin)
@@ -107,7 +109,7 @@ class ConnectionLimits:
         else:
             self._release(place)
 
-    def _make_room(self, limit: Limit, at: "_Origin | None", newcomer: str) -> bool:
+    def _make_room(self, limit: RelayLimit, at: "_Origin | None", newcomer: str) -> bool:
         """Sends the oldest unadmitted connection of this origin away, if there is any."""
         self._hits.hit(limit)
         self._last_full = self._clock()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vecguard.proxy.http2.fields import indexed, literal
+from vecguard.proxy.http2.hpack.fields import indexed, literal
 
 
 @dataclass(frozen=True, slots=True)

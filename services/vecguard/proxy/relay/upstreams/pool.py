@@ -9,10 +9,11 @@ from typing import Protocol
 
 from vecguard.errors import OverloadedError, VecguardError
 from vecguard.observability.log import get_logger
-from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.errors import UpstreamUnavailableError
 from vecguard.proxy.relay.idle_watch import LOOKS
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.round_robin import RoundRobin
 from vecguard.proxy.relay.traffic import Traffic
@@ -169,10 +170,10 @@ class Pool(Owner):
             raise UpstreamUnavailableError(self._failure)
         left = self._policy.waiting - self._waiting.total
         if left <= 0:
-            self._hits.hit(Limit.WAITING_CALLS)
+            self._hits.hit(RelayLimit.WAITING_CALLS)
             raise OverloadedError(f"too many calls wait for {self._name}, try again")
         if self._waiting.count(call.caller) >= left:
-            self._hits.hit(Limit.WAITING_CALLS_PER_USER)
+            self._hits.hit(RelayLimit.WAITING_CALLS_PER_USER)
             raise OverloadedError(f"too many calls of this user wait for {self._name}, try again")
         self._waiting.enter(call.caller, call)
         self._grow()

@@ -1,8 +1,8 @@
 import pytest
-from grpclib.const import Status
 
 from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource
+from vecguard.errors import Status
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls

@@ -1,7 +1,7 @@
-from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecguard.errors import Status
 from vecguard.proxy.relay.calls.call_counts import OTHER, CallCounts, status_code
 from vecguard.proxy.relay.traffic import Traffic
 

@@ -1,7 +1,6 @@
 import re
 
 import pytest
-from grpclib.const import Status
 from grpclib.metadata import decode_grpc_message
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given
@@ -10,10 +9,10 @@ from pymilvus.decorators import IGNORE_RETRY_CODES
 
 from tests.support.header_blocks import UNLIMITED, fields
 from tests.support.header_blocks import headers as headers_of
-from vecguard.errors import MessageTooLargeError, OverloadedError, VecguardError
+from vecguard.errors import MessageTooLargeError, OverloadedError, Status, VecguardError
 from vecguard.proxy.authentication.errors import LoginLimitedError
-from vecguard.proxy.http2.fields import literal
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack.fields import literal
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.relay.calls.answers import answer, trailers
 from vecguard.proxy.relay.calls.headers import RequestHead, check_trailers, is_grpc, user_field
 from vecguard.proxy.relay.calls.refusals import error_trailers, refusal

@@ -2,8 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.logs import every_log_line
-from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, ConnectionLimitsPolicy
+from vecguard.proxy.relay.limits import RelayLimit
 
 
 def limited(connections, per_address, clock=lambda: 0.0):
@@ -24,8 +25,8 @@ def test_one_origin_is_stopped_and_another_is_not():
     limits, counts = limited(10, 2)
     assert [admitted(limits, "a") is not None for _ in range(4)] == [True, True, False, False]
     assert limits.enter("b")
-    assert counts[Limit.CONNECTIONS_PER_ADDRESS] == 2
-    assert counts[Limit.CONNECTIONS] == 0
+    assert counts[RelayLimit.CONNECTIONS_PER_ADDRESS] == 2
+    assert counts[RelayLimit.CONNECTIONS] == 0
     assert (len(limits), limits.unadmitted) == (3, 1)
 
 
@@ -33,7 +34,7 @@ def test_all_together_are_stopped_and_who_leaves_makes_room():
     limits, counts = limited(3, 2)
     first = admitted(limits, "a")
     assert [admitted(limits, origin) is not None for origin in "bcd"] == [True, True, False]
-    assert counts[Limit.CONNECTIONS] == 1
+    assert counts[RelayLimit.CONNECTIONS] == 1
     first.end()
     first.end()  # once more changes nothing
     assert [admitted(limits, "d") is not None for _ in range(2)] == [True, False]
@@ -67,8 +68,8 @@ def test_the_oldest_without_an_admitted_call_makes_room_in_a_full_address():
     inside.places["a1"].admitted()
     inside.enter("a4", "a5")
     assert inside.gone == ["a2", "a3"]
-    assert limits.displaced == {Limit.CONNECTIONS: 0, Limit.CONNECTIONS_PER_ADDRESS: 2}
-    assert counts[Limit.CONNECTIONS_PER_ADDRESS] == 2
+    assert limits.displaced == {RelayLimit.CONNECTIONS: 0, RelayLimit.CONNECTIONS_PER_ADDRESS: 2}
+    assert counts[RelayLimit.CONNECTIONS_PER_ADDRESS] == 2
     assert (len(limits), limits.departing) == (4, 2)
     inside.places["a2"].admitted()  # too late
     inside.places["a2"].end()
