@@ -17,9 +17,9 @@ from vecguard.addresses import Address
 from vecguard.errors import VecguardError
 from vecguard.proxy.authentication.errors import AuthenticationError
 from vecguard.proxy.http2.limits import LimitHits, Limits
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.clients.acceptor import Acceptor
+from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy

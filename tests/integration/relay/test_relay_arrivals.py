@@ -15,10 +15,10 @@ from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.addresses import Address
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy

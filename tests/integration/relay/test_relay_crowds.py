@@ -15,9 +15,9 @@ from tests.support.raw_http2 import message, raw_client, request_headers, round_
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
+from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 

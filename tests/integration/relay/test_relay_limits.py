@@ -27,10 +27,10 @@ from vecguard.errors import UnavailableError
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit, Limits
 from vecguard.proxy.interpreter import is_compiled
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 
 MEBIBYTE = 2**20

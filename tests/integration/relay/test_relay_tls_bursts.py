@@ -13,9 +13,9 @@ from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.http1 import ANSWER
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.tls.live import Handshake, LiveContext
 
