@@ -52,6 +52,7 @@ MODULES = (
     "vecguard/proxy/relay/calls/open_calls.py",
     "vecguard/proxy/relay/calls/refusals.py",
     "vecguard/proxy/relay/calls/request.py",
+    "vecguard/proxy/relay/calls/states.py",
     "vecguard/proxy/relay/clients/client_link.py",
     "vecguard/proxy/relay/clients/standing.py",
     "vecguard/proxy/relay/clients/turns.py",

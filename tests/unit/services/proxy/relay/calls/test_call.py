@@ -177,7 +177,7 @@ async def test_a_reset_does_not_change_an_answer_that_waits_for_its_client():
         assert client.status(call) == Status.OK.value
 
 
-async def test_interim_answers_are_passed_on_and_end_nothing():
+async def test_an_interim_answer_ends_nothing():
     async with memory_relay() as relay:
         client = relay.client()
         call, there, backend = await relay.arrived(client)
