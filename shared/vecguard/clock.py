@@ -1,25 +1,9 @@
-"""Time for leases and caches."""
+"""What leases, caches and limits take the time from."""
 
-import time
-from typing import Final, Protocol
+from typing import Protocol
 
 
 class Clock(Protocol):
     """Seconds since an arbitrary moment, never running backwards."""
 
     def __call__(self) -> float: ...
-
-
-def boot_clock() -> float:
-    """Seconds since boot, counting on while the machine sleeps.
-
-    CLOCK_MONOTONIC stands still in suspend, so that a lease measured by it would
-    outlive its grant. Where CLOCK_BOOTTIME is missing (macOS), CLOCK_MONOTONIC
-    keeps running in sleep and serves as well.
-    """
-    return _read(_BOOT_CLOCK)
-
-
-# Every call asks: what is bound once is not looked up.
-_read: Final = time.clock_gettime
-_BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

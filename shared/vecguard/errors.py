@@ -5,9 +5,35 @@ a hash or a token. `reason` is stable and machine-readable: metrics, logs and
 tests use it, never the text.
 """
 
+from enum import Enum, unique
 from typing import ClassVar, Final
 
-from grpclib.const import Status
+
+@unique
+class Status(Enum):
+    """The status codes of gRPC ("Status codes and their use in gRPC").
+
+    An enumeration of ours, so that a decision can name its status without a gRPC library.
+    """
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
 
 #: The status by which root coord tells a proxy that a change may or may not have been applied.
 OUTCOME_UNKNOWN: Final = Status.UNKNOWN

@@ -19,10 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from grpclib.const import Status
-
 from vecguard.counted import counted
-from vecguard.errors import VecguardError
+from vecguard.errors import Status, VecguardError
 from vecguard.etcd import EtcdAuthError, EtcdClient, EtcdRequestError
 from vecguard.etcd.model import key_range, range_end_of_prefix
 from vecguard.milvus_layout import USERS, Keys

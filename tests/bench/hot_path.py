@@ -20,9 +20,9 @@ from tests.support.waiting import eventually
 from vecguard.garbage import settle_memory
 from vecguard.proxy.gatekeeper import LoginGatekeeper
 from vecguard.proxy.interpreter import is_compiled
-from vecguard.proxy.relay.calls.active import ActiveCalls
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
@@ -93,7 +93,7 @@ class Rig:
     """Clients and a backend that are nothing but bytes."""
 
     def __init__(self, gatekeeper):
-        self.active = ActiveCalls()
+        self.active = OpenCalls()
         upstream = Upstream("backend", self._connect, authority="backend:1", policy=HeaderPolicy())
         self.listener = Listener(
             gatekeeper,
@@ -108,7 +108,7 @@ class Rig:
     async def start(self):
         self.clients = []
         for _ in range(CONNECTIONS):
-            client = self.listener._welcome(self.listener.doorway.enter("127.0.0.1"))
+            client = self.listener._welcome(self.listener.connection_limits.enter("127.0.0.1"))
             client.connection_made(_Nowhere())
             client.data_received(frames.PREFACE + GREETING)
             self.clients.append(client)

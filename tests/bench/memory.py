@@ -5,7 +5,7 @@ import time
 
 from tests.bench.load import login
 from tests.bench.report import Report
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.passwords import hash_password
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import Credential, CredentialCache
@@ -48,7 +48,7 @@ def authenticator_of_one_user() -> Authenticator:
             refresh_interval_seconds=1,
             clock=boot_clock,
         ),
-        verifier=Verifier(threads=1, queue_limit=1, timeout_seconds=10, cost=4),
+        verifier=Verifier(threads=1, queue_limit=1, timeout_seconds=10, cost=4, clock=boot_clock),
         trust=StrictTrust(lease, boot_clock, grace_seconds=0),
         rehasher=source,
         clock=boot_clock,

@@ -30,7 +30,7 @@ from vecguard.proxy.authentication.errors import (
 )
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import CompressionError, Http2ConnectionError
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls import timeouts

@@ -5,6 +5,7 @@ import base64
 import functools
 from collections import Counter
 
+from vecguard.boot_clock import boot_clock
 from vecguard.passwords import PasswordHash, hash_password
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import Credential
@@ -105,7 +106,9 @@ class ObservedVerifier(Verifier):
     """The real verifier at the least cost. Its answers can be held up at the gate."""
 
     def __init__(self, cost: int = CHEAP, queue_limit: int = 100) -> None:
-        super().__init__(threads=2, queue_limit=queue_limit, timeout_seconds=10.0, cost=cost)
+        super().__init__(
+            threads=2, queue_limit=queue_limit, timeout_seconds=10.0, cost=cost, clock=boot_clock
+        )
         self.checks = 0
         self.gate = Gate()
 

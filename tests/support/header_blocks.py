@@ -2,7 +2,7 @@
 
 from hpack import Decoder, Encoder
 
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.http2.limits import Limits
 
 UNLIMITED = Limits(header_list_bytes=2**24, header_block_bytes=2**24)

@@ -17,12 +17,12 @@ from vecguard.addresses import Address
 from vecguard.errors import VecguardError
 from vecguard.proxy.authentication.errors import AuthenticationError
 from vecguard.proxy.http2.limits import LimitHits, Limits
-from vecguard.proxy.relay.bounds import Bounds
-from vecguard.proxy.relay.calls.active import ActiveCalls
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.clients.acceptor import Acceptor
+from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Connector, Upstream, over_tcp
@@ -78,7 +78,7 @@ class ScriptedGatekeeper(Gatekeeper):
 @dataclass
 class Relay:
     listener: Listener
-    active: ActiveCalls
+    active: OpenCalls
     upstream: Upstream
     gatekeeper: ScriptedGatekeeper
 
@@ -128,7 +128,7 @@ async def relaying(
         hits=(hits := LimitHits()),
         **({} if keepalive is None else {"keepalive": keepalive}),
     )
-    active = ActiveCalls()
+    active = OpenCalls()
     gatekeeper = gatekeeper or ScriptedGatekeeper()
     listener = Listener(
         gatekeeper,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vecguard.addresses import Address
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
 from vecguard.cpus import usable_cpus
 from vecguard.garbage import settle_memory
@@ -42,7 +42,6 @@ from vecguard.proxy.caller import client_host
 from vecguard.proxy.conditions import Conditions
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
-from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.metrics import (
     AuditCollector,
@@ -52,9 +51,10 @@ from vecguard.proxy.metrics import (
     SessionCollector,
 )
 from vecguard.proxy.relay import configured
-from vecguard.proxy.relay.calls.active import ActiveCalls
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
@@ -219,6 +219,7 @@ class Proxy:
             queue_limit_per_origin=settings.authentication.verifier_queue_per_address,
             timeout_seconds=settings.authentication.verifier_timeout,
             cost=settings.authentication.bcrypt_cost,
+            clock=boot_clock,
             observe=metrics.bcrypt_ran,
         )
         self._logins = Logins(
@@ -240,7 +241,7 @@ class Proxy:
             limits=self._limits,
             strangers=self._strangers,
         )
-        self._active = active = ActiveCalls()
+        self._active = active = OpenCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
         self.open_calls_watch = (
             OpenCallsWatch(lease, self.revocations, boot_clock, grace_seconds=settings.lease.grace)
@@ -273,7 +274,7 @@ class Proxy:
             )
             for ends_soon in (True, False)
         )
-        self.limit_hits = LimitHits()
+        self.limit_hits = limit_hits()
         self.backend = backend = Upstream(
             f"backend {settings.backend.address}",
             over_tcp(
@@ -393,7 +394,7 @@ class Proxy:
             trust=self._trust,
             link=self.link,
             backend=self.backend.pool,
-            doorway=self.listener.doorway,
+            connection_limits=self.listener.connection_limits,
             is_draining=lambda: self.is_draining,
         ).register(self.health)
         register_checks(self.tls.active, self.health)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vecguard.observability.health import Check, HealthReport
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.relay.clients.doorway import Doorway
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 from vecguard.proxy.relay.upstreams.pool import Pool
 from vecguard.proxy.root_coord import RootCoordLink
 
@@ -31,7 +31,7 @@ class Conditions:
     trust: Trust
     link: RootCoordLink
     backend: Pool
-    doorway: Doorway
+    connection_limits: ConnectionLimits
     is_draining: Callable[[], bool]
 
     def register(self, health: HealthReport) -> None:
@@ -98,17 +98,15 @@ class Conditions:
 
     def connections(self) -> Check:
         """Whether newcomers have found room."""
-        doorway = self.doorway
-        inside = (
-            f"{len(doorway)} connections, {doorway.unadmitted} of them without an admitted call"
-        )
+        limits = self.connection_limits
+        inside = f"{len(limits)} connections, {limits.unadmitted} of them without an admitted call"
         message = (
             f"a limit was reached in the last minute: {inside}; the oldest of these make room "
             "for newcomers, which are closed at once if there are none"
-            if doorway.was_full_lately
+            if limits.was_full_lately
             else f"there is room: {inside}"
         )
-        return Check("connections", not doorway.was_full_lately, critical=False, message=message)
+        return Check("connections", not limits.was_full_lately, critical=False, message=message)
 
     def _decides(self) -> bool:
         return self.trust.is_valid() and self.link.sessions_opened > 0

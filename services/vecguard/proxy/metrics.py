@@ -2,7 +2,7 @@
 
 Counts are plain numbers of the parts that count, read when they are asked for; only what
 has a distribution is a Prometheus object. Every label's values are bounded by the code, but
-for methods, which `CallTally` bounds. docs/metrics.md is the list.
+for methods, which `CallCounts` bounds. docs/metrics.md is the list.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.authentication.turnstile import Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.http2.limits import LimitHits
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.pool import Pool
 from vecguard.proxy.revocation.effects import Revocations
@@ -188,7 +188,7 @@ class RelayCollector(Collector):
     """Calls, connections and bytes of the data plane."""
 
     listener: Listener
-    active: ActiveCalls
+    active: OpenCalls
     backend: Pool
     hits: LimitHits
 
@@ -224,7 +224,7 @@ class RelayCollector(Collector):
             "vecguard_relay_connections_displaced",
             "Connections without an admitted call that made room for a newcomer.",
             "limit",
-            self.listener.doorway.displaced,
+            self.listener.connection_limits.displaced,
         )
         yield _counter(
             "vecguard_backend_connects",
@@ -241,7 +241,7 @@ class RelayCollector(Collector):
             (
                 "relay_connections_unadmitted",
                 "Clients without an admitted call so far.",
-                self.listener.doorway.unadmitted,
+                self.listener.connection_limits.unadmitted,
             ),
             (
                 "relay_buffered_bytes",

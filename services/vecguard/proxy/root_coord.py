@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import betterproto
-from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from vecguard.addresses import Address
@@ -17,6 +16,7 @@ from vecguard.errors import (
     OUTCOME_UNKNOWN,
     DeadlineError,
     OutcomeUnknownError,
+    Status,
     UnavailableError,
     VecguardError,
 )
@@ -329,7 +329,7 @@ def _leaves_open(error: VecguardError) -> bool:
     """Whether a change that was sent may have been made in spite of this error."""
     if isinstance(error.__cause__, GRPCError):
         # Root coord's own answer: it knows, but for a bug, which it may have met after the write.
-        return error.__cause__.status in {
+        return Status(error.__cause__.status.value) in {
             OUTCOME_UNKNOWN,
             Status.DEADLINE_EXCEEDED,
             Status.INTERNAL,

@@ -9,8 +9,8 @@ from random import random
 from typing import Any
 
 from vecguard.addresses import Address
+from vecguard.boot_clock import boot_clock
 from vecguard.cancellation import raise_if_cancelled
-from vecguard.clock import boot_clock
 from vecguard.config import Settings
 from vecguard.config.exposure import root_coord_exposure
 from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError

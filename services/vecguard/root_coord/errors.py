@@ -1,8 +1,6 @@
 """Why a root coord does not answer."""
 
-from grpclib.const import Status
-
-from vecguard.errors import UnavailableError, VecguardError
+from vecguard.errors import Status, UnavailableError, VecguardError
 
 
 class StandbyError(UnavailableError):

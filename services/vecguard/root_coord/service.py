@@ -7,7 +7,7 @@ import betterproto
 from grpclib.const import Handler
 from grpclib.server import Stream
 
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.errors import InvalidParameterError, VecguardError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.codec import HotCodec

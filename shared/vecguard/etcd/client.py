@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from vecguard.addresses import Address
-from vecguard.clock import Clock, boot_clock
+from vecguard.boot_clock import boot_clock
+from vecguard.clock import Clock
 from vecguard.errors import ConfigurationError
 from vecguard.etcd import kv, lease
 from vecguard.etcd.authentication import Credentials

@@ -3,9 +3,13 @@
 The texts name endpoints, never a password or a token.
 """
 
-from grpclib.const import Status
-
-from vecguard.errors import OUTCOME_UNKNOWN, OutcomeUnknownError, UnavailableError, VecguardError
+from vecguard.errors import (
+    OUTCOME_UNKNOWN,
+    OutcomeUnknownError,
+    Status,
+    UnavailableError,
+    VecguardError,
+)
 
 
 class EtcdError(VecguardError):

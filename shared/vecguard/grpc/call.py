@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from grpclib.const import Handler as Method
-from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.metadata import Deadline, decode_metadata, encode_grpc_message
@@ -25,6 +24,7 @@ from h2.exceptions import H2Error
 from vecguard.errors import (
     MalformedMessageError,
     MessageTooLargeError,
+    Status,
     UnsupportedError,
     VecguardError,
 )
@@ -118,7 +118,7 @@ async def serve(policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> No
     except VecguardError as error:
         ending = _Ending.of(error)
     except GRPCError as error:
-        ending = _Ending(error.status, error.message or "")
+        ending = _Ending(Status(error.status.value), error.message or "")
     except StreamTerminatedError as error:
         if not wrapper.cancelled:  # else the caller is gone, and reads no answer
             ending = _fault(error)

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from structlog.typing import FilteringBoundLogger
 
-from vecguard.clock import Clock, boot_clock
+from vecguard.boot_clock import boot_clock
+from vecguard.clock import Clock
 
 _WINDOW_SECONDS = 60.0
 # A failure whose text never stays the same must not fill the log either.

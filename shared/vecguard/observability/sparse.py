@@ -5,7 +5,8 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from vecguard.clock import Clock, boot_clock
+from vecguard.boot_clock import boot_clock
+from vecguard.clock import Clock
 
 _MOST = 20
 _WINDOW_SECONDS = 60.0

@@ -17,6 +17,7 @@ from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import request_headers
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.limits import RelayLimit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -327,8 +328,8 @@ async def test_an_attack_is_counted_and_bounded_and_touches_nobody_else(besieged
 @pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
 async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged, attack):
     siege = await besieged.under(attack, attackers=300)
-    assert siege.hits.keys() >= {Limit.CONNECTIONS_PER_ADDRESS}, siege
-    assert siege.displaced.keys() == {Limit.CONNECTIONS_PER_ADDRESS}, siege
+    assert siege.hits.keys() >= {RelayLimit.CONNECTIONS_PER_ADDRESS}, siege
+    assert siege.displaced.keys() == {RelayLimit.CONNECTIONS_PER_ADDRESS}, siege
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
@@ -336,13 +337,13 @@ async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged
 @pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
 async def test_slow_greetings_are_cut(besieged: Besieged, attack):
     siege = await besieged.under(attack, attackers=200, seconds=3.0)
-    assert siege.hits.keys() == {Limit.HANDSHAKE}, siege
+    assert siege.hits.keys() == {RelayLimit.HANDSHAKE}, siege
     assert siege.connections > 200, "those that were cut came again"
 
 
 async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
-    assert Limit.BUFFERED in siege.hits, siege
+    assert RelayLimit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
@@ -352,7 +353,7 @@ async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
 )
 async def test_the_headers_of_open_calls_hold_bounded_memory(besieged: Besieged, attack):
     siege = await besieged.under(attack, attackers=4, seconds=3.0)
-    assert Limit.BUFFERED in siege.hits, siege
+    assert RelayLimit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < HEADERS_BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
@@ -361,12 +362,12 @@ async def test_headers_that_come_again_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(remembered_headers, attackers=40, seconds=3.0)
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
-    assert siege.hits.keys() <= {Limit.IDLE}, siege
+    assert siege.hits.keys() <= {RelayLimit.IDLE}, siege
 
 
 async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(besieged: Besieged):
     siege = await besieged.under(begun_headers, attackers=240, seconds=3.0)
-    assert Limit.BUFFERED in siege.hits, siege
+    assert RelayLimit.BUFFERED in siege.hits, siege
     assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
@@ -380,17 +381,17 @@ async def test_a_client_that_asks_and_does_not_read_is_cut(short_lived: Besieged
 
 async def test_connections_are_bounded_in_all_whoever_comes(besieged: Besieged):
     siege = await besieged.under(greeted, attackers=480, addresses=2)
-    assert siege.hits.keys() & {Limit.CONNECTIONS, Limit.CONNECTIONS_PER_ADDRESS} == {
-        Limit.CONNECTIONS
+    assert siege.hits.keys() & {RelayLimit.CONNECTIONS, RelayLimit.CONNECTIONS_PER_ADDRESS} == {
+        RelayLimit.CONNECTIONS
     }, siege
-    assert siege.displaced.keys() == {Limit.CONNECTIONS}, siege
+    assert siege.displaced.keys() == {RelayLimit.CONNECTIONS}, siege
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
 
 
 async def test_idle_connections_are_ended_whatever_pings_come(besieged: Besieged):
     siege = await besieged.under(pinging, attackers=200, seconds=5.0)
-    assert Limit.IDLE in siege.hits, siege
+    assert RelayLimit.IDLE in siege.hits, siege
     assert siege.connections > 200, "those that were ended came again"
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege
@@ -398,7 +399,7 @@ async def test_idle_connections_are_ended_whatever_pings_come(besieged: Besieged
 
 async def test_old_connections_are_ended_whatever_calls_they_hold(short_lived: Besieged):
     siege = await short_lived.under(holding, attackers=200, seconds=5.0)
-    assert siege.hits.keys() >= {Limit.AGE, Limit.AGE_GRACE}, siege
+    assert siege.hits.keys() >= {RelayLimit.AGE, RelayLimit.AGE_GRACE}, siege
     assert siege.connections > 200, "those that were ended came again"
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege

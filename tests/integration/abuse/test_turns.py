@@ -29,7 +29,7 @@ from tests.e2e.stacks import running_stack
 from tests.support.credentials import header_of
 from tests.support.metrics import scrape
 from tests.support.raw_http2 import Peer, message, raw_client, request_headers
-from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.limits import RelayLimit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,7 +56,7 @@ class Proxy:
         metrics = await scrape(self.process.operations_address)
         return metrics.value("vecguard_proxy_sessions_opened_total")
 
-    async def hits(self, limit: Limit) -> float:
+    async def hits(self, limit: RelayLimit) -> float:
         metrics = await scrape(self.process.operations_address)
         return metrics.value("vecguard_relay_limit_hits_total", limit=limit)
 
@@ -132,7 +132,7 @@ async def answered(client: Peer, calls: int) -> None:
 
 
 async def test_a_client_whose_thousand_calls_are_refused_loses_its_connection(proxy):
-    before = await proxy.hits(Limit.REFUSED_CALLS)
+    before = await proxy.hits(RelayLimit.REFUSED_CALLS)
     async with raw_client(proxy.port) as client:
         # Logins that nothing is known of are refused between turns, and cost few rests.
         for sent in range(0, 1000, AT_A_TIME):
@@ -143,11 +143,11 @@ async def test_a_client_whose_thousand_calls_are_refused_loses_its_connection(pr
         ended = await client.wait_for(ConnectionTerminated)
         assert ended.error_code == ErrorCodes.ENHANCE_YOUR_CALM
         await client.wait_closed()
-    assert await proxy.hits(Limit.REFUSED_CALLS) == before + 1
+    assert await proxy.hits(RelayLimit.REFUSED_CALLS) == before + 1
 
 
 async def test_refused_calls_of_others_on_the_same_connection_cost_right_logins_nothing(proxy):
-    before = await proxy.hits(Limit.REFUSED_CALLS)
+    before = await proxy.hits(RelayLimit.REFUSED_CALLS)
     async with raw_client(proxy.port) as client:
         for _ in range(60):
             for _ in range(49):
@@ -158,4 +158,4 @@ async def test_refused_calls_of_others_on_the_same_connection_cost_right_logins_
             assert (body, dict(trailers)[b"grpc-status"]) == (message(b"x"), b"0")
             client.events.clear()
         assert not client.closed.is_set()
-    assert await proxy.hits(Limit.REFUSED_CALLS) == before
+    assert await proxy.hits(RelayLimit.REFUSED_CALLS) == before

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from grpclib.const import Status
 
 from tests.integration.root_coord.house import RootCoordHouse, running_proxy
 from tests.support.credentials import hashed
@@ -11,8 +10,8 @@ from tests.support.etcd import running_etcd
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
-from vecguard.clock import boot_clock
-from vecguard.errors import OutcomeUnknownError, UnavailableError, VecguardError
+from vecguard.boot_clock import boot_clock
+from vecguard.errors import OutcomeUnknownError, Status, UnavailableError, VecguardError
 from vecguard.etcd import (
     Compare,
     Delete,

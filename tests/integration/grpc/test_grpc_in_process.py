@@ -13,7 +13,7 @@ from tests.support.relay import channel, relaying
 from vecguard.generated.grpc.health import v1 as pb
 from vecguard.grpc.frames import FRAMES_AT_A_TIME
 from vecguard.grpc.server import GrpcServer, current_caller
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream, in_process
 
 TIMEOUT = 10.0

@@ -15,8 +15,8 @@ from vecguard.addresses import Address
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.proxy.authentication.errors import RevokedError, WrongCredentialsError
 from vecguard.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
 from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
 TIMEOUT = 10.0

@@ -15,13 +15,13 @@ from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.addresses import Address
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.limits import Limit
-from vecguard.proxy.relay.bounds import Bounds
-from vecguard.proxy.relay.calls.active import ActiveCalls
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
-from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
@@ -57,7 +57,7 @@ def listening(tmp_path, ca):
             listener = Listener(
                 ScriptedGatekeeper(),
                 Routes(table={}, default=upstream),
-                ActiveCalls(),
+                OpenCalls(),
                 max_message_bytes=2**20,
                 bounds=bounds,
             )
@@ -190,7 +190,7 @@ async def test_a_failed_handshake_leaves_nothing(listening, trusting, said):
                 await read_to_the_end(reader)
         await nobody_is_there(listener)
         assert not listener._reception.links
-        assert not listener.hits.counts[Limit.HANDSHAKE]
+        assert not listener.hits.counts[RelayLimit.HANDSHAKE]
         async with encrypted(listener.port, trusting) as client:
             await client.until(lambda: client.events)
 
@@ -202,18 +202,18 @@ async def test_a_handshake_has_its_time_and_no_more(listening, trusting):
             writer.write(GARBAGE[:3])
             await read_to_the_end(reader)
         await nobody_is_there(listener)
-        assert listener.hits.counts[Limit.HANDSHAKE] == 1
+        assert listener.hits.counts[RelayLimit.HANDSHAKE] == 1
         # It is over when TLS is, but no client yet.
         incoming = await asyncio.open_connection(
             "127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost"
         )
         await read_to_the_end(incoming[0])
         incoming[1].transport.abort()
-        assert listener.hits.counts[Limit.HANDSHAKE] == 2
+        assert listener.hits.counts[RelayLimit.HANDSHAKE] == 2
 
 
 async def test_connections_count_before_their_handshake(listening, trusting):
-    bounds = Bounds(doorway=DoorwayPolicy(connections=2))
+    bounds = Bounds(connections=ConnectionLimitsPolicy(connections=2))
     async with listening(bounds) as (listener, _):
         async with plain(listener.port) as (oldest, _), plain(listener.port):
 
@@ -224,7 +224,7 @@ async def test_connections_count_before_their_handshake(listening, trusting):
             async with plain(listener.port):
                 assert await read_to_the_end(oldest) == b""
                 assert listener.connections == 2
-            assert listener.hits.counts[Limit.CONNECTIONS] == 1
+            assert listener.hits.counts[RelayLimit.CONNECTIONS] == 1
         await nobody_is_there(listener)
         async with encrypted(listener.port, trusting) as client:
             await client.until(lambda: client.events)
@@ -242,7 +242,7 @@ async def test_a_drain_does_not_wait_for_handshakes(listening):
 
 
 async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trusting):
-    bounds = Bounds(doorway=DoorwayPolicy(connections_per_address=3))
+    bounds = Bounds(connections=ConnectionLimitsPolicy(connections_per_address=3))
     async with listening(bounds) as (listener, backend), AsyncExitStack() as stack:
         (oldest, _), *_ = [await stack.enter_async_context(plain(listener.port)) for _ in range(3)]
 
@@ -256,16 +256,16 @@ async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trustin
         peer.answer(stream_id, message(b"x"))
         assert (await client.response(mine))[1:] == (message(b"x"), list(OK))
         assert await read_to_the_end(oldest) == b""
-        assert listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
-        assert not listener.doorway.departing
+        assert listener.connection_limits.displaced[RelayLimit.CONNECTIONS_PER_ADDRESS] == 1
+        assert not listener.connection_limits.departing
 
 
 async def test_one_that_makes_room_is_not_waited_for_by_tls(listening, trusting):
     """A client that does not answer TLS's goodbye would keep its file descriptor."""
-    bounds = Bounds(doorway=DoorwayPolicy(connections_per_address=1))
+    bounds = Bounds(connections=ConnectionLimitsPolicy(connections_per_address=1))
     async with listening(bounds) as (listener, _), encrypted(listener.port, trusting) as first:
         await first.until(lambda: first.events)
         first.stop_reading()
         async with encrypted(listener.port, trusting) as second:
             await second.until(lambda: second.events)
-            assert (listener.connections, listener.doorway.departing) == (1, 0)
+            assert (listener.connections, listener.connection_limits.departing) == (1, 0)

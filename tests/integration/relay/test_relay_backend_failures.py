@@ -22,10 +22,10 @@ from tests.support.relay import channel, relaying
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
-from vecguard.proxy.http2.fields import literal
+from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.http2.stream import Stream
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
 from vecguard.proxy.relay.link import Keepalive
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from vecguard.proxy.relay.upstreams.upstream_link import Requester

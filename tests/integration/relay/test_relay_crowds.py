@@ -15,10 +15,10 @@ from tests.support.raw_http2 import message, raw_client, request_headers, round_
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.limits import Limit
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.client_link import ClientLink
-from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
+from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 
 GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")
@@ -27,7 +27,7 @@ SILENT, GREETED = b"", GREETING
 
 @asynccontextmanager
 async def crowded(policy=None, **options):
-    bounds = None if policy is None else Bounds(doorway=policy)
+    bounds = None if policy is None else Bounds(connections=policy)
     async with echo_backend() as backend, relaying(backend.port, bounds=bounds, **options) as relay:
         yield relay
 
@@ -67,12 +67,12 @@ async def connected(relay, count):
 @pytest.mark.parametrize("said", [SILENT, GREETED], ids=["silent", "greeted"])
 async def test_an_address_full_of_them_has_room_for_a_newcomer(said):
     async with (
-        crowded(DoorwayPolicy(connections_per_address=5)) as relay,
+        crowded(ConnectionLimitsPolicy(connections_per_address=5)) as relay,
         crowd(relay, 5, said) as sockets,
     ):
         await connected(relay, 5)
         await served(relay)
-        assert relay.listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 1
+        assert relay.listener.connection_limits.displaced[RelayLimit.CONNECTIONS_PER_ADDRESS] == 1
         # The oldest has gone.
         async with asyncio.timeout(10.0):
             heard = b""
@@ -90,7 +90,7 @@ async def test_an_address_with_the_default_limit_has_room_for_a_newcomer(said):
 
 
 async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
-    policy = DoorwayPolicy(connections=10, connections_per_address=4)
+    policy = ConnectionLimitsPolicy(connections=10, connections_per_address=4)
     async with crowded(policy) as relay, AsyncExitStack() as crowds:
         for number in (2, 3, 4):
             await crowds.enter_async_context(
@@ -98,9 +98,9 @@ async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
             )
         await connected(relay, 10)
         await served(relay)
-        doorway = relay.listener.doorway
-        assert doorway.displaced[Limit.CONNECTIONS] == 1
-        assert [len(doorway._origins[f"127.0.0.{number}"].unadmitted) for number in (2, 3, 4)] == [
+        limits = relay.listener.connection_limits
+        assert limits.displaced[RelayLimit.CONNECTIONS] == 1
+        assert [len(limits._origins[f"127.0.0.{number}"].unadmitted) for number in (2, 3, 4)] == [
             3,
             3,
             3,
@@ -109,7 +109,7 @@ async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
 
 async def test_connections_with_an_admitted_call_keep_their_place():
     async with (
-        crowded(DoorwayPolicy(connections_per_address=5)) as relay,
+        crowded(ConnectionLimitsPolicy(connections_per_address=5)) as relay,
         AsyncExitStack() as stack,
     ):
         clients = [await stack.enter_async_context(raw_client(relay.port)) for _ in range(4)]
@@ -119,7 +119,8 @@ async def test_connections_with_an_admitted_call_keep_their_place():
         async with crowd(relay, 50):
 
             async def all_of_them_came() -> bool:
-                return relay.listener.doorway.displaced[Limit.CONNECTIONS_PER_ADDRESS] == 49
+                displaced = relay.listener.connection_limits.displaced
+                return displaced[RelayLimit.CONNECTIONS_PER_ADDRESS] == 49
 
             await eventually(all_of_them_came)
             for each in clients:
@@ -129,7 +130,7 @@ async def test_connections_with_an_admitted_call_keep_their_place():
 async def test_a_client_repeats_a_call_that_was_not_decided_when_it_made_room():
     """The GOAWAY says that nothing was looked at, so gRPC repeats what was not idempotent too."""
     waiting, first = asyncio.Event(), True
-    async with crowded(DoorwayPolicy(connections_per_address=1)) as relay:
+    async with crowded(ConnectionLimitsPolicy(connections_per_address=1)) as relay:
 
         async def decide(authorization):
             nonlocal first
@@ -150,7 +151,7 @@ async def test_a_client_repeats_a_call_that_was_not_decided_when_it_made_room():
 
 
 async def test_the_one_that_makes_room_is_told_that_no_call_of_it_was_looked_at():
-    async with crowded(DoorwayPolicy(connections_per_address=1)) as relay:
+    async with crowded(ConnectionLimitsPolicy(connections_per_address=1)) as relay:
         async with raw_client(relay.port) as client:
             await round_trip(client)
             async with crowd(relay, 1):

@@ -9,10 +9,10 @@ from tests.support.logs import every_log_line
 from tests.support.programs import output_of, program
 from tests.support.relay import relaying
 from vecguard.proxy.relay import link
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients import client_link
 from vecguard.proxy.relay.clients.http1 import ANSWER
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
 
 TIMEOUT = 10.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -27,10 +27,11 @@ from vecguard.errors import UnavailableError
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit, Limits
 from vecguard.proxy.interpreter import is_compiled
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.call import Call
-from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.relay.limits import RelayLimit
 
 MEBIBYTE = 2**20
 SOON = 0.2
@@ -247,7 +248,7 @@ async def test_when_requests_wait_for_too_long_the_client_of_most_of_them_loses_
             assert relay.listener.buffers.held < bounds.buffered_bytes
             assert relay.listener.buffers.held >= MEBIBYTE // 4, "the modest one still waits"
             assert not modest.headers(small._stream_id)
-        assert hits(relay) == {Limit.BUFFERED: 1}
+        assert hits(relay) == {RelayLimit.BUFFERED: 1}
 
         async def nothing_is_held() -> bool:
             return relay.listener.buffers.held == before
@@ -271,7 +272,7 @@ async def test_when_answers_wait_for_too_long_their_client_loses_them():
                 with suppress(ProtocolError):  # h2 sends nothing on a stream that was reset
                     await Pump(peer, 2 * number + 1, 2 * MEBIBYTE).until_stalled()
             assert [await grpc_status(greedy, call) for call in calls[:3]] == [8, 8, 8]
-        assert hits(relay)[Limit.BUFFERED] >= 1
+        assert hits(relay)[RelayLimit.BUFFERED] >= 1
         assert relay.listener.buffers.held < bounds.buffered_bytes
 
         async def nothing_is_held() -> bool:
@@ -306,7 +307,7 @@ async def test_bytes_that_a_socket_does_not_take_count_and_their_client_is_cut()
             await eventually(it_is_cut)
             client.resume_reading()
             await client.wait_closed()
-        assert set(hits(relay)) == {Limit.BUFFERED}
+        assert set(hits(relay)) == {RelayLimit.BUFFERED}
         assert relay.listener.buffers.held == before
 
 
@@ -339,12 +340,12 @@ async def hung_up(reader):
 @pytest.mark.parametrize(
     ("policy", "limit"),
     [
-        (DoorwayPolicy(connections=3), Limit.CONNECTIONS),
-        (DoorwayPolicy(connections_per_address=3), Limit.CONNECTIONS_PER_ADDRESS),
+        (ConnectionLimitsPolicy(connections=3), RelayLimit.CONNECTIONS),
+        (ConnectionLimitsPolicy(connections_per_address=3), RelayLimit.CONNECTIONS_PER_ADDRESS),
     ],
 )
 async def test_more_connections_than_allowed_are_closed_at_once(policy, limit):
-    async with limited(bounds=Bounds(doorway=policy)) as (relay, _):
+    async with limited(bounds=Bounds(connections=policy)) as (relay, _):
         async with raw_client(relay.port) as second:
             await admitted_call(second)
             async with raw_client(relay.port) as third:
@@ -369,7 +370,7 @@ async def test_6_8_a_connection_without_an_admitted_call_is_asked_to_leave_in_ti
             terminated = await client.wait_for(ConnectionTerminated)
             assert (terminated.last_stream_id, terminated.error_code) == (2**31 - 1, 0)
             assert await connection_error(client) == ErrorCodes.NO_ERROR
-        assert hits(relay) == {Limit.FIRST_CALL: 1}
+        assert hits(relay) == {RelayLimit.FIRST_CALL: 1}
 
 
 async def test_a_refused_call_is_no_admitted_one():
@@ -379,7 +380,7 @@ async def test_a_refused_call_is_no_admitted_one():
         async with raw_client(relay.port) as client:
             assert await grpc_status(client, client.request()) == Status.UNAVAILABLE.value
             assert await connection_error(client) == ErrorCodes.NO_ERROR
-        assert hits(relay) == {Limit.FIRST_CALL: 1}
+        assert hits(relay) == {RelayLimit.FIRST_CALL: 1}
 
 
 @pytest.mark.parametrize("said", [b"", frames.PREFACE[:10], frames.PREFACE, frames.PREFACE + b"\0"])
@@ -389,7 +390,7 @@ async def test_3_4_whoever_does_not_say_its_first_words_in_time_is_hung_up_on(sa
         async with socket(relay.port) as (reader, writer):
             writer.write(said)
             assert await hung_up(reader)
-        assert hits(relay) == {Limit.HANDSHAKE: 1}
+        assert hits(relay) == {RelayLimit.HANDSHAKE: 1}
 
 
 async def test_6_8_an_idle_connection_is_asked_to_leave_whatever_pings_come():
@@ -405,7 +406,7 @@ async def test_6_8_an_idle_connection_is_asked_to_leave_whatever_pings_come():
 
             await eventually(it_is_told)
             assert await connection_error(client) == ErrorCodes.NO_ERROR
-        assert hits(relay) == {Limit.IDLE: 1}
+        assert hits(relay) == {RelayLimit.IDLE: 1}
 
 
 async def test_6_8_an_old_connection_leaves_when_its_calls_are_over():
@@ -434,7 +435,7 @@ async def test_6_8_an_old_connection_leaves_when_its_calls_are_over():
         peer.answer(stream_id, message(b"x"))
         assert (await client.response(mine))[1] == message(b"x")
         await client.wait_closed()
-        assert hits(relay) == {Limit.AGE: 1}
+        assert hits(relay) == {RelayLimit.AGE: 1}
 
 
 async def test_calls_that_use_up_their_grace_on_an_old_connection_end_with_unavailable():
@@ -449,7 +450,7 @@ async def test_calls_that_use_up_their_grace_on_an_old_connection_end_with_unava
         assert await grpc_status(client, mine) == 14
         await peer.wait_for(StreamReset, stream_id)
         await client.wait_closed()
-        assert hits(relay) == {Limit.AGE: 1, Limit.AGE_GRACE: 1}
+        assert hits(relay) == {RelayLimit.AGE: 1, RelayLimit.AGE_GRACE: 1}
 
 
 async def test_6_8_what_was_sent_before_a_goaway_was_heard_is_served(raw_relay, raw_backend):

@@ -11,7 +11,7 @@ from h2.events import StreamReset
 from tests.support.echo_backend import STATUS_DETAILS
 from tests.support.raw_http2 import ANSWER, message, raw_client, request_headers
 from tests.support.relay import channel, relaying
-from vecguard.proxy.relay.calls.headers import HeaderPolicy
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 
 TIMEOUT = 10.0
 

@@ -23,7 +23,7 @@ from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
-from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import _MAX_LEAVING, PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream import over_tcp
@@ -269,8 +269,8 @@ async def test_calls_that_are_too_many_to_wait_are_refused_and_counted():
         calls += [client.request() for _ in range(3)]
         refused = [client.request() for _ in range(2)]
         assert [await status(client, call) for call in refused] == [8, 8]
-        assert relay.listener.hits.counts[Limit.WAITING_CALLS_PER_USER] == 2
-        assert relay.listener.hits.counts[Limit.WAITING_CALLS] == 0
+        assert relay.listener.hits.counts[RelayLimit.WAITING_CALLS_PER_USER] == 2
+        assert relay.listener.hits.counts[RelayLimit.WAITING_CALLS] == 0
         for count in range(4):
             peer.answer((await requests(peer, count + 1))[count])
         assert [await status(client, call) for call in calls] == [0] * 4

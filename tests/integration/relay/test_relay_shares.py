@@ -21,7 +21,7 @@ from tests.support.raw_http2 import (
 )
 from tests.support.relay import ScriptedGatekeeper, relaying
 from tests.support.waiting import eventually
-from vecguard.proxy.http2.limits import Limit
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
@@ -93,7 +93,7 @@ async def test_calls_of_one_user_that_hang_keep_no_other_user_out(connections, w
         # Nothing that runs or waits was given up for it.
         assert pool.waiting == waits
         assert not any(seen.ended for seen in backend.calls if seen.path.endswith("Silent"))
-        assert relay.listener.hits.counts[Limit.WAITING_CALLS_PER_USER] == refused
+        assert relay.listener.hits.counts[RelayLimit.WAITING_CALLS_PER_USER] == refused
         for client, number in hanging[200 + waits :]:
             headers, _, _ = await client.response(number)
             assert dict(headers)[b"grpc-status"] == b"8"
@@ -217,4 +217,4 @@ async def test_calls_of_a_user_that_fill_its_places_to_wait_leave_some_for_other
         for count in (2, 3, 4):
             peer.answer((await requests(peer, count))[-1])
         assert [await status(client, number) for number in (running, *waiting, mine)] == [0] * 4
-        assert relay.listener.hits.counts[Limit.WAITING_CALLS] == 0
+        assert relay.listener.hits.counts[RelayLimit.WAITING_CALLS] == 0

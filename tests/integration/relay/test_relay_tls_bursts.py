@@ -13,10 +13,10 @@ from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.limits import Limit
-from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.http1 import ANSWER
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.tls.live import Handshake, LiveContext
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio")]
@@ -256,7 +256,7 @@ async def crowd(material, begun, count):
 
             await eventually(all_have_begun)
             turns.stop()
-        assert not relay.listener.hits.counts[Limit.HANDSHAKE]
+        assert not relay.listener.hits.counts[RelayLimit.HANDSHAKE]
     assert max(begun["counts"].values()) <= 4
 
 
@@ -282,7 +282,7 @@ async def silence(material):
         async with asyncio.timeout(TIMEOUT):
             assert await reader.read() == b""
         writer.transport.abort()
-        assert relay.listener.hits.counts[Limit.HANDSHAKE] == 1
+        assert relay.listener.hits.counts[RelayLimit.HANDSHAKE] == 1
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -15,9 +15,10 @@ from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.authentication.errors import WrongCredentialsError
-from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.clients import turns
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 
 TIMEOUT = 10.0
@@ -105,7 +106,7 @@ async def test_logins_that_are_refused_together_close_their_connection_once():
         await client.wait_closed()
         ends = [event for event in client.events if isinstance(event, ConnectionTerminated)]
         assert [end.error_code for end in ends] == [ErrorCodes.ENHANCE_YOUR_CALM]
-        assert relay.listener.hits.counts[Limit.REFUSED_CALLS] == 1
+        assert relay.listener.hits.counts[RelayLimit.REFUSED_CALLS] == 1
 
 
 async def test_refused_calls_of_others_cost_an_admitted_call_nothing():
@@ -133,7 +134,7 @@ async def test_refused_calls_of_others_cost_an_admitted_call_nothing():
         await client.response(refused[-1])
         peer.answer(stream_id, message(b"answer"))
         assert (await client.response(mine))[2] == list(OK)
-        assert relay.listener.hits.counts[Limit.REFUSED_CALLS] == 0
+        assert relay.listener.hits.counts[RelayLimit.REFUSED_CALLS] == 0
 
 
 @pytest.mark.skipif(is_compiled(), reason="compiled code reads them in less than a slice")
@@ -182,7 +183,7 @@ async def test_a_stranger_that_has_waited_too_long_is_closed(monkeypatch):
         ended = await client.wait_for(ConnectionTerminated)
         assert ended.error_code == ErrorCodes.ENHANCE_YOUR_CALM
         await client.wait_closed()
-        assert relay.listener.hits.counts[Limit.READ_WAIT] == 1
+        assert relay.listener.hits.counts[RelayLimit.READ_WAIT] == 1
 
 
 async def test_a_client_that_waits_can_be_let_go():

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.credentials import ObservedVerifier, header_of
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel
@@ -25,7 +25,7 @@ from vecguard.passwords import PasswordHash
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import ClockMargin, Lease
 from vecguard.proxy.revocation.session import Identity
@@ -205,7 +205,7 @@ class Proxy:
             rehasher=self.link,
             clock=boot_clock,
         )
-        self.revocations = Revocations(self.cache, self.logins, ActiveCalls())
+        self.revocations = Revocations(self.cache, self.logins, OpenCalls())
 
     async def login(self, username: str, password: str) -> int:
         principal = await self.authenticator.authenticate([header_of(username, password)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from vecguard.addresses import Address
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tests.support.waiting import eventually
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import hash_password

@@ -11,7 +11,7 @@ from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.errors import UnavailableError
 from vecguard.etcd import Delete
 from vecguard.observability.health import HealthReport

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from grpclib.const import Status as GrpcStatus
-
+from vecguard.errors import Status as GrpcStatus
 from vecguard.errors import VecguardError
 from vecguard.generated.milvus.proto import common as pb
 

@@ -68,7 +68,7 @@ class Authenticator:
         self._trust = trust
         self._rehasher = rehasher
         self._clock = clock
-        self._limits = limits or NoLimits()
+        self._limits = limits or NoLimits(clock=clock)
         self._strangers = strangers or OpenDoor()
         # Apart for each origin: nobody waits in another one's line, or for its limits.
         self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()

@@ -2,9 +2,7 @@
 
 import math
 
-from grpclib.const import Status
-
-from vecguard.errors import OverloadedError, VecguardError
+from vecguard.errors import OverloadedError, Status, VecguardError
 
 
 class AuthenticationError(VecguardError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NoReturn, Protocol
 
-from vecguard.clock import Clock, boot_clock
+from vecguard.clock import Clock
 from vecguard.proxy.authentication.buckets import Buckets, Rate
 from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.authentication.failed_names import FailedNames
@@ -79,7 +79,7 @@ class LoginLimits(Protocol):
 class NoLimits:
     """The off switch: every login is judged. Names that have failed still come after others."""
 
-    def __init__(self, *, max_tracked: int = _MAX_TRACKED, clock: Clock = boot_clock) -> None:
+    def __init__(self, *, max_tracked: int = _MAX_TRACKED, clock: Clock) -> None:
         """At most `max_tracked` pairs of address and name are remembered."""
         self.hits = _no_hits()
         self._failed = FailedNames(max_tracked, clock)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
-from vecguard.clock import Clock, boot_clock
+from vecguard.clock import Clock
 from vecguard.cpus import usable_cpus
 from vecguard.errors import OverloadedError
 from vecguard.passwords import PasswordHash, hash_password, verify_password
@@ -53,7 +53,7 @@ class Verifier:
         timeout_seconds: float,
         cost: int,
         queue_limit_per_origin: int | None = None,
-        clock: Clock = boot_clock,
+        clock: Clock,
         observe: Observe = lambda _operation, _seconds: None,
     ) -> None:
         """0 threads: one for each usable core. One origin may wait as all may, unless limited."""

@@ -8,7 +8,7 @@ from vecguard.proxy.http2.buffers import UNCOUNTED, Account
 from vecguard.proxy.http2.closed import ClosedStreams
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from vecguard.proxy.http2.handler import Fields, Handler, NoHandler
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.http2.limits import (
     DEFAULT_WINDOW_BYTES,
     MAX_STREAM_ID,
@@ -42,17 +42,34 @@ class Connection(FrameSink):
         *,
         client_side: bool,
         wake: Callable[[], None],
+        clock: Callable[[], float] | None = None,
         hits: LimitHits | None = None,
         account: Account = UNCOUNTED,
     ) -> None:
-        """`hits` and `account` count what limits do, and what waits because of a client."""
+        """Says nothing yet.
+
+        Args:
+            handler: is told what happens.
+            limits: what the peer may ask for.
+            client_side: whether this side opens the streams.
+            wake: called when there is something for `sender.take`.
+            clock: in seconds, for a `receive` that ends at a time.
+            hits: counts what limits do.
+            account: counts what waits because of the peer.
+        """
         self._handler = handler
         self._limits = limits
         self._hits = hits or LimitHits()
         self._account = account
         self._client_side = client_side
         self._peer = PeerSettings(is_server=client_side)
-        self._reader = FrameReader(self, limits, expects_preface=not client_side, account=account)
+        self._reader = FrameReader(
+            self,
+            limits,
+            expects_preface=not client_side,
+            clock=clock or _no_clock,
+            account=account,
+        )
         self._decoder = HeaderDecoder(limits, remembers=client_side)
         self._window = limits.connection_window_bytes
         self._owed = 0
@@ -98,7 +115,7 @@ class Connection(FrameSink):
 
         Args:
             data: what follows the last of it.
-            until: a time of `time.monotonic`; what is left is handled by the next call.
+            until: a time of the clock; what is left is handled by the next call.
 
         Raises:
             Http2ConnectionError: the peer broke the protocol; only `fail` is left to do.
@@ -510,6 +527,10 @@ def _over() -> Connection:
     if not _OVER:
         _OVER.append(Connection(NoHandler(), Limits(), client_side=False, wake=_wake_nothing))
     return _OVER[0]
+
+
+def _no_clock() -> float:
+    raise RuntimeError("a connection that reads until a time needs a clock")
 
 
 def _wake_nothing() -> None:

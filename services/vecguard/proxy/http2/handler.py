@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from mypy_extensions import mypyc_attr
 
-from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
 
 # A header block as the decoder gives it: None when it was over our limit.

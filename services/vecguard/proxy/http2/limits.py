@@ -1,6 +1,7 @@
 """How much one peer may ask of us, and how often a limit had to step in."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -52,48 +53,37 @@ class Limits:
 
 
 class Limit(StrEnum):
-    """The limits by name, as metrics show them."""
+    """The limits of a connection by name, as metrics show them."""
 
-    CONNECTIONS = "connections"
-    CONNECTIONS_PER_ADDRESS = "connections_per_address"
-    HANDSHAKE = "handshake"
-    FIRST_CALL = "first_call"
-    IDLE = "idle"
-    AGE = "age"
-    AGE_GRACE = "age_grace"
     STREAMS = "streams"
     HEADER_LIST = "header_list"
     HEADER_BLOCK = "header_block"
     USELESS_FRAMES = "useless_frames"
     UNREAD = "unread"
-    BUFFERED = "buffered"
-    WAITING_CALLS = "waiting_calls"
-    WAITING_CALLS_PER_USER = "waiting_calls_per_user"
-    REFUSED_CALLS = "refused_calls"
-    READ_WAIT = "read_wait"
 
 
 class LimitHits:
-    """What each limit did: connections, streams or calls that it ended or refused.
+    """How often each limit stepped in: connections, streams or calls that it ended or refused.
 
     Attributes:
-        counts: since the process began; every limit is there from the beginning.
+        counts: by the limit's name, since the process began.
     """
 
-    def __init__(self) -> None:
-        self.counts: Counter[Limit] = Counter(dict.fromkeys(Limit, 0))
+    def __init__(self, limits: Iterable[str] = Limit) -> None:
+        """`limits` are those that are counted from 0 on, whether they step in or not."""
+        self.counts: Counter[str] = Counter(dict.fromkeys(limits, 0))
 
-    def hit(self, limit: Limit) -> None:
-        """The limit stepped in."""
+    def hit(self, limit: str) -> None:
+        """Counts one."""
         self.counts[limit] += 1
 
 
 class Nuisance:
     """Weights of what floods are made of (RFC 9113, section 10.5)."""
 
-    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, a shred of a message, an
-    # acknowledgement or a WINDOW_UPDATE without a reason, anything on a stream that we have
-    # reset.
+    # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, an acknowledgement or a
+    # WINDOW_UPDATE without a reason, anything on a stream that we have reset, and what the
+    # handler calls useless (`Connection.spoke_uselessly`).
     FRAME: Final = 1
     REFUSAL: Final = 10  # of a stream: the answer is longer than the question
     SETTINGS: Final = 10

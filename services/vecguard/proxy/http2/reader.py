@@ -1,7 +1,8 @@
 """Takes frames out of a stream of bytes and checks what can be seen of them alone."""
 
 from abc import ABC, abstractmethod
-from time import monotonic
+from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from vecguard.proxy.http2 import frames
@@ -92,9 +93,11 @@ class FrameReader:
         limits: Limits,
         *,
         expects_preface: bool,
+        clock: Callable[[], float],
         account: Account = UNCOUNTED,
     ) -> None:
         """`account` is charged for what is kept, until `close`."""
+        self._clock = clock
         self._sink = sink
         self._limits = limits
         self._rest = b""
@@ -134,7 +137,7 @@ class FrameReader:
     ) -> None:
         """Reads what is complete, until then. Raises Http2ConnectionError.
 
-        `until` is a time of `time.monotonic`. It is looked at between two frames.
+        `until` is a time of the clock, which is read between two frames.
         """
         self.has_more = self._is_stopped = False
         if self._rest:
@@ -183,7 +186,7 @@ class FrameReader:
                 sink.on_failure(stream_id, error)
             if at >= timed_at or self._is_stopped:
                 timed_at = at + _UNTIMED_BYTES
-                if self._is_stopped or monotonic() >= until:
+                if self._is_stopped or (until < inf and self._clock() >= until):
                     self.has_more = at < end
                     break
         self._rest = data[at:]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.fields import NO_TABLE
 from vecguard.proxy.http2.handler import Handler, NoHandler
+from vecguard.proxy.http2.hpack.fields import NO_TABLE
 from vecguard.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
 from vecguard.proxy.http2.settings import PeerSettings
 from vecguard.proxy.http2.stream import Piece, Stream

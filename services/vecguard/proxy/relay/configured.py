@@ -1,12 +1,31 @@
 """The relay's bounds, from the settings."""
 
+from dataclasses import dataclass, field
+
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.proxy.http2.limits import Limits
-from vecguard.proxy.relay.bounds import Bounds
-from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
 from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What all clients of a process may take together.
+
+    Attributes:
+        buffered_bytes: what waits for receivers that do not take it, in both directions,
+            before those for whom most waits lose their calls. Ten thousand honest clients
+            never come near it, because their data moves; what one stream and one connection
+            may hold is bounded by their windows.
+        connections: how many there may be, in all and from one address.
+        lifetime: how long they last.
+    """
+
+    buffered_bytes: int = 512 * 2**20
+    connections: ConnectionLimitsPolicy = field(default_factory=ConnectionLimitsPolicy)
+    lifetime: LifetimePolicy = field(default_factory=LifetimePolicy)
 
 
 def limits(settings: Http2Settings) -> Limits:
@@ -27,7 +46,7 @@ def bounds(http2: Http2Settings, connections: ConnectionSettings) -> Bounds:
     """The bounds of all connections of clients together."""
     return Bounds(
         buffered_bytes=http2.max_buffered,
-        doorway=DoorwayPolicy(
+        connections=ConnectionLimitsPolicy(
             connections=connections.max,
             connections_per_address=connections.max_per_address,
         ),

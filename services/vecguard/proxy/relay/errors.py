@@ -1,8 +1,6 @@
 """How a relayed call can fail on our side."""
 
-from grpclib.const import Status
-
-from vecguard.errors import OverloadedError, UnavailableError, VecguardError
+from vecguard.errors import OverloadedError, Status, UnavailableError, VecguardError
 
 
 class MalformedCallError(VecguardError):

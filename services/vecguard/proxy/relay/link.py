@@ -15,7 +15,7 @@ from vecguard.proxy.http2.errors import Http2ConnectionError
 from vecguard.proxy.http2.handler import Handler
 from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
-from vecguard.proxy.relay.faults import unexpected_error
+from vecguard.proxy.relay.unexpected import unexpected_error
 
 log = SparseLog(get_logger(__name__))
 

@@ -11,24 +11,25 @@ from vecguard.errors import UnavailableError
 from vecguard.listening import listening_sockets
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.limits import LimitHits, Limits
-from vecguard.proxy.relay.bounds import Bounds
-from vecguard.proxy.relay.calls.active import ActiveCalls
 from vecguard.proxy.relay.calls.call import Admitted
-from vecguard.proxy.relay.calls.reception import (
+from vecguard.proxy.relay.calls.call_counts import CallCounts
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.calls.tracing import Tracer
+from vecguard.proxy.relay.clients.acceptor import Acceptor
+from vecguard.proxy.relay.clients.buffer_relief import BufferRelief
+from vecguard.proxy.relay.clients.client_link import ClientLink
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
+from vecguard.proxy.relay.clients.turns import Turns
+from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.relay.limits import limit_hits
+from vecguard.proxy.relay.link import Keepalive
+from vecguard.proxy.relay.reception import (
     Admission,
     Client,
     Gatekeeper,
     PeerCertificate,
     Reception,
 )
-from vecguard.proxy.relay.calls.tally import CallTally
-from vecguard.proxy.relay.calls.tracing import Tracer
-from vecguard.proxy.relay.clients.acceptor import Acceptor
-from vecguard.proxy.relay.clients.client_link import ClientLink
-from vecguard.proxy.relay.clients.doorway import Doorway, Visit
-from vecguard.proxy.relay.clients.pressure import Pressure
-from vecguard.proxy.relay.clients.turns import Turns
-from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
@@ -47,14 +48,14 @@ class Listener:
     Attributes:
         hits: what its limits did.
         buffers: what waits for its clients, in both directions.
-        doorway: who is connected, and who had to make room.
+        connection_limits: who is connected, and who had to make room.
     """
 
     def __init__(
         self,
         gatekeeper: Gatekeeper,
         routes: Routes[Upstream],
-        active: ActiveCalls,
+        active: OpenCalls,
         *,
         max_message_bytes: int,
         limits: Limits | None = None,
@@ -71,17 +72,17 @@ class Listener:
         self._lifetime = bounds.lifetime
         self._keepalive = keepalive
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
-        self.hits = hits or LimitHits()
+        self.hits = hits or limit_hits()
         self.buffers = Buffers(bounds.buffered_bytes)
-        self.doorway = Doorway(bounds.doorway, self.hits)
+        self.connection_limits = ConnectionLimits(bounds.connections, self.hits)
         self._reception = Reception(
             gatekeeper, routes, active, max_message_bytes=max_message_bytes, tracer=tracer
         )
         self._turns = Turns(asyncio.get_running_loop(), self.buffers)
-        self._pressure = Pressure(self.buffers, self._reception.links, self.hits)
+        self._pressure = BufferRelief(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
             self._welcome,
-            self.doorway,
+            self.connection_limits,
             handshake_seconds=bounds.lifetime.greeting_seconds,
             origin_of=origin_of,
             hits=self.hits,
@@ -110,10 +111,10 @@ class Listener:
     @property
     def connections(self) -> int:
         """Clients that are connected, or about to be."""
-        return len(self.doorway)
+        return len(self.connection_limits)
 
     @property
-    def tally(self) -> CallTally:
+    def tally(self) -> CallCounts:
         """How calls have ended."""
         return self._reception.tally
 
@@ -152,7 +153,7 @@ class Listener:
             for link in links:
                 link.abort()
 
-    def _welcome(self, visit: Visit) -> ClientLink:
+    def _welcome(self, place: Place) -> ClientLink:
         return ClientLink(
             self._reception,
             self._limits,
@@ -161,6 +162,6 @@ class Listener:
             lifetime=self._lifetime,
             random=self._random,
             hits=self.hits,
-            visit=visit,
+            place=place,
             turns=self._turns,
         )

@@ -6,7 +6,7 @@ from vecguard.errors import VecguardError
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 
 
 class Revocations:
@@ -18,7 +18,7 @@ class Revocations:
         calls_unconfirmed: open calls that were ended because the lease was over.
     """
 
-    def __init__(self, credentials: CredentialCache, logins: Logins, active: ActiveCalls) -> None:
+    def __init__(self, credentials: CredentialCache, logins: Logins, active: OpenCalls) -> None:
         self._credentials = credentials
         self._logins = logins
         self._active = active

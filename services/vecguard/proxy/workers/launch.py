@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
 from vecguard.config.exposure import proxy_exposure
 from vecguard.cpus import usable_cpus

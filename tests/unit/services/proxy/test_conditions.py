@@ -4,7 +4,7 @@ from vecguard.errors import UnavailableError
 from vecguard.observability.health import HealthReport
 from vecguard.proxy.conditions import Conditions
 from vecguard.proxy.http2.limits import LimitHits
-from vecguard.proxy.relay.clients.doorway import Doorway, DoorwayPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, ConnectionLimitsPolicy
 
 
 class Trust:
@@ -34,7 +34,9 @@ class House:
         self.trust, self.link, self.backend = Trust(), Link(), Backend()
         self.draining = False
         self.now = 0.0
-        self.doorway = Doorway(DoorwayPolicy(10, 1), LimitHits(), clock=lambda: self.now)
+        self.connection_limits = ConnectionLimits(
+            ConnectionLimitsPolicy(10, 1), LimitHits(), clock=lambda: self.now
+        )
         self.report = HealthReport()
         Conditions(
             authorization_enabled=enabled,
@@ -43,7 +45,7 @@ class House:
             trust=self.trust,
             link=self.link,
             backend=self.backend,
-            doorway=self.doorway,
+            connection_limits=self.connection_limits,
             is_draining=lambda: self.draining,
         ).register(self.report)
 
@@ -120,9 +122,9 @@ def test_a_lost_backend_does_not_make_it_unready(house):
 
 
 def test_a_full_proxy_is_degraded_and_not_unready(house):
-    house.doorway.enter("192.0.2.1")
+    house.connection_limits.enter("192.0.2.1")
     assert house.warnings == []
-    house.doorway.enter("192.0.2.1")
+    house.connection_limits.enter("192.0.2.1")
     assert house.ready
     assert house.warnings == ["connections"]
     (check,) = house.report.evaluate().warnings

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.support.metrics import Exposition
+from vecguard.boot_clock import boot_clock
 from vecguard.config.loading import load_settings
 from vecguard.errors import OverloadedError
 from vecguard.passwords import hash_password
@@ -77,6 +78,7 @@ async def test_bcrypt_is_timed_in_its_thread_and_its_queue_is_seen():
         queue_limit=10,
         timeout_seconds=20,
         cost=4,
+        clock=boot_clock,
         observe=ProxyMetrics(registry).bcrypt_ran,
     )
     try:

@@ -1,12 +1,11 @@
 import asyncio
 
 import pytest
-from grpclib.const import Status
 
 from tests.support.session_streams import FakeProxy
 from tests.support.waiting import eventually
-from vecguard.clock import boot_clock
-from vecguard.errors import DeadlineError, InvalidParameterError, UnavailableError
+from vecguard.boot_clock import boot_clock
+from vecguard.errors import DeadlineError, InvalidParameterError, Status, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.root_coord import revocation
 from vecguard.root_coord import sessions as module

@@ -2,9 +2,9 @@
 
 from vecguard.errors import OverloadedError, VecguardError
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock
+from vecguard.proxy.relay.calls.call_counts import status_code
 from vecguard.proxy.relay.calls.headers import CONNECTION_SPECIFIC, OURS, content_length, is_grpc
-from vecguard.proxy.relay.calls.tally import status_code
 from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,
     MalformedAnswerError,

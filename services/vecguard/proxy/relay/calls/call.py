@@ -3,18 +3,27 @@
 import asyncio
 from typing import Any, Protocol
 
-from grpclib.const import Status
-
-from vecguard.errors import DeadlineError, MalformedMessageError, VecguardError
+from vecguard.errors import DeadlineError, MalformedMessageError, Status, VecguardError
 from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
 from vecguard.proxy.relay.calls.deadlines import Deadlines
-from vecguard.proxy.relay.calls.headers import error_trailers, refusal, user_field
-from vecguard.proxy.relay.calls.messages import MessageMeter
+from vecguard.proxy.relay.calls.headers import user_field
+from vecguard.proxy.relay.calls.message_lengths import MessageMeter
+from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.request import Request
+from vecguard.proxy.relay.calls.states import (
+    AWAITED,
+    BEGUN,
+    COLLECTING,
+    ENDED,
+    OVER,
+    SENT,
+    UNDECIDED,
+    WAITING,
+)
 from vecguard.proxy.relay.errors import (
     MalformedAnswerError,
     MalformedRequestError,
@@ -53,7 +62,8 @@ class Call(Requester):
         admission: who it is from; None until that is decided.
         client: the client's stream.
         upstream: the other one; data waits in it until it is open.
-        is_over: the client's stream is closed.
+        request_state: where the request is; see `states`.
+        answer_state: how far the answer is; see there.
         method: what it calls; empty until its headers were read.
         code: the gRPC status that it ended with; CANCELLED until somebody says one.
     """
@@ -63,9 +73,6 @@ class Call(Requester):
         "_deadline",
         "_deadlines",
         "_held",
-        "_is_answered",
-        "_is_answering",
-        "_is_early",
         "_length",
         "_link",
         "_request",
@@ -76,11 +83,12 @@ class Call(Requester):
         "_upstream_name",
         "_written_before",
         "admission",
+        "answer_state",
         "client",
         "client_link",
         "code",
-        "is_over",
         "method",
+        "request_state",
         "upstream",
     )
 
@@ -90,14 +98,12 @@ class Call(Requester):
         client.owner = self
         self.upstream = Stream(self, client.account)
         self.admission: Admitted | None = None
-        self.is_over = False
+        self.request_state = UNDECIDED
+        self.answer_state = AWAITED
         self.method = b""
         self.code = _CANCELLED
         self._request_meter = MessageMeter(max_message_bytes)
         self._response_meter = MessageMeter(max_message_bytes)
-        self._is_answering = False
-        self._is_answered = False
-        self._is_early = False
         self._link: UpstreamLink | None = None
         self._request: Request | None = None
         self._held = 0
@@ -111,6 +117,11 @@ class Call(Requester):
         self._upstream_name = ""
 
     # Its life.
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client's stream is closed."""
+        return self.answer_state == OVER
 
     def holds(self, block: HeaderBlock) -> None:
         """Charges the client for an open call with these headers."""
@@ -181,11 +192,12 @@ class Call(Requester):
         if limit is not None:
             self._request_meter.restrict(limit)
         if limit is None:
+            self.request_state = WAITING
             request.upstream.pool.send(self)
         elif self._is_whole():
             self._send_whole(request)
         else:
-            self._is_early = True
+            self.request_state = COLLECTING
 
     def forward(self, link: UpstreamLink) -> None:
         """Sends the request to an upstream, as far as it has come."""
@@ -193,25 +205,27 @@ class Call(Requester):
         if request is None:
             raise RuntimeError("the call has no route")
         self._link = link
+        self.request_state = SENT
         self._written_before = link.writes
         remaining = None if self._deadline is None else self.remaining_seconds()
         link.connection.open(self.upstream, request.block(remaining))
 
     def end(self, reason: VecguardError) -> None:
         """Ends the call for a reason that its client is told, if it is still there."""
-        if self.is_over:
+        state = self.answer_state
+        if state == OVER:
             return
-        self._is_answered = True
+        self.answer_state = ENDED
         self.code = reason.status.value
         self._drop_answer()
         connection = self.client_link.connection
         sender = connection.sender
         if isinstance(reason, MalformedRequestError):
             connection.reset(self.client, ErrorCode.PROTOCOL_ERROR)
-        elif self._is_answering:
-            sender.headers(self.client, error_trailers(reason), end=True)
-        else:
+        elif state == AWAITED:
             sender.headers(self.client, refusal(reason), end=True)
+        else:
+            sender.headers(self.client, error_trailers(reason), end=True)
 
     def revoke(self, reason: VecguardError) -> bool:
         """Ends the call because its login is revoked; says whether it did.
@@ -224,7 +238,7 @@ class Call(Requester):
         has_arrived = (
             meter.is_between
             and meter.passed > 0
-            and self._link is not None
+            and self.request_state == SENT
             and not self.upstream.queued
         )
         if has_arrived and request is not None and not request.upstream.revocable:
@@ -234,7 +248,7 @@ class Call(Requester):
 
     def finished(self) -> None:
         """The client's stream is closed: nothing of the call may stay behind."""
-        self.is_over = True
+        self.answer_state = OVER
         self.client.account.remove(self._held)
         if self._deadlines is not None and self._deadline is not None:
             self._deadlines.leave(self, self._deadline)
@@ -251,9 +265,11 @@ class Call(Requester):
             if request.is_kept:
                 request.release()
             link, upstream = self._link, self.upstream
-            if link is None:
+            if self.request_state == WAITING:
                 request.upstream.pool.forget(self)
-            elif not (upstream.closed or (upstream.received_end and upstream.sent_end)):
+            elif link is not None and not (
+                upstream.closed or (upstream.received_end and upstream.sent_end)
+            ):
                 # Otherwise it is being closed now.
                 link.cancels()
                 link.connection.reset(upstream, ErrorCode.CANCEL)
@@ -298,7 +314,7 @@ class Call(Requester):
             self.upstream.hold(payload)
             if end:
                 self.upstream.ending = b""
-            if self._is_early and self._is_whole():
+            if self.request_state == COLLECTING and self._is_whole():
                 self._go_on()
 
     def _is_whole(self) -> bool:
@@ -307,7 +323,7 @@ class Call(Requester):
         return (meter.is_between and meter.passed > 0) or self.upstream.ending is not None
 
     def _go_on(self) -> None:
-        request, self._is_early = self._request, False
+        request = self._request
         if request is not None:
             try:
                 self._send_whole(request)
@@ -322,6 +338,7 @@ class Call(Requester):
             username = None if self.admission is None else self.admission.username
             request.redirect(other, b"" if username is None else user_field(username))
             self._upstream_name = other.name
+        self.request_state = WAITING
         request.upstream.pool.send(self)
 
     @property
@@ -346,12 +363,12 @@ class Call(Requester):
 
     def answered(self, fields: Fields, end: bool) -> None:
         """A header block of the upstream."""
-        if self.is_over or self._is_answered:
+        if self.answer_state >= ENDED:
             return
         if self._request is not None and self._request.is_kept:
             self._request.release()
         try:
-            if self._is_answering:
+            if self.answer_state == BEGUN:
                 self._answer_ended(fields, end=end)
             else:
                 self._answer_begun(fields, end=end)
@@ -360,11 +377,11 @@ class Call(Requester):
 
     def response_data(self, payload: bytes, end: bool) -> None:
         """The next piece of the response."""
-        if self.is_over or self._is_answered:
+        if self.answer_state >= ENDED:
             self.response_sent(len(payload))
             return
         try:
-            if not self._is_answering:
+            if self.answer_state == AWAITED:
                 raise MalformedAnswerError(f"{self._upstream_name} sent data before headers")
             self._response_meter.passes(payload)
             if self._answer_length is not None:
@@ -386,19 +403,19 @@ class Call(Requester):
         """The upstream's stream is closed, by it or because of it."""
         # A server that has answered completely may stop the request's body by a reset
         # (RFC 9113, section 8.1); the answer counts.
-        if self._is_answered:
+        if self.answer_state >= ENDED:
             return
         if not by_peer or code != ErrorCode.REFUSED_STREAM or not self._send_again():
             self.end(reset_error(self._upstream_name, code))
 
     def upstream_refused(self) -> None:
         """The upstream leaves and has not looked at the request."""
-        if not self._is_answered and not self._send_again():
+        if self.answer_state < ENDED and not self._send_again():
             self.end(reset_error(self._upstream_name, ErrorCode.REFUSED_STREAM))
 
     def upstream_lost(self) -> None:
         """The upstream's connection is gone."""
-        if self._is_answered:
+        if self.answer_state >= ENDED:
             return
         was_sent = self._link is None or self._link.writes != self._written_before
         if was_sent or not self._send_again():
@@ -419,6 +436,7 @@ class Call(Requester):
         old.drop()
         link.connection.reset(old, ErrorCode.CANCEL)
         self._link = None
+        self.request_state = WAITING
         try:
             request.upstream.pool.send(self)
         except VecguardError as error:
@@ -438,13 +456,13 @@ class Call(Requester):
     def _answer_begun(self, fields: Fields, end: bool) -> None:
         begun = answer(fields, self._upstream_name)
         if begun.status is not None:
-            self._is_answered = True
+            self.answer_state = ENDED
             self.code = begun.code
             self.client_link.connection.sender.headers(self.client, begun.block, end=True)
         elif end:
             raise self._breaks_off()
         elif not begun.is_interim:
-            self._is_answering = True
+            self.answer_state = BEGUN
             self._answer_length = begun.length
             self.client_link.connection.sender.headers(self.client, begun.block, end=False)
 
@@ -456,7 +474,7 @@ class Call(Requester):
             self._check_answer_length(end=True)
         if not self._response_meter.is_between:
             raise self._breaks_off()
-        self._is_answered = True
+        self.answer_state = ENDED
         self.code = ending.code
         self.client_link.connection.sender.finish(self.client, ending.block)
         link = self._link

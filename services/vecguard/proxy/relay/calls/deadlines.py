@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from vecguard.proxy.relay.faults import unexpected_error
+from vecguard.proxy.relay.unexpected import unexpected_error
 
 # A call is ended up to this much late, and never early. Its client looks after its own
 # deadline; ours is there so that nothing stays behind.
@@ -22,7 +22,7 @@ class _Callback(Protocol):
     def __call__(self) -> object: ...
 
 
-class Timed(Protocol):
+class TimedCall(Protocol):
     """A call with a deadline."""
 
     def time_out(self) -> None:
@@ -38,14 +38,14 @@ class Deadlines:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._slots: dict[int, dict[Timed, None]] = {}
+        self._slots: dict[int, dict[TimedCall, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due_slot = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))
 
-    def enter(self, call: Timed, deadline: float) -> None:
+    def enter(self, call: TimedCall, deadline: float) -> None:
         """The call times out at `deadline` (of the loop's clock) unless it leaves before."""
         slot = _slot(deadline)
         calls = self._slots.get(slot)
@@ -55,7 +55,7 @@ class Deadlines:
                 self._arm(slot)
         calls[call] = None
 
-    def leave(self, call: Timed, deadline: float) -> None:
+    def leave(self, call: TimedCall, deadline: float) -> None:
         """The call is over, whether it was timed out or not."""
         slot = _slot(deadline)
         calls = self._slots.get(slot)

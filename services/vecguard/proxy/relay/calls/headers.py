@@ -6,25 +6,21 @@ take for one of them: CGI and WSGI make variables of headers (`HTTP_X_VECGUARD_U
 becomes `_`, as `.` and others do in PHP, and of two spellings either may win there.
 """
 
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from grpclib.metadata import encode_grpc_message
-
-from vecguard.errors import VecguardError
-from vecguard.proxy.http2.fields import Field, Name, indexed, literal, string
-from vecguard.proxy.http2.fields import name as field_name
-from vecguard.proxy.http2.header_block import HeaderBlock
+from vecguard.proxy.http2.hpack.fields import Field, Name, literal, string
+from vecguard.proxy.http2.hpack.fields import name as field_name
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.relay.calls import timeouts
 from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,
     MalformedCallError,
     MalformedRequestError,
 )
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 
 AUTHORIZATION = b"authorization"
 USER = b"x-vecguard-user"
@@ -70,22 +66,6 @@ _OWN_PREFIX = b"x-vecguard-".translate(_FOLDED)
 _is_printable = re.compile(rb"[!-~]*").fullmatch
 _TE_FIELD = literal(b"te", b"trailers")
 _TIMEOUT_NAME = field_name(b"grpc-timeout")
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderPolicy:
-    """Which of a client's headers an upstream sees.
-
-    Attributes:
-        only: the names that pass; None lets everything pass.
-        authorization: whether the client's credentials pass, too.
-        shows_peer: whether the client's address is told, and the revision of the record by which
-            its user was admitted.
-    """
-
-    only: frozenset[bytes] | None = None
-    authorization: bool = False
-    shows_peer: bool = False
 
 
 class _Reading:
@@ -308,39 +288,7 @@ def user_field(username: str) -> bytes:
     return literal(USER, username.encode())
 
 
-def request_preface(scheme: bytes) -> bytes:
-    """The fields that begin every request to an upstream."""
-    return indexed(b":method", b"POST") + indexed(b":scheme", scheme)
-
-
-def authority_field(authority: str) -> bytes:
-    """The field that names the upstream to itself."""
-    return literal(b":authority", authority.encode())
-
-
 def is_grpc(content_type: bytes) -> bool:
     """Whether it is gRPC's own media type, with or without a message format."""
     base = b"application/grpc"
     return content_type.startswith(base) and content_type[len(base) :][:1] in (b"", b"+", b";")
-
-
-def refusal(error: VecguardError) -> bytes:
-    """The block of a response that is nothing but the error (in gRPC's terms: trailers only)."""
-    http_status = error.http_status if isinstance(error, MalformedCallError) else 200
-    return (
-        literal(b":status", str(http_status).encode())
-        + literal(b"content-type", b"application/grpc")
-        + error_trailers(error)
-    )
-
-
-def error_trailers(error: VecguardError) -> bytes:
-    """The block that ends a response that had begun well."""
-    block = literal(b"grpc-status", str(error.status.value).encode()) + literal(
-        b"grpc-message", encode_grpc_message(error.message).encode()
-    )
-    if error.retry_after_seconds is not None:
-        # gRFC A6, "Pushback": clients that retry wait for as long.
-        milliseconds = math.ceil(error.retry_after_seconds * 1000)
-        block += literal(b"grpc-retry-pushback-ms", str(milliseconds).encode())
-    return block

@@ -12,10 +12,11 @@ from typing import Any
 from vecguard.listening import close_all
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.client_link import ClientLink
-from vecguard.proxy.relay.clients.doorway import Doorway, Visit
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
 from vecguard.proxy.relay.clients.hellos import Hellos
+from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
 
@@ -43,19 +44,19 @@ class Acceptor:
 
     def __init__(
         self,
-        welcome: Callable[[Visit], ClientLink],
-        doorway: Doorway,
+        welcome: Callable[[Place], ClientLink],
+        connection_limits: ConnectionLimits,
         *,
         handshake_seconds: float,
         origin_of: Callable[[str], str],
         hits: LimitHits,
     ) -> None:
-        """`welcome` makes the client's side, which ends the visit with the connection.
+        """`welcome` makes the client's side, which ends the place with the connection.
 
         `origin_of` says which addresses count as one.
         """
         self._welcome = welcome
-        self._doorway = doorway
+        self._connection_limits = connection_limits
         self._handshake_seconds = handshake_seconds
         self._origin_of = origin_of
         self._hits = hits
@@ -96,23 +97,23 @@ class Acceptor:
             if not number % _ACCEPTED_IN_A_TURN:
                 await asyncio.sleep(0)
             try:
-                accepted, place = await loop.sock_accept(listening)
+                accepted, address = await loop.sock_accept(listening)
             except OSError as error:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     failure.failed(str(error.strerror), error=error.strerror)
                     await asyncio.sleep(_PAUSE_SECONDS)
                 continue  # otherwise the client was gone before it was accepted
             failure.ended()
-            visit = self._doorway.enter(self._origin_of(str(place[0])))
-            if visit is None:
+            place = self._connection_limits.enter(self._origin_of(str(address[0])))
+            if place is None:
                 accepted.close()
                 continue
-            arrival = _Arrival(accepted, self._welcome(visit), visit)
+            arrival = _Arrival(accepted, self._welcome(place), place)
             greeting = self._run(self._greet(arrival, tls))
             greeting.add_done_callback(arrival.settle)
-            visit.on_depart(partial(arrival.make_room, greeting))
+            place.on_depart(partial(arrival.make_room, greeting))
             for _ in range(_DEPARTURE_TURNS):
-                if self._doorway.departing <= _MOST_DEPARTING:
+                if self._connection_limits.departing <= _MOST_DEPARTING:
                     break
                 await asyncio.sleep(0)
 
@@ -123,7 +124,7 @@ class Acceptor:
                 seconds -= await arrival.speak(self._hellos, seconds)
             await arrival.shake_hands(tls, max(seconds, _LEAST_SECONDS))
         except ConnectionAbortedError:  # how asyncio tells that time is up
-            self._hits.hit(Limit.HANDSHAKE)
+            self._hits.hit(RelayLimit.HANDSHAKE)
         except OSError:
             pass  # the context counts and logs why
 
@@ -137,10 +138,10 @@ class Acceptor:
 class _Arrival:
     """A connection on its way to being a client's."""
 
-    def __init__(self, accepted: socket.socket, link: ClientLink, visit: Visit) -> None:
+    def __init__(self, accepted: socket.socket, link: ClientLink, place: Place) -> None:
         self._accepted = accepted
         self._link = link
-        self._visit = visit
+        self._place = place
         self._is_begun = False
 
     async def speak(self, hellos: Hellos, timeout_seconds: float) -> float:
@@ -156,7 +157,7 @@ class _Arrival:
         except TimeoutError:
             raise ConnectionAbortedError("the client says nothing") from None
         seconds = loop.time() - begun_at
-        await hellos.turn(self._visit.origin.name)
+        await hellos.turn(self._place.origin.name)
         return seconds
 
     async def shake_hands(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
@@ -183,4 +184,4 @@ class _Arrival:
         if not self._is_begun:
             self._accepted.close()
         if not self._link.was_made:
-            self._visit.end()
+            self._place.end()

@@ -15,16 +15,17 @@ from vecguard.proxy.http2.buffers import Account
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, NoPrefaceError
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.headers import check_trailers
-from vecguard.proxy.relay.clients.doorway import Visit
+from vecguard.proxy.relay.clients.connection_limits import Place
 from vecguard.proxy.relay.clients.http1 import Http1Visitor, may_be_request
 from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
 from vecguard.proxy.relay.clients.standing import KNOWN, Standing
 from vecguard.proxy.relay.clients.turns import Reader, Turns
 from vecguard.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive, Link
 from vecguard.tls.live import Handshake
 
@@ -88,22 +89,28 @@ class ClientLink(Link, Reader):
         lifetime: LifetimePolicy,
         random: Random,
         hits: LimitHits,
-        visit: Visit,
+        place: Place,
         turns: Turns,
     ) -> None:
-        """`visit` is ended with the socket."""
+        """`place` is ended with the socket."""
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(
-            self, limits, client_side=False, wake=self._wake, hits=hits, account=account
+            self,
+            limits,
+            client_side=False,
+            wake=self._wake,
+            clock=monotonic,
+            hits=hits,
+            account=account,
         )
         self.account = account
         self._host = host
-        self._visit = visit
+        self._place = place
         self._turns = turns
         self._standing = Standing()
         self._is_settled = False
         self.rank = self._standing.rank
-        self.origin = self.line = visit.origin.name
+        self.origin = self.line = place.origin.name
         self.is_waiting = False
         self.is_heavy = False
         self.counted = 0
@@ -140,7 +147,7 @@ class ClientLink(Link, Reader):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self._visit.end()
+        self._place.end()
 
     def _give_up_on(self, fault: Http2ConnectionError) -> None:
         if isinstance(fault, NoPrefaceError) and may_be_request(fault.said):
@@ -214,7 +221,7 @@ class ClientLink(Link, Reader):
 
     def give_up(self) -> None:
         log.info("no_time_to_read_client", peer=self.peer)
-        self._hits.hit(Limit.READ_WAIT)
+        self._hits.hit(RelayLimit.READ_WAIT)
         self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
         self.close()
 
@@ -353,7 +360,7 @@ class ClientLink(Link, Reader):
             elif not (self._is_cast_out or self.is_closing):
                 self._is_cast_out = True
                 log.info("too_many_refused_calls", peer=self.peer)
-                self._hits.hit(Limit.REFUSED_CALLS)
+                self._hits.hit(RelayLimit.REFUSED_CALLS)
                 self.connection.fail(ErrorCode.ENHANCE_YOUR_CALM)
                 self.loop.call_soon(self.close)
         self._judge()
@@ -382,7 +389,7 @@ class ClientLink(Link, Reader):
                 self._turns.promote(self, f"{self.origin} {user}")
             if not self._is_admitted:
                 self._is_admitted = True
-                self._visit.admitted()
+                self._place.admitted()
                 self._lifetime.admitted()
         call.admission = admission
         self.newest = call
@@ -405,26 +412,26 @@ class ClientLink(Link, Reader):
         return [stream.owner for stream in streams if stream.owner is not None]
 
     def was_silent(self) -> None:
-        self._hits.hit(Limit.HANDSHAKE)
+        self._hits.hit(RelayLimit.HANDSHAKE)
         log.info("client_says_nothing", peer=self.peer)
         self.abort()
 
     def showed_no_call(self) -> None:
-        self._hits.hit(Limit.FIRST_CALL)
+        self._hits.hit(RelayLimit.FIRST_CALL)
         log.info("client_shows_no_call", peer=self.peer)
         self.leave()
 
     def was_idle(self) -> None:
-        self._hits.hit(Limit.IDLE)
+        self._hits.hit(RelayLimit.IDLE)
         self.leave()
 
     def grew_old(self) -> None:
-        self._hits.hit(Limit.AGE)
+        self._hits.hit(RelayLimit.AGE)
         self.leave()
 
     def outlived(self) -> None:
         if not self.is_closing:
-            self._hits.hit(Limit.AGE_GRACE)
+            self._hits.hit(RelayLimit.AGE_GRACE)
             self.end_calls(ConnectionTooOldError())
 
     # What the connection tells.

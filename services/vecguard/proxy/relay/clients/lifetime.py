@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-# An idle connection is noticed after its time plus at most one of these parts of it.
-_IDLE_TICKS = 4
+from vecguard.proxy.relay.idle_watch import LOOKS, CallCarrier, IdleWatch
+
 _AGE_JITTER = 0.1
 
 
@@ -34,16 +34,8 @@ class LifetimePolicy:
     grace_seconds: float | None = None
 
 
-class Mortal(Protocol):
-    """A connection with an end."""
-
-    @property
-    def calls_begun(self) -> int:
-        """Calls since the beginning; a number that never falls."""
-        ...
-
-    @property
-    def calls_open(self) -> int: ...
+class TimedConnection(CallCarrier, Protocol):
+    """A connection that must do certain things in time."""
 
     def was_silent(self) -> None:
         """It did not say its first words in time."""
@@ -66,31 +58,30 @@ class Lifetime:
 
     def __init__(
         self,
-        mortal: Mortal,
+        connection: TimedConnection,
         policy: LifetimePolicy,
         loop: asyncio.AbstractEventLoop,
         random: Random,
     ) -> None:
         # None when it is gone, so that nothing stays behind in a ring.
-        self._mortal: Mortal | None = mortal
+        self._connection: TimedConnection | None = connection
         self._policy = policy
         self._random = random
         self._loop = loop
-        self._quiet_ticks = 0
-        self._calls_seen = 0
+        self._watch = IdleWatch()
         self._idle: asyncio.TimerHandle | None = None
         self._first_call: asyncio.TimerHandle | None = None
         self._age: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """The connection is there, and nothing was said on it."""
-        mortal = self._mortal
-        if mortal is None:
+        connection = self._connection
+        if connection is None:
             return
-        self._idle = self._loop.call_later(self._policy.greeting_seconds, mortal.was_silent)
+        self._idle = self._loop.call_later(self._policy.greeting_seconds, connection.was_silent)
         if self._policy.first_call_seconds is not None:
             self._first_call = self._loop.call_later(
-                self._policy.first_call_seconds, mortal.showed_no_call
+                self._policy.first_call_seconds, connection.showed_no_call
             )
         if self._policy.age_seconds is not None:
             jitter = self._random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
@@ -109,34 +100,28 @@ class Lifetime:
 
     def end(self) -> None:
         """The connection is gone."""
-        self._mortal = None
+        self._connection = None
         for timer in (self._idle, self._first_call, self._age):
             if timer is not None:
                 timer.cancel()
 
     def _wait(self) -> None:
-        if self._policy.idle_seconds is not None and self._mortal is not None:
-            self._idle = self._loop.call_later(self._policy.idle_seconds / _IDLE_TICKS, self._tick)
+        if self._policy.idle_seconds is not None and self._connection is not None:
+            self._idle = self._loop.call_later(self._policy.idle_seconds / LOOKS, self._tick)
 
     def _tick(self) -> None:
-        # Looked at from time to time only, so that a call costs nothing here.
-        mortal = self._mortal
-        if mortal is None:
+        connection = self._connection
+        if connection is None:
             return
-        if mortal.calls_open or mortal.calls_begun != self._calls_seen:
-            self._calls_seen = mortal.calls_begun
-            self._quiet_ticks = 0
+        if self._watch.look(connection):
+            connection.was_idle()
         else:
-            self._quiet_ticks += 1
-        if self._quiet_ticks < _IDLE_TICKS:
             self._wait()
-        else:
-            mortal.was_idle()
 
     def _grow_old(self) -> None:
-        mortal = self._mortal
-        if mortal is None:
+        connection = self._connection
+        if connection is None:
             return
         if self._policy.grace_seconds is not None:
-            self._age = self._loop.call_later(self._policy.grace_seconds, mortal.outlived)
-        mortal.grew_old()
+            self._age = self._loop.call_later(self._policy.grace_seconds, connection.outlived)
+        connection.grew_old()

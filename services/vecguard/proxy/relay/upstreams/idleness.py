@@ -1,49 +1,27 @@
-"""Which connections of several nobody uses any more."""
+"""Which of an upstream's connections are idle and not needed."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-#: Looks that a connection must pass without a call: what is idle is found after its time plus
-#: at most one of these parts of it.
-LOOKS = 4
+from vecguard.proxy.relay.idle_watch import CallCarrier, IdleWatch
 
-
-class Used(Protocol):
-    """A connection, as far as it matters here."""
-
-    @property
-    def calls_begun(self) -> int:
-        """Calls since the beginning; a number that never falls."""
-        ...
-
-    @property
-    def calls_open(self) -> int: ...
-
-
-T = TypeVar("T", bound=Used)
+T = TypeVar("T", bound=CallCarrier)
 
 
 class Idleness:
-    """Looked at from time to time only, so that a call costs nothing here."""
+    """Watches all connections of one upstream."""
 
     def __init__(self) -> None:
-        # Calls that had begun at the last look, and looks since without any.
-        self._seen: dict[Used, tuple[int, int]] = {}
+        self._watches: dict[CallCarrier, IdleWatch] = {}
 
     def surplus(self, links: Sequence[T]) -> list[T]:
-        """Those that were idle at every look of the last few; the first in line stays.
+        """Looks at the connections once. Returns the idle ones to close.
 
-        So many looks apart make a whole period: see `LOOKS`.
+        One connection stays: where all are idle, the first one.
         """
-        self._seen = {link: self._look(link) for link in links}
-        idle = [link for link in links if self._seen[link][1] >= LOOKS]
+        self._watches = {link: self._watches.get(link) or IdleWatch() for link in links}
+        idle = [link for link in links if self._watches[link].look(link)]
         surplus = idle if len(idle) < len(links) else idle[1:]
         for link in surplus:
-            del self._seen[link]
+            del self._watches[link]
         return surplus
-
-    def _look(self, link: Used) -> tuple[int, int]:
-        begun, quiet = self._seen.get(link, (0, 0))
-        if link.calls_open or link.calls_begun != begun:
-            return link.calls_begun, 0
-        return begun, quiet + 1

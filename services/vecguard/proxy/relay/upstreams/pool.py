@@ -9,16 +9,18 @@ from typing import Protocol
 
 from vecguard.errors import OverloadedError, VecguardError
 from vecguard.observability.log import get_logger
-from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
+from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.errors import UpstreamUnavailableError
-from vecguard.proxy.relay.faults import unexpected_error
+from vecguard.proxy.relay.idle_watch import LOOKS
+from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.round_robin import RoundRobin
 from vecguard.proxy.relay.traffic import Traffic
+from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
 from vecguard.proxy.relay.upstreams.holdings import Holdings
-from vecguard.proxy.relay.upstreams.idleness import LOOKS, Idleness
+from vecguard.proxy.relay.upstreams.idleness import Idleness
 from vecguard.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
 
 log = get_logger(__name__)
@@ -62,7 +64,7 @@ class PoolPolicy:
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
 
-class Waiting(Protocol):
+class WaitingCall(Protocol):
     """A call, as the pool sees it."""
 
     @property
@@ -112,7 +114,7 @@ class Pool(Owner):
         self._hits = hits
         self._backoff = Backoff(policy.backoff, random)
         self._links: list[UpstreamLink] = []
-        self._waiting: RoundRobin[Waiting] = RoundRobin()
+        self._waiting: RoundRobin[WaitingCall] = RoundRobin()
         # None while so few streams are open that no caller can hold too many.
         self._holdings: Holdings | None = None
         self._attempt: asyncio.Task[None] | None = None
@@ -145,7 +147,7 @@ class Pool(Owner):
         """Bytes received and sent so far."""
         return self._traffic.totals(self._links)
 
-    def send(self, call: Waiting) -> None:
+    def send(self, call: WaitingCall) -> None:
         """Forwards a call as soon as possible.
 
         Raises:
@@ -168,15 +170,15 @@ class Pool(Owner):
             raise UpstreamUnavailableError(self._failure)
         left = self._policy.waiting - self._waiting.total
         if left <= 0:
-            self._hits.hit(Limit.WAITING_CALLS)
+            self._hits.hit(RelayLimit.WAITING_CALLS)
             raise OverloadedError(f"too many calls wait for {self._name}, try again")
         if self._waiting.count(call.caller) >= left:
-            self._hits.hit(Limit.WAITING_CALLS_PER_USER)
+            self._hits.hit(RelayLimit.WAITING_CALLS_PER_USER)
             raise OverloadedError(f"too many calls of this user wait for {self._name}, try again")
         self._waiting.enter(call.caller, call)
         self._grow()
 
-    def forget(self, call: Waiting) -> None:
+    def forget(self, call: WaitingCall) -> None:
         """The call waits no more."""
         self._waiting.leave(call.caller, call)
 
@@ -248,14 +250,14 @@ class Pool(Owner):
                     call.end(unexpected_error(error))
         self._grow()
 
-    def _forward(self, call: Waiting, link: UpstreamLink) -> None:
+    def _forward(self, call: WaitingCall, link: UpstreamLink) -> None:
         call.forward(link)
         if self._holdings is not None:
             stream = link.connection.streams.get(link.connection.highest_id)
             if stream is not None:
                 self._holdings.opened(stream, call.caller)
 
-    def _is_first(self, call: Waiting) -> bool:
+    def _is_first(self, call: WaitingCall) -> bool:
         """Whether no call that waits is to go before this one.
 
         Between two dispatches no caller whose calls wait may have a further stream, or there

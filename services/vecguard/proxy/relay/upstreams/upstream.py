@@ -10,8 +10,12 @@ from random import Random
 from vecguard.addresses import Address
 from vecguard.grpc.server import GrpcServer
 from vecguard.proxy.http2.limits import MAX_WINDOW_BYTES, LimitHits, Limits
-from vecguard.proxy.relay.calls.headers import HeaderPolicy, authority_field, request_preface
 from vecguard.proxy.relay.link import Keepalive
+from vecguard.proxy.relay.upstreams.header_policy import (
+    HeaderPolicy,
+    authority_field,
+    request_preface,
+)
 from vecguard.proxy.relay.upstreams.pool import Connector, LinkFactory, Pool, PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream_link import UpstreamLink
 

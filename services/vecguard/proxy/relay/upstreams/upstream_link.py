@@ -101,7 +101,7 @@ class UpstreamLink(Link):
     ) -> None:
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(
-            self, limits, client_side=True, wake=self._wake, hits=self._hits
+            self, limits, client_side=True, wake=self._wake, clock=monotonic, hits=self._hits
         )
         self._owner = owner
         self.greeted = asyncio.Event()

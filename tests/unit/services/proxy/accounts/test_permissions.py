@@ -1,6 +1,6 @@
 import pytest
-from grpclib.const import Status
 
+from vecguard.errors import Status
 from vecguard.proxy.accounts.errors import AnonymousChangeError, PermissionDeniedError
 from vecguard.proxy.accounts.methods import SERVED, UNSERVED
 from vecguard.proxy.accounts.permissions import Actor, Permissions, Privilege

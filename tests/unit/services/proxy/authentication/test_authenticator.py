@@ -5,14 +5,13 @@ import traceback
 from types import ModuleType
 
 import pytest
-from grpclib.const import Status
 
 from tests.support.credentials import (
     header_of,
 )
 from tests.support.login_house import House
 from tests.support.waiting import eventually
-from vecguard.errors import DeadlineError, OverloadedError, UnavailableError
+from vecguard.errors import DeadlineError, OverloadedError, Status, UnavailableError
 from vecguard.passwords import hash_password
 from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.errors import (

@@ -1,7 +1,7 @@
 import pytest
-from grpclib.const import Status
 
 from tests.support.credentials import ManualClock
+from vecguard.errors import Status
 from vecguard.proxy.authentication.buckets import Rate
 from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits, Suspicion
@@ -128,7 +128,7 @@ def test_floods_of_names_and_addresses_are_forgotten_in_time(clock):
 
 
 def test_without_limits_everything_is_judged():
-    limits = NoLimits()
+    limits = NoLimits(clock=lambda: 0.0)
     fail(limits, ATTACKER, "bob", 1000)
     limits.check_origin(ATTACKER)
     limits.check(ATTACKER, "bob")

@@ -3,10 +3,10 @@ import traceback
 from contextlib import suppress
 
 import pytest
-from grpclib.const import Status
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vecguard.errors import Status
 from vecguard.proxy.authentication.errors import (
     ApiKeyError,
     AuthenticationError,

@@ -1,11 +1,10 @@
 import asyncio
 
 import pytest
-from grpclib.const import Status
 
 from tests.support.credentials import ManualClock
 from tests.support.waiting import eventually
-from vecguard.errors import OverloadedError
+from vecguard.errors import OverloadedError, Status
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 

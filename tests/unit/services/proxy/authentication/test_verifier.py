@@ -4,11 +4,11 @@ import sys
 import threading
 
 import pytest
-from grpclib.const import Status
 
 from tests.support.credentials import hashed
 from tests.support.waiting import eventually
-from vecguard.errors import OverloadedError
+from vecguard.boot_clock import boot_clock
+from vecguard.errors import OverloadedError, Status
 from vecguard.proxy.authentication import verifier as module
 from vecguard.proxy.authentication.limits import Suspicion
 from vecguard.proxy.authentication.origin import origin_of_user
@@ -19,7 +19,11 @@ from vecguard.secret import Secret
 
 def verifier(*, threads=1, queue_limit=1, timeout_seconds=10.0, cost=4):
     return Verifier(
-        threads=threads, queue_limit=queue_limit, timeout_seconds=timeout_seconds, cost=cost
+        threads=threads,
+        queue_limit=queue_limit,
+        timeout_seconds=timeout_seconds,
+        cost=cost,
+        clock=boot_clock,
     )
 
 

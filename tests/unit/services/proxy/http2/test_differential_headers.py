@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tests.support.frame_sequences import frame
 from tests.support.header_blocks import UNLIMITED, headers
 from tests.support.http2_oracle import Ours
-from vecguard.proxy.http2 import frames, integers
+from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.errors import CompressionError
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack import integers
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 
 _HUFFMAN = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
 TEXTS = st.sampled_from([b"", b"a", b"grpc-status", b"x" * 200]) | st.binary(max_size=20)

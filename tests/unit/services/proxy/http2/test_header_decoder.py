@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.header_blocks import UNLIMITED, headers
-from vecguard.proxy.http2 import fields, integers
 from vecguard.proxy.http2.errors import CompressionError, ErrorCode, Http2ConnectionError
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack import fields, integers
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack.static_table import ENTRIES
 from vecguard.proxy.http2.limits import Limit, Limits
-from vecguard.proxy.http2.static_table import ENTRIES
 
 # Few names and values, so that tables are used; any bytes, so that Huffman is.
 NAMES = st.sampled_from([name for name, _ in ENTRIES] + [b"k", b"client-request-id"]) | st.binary(

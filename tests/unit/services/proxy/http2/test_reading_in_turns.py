@@ -1,6 +1,7 @@
 """Frames that are read in several turns: the same frames, whatever ended a turn and where."""
 
 from math import inf
+from time import monotonic
 
 import pytest
 from hpack import Encoder
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.frame_sequences import REQUEST, SCRIPTS, Writer, frame
 from tests.support.http2_handler import RecordingHandler
-from vecguard.proxy.http2 import frames, reader
+from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import Http2ConnectionError, NoPrefaceError
@@ -46,11 +47,11 @@ class Stopping(RecordingHandler):
             self.connection.stop()
 
 
-def connected(*, every=0, buffers=None):
+def connected(*, every=0, buffers=None, clock=monotonic):
     handler = Stopping(every)
     account = Account(buffers or Buffers(2**40))
     connection = Connection(
-        handler, Limits(), client_side=False, wake=lambda: None, account=account
+        handler, Limits(), client_side=False, wake=lambda: None, clock=clock, account=account
     )
     handler.connection = connection
     return handler, connection, account
@@ -138,13 +139,24 @@ def test_time_that_is_up_leaves_the_rest_for_the_next_read():
     assert connection.sender.take() == frame(frames.PING, frames.ACK, 0, bytes(8)) * 183
 
 
-def test_time_is_looked_at_now_and_then_alone(monkeypatch):
+def test_time_is_looked_at_now_and_then_alone():
     looks = []
-    monkeypatch.setattr(reader, "monotonic", lambda: looks.append(1) or 0.0)
-    _, connection, _ = connected()
+    _, connection, _ = connected(clock=lambda: looks.append(1) or 0.0)
     connection.receive(HELLO + UNTIMED * 3, 1.0)
     assert not connection.has_more
     assert len(looks) == 3
+
+
+def test_a_read_without_an_end_needs_no_clock():
+    _, connection, _ = connected(clock=None)
+    connection.receive(HELLO + UNTIMED * 3)
+    assert not connection.has_more
+
+
+def test_a_read_until_a_time_needs_a_clock():
+    _, connection, _ = connected(clock=None)
+    with pytest.raises(RuntimeError, match="clock"):
+        connection.receive(HELLO + UNTIMED, 1.0)
 
 
 def test_a_read_that_is_stopped_ends_with_its_frame():

@@ -5,7 +5,7 @@ from tests.support.credentials import ManualClock, ScriptedSource
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins, Principal
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 
 
@@ -20,7 +20,7 @@ class Proxy:
             refresh_interval_seconds=1,
             clock=ManualClock(),
         )
-        active = ActiveCalls()
+        active = OpenCalls()
         active.enter(client := FakeClient())
         self.client = client
         self.logins = Logins(max_accepted=10, max_refused=10, key=b"key")

@@ -1,8 +1,7 @@
 import asyncio
 
-from grpclib.const import Status
-
 from tests.support.credentials import ManualClock
+from vecguard.errors import Status
 from vecguard.proxy.revocation.lease import ClockMargin, Lease
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 

@@ -1,11 +1,11 @@
 import pytest
-from grpclib.const import Status
 
 from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource
+from vecguard.errors import Status
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import ClockMargin, Lease
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
@@ -24,7 +24,7 @@ class Proxy:
             refresh_interval_seconds=1,
             clock=self.clock,
         )
-        active = ActiveCalls()
+        active = OpenCalls()
         active.enter(client := FakeClient())
         self.client = client
         logins = Logins(max_accepted=10, max_refused=10, key=b"key")

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[5]
 
 PRELUDE = """
 import os, select, signal, sys, time
-from vecguard.clock import boot_clock
+from vecguard.boot_clock import boot_clock
 from vecguard.lifecycle import run_process
 from vecguard.proxy.workers.supervisor import Role, Supervisor
 

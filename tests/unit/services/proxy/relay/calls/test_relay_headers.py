@@ -1,7 +1,6 @@
 import re
 
 import pytest
-from grpclib.const import Status
 from grpclib.metadata import decode_grpc_message
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given
@@ -10,22 +9,13 @@ from pymilvus.decorators import IGNORE_RETRY_CODES
 
 from tests.support.header_blocks import UNLIMITED, fields
 from tests.support.header_blocks import headers as headers_of
-from vecguard.errors import MessageTooLargeError, OverloadedError, VecguardError
+from vecguard.errors import MessageTooLargeError, OverloadedError, Status, VecguardError
 from vecguard.proxy.authentication.errors import LoginLimitedError
-from vecguard.proxy.http2.fields import literal
-from vecguard.proxy.http2.header_decoder import HeaderDecoder
+from vecguard.proxy.http2.hpack.fields import literal
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.relay.calls.answers import answer, trailers
-from vecguard.proxy.relay.calls.headers import (
-    HeaderPolicy,
-    RequestHead,
-    authority_field,
-    check_trailers,
-    error_trailers,
-    is_grpc,
-    refusal,
-    request_preface,
-    user_field,
-)
+from vecguard.proxy.relay.calls.headers import RequestHead, check_trailers, is_grpc, user_field
+from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.timeouts import encode
 from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,
@@ -35,6 +25,11 @@ from vecguard.proxy.relay.errors import (
     MalformedRequestError,
     TooMuchBufferedError,
     UpstreamProtocolError,
+)
+from vecguard.proxy.relay.upstreams.header_policy import (
+    HeaderPolicy,
+    authority_field,
+    request_preface,
 )
 from vecguard.proxy.watchers import too_many_watchers
 

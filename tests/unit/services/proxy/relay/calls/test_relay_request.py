@@ -4,8 +4,9 @@ import pytest
 
 from tests.support.header_blocks import fields
 from tests.support.raw_http2 import request_headers
-from vecguard.proxy.relay.calls.headers import HeaderPolicy, RequestHead
+from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.request import KeptBytes, Request
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
 

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
-from vecguard.proxy.relay.upstreams.idleness import LOOKS, Idleness
+from vecguard.proxy.relay.idle_watch import LOOKS
+from vecguard.proxy.relay.upstreams.idleness import Idleness
 
 
 @dataclass(eq=False)
@@ -49,4 +50,4 @@ def test_nothing_is_remembered_of_connections_that_are_gone():
     while not (surplus := idleness.surplus(links)):
         pass
     assert surplus == [links[1]]
-    assert idleness._seen.keys() == {links[0]}
+    assert idleness._watches.keys() == {links[0]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from grpclib.const import Status
+from vecguard.errors import Status
 
 #: The method of calls that no upstream has ever answered well, and of those beyond the bound.
 OTHER = "other"
@@ -20,7 +20,7 @@ def status_code(wire: bytes | None) -> int:
     return _UNKNOWN if wire is None else _BY_WIRE.get(wire, _UNKNOWN)
 
 
-class CallTally:
+class CallCounts:
     """Counts calls.
 
     A method gets a row of its own with its first OK: only an upstream says that, so a client

@@ -38,7 +38,7 @@ class Client(Protocol):
     def calls(self) -> Sequence[Call]: ...
 
 
-class ActiveCalls:
+class OpenCalls:
     """Finds the calls of a user, so that a revocation reaches those that are long open.
 
     There is no index of calls by user: revocations are rare, and it would cost every call.

@@ -3,10 +3,10 @@
 import re
 from collections import deque
 
-from vecguard.proxy.http2 import fields, huffman, integers
 from vecguard.proxy.http2.errors import CompressionError, ErrorCode, Http2ConnectionError
-from vecguard.proxy.http2.fields import NAMES_AS_WRITTEN, STATIC, Field
-from vecguard.proxy.http2.header_block import HeaderBlock, Known
+from vecguard.proxy.http2.hpack import fields, huffman, integers
+from vecguard.proxy.http2.hpack.fields import NAMES_AS_WRITTEN, STATIC, Field
+from vecguard.proxy.http2.hpack.header_block import HeaderBlock, Known
 from vecguard.proxy.http2.limits import Limit, Limits
 
 _INDEXED = 0x80

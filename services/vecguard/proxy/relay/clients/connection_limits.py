@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vecguard.clock import Clock, boot_clock
+from vecguard.boot_clock import boot_clock
+from vecguard.clock import Clock
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.http2.limits import LimitHits
+from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
 
@@ -16,7 +18,7 @@ _RECENTLY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class DoorwayPolicy:
+class ConnectionLimitsPolicy:
     """The bounds.
 
     Attributes:
@@ -31,7 +33,7 @@ class DoorwayPolicy:
     connections_per_address: int = 2000
 
 
-class Doorway:
+class ConnectionLimits:
     """Counts who is inside, and makes room for newcomers.
 
     A connection without an admitted call costs an attacker next to nothing, so it keeps its
@@ -45,7 +47,7 @@ class Doorway:
     """
 
     def __init__(
-        self, policy: DoorwayPolicy, hits: LimitHits, *, clock: Clock = boot_clock
+        self, policy: ConnectionLimitsPolicy, hits: LimitHits, *, clock: Clock = boot_clock
     ) -> None:
         self._policy = policy
         self._hits = hits
@@ -57,8 +59,8 @@ class Doorway:
         self._levels: list[dict[_Origin, None]] = [{}]
         self._full = RepeatedFailure(log, "connections_full")
         self._last_full: float | None = None
-        self.displaced: Counter[Limit] = Counter(
-            {Limit.CONNECTIONS: 0, Limit.CONNECTIONS_PER_ADDRESS: 0}
+        self.displaced: Counter[RelayLimit] = Counter(
+            {RelayLimit.CONNECTIONS: 0, RelayLimit.CONNECTIONS_PER_ADDRESS: 0}
         )
         self.departing = 0
 
@@ -75,83 +77,83 @@ class Doorway:
         """Whether a newcomer found no room within the last minute."""
         return self._last_full is not None and self._clock() - self._last_full < _RECENTLY_SECONDS
 
-    def enter(self, origin: str) -> "Visit | None":
+    def enter(self, origin: str) -> "Place | None":
         """One more of this origin, which must be ended; None: there is no room for it."""
         at = self._origins.get(origin)
         if at is not None and at.inside >= self._policy.connections_per_address:
-            if not self._make_room(Limit.CONNECTIONS_PER_ADDRESS, at, origin):
+            if not self._make_room(RelayLimit.CONNECTIONS_PER_ADDRESS, at, origin):
                 return None
         elif self._inside >= self._policy.connections:
             level = self._levels[-1]
             most = next(iter(level)) if level else None
-            if not self._make_room(Limit.CONNECTIONS, most, origin):
+            if not self._make_room(RelayLimit.CONNECTIONS, most, origin):
                 return None
         # Room may have been made by the last one of the same address.
         at = self._origins.get(origin)
         if at is None:
             at = self._origins[origin] = _Origin(origin)
-        visit = Visit(self, at)
+        place = Place(self, at)
         self._inside += 1
         at.inside += 1
-        self._now_waits(visit)
-        return visit
+        self._now_waits(place)
+        return place
 
-    def admitted(self, visit: "Visit") -> None:
+    def admitted(self, place: "Place") -> None:
         """It has shown an admitted call, and keeps its place."""
-        self._waits_no_more(visit)
+        self._waits_no_more(place)
 
-    def leave(self, visit: "Visit") -> None:
+    def leave(self, place: "Place") -> None:
         """It is gone."""
-        if visit.is_departing:
+        if place.is_departing:
             self.departing -= 1
         else:
-            self._release(visit)
+            self._release(place)
 
-    def _make_room(self, limit: Limit, at: "_Origin | None", newcomer: str) -> bool:
+    def _make_room(self, limit: RelayLimit, at: "_Origin | None", newcomer: str) -> bool:
         """Sends the oldest unadmitted connection of this origin away, if there is any."""
         self._hits.hit(limit)
         self._last_full = self._clock()
-        visit = None if at is None else next(iter(at.unadmitted), None)
+        place = None if at is None else next(iter(at.unadmitted), None)
         self._full.failed(
             f"{limit} {newcomer}",
             limit=str(limit),
             newcomer=newcomer,
-            displaced=None if visit is None else visit.origin.name,
+            displaced=None if place is None else place.origin.name,
             connections=self._inside,
             unadmitted=self._unadmitted,
         )
-        if visit is None:
+        if place is None:
             return False
-        self._release(visit)
+        self._release(place)
         self.displaced[limit] += 1
         self.departing += 1
-        visit.depart()
+        place.depart()
         return True
 
-    def _release(self, visit: "Visit") -> None:
-        origin = visit.origin
-        if visit in origin.unadmitted:
-            self._waits_no_more(visit)
+    def _release(self, place: "Place") -> None:
+        origin = place.origin
+        if place in origin.unadmitted:
+            self._waits_no_more(place)
         self._inside -= 1
         origin.inside -= 1
         if not origin.inside:
             del self._origins[origin.name]
 
-    def _now_waits(self, visit: "Visit") -> None:
+    def _now_waits(self, place: "Place") -> None:
         self._unadmitted += 1
-        origin = visit.origin
+        origin = place.origin
         self._levels[len(origin.unadmitted)].pop(origin, None)
-        origin.unadmitted[visit] = None
+        origin.unadmitted[place] = None
         count = len(origin.unadmitted)
         if count == len(self._levels):
             self._levels.append({})
         self._levels[count][origin] = None
 
-    def _waits_no_more(self, visit: "Visit") -> None:
+    def _waits_no_more(self, place: "Place") -> None:
         self._unadmitted -= 1
-        origin = visit.origin
+        origin = place.origin
         del self._levels[len(origin.unadmitted)][origin]
-        del origin.unadmitted[visit]
+        del origin.unadmitted[place]
         if origin.unadmitted:
             self._levels[len(origin.unadmitted)][origin] = None
         while len(self._levels) > 1 and not self._levels[-1]:
@@ -171,10 +173,10 @@ class _Origin:
     def __init__(self, name: str) -> None:
         self.name = name
         self.inside = 0
-        self.unadmitted: dict[Visit, None] = {}
+        self.unadmitted: dict[Place, None] = {}
 
 
-class Visit:
+class Place:
     """One client, as long as it is counted.
 
     Attributes:
@@ -182,10 +184,10 @@ class Visit:
         is_departing: whether it makes room, and counts no more.
     """
 
-    __slots__ = ("_doorway", "_expel", "_is_admitted", "_is_over", "is_departing", "origin")
+    __slots__ = ("_expel", "_is_admitted", "_is_over", "_limits", "is_departing", "origin")
 
-    def __init__(self, doorway: Doorway, origin: _Origin) -> None:
-        self._doorway = doorway
+    def __init__(self, limits: ConnectionLimits, origin: _Origin) -> None:
+        self._limits = limits
         self._expel: Callable[[], None] | None = None
         self._is_admitted = False
         self._is_over = False
@@ -197,7 +199,7 @@ class Visit:
         self._expel = expel
 
     def depart(self) -> None:
-        """It makes room. For the doorway to say."""
+        """Closes the connection to make room. Called by `ConnectionLimits`."""
         self.is_departing = True
         if self._expel is not None:
             self._expel()
@@ -206,7 +208,7 @@ class Visit:
         """It has shown an admitted call; to say so twice does no harm."""
         if not (self._is_admitted or self.is_departing or self._is_over):
             self._is_admitted = True
-            self._doorway.admitted(self)
+            self._limits.admitted(self)
 
     def end(self) -> None:
         """It is gone; to say so twice does no harm."""
@@ -214,4 +216,4 @@ class Visit:
             self._is_over = True
             # It leads back here, and garbage in a ring stays for long.
             self._expel = None
-            self._doorway.leave(self)
+            self._limits.leave(self)

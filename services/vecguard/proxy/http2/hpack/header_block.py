@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from vecguard.proxy.http2.fields import Field
+from vecguard.proxy.http2.hpack.fields import Field
 
 
 class Known:

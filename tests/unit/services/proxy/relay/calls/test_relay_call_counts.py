@@ -1,8 +1,8 @@
-from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecguard.proxy.relay.calls.tally import OTHER, CallTally, status_code
+from vecguard.errors import Status
+from vecguard.proxy.relay.calls.call_counts import OTHER, CallCounts, status_code
 from vecguard.proxy.relay.traffic import Traffic
 
 METHOD = b"/milvus.proto.milvus.MilvusService/Search"
@@ -13,7 +13,7 @@ def counted(tally):
 
 
 def test_a_method_has_a_row_once_it_was_answered_well():
-    tally = CallTally()
+    tally = CallCounts()
     tally.ended(METHOD, Status.NOT_FOUND.value)
     tally.ended(METHOD, Status.OK.value)
     tally.ended(METHOD, Status.NOT_FOUND.value)
@@ -26,7 +26,7 @@ def test_a_method_has_a_row_once_it_was_answered_well():
 
 @given(st.lists(st.tuples(st.binary(max_size=4), st.sampled_from(Status))))
 def test_every_call_is_counted_once_and_rows_are_bounded(calls):
-    tally = CallTally(max_methods=3)
+    tally = CallCounts(max_methods=3)
     for method, status in calls:
         tally.ended(method, status.value)
     counts = list(tally.counts())
@@ -37,7 +37,7 @@ def test_every_call_is_counted_once_and_rows_are_bounded(calls):
 
 
 def test_what_cannot_be_a_method_s_name_gets_no_row():
-    tally = CallTally()
+    tally = CallCounts()
     tally.ended(b"/" + b"x" * 10_000, Status.OK.value)
     tally.ended(b"/\xff/\xfe", Status.OK.value)
     assert counted(tally) == {(OTHER, "OK"): 2}

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from tests.support.active import FakeCall, FakeClient
 from vecguard.errors import VecguardError
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 
 REASON = VecguardError("revoked")
 
@@ -14,7 +14,7 @@ REASON = VecguardError("revoked")
     st.integers(0, 6),
 )
 def test_exactly_the_older_calls_of_the_users_are_ended(calls, usernames, revision):
-    active = ActiveCalls()
+    active = OpenCalls()
     clients = [FakeClient(), FakeClient()]
     for client in clients:
         active.enter(client)
@@ -34,7 +34,7 @@ def test_exactly_the_older_calls_of_the_users_are_ended(calls, usernames, revisi
 
 
 def test_a_call_that_is_not_identified_is_ended_only_with_all():
-    active, client = ActiveCalls(), FakeClient()
+    active, client = OpenCalls(), FakeClient()
     active.enter(client)
     client.open.append(call := FakeCall(client, None))
     assert active.identities() == []
@@ -45,7 +45,7 @@ def test_a_call_that_is_not_identified_is_ended_only_with_all():
 
 
 def test_a_client_that_is_gone_is_forgotten():
-    active, client = ActiveCalls(), FakeClient()
+    active, client = OpenCalls(), FakeClient()
     active.enter(client)
     client.open.append(call := FakeCall(client, ("alice", 1)))
     active.leave(client)
@@ -55,7 +55,7 @@ def test_a_client_that_is_gone_is_forgotten():
 
 
 def test_a_call_that_is_carried_through_is_not_counted_as_ended():
-    active, client = ActiveCalls(), FakeClient()
+    active, client = OpenCalls(), FakeClient()
     active.enter(client)
     for is_carried_through in (True, False):
         client.open.append(FakeCall(client, ("alice", 1), is_carried_through=is_carried_through))
@@ -67,7 +67,7 @@ def test_clients_that_have_shown_no_login_of_the_user_are_not_looked_at():
         def calls(self):
             raise AssertionError("a client with many calls costs every revocation")
 
-    active, client = ActiveCalls(), Passed()
+    active, client = OpenCalls(), Passed()
     active.enter(client)
     client.open.append(FakeCall(client, ("bob", 1)))
     assert active.end_older(frozenset({"alice"}), 2, REASON) == 0

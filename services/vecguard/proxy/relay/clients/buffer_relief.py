@@ -5,15 +5,16 @@ from collections.abc import Collection
 from heapq import heapify, heapreplace
 
 from vecguard.proxy.http2.buffers import Buffers
-from vecguard.proxy.http2.limits import Limit, LimitHits
+from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.client_link import ClientLink
+from vecguard.proxy.relay.limits import RelayLimit
 
 # The process is brought down to this part of the bound, so that the next byte does not start
 # the same again.
 _RELIEVED_PART = 0.875
 
 
-class Pressure:
+class BufferRelief:
     """Ends calls of those clients for which most waits.
 
     To stop reading instead would also stop the window updates and cancellations that make
@@ -44,7 +45,7 @@ class Pressure:
             before = link.account.held
             if not before:
                 return
-            self._hits.hit(Limit.BUFFERED)
+            self._hits.hit(RelayLimit.BUFFERED)
             link.relieve()
             if link.account.held * 2 > before:
                 link.abort()  # most of it lies in a socket that is not read

@@ -9,18 +9,18 @@ from typing import Any, Protocol
 from mypy_extensions import mypyc_attr
 
 from vecguard.errors import VecguardError
-from vecguard.proxy.http2.fields import literal
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.relay.calls.active import ActiveCalls
+from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.relay.calls.call import Admitted, Call
+from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.deadlines import Deadlines
 from vecguard.proxy.relay.calls.headers import PEER, REVISION, RequestHead, user_field
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.request import KeptBytes, Request
-from vecguard.proxy.relay.calls.tally import CallTally
 from vecguard.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from vecguard.proxy.relay.clients.client_link import ClientLink, Host
-from vecguard.proxy.relay.faults import unexpected_error
 from vecguard.proxy.relay.traffic import Traffic
+from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
@@ -90,7 +90,7 @@ class Reception(Host):
         self,
         gatekeeper: Gatekeeper,
         routes: Routes[Upstream],
-        active: ActiveCalls,
+        active: OpenCalls,
         *,
         max_message_bytes: int,
         tracer: Tracer | None = None,
@@ -103,7 +103,7 @@ class Reception(Host):
         self.max_message_bytes = max_message_bytes
         self.links: set[ClientLink] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.tally = CallTally()
+        self.tally = CallCounts()
         self._tracer = tracer
         self._spans: dict[Call, Span] = {}
         self._traffic = Traffic()

@@ -8,8 +8,8 @@ kept in a table (RFC 7541, section 7.1.3).
 import re
 from typing import Any
 
-from vecguard.proxy.http2 import huffman, integers
-from vecguard.proxy.http2.static_table import ENTRIES
+from vecguard.proxy.http2.hpack import huffman, integers
+from vecguard.proxy.http2.hpack.static_table import ENTRIES
 
 _WITHOUT_INDEXING, _NEVER_INDEXED = 0x00, 0x10
 _NAME_PREFIX, _LENGTH_PREFIX = 0x0F, 0x7F

@@ -1,0 +1,31 @@
+"""The header blocks by which a client is told of an error."""
+
+import math
+
+from grpclib.metadata import encode_grpc_message
+
+from vecguard.errors import VecguardError
+from vecguard.proxy.http2.hpack.fields import literal
+from vecguard.proxy.relay.errors import MalformedCallError
+
+
+def refusal(error: VecguardError) -> bytes:
+    """The block of a response that is nothing but the error (in gRPC's terms: trailers only)."""
+    http_status = error.http_status if isinstance(error, MalformedCallError) else 200
+    return (
+        literal(b":status", str(http_status).encode())
+        + literal(b"content-type", b"application/grpc")
+        + error_trailers(error)
+    )
+
+
+def error_trailers(error: VecguardError) -> bytes:
+    """The block that ends a response that had begun well."""
+    block = literal(b"grpc-status", str(error.status.value).encode()) + literal(
+        b"grpc-message", encode_grpc_message(error.message).encode()
+    )
+    if error.retry_after_seconds is not None:
+        # gRFC A6, "Pushback": clients that retry wait for as long.
+        milliseconds = math.ceil(error.retry_after_seconds * 1000)
+        block += literal(b"grpc-retry-pushback-ms", str(milliseconds).encode())
+    return block
