@@ -99,7 +99,8 @@ class Rig:
             gatekeeper,
             Routes(table={b"/our.Service/*": upstream}, default=upstream),
             self.active,
-            max_message_bytes=2**28,
+            max_request_bytes=2**28,
+            max_answer_bytes=2**28,
         )
         self._requests = [_Requests() for _ in range(CONNECTIONS)]
         self._next_id = 1

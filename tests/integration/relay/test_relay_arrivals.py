@@ -58,7 +58,8 @@ def listening(tmp_path, ca):
                 ScriptedGatekeeper(),
                 Routes(table={}, default=upstream),
                 ActiveCalls(),
-                max_message_bytes=2**20,
+                max_request_bytes=2**20,
+                max_answer_bytes=2**20,
                 bounds=bounds,
             )
             listener.start(Address("127.0.0.1", 0), tls=tls.context)

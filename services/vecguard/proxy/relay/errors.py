@@ -2,7 +2,7 @@
 
 from grpclib.const import Status
 
-from vecguard.errors import OverloadedError, UnavailableError, VecguardError
+from vecguard.errors import MessageTooLargeError, OverloadedError, UnavailableError, VecguardError
 
 
 class MalformedCallError(VecguardError):
@@ -26,6 +26,17 @@ class HeadersTooLargeError(OverloadedError):
     """A header block is over our limit. As in gRPC's own servers, no client repeats the call."""
 
     reason = "headers_too_large"
+
+
+class AnswerTooLargeError(OverloadedError):
+    """A message of an answer is over `proxy.grpc.serverMaxSendSize`."""
+
+    reason = "answer_too_large"
+
+    def __init__(self, found: MessageTooLargeError) -> None:
+        super().__init__(
+            f"the answer has a message of {found.size} bytes, over the limit of {found.limit}"
+        )
 
 
 class InvalidTimeoutError(VecguardError):

@@ -56,7 +56,8 @@ class Listener:
         routes: Routes[Upstream],
         active: ActiveCalls,
         *,
-        max_message_bytes: int,
+        max_request_bytes: int,
+        max_answer_bytes: int,
         limits: Limits | None = None,
         bounds: Bounds | None = None,
         keepalive: Keepalive = _KEEPALIVE,
@@ -64,7 +65,7 @@ class Listener:
         origin_of: Callable[[str], str] = str,
         tracer: Tracer | None = None,
     ) -> None:
-        """`origin_of` says which addresses count as one."""
+        """Takes messages of so many bytes; `origin_of` says which addresses count as one."""
         bounds = bounds or Bounds()
         self._active = active
         self._limits = limits or Limits()
@@ -75,7 +76,12 @@ class Listener:
         self.buffers = Buffers(bounds.buffered_bytes)
         self.doorway = Doorway(bounds.doorway, self.hits)
         self._reception = Reception(
-            gatekeeper, routes, active, max_message_bytes=max_message_bytes, tracer=tracer
+            gatekeeper,
+            routes,
+            active,
+            max_request_bytes=max_request_bytes,
+            max_answer_bytes=max_answer_bytes,
+            tracer=tracer,
         )
         self._turns = Turns(asyncio.get_running_loop(), self.buffers)
         self._pressure = Pressure(self.buffers, self._reception.links, self.hits)

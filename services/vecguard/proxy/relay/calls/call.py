@@ -5,7 +5,12 @@ from typing import Any, Protocol
 
 from grpclib.const import Status
 
-from vecguard.errors import DeadlineError, MalformedMessageError, VecguardError
+from vecguard.errors import (
+    DeadlineError,
+    MalformedMessageError,
+    MessageTooLargeError,
+    VecguardError,
+)
 from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.http2.handler import Fields
 from vecguard.proxy.http2.header_block import HeaderBlock
@@ -16,6 +21,7 @@ from vecguard.proxy.relay.calls.headers import error_trailers, refusal, user_fie
 from vecguard.proxy.relay.calls.messages import MessageMeter
 from vecguard.proxy.relay.calls.request import Request
 from vecguard.proxy.relay.errors import (
+    AnswerTooLargeError,
     MalformedAnswerError,
     MalformedRequestError,
     UpstreamProtocolError,
@@ -84,7 +90,10 @@ class Call(Requester):
         "upstream",
     )
 
-    def __init__(self, client_link: Link, client: Stream, max_message_bytes: int) -> None:
+    def __init__(
+        self, client_link: Link, client: Stream, max_request_bytes: int, max_answer_bytes: int
+    ) -> None:
+        """Bounds each message of the request, and each one of the answer, in bytes."""
         self.client_link = client_link
         self.client = client
         client.owner = self
@@ -93,8 +102,8 @@ class Call(Requester):
         self.is_over = False
         self.method = b""
         self.code = _CANCELLED
-        self._request_meter = MessageMeter(max_message_bytes)
-        self._response_meter = MessageMeter(max_message_bytes)
+        self._request_meter = MessageMeter(max_request_bytes)
+        self._response_meter = MessageMeter(max_answer_bytes)
         self._is_answering = False
         self._is_answered = False
         self._is_early = False
@@ -369,6 +378,10 @@ class Call(Requester):
             self._response_meter.passes(payload)
             if self._answer_length is not None:
                 self._check_answer_length(end=end)
+        except MessageTooLargeError as error:
+            self.response_sent(len(payload))
+            self.end(AnswerTooLargeError(error))
+            return
         except VecguardError as error:
             self.response_sent(len(payload))
             self._blame(error)
