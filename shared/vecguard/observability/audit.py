@@ -26,6 +26,14 @@ MAX_NAME: Final = 255
 # bytes, and a line is to stay below some 2 KB.
 _MAX_FOREIGN_NAME: Final = 100
 _TICK_SECONDS: Final = 1.0
+#: How long entries that are alike are counted before the count is written: a storm is a line or two
+#: a minute for each kind, and an alert that reads counts comes a minute late at most.
+WINDOW_SECONDS: Final = 60.0
+#: Kinds of refusals, and as many of account changes, that are told apart in one window: a few
+#: hundred lines a minute, whatever clients send.
+MAX_GROUPS: Final = 200
+#: Lines that may wait for a slow disk or reader, some 500 KiB: more than a storm makes in a minute.
+MAX_QUEUED: Final = 1000
 
 APPLIED: Final = "applied"
 #: There was nothing to do, such as a user to delete who does not exist.
@@ -149,16 +157,15 @@ class AuditLog:
         target = StandardOutput() if settings.output == STDOUT else RotatedFile(settings.output)
         writer = LineWriter(
             target,
-            limit=settings.queue,
+            limit=MAX_QUEUED,
             about_dropped=lambda count: _line(
                 "lines_dropped", time.time(), service=service, count=count
             ),
         )
-        window, groups = settings.window, settings.max_groups
         return cls(
             writer,
-            StormCounter(window_seconds=window, max_groups=groups),
-            StormCounter(window_seconds=window, max_groups=groups),
+            StormCounter(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
+            StormCounter(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             service=service,
         )
 

@@ -1,6 +1,6 @@
 """The bounds of a whole process, beside those of each connection."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
@@ -19,6 +19,6 @@ class Bounds:
         lifetime: how long they last.
     """
 
-    buffered_bytes: int = 512 * 2**20
-    doorway: DoorwayPolicy = field(default_factory=DoorwayPolicy)
-    lifetime: LifetimePolicy = field(default_factory=LifetimePolicy)
+    buffered_bytes: int
+    doorway: DoorwayPolicy
+    lifetime: LifetimePolicy

@@ -5,7 +5,6 @@ from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 
@@ -15,11 +14,8 @@ def limits(settings: Http2Settings) -> Limits:
         concurrent_streams=settings.max_concurrent_streams,
         stream_window_bytes=settings.stream_window,
         connection_window_bytes=settings.connection_window,
-        frame_bytes=settings.max_frame_size,
         header_list_bytes=settings.max_header_list_size,
         header_block_bytes=2 * settings.max_header_list_size,
-        nuisances=settings.max_useless_frames,
-        unread_bytes=settings.max_unread,
     )
 
 
@@ -47,5 +43,4 @@ def pool(settings: PoolSettings) -> PoolPolicy:
         connections=settings.max_connections,
         waiting=settings.max_waiting,
         idle_seconds=settings.idle_timeout or None,
-        backoff=BackoffPolicy(settings.reconnect_delay, settings.max_reconnect_delay),
     )

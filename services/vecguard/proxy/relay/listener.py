@@ -58,17 +58,16 @@ class Listener:
         *,
         max_request_bytes: int,
         max_answer_bytes: int,
-        limits: Limits | None = None,
-        bounds: Bounds | None = None,
+        limits: Limits,
+        bounds: Bounds,
         keepalive: Keepalive = _KEEPALIVE,
         hits: LimitHits | None = None,
         origin_of: Callable[[str], str] = str,
         tracer: Tracer | None = None,
     ) -> None:
         """Takes messages of so many bytes; `origin_of` says which addresses count as one."""
-        bounds = bounds or Bounds()
         self._active = active
-        self._limits = limits or Limits()
+        self._limits = limits
         self._lifetime = bounds.lifetime
         self._keepalive = keepalive
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.http2_handler import RecordingHandler, parsed
+from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.http2.stream import Stream
 
 WIDE = frames.settings({4: 2**20}) + frames.window_update(0, 2**24)
@@ -20,7 +20,9 @@ class Client:
 
     def __init__(self, settings):
         self.handler = RecordingHandler()
-        self.connection = Connection(self.handler, Limits(), client_side=True, wake=lambda: None)
+        self.connection = Connection(
+            self.handler, limits_with(), client_side=True, wake=lambda: None
+        )
         self.connection.greet()
         self.connection.receive(settings)
         self.connection.sender.take()
