@@ -126,8 +126,7 @@ async def run(
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
             if proxy.open_calls_watch is not None:
                 background.append(tasks.create_task(proxy.open_calls_watch.run()))
-            if proxy.audit is not None:
-                background.append(tasks.create_task(proxy.audit.run()))
+            background.append(tasks.create_task(proxy.audit.run()))
             proxy.listener.start(
                 Address(settings.proxy.ip, settings.proxy.port),
                 tls=context_of(proxy.tls.public),
@@ -326,8 +325,7 @@ class Proxy:
             upstream.close()
         self._verifier.close()
         self._strangers.close()
-        if self.audit is not None:
-            self.audit.close()
+        self.audit.close()
         if self._tracer is not None:
             self._tracer.close()
 
@@ -423,9 +421,8 @@ class Proxy:
             SessionCollector(self.link, self.revocations),
             RelayCollector(self.listener, self._active, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
+            AuditCollector(self.audit),
         ]
-        if self.audit is not None:
-            collectors.append(AuditCollector(self.audit))
         for collector in collectors:
             self.registry.register(collector)
 

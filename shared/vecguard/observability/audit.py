@@ -101,13 +101,23 @@ class Audit(Protocol):
 
 
 class NoAudit:
-    """The off switch."""
+    """The log of a proxy whose audit is off."""
 
     def login_refused(self, refusal: Refusal) -> None:
         """Goes unwritten."""
 
     def account_changed(self, change: AccountChange) -> None:
         """Goes unwritten."""
+
+    def lines(self) -> dict[str, int]:
+        """There are none."""
+        return {}
+
+    async def run(self) -> None:
+        """Returns at once: no count has to be written."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 class LineSink(Protocol):
@@ -150,10 +160,10 @@ class AuditLog:
         self._wall_clock = wall_clock
 
     @classmethod
-    def open(cls, settings: AuditSettings, service: str) -> "AuditLog | None":
-        """As configured; None when it is off. Raises ConfigurationError."""
+    def open(cls, settings: AuditSettings, service: str) -> "AuditLog | NoAudit":
+        """As configured. Raises ConfigurationError when the file cannot be opened."""
         if settings.output == OFF:
-            return None
+            return NoAudit()
         target = StandardOutput() if settings.output == STDOUT else RotatedFile(settings.output)
         writer = LineWriter(
             target,

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from tests.integration.tls.ends import lone_client, server
+from tests.support.frame_sequences import frame
 from tests.support.policies import bounds_with, lifetime_with
 from tests.support.raw_http2 import OK, Peer, message, raw_backend
 from tests.support.relay import relaying
@@ -194,7 +195,7 @@ async def cut_nonsense(material, records):
         asyncio.timeout(TIMEOUT),
     ):
         records["turns"] = turns = Turns()
-        client.write(frames.PREFACE + frames.data_head(1, 0, 0) + b"x" + b"y" * 4000)
+        client.write(frames.PREFACE + frame(frames.DATA, 0, 0, b"x") + b"y" * 4000)
         said = b""
         try:
             while data := await client.read():

@@ -86,10 +86,3 @@ class UpstreamProtocolError(VecguardError):
 
 class MalformedAnswerError(UpstreamProtocolError):
     """The upstream's answer breaks HTTP/2's own rules (RFC 9113, section 8.1.1)."""
-
-
-class ClientGoneError(VecguardError):
-    """The client has reset the stream or closed the connection; nobody reads an answer."""
-
-    status = Status.CANCELLED
-    reason = "client_gone"

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.frame_sequences import frame
 from tests.support.http2_handler import RecordingHandler, parsed
 from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
@@ -94,8 +95,7 @@ def test_5_1_answers_to_any_number_of_streams_that_we_reset_are_ignored():
     for stream in streams:
         client.connection.receive(
             frames.headers(stream.id, b"\x88", False, 16_384)
-            + frames.data_head(1, 0, stream.id)
-            + b"x"
+            + frame(frames.DATA, 0, stream.id, b"x")
         )
     assert client.connection.sender.take() == b""
     assert client.connection.nuisances == 0
@@ -210,11 +210,9 @@ def test_a_server_s_answer_cut_anywhere_means_the_same(cuts):
     said = (
         frames.settings({})
         + frames.headers(1, b"\x88", False, 16_384)
-        + frames.data_head(11, 8, 1)
-        + b"\x03payload\0\0\0"
+        + frame(frames.DATA, 8, 1, b"\x03payload\0\0\0")
         + frames.ping(b"12345678", ack=False)
-        + frames.data_head(4, 0, 1)
-        + b"more"
+        + frame(frames.DATA, 0, 1, b"more")
         + frames.headers(1, b"\x89", True, 16_384)
     )
     whole, cut = Client(b""), Client(b"")
