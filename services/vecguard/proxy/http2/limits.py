@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-MAX_WINDOW_BYTES = 2**31 - 1  # RFC 9113, section 6.9.1
-MAX_STREAM_ID = 2**31 - 1
-DEFAULT_WINDOW_BYTES = 65_535  # RFC 9113, section 6.9.2
+MAX_WINDOW_BYTES: Final = 2**31 - 1  # RFC 9113, section 6.9.1
+MAX_STREAM_ID: Final = 2**31 - 1
+DEFAULT_WINDOW_BYTES: Final = 65_535  # RFC 9113, section 6.9.2
 # RFC 9113, section 6.5.2. We take no larger ones: they save little, and a stream of large frames
 # makes the others wait.
-DEFAULT_FRAME_BYTES = 16_384
-DEFAULT_TABLE_BYTES = 4096  # RFC 9113, section 6.5.2
+DEFAULT_FRAME_BYTES: Final = 16_384
+DEFAULT_TABLE_BYTES: Final = 4096  # RFC 9113, section 6.5.2
 
 
 @dataclass(frozen=True, slots=True)
