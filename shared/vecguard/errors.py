@@ -90,12 +90,18 @@ class OverloadedError(VecguardError):
 
 
 class MessageTooLargeError(OverloadedError):
-    """A message is over the configured limit."""
+    """A message is over the configured limit.
+
+    Attributes:
+        size: its length in bytes; None where it is only known to be over the limit.
+        limit: the most bytes that it may have.
+    """
 
     reason = "message_too_large"
 
     def __init__(self, size: int | None, limit: int) -> None:
-        """`size` is None where only so much is known that it is over the limit."""
+        self.size = size
+        self.limit = limit
         shown = "" if size is None else f" of {size} bytes"
         super().__init__(f"a message{shown} is over the limit of {limit}")
 

@@ -17,9 +17,11 @@ from tests.bench.wire import frames
 from tests.bench.wire.blocks import RequestBlocks
 from tests.bench.wire.frames import frame
 from tests.support.waiting import eventually
+from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.garbage import settle_memory
 from vecguard.proxy.gatekeeper import LoginGatekeeper
 from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
@@ -94,12 +96,21 @@ class Rig:
 
     def __init__(self, gatekeeper):
         self.active = OpenCalls()
-        upstream = Upstream("backend", self._connect, authority="backend:1", policy=HeaderPolicy())
+        upstream = Upstream(
+            "backend",
+            self._connect,
+            authority="backend:1",
+            policy=HeaderPolicy(),
+            pool=configured.pool(PoolSettings()),
+        )
         self.listener = Listener(
             gatekeeper,
             Routes(table={b"/our.Service/*": upstream}, default=upstream),
             self.active,
-            max_message_bytes=2**28,
+            max_request_bytes=2**28,
+            max_answer_bytes=2**28,
+            limits=configured.limits(Http2Settings()),
+            bounds=configured.bounds(Http2Settings(), ConnectionSettings()),
         )
         self._requests = [_Requests() for _ in range(CONNECTIONS)]
         self._next_id = 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.local import configuration
 from deploy.local.ports import LOOPBACK, Ports
@@ -22,8 +23,10 @@ from deploy.local.readiness import http_ok
 from deploy.local.stack import LocalStack, ProxyProcess
 from tests.e2e.stacks import running_stack
 from vecguard.config.security import TlsMode
+from vecguard.secret import Secret
 from vecguard.tls.authority import Authority, Issued, Usage, parse_name
 from vecguard.tls.certificate_set import LOOPBACK_NAMES
+from vecguard.tls.certificates import read_certificates, read_private_key
 
 #: Refusals come during the handshake; this is what a slow machine may add.
 QUICKLY_SECONDS = 3.0
@@ -87,13 +90,19 @@ async def running_tls_stack(
     async with running_stack(directory / "data", tls=mode, settings=both) as stack:
         assert stack.certificates is not None
         certs = stack.certificates.directory
-        public, inside = (
-            Authority.from_pem(
-                (certs / f"{name}.pem").read_bytes(), (certs / f"{name}.key").read_bytes()
-            )
-            for name in ("ca", "internal-ca")
-        )
+        public, inside = (_authority(certs / name) for name in ("ca", "internal-ca"))
         yield TlsStack(stack, mode, public, inside, papers)
+
+
+def _authority(path: Path) -> Authority:
+    """The CA in two files, which have this path but for their suffixes."""
+    certificate = path.with_suffix(".pem").read_bytes()
+    private = path.with_suffix(".key").read_bytes()
+    key = read_private_key(private)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return Authority(
+        read_certificates(certificate)[0], key, Issued(certificate, Secret(private), b"")
+    )
 
 
 def issue(

@@ -16,6 +16,7 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from tests.fuzz.own_services import own_services
 from tests.support.http2_handler import RecordingHandler
+from tests.support.policies import limits_with
 from vecguard.config import load_settings
 from vecguard.errors import ConfigurationError, MalformedMessageError, TooManyFieldsError
 from vecguard.generated.milvus.proto import milvus
@@ -31,7 +32,6 @@ from vecguard.proxy.authentication.errors import (
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import CompressionError, Http2ConnectionError
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls import timeouts
 from vecguard.proxy.relay.errors import InvalidTimeoutError
@@ -41,7 +41,7 @@ from vecguard.tls.pem import PemError
 
 Target = Callable[[bytes], None]
 
-_LIMITS = Limits(concurrent_streams=4, header_list_bytes=2**14, nuisances=100)
+_LIMITS = limits_with(concurrent_streams=4, header_list_bytes=2**14, nuisances=100)
 _MANY = 2**20
 _ACCOUNT_REQUESTS = (
     milvus.CreateCredentialRequest,
@@ -102,7 +102,7 @@ def frames_of_a_server(data: bytes) -> None:
 def header_block(data: bytes) -> None:
     """Two blocks, one after the other, against the `hpack` library."""
     cut = data[0] if data else 0
-    ours = HeaderDecoder(Limits(header_list_bytes=_MANY, header_block_bytes=_MANY))
+    ours = HeaderDecoder(limits_with(header_list_bytes=_MANY, header_block_bytes=_MANY))
     theirs = hpack.Decoder(max_header_list_size=_MANY)
     theirs.max_allowed_table_size = 4096
     for block in (data[1 : 1 + cut], data[1 + cut :]):

@@ -10,6 +10,7 @@ from vecguard.passwords import PasswordHash, hash_password
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.revocation.trust import BoundedTrust
 from vecguard.secret import Secret
@@ -126,6 +127,11 @@ class NoRehash:
         return None
 
 
+def wide_turnstile():
+    """One at which nobody waits."""
+    return Turnstile(1000, QueueLimits(1000, 1000, 60.0), pace=None, clock=boot_clock)
+
+
 def authenticator_of(credentials, verifier, *, clock, limits=None, strangers=None):
     """An authenticator that trusts its memory."""
     return Authenticator(
@@ -136,5 +142,5 @@ def authenticator_of(credentials, verifier, *, clock, limits=None, strangers=Non
         rehasher=NoRehash(),
         clock=clock,
         limits=limits,
-        strangers=strangers,
+        strangers=strangers or wide_turnstile(),
     )

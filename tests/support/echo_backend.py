@@ -138,6 +138,13 @@ class _Methods:
         with _noted(call):
             return pattern(int(request))
 
+    async def Wordy(self, request, context):  # noqa: N802
+        """40,000 bytes of headers, then an empty message."""
+        call = await self._backend.arrived(self._path, context)
+        with _noted(call):
+            await context.send_initial_metadata((("words", "x" * 40_000),))
+            return b""
+
     async def Fail(self, request, context):  # noqa: N802
         """An error of the code that the request names, with everything an error can have."""
         call = await self._backend.arrived(self._path, context)
@@ -237,6 +244,7 @@ _METHODS = {
     "Compressed": grpc.unary_unary_rpc_method_handler,
     "Count": grpc.unary_unary_rpc_method_handler,
     "Large": grpc.unary_unary_rpc_method_handler,
+    "Wordy": grpc.unary_unary_rpc_method_handler,
     "Fail": grpc.unary_unary_rpc_method_handler,
     "Silent": grpc.unary_unary_rpc_method_handler,
     "Gated": grpc.unary_unary_rpc_method_handler,

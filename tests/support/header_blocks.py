@@ -2,10 +2,10 @@
 
 from hpack import Decoder, Encoder
 
+from tests.support.policies import limits_with
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
-from vecguard.proxy.http2.limits import Limits
 
-UNLIMITED = Limits(header_list_bytes=2**24, header_block_bytes=2**24)
+UNLIMITED = limits_with(header_list_bytes=2**24, header_block_bytes=2**24)
 
 
 def fields(headers, *, huffman=True):

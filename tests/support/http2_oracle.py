@@ -25,14 +25,14 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, GoAwayFrame
 
 from tests.support.http2_handler import RecordingHandler, parsed
+from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import Http2ConnectionError
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.http2.stream import Stream
 
 #: Small enough that a few frames reach every bound, and the same for both.
-LIMITS = Limits(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=65_535)
+LIMITS = limits_with(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=65_535)
 _BLOCK = b"\x88"
 
 

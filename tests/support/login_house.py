@@ -10,6 +10,7 @@ from tests.support.credentials import (
     ObservedVerifier,
     ScriptedSource,
     header_of,
+    wide_turnstile,
 )
 from vecguard.errors import UnavailableError
 from vecguard.proxy.authentication.authenticator import Authenticator
@@ -79,6 +80,7 @@ class House:
             trust=self.trust,
             rehasher=self.rehasher,
             clock=self.clock,
+            strangers=wide_turnstile(),
         )
 
     async def login(self, username, password):

@@ -3,10 +3,10 @@
 import asyncio
 
 from tests.support.http2_handler import RecordingHandler
+from tests.support.policies import limits_with
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
 from vecguard.proxy.http2.hpack.fields import indexed, literal
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.http2.stream import Stream
 
 #: What may wait for a peer that does not read before the writer is paused, as in asyncio.
@@ -117,7 +117,7 @@ class End(RecordingHandler):
         self._client_side = client_side
         self._is_flush_due = False
         self.connection = Connection(
-            self, limits or Limits(), client_side=client_side, wake=self.wake
+            self, limits or limits_with(), client_side=client_side, wake=self.wake
         )
         self.fault = None
         self.is_lost = False

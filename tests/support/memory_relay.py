@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from tests.support.memory_pair import End, join
+from tests.support.policies import bounds_with, limits_with, pool_with
 from tests.support.relay import MAX_MESSAGE_BYTES, ScriptedGatekeeper, own_tasks
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
@@ -26,7 +27,8 @@ class MemoryRelay:
         backend_limits=None,
         limits=None,
         bounds=None,
-        max_message_bytes=MAX_MESSAGE_BYTES,
+        request_bytes=MAX_MESSAGE_BYTES,
+        answer_bytes=MAX_MESSAGE_BYTES,
         tracer=None,
         **upstream,
     ):
@@ -41,15 +43,16 @@ class MemoryRelay:
             self._connect,
             authority="backend:1",
             hits=self.hits,
-            **{"policy": HeaderPolicy()} | upstream,
+            **{"policy": HeaderPolicy(), "pool": pool_with()} | upstream,
         )
         self.listener = Listener(
             self.gatekeeper,
             Routes(table={}, default=self.upstream),
             self.open_calls,
-            max_message_bytes=max_message_bytes,
-            limits=limits,
-            bounds=bounds,
+            max_request_bytes=request_bytes,
+            max_answer_bytes=answer_bytes,
+            limits=limits or limits_with(),
+            bounds=bounds or bounds_with(),
             hits=self.hits,
             tracer=tracer,
         )

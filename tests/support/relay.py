@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from tests.support.echo_backend import UNLIMITED
+from tests.support.policies import bounds_with, limits_with, pool_with
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.errors import VecguardError
@@ -110,7 +111,8 @@ async def relaying(
     connect: Connector | None = None,
     connect_timeout_seconds: float = 2.0,
     table: Mapping[bytes, Upstream] | None = None,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_request_bytes: int = MAX_MESSAGE_BYTES,
+    max_answer_bytes: int = MAX_MESSAGE_BYTES,
     keepalive: Keepalive | None = None,
     pool: PoolPolicy | None = None,
     limits: Limits | None = None,
@@ -124,7 +126,7 @@ async def relaying(
         or over_tcp(Address("127.0.0.1", backend_port), timeout_seconds=connect_timeout_seconds),
         authority=f"127.0.0.1:{backend_port}",
         policy=policy or HeaderPolicy(),
-        pool=pool,
+        pool=pool or pool_with(),
         hits=(hits := LimitHits()),
         **({} if keepalive is None else {"keepalive": keepalive}),
     )
@@ -134,9 +136,10 @@ async def relaying(
         gatekeeper,
         Routes(table=table or {}, default=upstream),
         active,
-        max_message_bytes=max_message_bytes,
-        limits=limits,
-        bounds=bounds,
+        max_request_bytes=max_request_bytes,
+        max_answer_bytes=max_answer_bytes,
+        limits=limits or limits_with(),
+        bounds=bounds or bounds_with(),
         hits=hits,
     )
     listener.start(Address("127.0.0.1", 0), tls=tls)

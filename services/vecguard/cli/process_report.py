@@ -69,11 +69,6 @@ class ProcessReport:
         return "not_ready" if failed else "ready"
 
     @property
-    def is_proxy(self) -> bool:
-        """Whether it is a proxy."""
-        return self.service == _PROXY
-
-    @property
     def is_root_coord(self) -> bool:
         """Whether it is a root coord."""
         return self.service == _ROOT_COORD

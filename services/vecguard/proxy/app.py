@@ -81,6 +81,12 @@ _REFRESH_INTERVAL_SECONDS = 1.0
 # Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network. Those
 # of logins that are new to this proxy are fewer: no more than the threads that check passwords.
 _FETCHES_AT_A_TIME = 32
+# Users not seen lately that are looked up at root coord without a pause, and further ones for each
+# second: guesses at names must not keep it and etcd busy. Where there may be more users, that many
+# are the burst, since all of them come back after a restart.
+FETCH_BURST, FETCHES_PER_SECOND = 1000, 100.0
+# Refused logins that are remembered, so that clients which repeat them cost no bcrypt: some 30 MiB.
+MAX_REFUSED_LOGINS = 100_000
 # A change waits for proxies that are cut off, at most for one lease, and for etcd.
 _MUTATION_GRACE_SECONDS = 15.0
 # What our own services may see of a client's metadata, beside the identity headers.
@@ -92,6 +98,10 @@ _HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
 # Calls of one of our own services that run at a time, of all callers; the others wait in turn. All
 # that run may have their next step in one turn of the loop, which connections wait for meanwhile.
 _OWN_CALLS_AT_A_TIME = 32
+# Calls of one of our own services that wait for their turn, as with a backend. Watches, which keep
+# their streams, get further connections.
+_OWN_CALLS = PoolPolicy(connections=1, waiting=2000, idle_seconds=None)
+_OWN_WATCHES = PoolPolicy(connections=8, waiting=2000, idle_seconds=300.0)
 # Two passwords, a name and a description, each as long as can be configured, and half of the
 # smallest window of a stream.
 _MAX_ACCOUNT_BYTES = 32 * 1024
@@ -116,8 +126,7 @@ async def run(
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
             if proxy.open_calls_watch is not None:
                 background.append(tasks.create_task(proxy.open_calls_watch.run()))
-            if proxy.audit is not None:
-                background.append(tasks.create_task(proxy.audit.run()))
+            background.append(tasks.create_task(proxy.audit.run()))
             proxy.listener.start(
                 Address(settings.proxy.ip, settings.proxy.port),
                 tls=context_of(proxy.tls.public),
@@ -224,7 +233,7 @@ class Proxy:
         )
         self._logins = Logins(
             max_accepted=settings.cache.max_logins,
-            max_refused=settings.cache.max_refusals,
+            max_refused=MAX_REFUSED_LOGINS,
             key=secrets.token_bytes(32),
         )
         self._limits = self._login_limits()
@@ -300,7 +309,8 @@ class Proxy:
                 default=backend,
             ),
             active,
-            max_message_bytes=settings.proxy.grpc.server_max_recv_size,
+            max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+            max_answer_bytes=settings.proxy.grpc.server_max_send_size,
             limits=configured.limits(settings.proxy.http2),
             bounds=configured.bounds(settings.proxy.http2, settings.proxy.connections),
             hits=self.limit_hits,
@@ -316,8 +326,7 @@ class Proxy:
             upstream.close()
         self._verifier.close()
         self._strangers.close()
-        if self.audit is not None:
-            self.audit.close()
+        self.audit.close()
         if self._tracer is not None:
             self._tracer.close()
 
@@ -334,21 +343,20 @@ class Proxy:
                 settings.verifier_queue_per_address,
                 settings.verifier_timeout,
             ),
-            pace=TokenBucket(Rate(settings.fetch_burst, settings.fetches_per_second)),
+            pace=TokenBucket(fetch_rate(self._settings.proxy.max_user_num)),
             clock=boot_clock,
         )
 
     def _login_limits(self) -> FailureLimits | NoLimits:
         limits = self._settings.authentication.login_limits
         if not limits.enabled:
-            return NoLimits(max_tracked=limits.max_tracked, clock=boot_clock)
+            return NoLimits(clock=boot_clock)
         return FailureLimits(
             FailureRates(
                 pair=Rate.per_minute(limits.pair_burst, limits.pair_per_minute),
                 origin=Rate.per_minute(limits.address_burst, limits.address_per_minute),
                 name=Rate.per_minute(limits.name_burst, limits.name_per_minute),
             ),
-            max_tracked=limits.max_tracked,
             clock=boot_clock,
         )
 
@@ -414,11 +422,15 @@ class Proxy:
             SessionCollector(self.link, self.revocations),
             RelayCollector(self.listener, self._active, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
+            AuditCollector(self.audit),
         ]
-        if self.audit is not None:
-            collectors.append(AuditCollector(self.audit))
         for collector in collectors:
             self.registry.register(collector)
+
+
+def fetch_rate(max_users: int) -> Rate:
+    """How many users not seen lately are looked up where there may be `max_users`."""
+    return Rate(max(FETCH_BURST, max_users), FETCHES_PER_SECOND)
 
 
 def _own_service(
@@ -446,5 +458,5 @@ def _own_service(
         revocable=revocable,
         max_request_bytes=max_request_bytes,
         choose=choose,
-        pool=PoolPolicy(connections=1) if ends_soon else None,
+        pool=_OWN_CALLS if ends_soon else _OWN_WATCHES,
     )

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vecguard.observability.audit import AuditLog
+from vecguard.observability.audit import AuditLog, NoAudit
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.limits import LoginLimits
 from vecguard.proxy.authentication.logins import Logins
@@ -272,16 +272,17 @@ class RelayCollector(Collector):
 class AuditCollector(Collector):
     """Whether the audit log is complete."""
 
-    log: AuditLog
+    log: AuditLog | NoAudit
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
-        yield _counter(
-            "vecguard_audit_lines",
-            "Lines of the audit log that were written, and those that were lost.",
-            "outcome",
-            self.log.lines(),
-        )
+        if lines := self.log.lines():
+            yield _counter(
+                "vecguard_audit_lines",
+                "Lines of the audit log that were written, and those that were lost.",
+                "outcome",
+                lines,
+            )
 
 
 def _counter(name: str, explanation: str, label: str, counts: Mapping[Name, int]) -> Metric:

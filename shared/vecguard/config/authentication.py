@@ -35,15 +35,6 @@ class AuthenticationSettings(Section):
     verifier_timeout: Seconds = Field(
         default=10.0, description="How long a login may wait for a thread, in seconds."
     )
-    fetch_burst: Count = Field(
-        default=1000,
-        description="Users not seen lately that are looked up at root coord at once, such as "
-        "after a start.",
-    )
-    fetches_per_second: Annotated[float, Field(gt=0)] = Field(
-        default=100.0,
-        description="Further ones for each second, whatever clients send; addresses take turns.",
-    )
     login_limits: LoginLimitSettings = LoginLimitSettings()
 
 
@@ -57,4 +48,3 @@ class CacheSettings(Section):
     )
     max_credentials: Count = Field(default=10_000, description="Most credentials remembered.")
     max_logins: Count = Field(default=100_000, description="Most accepted logins remembered.")
-    max_refusals: Count = Field(default=100_000, description="Most refused logins remembered.")

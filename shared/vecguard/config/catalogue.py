@@ -24,6 +24,11 @@ VARIABLE_PREFIX: Final = "VECGUARD" + VARIABLE_SEPARATOR
 Path = tuple[str, ...]
 
 
+def variable_of(path: Path) -> str:
+    """The environment variable that sets a key: `VECGUARD__PROXY__PORT`."""
+    return VARIABLE_PREFIX + VARIABLE_SEPARATOR.join(path).upper()
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One setting.
@@ -52,7 +57,7 @@ class Key:
     @property
     def variable(self) -> str:
         """The environment variable that sets it: `VECGUARD__PROXY__PORT`."""
-        return VARIABLE_PREFIX + VARIABLE_SEPARATOR.join(self.path).upper()
+        return variable_of(self.path)
 
     @property
     def secret(self) -> bool:

@@ -52,7 +52,3 @@ class LoginLimitSettings(Section):
         "wait, is held back, in seconds (from 3/4 of it to 5/4), also without limits, so that "
         "clients which repeat it at once do so no more often.",
     )
-    max_tracked: Count = Field(
-        default=20_000,
-        description="Most addresses, users and pairs remembered of each kind; a few megabytes.",
-    )

@@ -11,6 +11,7 @@ from vecguard.config.catalogue import Catalogue
 from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.consistency import Inconsistency
 from vecguard.config.problems import Problem, as_error, describe
+from vecguard.config.removed import REMOVED
 from vecguard.config.settings import INCONSISTENT, Settings
 from vecguard.config.sources import (
     EnvironmentValues,
@@ -129,6 +130,8 @@ class _Merge:
             if self._catalogue.is_section(path):
                 found = "a list" if isinstance(details["input"], list) else "a single value"
                 return Problem(where, dotted, f"expected a section, found {found}")
+            if path in REMOVED:
+                return Problem(where, dotted, REMOVED[path].complaint("line"))
             similar = self._catalogue.similar(path)
             hint = f"; did you mean {similar}?" if similar else ""
             return Problem(where, dotted, f"unknown key{hint}")

@@ -6,8 +6,6 @@ from pydantic import Field
 
 from vecguard.config.fields import Count, Seconds, Section
 
-#: RFC 9113, section 6.5.2: no endpoint may be asked for smaller frames, or send larger ones.
-FrameSize = Annotated[int, Field(ge=16_384, le=2**24 - 1)]
 #: RFC 9113, section 6.9: a window is a signed 32-bit number, and begins with this on a connection.
 Window = Annotated[int, Field(ge=65_535, le=2**31 - 1)]
 #: Four kibibytes hold gRPC's own headers and a login.
@@ -29,11 +27,6 @@ class Http2Settings(Section):
         description="Most headers in one call, in bytes, 32 for each besides; a call with more is "
         "refused. gRPC's own default is 16384, a token may be longer.",
     )
-    max_frame_size: FrameSize = Field(
-        default=16_384,
-        description="Largest frame taken from a client, in bytes. Larger ones save little, and "
-        "make other streams wait.",
-    )
     stream_window: Window = Field(
         default=1_048_576,
         description="Most bytes of one stream that wait for their receiver; it should cover a "
@@ -48,17 +41,6 @@ class Http2Settings(Section):
         description="Most bytes that wait in one process, in both directions, and what open calls "
         "and headers that are begun hold; beyond it clients for which most waits lose those calls, "
         "or their connections. Keep it well below the memory limit.",
-    )
-    max_unread: Count = Field(
-        default=4_194_304,
-        description="Most bytes of answers without data (headers, acknowledgements) that wait "
-        "for a client that does not read; beyond it its connection is cut.",
-    )
-    max_useless_frames: Count = Field(
-        default=10_000,
-        description="Most frames a second on one connection that move nothing (PING, empty "
-        "frames, shreds of messages; a reset or a refused call counts as ten) before it is cut. "
-        "gRPC's keepalive needs less than one.",
     )
 
 
@@ -124,12 +106,4 @@ class PoolSettings(Section):
         description="Time without a call after which a connection is closed if there is another "
         "one, in seconds. Longer than between two bursts of calls, or each would have to connect "
         "anew. 0: never.",
-    )
-    reconnect_delay: Seconds = Field(
-        default=0.1,
-        description="Time between the first failed attempt to connect and the next, in seconds; "
-        "it grows by 1.6 each time. Calls fail at once meanwhile.",
-    )
-    max_reconnect_delay: Seconds = Field(
-        default=5.0, description="Longest time between two attempts, in seconds."
     )

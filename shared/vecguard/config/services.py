@@ -52,13 +52,17 @@ class NameValidationSettings(Section):
 
 
 class ProxyGrpcSettings(Section):
-    """Limits of one message."""
+    """Limits of one message in each direction."""
 
     server_max_recv_size: MessageSize = Field(
-        default=268_435_456, description="Largest message taken from a client, in bytes."
+        default=268_435_456,
+        description="Largest message of a request, in bytes. A larger one is refused with "
+        "RESOURCE_EXHAUSTED.",
     )
     server_max_send_size: MessageSize = Field(
-        default=268_435_456, description="Largest message sent to a client, in bytes."
+        default=268_435_456,
+        description="Largest message of an answer, in bytes. A call with a larger one ends with "
+        "RESOURCE_EXHAUSTED.",
     )
 
 

@@ -11,6 +11,7 @@ import yaml
 from vecguard.config.catalogue import VARIABLE_PREFIX, Catalogue, Key
 from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.problems import Problem
+from vecguard.config.removed import REMOVED, removed_by_variable
 
 #: No section lies deeper; also ends the walk through a file whose aliases form a circle.
 _MAX_DEPTH: Final = 8
@@ -181,15 +182,22 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Enviro
             continue
         key = catalogue.by_variable(name)
         if key is None:
-            similar = catalogue.similar_variable(name)
-            hint = f"; did you mean {similar}?" if similar else ""
-            problems.append(Problem(name, "", f"unknown environment variable{hint}"))
+            problems.append(_unknown(name, catalogue))
         elif key.path in variables:
             problems.append(Problem(name, key.dotted, f"also set by {variables[key.path]}"))
         else:
             variables[key.path] = name
             values[key.path] = _from_text(key, environ[name])
     return EnvironmentValues(values, variables, tuple(problems))
+
+
+def _unknown(name: str, catalogue: Catalogue) -> Problem:
+    path = removed_by_variable(name)
+    if path is not None:
+        return Problem(name, ".".join(path), REMOVED[path].complaint("variable"))
+    similar = catalogue.similar_variable(name)
+    hint = f"; did you mean {similar}?" if similar else ""
+    return Problem(name, "", f"unknown environment variable{hint}")
 
 
 def _from_text(key: Key, text: str) -> object:

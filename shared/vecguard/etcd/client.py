@@ -17,7 +17,6 @@ from vecguard.etcd.link import STATUS
 from vecguard.etcd.model import (
     Compare,
     LeaseGrant,
-    LeaseState,
     MemberStatus,
     Operation,
     RangeResult,
@@ -113,7 +112,6 @@ class EtcdClient:
         keys_only: bool = False,
         count_only: bool = False,
         revision: int = 0,
-        serializable: bool = False,
         timeout_seconds: float | None = None,
     ) -> RangeResult:
         """Reads one key, all keys with a prefix, or all from `key` up to `range_end`.
@@ -126,7 +124,6 @@ class EtcdClient:
             keys_only: leave the values out.
             count_only: leave the keys out, too.
             revision: read the past; 0 reads the newest.
-            serializable: take what one member knows, possibly old, without asking the others.
             timeout_seconds: instead of the client's.
 
         Raises:
@@ -138,7 +135,6 @@ class EtcdClient:
             range_end=end,
             limit=limit,
             revision=revision,
-            serializable=serializable,
             keys_only=keys_only,
             count_only=count_only,
         )
@@ -182,14 +178,6 @@ class EtcdClient:
     async def lease_revoke(self, lease_id: int, *, timeout_seconds: float | None = None) -> None:
         """Ends a lease and deletes the keys bound to it. One that is gone is no error."""
         await lease.revoke(self._cluster, lease_id, timeout_seconds)
-
-    async def lease_time_to_live(
-        self, lease_id: int, *, keys: bool = False, timeout_seconds: float | None = None
-    ) -> LeaseState:
-        """What is left of a lease, and with `keys` what is bound to it."""
-        return await lease.time_to_live(
-            self._cluster, lease_id, keys=keys, timeout_seconds=timeout_seconds
-        )
 
     def watch(
         self,
@@ -236,14 +224,8 @@ class EtcdClient:
         return MemberStatus(
             endpoint=str(link.endpoint),
             version=reply.version,
-            cluster_id=reply.header.cluster_id,
             member_id=reply.header.member_id,
             leader=reply.leader,
-            revision=reply.header.revision,
-            raft_term=reply.raft_term,
-            raft_index=reply.raft_index,
-            db_size=reply.db_size,
-            db_size_in_use=reply.db_size_in_use,
             is_learner=reply.is_learner,
             errors=tuple(reply.errors),
         )

@@ -39,8 +39,6 @@ _SUBJECTS: dict[Subject, tuple[str, str]] = {
     Subject.VERSION: ("VERSION", "version"),
     Subject.CREATE_REVISION: ("CREATE", "create_revision"),
     Subject.MOD_REVISION: ("MOD", "mod_revision"),
-    Subject.VALUE: ("VALUE", "value"),
-    Subject.LEASE: ("LEASE", "lease"),
 }
 
 
@@ -52,7 +50,7 @@ async def read(
         _RANGE,
         request,
         header=lambda reply: reply.header,
-        access=Access.REPEATABLE if request.serializable else Access.READ,
+        access=Access.READ,
         timeout_seconds=timeout_seconds,
     )
     return _range_result(reply, reply.header.revision)
@@ -158,7 +156,7 @@ def _request_op(operation: Operation) -> pb.RequestOp:
             return pb.RequestOp(
                 request_delete_range=pb.DeleteRangeRequest(key=first, range_end=end)
             )
-        case Get(key, prefix, limit, keys_only, count_only):
+        case Get(key, prefix, limit, keys_only):
             first, end = key_range(key, prefix=prefix)
             return pb.RequestOp(
                 request_range=pb.RangeRequest(
@@ -166,7 +164,6 @@ def _request_op(operation: Operation) -> pb.RequestOp:
                     range_end=end,
                     limit=limit,
                     keys_only=keys_only,
-                    count_only=count_only,
                 )
             )
 

@@ -5,7 +5,7 @@ from grpclib.const import Cardinality
 from vecguard.etcd.channel import Rpc
 from vecguard.etcd.cluster import Access, Cluster
 from vecguard.etcd.errors import EtcdRequestError, LeaseNotFoundError
-from vecguard.etcd.model import LeaseGrant, LeaseState
+from vecguard.etcd.model import LeaseGrant
 from vecguard.generated import etcdserverpb as pb
 
 _GRANT = Rpc("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantRequest, pb.LeaseGrantResponse)
@@ -17,9 +17,6 @@ _KEEP_ALIVE = Rpc(
     # One request on each stream: then a keepalive fails over and has a deadline like any
     # other call, and its answer cannot be that of an earlier one.
     Cardinality.STREAM_STREAM,
-)
-_TIME_TO_LIVE = Rpc(
-    "/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse
 )
 
 
@@ -61,19 +58,3 @@ async def revoke(cluster: Cluster, lease_id: int, timeout_seconds: float | None)
         )
     except LeaseNotFoundError:
         return
-
-
-async def time_to_live(
-    cluster: Cluster, lease_id: int, *, keys: bool, timeout_seconds: float | None
-) -> LeaseState:
-    """What is left of a lease; see `EtcdClient.lease_time_to_live`."""
-    reply = await cluster.call(
-        _TIME_TO_LIVE,
-        pb.LeaseTimeToLiveRequest(id=lease_id, keys=keys),
-        header=lambda reply: reply.header,
-        access=Access.REPEATABLE,
-        timeout_seconds=timeout_seconds,
-    )
-    return LeaseState(
-        ttl_seconds=reply.ttl, granted_ttl_seconds=reply.granted_ttl, keys=tuple(reply.keys)
-    )

@@ -71,7 +71,6 @@ class Get:
     prefix: bool = False
     limit: int = 0
     keys_only: bool = False
-    count_only: bool = False
 
 
 Operation = Put | Delete | Get
@@ -83,8 +82,6 @@ class Subject(enum.Enum):
     VERSION = enum.auto()
     CREATE_REVISION = enum.auto()
     MOD_REVISION = enum.auto()
-    VALUE = enum.auto()
-    LEASE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ class Compare:
     key: bytes
     subject: Subject
     operator: Operator
-    operand: int | bytes
+    operand: int
     prefix: bool = False
 
     @classmethod
@@ -114,15 +111,6 @@ class Compare:
     @classmethod
     def mod_revision(cls, key: bytes, operator: Operator, operand: int) -> "Compare":
         return cls(key, Subject.MOD_REVISION, operator, operand)
-
-    @classmethod
-    def value(cls, key: bytes, operator: Operator, operand: bytes) -> "Compare":
-        """Holds for no key that does not exist, whatever the operator."""
-        return cls(key, Subject.VALUE, operator, operand)
-
-    @classmethod
-    def lease(cls, key: bytes, operator: Operator, operand: int) -> "Compare":
-        return cls(key, Subject.LEASE, operator, operand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +152,6 @@ class LeaseGrant(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseState:
-    """What is left of a lease.
-
-    Attributes:
-        ttl_seconds: -1 if there is no such lease (any more).
-        granted_ttl_seconds: what a keepalive sets it back to.
-        keys: those bound to it, if they were asked for.
-    """
-
-    ttl_seconds: int
-    granted_ttl_seconds: int
-    keys: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """One change of one key.
 
@@ -212,21 +185,13 @@ class MemberStatus:
     Attributes:
         version: of etcd, for example "3.5.1".
         leader: the leader's member id; 0 if it knows of none.
-        db_size: bytes allocated on disk.
-        db_size_in_use: bytes of these that hold something.
         errors: alarms.
     """
 
     endpoint: str
     version: str
-    cluster_id: int
     member_id: int
     leader: int
-    revision: int
-    raft_term: int
-    raft_index: int
-    db_size: int
-    db_size_in_use: int
     is_learner: bool
     errors: tuple[str, ...]
 

@@ -2,10 +2,10 @@
 
 As seen with grpclib 0.4.9 and h2 4.4.1: an unknown frame type ends the whole
 connection, an empty DATA frame inside a message breaks its reader, a protocol error
-closes the connection without telling the peer why, a GOAWAY ends the calls that the
-peer is about to finish, an answer that was received completely is lost when the
-connection is closed before it is read, whoever waits to write to a connection that is
-lost waits for ever, and a frame is refused as too long only after 16 MiB of it.
+closes the connection without telling the peer why, an answer that was received
+completely is lost when the connection is closed before it is read, a task that waits to
+write to a connection that is lost waits for ever, and a frame is refused as too long only
+after 16 MiB of it.
 """
 
 import asyncio
@@ -14,17 +14,13 @@ from typing import cast
 
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
-from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated,
     DataReceived,
     Event,
     RemoteSettingsChanged,
-    StreamEnded,
-    StreamReset,
 )
 from h2.exceptions import ProtocolError
 from h2.frame_buffer import FrameBuffer
@@ -42,19 +38,6 @@ _FRAME_LENGTH_BYTES = 3  # RFC 9113, section 4.1
 _DEFAULT_WINDOW_BYTES = 65535  # RFC 9113, section 6.9.2
 
 
-class ResetListener(Wrapper):
-    """A stream's wrapper that learns what grpclib keeps to itself.
-
-    Attributes:
-        complete: whether the peer has sent all that it has to say (END_STREAM).
-    """
-
-    complete = False
-
-    def reset(self, code: int) -> None:
-        """The peer's RST_STREAM; a call of `cancel` follows."""
-
-
 class Protocol(H2Protocol):
     """One HTTP/2 connection.
 
@@ -70,16 +53,11 @@ class Protocol(H2Protocol):
         config: Configuration,
         h2_config: H2Configuration,
         *,
-        outlives_goaway: bool = False,
         max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """`outlives_goaway`: whether open calls go on after the peer's GOAWAY.
-
-        `max_streams` is how many calls the peer may have open at a time.
-        """
+        """`max_streams` is how many calls the peer may have open at a time."""
         super().__init__(handler, config, h2_config)
         self._max_streams = max_streams
-        self._outlives_goaway = outlives_goaway
         self.greeted = asyncio.Event()
         self.lost = asyncio.Event()
         self.going_away = False
@@ -96,9 +74,6 @@ class Protocol(H2Protocol):
                 SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
             },
         )
-        if self._outlives_goaway:
-            # By h2's own rules nothing may be received after a GOAWAY.
-            h2._frame_dispatch_table[GoAwayFrame] = _goaway_received  # noqa: SLF001 - h2 has no door for this
         h2.initiate_connection()
         if self.config.http2_connection_window_size > _DEFAULT_WINDOW_BYTES:
             h2.increment_flow_control_window(
@@ -107,7 +82,7 @@ class Protocol(H2Protocol):
         self.connection = _Connection(h2, self._socket, config=self.config)
         self.connection.flush()
         self.connection.initialize()
-        self.processor = _Processor(self)
+        self.processor = Processor(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -154,17 +129,6 @@ class Protocol(H2Protocol):
         """Closes the connection without waiting for a peer that does not read."""
         self._socket.abort()
 
-    def answers_goaway(self, event: ConnectionTerminated) -> bool:
-        """Lets the streams that the peer will finish go on; False: it is not for us to do so."""
-        if not self._outlives_goaway:
-            return False
-        if self.h2_config.client_side:
-            for stream_id, stream in self.processor.streams.items():
-                if stream_id > (event.last_stream_id or 0):
-                    _refused(stream)
-        self.retire()
-        return True
-
 
 class _FrameBuffer(FrameBuffer):
     """h2 collects up to 16 MiB of a frame before it refuses it as too long.
@@ -206,7 +170,9 @@ class _Connection(Connection):
         return self._connection.state_machine.state is ConnectionState.CLOSED
 
 
-class _Processor(EventsProcessor):
+class Processor(EventsProcessor):
+    """Hands h2's events on to streams."""
+
     connection: _Connection
 
     def __init__(self, protocol: Protocol) -> None:
@@ -241,22 +207,6 @@ class _Processor(EventsProcessor):
         self._protocol.greeted.set()
         super().process_remote_settings_changed(event)
 
-    def process_stream_ended(self, event: StreamEnded) -> None:
-        stream = self.streams.get(event.stream_id)
-        if stream is not None and isinstance(stream.wrapper, ResetListener):
-            stream.wrapper.complete = True
-        super().process_stream_ended(event)
-
-    def process_stream_reset(self, event: StreamReset) -> None:
-        stream = self.streams.get(event.stream_id)
-        if stream is not None and isinstance(stream.wrapper, ResetListener):
-            stream.wrapper.reset(int(event.error_code or 0))
-        super().process_stream_reset(event)
-
-    def process_connection_terminated(self, event: ConnectionTerminated) -> None:
-        if not self._protocol.answers_goaway(event):
-            super().process_connection_terminated(event)
-
     def process_data_received(self, event: DataReceived) -> None:
         if event.data:
             super().process_data_received(event)
@@ -277,33 +227,3 @@ async def close_all(protocols: Collection[Protocol]) -> None:
     except TimeoutError:
         for protocol in closing:
             protocol.abort()
-
-
-def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-    event = ConnectionTerminated()
-    event.error_code = frame.error_code
-    event.last_stream_id = frame.last_stream_id
-    return [], [event]
-
-
-def _refused(stream: Stream) -> None:
-    """What a RST_STREAM with REFUSED_STREAM would do: the peer has not looked at it."""
-    if isinstance(stream.wrapper, ResetListener):
-        stream.wrapper.reset(ErrorCodes.REFUSED_STREAM)
-    stream.__terminated__("Refused by GOAWAY")
-
-
-def raw_h2_configuration(*, client_side: bool) -> H2Configuration:
-    """h2 with headers as the bytes that were received, good or bad.
-
-    h2 would answer a malformed header by ending the connection with all its other calls,
-    so whoever reads the headers has to judge them.
-    """
-    return H2Configuration(
-        client_side=client_side,
-        header_encoding=None,
-        validate_inbound_headers=False,
-        normalize_inbound_headers=False,
-        validate_outbound_headers=False,
-        normalize_outbound_headers=False,
-    )

@@ -26,6 +26,14 @@ MAX_NAME: Final = 255
 # bytes, and a line is to stay below some 2 KB.
 _MAX_FOREIGN_NAME: Final = 100
 _TICK_SECONDS: Final = 1.0
+#: How long entries that are alike are counted before the count is written: a storm is a line or two
+#: a minute for each kind, and an alert that reads counts comes a minute late at most.
+WINDOW_SECONDS: Final = 60.0
+#: Kinds of refusals, and as many of account changes, that are told apart in one window: a few
+#: hundred lines a minute, whatever clients send.
+MAX_GROUPS: Final = 200
+#: Lines that may wait for a slow disk or reader, some 500 KiB: more than a storm makes in a minute.
+MAX_QUEUED: Final = 1000
 
 APPLIED: Final = "applied"
 #: There was nothing to do, such as a user to delete who does not exist.
@@ -93,13 +101,23 @@ class Audit(Protocol):
 
 
 class NoAudit:
-    """The off switch."""
+    """The log of a proxy whose audit is off."""
 
     def login_refused(self, refusal: Refusal) -> None:
         """Goes unwritten."""
 
     def account_changed(self, change: AccountChange) -> None:
         """Goes unwritten."""
+
+    def lines(self) -> dict[str, int]:
+        """There are none."""
+        return {}
+
+    async def run(self) -> None:
+        """Returns at once: no count has to be written."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 class LineSink(Protocol):
@@ -142,23 +160,22 @@ class AuditLog:
         self._wall_clock = wall_clock
 
     @classmethod
-    def open(cls, settings: AuditSettings, service: str) -> "AuditLog | None":
-        """As configured; None when it is off. Raises ConfigurationError."""
+    def open(cls, settings: AuditSettings, service: str) -> "AuditLog | NoAudit":
+        """As configured. Raises ConfigurationError when the file cannot be opened."""
         if settings.output == OFF:
-            return None
+            return NoAudit()
         target = StandardOutput() if settings.output == STDOUT else RotatedFile(settings.output)
         writer = LineWriter(
             target,
-            limit=settings.queue,
+            limit=MAX_QUEUED,
             about_dropped=lambda count: _line(
                 "lines_dropped", time.time(), service=service, count=count
             ),
         )
-        window, groups = settings.window, settings.max_groups
         return cls(
             writer,
-            StormCounter(window_seconds=window, max_groups=groups),
-            StormCounter(window_seconds=window, max_groups=groups),
+            StormCounter(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
+            StormCounter(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             service=service,
         )
 

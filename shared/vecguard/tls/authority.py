@@ -20,7 +20,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vecguard.errors import ConfigurationError
 from vecguard.secret import Secret
-from vecguard.tls import certificates
 
 #: Machines whose clock is a little slow must accept a certificate that was just made.
 BACKDATE = timedelta(hours=1)
@@ -109,25 +108,6 @@ class Authority:
         )
         certificate = builder.sign(key, SHA256())
         return cls(certificate, key, _issued(certificate, key, _request(name, key, ())))
-
-    @classmethod
-    def from_pem(cls, certificate: bytes, key: bytes) -> Self:
-        """A CA that was made earlier.
-
-        Raises:
-            AuthorityError: the two do not belong together or are no CA.
-            PemError: one of them cannot be read.
-        """
-        authority = certificates.read_certificates(certificate)[0]
-        private = certificates.read_private_key(key)
-        if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-            raise AuthorityError("the CA's key is neither EC nor RSA")
-        if not certificates.key_matches(authority, private):
-            raise AuthorityError("the CA's key does not match its certificate")
-        if not certificates.facts(authority).is_authority:
-            raise AuthorityError("the certificate is not a CA and cannot issue others")
-        request = _request(authority.subject, private, ())
-        return cls(authority, private, _issued(authority, private, request))
 
     def issue(
         self,

@@ -10,9 +10,9 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
 from tests.bench.grpclib_relay.headers import Header, downstream_response, is_grpc
+from tests.bench.grpclib_relay.transport import RelayProtocol, ResetListener
 from vecguard.addresses import Address
 from vecguard.errors import UnavailableError, VecguardError
-from vecguard.grpc.transport import Protocol, ResetListener, raw_h2_configuration
 
 _PREFIX_BYTES = 5
 _PIECE_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ class Upstream:
     def __init__(self, address: Address) -> None:
         self.authority = str(address).encode()
         self._address = address
-        self._protocol: Protocol | None = None
+        self._protocol: RelayProtocol | None = None
         self._connecting = asyncio.Lock()
 
     async def open(
@@ -57,10 +57,9 @@ class Upstream:
         release = await stream.send_request(headers, _processor=protocol.processor)
         return stream, release
 
-    async def _connect(self) -> Protocol:
-        configuration = raw_h2_configuration(client_side=True)
+    async def _connect(self) -> RelayProtocol:
         _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: Protocol(Handler(), _CONFIGURATION, configuration, outlives_goaway=True),
+            lambda: RelayProtocol(Handler(), _CONFIGURATION, client_side=True),
             self._address.host,
             self._address.port,
         )

@@ -10,14 +10,13 @@ from h2.exceptions import H2Error
 
 from tests.bench.grpclib_relay.forwarding import StreamWatcher, Upstream, forward
 from tests.bench.grpclib_relay.headers import Header, RequestHead, refusal, upstream_request
+from tests.bench.grpclib_relay.transport import RelayProtocol
 from vecguard.errors import UnavailableError, VecguardError
-from vecguard.grpc.transport import Protocol, raw_h2_configuration
 from vecguard.proxy.authentication.authenticator import Authenticator
 
 _CONFIGURATION = Configuration(
     http2_connection_window_size=16 * 2**20, http2_stream_window_size=2**20
 ).__for_server__()
-_H2_CONFIGURATION = raw_h2_configuration(client_side=False)
 
 
 class Call:
@@ -72,7 +71,7 @@ class Listener(AbstractHandler):
     async def start(self, host: str, port: int) -> asyncio.Server:
         """Listens."""
         return await asyncio.get_running_loop().create_server(
-            lambda: Protocol(self, _CONFIGURATION, _H2_CONFIGURATION, outlives_goaway=True),
+            lambda: RelayProtocol(self, _CONFIGURATION, client_side=False),
             host,
             port,
             backlog=1024,

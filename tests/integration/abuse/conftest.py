@@ -26,14 +26,10 @@ SETTINGS = {
         },
     },
 }
-#: Every connection is short-lived, the honest client's as well. More PINGs are let through than
-#: it takes to fill what the kernel has for a socket.
+#: Every connection is short-lived, the honest client's as well.
 SHORT_LIVED = {
     "authentication": {"bcryptCost": 4},
-    "proxy": {
-        "http2": {"maxUnread": 2**18, "maxUselessFrames": 100_000},
-        "connections": {"maxAge": 2, "maxAgeGrace": 0.5},
-    },
+    "proxy": {"connections": {"maxAge": 2, "maxAgeGrace": 0.5}},
 }
 #: A grpcio server whose Python cannot keep up answers calls at random with CANCELLED, whoever
 #: they are from, once more than a thousand wait for it. That is no doing of the proxy.

@@ -6,6 +6,7 @@ from h2.events import ConnectionTerminated, DataReceived, StreamReset
 from hpack import Encoder
 
 from tests.support.frame_sequences import frame
+from tests.support.policies import limits_with
 from tests.support.raw_http2 import (
     ANSWER,
     OK,
@@ -17,9 +18,9 @@ from tests.support.raw_http2 import (
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.http2.limits import Limit
 
-LIMITS = Limits(nuisances=500)
+LIMITS = limits_with(nuisances=500)
 ONE = (1).to_bytes(4)
 #: Of a message that is longer than what comes of it.
 PREFIX = b"\0" + (2**20).to_bytes(4)
@@ -84,7 +85,7 @@ async def test_10_5_a_flood_of_useless_frames_costs_its_connection_only(useless)
     ids=["DATA", "trailers", "RST_STREAM", "window"],
 )
 async def test_10_5_talk_on_streams_that_were_refused_costs_the_connection(talk):
-    limits = Limits(nuisances=500, concurrent_streams=1)
+    limits = limits_with(nuisances=500, concurrent_streams=1)
     async with (
         running_raw_backend() as backend,
         relaying(backend.port, limits=limits) as relay,

@@ -153,11 +153,14 @@ async def asking_and_not_reading(reader, writer):
     """Asks for answers that no window bounds, and reads none of them."""
     reader._transport.pause_reading()
     writer.write(GREETING)
+    empty = bytes(5)
     with suppress(OSError):
-        while not writer.transport.is_closing():
-            writer.write(frame(frames.PING, 0, 0, bytes(8)) * MANY)
+        for number in streams():
+            writer.write(call(number, b"/test.Echo/Wordy") + frame(0, 1, number, empty))
             await writer.drain()
-            await asyncio.sleep(0.02)  # below `http2.maxUselessFrames`
+            await asyncio.sleep(0.002)  # the honest client's calls go to the same backend
+            if writer.transport.is_closing():
+                break
 
 
 async def greeted(reader, writer):
@@ -372,8 +375,8 @@ async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(b
     assert siege.honest_calls, siege
 
 
-async def test_a_client_that_asks_and_does_not_read_is_cut(short_lived: Besieged):
-    siege = await short_lived.under(asking_and_not_reading, takes_little=True)
+async def test_a_client_that_asks_and_does_not_read_is_cut(besieged: Besieged):
+    siege = await besieged.under(asking_and_not_reading, takes_little=True)
     assert Limit.UNREAD in siege.hits, siege
     assert siege.grown_bytes < BOUND_BYTES, siege
     assert siege.honest_calls, siege

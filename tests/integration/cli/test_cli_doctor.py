@@ -125,6 +125,15 @@ async def test_a_file_that_is_no_configuration_is_a_usage_error(house: Installat
     assert "proxy.port" in ended.json["error"]
 
 
+async def test_a_removed_setting_is_a_usage_error_that_says_what_holds(house: Installation):
+    config = house.directory / "config.yaml"
+    config.write_text("proxy:\n  http2:\n    maxFrameSize: 32768\n")
+    ended = await vecguard("doctor", "--config", config, "-o", "json")
+    assert ended.code == 2
+    assert "line 3: proxy.http2.maxFrameSize: removed in 0.2: frames of" in ended.json["error"]
+    assert "delete the line" in ended.json["error"]
+
+
 @pytest.mark.timeout(180)
 async def test_a_stack_that_is_as_it_should_be_has_nothing_wrong_until_it_is_opened(tmp_path):
     better = {"common": {"security": {"defaultRootPassword": "not the default"}}}

@@ -89,11 +89,6 @@ async def test_the_past_is_read_by_revision(client, prefix):
     assert (await client.range(prefix + b"k", revision=before)).kvs[0].value == b"old"
 
 
-async def test_a_serializable_read_answers_too(client, prefix):
-    await put(client, prefix + b"k", b"v")
-    assert (await client.range(prefix + b"k", serializable=True)).kvs[0].value == b"v"
-
-
 async def test_reading_a_compacted_revision_raises_compacted(own_etcd, prefix):
     async with EtcdClient([own_etcd.endpoint]) as client:
         before = await put(client, prefix + b"k", b"old")
@@ -105,8 +100,7 @@ async def test_reading_a_compacted_revision_raises_compacted(own_etcd, prefix):
 
 async def test_each_kind_of_comparison_decides_a_transaction(client, prefix):
     key = prefix + b"k"
-    grant = await client.lease_grant(60)
-    await client.txn([], [Put(key, b"b", lease=grant.id)])
+    await put(client, key, b"b")
     (kv,) = (await client.range(key)).kvs
     holding = [
         Compare.version(key, "==", 1),
@@ -115,17 +109,12 @@ async def test_each_kind_of_comparison_decides_a_transaction(client, prefix):
         Compare.mod_revision(key, "==", kv.mod_revision),
         Compare.mod_revision(key, ">", kv.mod_revision - 1),
         Compare.mod_revision(key, "<", kv.mod_revision + 1),
-        Compare.value(key, ">", b"a"),
-        Compare.value(key, "==", b"b"),
-        Compare.lease(key, "==", grant.id),
         Compare.create_revision(prefix + b"missing", "==", 0),
     ]
     failing = [
         Compare.version(key, "==", 0),
         Compare.create_revision(key, "==", 0),
         Compare.mod_revision(key, "!=", kv.mod_revision),
-        Compare.value(key, "<", b"a"),
-        Compare.lease(key, "==", 0),
         Compare.mod_revision(prefix + b"missing", ">", 0),
     ]
     for compare in holding:
@@ -188,13 +177,10 @@ async def test_a_request_that_is_too_large_is_refused_not_repeated(client, prefi
         await client.txn([], [Put(prefix + b"k", b"x" * 3_000_000)])
 
 
-async def test_status_tells_version_leader_and_size(client, etcd):
+async def test_status_tells_version_and_leader(client, etcd):
     status = await client.status(etcd.endpoint)
     assert status.endpoint == etcd.endpoint
     assert int(status.version.split(".")[0]) >= 3
     assert status.leader == status.member_id != 0
-    assert status.raft_term > 0
-    assert status.db_size > 0
-    assert status.revision > 0
     with pytest.raises(ValueError, match="not one of"):
         await client.status("127.0.0.1:1")

@@ -73,7 +73,7 @@ async def test_a_lease_whose_grant_is_lost_is_reported_as_unknown(etcd):
             await cut.lease_grant(60, timeout_seconds=0.5)
 
 
-@pytest.mark.parametrize("call", ["range", "txn", "keep_alive", "revoke", "time_to_live"])
+@pytest.mark.parametrize("call", ["range", "txn", "keep_alive", "revoke"])
 async def test_what_is_safe_to_repeat_is_repeated_when_its_answer_is_lost(
     etcd, client, prefix, call
 ):
@@ -88,7 +88,6 @@ async def test_what_is_safe_to_repeat_is_repeated_when_its_answer_is_lost(
             "txn": lambda: cut.txn([], [Get(prefix)]),
             "keep_alive": lambda: cut.lease_keep_alive_once(grant.id),
             "revoke": lambda: cut.lease_revoke(grant.id),
-            "time_to_live": lambda: cut.lease_time_to_live(grant.id),
         }
         await cut.range(prefix)
         first.swallow_answers = True

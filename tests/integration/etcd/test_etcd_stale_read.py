@@ -84,11 +84,3 @@ async def test_when_every_endpoint_is_stale_the_read_fails():
             await client.range(b"k")
         member.revision = 100
         assert (await client.range(b"k")).revision == 100
-
-
-async def test_a_serializable_read_may_be_old():
-    member = Member(100)
-    async with serving(member) as endpoint, EtcdClient([endpoint]) as client:
-        await client.range(b"k")
-        member.revision = 99
-        assert (await client.range(b"k", serializable=True)).revision == 99

@@ -8,6 +8,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
+from tests.support.policies import pool_with
 from tests.support.raw_http2 import message, raw_client, request_headers
 from tests.support.relay import channel, relaying
 from vecguard.generated.grpc.health import v1 as pb
@@ -52,6 +53,7 @@ async def upstream(service):
         in_process(GrpcServer([service])),
         authority="vecguard",
         policy=HeaderPolicy(only=ONLY, shows_peer=True),
+        pool=pool_with(),
     )
 
 

@@ -8,20 +8,21 @@ import grpc.aio
 import pytest
 
 from tests.support.echo_backend import UNLIMITED
+from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message, raw_client, request_headers, requests, round_trip
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.proxy.authentication.errors import RevokedError, WrongCredentialsError
-from vecguard.proxy.http2.limits import DEFAULT_WINDOW_BYTES, Limits
+from vecguard.proxy.http2.limits import DEFAULT_WINDOW_BYTES
 from vecguard.proxy.relay.listener import Admission
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
 TIMEOUT = 10.0
 MAX_REQUEST_BYTES = 32 * 1024
-SMALLEST_WINDOWS = Limits(
+SMALLEST_WINDOWS = limits_with(
     stream_window_bytes=DEFAULT_WINDOW_BYTES, connection_window_bytes=DEFAULT_WINDOW_BYTES
 )
 METHODS = ["/milvus.proto.milvus.MilvusService/", "/grpc.health.v1.Health/", "/never.heard.Of/"]
@@ -206,6 +207,7 @@ def not_revocable(port):
         policy=HeaderPolicy(),
         revocable=False,
         max_request_bytes=MAX_REQUEST_BYTES,
+        pool=pool_with(),
     )
 
 
@@ -338,6 +340,7 @@ async def test_a_request_that_waits_for_its_upstream_ends_with_its_login(backend
         policy=HeaderPolicy(),
         revocable=False,
         max_request_bytes=MAX_REQUEST_BYTES,
+        pool=pool_with(),
     )
     async with (
         relaying(backend.port, table={b"/own.Accounts/*": accounts}) as relay,

@@ -8,6 +8,13 @@ from http.client import HTTPSConnection
 import pytest
 
 from tests.integration.tls.ends import lone_client, server
+from tests.support.policies import (
+    bounds_with,
+    connection_limits_with,
+    lifetime_with,
+    limits_with,
+    pool_with,
+)
 from tests.support.raw_http2 import OK, Peer, message
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import ScriptedGatekeeper, own_tasks
@@ -16,9 +23,6 @@ from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.addresses import Address
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
-from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
@@ -53,13 +57,16 @@ def listening(tmp_path, ca):
                 over_tcp(Address("127.0.0.1", backend.port), timeout_seconds=2.0),
                 authority="x",
                 policy=HeaderPolicy(),
+                pool=pool_with(),
             )
             listener = Listener(
                 ScriptedGatekeeper(),
                 Routes(table={}, default=upstream),
                 OpenCalls(),
-                max_message_bytes=2**20,
-                bounds=bounds,
+                max_request_bytes=2**20,
+                max_answer_bytes=2**20,
+                limits=limits_with(),
+                bounds=bounds or bounds_with(),
             )
             listener.start(Address("127.0.0.1", 0), tls=tls.context)
             try:
@@ -196,7 +203,7 @@ async def test_a_failed_handshake_leaves_nothing(listening, trusting, said):
 
 
 async def test_a_handshake_has_its_time_and_no_more(listening, trusting):
-    bounds = Bounds(lifetime=LifetimePolicy(greeting_seconds=0.3))
+    bounds = bounds_with(lifetime=lifetime_with(greeting_seconds=0.3))
     async with listening(bounds) as (listener, _):
         async with plain(listener.port) as (reader, writer):
             writer.write(GARBAGE[:3])
@@ -213,7 +220,7 @@ async def test_a_handshake_has_its_time_and_no_more(listening, trusting):
 
 
 async def test_connections_count_before_their_handshake(listening, trusting):
-    bounds = Bounds(connections=ConnectionLimitsPolicy(connections=2))
+    bounds = bounds_with(connections=connection_limits_with(connections=2))
     async with listening(bounds) as (listener, _):
         async with plain(listener.port) as (oldest, _), plain(listener.port):
 
@@ -242,7 +249,7 @@ async def test_a_drain_does_not_wait_for_handshakes(listening):
 
 
 async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trusting):
-    bounds = Bounds(connections=ConnectionLimitsPolicy(connections_per_address=3))
+    bounds = bounds_with(connections=connection_limits_with(connections_per_address=3))
     async with listening(bounds) as (listener, backend), AsyncExitStack() as stack:
         (oldest, _), *_ = [await stack.enter_async_context(plain(listener.port)) for _ in range(3)]
 
@@ -262,7 +269,7 @@ async def test_handshakes_that_are_not_gone_on_with_make_room(listening, trustin
 
 async def test_one_that_makes_room_is_not_waited_for_by_tls(listening, trusting):
     """A client that does not answer TLS's goodbye would keep its file descriptor."""
-    bounds = Bounds(connections=ConnectionLimitsPolicy(connections_per_address=1))
+    bounds = bounds_with(connections=connection_limits_with(connections_per_address=1))
     async with listening(bounds) as (listener, _), encrypted(listener.port, trusting) as first:
         await first.until(lambda: first.events)
         first.stop_reading()

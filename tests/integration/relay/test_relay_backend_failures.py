@@ -16,6 +16,7 @@ from h2.events import StreamReset
 
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.frame_sequences import goaway
+from tests.support.policies import pool_with
 from tests.support.raw_http2 import ANSWER, Pump, message, raw_client, round_trip
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
@@ -26,7 +27,6 @@ from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
-from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from vecguard.proxy.relay.upstreams.upstream_link import Requester
 
@@ -390,7 +390,7 @@ def upstream_to(port, **pool):
         over_tcp(Address("127.0.0.1", port), timeout_seconds=2.0),
         authority="x",
         policy=HeaderPolicy(),
-        pool=PoolPolicy(**pool),
+        pool=pool_with(**pool),
     )
 
 

@@ -11,13 +11,12 @@ from h2.events import ConnectionTerminated
 
 from tests.support.echo_backend import echo_backend
 from tests.support.frame_sequences import frame
+from tests.support.policies import bounds_with, connection_limits_with
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.relay.clients.client_link import ClientLink
-from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 
@@ -27,7 +26,7 @@ SILENT, GREETED = b"", GREETING
 
 @asynccontextmanager
 async def crowded(policy=None, **options):
-    bounds = None if policy is None else Bounds(connections=policy)
+    bounds = None if policy is None else bounds_with(connections=policy)
     async with echo_backend() as backend, relaying(backend.port, bounds=bounds, **options) as relay:
         yield relay
 
@@ -67,7 +66,7 @@ async def connected(relay, count):
 @pytest.mark.parametrize("said", [SILENT, GREETED], ids=["silent", "greeted"])
 async def test_an_address_full_of_them_has_room_for_a_newcomer(said):
     async with (
-        crowded(ConnectionLimitsPolicy(connections_per_address=5)) as relay,
+        crowded(connection_limits_with(connections_per_address=5)) as relay,
         crowd(relay, 5, said) as sockets,
     ):
         await connected(relay, 5)
@@ -90,7 +89,7 @@ async def test_an_address_with_the_default_limit_has_room_for_a_newcomer(said):
 
 
 async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
-    policy = ConnectionLimitsPolicy(connections=10, connections_per_address=4)
+    policy = connection_limits_with(connections=10, connections_per_address=4)
     async with crowded(policy) as relay, AsyncExitStack() as crowds:
         for number in (2, 3, 4):
             await crowds.enter_async_context(
@@ -109,7 +108,7 @@ async def test_the_address_with_most_of_them_makes_room_in_a_full_proxy():
 
 async def test_connections_with_an_admitted_call_keep_their_place():
     async with (
-        crowded(ConnectionLimitsPolicy(connections_per_address=5)) as relay,
+        crowded(connection_limits_with(connections_per_address=5)) as relay,
         AsyncExitStack() as stack,
     ):
         clients = [await stack.enter_async_context(raw_client(relay.port)) for _ in range(4)]
@@ -130,7 +129,7 @@ async def test_connections_with_an_admitted_call_keep_their_place():
 async def test_a_client_repeats_a_call_that_was_not_decided_when_it_made_room():
     """The GOAWAY says that nothing was looked at, so gRPC repeats what was not idempotent too."""
     waiting, first = asyncio.Event(), True
-    async with crowded(ConnectionLimitsPolicy(connections_per_address=1)) as relay:
+    async with crowded(connection_limits_with(connections_per_address=1)) as relay:
 
         async def decide(authorization):
             nonlocal first
@@ -151,7 +150,7 @@ async def test_a_client_repeats_a_call_that_was_not_decided_when_it_made_room():
 
 
 async def test_the_one_that_makes_room_is_told_that_no_call_of_it_was_looked_at():
-    async with crowded(ConnectionLimitsPolicy(connections_per_address=1)) as relay:
+    async with crowded(connection_limits_with(connections_per_address=1)) as relay:
         async with raw_client(relay.port) as client:
             await round_trip(client)
             async with crowd(relay, 1):

@@ -6,13 +6,12 @@ from http.client import HTTPConnection
 import pytest
 
 from tests.support.logs import every_log_line
+from tests.support.policies import bounds_with, lifetime_with
 from tests.support.programs import output_of, program
 from tests.support.relay import relaying
 from vecguard.proxy.relay import link
 from vecguard.proxy.relay.clients import client_link
 from vecguard.proxy.relay.clients.http1 import ANSWER
-from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.configured import Bounds
 
 TIMEOUT = 10.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -106,7 +105,7 @@ async def test_what_is_no_request_line_gets_a_goaway(relay, said):
 
 
 async def test_a_request_that_is_not_gone_on_with_has_the_time_of_any_client():
-    bounds = Bounds(lifetime=LifetimePolicy(greeting_seconds=0.3))
+    bounds = bounds_with(lifetime=lifetime_with(greeting_seconds=0.3))
     async with relaying(1, bounds=bounds) as relay:
         assert await said_to(relay.port, b"GET / HT") == b""
 

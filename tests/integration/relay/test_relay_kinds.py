@@ -106,16 +106,32 @@ async def test_messages_around_the_sizes_of_frames_and_windows_pass(client, size
     assert await client.unary_unary("/a.B/Unary")(payload, timeout=TIMEOUT) == payload
 
 
-async def test_the_backend_s_messages_over_the_limit_are_refused(backend):
+async def test_an_answer_over_its_limit_is_refused_and_a_larger_request_passes(backend):
     async with (
-        relaying(backend.port, max_message_bytes=1000) as relay,
+        relaying(backend.port, max_answer_bytes=1000) as relay,
         channel(relay.target) as client,
     ):
         assert len(await client.unary_unary("/a.B/Large")(b"1000", timeout=TIMEOUT)) == 1000
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.unary_unary("/a.B/Large")(b"1001", timeout=TIMEOUT)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "1001 bytes" in caught.value.details()
+        assert caught.value.details() == (
+            "the answer has a message of 1001 bytes, over the limit of 1000"
+        )
+        assert await client.unary_unary("/a.B/Count")(bytes(100_000), timeout=TIMEOUT) == b"100000"
+        await relay.idle()
+
+
+async def test_a_request_over_its_limit_is_refused_and_a_larger_answer_passes(backend):
+    async with (
+        relaying(backend.port, max_request_bytes=1000) as relay,
+        channel(relay.target) as client,
+    ):
+        assert len(await client.unary_unary("/a.B/Large")(b"100000", timeout=TIMEOUT)) == 100_000
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.unary_unary("/a.B/Unary")(bytes(1001), timeout=TIMEOUT)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert caught.value.details() == "a message of 1001 bytes is over the limit of 1000"
 
 
 async def test_a_client_s_message_over_the_limit_is_refused_and_reaches_nobody(client, backend):

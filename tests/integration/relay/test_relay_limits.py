@@ -11,6 +11,7 @@ from h2.events import ConnectionTerminated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
 
 from tests.support.frame_sequences import frame
+from tests.support.policies import bounds_with, connection_limits_with, lifetime_with, limits_with
 from tests.support.raw_http2 import (
     ANSWER,
     OK,
@@ -25,12 +26,9 @@ from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from vecguard.errors import UnavailableError
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.http2.limits import Limit
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.calls.call import Call
-from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
-from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 
 MEBIBYTE = 2**20
@@ -72,7 +70,7 @@ async def grpc_status(client, call):
 
 
 async def test_more_streams_than_allowed_are_refused_and_the_others_go_on():
-    async with limited(limits=Limits(concurrent_streams=3)) as (relay, _):
+    async with limited(limits=limits_with(concurrent_streams=3)) as (relay, _):
         async with raw_client(relay.port) as client:
             calls = [client.request() for _ in range(5)]
             for call in calls[3:]:
@@ -121,16 +119,12 @@ async def test_10_5_continuations_without_a_byte_cost_the_connection():
 
 
 async def test_a_frame_over_the_size_costs_the_connection():
-    async with (
-        limited(limits=Limits(frame_bytes=20_000)) as (relay, _),
-        raw_client(relay.port) as client,
-    ):
+    async with limited() as (relay, _), raw_client(relay.port) as client:
         mine = client.request(end=False)
         await round_trip(client)
-        client.h2.send_data(mine, message(bytes(19_000)))
-        client.flush()
+        client.send_raw(frame(0, 0, mine, message(bytes(16_379))))
         await round_trip(client)
-        client.send_raw(frame(0, 0, mine, bytes(20_001)))
+        client.send_raw(frame(0, 0, mine, bytes(16_385)))
         assert await connection_error(client) == ErrorCodes.FRAME_SIZE_ERROR
 
 
@@ -146,7 +140,7 @@ async def test_a_frame_over_the_size_costs_the_connection():
     ids=["PING", "SETTINGS", "PRIORITY", "unknown", "PING acknowledgements"],
 )
 async def test_10_5_floods_cost_the_connection(useless):
-    async with limited(limits=Limits(nuisances=500)) as (relay, _):
+    async with limited(limits=limits_with(nuisances=500)) as (relay, _):
         async with raw_client(relay.port) as client:
             client.send_raw(useless)
             assert await connection_error(client) == ErrorCodes.ENHANCE_YOUR_CALM
@@ -154,7 +148,7 @@ async def test_10_5_floods_cost_the_connection(useless):
 
 
 async def test_10_5_rapid_resets_cost_the_connection_and_reach_no_backend():
-    async with limited(limits=Limits(nuisances=500)) as (relay, raw):
+    async with limited(limits=limits_with(nuisances=500)) as (relay, raw):
         async with raw_client(relay.port) as client:
             for _ in range(150):
                 client.h2.reset_stream(client.request(), ErrorCodes.CANCEL)
@@ -177,7 +171,7 @@ async def test_pings_as_grpc_s_keepalive_sends_them_are_answered_for_ever():
 
 
 async def test_a_client_that_talks_and_never_reads_is_cut():
-    limits = Limits(unread_bytes=50_000, nuisances=10**9)
+    limits = limits_with(unread_bytes=50_000, nuisances=10**9)
     async with limited(limits=limits) as (relay, _):
         async with raw_client(relay.port) as client:
             await round_trip(client)
@@ -202,7 +196,7 @@ async def test_what_tls_says_by_itself_counts_as_unread(monkeypatch):
     """Answers to KeyUpdate pass the relay by; they are only seen in what waits for the socket."""
     monkeypatch.setattr("vecguard.proxy.relay.link._UNREAD_SECONDS", 0.01)
     async with (
-        limited(limits=Limits(unread_bytes=1000)) as (relay, _),
+        limited(limits=limits_with(unread_bytes=1000)) as (relay, _),
         raw_client(relay.port) as client,
     ):
         await round_trip(client)
@@ -232,7 +226,7 @@ async def test_what_tls_says_by_itself_counts_as_unread(monkeypatch):
 
 
 async def test_when_requests_wait_for_too_long_the_client_of_most_of_them_loses_its_calls():
-    bounds = Bounds(buffered_bytes=3 * MEBIBYTE)
+    bounds = bounds_with(buffered_bytes=3 * MEBIBYTE)
     async with limited(backend={"acknowledges": False}, bounds=bounds) as (relay, raw):
         before = relay.listener.buffers.held  # by the call that is open all the time
         async with raw_client(relay.port) as modest, raw_client(relay.port) as greedy:
@@ -258,7 +252,7 @@ async def test_when_requests_wait_for_too_long_the_client_of_most_of_them_loses_
 
 
 async def test_when_answers_wait_for_too_long_their_client_loses_them():
-    bounds = Bounds(buffered_bytes=3 * MEBIBYTE)
+    bounds = bounds_with(buffered_bytes=3 * MEBIBYTE)
     async with limited(bounds=bounds) as (relay, raw):
         before = relay.listener.buffers.held  # by the call that is open all the time
         async with raw_client(relay.port, acknowledges=False) as greedy:
@@ -282,7 +276,7 @@ async def test_when_answers_wait_for_too_long_their_client_loses_them():
 
 
 async def test_bytes_that_a_socket_does_not_take_count_and_their_client_is_cut():
-    bounds = Bounds(buffered_bytes=50_000)  # less than a transport takes before it says so
+    bounds = bounds_with(buffered_bytes=50_000)  # less than a transport takes before it says so
     async with limited(bounds=bounds) as (relay, raw):
         before = relay.listener.buffers.held  # by the call that is open all the time
         async with raw_client(relay.port, acknowledges=False) as client:
@@ -340,12 +334,12 @@ async def hung_up(reader):
 @pytest.mark.parametrize(
     ("policy", "limit"),
     [
-        (ConnectionLimitsPolicy(connections=3), RelayLimit.CONNECTIONS),
-        (ConnectionLimitsPolicy(connections_per_address=3), RelayLimit.CONNECTIONS_PER_ADDRESS),
+        (connection_limits_with(connections=3), RelayLimit.CONNECTIONS),
+        (connection_limits_with(connections_per_address=3), RelayLimit.CONNECTIONS_PER_ADDRESS),
     ],
 )
 async def test_more_connections_than_allowed_are_closed_at_once(policy, limit):
-    async with limited(bounds=Bounds(connections=policy)) as (relay, _):
+    async with limited(bounds=bounds_with(connections=policy)) as (relay, _):
         async with raw_client(relay.port) as second:
             await admitted_call(second)
             async with raw_client(relay.port) as third:
@@ -364,7 +358,7 @@ async def test_more_connections_than_allowed_are_closed_at_once(policy, limit):
 
 
 async def test_6_8_a_connection_without_an_admitted_call_is_asked_to_leave_in_time():
-    bounds = Bounds(lifetime=LifetimePolicy(first_call_seconds=SOON))
+    bounds = bounds_with(lifetime=lifetime_with(first_call_seconds=SOON))
     async with limited(bounds=bounds) as (relay, _):
         async with raw_client(relay.port) as client:
             terminated = await client.wait_for(ConnectionTerminated)
@@ -374,7 +368,7 @@ async def test_6_8_a_connection_without_an_admitted_call_is_asked_to_leave_in_ti
 
 
 async def test_a_refused_call_is_no_admitted_one():
-    bounds = Bounds(lifetime=LifetimePolicy(first_call_seconds=SOON))
+    bounds = bounds_with(lifetime=lifetime_with(first_call_seconds=SOON))
     async with limited(bounds=bounds) as (relay, _):
         relay.gatekeeper.refuse(UnavailableError("refused by the test"))
         async with raw_client(relay.port) as client:
@@ -385,7 +379,7 @@ async def test_a_refused_call_is_no_admitted_one():
 
 @pytest.mark.parametrize("said", [b"", frames.PREFACE[:10], frames.PREFACE, frames.PREFACE + b"\0"])
 async def test_3_4_whoever_does_not_say_its_first_words_in_time_is_hung_up_on(said):
-    bounds = Bounds(lifetime=LifetimePolicy(greeting_seconds=SOON))
+    bounds = bounds_with(lifetime=lifetime_with(greeting_seconds=SOON))
     async with limited(bounds=bounds) as (relay, _):
         async with socket(relay.port) as (reader, writer):
             writer.write(said)
@@ -394,7 +388,7 @@ async def test_3_4_whoever_does_not_say_its_first_words_in_time_is_hung_up_on(sa
 
 
 async def test_6_8_an_idle_connection_is_asked_to_leave_whatever_pings_come():
-    bounds = Bounds(lifetime=LifetimePolicy(idle_seconds=SOON))
+    bounds = bounds_with(lifetime=lifetime_with(idle_seconds=SOON))
     async with limited(bounds=bounds) as (relay, _):
         async with raw_client(relay.port) as client:
 
@@ -410,7 +404,7 @@ async def test_6_8_an_idle_connection_is_asked_to_leave_whatever_pings_come():
 
 
 async def test_6_8_an_old_connection_leaves_when_its_calls_are_over():
-    bounds = Bounds(lifetime=LifetimePolicy(age_seconds=SOON))
+    bounds = bounds_with(lifetime=lifetime_with(age_seconds=SOON))
     async with (
         running_raw_backend() as raw,
         relaying(raw.port, bounds=bounds) as relay,
@@ -439,7 +433,7 @@ async def test_6_8_an_old_connection_leaves_when_its_calls_are_over():
 
 
 async def test_calls_that_use_up_their_grace_on_an_old_connection_end_with_unavailable():
-    bounds = Bounds(lifetime=LifetimePolicy(age_seconds=SOON, grace_seconds=SOON))
+    bounds = bounds_with(lifetime=lifetime_with(age_seconds=SOON, grace_seconds=SOON))
     async with (
         running_raw_backend() as raw,
         relaying(raw.port, bounds=bounds) as relay,

@@ -11,6 +11,7 @@ from h2.settings import SettingCodes
 
 from tests.support.echo_backend import EchoBackend
 from tests.support.frame_sequences import frame, goaway
+from tests.support.policies import pool_with
 from tests.support.raw_http2 import (
     message,
     raw_client,
@@ -25,11 +26,11 @@ from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
-from vecguard.proxy.relay.upstreams.pool import _MAX_LEAVING, PoolPolicy
+from vecguard.proxy.relay.upstreams.pool import _MAX_LEAVING
 from vecguard.proxy.relay.upstreams.upstream import over_tcp
 
 TIMEOUT = 10.0
-ONE = PoolPolicy(connections=1)
+ONE = pool_with(connections=1)
 
 
 # How many streams and connections.
@@ -38,7 +39,7 @@ ONE = PoolPolicy(connections=1)
 async def test_calls_beyond_the_backend_s_streams_open_connections_up_to_half_of_the_bound():
     async with (
         running_raw_backend(max_streams=2) as backend,
-        relaying(backend.port, pool=PoolPolicy(connections=6)) as relay,
+        relaying(backend.port, pool=pool_with(connections=6)) as relay,
         raw_client(relay.port) as client,
     ):
         calls = [client.request() for _ in range(8)]
@@ -139,7 +140,7 @@ async def test_a_connection_on_which_little_is_cancelled_stays():
 
 
 async def test_connections_that_nobody_needs_any_more_are_closed_but_for_one():
-    policy = PoolPolicy(connections=8, idle_seconds=0.2)
+    policy = pool_with(connections=8, idle_seconds=0.2)
     async with (
         running_raw_backend(max_streams=1) as backend,
         relaying(backend.port, pool=policy) as relay,
@@ -163,7 +164,7 @@ async def test_connections_that_nobody_needs_any_more_are_closed_but_for_one():
 
 
 async def test_of_connections_that_are_all_idle_the_first_one_stays():
-    policy = PoolPolicy(connections=6, idle_seconds=0.2)
+    policy = pool_with(connections=6, idle_seconds=0.2)
     async with (
         running_raw_backend(max_streams=1) as backend,
         relaying(backend.port, pool=policy) as relay,
@@ -261,7 +262,7 @@ async def test_a_call_that_waits_for_a_stream_ends_at_its_deadline_and_holds_up_
 async def test_calls_that_are_too_many_to_wait_are_refused_and_counted():
     async with (
         running_raw_backend(max_streams=1) as backend,
-        relaying(backend.port, pool=PoolPolicy(connections=1, waiting=6)) as relay,
+        relaying(backend.port, pool=pool_with(connections=1, waiting=6)) as relay,
         raw_client(relay.port) as client,
     ):
         calls = [client.request()]
@@ -358,7 +359,7 @@ async def test_while_the_backend_is_away_one_attempt_at_a_time_is_made_and_no_ca
             raise ConnectionRefusedError(111, "Connection refused")
         return await tcp(factory)
 
-    pool = PoolPolicy(backoff=BackoffPolicy(first_seconds=0.05, most_seconds=0.05))
+    pool = pool_with(backoff=BackoffPolicy(first_seconds=0.05, most_seconds=0.05))
     async with (
         running_raw_backend() as backend,
         relaying(backend.port, connect=connect, pool=pool) as relay,

@@ -9,6 +9,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from tests.support.echo_backend import EchoBackend
+from tests.support.policies import pool_with
 from tests.support.raw_http2 import (
     Peer,
     message,
@@ -23,9 +24,8 @@ from tests.support.relay import ScriptedGatekeeper, relaying
 from tests.support.waiting import eventually
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
-from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
-FOUR = PoolPolicy(connections=4)
+FOUR = pool_with(connections=4)
 STREAMS = 100
 
 
@@ -155,7 +155,7 @@ async def test_streams_that_were_given_back_count_no_more():
 async def test_users_whose_calls_wait_take_turns():
     async with (
         raw_backend(max_streams=1) as backend,
-        relaying(backend.port, gatekeeper=Users(), pool=PoolPolicy(connections=1)) as relay,
+        relaying(backend.port, gatekeeper=Users(), pool=pool_with(connections=1)) as relay,
         raw_client(relay.port) as client,
     ):
         calls = [call(client, "alice", b"/a.B/a0")]
@@ -177,7 +177,7 @@ async def test_users_whose_calls_wait_take_turns():
 async def test_a_user_over_its_share_gets_the_next_stream_only_when_it_has_less_again():
     async with (
         raw_backend(max_streams=4) as backend,
-        relaying(backend.port, gatekeeper=Users(), pool=PoolPolicy(connections=1)) as relay,
+        relaying(backend.port, gatekeeper=Users(), pool=pool_with(connections=1)) as relay,
         raw_client(relay.port) as client,
     ):
         for name in ("a1", "a2", "a3"):
@@ -200,7 +200,7 @@ async def test_a_user_over_its_share_gets_the_next_stream_only_when_it_has_less_
 
 
 async def test_calls_of_a_user_that_fill_its_places_to_wait_leave_some_for_others():
-    policy = PoolPolicy(connections=1, waiting=4)
+    policy = pool_with(connections=1, waiting=4)
     async with (
         raw_backend(max_streams=1) as backend,
         relaying(backend.port, gatekeeper=Users(), pool=policy) as relay,

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from tests.integration.tls.ends import lone_client, server
+from tests.support.frame_sequences import frame
+from tests.support.policies import bounds_with, lifetime_with
 from tests.support.raw_http2 import OK, Peer, message, raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.relay.clients.http1 import ANSWER
-from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.tls.live import Handshake, LiveContext
 
@@ -195,7 +195,7 @@ async def cut_nonsense(material, records):
         asyncio.timeout(TIMEOUT),
     ):
         records["turns"] = turns = Turns()
-        client.write(frames.PREFACE + frames.data_head(1, 0, 0) + b"x" + b"y" * 4000)
+        client.write(frames.PREFACE + frame(frames.DATA, 0, 0, b"x") + b"y" * 4000)
         said = b""
         try:
             while data := await client.read():
@@ -276,7 +276,7 @@ def test_handshakes_begin_when_their_clients_speak_and_few_at_once(material, mon
 
 async def silence(material):
     tls, _ = material
-    bounds = Bounds(lifetime=LifetimePolicy(greeting_seconds=0.2))
+    bounds = bounds_with(lifetime=lifetime_with(greeting_seconds=0.2))
     async with raw_backend() as backend, relaying(backend.port, tls=tls, bounds=bounds) as relay:
         reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
         async with asyncio.timeout(TIMEOUT):

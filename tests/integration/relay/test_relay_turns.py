@@ -9,13 +9,13 @@ from h2.events import ConnectionTerminated
 
 from tests.integration.tls.ends import lone_client, server
 from tests.support.echo_backend import pattern
+from tests.support.policies import limits_with
 from tests.support.raw_http2 import OK, Peer, message, raw_client, round_trip
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.authentication.errors import WrongCredentialsError
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.clients import turns
 from vecguard.proxy.relay.limits import RelayLimit
@@ -90,7 +90,7 @@ async def test_logins_that_are_refused_together_close_their_connection_once():
 
     async with (
         running_raw_backend() as backend,
-        relaying(backend.port, limits=Limits(concurrent_streams=1100)) as relay,
+        relaying(backend.port, limits=limits_with(concurrent_streams=1100)) as relay,
         raw_client(relay.port, max_streams=1100) as client,
     ):
         relay.gatekeeper.decide = decide
@@ -118,7 +118,7 @@ async def test_refused_calls_of_others_cost_an_admitted_call_nothing():
 
     async with (
         running_raw_backend() as backend,
-        relaying(backend.port, limits=Limits(concurrent_streams=2100)) as relay,
+        relaying(backend.port, limits=limits_with(concurrent_streams=2100)) as relay,
         raw_client(relay.port, max_streams=2100) as client,
     ):
         mine = client.request(end=False)

@@ -18,7 +18,7 @@ from vecguard.proxy.authentication.logins import Logins, Principal
 from vecguard.proxy.authentication.origin import LOCAL, origin_of_user
 from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authentication.turnstile import OpenDoor, Turn, Turns
+from vecguard.proxy.authentication.turnstile import Turn, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.singleflight import SingleFlight
 from vecguard.usernames import is_storable
@@ -54,8 +54,8 @@ class Authenticator:
         trust: Trust,
         rehasher: Rehasher,
         clock: Clock,
+        strangers: Turnstile,
         limits: LoginLimits | None = None,
-        strangers: Turns | None = None,
     ) -> None:
         """Describes it.
 
@@ -69,7 +69,7 @@ class Authenticator:
         self._rehasher = rehasher
         self._clock = clock
         self._limits = limits or NoLimits(clock=clock)
-        self._strangers = strangers or OpenDoor()
+        self._strangers = strangers
         # Apart for each origin: nobody waits in another one's line, or for its limits.
         self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()
 

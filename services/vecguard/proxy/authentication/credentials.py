@@ -92,7 +92,6 @@ class CredentialCache:
         """Begins empty; `under_lease` says whether invalidations are certain to arrive."""
         self._source = source
         self._under_lease = under_lease
-        self._refresh_interval_seconds = refresh_interval_seconds
         self._clock = clock
         self._ttl_seconds = ttl_seconds
         # No TTLCache: an entry is of use when its TTL is over, and every call looks one up.

@@ -16,7 +16,9 @@ from vecguard.proxy.authentication.buckets import Buckets, Rate
 from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.authentication.failed_names import FailedNames
 
-_MAX_TRACKED = 20_000
+# Entries that are remembered of each kind: a few megabytes, and more than the addresses and names
+# that fail within the minutes in which a bucket fills again.
+MAX_TRACKED = 20_000
 # Tables that are remembered beside the buckets which `Bucket` names.
 _FIRST_FAILURES, _FAILED_NAMES = "first_failures", "failed_names"
 
@@ -79,7 +81,7 @@ class LoginLimits(Protocol):
 class NoLimits:
     """The off switch: every login is judged. Names that have failed still come after others."""
 
-    def __init__(self, *, max_tracked: int = _MAX_TRACKED, clock: Clock) -> None:
+    def __init__(self, *, max_tracked: int = MAX_TRACKED, clock: Clock) -> None:
         """At most `max_tracked` pairs of address and name are remembered."""
         self.hits = _no_hits()
         self._failed = FailedNames(max_tracked, clock)
@@ -143,7 +145,9 @@ class FailureLimits:
     bucket.
     """
 
-    def __init__(self, rates: FailureRates, *, max_tracked: int, clock: Clock) -> None:
+    def __init__(
+        self, rates: FailureRates, *, max_tracked: int = MAX_TRACKED, clock: Clock
+    ) -> None:
         """At most `max_tracked` buckets of each kind are remembered."""
         self._pairs = Buckets(rates.pair, max_tracked)
         self._origins = Buckets(rates.origin, max_tracked)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
@@ -24,25 +24,6 @@ class QueueLimits:
     total: int
     per_origin: int
     timeout_seconds: float
-
-
-class Turns(Protocol):
-    """Where origins wait for their turn."""
-
-    def turn(
-        self, origin: str, *, name: str = "", suspect: bool = False
-    ) -> AbstractAsyncContextManager[object]: ...
-
-
-class OpenDoor:
-    """Nobody waits."""
-
-    def turn(
-        self, origin: str, *, name: str = "", suspect: bool = False
-    ) -> AbstractAsyncContextManager[object]:
-        """At once."""
-        del origin, name, suspect
-        return nullcontext()
 
 
 class Turn:

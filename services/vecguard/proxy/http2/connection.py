@@ -525,7 +525,7 @@ class Connection(FrameSink):
 def _over() -> Connection:
     """Stands for every connection that is over."""
     if not _OVER:
-        _OVER.append(Connection(NoHandler(), Limits(), client_side=False, wake=_wake_nothing))
+        _OVER.append(Connection(NoHandler(), _NO_ROOM, client_side=False, wake=_wake_nothing))
     return _OVER[0]
 
 
@@ -536,5 +536,13 @@ def _no_clock() -> float:
 def _wake_nothing() -> None:
     pass
 
+
+_NO_ROOM = Limits(
+    concurrent_streams=0,
+    stream_window_bytes=0,
+    connection_window_bytes=0,
+    header_list_bytes=0,
+    header_block_bytes=0,
+)
 
 _OVER: list[Connection] = []

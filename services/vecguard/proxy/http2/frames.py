@@ -33,11 +33,6 @@ _SETTING = Struct(">HI")
 SETTINGS_ACK = HEAD.pack(SETTINGS, ACK, 0)
 
 
-def data_head(length: int, flags: int, stream_id: int) -> bytes:
-    """What precedes a DATA payload of `length` bytes."""
-    return HEAD.pack(length << 8 | DATA, flags, stream_id)
-
-
 def headers(stream_id: int, block: bytes, end_stream: bool, max_frame_bytes: int) -> bytes:
     """A header block, in as many frames as the peer's limit makes of it."""
     flags = END_STREAM if end_stream else 0

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-MAX_WINDOW_BYTES = 2**31 - 1  # RFC 9113, section 6.9.1
-MAX_STREAM_ID = 2**31 - 1
-DEFAULT_WINDOW_BYTES = 65_535  # RFC 9113, section 6.9.2
-DEFAULT_FRAME_BYTES = 16_384  # RFC 9113, section 6.5.2
-DEFAULT_TABLE_BYTES = 4096  # the same
+MAX_WINDOW_BYTES: Final = 2**31 - 1  # RFC 9113, section 6.9.1
+MAX_STREAM_ID: Final = 2**31 - 1
+DEFAULT_WINDOW_BYTES: Final = 65_535  # RFC 9113, section 6.9.2
+# RFC 9113, section 6.5.2. We take no larger ones: they save little, and a stream of large frames
+# makes the others wait.
+DEFAULT_FRAME_BYTES: Final = 16_384
+DEFAULT_TABLE_BYTES: Final = 4096  # RFC 9113, section 6.5.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,6 @@ class Limits:
         stream_window_bytes: what is taken in of a stream whose receiver does not read.
             One window must cover a round trip: 1 MiB is 800 Mbit/s at 10 ms.
         connection_window_bytes: the same for all streams of a connection together.
-        frame_bytes: the largest frame that is taken. Larger ones save little, and a
-            stream of large frames makes the others wait.
         header_list_bytes: names, values and 32 for each field (RFC 9113, section 10.5.1).
             gRPC's own default is 8 to 16 KiB; a token in the metadata can be longer.
         header_block_bytes: the compressed form, which is kept until complete. A list over
@@ -34,18 +34,18 @@ class Limits:
             nothing, and no sender needs more than a block's bytes fill (CVE-2024-27316).
         table_bytes: the dynamic table that the peer's encoder may use.
         nuisances: the weight of frames that make work and move nothing, between two calls
-            of `Connection.forgive`; see `Nuisance`.
+            of `Connection.forgive`; see `Nuisance`. gRPC's keepalive needs less than one a
+            second, a thousand cancelled calls ten thousand.
         unread_bytes: what we have to say to a peer that does not read (headers, resets,
             acknowledgements), beyond the data that windows bound. A thousand answers of
             4 KiB of headers each fit.
     """
 
-    concurrent_streams: int = 1000
-    stream_window_bytes: int = 2**20
-    connection_window_bytes: int = 16 * 2**20
-    frame_bytes: int = DEFAULT_FRAME_BYTES
-    header_list_bytes: int = 64 * 1024
-    header_block_bytes: int = 128 * 1024
+    concurrent_streams: int
+    stream_window_bytes: int
+    connection_window_bytes: int
+    header_list_bytes: int
+    header_block_bytes: int
     header_frames: int = 64
     table_bytes: int = DEFAULT_TABLE_BYTES
     nuisances: int = 10_000

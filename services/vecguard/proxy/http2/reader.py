@@ -105,7 +105,6 @@ class FrameReader:
         self._greeted = False
         # Greeted, and within no header block: any frame may come.
         self._is_between = False
-        self._max_frame = limits.frame_bytes
         # What fits into a frame of the default size is never a flood.
         self._max_block = max(limits.header_block_bytes, DEFAULT_FRAME_BYTES)
         self._block: list[bytes] | None = None
@@ -145,7 +144,7 @@ class FrameReader:
         at, end = 0, len(data)
         if self._preface:
             at = self._skip_preface(data)
-        sink, unpack, max_frame = self._sink, _unpack_head, self._max_frame
+        sink, unpack, max_frame = self._sink, _unpack_head, DEFAULT_FRAME_BYTES
         timed_at = at + _UNTIMED_BYTES
         # Declared, so that compiled code reckons with numbers instead of objects.
         word: int
@@ -281,8 +280,6 @@ class FrameReader:
 
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         _require_stream(stream_id)
-        if len(payload) > self._max_block:
-            raise _endless_block()
         if flags & frames.PADDED:
             payload = _unpadded(payload)
         if flags & frames.PRIORITIZED:

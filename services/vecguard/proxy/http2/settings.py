@@ -77,6 +77,4 @@ def announced(limits: Limits, *, client_side: bool) -> dict[int, int]:
         values[ENABLE_PUSH] = 0
     else:
         values[MAX_CONCURRENT_STREAMS] = limits.concurrent_streams
-    if limits.frame_bytes != DEFAULT_FRAME_BYTES:
-        values[MAX_FRAME_SIZE] = limits.frame_bytes
     return values

@@ -1,12 +1,11 @@
 """The relay's bounds, from the settings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 
@@ -23,9 +22,9 @@ class Bounds:
         lifetime: how long they last.
     """
 
-    buffered_bytes: int = 512 * 2**20
-    connections: ConnectionLimitsPolicy = field(default_factory=ConnectionLimitsPolicy)
-    lifetime: LifetimePolicy = field(default_factory=LifetimePolicy)
+    buffered_bytes: int
+    connections: ConnectionLimitsPolicy
+    lifetime: LifetimePolicy
 
 
 def limits(settings: Http2Settings) -> Limits:
@@ -34,11 +33,8 @@ def limits(settings: Http2Settings) -> Limits:
         concurrent_streams=settings.max_concurrent_streams,
         stream_window_bytes=settings.stream_window,
         connection_window_bytes=settings.connection_window,
-        frame_bytes=settings.max_frame_size,
         header_list_bytes=settings.max_header_list_size,
         header_block_bytes=2 * settings.max_header_list_size,
-        nuisances=settings.max_useless_frames,
-        unread_bytes=settings.max_unread,
     )
 
 
@@ -66,5 +62,4 @@ def pool(settings: PoolSettings) -> PoolPolicy:
         connections=settings.max_connections,
         waiting=settings.max_waiting,
         idle_seconds=settings.idle_timeout or None,
-        backoff=BackoffPolicy(settings.reconnect_delay, settings.max_reconnect_delay),
     )

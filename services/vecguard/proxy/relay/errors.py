@@ -1,6 +1,12 @@
 """How a relayed call can fail on our side."""
 
-from vecguard.errors import OverloadedError, Status, UnavailableError, VecguardError
+from vecguard.errors import (
+    MessageTooLargeError,
+    OverloadedError,
+    Status,
+    UnavailableError,
+    VecguardError,
+)
 
 
 class MalformedCallError(VecguardError):
@@ -24,6 +30,17 @@ class HeadersTooLargeError(OverloadedError):
     """A header block is over our limit. As in gRPC's own servers, no client repeats the call."""
 
     reason = "headers_too_large"
+
+
+class AnswerTooLargeError(OverloadedError):
+    """A message of an answer is over `proxy.grpc.serverMaxSendSize`."""
+
+    reason = "answer_too_large"
+
+    def __init__(self, found: MessageTooLargeError) -> None:
+        super().__init__(
+            f"the answer has a message of {found.size} bytes, over the limit of {found.limit}"
+        )
 
 
 class InvalidTimeoutError(VecguardError):
@@ -73,10 +90,3 @@ class UpstreamProtocolError(VecguardError):
 
 class MalformedAnswerError(UpstreamProtocolError):
     """The upstream's answer breaks HTTP/2's own rules (RFC 9113, section 8.1.1)."""
-
-
-class ClientGoneError(VecguardError):
-    """The client has reset the stream or closed the connection; nobody reads an answer."""
-
-    status = Status.CANCELLED
-    reason = "client_gone"

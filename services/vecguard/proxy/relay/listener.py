@@ -57,18 +57,18 @@ class Listener:
         routes: Routes[Upstream],
         active: OpenCalls,
         *,
-        max_message_bytes: int,
-        limits: Limits | None = None,
-        bounds: Bounds | None = None,
+        max_request_bytes: int,
+        max_answer_bytes: int,
+        limits: Limits,
+        bounds: Bounds,
         keepalive: Keepalive = _KEEPALIVE,
         hits: LimitHits | None = None,
         origin_of: Callable[[str], str] = str,
         tracer: Tracer | None = None,
     ) -> None:
-        """`origin_of` says which addresses count as one."""
-        bounds = bounds or Bounds()
+        """Takes messages of so many bytes; `origin_of` says which addresses count as one."""
         self._active = active
-        self._limits = limits or Limits()
+        self._limits = limits
         self._lifetime = bounds.lifetime
         self._keepalive = keepalive
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
@@ -76,7 +76,12 @@ class Listener:
         self.buffers = Buffers(bounds.buffered_bytes)
         self.connection_limits = ConnectionLimits(bounds.connections, self.hits)
         self._reception = Reception(
-            gatekeeper, routes, active, max_message_bytes=max_message_bytes, tracer=tracer
+            gatekeeper,
+            routes,
+            active,
+            max_request_bytes=max_request_bytes,
+            max_answer_bytes=max_answer_bytes,
+            tracer=tracer,
         )
         self._turns = Turns(asyncio.get_running_loop(), self.buffers)
         self._pressure = BufferRelief(self.buffers, self._reception.links, self.hits)

@@ -81,6 +81,8 @@ class Reception(Host):
     """Decides about calls; those that need no waiting cost no task.
 
     Attributes:
+        max_request_bytes: most bytes of one message of a request.
+        max_answer_bytes: most bytes of one message of an answer.
         links: the clients that are connected.
         tasks: the calls that wait for the gatekeeper.
         tally: how calls have ended.
@@ -92,7 +94,8 @@ class Reception(Host):
         routes: Routes[Upstream],
         active: OpenCalls,
         *,
-        max_message_bytes: int,
+        max_request_bytes: int,
+        max_answer_bytes: int,
         tracer: Tracer | None = None,
     ) -> None:
         self._gatekeeper = gatekeeper
@@ -100,7 +103,8 @@ class Reception(Host):
         self._active = active
         self._kept = KeptBytes()
         self._deadlines = Deadlines(asyncio.get_running_loop())
-        self.max_message_bytes = max_message_bytes
+        self.max_request_bytes = max_request_bytes
+        self.max_answer_bytes = max_answer_bytes
         self.links: set[ClientLink] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.tally = CallCounts()

@@ -33,14 +33,8 @@ def member(number, *, version="3.5.28", leader=1, errors=(), is_learner=False):
     return MemberStatus(
         endpoint=f"etcd-{number}:2379",
         version=version,
-        cluster_id=1,
         member_id=number,
         leader=leader,
-        revision=1,
-        raft_term=1,
-        raft_index=1,
-        db_size=1,
-        db_size_in_use=1,
         is_learner=is_learner,
         errors=tuple(errors),
     )

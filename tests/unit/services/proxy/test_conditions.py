@@ -1,10 +1,11 @@
 import pytest
 
+from tests.support.policies import connection_limits_with
 from vecguard.errors import UnavailableError
 from vecguard.observability.health import HealthReport
 from vecguard.proxy.conditions import Conditions
 from vecguard.proxy.http2.limits import LimitHits
-from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, ConnectionLimitsPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 
 
 class Trust:
@@ -35,7 +36,9 @@ class House:
         self.draining = False
         self.now = 0.0
         self.connection_limits = ConnectionLimits(
-            ConnectionLimitsPolicy(10, 1), LimitHits(), clock=lambda: self.now
+            connection_limits_with(connections=10, connections_per_address=1),
+            LimitHits(),
+            clock=lambda: self.now,
         )
         self.report = HealthReport()
         Conditions(

@@ -11,6 +11,7 @@ from vecguard.observability.audit import (
     AccountChange,
     Action,
     AuditLog,
+    NoAudit,
     recorded,
 )
 from vecguard.observability.storm import Refusal, StormCounter
@@ -231,7 +232,7 @@ def test_a_change_that_fails_is_written_with_its_reason_and_the_error_goes_on(
 
 
 def test_it_is_off_when_the_setting_says_so():
-    assert AuditLog.open(AuditSettings(output="off"), "proxy") is None
+    assert isinstance(AuditLog.open(AuditSettings(output="off"), "proxy"), NoAudit)
 
 
 def test_it_goes_to_the_file_that_the_setting_names(tmp_path):

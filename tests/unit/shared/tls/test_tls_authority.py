@@ -83,21 +83,6 @@ def test_the_request_asks_for_the_same_key_and_names():
     )
 
 
-def test_a_ca_can_be_used_again_later():
-    ca = authority("Root")
-    again = Authority.from_pem(ca.issued.certificate, ca.issued.key.reveal())
-    leaf = read_certificates(issue(again).certificate)[0]
-    leaf.verify_directly_issued_by(ca.certificate)
-
-
-def test_what_is_no_ca_cannot_issue():
-    leaf = issue(authority())
-    with pytest.raises(AuthorityError, match="not a CA"):
-        Authority.from_pem(leaf.certificate, leaf.key.reveal())
-    with pytest.raises(AuthorityError, match="does not match"):
-        Authority.from_pem(authority().issued.certificate, leaf.key.reveal())
-
-
 def test_a_key_is_not_printed():
     ca = authority()
     issued = issue(ca)

@@ -3,7 +3,13 @@
 import asyncio
 from typing import Any, Protocol
 
-from vecguard.errors import DeadlineError, MalformedMessageError, Status, VecguardError
+from vecguard.errors import (
+    DeadlineError,
+    MalformedMessageError,
+    MessageTooLargeError,
+    Status,
+    VecguardError,
+)
 from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.http2.handler import Fields
 from vecguard.proxy.http2.hpack.header_block import HeaderBlock
@@ -25,6 +31,7 @@ from vecguard.proxy.relay.calls.states import (
     WAITING,
 )
 from vecguard.proxy.relay.errors import (
+    AnswerTooLargeError,
     MalformedAnswerError,
     MalformedRequestError,
     UpstreamProtocolError,
@@ -92,7 +99,10 @@ class Call(Requester):
         "upstream",
     )
 
-    def __init__(self, client_link: Link, client: Stream, max_message_bytes: int) -> None:
+    def __init__(
+        self, client_link: Link, client: Stream, max_request_bytes: int, max_answer_bytes: int
+    ) -> None:
+        """Bounds each message of the request, and each one of the answer, in bytes."""
         self.client_link = client_link
         self.client = client
         client.owner = self
@@ -102,8 +112,8 @@ class Call(Requester):
         self.answer_state = AWAITED
         self.method = b""
         self.code = _CANCELLED
-        self._request_meter = MessageMeter(max_message_bytes)
-        self._response_meter = MessageMeter(max_message_bytes)
+        self._request_meter = MessageMeter(max_request_bytes)
+        self._response_meter = MessageMeter(max_answer_bytes)
         self._link: UpstreamLink | None = None
         self._request: Request | None = None
         self._held = 0
@@ -386,6 +396,10 @@ class Call(Requester):
             self._response_meter.passes(payload)
             if self._answer_length is not None:
                 self._check_answer_length(end=end)
+        except MessageTooLargeError as error:
+            self.response_sent(len(payload))
+            self.end(AnswerTooLargeError(error))
+            return
         except VecguardError as error:
             self.response_sent(len(payload))
             self._blame(error)

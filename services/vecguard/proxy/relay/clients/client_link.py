@@ -52,7 +52,8 @@ _RECORDS_SECONDS = 0.0001
 class Host(ABC):
     """Who looks after the calls of all clients."""
 
-    max_message_bytes: int
+    max_request_bytes: int
+    max_answer_bytes: int
 
     @abstractmethod
     def connected(self, link: "ClientLink") -> None: ...
@@ -437,7 +438,7 @@ class ClientLink(Link, Reader):
     # What the connection tells.
 
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
-        call = Call(self, stream, self._host.max_message_bytes)
+        call = Call(self, stream, self._host.max_request_bytes, self._host.max_answer_bytes)
         self._arrived.append((call, fields))
         if self.rank != KNOWN:
             self._stop_with_batch()

@@ -29,8 +29,8 @@ class ConnectionLimitsPolicy:
             one machine needs, since many may be behind one address.
     """
 
-    connections: int = 10_000
-    connections_per_address: int = 2000
+    connections: int
+    connections_per_address: int
 
 
 class ConnectionLimits:

@@ -27,11 +27,11 @@ class LifetimePolicy:
         grace_seconds: what open calls have after that before they are ended.
     """
 
-    greeting_seconds: float = 10.0
-    first_call_seconds: float | None = 60.0
-    idle_seconds: float | None = 3600.0
-    age_seconds: float | None = None
-    grace_seconds: float | None = None
+    greeting_seconds: float
+    first_call_seconds: float | None
+    idle_seconds: float | None
+    age_seconds: float | None
+    grace_seconds: float | None
 
 
 class TimedConnection(CallCarrier, Protocol):

@@ -58,9 +58,9 @@ class PoolPolicy:
         backoff: between failed attempts.
     """
 
-    connections: int = 8
-    waiting: int = 2000
-    idle_seconds: float | None = 300.0
+    connections: int
+    waiting: int
+    idle_seconds: float | None
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
 

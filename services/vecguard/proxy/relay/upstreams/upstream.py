@@ -23,7 +23,14 @@ __all__ = ["Chooser", "Connector", "LinkFactory", "Upstream", "in_process", "ove
 
 # One slow client must not fill the window that all calls to the upstream share: only the
 # window of its own stream holds it back.
-_LIMITS = Limits(connection_window_bytes=MAX_WINDOW_BYTES)
+_LIMITS = Limits(
+    # So many cancelled calls are remembered: what is still on its way on them is no mistake.
+    concurrent_streams=1000,
+    stream_window_bytes=2**20,
+    connection_window_bytes=MAX_WINDOW_BYTES,
+    header_list_bytes=64 * 1024,
+    header_block_bytes=128 * 1024,
+)
 # gRPC servers close a connection with more than two PINGs in a row that come less than five
 # minutes after the one before, without data between. The kernel's keepalive finds a machine
 # that vanished much earlier; PINGs are for a process that stands still, in a call.
@@ -62,10 +69,10 @@ class Upstream:
         revocable: bool = True,
         max_request_bytes: int | None = None,
         choose: "Chooser | None" = None,
+        pool: PoolPolicy,
         scheme: bytes = b"http",
         keepalive: Keepalive = _KEEPALIVE,
         limits: Limits = _LIMITS,
-        pool: PoolPolicy | None = None,
         hits: LimitHits | None = None,
     ) -> None:
         self.name = name
@@ -80,7 +87,7 @@ class Upstream:
             connect,
             limits=limits,
             keepalive=keepalive,
-            policy=pool or PoolPolicy(),
+            policy=pool,
             random=Random(),  # noqa: S311 - it spreads attempts in time and hides nothing
             hits=hits or LimitHits(),
         )

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.frame_sequences import frame
 from tests.support.http2_handler import RecordingHandler, parsed
+from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.http2.stream import Stream
 
 WIDE = frames.settings({4: 2**20}) + frames.window_update(0, 2**24)
@@ -20,7 +21,9 @@ class Client:
 
     def __init__(self, settings):
         self.handler = RecordingHandler()
-        self.connection = Connection(self.handler, Limits(), client_side=True, wake=lambda: None)
+        self.connection = Connection(
+            self.handler, limits_with(), client_side=True, wake=lambda: None
+        )
         self.connection.greet()
         self.connection.receive(settings)
         self.connection.sender.take()
@@ -92,8 +95,7 @@ def test_5_1_answers_to_any_number_of_streams_that_we_reset_are_ignored():
     for stream in streams:
         client.connection.receive(
             frames.headers(stream.id, b"\x88", False, 16_384)
-            + frames.data_head(1, 0, stream.id)
-            + b"x"
+            + frame(frames.DATA, 0, stream.id, b"x")
         )
     assert client.connection.sender.take() == b""
     assert client.connection.nuisances == 0
@@ -208,11 +210,9 @@ def test_a_server_s_answer_cut_anywhere_means_the_same(cuts):
     said = (
         frames.settings({})
         + frames.headers(1, b"\x88", False, 16_384)
-        + frames.data_head(11, 8, 1)
-        + b"\x03payload\0\0\0"
+        + frame(frames.DATA, 8, 1, b"\x03payload\0\0\0")
         + frames.ping(b"12345678", ack=False)
-        + frames.data_head(4, 0, 1)
-        + b"more"
+        + frame(frames.DATA, 0, 1, b"more")
         + frames.headers(1, b"\x89", True, 16_384)
     )
     whole, cut = Client(b""), Client(b"")

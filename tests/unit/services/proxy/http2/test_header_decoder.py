@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.header_blocks import UNLIMITED, headers
+from tests.support.policies import limits_with
 from vecguard.proxy.http2.errors import CompressionError, ErrorCode, Http2ConnectionError
 from vecguard.proxy.http2.hpack import fields, integers
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.http2.hpack.static_table import ENTRIES
-from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.http2.limits import Limit
 
 # Few names and values, so that tables are used; any bytes, so that Huffman is.
 NAMES = st.sampled_from([name for name, _ in ENTRIES] + [b"k", b"client-request-id"]) | st.binary(
@@ -150,11 +151,11 @@ def test_every_entry_of_the_static_table_is_passed_on_by_its_index():
 )
 def test_rfc7541_broken_blocks_are_refused(section, block):
     with pytest.raises(CompressionError):
-        HeaderDecoder(Limits()).decode(block)
+        HeaderDecoder(limits_with()).decode(block)
 
 
 def test_rfc7541_4_4_a_field_larger_than_the_table_empties_it():
-    decoder = HeaderDecoder(Limits())
+    decoder = HeaderDecoder(limits_with())
     decoder.decode(b"\x40\x01a\x01b")
     assert seen(decoder.decode(b"\xbe")) == [(b"a", b"b")]
     decoder.decode(b"\x40\x01a\x7f\x82\x1f" + b"x" * 4097)
@@ -163,7 +164,7 @@ def test_rfc7541_4_4_a_field_larger_than_the_table_empties_it():
 
 
 def test_a_list_over_the_limit_is_read_to_its_end_and_not_kept():
-    limits = Limits(header_list_bytes=1000)
+    limits = limits_with(header_list_bytes=1000)
     decoder = HeaderDecoder(limits)
     bomb = b"\x40\x01a\x7f\x81\x01" + b"x" * 256 + b"\xbe" * 1900 + b"\x40\x01c\x01d"
     assert decoder.decode(bomb) is None
@@ -202,7 +203,7 @@ def test_rfc9113_8_2_1_forbidden_bytes_are_seen(name, value, legal, huffman):
 
 def test_a_list_far_over_the_limit_is_not_read_to_its_end():
     """It would take as long as thousands of calls."""
-    decoder = HeaderDecoder(Limits(header_list_bytes=1000))
+    decoder = HeaderDecoder(limits_with(header_list_bytes=1000))
     with pytest.raises(Http2ConnectionError) as raised:
         decoder.decode(b"\x90" * 2100)
     assert (raised.value.code, raised.value.limit) == (
@@ -211,14 +212,17 @@ def test_a_list_far_over_the_limit_is_not_read_to_its_end():
     )
     # A server's connection is shared by many clients.
     assert (
-        HeaderDecoder(Limits(header_list_bytes=1000), remembers=True).decode(b"\x90" * 2100) is None
+        HeaderDecoder(limits_with(header_list_bytes=1000), remembers=True).decode(b"\x90" * 2100)
+        is None
     )
 
 
 def test_a_block_may_say_64_times_how_large_the_table_is():
-    assert seen(HeaderDecoder(Limits()).decode(b"\x20" * 64 + b"\x82")) == [(b":method", b"GET")]
+    assert seen(HeaderDecoder(limits_with()).decode(b"\x20" * 64 + b"\x82")) == [
+        (b":method", b"GET")
+    ]
     with pytest.raises(CompressionError):
-        HeaderDecoder(Limits()).decode(b"\x20" * 65 + b"\x82")
+        HeaderDecoder(limits_with()).decode(b"\x20" * 65 + b"\x82")
 
 
 def test_what_is_remembered_of_names_has_an_end():

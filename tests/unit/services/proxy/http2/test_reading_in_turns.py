@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.support.frame_sequences import REQUEST, SCRIPTS, Writer, frame
 from tests.support.http2_handler import RecordingHandler
+from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import Http2ConnectionError, NoPrefaceError
-from vecguard.proxy.http2.limits import Limits
 
 HELLO = frames.PREFACE + frames.settings({})
 PAST = 0.0
@@ -51,7 +51,7 @@ def connected(*, every=0, buffers=None, clock=monotonic):
     handler = Stopping(every)
     account = Account(buffers or Buffers(2**40))
     connection = Connection(
-        handler, Limits(), client_side=False, wake=lambda: None, clock=clock, account=account
+        handler, limits_with(), client_side=False, wake=lambda: None, clock=clock, account=account
     )
     handler.connection = connection
     return handler, connection, account

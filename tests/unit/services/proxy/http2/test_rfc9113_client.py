@@ -8,15 +8,16 @@ import pytest
 
 from tests.support.frame_sequences import frame
 from tests.support.http2_handler import RecordingHandler, parsed
+from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from vecguard.proxy.http2.limits import MAX_STREAM_ID, Limits
+from vecguard.proxy.http2.limits import MAX_STREAM_ID
 from vecguard.proxy.http2.stream import Stream
 
 HEADERS_200 = b"\x88"
 END_STREAM, END_HEADERS, PADDED = 1, 4, 8
-LIMITS = Limits(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=70_000)
+LIMITS = limits_with(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=70_000)
 
 
 def answer(stream_id, *, end=False):
@@ -219,7 +220,7 @@ def test_6_8_our_goaway_names_no_stream_of_our_own(client):
 
 def test_10_5_resets_that_cross_ours_cost_no_other_stream():
     """How many calls are cancelled is up to clients that know nothing of each other."""
-    client = Client(Limits(nuisances=10))
+    client = Client(limits_with(nuisances=10))
     crossing = []
     for _ in range(20):
         stream = client.open(end=True)
@@ -239,7 +240,7 @@ def test_6_8_a_goaway_says_which_streams_were_looked_at(client, last):
 
 
 def test_6_9_1_more_data_than_the_connection_allows_is_a_connection_error():
-    client = Client(Limits(stream_window_bytes=2**20, connection_window_bytes=65_535))
+    client = Client(limits_with(stream_window_bytes=2**20, connection_window_bytes=65_535))
     client.hear(answer(1), *[frame(0, 0, 1, bytes(16_384))] * 3)
     with pytest.raises(Http2ConnectionError) as caught:
         client.hear(frame(0, 0, 1, bytes(16_384)))

@@ -4,10 +4,11 @@ import pytest
 from hpack import Decoder, Encoder
 
 from tests.support.http2_handler import RecordingHandler, parsed
+from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
-from vecguard.proxy.http2.limits import Limit, Limits
+from vecguard.proxy.http2.limits import Limit
 
 REQUEST = (
     (b":method", b"POST"),
@@ -17,7 +18,7 @@ REQUEST = (
 )
 END_STREAM, END_HEADERS, PADDED, PRIORITIZED = 1, 4, 8, 32
 HELLO = frames.PREFACE + frames.settings({})
-LIMITS = Limits(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=70_000)
+LIMITS = limits_with(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=70_000)
 
 
 def frame(kind, flags, stream_id, payload=b""):
@@ -330,15 +331,6 @@ def test_6_8_the_last_number_of_a_goaway_never_grows(server):
     assert [int.from_bytes(number) for number in last] == [1, 1]
 
 
-@pytest.mark.parametrize("flags", [END_HEADERS, END_HEADERS | PADDED])
-def test_10_5_1_a_block_in_one_frame_is_bounded_like_one_in_many(flags):
-    server = Server(Limits(frame_bytes=2**20))
-    server.hear(HELLO)
-    with pytest.raises(Http2ConnectionError) as caught:
-        server.hear(frame(frames.HEADERS, flags, 1, bytes(1) + b"\x82" * 2**17))
-    assert caught.value.limit == Limit.HEADER_BLOCK
-
-
 def test_6_7_only_the_acknowledgement_of_our_ping_tells_that_a_goaway_was_heard(server):
     server.connection.go_away()
     [ours] = [payload for kind, _, _, payload in server.said() if kind == frames.PING]
@@ -372,7 +364,7 @@ def test_5_4_1_a_bug_met_anywhere_else_ends_the_connection(server):
 
 
 def test_6_9_1_more_data_than_the_connection_allows_is_a_connection_error():
-    server = Server(Limits(stream_window_bytes=2**20, connection_window_bytes=65_535))
+    server = Server(limits_with(stream_window_bytes=2**20, connection_window_bytes=65_535))
     server.hear(HELLO, request(1), *[frame(0, 0, 1, bytes(16_384))] * 3)
     with pytest.raises(Http2ConnectionError) as caught:
         server.hear(frame(0, 0, 1, bytes(16_384)))
@@ -403,7 +395,7 @@ def test_8_1_a_complete_answer_stops_the_request(server):
 
 @pytest.mark.parametrize(("streams", "is_flood"), [(0, False), (1000, True)])
 def test_10_5_settings_count_by_the_windows_that_they_move(streams, is_flood):
-    server = Server(Limits())
+    server = Server(limits_with())
     server.hear(HELLO, *(request(2 * number + 1) for number in range(streams)))
     moves = (frames.settings({4: 1000}) + frames.settings({4: 2000})) * 50
     if not is_flood:
@@ -415,7 +407,7 @@ def test_10_5_settings_count_by_the_windows_that_they_move(streams, is_flood):
 
 
 def test_10_5_rapid_resets_are_a_flood():
-    server = Server(Limits())
+    server = Server(limits_with())
     server.hear(HELLO)
     with pytest.raises(Http2ConnectionError) as caught:
         server.hear_each(

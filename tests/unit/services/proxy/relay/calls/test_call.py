@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from tests.support.memory_relay import memory_relay
+from tests.support.policies import limits_with
 from tests.support.raw_http2 import message
 from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.http2.limits import Limits
 
 HELLO = message(b"hello")
 
@@ -115,7 +115,7 @@ async def test_a_refusal_after_the_answer_began_is_no_reason_to_send_again():
 
 async def test_what_is_sent_again_does_not_open_the_client_s_window_twice():
     """A window that is opened twice lets a client send more than its window."""
-    async with memory_relay(limits=Limits(stream_window_bytes=20)) as relay:
+    async with memory_relay(limits=limits_with(stream_window_bytes=20)) as relay:
         client = relay.client()
         call, there, backend = await relay.arrived(client, b"/a.B/C", message(bytes(5)), end=False)
         await relay.quiet()
@@ -162,7 +162,7 @@ async def test_a_reset_after_the_answer_does_not_change_the_answer():
 
 async def test_a_reset_does_not_change_an_answer_that_waits_for_its_client():
     async with memory_relay() as relay:
-        client = relay.client(limits=Limits(stream_window_bytes=10))
+        client = relay.client(limits=limits_with(stream_window_bytes=10))
         call, there, backend = await relay.arrived(client, b"/a.B/C", HELLO, end=False)
         backend.answer(there, message(bytes(100)))
         backend.reset(there, ErrorCode.INTERNAL_ERROR)
@@ -259,12 +259,17 @@ async def test_a_request_that_ends_within_a_message_is_refused():
         assert client.status(call) == Status.INTERNAL.value
 
 
-async def test_a_message_over_the_limit_is_refused_in_either_direction():
-    async with memory_relay(max_message_bytes=4) as relay:
+async def test_a_request_over_its_limit_is_refused():
+    async with memory_relay(request_bytes=4) as relay:
         client = relay.client()
         call = client.request(b"/a.B/C", HELLO)
         await relay.quiet()
         assert client.status(call) == Status.RESOURCE_EXHAUSTED.value
+
+
+async def test_an_answer_over_its_limit_ends_the_call():
+    async with memory_relay(answer_bytes=4) as relay:
+        client = relay.client()
         call, there, backend = await relay.arrived(client)
         backend.begin(there)
         backend.say(there, HELLO)
@@ -319,7 +324,7 @@ async def test_what_is_not_revocable_is_carried_through_once_it_has_arrived(data
 
 
 async def test_a_request_that_waits_for_the_backend_has_not_arrived():
-    options = {"revocable": False, "backend_limits": Limits(stream_window_bytes=5)}
+    options = {"revocable": False, "backend_limits": limits_with(stream_window_bytes=5)}
     async with memory_relay(**options) as relay:
         client = relay.client()
         call, there, backend = await relay.arrived(client, b"/a.B/C", HELLO, end=False)
@@ -345,7 +350,7 @@ async def test_a_bounded_request_is_sent_when_it_has_arrived():
 
 
 async def test_a_bounded_request_over_its_bound_is_refused():
-    async with memory_relay(max_request_bytes=4) as relay:
+    async with memory_relay(request_bytes=4) as relay:
         client = relay.client()
         call = client.request(b"/a.B/C", HELLO, end=False)
         await relay.quiet()
@@ -355,7 +360,7 @@ async def test_a_bounded_request_over_its_bound_is_refused():
 
 async def test_a_slow_client_holds_its_backend_back():
     async with memory_relay() as relay:
-        client = relay.client(limits=Limits(stream_window_bytes=1000))
+        client = relay.client(limits=limits_with(stream_window_bytes=1000))
         call, there, backend = await relay.arrived(client)
         backend.begin(there)
         backend.say(there, message(bytes(3_000_000)))

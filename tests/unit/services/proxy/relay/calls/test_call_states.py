@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.memory_relay import memory_relay
+from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message
 from vecguard.errors import UnavailableError
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.calls import states
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.clients import client_link
 from vecguard.proxy.relay.limits import RelayLimit
-from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 if is_compiled():
     pytest.skip("compiled classes cannot be watched", allow_module_level=True)
@@ -149,9 +148,9 @@ EVENTS = (
 
 
 async def play(events, is_bounded, is_slow):
-    client_limits = Limits(stream_window_bytes=10) if is_slow else None
+    client_limits = limits_with(stream_window_bytes=10) if is_slow else None
     options = {"max_request_bytes": 100} if is_bounded else {}
-    async with memory_relay(pool=PoolPolicy(connections=2), **options) as relay:
+    async with memory_relay(pool=pool_with(connections=2), **options) as relay:
         client = relay.client(limits=client_limits)
         call = client.request(b"/a.B/C", message(b"hello")[: 3 if is_bounded else None], end=False)
         await relay.quiet()

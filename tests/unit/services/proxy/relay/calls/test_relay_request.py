@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.header_blocks import fields
+from tests.support.policies import pool_with
 from tests.support.raw_http2 import request_headers
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.request import KeptBytes, Request
@@ -15,7 +16,9 @@ async def no_connection(factory):
 
 
 def request(budget):
-    upstream = Upstream("backend", no_connection, authority="x", policy=HeaderPolicy())
+    upstream = Upstream(
+        "backend", no_connection, authority="x", policy=HeaderPolicy(), pool=pool_with()
+    )
     return Request(upstream, RequestHead(fields(request_headers())), b"", budget)
 
 

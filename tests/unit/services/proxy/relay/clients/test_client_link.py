@@ -5,15 +5,13 @@ import asyncio
 import pytest
 
 from tests.support.memory_relay import memory_relay
+from tests.support.policies import bounds_with, connection_limits_with, lifetime_with, limits_with
 from tests.support.raw_http2 import message
 from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.http2.limits import Limit, Limits
-from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
-from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.configured import Bounds
+from vecguard.proxy.http2.limits import Limit
 from vecguard.proxy.relay.limits import RelayLimit
 
 
@@ -84,7 +82,7 @@ async def test_ending_a_client_s_calls_tells_each_the_reason():
 
 
 async def test_a_newcomer_displaces_a_client_without_an_admitted_call():
-    bounds = Bounds(connections=ConnectionLimitsPolicy(connections=2))
+    bounds = bounds_with(connections=connection_limits_with(connections=2))
     async with memory_relay(bounds=bounds) as relay:
         busy = relay.client()
         call, there, backend = await relay.arrived(busy)
@@ -103,7 +101,7 @@ async def test_a_newcomer_displaces_a_client_without_an_admitted_call():
 
 
 async def test_too_many_streams_are_refused_and_the_others_go_on():
-    async with memory_relay(limits=Limits(concurrent_streams=2)) as relay:
+    async with memory_relay(limits=limits_with(concurrent_streams=2)) as relay:
         client = relay.client()
         # As a client that has not read our settings yet.
         calls = [client.request() for _ in range(3)]
@@ -115,7 +113,7 @@ async def test_too_many_streams_are_refused_and_the_others_go_on():
 
 
 async def test_a_message_in_shreds_ends_the_connection():
-    async with memory_relay(limits=Limits(nuisances=50)) as relay:
+    async with memory_relay(limits=limits_with(nuisances=50)) as relay:
         client = relay.client()
         call, _, _ = await relay.arrived(client, end=False)
         for byte in message(bytes(200)):
@@ -153,7 +151,7 @@ async def test_an_unknown_protocol_is_told_so_and_closed():
 
 
 async def test_a_client_that_says_nothing_is_closed():
-    bounds = Bounds(lifetime=LifetimePolicy(greeting_seconds=0.001))
+    bounds = bounds_with(lifetime=lifetime_with(greeting_seconds=0.001))
     async with memory_relay(bounds=bounds) as relay:
         client = relay.client()
         client.transport._waiting.clear()
@@ -164,13 +162,13 @@ async def test_a_client_that_says_nothing_is_closed():
 @pytest.mark.parametrize(
     ("policy", "limit"),
     [
-        (LifetimePolicy(first_call_seconds=0.001), RelayLimit.FIRST_CALL),
-        (LifetimePolicy(idle_seconds=0.004), RelayLimit.IDLE),
-        (LifetimePolicy(age_seconds=0.001), RelayLimit.AGE),
+        (lifetime_with(first_call_seconds=0.001), RelayLimit.FIRST_CALL),
+        (lifetime_with(idle_seconds=0.004), RelayLimit.IDLE),
+        (lifetime_with(age_seconds=0.001), RelayLimit.AGE),
     ],
 )
 async def test_a_client_whose_time_is_up_is_asked_to_leave(policy, limit):
-    async with memory_relay(bounds=Bounds(lifetime=policy)) as relay:
+    async with memory_relay(bounds=bounds_with(lifetime=policy)) as relay:
         client = relay.client()
         await until(lambda: client.is_lost)
         assert relay.hits.counts[limit] == 1
@@ -178,8 +176,8 @@ async def test_a_client_whose_time_is_up_is_asked_to_leave(policy, limit):
 
 
 async def test_calls_of_a_connection_that_is_too_old_are_ended():
-    policy = LifetimePolicy(age_seconds=0.001, grace_seconds=0.001)
-    async with memory_relay(bounds=Bounds(lifetime=policy)) as relay:
+    policy = lifetime_with(age_seconds=0.001, grace_seconds=0.001)
+    async with memory_relay(bounds=bounds_with(lifetime=policy)) as relay:
         client = relay.client()
         call = client.request(end=False)
         await until(lambda: client.status(call) is not None)
@@ -188,8 +186,8 @@ async def test_calls_of_a_connection_that_is_too_old_are_ended():
 
 
 async def test_a_client_of_which_too_much_waits_loses_those_calls():
-    async with memory_relay(bounds=Bounds(buffered_bytes=300_000)) as relay:
-        client = relay.client(limits=Limits(stream_window_bytes=1000))
+    async with memory_relay(bounds=bounds_with(buffered_bytes=300_000)) as relay:
+        client = relay.client(limits=limits_with(stream_window_bytes=1000))
         call, there, backend = await relay.arrived(client)
         backend.begin(there)
         backend.say(there, message(bytes(500_000)))

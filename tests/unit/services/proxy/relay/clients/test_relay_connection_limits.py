@@ -2,15 +2,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.logs import every_log_line
+from tests.support.policies import connection_limits_with
 from vecguard.proxy.http2.limits import LimitHits
-from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, ConnectionLimitsPolicy
+from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 from vecguard.proxy.relay.limits import RelayLimit
 
 
 def limited(connections, per_address, clock=lambda: 0.0):
     hits = LimitHits()
     return ConnectionLimits(
-        ConnectionLimitsPolicy(connections, per_address), hits, clock=clock
+        connection_limits_with(connections=connections, connections_per_address=per_address),
+        hits,
+        clock=clock,
     ), hits.counts
 
 
@@ -99,7 +102,7 @@ def test_it_was_full_for_a_minute_after_the_last_newcomer_without_room():
     assert not limits.was_full_lately
 
 
-def test_a_full_doorway_is_told_in_the_log_once_a_minute():
+def test_full_limits_are_logged_once_a_minute():
     with every_log_line() as lines:
         limits, _ = limited(10, 1)
         for _ in range(1000):

@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
+from tests.support.policies import lifetime_with
+from vecguard.proxy.relay.clients.lifetime import Lifetime
 
 
 class Clock:
@@ -47,7 +48,7 @@ class Connection:
 
 def begun(**policy):
     clock, connection = Clock(), Connection()
-    policy = LifetimePolicy(**{"first_call_seconds": None} | policy)
+    policy = lifetime_with(**{"first_call_seconds": None} | policy)
     lifetime = Lifetime(connection, policy, clock, Random(1))
     lifetime.begin()
     return lifetime, connection, clock
@@ -111,7 +112,7 @@ def test_an_open_call_is_no_idleness_however_long_it_is():
 @pytest.mark.parametrize("seed", range(20))
 def test_an_age_is_reached_give_or_take_a_tenth_and_then_the_grace(seed):
     clock, connection = Clock(), Connection()
-    policy = LifetimePolicy(
+    policy = lifetime_with(
         first_call_seconds=None, idle_seconds=None, age_seconds=1000.0, grace_seconds=50.0
     )
     lifetime = Lifetime(connection, policy, clock, Random(seed))

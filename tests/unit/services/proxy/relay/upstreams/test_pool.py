@@ -3,14 +3,13 @@
 import asyncio
 
 from tests.support.memory_relay import memory_relay
+from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message
 from vecguard.errors import Status
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.reception import Admission
 from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
-from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 #: Longer than any test.
 NEVER = BackoffPolicy(first_seconds=1000.0, most_seconds=1000.0)
@@ -37,7 +36,7 @@ async def test_calls_that_come_together_share_one_connection():
 
 
 async def test_a_failed_attempt_is_told_to_those_that_wait_and_to_those_that_follow():
-    async with memory_relay(pool=PoolPolicy(backoff=NEVER)) as relay:
+    async with memory_relay(pool=pool_with(backoff=NEVER)) as relay:
         relay.refuses = ConnectionRefusedError(111, "Connection refused")
         client = relay.client()
         calls = [client.request(), client.request()]
@@ -52,7 +51,7 @@ async def test_a_failed_attempt_is_told_to_those_that_wait_and_to_those_that_fol
 
 async def test_the_next_attempt_needs_no_call():
     backoff = BackoffPolicy(first_seconds=0.001, most_seconds=0.001)
-    async with memory_relay(pool=PoolPolicy(backoff=backoff)) as relay:
+    async with memory_relay(pool=pool_with(backoff=backoff)) as relay:
         relay.refuses = ConnectionRefusedError(111, "Connection refused")
         client = relay.client()
         client.request()
@@ -70,7 +69,7 @@ async def test_the_next_attempt_needs_no_call():
 
 
 async def test_a_full_connection_gets_another_beside_it():
-    async with memory_relay(backend_limits=Limits(concurrent_streams=4)) as relay:
+    async with memory_relay(backend_limits=limits_with(concurrent_streams=4)) as relay:
         client = relay.client()
         calls = [client.request() for _ in range(6)]
         await relay.quiet()
@@ -80,8 +79,8 @@ async def test_a_full_connection_gets_another_beside_it():
 
 async def test_one_caller_has_half_of_all_streams_and_waits_for_more():
     options = {
-        "backend_limits": Limits(concurrent_streams=4),
-        "pool": PoolPolicy(connections=1),
+        "backend_limits": limits_with(concurrent_streams=4),
+        "pool": pool_with(connections=1),
     }
     async with memory_relay(**options) as relay:
         client = relay.client()
@@ -102,8 +101,8 @@ async def admit_bob(authorization):
 
 async def test_a_free_stream_goes_to_the_call_that_waits():
     options = {
-        "backend_limits": Limits(concurrent_streams=1),
-        "pool": PoolPolicy(connections=1),
+        "backend_limits": limits_with(concurrent_streams=1),
+        "pool": pool_with(connections=1),
     }
     async with memory_relay(**options) as relay:
         client = relay.client()
@@ -123,8 +122,8 @@ async def test_a_free_stream_goes_to_the_call_that_waits():
 
 async def test_places_to_wait_are_bounded_for_one_caller_and_for_all():
     options = {
-        "backend_limits": Limits(concurrent_streams=1),
-        "pool": PoolPolicy(connections=1, waiting=2),
+        "backend_limits": limits_with(concurrent_streams=1),
+        "pool": pool_with(connections=1, waiting=2),
     }
     async with memory_relay(**options) as relay:
         client = relay.client()
@@ -145,8 +144,8 @@ async def test_places_to_wait_are_bounded_for_one_caller_and_for_all():
 
 async def test_a_call_that_is_cancelled_waits_no_more():
     options = {
-        "backend_limits": Limits(concurrent_streams=1),
-        "pool": PoolPolicy(connections=1),
+        "backend_limits": limits_with(concurrent_streams=1),
+        "pool": pool_with(connections=1),
     }
     async with memory_relay(**options) as relay:
         client = relay.client()
@@ -193,7 +192,7 @@ async def test_a_call_that_a_leaving_backend_has_not_looked_at_is_made_elsewhere
 
 
 async def test_a_backend_that_only_hangs_up_is_not_called_again_at_once():
-    async with memory_relay(pool=PoolPolicy(backoff=NEVER)) as relay:
+    async with memory_relay(pool=pool_with(backoff=NEVER)) as relay:
         client = relay.client()
         for _ in range(2):
             call, _, backend = await relay.arrived(client)
@@ -208,8 +207,8 @@ async def test_a_backend_that_only_hangs_up_is_not_called_again_at_once():
 
 async def test_the_pool_s_end_is_told_to_every_call():
     options = {
-        "backend_limits": Limits(concurrent_streams=1),
-        "pool": PoolPolicy(connections=1),
+        "backend_limits": limits_with(concurrent_streams=1),
+        "pool": pool_with(connections=1),
     }
     async with memory_relay(**options) as relay:
         client = relay.client()
