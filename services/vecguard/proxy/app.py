@@ -59,7 +59,7 @@ from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.report import LeaseCollector
 from vecguard.proxy.revocation.session import Identity
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
@@ -184,9 +184,7 @@ class Proxy:
         self.health, self.registry = HealthReport(), service_registry("proxy")
         self.is_draining = False
         metrics = ProxyMetrics(self.registry)
-        lease = Lease(
-            ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
-        )
+        lease = Lease(settings.lease.margin)
         self.registry.register(LeaseCollector(lease, boot_clock, settings.revocation))
         self._trust = (
             StrictTrust(lease, boot_clock, grace_seconds=settings.lease.grace)

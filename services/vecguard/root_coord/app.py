@@ -122,8 +122,7 @@ async def _lead(
         address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,
-        margin_ratio=settings.lease.clock_margin.ratio,
-        margin_seconds=settings.lease.clock_margin.fixed,
+        margin=settings.lease.margin,
         clock=boot_clock,
         observer=role,
     )

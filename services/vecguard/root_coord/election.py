@@ -16,6 +16,7 @@ from random import random
 from typing import Protocol
 
 from vecguard.clock import Clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.errors import UnavailableError, VecguardError
 from vecguard.etcd import Compare, Delete, EtcdClient, Get, Operation, Put, RangeResult, WatchBatch
 from vecguard.etcd.backoff import Backoff
@@ -180,8 +181,7 @@ class Election:
         address: str,
         ttl_seconds: float,
         lease_ttl_seconds: float,
-        margin_ratio: float,
-        margin_seconds: float,
+        margin: ClockMargin,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -194,8 +194,7 @@ class Election:
         self._address = address
         self._ttl_seconds = ttl_seconds
         self._lease_ttl_seconds = lease_ttl_seconds
-        self._margin_ratio = margin_ratio
-        self._margin_seconds = margin_seconds
+        self._margin = margin
         self._clock = clock
         self._observer = observer
         self._failure = RepeatedFailure(log, "election_failed", over="election_goes_on")
@@ -248,7 +247,7 @@ class Election:
             await self._client.lease_revoke(lease.id)
             self._remember_leader(result.responses[0])
             return None
-        usable = lease.ttl_seconds * (1 - self._margin_ratio) - self._margin_seconds
+        usable = self._margin.usable_seconds(lease.ttl_seconds)
         return Leadership(
             self._client,
             self._keys,

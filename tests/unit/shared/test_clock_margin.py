@@ -1,62 +1,83 @@
-"""The margin of a lease: the same numbers as before it had one home, and the promise it makes."""
+"""The margin's promise, in exact arithmetic: a lease ends at its holder before it ends elsewhere.
 
-import inspect
-from math import ulp
+A clock that makes `rate` seconds in a second of the granter's clock has drifted by as much
+as the margin's ratio permits, or less. Fractions leave no room for rounding.
+"""
+
+from fractions import Fraction
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from vecguard.clock_margin import ClockMargin
-from vecguard.config.revocation import ClockMarginSettings, LeaseSettings
-from vecguard.proxy.revocation.lease import ClockMargin as ProxyMargin
-from vecguard.root_coord.election import Election
-from vecguard.root_coord.tenure import Tenure
+from vecguard.config import Settings
+from vecguard.proxy.revocation.lease import Lease
+from vecguard.root_coord.revocation import Invalidation, Sessions
 
-ratios = st.floats(min_value=0, max_value=1, exclude_max=True)
-fixed = st.floats(min_value=0, max_value=1e9)
-lengths = st.floats(min_value=0, max_value=1e9, exclude_min=True)
+shares = st.fractions(min_value=0, max_value=1, max_denominator=10_000)
+ratios = shares.filter(lambda share: share < 1)
+fixed = st.fractions(min_value=0, max_value=100, max_denominator=1_000)
+lengths = st.fractions(min_value=Fraction(1, 1_000), max_value=10_000, max_denominator=1_000)
+moments = st.fractions(min_value=-1_000_000, max_value=1_000_000, max_denominator=1_000)
+delays = st.fractions(min_value=0, max_value=100, max_denominator=1_000)
+
+
+@given(ratios, fixed, lengths, shares, st.tuples(moments, moments, delays))
+@example(Fraction(1, 100), Fraction(0), Fraction(10), Fraction(0), (Fraction(0), Fraction(0), 0))
+def test_a_proxys_lease_is_over_when_root_coord_awaits_it_no_longer(
+    ratio, fixed_seconds, length, share, times
+):
+    sent_at, offset, delay = times
+    rate = 1 - ratio + ratio * share  # from the slowest permitted clock to one without drift
+
+    def holders(granters_clock):
+        return offset + granters_clock * rate
+
+    lease = Lease(ClockMargin(ratio, fixed_seconds))
+    lease.granted_for(length)
+    number = lease.sending(holders(sent_at))
+    sessions = Sessions(length)
+    sessions.open("proxy")
+    assert sessions.renew("proxy", sent_at + delay)
+    lease.renewed(number)
+    notice, _ = sessions.notify(Invalidation("bob", 1), sent_at + delay)
+
+    over_at = sessions.next_expiry()
+    sessions.expire(over_at)
+    assert sessions.is_settled(notice.sequence)
+    assert not lease.is_valid(holders(over_at))
+    assert lease.remaining_seconds(holders(over_at)) <= -fixed_seconds
+
+
+@given(ratios, fixed, lengths, shares)
+def test_a_successor_waits_for_longer_than_a_holder_without_a_margin(
+    ratio, fixed_seconds, length, share
+):
+    rate = 1 / (1 + ratio * share)  # the holder's clock, from no drift to the slowest permitted
+    waited = ClockMargin(ratio, fixed_seconds).outlasting_seconds(length)
+    assert waited * rate >= length
 
 
 @given(ratios, fixed, lengths)
-@example(0.01, 0.1, 10.0)
-@example(0.01, 0.1, 5.0)
-def test_it_equals_the_proxys_formula(ratio, fixed_seconds, length):
-    old = ProxyMargin(ratio, fixed_seconds).shortened(length)
-    assert ClockMargin(ratio, fixed_seconds).usable_seconds(length) == old
+def test_a_slower_clock_than_permitted_would_break_the_promise(ratio, fixed_seconds, length):
+    usable = ClockMargin(ratio, fixed_seconds).usable_seconds(length)
+    assume(usable > 0)
+    slowest = usable / length
+    assert slowest <= 1 - ratio
+    assert usable / (slowest * Fraction(999, 1000)) > length
 
 
 @given(ratios, fixed, lengths)
-def test_it_equals_the_elections_formula(ratio, fixed_seconds, length):
-    # As it stands in the middle of Election._stand, which the next test makes sure of.
-    old = length * (1 - ratio) - fixed_seconds
-    assert ClockMargin(ratio, fixed_seconds).usable_seconds(length) == old
-
-
-def test_the_formulas_without_a_function_are_quoted_as_they_stand():
-    assert (
-        "usable = lease.ttl_seconds * (1 - self._margin_ratio) - self._margin_seconds\n"
-        in inspect.getsource(Election._stand)
-    )
-    assert "wait = earlier + settings.lease.clock_margin.of(earlier)\n" in inspect.getsource(
-        Tenure.__init__
-    )
-
-
-@given(ratios, fixed, lengths)
-def test_it_equals_the_settings_formula_and_the_successors(ratio, fixed_seconds, length):
-    settings = ClockMarginSettings(ratio=ratio, fixed=fixed_seconds)
+def test_what_is_usable_and_what_is_given_up_make_the_lease(ratio, fixed_seconds, length):
     margin = ClockMargin(ratio, fixed_seconds)
-    assert margin.given_up_seconds(length) == settings.of(length)
-    assert margin.outlasting_seconds(length) == length + settings.of(length)
-    lease = LeaseSettings(ttl=length, clock_margin=settings)
-    assert margin.given_up_seconds(length) == lease.margin
+    assert margin.usable_seconds(length) + margin.given_up_seconds(length) == length
+    assert margin.outlasting_seconds(length) - length == margin.given_up_seconds(length)
 
 
-@given(ratios, fixed, lengths)
-def test_what_the_settings_check_is_what_the_holder_uses(ratio, fixed_seconds, length):
-    """The check of settings subtracts the margin; the two differ by rounding at most."""
-    settings = ClockMarginSettings(ratio=ratio, fixed=fixed_seconds)
-    old = length - settings.of(length)
-    new = ClockMargin(ratio, fixed_seconds).usable_seconds(length)
-    assert new == pytest.approx(old, rel=0, abs=3 * ulp(length + fixed_seconds))
+def test_unless_set_it_is_one_percent_and_a_tenth_of_a_second():
+    lease = Settings.model_validate({}).lease
+    assert lease.margin == ClockMargin(0.01, 0.1)
+    assert lease.margin.given_up_seconds(lease.ttl) == pytest.approx(0.2)
+    assert lease.margin.usable_seconds(lease.ttl) == pytest.approx(9.8)
+    assert lease.margin.outlasting_seconds(lease.ttl) == pytest.approx(10.2)

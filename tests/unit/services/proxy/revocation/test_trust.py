@@ -3,7 +3,8 @@ import asyncio
 from grpclib.const import Status
 
 from tests.support.credentials import ManualClock
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.clock_margin import ClockMargin
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 
 
