@@ -11,8 +11,9 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from vecguard.addresses import Address
-from vecguard.cancellation import raise_if_cancelled
 from vecguard.clock import Clock
+from vecguard.concurrency.cancellation import raise_if_cancelled
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.errors import (
     OUTCOME_UNKNOWN,
     DeadlineError,
@@ -25,7 +26,6 @@ from vecguard.grpc.channel import Channel, translated_errors
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.own_task import in_own_task
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential

@@ -9,8 +9,9 @@ from random import random
 from typing import Any
 
 from vecguard.addresses import Address
-from vecguard.cancellation import raise_if_cancelled
 from vecguard.clock import boot_clock
+from vecguard.concurrency.cancellation import raise_if_cancelled
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.config import Settings
 from vecguard.config.exposure import root_coord_exposure
 from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError
@@ -25,7 +26,6 @@ from vecguard.observability.log import get_logger
 from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.own_task import in_own_task
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
 from vecguard.root_coord.conditions import register_conditions
 from vecguard.root_coord.credentials import ensure_root

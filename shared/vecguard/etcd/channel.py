@@ -29,9 +29,9 @@ from h2.config import H2Configuration
 from h2.exceptions import H2Error
 
 from vecguard.addresses import Address
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.etcd.failure import AttemptError
 from vecguard.grpc.transport import Protocol
-from vecguard.own_task import in_own_task
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from vecguard.clock import Clock
+from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
@@ -20,7 +21,6 @@ from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authentication.turnstile import OpenDoor, Turn, Turns
 from vecguard.proxy.authentication.verifier import Verifier
-from vecguard.singleflight import SingleFlight
 from vecguard.usernames import is_storable
 
 log = get_logger(__name__)

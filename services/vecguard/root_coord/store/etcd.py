@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from vecguard.concurrency.fresh_call import FreshCall
 from vecguard.etcd import (
     CompactedError,
     Compare,
@@ -14,7 +15,6 @@ from vecguard.etcd import (
 )
 from vecguard.etcd.model import key_range
 from vecguard.etcd.stand_in import StandIn
-from vecguard.joint_call import JointCall
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import NOBODYS_HASH, PasswordHash
@@ -63,7 +63,7 @@ class EtcdCredentialStore:
         self._own_writes = own_writes
         self._nobody = StandIn(b"", Record.new(NOBODYS_HASH, "").encode())
         # After a restart every proxy asks at the same moment.
-        self._read_all = JointCall(self._read_everybody)
+        self._read_all = FreshCall(self._read_everybody)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
         result = await self._client.range(self._keys.user(username).encode())

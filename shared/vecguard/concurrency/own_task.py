@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | None) -> T:
-    """Runs `work` in a task that is over when this returns, and hands on its outcome.
+    """Runs `work` in a task that is over when this returns; returns or raises its outcome.
 
     Raises:
         TimeoutError: the work was cancelled because it took too long.
     """
     task = asyncio.create_task(work)
-    task.add_done_callback(_retrieve)
+    task.add_done_callback(mark_as_seen)
     try:
         await asyncio.wait({task}, timeout=timeout_seconds)
     finally:
@@ -35,7 +35,7 @@ async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | Non
         del task
 
 
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Marks the outcome as seen: a cancelled caller does not ask for it."""
+def mark_as_seen(task: asyncio.Task[Any]) -> None:
+    """Keeps asyncio from reporting an error that a cancelled caller no longer asks for."""
     if not task.cancelled():
         task.exception()

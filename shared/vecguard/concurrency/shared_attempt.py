@@ -1,4 +1,7 @@
-"""One attempt on behalf of everybody who waits for it."""
+"""One caller makes what is missing; the others wait and share its success or failure.
+
+For calls that return an answer instead of a thing to keep see `single_flight` and `fresh_call`.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,11 +10,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class SingleFlight(Generic[T]):
-    """Makes something that many tasks need at once: one makes it, the others wait.
+class SharedAttempt(Generic[T]):
+    """Makes something that many tasks need at once, such as a connection or a token.
 
-    If making it fails, all who were waiting fail with it. Otherwise they would try one
-    after the other, and the last would wait for as many timeouts as there are tasks.
+    If making it fails, all waiting callers fail with it. Otherwise they would try one
+    after the other, and the last would wait for as many timeouts as there are callers.
     """
 
     def __init__(self) -> None:
@@ -20,9 +23,10 @@ class SingleFlight(Generic[T]):
         self._failure: Exception | None = None
 
     async def get(self, existing: Callable[[], T | None], make: Callable[[], Awaitable[T]]) -> T:
-        """What `existing` returns, or else what `make` makes.
+        """Returns what `existing` returns, or else what `make` makes.
 
-        If the task that makes it is cancelled, the next one in the queue makes it.
+        Raises what `make` raises, also to callers that began to wait before it failed. If the
+        task that makes it is cancelled, the next one in the queue makes it.
         """
         present = existing()
         if present is not None:

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tests.support.credentials import Gate
-from vecguard.singleflight import SingleFlight
+from vecguard.concurrency.single_flight import SingleFlight
 
 
 class Calls:

@@ -1,4 +1,8 @@
-"""One execution for all who ask for the same thing at the same time."""
+"""Callers join the call for their key that is already under way.
+
+For an answer from after the question see `fresh_call`; for a thing that is made once and then kept
+see `shared_attempt`.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -19,7 +23,7 @@ class SingleFlight(Generic[K, T]):
     """Shares the result, or the error, of one call among its concurrent callers.
 
     A caller that is cancelled leaves the others alone; the call itself is cancelled
-    when nobody waits for it any more.
+    when its last caller has left.
     """
 
     def __init__(self) -> None:
@@ -45,6 +49,6 @@ class SingleFlight(Generic[K, T]):
                 flight.task.cancel()
                 if self._flights.get(key) is flight:
                     del self._flights[key]
-            # An error has the frames of all who saw it, this one with them: without this it would
+            # An error has the frames of all that saw it, this one with them: without this it would
             # keep itself alive, and whatever those hold, until the garbage collector comes.
             del flight

@@ -1,17 +1,22 @@
-"""One execution for all who ask while the one before is still under way."""
+"""Callers share a call that begins after each of them has asked.
+
+For callers that may join a call that has already begun see `single_flight`.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from vecguard.concurrency.own_task import mark_as_seen
+
 T = TypeVar("T")
 
 
-class JointCall(Generic[T]):
+class FreshCall(Generic[T]):
     """Shares the result, or the error, of a call that begins after each of its callers asked.
 
-    So nobody gets an answer from before the question, and however many ask at the same time,
-    the call is made twice at most. `SingleFlight` lets callers join what has begun already.
+    No caller gets an answer from before its question, and any number of callers at the same
+    time cost two calls at most: the one under way and the next one.
     """
 
     def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -20,10 +25,13 @@ class JointCall(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def __call__(self) -> T:
-        """The result of the next call. A caller that is cancelled leaves the others alone."""
+        """Returns the result of the next call, or raises its error.
+
+        A caller that is cancelled leaves the others alone.
+        """
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running))
-            self._next.add_done_callback(_retrieve)
+            self._next.add_done_callback(mark_as_seen)
         return await asyncio.shield(self._next)
 
     async def _after(self, running: asyncio.Task[T] | None) -> T:
@@ -32,9 +40,3 @@ class JointCall(Generic[T]):
         # From here on it is too late to join.
         self._running, self._next = self._next, None
         return await self._call()
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Marks the outcome as seen: callers that have hung up do not ask for it."""
-    if not task.cancelled():
-        task.exception()

@@ -1,7 +1,7 @@
 import asyncio
 
 from tests.support.credentials import Gate
-from vecguard.joint_call import JointCall
+from vecguard.concurrency.fresh_call import FreshCall
 
 
 class Calls:
@@ -22,22 +22,22 @@ class Calls:
 
 async def test_whoever_asks_during_a_call_shares_the_next_one():
     calls = Calls()
-    joint = JointCall(calls)
-    early = asyncio.create_task(joint())
+    fresh = FreshCall(calls)
+    early = asyncio.create_task(fresh())
     await calls.gate.arrivals()
-    late = [asyncio.create_task(joint()) for _ in range(10)]
+    late = [asyncio.create_task(fresh()) for _ in range(10)]
     await asyncio.sleep(0)
     assert calls.started == 1
     calls.gate.open()
     assert await early == 1
     assert await asyncio.gather(*late) == [2] * 10
-    assert await joint() == 3
+    assert await fresh() == 3
 
 
 async def test_whoever_hangs_up_leaves_the_others_alone():
     calls = Calls()
-    joint = JointCall(calls)
-    leaving, staying = (asyncio.create_task(joint()) for _ in range(2))
+    fresh = FreshCall(calls)
+    leaving, staying = (asyncio.create_task(fresh()) for _ in range(2))
     await calls.gate.arrivals()
     leaving.cancel()
     await asyncio.wait([leaving])
@@ -49,8 +49,8 @@ async def test_an_error_is_shared_and_the_next_call_is_another_one():
     calls = Calls()
     calls.error = ValueError("once")
     calls.gate.open()
-    joint = JointCall(calls)
-    for result in await asyncio.gather(joint(), joint(), return_exceptions=True):
+    fresh = FreshCall(calls)
+    for result in await asyncio.gather(fresh(), fresh(), return_exceptions=True):
         assert result is calls.error
     calls.error = None
-    assert await joint() == 2
+    assert await fresh() == 2
