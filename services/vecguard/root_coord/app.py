@@ -9,6 +9,7 @@ from random import random
 from typing import Any
 
 from vecguard.addresses import Address
+from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.clock import boot_clock
 from vecguard.concurrency.cancellation import raise_if_cancelled
 from vecguard.concurrency.own_task import in_own_task
@@ -16,7 +17,6 @@ from vecguard.config import Settings
 from vecguard.config.exposure import root_coord_exposure
 from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError
 from vecguard.etcd import EtcdClient
-from vecguard.etcd.backoff import Backoff
 from vecguard.garbage import settle_memory
 from vecguard.installations import SimilarPrefixError, named, require_no_similar, survey
 from vecguard.lifecycle import ShutdownSignal
@@ -48,6 +48,9 @@ log = get_logger(__name__)
 _DEFAULT_PASSWORD = Secret("Milvus")
 # Between terms that end soon: what ends them may last, and each one costs etcd an election.
 _LONGEST_PAUSE_SECONDS = 10.0
+_PAUSES = BackoffPolicy(
+    first_seconds=0.05, longest_seconds=_LONGEST_PAUSE_SECONDS, factor=2.0, jitter=(0.5, 1.0)
+)
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
@@ -126,7 +129,7 @@ async def _lead(
         clock=boot_clock,
         observer=role,
     )
-    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
         await _until_prefix_fits(settings, etcd, keys, role)
@@ -163,7 +166,7 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
     It may not while it would have to create root although the prefix is likely a wrong one: each
     election of a root coord that cannot serve would cost the others one.
     """
-    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
     while not settings.root_coord.allow_similar_prefix:
         try:

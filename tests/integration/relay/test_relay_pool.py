@@ -23,8 +23,8 @@ from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
+from vecguard.backoff import BackoffPolicy
 from vecguard.proxy.http2.limits import Limit
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import _MAX_LEAVING, PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream import over_tcp
 
@@ -358,7 +358,7 @@ async def test_while_the_backend_is_away_one_attempt_at_a_time_is_made_and_no_ca
             raise ConnectionRefusedError(111, "Connection refused")
         return await tcp(factory)
 
-    pool = PoolPolicy(backoff=BackoffPolicy(first_seconds=0.05, most_seconds=0.05))
+    pool = PoolPolicy(backoff=BackoffPolicy(first_seconds=0.05, longest_seconds=0.05))
     async with (
         running_raw_backend() as backend,
         relaying(backend.port, connect=connect, pool=pool) as relay,

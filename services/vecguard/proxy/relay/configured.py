@@ -1,11 +1,11 @@
 """The relay's bounds, from the settings."""
 
+from vecguard.backoff import BackoffPolicy
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.doorway import DoorwayPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
+from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.errors import OverloadedError, VecguardError
 from vecguard.observability.log import get_logger
 from vecguard.proxy.http2.limits import Limit, LimitHits, Limits
@@ -16,7 +17,6 @@ from vecguard.proxy.relay.faults import unexpected_error
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.round_robin import RoundRobin
 from vecguard.proxy.relay.traffic import Traffic
-from vecguard.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
 from vecguard.proxy.relay.upstreams.holdings import Holdings
 from vecguard.proxy.relay.upstreams.idleness import LOOKS, Idleness
 from vecguard.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
@@ -53,13 +53,14 @@ class PoolPolicy:
         idle_seconds: how long one that is not the only one may be without a call before it
             is closed; None: for ever. Longer than the pause between two bursts, or each
             burst would have to connect anew.
-        backoff: between failed attempts.
+        backoff: between failed attempts. A backend that restarts is often there again within
+            less than a second; the longest delay is how long it may be back unnoticed.
     """
 
     connections: int = 8
     waiting: int = 2000
     idle_seconds: float | None = 300.0
-    backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
+    backoff: BackoffPolicy = field(default_factory=lambda: BackoffPolicy(0.1, 5.0))
 
 
 class Waiting(Protocol):
@@ -110,7 +111,7 @@ class Pool(Owner):
         self._keepalive = keepalive
         self._policy = policy
         self._hits = hits
-        self._backoff = Backoff(policy.backoff, random)
+        self._backoff = Backoff(policy.backoff, random.random)
         self._links: list[UpstreamLink] = []
         self._waiting: RoundRobin[Waiting] = RoundRobin()
         # None while so few streams are open that no caller can hold too many.
