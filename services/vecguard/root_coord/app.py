@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import random
@@ -17,6 +16,7 @@ from vecguard.config import Settings
 from vecguard.config.exposure import root_coord_exposure
 from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError
 from vecguard.etcd import EtcdClient
+from vecguard.etcd.configured import client_of
 from vecguard.garbage import settle_memory
 from vecguard.installations import SimilarPrefixError, named, require_no_similar, survey
 from vecguard.lifecycle import ShutdownSignal
@@ -80,7 +80,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         key="rootCoord.operations",
     )
     async with (
-        _etcd(settings, context_of(outward), metrics) as etcd,
+        client_of(settings.etcd, context_of(outward), observe=metrics.etcd_asked) as etcd,
         operations,
         asyncio.TaskGroup() as tasks,
     ):
@@ -182,20 +182,6 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
         break
     role.refusal = ""
     failure.ended()
-
-
-def _etcd(
-    settings: Settings, context: ssl.SSLContext | None, metrics: RootCoordMetrics
-) -> EtcdClient:
-    auth = settings.etcd.auth
-    return EtcdClient(
-        settings.etcd.endpoints,
-        ssl=context,
-        username=auth.user_name if auth.enabled else None,
-        password=auth.password if auth.enabled else None,
-        request_timeout_seconds=settings.etcd.request_timeout / 1000,
-        observe=metrics.etcd_asked,
-    )
 
 
 def _initial_root_password(settings: Settings) -> Secret[str]:
