@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol
 
+from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
 from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
@@ -16,7 +17,7 @@ from vecguard.proxy.authentication.credentials import Credential, CredentialCach
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.authentication.limits import LoginLimits, NoLimits
 from vecguard.proxy.authentication.logins import Logins, Principal
-from vecguard.proxy.authentication.origin import LOCAL, origin_of_user
+from vecguard.proxy.authentication.origin import origin_of_user
 from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authentication.turnstile import OpenDoor, Turn, Turns
