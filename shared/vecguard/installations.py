@@ -21,11 +21,11 @@ from typing import Final
 
 from grpclib.const import Status
 
-from vecguard.counted import counted
 from vecguard.errors import VecguardError
 from vecguard.etcd import EtcdAuthError, EtcdClient, EtcdRequestError
 from vecguard.etcd.model import key_range, range_end_of_prefix
 from vecguard.milvus_layout import USERS, Keys
+from vecguard.wording import counted
 
 # Of each of the two searches. A spelling takes about five requests for each of its characters.
 _MAX_REQUESTS: Final = 200

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from vecguard.cli.finding import Finding, Severity
-from vecguard.counted import counted
 from vecguard.tls import grpcio
 from vecguard.tls.validity import SetValidity, Stage, Validity
+from vecguard.wording import counted
 
 RENEW: Final = "renew it; a running service takes up the new file by itself"
 CHECK_CLOCK: Final = "check this machine's clock, or wait"

@@ -17,9 +17,8 @@ from vecguard.config.exposure import root_coord_exposure
 from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError
 from vecguard.etcd import EtcdClient
 from vecguard.etcd.configured import client_of
-from vecguard.garbage import settle_memory
 from vecguard.installations import SimilarPrefixError, named, require_no_similar, survey
-from vecguard.lifecycle import ShutdownSignal
+from vecguard.lifecycle import ShutdownSignal, settle_memory
 from vecguard.milvus_layout import Keys
 from vecguard.observability.health import HealthReport
 from vecguard.observability.log import get_logger

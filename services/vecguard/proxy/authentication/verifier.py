@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from vecguard.addresses import LOCAL
 from vecguard.clock import Clock, boot_clock
-from vecguard.cpus import usable_cpus
 from vecguard.errors import OverloadedError
 from vecguard.passwords import PasswordHash, hash_password, verify_password
 from vecguard.proxy.authentication.limits import Suspicion
 from vecguard.proxy.authentication.origin import is_user
 from vecguard.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
+from vecguard.proxy.cpus import usable_cpus
 from vecguard.secret import Secret
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from vecguard.cpus import usable_cpus
+from vecguard.proxy.cpus import usable_cpus
 
 
 @pytest.fixture

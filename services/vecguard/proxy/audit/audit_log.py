@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol
 
 from vecguard.config.audit import OFF, STDOUT, AuditSettings
 from vecguard.errors import VecguardError
-from vecguard.observability.lines import LineWriter, RotatedFile, StandardOutput
-from vecguard.observability.storm import Counted, Refusal, Scope, StormCounter
+from vecguard.proxy.audit.event_aggregation import Counted, Refusal, Scope, StormCounter
+from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile, StandardOutput
 
 #: No store holds a longer name; what is longer was never meant as one.
 MAX_NAME: Final = 255

@@ -7,13 +7,13 @@ from tests.support.audit_schema import violations
 from tests.support.waiting import eventually
 from vecguard.config.audit import AuditSettings
 from vecguard.errors import UnavailableError
-from vecguard.observability.audit import (
+from vecguard.proxy.audit.audit_log import (
     AccountChange,
     Action,
     AuditLog,
     recorded,
 )
-from vecguard.observability.storm import Refusal, StormCounter
+from vecguard.proxy.audit.event_aggregation import Refusal, StormCounter
 
 
 class Lines:
@@ -92,7 +92,7 @@ def test_a_storm_is_counted_and_what_is_left_is_told_at_the_end(audit, lines):
 
 
 async def test_counts_are_written_when_their_window_is_over(audit, lines, moments, monkeypatch):
-    monkeypatch.setattr("vecguard.observability.audit._TICK_SECONDS", 0.001)
+    monkeypatch.setattr("vecguard.proxy.audit.audit_log._TICK_SECONDS", 0.001)
     for _ in range(5):
         audit.login_refused(refusal())
     moments.now += 60
@@ -162,7 +162,7 @@ def test_whoever_repeats_a_change_fills_no_disk(audit, lines, outcome):
 
 
 async def test_changes_are_counted_until_their_window_is_over(audit, lines, moments, monkeypatch):
-    monkeypatch.setattr("vecguard.observability.audit._TICK_SECONDS", 0.001)
+    monkeypatch.setattr("vecguard.proxy.audit.audit_log._TICK_SECONDS", 0.001)
     for revision in (1, 2, 3):
         changed(audit, revision=revision)
     moments.now += 60

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecguard.recent import Recent
+from vecguard.proxy.authentication.recent import Recent
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["put", "put", "get", "drop"]), st.integers(0, 3)), min_size=10

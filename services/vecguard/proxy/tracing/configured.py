@@ -6,7 +6,7 @@ from vecguard.config.tracing import TraceSettings
 from vecguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from vecguard.observability.spans import CallTracer
+    from vecguard.proxy.tracing.call_tracer import CallTracer
 
 
 def open_tracer(settings: TraceSettings, service: str) -> "CallTracer | None":
@@ -14,7 +14,7 @@ def open_tracer(settings: TraceSettings, service: str) -> "CallTracer | None":
     if not settings.endpoint:
         return None
     try:
-        from vecguard.observability.spans import CallTracer  # noqa: PLC0415  # optional
+        from vecguard.proxy.tracing.call_tracer import CallTracer  # noqa: PLC0415  # optional
     except ImportError as error:
         raise ConfigurationError(
             "trace.endpoint needs OpenTelemetry: pip install '.[tracing]' in the checkout, or an "

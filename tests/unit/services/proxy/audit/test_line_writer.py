@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from vecguard.errors import ConfigurationError
-from vecguard.observability.lines import LineWriter, RotatedFile
+from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile
 
 EIGHT = [f"line{number}" for number in range(8)]
 

