@@ -1,4 +1,4 @@
-"""What dates and keys of certificates mean to doctor."""
+"""What dates and keys of certificates mean to operators."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -25,6 +25,11 @@ _REMEDIES: Final = {
 }
 
 
+def severity_of(stage: Stage) -> Severity:
+    """How much it matters that a certificate is in this stage."""
+    return _SEVERITIES[stage]
+
+
 def remedy_of(stage: Stage) -> str:
     """What to do about a certificate in this stage; "" when nothing has to be done."""
     return _REMEDIES[stage]
@@ -35,7 +40,7 @@ def judge_validity(part: str, validity: SetValidity, now: float) -> Iterator[Fin
     worst = validity.worst(now)
     if worst is not None:
         stage = worst.stage(now)
-        yield Finding(_SEVERITIES[stage], part, f"certificate {worst.text(now)}", remedy_of(stage))
+        yield Finding(severity_of(stage), part, f"certificate {worst.text(now)}", remedy_of(stage))
     if ended := validity.unused_ended(now):
         yield Finding(Severity.NOTE, part, unused_text(ended, now))
 
