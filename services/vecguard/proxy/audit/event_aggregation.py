@@ -1,4 +1,4 @@
-"""Counts what happens again and again, so that a storm is told in a few lines.
+"""Counts events that repeat, so that a storm of them becomes a few lines.
 
 Pure: time comes in, lines go out.
 """

@@ -1,4 +1,4 @@
-"""Lines that are written by a thread of their own, so that a slow disk stops nobody."""
+"""Lines that a thread of its own writes, so that a slow disk holds up no call."""
 
 import fcntl
 import os

@@ -16,7 +16,7 @@ class Recent(Generic[K, V]):
     """
 
     def __init__(self, max_entries: int, forgotten: Callable[[V], None] | None = None) -> None:
-        """`forgotten` is told of every value that is here no more, whatever the reason."""
+        """`forgotten` is called with each value that is replaced, dropped or evicted."""
         self._max_entries = max_entries
         self._forgotten = forgotten
         self._entries: OrderedDict[K, V] = OrderedDict()
