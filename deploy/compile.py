@@ -25,6 +25,7 @@ MODULES = (
     "vecguard/proxy/authentication/credentials.py",
     "vecguard/proxy/authentication/header.py",
     "vecguard/proxy/authentication/logins.py",
+    "vecguard/proxy/authentication/recent.py",
     "vecguard/proxy/authentication/recognition.py",
     "vecguard/proxy/authentication/tally.py",
     "vecguard/proxy/authentication/trust.py",
@@ -68,7 +69,6 @@ MODULES = (
     "vecguard/proxy/revocation/lease.py",
     "vecguard/proxy/revocation/trust.py",
     "vecguard/boot_clock.py",
-    "vecguard/recent.py",
 )
 
 

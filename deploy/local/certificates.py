@@ -8,8 +8,9 @@ from typing import Any
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK
-from vecguard.cli.certificate_check import Finding, Result, check_set
+from vecguard.cli.certificate_check import Finding, check_set
 from vecguard.cli.certificate_files import FileSet
+from vecguard.cli.finding import Severity
 from vecguard.config.security import TlsMode
 from vecguard.errors import VecguardError
 from vecguard.tls.certificate_set import (
@@ -52,7 +53,7 @@ class LocalCertificates:
         findings = [
             finding for files in self._sets() for finding in check_set(files, now.timestamp())
         ]
-        wrong = [_told(each) for each in findings if each.result is Result.WRONG]
+        wrong = [_told(each) for each in findings if each.result is Severity.WRONG]
         if wrong:
             raise LocalStackError(
                 f"the certificates in {self.directory} cannot be used; correct them, "
@@ -60,7 +61,7 @@ class LocalCertificates:
                 + "\n".join(f"  {line}" for line in dict.fromkeys(wrong))
             )
         self.warnings = tuple(
-            dict.fromkeys(_told(each) for each in findings if each.result is Result.WARNING)
+            dict.fromkeys(_told(each) for each in findings if each.result is Severity.WARNING)
         )
 
     def root_coord_settings(self) -> dict[str, Any]:

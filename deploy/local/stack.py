@@ -18,12 +18,12 @@ from deploy.local.backend_data import check_backend_data
 from deploy.local.certificates import LocalCertificates
 from deploy.local.configuration import Settings
 from deploy.local.errors import LocalStackError
+from deploy.local.etcd_binary import find_etcd_binary
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Process, Program
 from deploy.local.readiness import Probe, http_ok, speaks_http2
 from vecguard.config.security import TlsMode
 from vecguard.errors import VecguardError
-from vecguard.etcd.binary import find_etcd_binary
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

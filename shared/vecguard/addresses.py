@@ -10,6 +10,9 @@ _PORTS: Final = range(1, 65536)
 _PORT_DIGITS: Final = 5
 _FOREIGN: Final = frozenset(" /[],@")
 
+#: Stands for the address of a peer that came by no network, such as over a socket pair.
+LOCAL: Final = "local"
+
 
 class InvalidAddressError(ConfigurationError, ValueError):
     """A text is no address; a ValueError for whoever validates settings."""

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vecguard.counted import counted
 from vecguard.errors import Status, VecguardError
 from vecguard.etcd import EtcdAuthError, EtcdClient, EtcdRequestError
 from vecguard.etcd.model import key_range, range_end_of_prefix
 from vecguard.milvus_layout import USERS, Keys
+from vecguard.wording import counted
 
 # Of each of the two searches. A spelling takes about five requests for each of its characters.
 _MAX_REQUESTS: Final = 200

@@ -14,11 +14,11 @@ from tests.bench.direct import HEALTH
 from tests.bench.load import login
 from tests.bench.report import Report
 from vecguard.addresses import Address
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.errors import VecguardError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel, translated_errors
 from vecguard.grpc.credentials import hash_to_wire
-from vecguard.own_task import in_own_task
 from vecguard.passwords import hash_password
 from vecguard.secret import Secret
 

@@ -18,7 +18,7 @@ from tests.bench.wire.blocks import RequestBlocks
 from tests.bench.wire.frames import frame
 from tests.support.waiting import eventually
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
-from vecguard.garbage import settle_memory
+from vecguard.lifecycle import settle_memory
 from vecguard.proxy.gatekeeper import LoginGatekeeper
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay import configured

@@ -6,13 +6,14 @@ import time
 from tests.bench.load import login
 from tests.bench.report import Report
 from vecguard.boot_clock import boot_clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.passwords import hash_password
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import Credential, CredentialCache
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.trust import StrictTrust
 from vecguard.secret import Secret
 

@@ -25,11 +25,11 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
+from deploy.local.etcd_binary import find_etcd_binary
 from tests.support.debian_packages import program_of
 from tests.support.leftover_containers import claim_containers
 from tests.support.podman_installation import can_install_podman, install_podman
 from vecguard.errors import VecguardError
-from vecguard.etcd.binary import find_etcd_binary
 
 CHECKOUT: Final = Path(__file__).parents[2]
 DOCKERFILE: Final = CHECKOUT / "deploy" / "docker" / "Dockerfile"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from vecguard.etcd.binary import find_etcd_binary
+from deploy.local.etcd_binary import find_etcd_binary
 
 START_SECONDS = 30.0
 _STOP_SECONDS = 10.0

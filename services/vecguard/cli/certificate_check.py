@@ -3,13 +3,13 @@
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
 
 from vecguard.cli.certificate_files import FileSet
-from vecguard.cli.certificate_findings import remedy_of, unused_text
+from vecguard.cli.certificate_findings import remedy_of, severity_of, unused_text
+from vecguard.cli.finding import Severity
 from vecguard.cli.handshake_check import client_refusal, server_refusal
 from vecguard.tls import certificates, contexts, grpcio
 from vecguard.tls.material import TlsMaterialError, WrongUsageError
@@ -21,23 +21,6 @@ _Chain = tuple[x509.Certificate, ...]
 _OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 
 
-class Result(Enum):
-    """How a check ended."""
-
-    GOOD = "good"
-    NOTE = "note"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-_RESULTS = {
-    Stage.GOOD: Result.GOOD,
-    Stage.ENDS_SOON: Result.WARNING,
-    Stage.NOT_YET_VALID: Result.WRONG,
-    Stage.ENDED: Result.WRONG,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at.
@@ -45,13 +28,14 @@ class Finding:
     Attributes:
         file: where, as the operator named it.
         check: what was asked, one word or two.
+        result: how much it matters; a key of the JSON that users read.
         detail: what was found.
         advice: what to do; "" when all is well.
     """
 
     file: str
     check: str
-    result: Result
+    result: Severity
     detail: str
     advice: str = ""
 
@@ -63,7 +47,7 @@ def check_set(files: FileSet, now: float) -> Iterator[Finding]:
     """
     wrong = False
     for finding in _check_parts(files, now):
-        wrong = wrong or finding.result is Result.WRONG
+        wrong = wrong or finding.result is Severity.WRONG
         yield finding
     # OpenSSL would say of a fault only what has been told, in words of its own.
     if not wrong:
@@ -84,7 +68,7 @@ def _check_parts(files: FileSet, now: float) -> Iterator[Finding]:
     if files.key:
         read += _check_key(files.key, chain[:1] if files.certificate else authorities)
     yield from read
-    if not any(finding.result is Result.WRONG for finding in read):
+    if not any(finding.result is Severity.WRONG for finding in read):
         yield from _check_load(files, chain)
     if chain or not files.certificate:
         yield from _check_path(files, chain, authorities, now)
@@ -126,7 +110,7 @@ def _check_handshake(files: FileSet) -> Iterator[Finding]:
     file = str(files.certificate)
     if refusal is None:
         detail = f"{peer} that trust {files.authorities} accept the certificate"
-        yield Finding(file, "handshake", Result.GOOD, detail)
+        yield Finding(file, "handshake", Severity.GOOD, detail)
     else:
         yield _wrong(
             file,
@@ -157,12 +141,12 @@ def _check_path(
         if position == 0 or each.stage(now) is not Stage.GOOD:
             yield _dates_finding(files.title, each, now)
     if ended := validity.unused_ended(now):
-        yield Finding(files.title, "unused", Result.NOTE, unused_text(ended, now))
+        yield Finding(files.title, "unused", Severity.NOTE, unused_text(ended, now))
     if chain and not files.is_inside:
         is_server = _is_for_server(files, chain[0])
         unusable = grpcio.unusable_key(path, is_server=is_server)
         if unusable is not None:
-            yield Finding(files.title, "clients", Result.WARNING, unusable, grpcio.ADVICE)
+            yield Finding(files.title, "clients", Severity.WARNING, unusable, grpcio.ADVICE)
 
 
 def _read(path: Path) -> tuple[Finding, _Chain]:
@@ -176,7 +160,7 @@ def _read(path: Path) -> tuple[Finding, _Chain]:
         return _wrong(path, "file", error.cause, advice), ()
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     detail = f"{leaf.common_name or '(no common name)'}{more}, issued by {leaf.issuer_name}"
-    return Finding(str(path), "file", Result.GOOD, detail), found
+    return Finding(str(path), "file", Severity.GOOD, detail), found
 
 
 def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
@@ -194,7 +178,7 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
         return
     if owners:
         if fits:
-            yield Finding(str(path), "key", Result.GOOD, f"{path.name} matches the certificate")
+            yield Finding(str(path), "key", Severity.GOOD, f"{path.name} matches the certificate")
         else:
             yield _wrong(
                 path,
@@ -206,7 +190,7 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
         yield Finding(
             str(path),
             "rights",
-            Result.WARNING,
+            Severity.WARNING,
             f"others may read the key (mode {stat.S_IMODE(rights):04o})",
             f"chmod 600 {path}; on Kubernetes set the volume's defaultMode to 0400",
         )
@@ -215,7 +199,7 @@ def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
 def _chain_finding(files: FileSet, path: _Chain, chain: _Chain, authorities: _Chain) -> Finding:
     if path[-1] in authorities:
         names = " <- ".join(certificates.name_of(certificate) for certificate in path)
-        return Finding(str(files.certificate), "chain", Result.GOOD, names)
+        return Finding(str(files.certificate), "chain", Severity.GOOD, names)
     name = certificates.name_of(path[-1])
     for each in (*chain, *authorities):
         if each != path[-1] and certificates.is_issued_by(path[-1], each):
@@ -238,7 +222,7 @@ def _chain_finding(files: FileSet, path: _Chain, chain: _Chain, authorities: _Ch
 
 def _dates_finding(file: str, validity: Validity, now: float) -> Finding:
     stage = validity.stage(now)
-    return Finding(file, "dates", _RESULTS[stage], validity.text(now), remedy_of(stage))
+    return Finding(file, "dates", severity_of(stage), validity.text(now), remedy_of(stage))
 
 
 def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
@@ -252,12 +236,12 @@ def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
             yield _wrong(file, "use", error.cause, error.remedy)
         else:
             detail = f"{error.cause}; a server that asks for a client certificate refuses it"
-            yield Finding(file, "use", Result.WARNING, detail, error.remedy)
+            yield Finding(file, "use", Severity.WARNING, detail, error.remedy)
     names = [*facts.dns_names, *map(str, facts.ip_addresses), *facts.uris]
     listed = ", ".join(names) or "none"
     if files.name is not None:
         if facts.covers(files.name):
-            yield Finding(file, "names", Result.GOOD, f"{files.name} is among {listed}")
+            yield Finding(file, "names", Severity.GOOD, f"{files.name} is among {listed}")
         else:
             yield _wrong(
                 file,
@@ -274,7 +258,7 @@ def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
             "issue it with --san and the name that clients dial",
         )
     elif names:
-        yield Finding(file, "names", Result.GOOD, listed)
+        yield Finding(file, "names", Severity.GOOD, listed)
 
 
 def _unreadable(path: Path, check: str, error: OSError) -> Finding:
@@ -282,4 +266,4 @@ def _unreadable(path: Path, check: str, error: OSError) -> Finding:
 
 
 def _wrong(file: object, check: str, detail: str, advice: str) -> Finding:
-    return Finding(str(file), check, Result.WRONG, detail, advice)
+    return Finding(str(file), check, Severity.WRONG, detail, advice)

@@ -1,12 +1,12 @@
-"""What dates and keys of certificates mean to doctor."""
+"""What dates and keys of certificates mean to operators."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from vecguard.cli.finding import Finding, Severity
-from vecguard.counted import counted
 from vecguard.tls import grpcio
 from vecguard.tls.validity import SetValidity, Stage, Validity
+from vecguard.wording import counted
 
 RENEW: Final = "renew it; a running service takes up the new file by itself"
 CHECK_CLOCK: Final = "check this machine's clock, or wait"
@@ -25,6 +25,11 @@ _REMEDIES: Final = {
 }
 
 
+def severity_of(stage: Stage) -> Severity:
+    """How much it matters that a certificate is in this stage."""
+    return _SEVERITIES[stage]
+
+
 def remedy_of(stage: Stage) -> str:
     """What to do about a certificate in this stage; "" when nothing has to be done."""
     return _REMEDIES[stage]
@@ -35,7 +40,7 @@ def judge_validity(part: str, validity: SetValidity, now: float) -> Iterator[Fin
     worst = validity.worst(now)
     if worst is not None:
         stage = worst.stage(now)
-        yield Finding(_SEVERITIES[stage], part, f"certificate {worst.text(now)}", remedy_of(stage))
+        yield Finding(severity_of(stage), part, f"certificate {worst.text(now)}", remedy_of(stage))
     if ended := validity.unused_ended(now):
         yield Finding(Severity.NOTE, part, unused_text(ended, now))
 

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from vecguard.cli.certificate_check import Finding, Result, check_set
+from vecguard.cli.certificate_check import Finding, check_set
 from vecguard.cli.certificate_files import FileSet, sets_in
 from vecguard.cli.command import Command
+from vecguard.cli.finding import Severity
 from vecguard.cli.output import (
     Output,
     OutputOption,
@@ -102,7 +103,7 @@ def check(
     now = time.time()
     sets = [(each, tuple(check_set(each, now))) for each in _sets(directory, ca, cert, key, name)]
     findings = [finding for _, found in sets for finding in found]
-    wrong = any(finding.result is Result.WRONG for finding in findings)
+    wrong = any(finding.result is Severity.WRONG for finding in findings)
     if output is Output.JSON:
         listing = [asdict(f) | {"result": f.result.value} for f in findings]
         tell_json({"findings": listing}, ok=not wrong)

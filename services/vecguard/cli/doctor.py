@@ -21,7 +21,7 @@ from vecguard.cli.public_port import examine_public_port
 from vecguard.cli.service_settings import ConfigOption, names_etcd, settings_of
 from vecguard.cli.settings_findings import PUBLIC_FILES, examine_reach, judge_files, judge_settings
 from vecguard.config import Settings
-from vecguard.counted import counted
+from vecguard.wording import counted
 
 #: A part that takes longer than this is as good as unreachable.
 _LONGEST_WAIT_SECONDS: Final = 10.0

@@ -1,15 +1,15 @@
 """What one process says of itself on its operations port, as far as operators ask for it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from vecguard.observability.health import Check
+from vecguard.observability.health_json import read_health
 
 State = Literal["ready", "standby", "not_ready", "unreachable"]
 
@@ -181,12 +181,8 @@ def read_report(
 
 def _checks(health: bytes) -> tuple[Check, ...]:
     try:
-        report: Any = json.loads(health)
-        return tuple(
-            Check(str(name), bool(each["healthy"]), bool(each["critical"]), str(each["message"]))
-            for name, each in report["checks"].items()
-        )
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return read_health(health).checks
+    except ValueError as error:
         raise NoReportError("its health is no report of Vecguard; is it another service?") from (
             error
         )

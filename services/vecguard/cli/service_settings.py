@@ -10,6 +10,7 @@ from vecguard.cli.exit_codes import UsageError
 from vecguard.config import Settings, load_settings
 from vecguard.errors import ConfigurationError
 from vecguard.etcd import EtcdClient
+from vecguard.etcd.configured import client_of
 from vecguard.tls import links
 from vecguard.tls.reloading import context_of
 
@@ -47,11 +48,4 @@ def etcd_of(settings: Settings) -> EtcdClient:
     Raises:
         ConfigurationError: a TLS file is not usable.
     """
-    auth = settings.etcd.auth
-    return EtcdClient(
-        settings.etcd.endpoints,
-        ssl=context_of(links.etcd_client(settings)),
-        username=auth.user_name if auth.enabled else None,
-        password=auth.password if auth.enabled else None,
-        request_timeout_seconds=settings.etcd.request_timeout / 1000,
-    )
+    return client_of(settings.etcd, context_of(links.etcd_client(settings)))

@@ -16,7 +16,7 @@ from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.operations import OperationsOption, addresses_of, ask_processes
 from vecguard.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
 from vecguard.cli.process_report import Certificate, ProcessReport, State, newest_active
-from vecguard.counted import counted
+from vecguard.wording import counted
 
 TimeoutOption = Annotated[
     float,

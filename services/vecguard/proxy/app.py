@@ -10,24 +10,21 @@ from typing import TYPE_CHECKING
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
-from vecguard.cpus import usable_cpus
-from vecguard.garbage import settle_memory
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer
 from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS
-from vecguard.lifecycle import ShutdownSignal
-from vecguard.observability.audit import AuditLog
+from vecguard.lifecycle import ShutdownSignal, settle_memory
 from vecguard.observability.health import HealthReport
 from vecguard.observability.log import get_logger
 from vecguard.observability.metrics import service_registry, vecguard_version
 from vecguard.observability.operations import OperationsServer
-from vecguard.observability.tracing import open_tracer
 from vecguard.passwords import PasswordPolicy
 from vecguard.proxy.accounts.accounts import Accounts
 from vecguard.proxy.accounts.methods import SERVED, UNSERVED
 from vecguard.proxy.accounts.permissions import Permissions
 from vecguard.proxy.accounts.service import AccountService
 from vecguard.proxy.accounts.unserved import UnservedRoles
+from vecguard.proxy.audit.audit_log import AuditLog
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 from vecguard.proxy.authentication.credentials import CredentialCache
@@ -40,6 +37,7 @@ from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.caller import client_host
 from vecguard.proxy.conditions import Conditions
+from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.interpreter import is_compiled
@@ -59,12 +57,13 @@ from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.report import LeaseCollector
 from vecguard.proxy.revocation.session import Identity
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
 from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.tracing.configured import open_tracer
 from vecguard.tls import links
 from vecguard.tls.peer import UserPattern
 from vecguard.tls.reloading import ReloadingContext, context_of
@@ -193,9 +192,7 @@ class Proxy:
         self.health, self.registry = HealthReport(), service_registry("proxy")
         self.is_draining = False
         metrics = ProxyMetrics(self.registry)
-        lease = Lease(
-            ClockMargin(settings.lease.clock_margin.ratio, settings.lease.clock_margin.fixed)
-        )
+        lease = Lease(settings.lease.margin)
         self.registry.register(LeaseCollector(lease, boot_clock, settings.revocation))
         self._trust = (
             StrictTrust(lease, boot_clock, grace_seconds=settings.lease.grace)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vecguard.errors import OverloadedError, VecguardError
-from vecguard.observability.audit import Audit, NoAudit
-from vecguard.observability.storm import Refusal
+from vecguard.proxy.audit.audit_log import Audit, NoAudit
+from vecguard.proxy.audit.event_aggregation import Refusal
 from vecguard.proxy.authentication import header
 from vecguard.proxy.authentication.errors import (
     AuthenticationError,

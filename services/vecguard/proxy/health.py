@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
+from vecguard.addresses import LOCAL
 from vecguard.errors import VecguardError
 from vecguard.generated.grpc.health import v1 as pb
 from vecguard.grpc.codec import RequestCodec
 from vecguard.grpc.compression import plain
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.authentication.origin import LOCAL
 from vecguard.proxy.watchers import Watchers, too_many_watchers
 
 _WATCH_INTERVAL_SECONDS = 1.0

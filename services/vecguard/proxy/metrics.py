@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vecguard.observability.audit import AuditLog, NoAudit
+from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.limits import LoginLimits
 from vecguard.proxy.authentication.logins import Logins

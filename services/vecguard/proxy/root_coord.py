@@ -1,17 +1,19 @@
 """This proxy's link to root coord: finds the active one, holds the session, asks and changes."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from random import random
 
 import betterproto
 from grpclib.exceptions import GRPCError
 
 from vecguard.addresses import Address
-from vecguard.cancellation import raise_if_cancelled
+from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.clock import Clock
+from vecguard.concurrency.cancellation import raise_if_cancelled
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.errors import (
     OUTCOME_UNKNOWN,
     DeadlineError,
@@ -25,7 +27,6 @@ from vecguard.grpc.channel import Channel, translated_errors
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.own_task import in_own_task
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential
@@ -36,9 +37,7 @@ from vecguard.proxy.revocation.session import Identity, Invalidatable, Session
 log = get_logger(__name__)
 
 _READ_TIMEOUT_SECONDS = 10.0
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 0.5
-
+_PAUSES = BackoffPolicy(first_seconds=0.05, longest_seconds=0.5, factor=2.0, jitter=(0.5, 1.5))
 
 #: Told the method, "ok" or the error's reason, and the seconds, of each question and change.
 Observe = Callable[[str, str, float], None]
@@ -111,7 +110,7 @@ class RootCoordLink:
         Every address is tried in turn, because only one of them is the active one; the
         pause between two rounds grows while none is found.
         """
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = Backoff(_PAUSES, random)
         failures = {
             address: RepeatedFailure(log, "session_failed", level="info")
             for address in self._addresses
@@ -128,9 +127,8 @@ class RootCoordLink:
                     )
                 raise_if_cancelled()
             if self.sessions_opened > opened_before:
-                pause = _FIRST_PAUSE_SECONDS
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pauses.succeeded()
+            await asyncio.sleep(pauses.failed())
 
     async def fetch(self, username: str) -> Credential:
         """The newest record of a user. Raises UnavailableError or DeadlineError."""

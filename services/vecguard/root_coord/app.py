@@ -2,30 +2,29 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import random
 from typing import Any
 
 from vecguard.addresses import Address
+from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.boot_clock import boot_clock
-from vecguard.cancellation import raise_if_cancelled
+from vecguard.concurrency.cancellation import raise_if_cancelled
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.config import Settings
 from vecguard.config.exposure import root_coord_exposure
 from vecguard.errors import ConfigurationError, InvalidParameterError, VecguardError
 from vecguard.etcd import EtcdClient
-from vecguard.etcd.backoff import Backoff
-from vecguard.garbage import settle_memory
+from vecguard.etcd.configured import client_of
 from vecguard.installations import SimilarPrefixError, named, require_no_similar, survey
-from vecguard.lifecycle import ShutdownSignal
+from vecguard.lifecycle import ShutdownSignal, settle_memory
 from vecguard.milvus_layout import Keys
 from vecguard.observability.health import HealthReport
 from vecguard.observability.log import get_logger
 from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.own_task import in_own_task
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
 from vecguard.root_coord.conditions import register_conditions
 from vecguard.root_coord.credentials import ensure_root
@@ -48,6 +47,9 @@ log = get_logger(__name__)
 _DEFAULT_PASSWORD = Secret("Milvus")
 # Between terms that end soon: what ends them may last, and each one costs etcd an election.
 _LONGEST_PAUSE_SECONDS = 10.0
+_PAUSES = BackoffPolicy(
+    first_seconds=0.05, longest_seconds=_LONGEST_PAUSE_SECONDS, factor=2.0, jitter=(0.5, 1.0)
+)
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
@@ -77,7 +79,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         key="rootCoord.operations",
     )
     async with (
-        _etcd(settings, context_of(outward), metrics) as etcd,
+        client_of(settings.etcd, context_of(outward), observe=metrics.etcd_asked) as etcd,
         operations,
         asyncio.TaskGroup() as tasks,
     ):
@@ -122,12 +124,11 @@ async def _lead(
         address=_own_name(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,
-        margin_ratio=settings.lease.clock_margin.ratio,
-        margin_seconds=settings.lease.clock_margin.fixed,
+        margin=settings.lease.margin,
         clock=boot_clock,
         observer=role,
     )
-    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
         await _until_prefix_fits(settings, etcd, keys, role)
@@ -164,7 +165,7 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
     It may not while it would have to create root although the prefix is likely a wrong one: each
     election of a root coord that cannot serve would cost the others one.
     """
-    pauses = Backoff(1, random, longest_seconds=_LONGEST_PAUSE_SECONDS)
+    pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
     while not settings.root_coord.allow_similar_prefix:
         try:
@@ -180,20 +181,6 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
         break
     role.refusal = ""
     failure.ended()
-
-
-def _etcd(
-    settings: Settings, context: ssl.SSLContext | None, metrics: RootCoordMetrics
-) -> EtcdClient:
-    auth = settings.etcd.auth
-    return EtcdClient(
-        settings.etcd.endpoints,
-        ssl=context,
-        username=auth.user_name if auth.enabled else None,
-        password=auth.password if auth.enabled else None,
-        request_timeout_seconds=settings.etcd.request_timeout / 1000,
-        observe=metrics.etcd_asked,
-    )
 
 
 def _initial_root_password(settings: Settings) -> Secret[str]:

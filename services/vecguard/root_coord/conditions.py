@@ -1,11 +1,11 @@
 """What a root coord says about its own condition."""
 
-from vecguard.counted import counted
 from vecguard.observability.health import Check, HealthReport
 from vecguard.root_coord.errors import StandbyError
 from vecguard.root_coord.role import Role
 from vecguard.root_coord.sessions import SessionHub
 from vecguard.root_record import LOST
+from vecguard.wording import counted
 
 # More would fill the screens of people who look for one of them.
 _NAMED = 5

@@ -15,10 +15,11 @@ from math import ceil
 from random import random
 from typing import Protocol
 
+from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.clock import Clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.errors import UnavailableError, VecguardError
 from vecguard.etcd import Compare, Delete, EtcdClient, Get, Operation, Put, RangeResult, WatchBatch
-from vecguard.etcd.backoff import Backoff
 from vecguard.milvus_layout import Keys
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
@@ -32,6 +33,8 @@ _KEEPALIVES_PER_LEASE = 3
 _SHORTEST_REQUEST_SECONDS = 0.2
 # A stop does not wait long for an etcd that is gone: the lease ends by itself.
 _RESIGN_SECONDS = 1.0
+# Between attempts that etcd did not answer.
+_DELAYS = BackoffPolicy(first_seconds=0.05, longest_seconds=1.0, factor=2.0, jitter=(0.5, 1.0))
 # A watch is the fast way to learn of a vacancy; looking again now and then is the sure one.
 _LOOK_AGAIN_SECONDS = 2.0
 
@@ -180,8 +183,7 @@ class Election:
         address: str,
         ttl_seconds: float,
         lease_ttl_seconds: float,
-        margin_ratio: float,
-        margin_seconds: float,
+        margin: ClockMargin,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -194,15 +196,14 @@ class Election:
         self._address = address
         self._ttl_seconds = ttl_seconds
         self._lease_ttl_seconds = lease_ttl_seconds
-        self._margin_ratio = margin_ratio
-        self._margin_seconds = margin_seconds
+        self._margin = margin
         self._clock = clock
         self._observer = observer
         self._failure = RepeatedFailure(log, "election_failed", over="election_goes_on")
 
     async def campaign(self) -> Leadership:
         """Waits, for as long as it takes, until this root coord is the active one."""
-        backoff = Backoff(1, random)
+        backoff = Backoff(_DELAYS, random)
         while True:
             try:
                 leadership = await self._stand()
@@ -248,7 +249,7 @@ class Election:
             await self._client.lease_revoke(lease.id)
             self._remember_leader(result.responses[0])
             return None
-        usable = lease.ttl_seconds * (1 - self._margin_ratio) - self._margin_seconds
+        usable = self._margin.usable_seconds(lease.ttl_seconds)
         return Leadership(
             self._client,
             self._keys,

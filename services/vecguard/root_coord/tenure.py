@@ -60,7 +60,7 @@ class Tenure:
         earlier = leadership.earlier_lease_seconds
         predecessor_until = None
         if earlier is not None:
-            wait = earlier + settings.lease.clock_margin.of(earlier)
+            wait = settings.lease.margin.outlasting_seconds(earlier)
             predecessor_until = clock() + wait
             log.info("awaits_earlier_leases", term=leadership.term, seconds=round(wait, 3))
         sessions = Sessions(settings.lease.ttl, predecessor_until=predecessor_until)

@@ -115,11 +115,12 @@ def check_lease(lease: LeaseSettings, election: ElectionSettings) -> Iterator[In
             f"renewals every {lease.renew_interval:g} s are too rare for a lease of "
             f"{lease.ttl:g} s; they must come in less than half of it",
         )
-    elif lease.ttl - lease.margin <= lease.renew_interval:
+    elif lease.margin.usable_seconds(lease.ttl) <= lease.renew_interval:
         yield Inconsistency(
             ("lease.clockMargin.ratio", "lease.clockMargin.fixed", "lease.ttl"),
-            f"a margin of {lease.margin:g} s leaves nothing of a lease of {lease.ttl:g} s that "
-            f"would last until the next renewal after {lease.renew_interval:g} s",
+            f"a margin of {lease.margin.given_up_seconds(lease.ttl):g} s leaves nothing of a "
+            f"lease of {lease.ttl:g} s that would last until the next renewal after "
+            f"{lease.renew_interval:g} s",
         )
     if lease.ttl <= election.ttl:
         yield Inconsistency(
@@ -127,9 +128,9 @@ def check_lease(lease: LeaseSettings, election: ElectionSettings) -> Iterator[In
             f"a lease ({lease.ttl:g} s) must outlive an election ({election.ttl:g} s), or a "
             "crashed root coord would lock known logins out",
         )
-    elif election.ttl <= lease.clock_margin.of(election.ttl):
+    elif lease.margin.usable_seconds(election.ttl) <= 0:
         yield Inconsistency(
             ("lease.clockMargin.ratio", "lease.clockMargin.fixed", "election.ttl"),
-            f"a margin of {lease.clock_margin.of(election.ttl):g} s leaves nothing of an election "
-            f"of {election.ttl:g} s",
+            f"a margin of {lease.margin.given_up_seconds(election.ttl):g} s leaves nothing of an "
+            f"election of {election.ttl:g} s",
         )

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from vecguard.clock_margin import ClockMargin
 from vecguard.config.fields import Seconds, Section
 
 
@@ -16,10 +17,6 @@ class ClockMarginSettings(Section):
     fixed: Annotated[float, Field(ge=0)] = Field(
         default=0.1, description="What is given up besides, in seconds."
     )
-
-    def of(self, duration: float) -> float:
-        """What is given up of a duration, in seconds."""
-        return duration * self.ratio + self.fixed
 
 
 class LeaseSettings(Section):
@@ -44,9 +41,9 @@ class LeaseSettings(Section):
     clock_margin: ClockMarginSettings = ClockMarginSettings()
 
     @property
-    def margin(self) -> float:
-        """What is given up of a lease for the clocks' sake, in seconds."""
-        return self.clock_margin.of(self.ttl)
+    def margin(self) -> ClockMargin:
+        """What is given up of leases, those of the election included."""
+        return ClockMargin(self.clock_margin.ratio, self.clock_margin.fixed)
 
 
 class ElectionSettings(Section):

@@ -3,10 +3,10 @@
 import logging
 from dataclasses import dataclass
 
+from vecguard.concurrency.shared_attempt import SharedAttempt
 from vecguard.etcd.channel import Metadata, Rpc
 from vecguard.etcd.failure import AttemptError, is_auth_disabled
 from vecguard.etcd.link import Link
-from vecguard.etcd.single_flight import SingleFlight
 from vecguard.generated.etcdserverpb import AuthenticateRequest, AuthenticateResponse
 from vecguard.secret import Secret
 
@@ -34,7 +34,7 @@ class TokenSource:
     def __init__(self, credentials: Credentials | None) -> None:
         self._credentials = credentials
         self._token: Secret[str] | None = None
-        self._flight: SingleFlight[Secret[str]] = SingleFlight()
+        self._flight: SharedAttempt[Secret[str]] = SharedAttempt()
         self._warned = False
 
     @property

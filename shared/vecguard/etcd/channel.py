@@ -13,8 +13,7 @@ Three habits of grpclib (0.4.9) are kept away from the rest of the client:
 
 import asyncio
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -23,15 +22,15 @@ from betterproto import Message
 from grpclib.client import Channel, Handler, Stream
 from grpclib.config import Configuration
 from grpclib.const import Cardinality
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from h2.config import H2Configuration
-from h2.exceptions import H2Error
 
 from vecguard.addresses import Address
+from vecguard.concurrency.own_task import in_own_task
 from vecguard.etcd.failure import AttemptError
+from vecguard.grpc.failure import failures_as
 from vecguard.grpc.transport import Protocol
-from vecguard.own_task import in_own_task
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -232,16 +231,8 @@ class RpcStream(Generic[RequestT, ReplyT]):
         self._stream._maybe_raise()  # noqa: SLF001 - it has no public door
 
 
-@contextmanager
-def attempt(progress: Progress) -> Iterator[None]:
+def attempt(progress: Progress) -> AbstractContextManager[None]:
     """Turns each way in which grpclib fails into an AttemptError."""
-    try:
-        yield
-    except GRPCError as error:
-        text = error.message or error.status.name
-        raise AttemptError(text, status=error.status, sent=progress.sent) from error
-    except TimeoutError as error:
-        raise AttemptError("no answer in time", sent=progress.sent) from error
-    except (OSError, StreamTerminatedError, ProtocolError, H2Error) as error:
-        text = str(error) or type(error).__name__
-        raise AttemptError(text, sent=progress.sent) from error
+    return failures_as(
+        lambda failure: AttemptError(failure.text, status=failure.status, sent=progress.sent)
+    )

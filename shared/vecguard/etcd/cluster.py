@@ -9,12 +9,12 @@ from vecguard.addresses import Address
 from vecguard.clock import Clock
 from vecguard.errors import VecguardError
 from vecguard.etcd.authentication import Credentials, TokenSource, metadata_of
-from vecguard.etcd.backoff import Backoff
 from vecguard.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, RpcStream, attempt
 from vecguard.etcd.errors import EtcdOutcomeUnknownError, EtcdUnavailableError
 from vecguard.etcd.failure import AttemptError, Verdict, final_error, judge
 from vecguard.etcd.link import Link
 from vecguard.etcd.revisions import RevisionGuard
+from vecguard.etcd.rounds import Rounds
 from vecguard.generated.etcdserverpb import ResponseHeader
 from vecguard.secret import Secret
 
@@ -85,9 +85,9 @@ class Cluster:
         """The newest revision that was seen in any answer."""
         return self._guard.newest
 
-    def backoff(self) -> Backoff:
+    def rounds(self) -> Rounds:
         """For one series of attempts."""
-        return Backoff(len(self._links), self._jitter)
+        return Rounds(len(self._links), self._jitter)
 
     def leave(self, link: Link) -> None:
         """Turns to the next endpoint, unless another task has left `link` already."""
@@ -168,7 +168,7 @@ class Cluster:
         timeout_seconds: float,
     ) -> ReplyT:
         deadline = self._clock() + timeout_seconds
-        backoff = self.backoff()
+        rounds = self.rounds()
         failures: dict[Address, str] = {}
         renewed = False
         while True:
@@ -202,7 +202,7 @@ class Cluster:
                         f"etcd write: outcome unknown, safe to repeat. It was sent to "
                         f"{link.endpoint} and no answer came: {error.text}"
                     ) from error
-                delay = backoff.failed()
+                delay = rounds.failed()
                 if self._clock() + delay >= deadline:
                     raise _unavailable(rpc.path, failures, timeout_seconds) from error
             await asyncio.sleep(delay)

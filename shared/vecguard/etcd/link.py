@@ -8,6 +8,8 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from vecguard.addresses import Address
+from vecguard.concurrency.own_task import in_own_task
+from vecguard.concurrency.shared_attempt import SharedAttempt
 from vecguard.etcd.channel import (
     EtcdChannel,
     Metadata,
@@ -20,9 +22,7 @@ from vecguard.etcd.channel import (
     unary,
 )
 from vecguard.etcd.failure import AttemptError
-from vecguard.etcd.single_flight import SingleFlight
 from vecguard.generated.etcdserverpb import ResponseHeader, StatusRequest, StatusResponse
-from vecguard.own_task import in_own_task
 
 # Name, TCP, TLS and the first answer. A stopped process still accepts TCP connections.
 CONNECT_SECONDS = 2.0
@@ -66,7 +66,7 @@ class Link:
         self._server_name = server_name
         self._vet = vet
         self._channel: EtcdChannel | None = None
-        self._connecting: SingleFlight[EtcdChannel] = SingleFlight()
+        self._connecting: SharedAttempt[EtcdChannel] = SharedAttempt()
         self._closed = False
 
     async def call(

@@ -42,7 +42,7 @@ class Watcher:
         self._range_end = range_end
         self._prev_kv = prev_kv
         self._cursor = WatchCursor(start_revision)
-        self._backoff = cluster.backoff()
+        self._rounds = cluster.rounds()
         self._failure = RepeatedFailure(log, "etcd_watch_broke", over="etcd_watch_resumed")
         # A token that was refused since a watch last stood.
         self._renewed = False
@@ -94,7 +94,7 @@ class Watcher:
         if response.canceled:
             raise watch_cancelled(response.cancel_reason)
         if response.created:
-            self._backoff.succeeded()
+            self._rounds.succeeded()
             self._failure.ended()
             self._renewed = False
             self._cursor.created(response.header)
@@ -116,7 +116,7 @@ class Watcher:
         if verdict in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
             raise final_error(error, str(link.endpoint)) from error
         self._cluster.leave(link)
-        delay = self._backoff.failed()
+        delay = self._rounds.failed()
         self._failure.failed(
             f"{link.endpoint}: {error.text}",
             endpoint=str(link.endpoint),

@@ -21,6 +21,7 @@ from grpclib.server import Stream
 from grpclib.utils import DeadlineWrapper
 from h2.exceptions import H2Error
 
+from vecguard.addresses import LOCAL
 from vecguard.errors import (
     MalformedMessageError,
     MessageTooLargeError,
@@ -163,7 +164,7 @@ class _Call(Stream[Any, Any]):
         self._max_message_bytes = policy.max_message_bytes
         self._accepted_encodings = policy.accepted_encodings
         address = self.peer.addr()
-        self._caller = Caller(f"{address[0]}:{address[1]}" if address else "local", metadata)
+        self._caller = Caller(f"{address[0]}:{address[1]}" if address else LOCAL, metadata)
 
     @classmethod
     def of(cls, policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> "_Call":

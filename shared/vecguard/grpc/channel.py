@@ -2,17 +2,17 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 
 from grpclib.client import Channel as GrpclibChannel
 from grpclib.config import Configuration
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 
 from vecguard.addresses import Address
 from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
+from vecguard.grpc.failure import CallFailure, failures_as
 from vecguard.grpc.transport import Protocol
 
 # A peer that vanished without a FIN is noticed after keepalive_time + keepalive_timeout.
@@ -61,8 +61,7 @@ class Channel(GrpclibChannel):
             ) from error
 
 
-@contextmanager
-def translated_errors(peer: str) -> Iterator[None]:
+def translated_errors(peer: str) -> AbstractContextManager[None]:
     """Turns every way in which a call to `peer` fails into one of our errors.
 
     Raises:
@@ -71,17 +70,15 @@ def translated_errors(peer: str) -> Iterator[None]:
         OverloadedError: it refuses more work.
         VecguardError: anything else that the peer answered.
     """
-    try:
-        yield
-    except GRPCError as error:
-        kind = _BY_STATUS.get(error.status, VecguardError)
-        raise kind(f"{peer}: {error.message or error.status.name}") from error
-    except TimeoutError as error:
-        raise DeadlineError(f"{peer} did not answer in time") from error
-    except (OSError, StreamTerminatedError, ProtocolError) as error:
-        raise UnavailableError(
-            f"{peer} cannot be reached: {str(error) or type(error).__name__}"
-        ) from error
+    return failures_as(partial(_translated, peer))
+
+
+def _translated(peer: str, failure: CallFailure) -> VecguardError:
+    if failure.status is not None:
+        return _BY_STATUS.get(failure.status, VecguardError)(f"{peer}: {failure.text}")
+    if failure.is_timeout:
+        return DeadlineError(f"{peer} did not answer in time")
+    return UnavailableError(f"{peer} cannot be reached: {failure.text}")
 
 
 _BY_STATUS: dict[Status, type[VecguardError]] = {

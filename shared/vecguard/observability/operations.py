@@ -15,7 +15,8 @@ from vecguard.addresses import Address
 from vecguard.bounded_listener import BoundedListener, Place
 from vecguard.listening import close_all, listening_sockets
 from vecguard.observability.exposition import Exposition
-from vecguard.observability.health import Check, Health, HealthSource
+from vecguard.observability.health import Health, HealthSource
+from vecguard.observability.health_json import as_json
 from vecguard.observability.visitor import IDLE_SECONDS, Visitor
 
 #: Requests here are answered at once; what is still open when the process stops gets this long.
@@ -173,7 +174,7 @@ class OperationsServer:
 
     @staticmethod
     def _report(health: Health) -> web.Response:
-        return web.json_response(_as_json(health), status=200 if health.ready else 503)
+        return web.json_response(as_json(health), status=200 if health.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -198,23 +199,3 @@ def _most_connections() -> int:
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     return max(1, min(MAX_CONNECTIONS, descriptors // _PART_OF_DESCRIPTORS))
-
-
-def _as_json(health: Health) -> dict[str, Any]:
-    return {
-        "ready": health.ready,
-        "failures": [_line(check) for check in health.failures],
-        "warnings": [_line(check) for check in health.warnings],
-        "checks": {
-            check.name: {
-                "healthy": check.healthy,
-                "critical": check.critical,
-                "message": check.message,
-            }
-            for check in health.checks
-        },
-    }
-
-
-def _line(check: Check) -> str:
-    return f"{check.name}: {check.message}"

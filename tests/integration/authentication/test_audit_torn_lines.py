@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 # Writes a line for each number that it reads, after it set the limit that comes with it.
 WRITER = """
 import json, os, resource, sys, threading
-from vecguard.observability.lines import LineWriter, RotatedFile, StandardOutput
+from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile, StandardOutput
 from vecguard.observability.log import configure_logging
 
 class Noted:

@@ -11,6 +11,7 @@ from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.boot_clock import boot_clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.errors import OutcomeUnknownError, Status, UnavailableError, VecguardError
 from vecguard.etcd import (
     Compare,
@@ -23,7 +24,6 @@ from vecguard.etcd import (
 )
 from vecguard.generated import etcdserverpb as pb
 from vecguard.milvus_layout import Keys
-from vecguard.proxy.revocation.lease import ClockMargin
 from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
@@ -208,8 +208,7 @@ def standing(client, observer):
         address="somewhere",
         ttl_seconds=2.0,
         lease_ttl_seconds=1.5,
-        margin_ratio=0.01,
-        margin_seconds=0.1,
+        margin=ClockMargin(0.01, 0.1),
         clock=boot_clock,
         observer=observer,
     )

@@ -24,8 +24,8 @@ from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
+from vecguard.backoff import BackoffPolicy
 from vecguard.proxy.relay.limits import RelayLimit
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 from vecguard.proxy.relay.upstreams.pool import _MAX_LEAVING
 from vecguard.proxy.relay.upstreams.upstream import over_tcp
 
@@ -359,7 +359,7 @@ async def test_while_the_backend_is_away_one_attempt_at_a_time_is_made_and_no_ca
             raise ConnectionRefusedError(111, "Connection refused")
         return await tcp(factory)
 
-    pool = pool_with(backoff=BackoffPolicy(first_seconds=0.05, most_seconds=0.05))
+    pool = pool_with(backoff=BackoffPolicy(first_seconds=0.05, longest_seconds=0.05))
     async with (
         running_raw_backend() as backend,
         relaying(backend.port, connect=connect, pool=pool) as relay,

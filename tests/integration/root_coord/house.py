@@ -15,6 +15,7 @@ from tests.support.credentials import ObservedVerifier, header_of, wide_turnstil
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel
@@ -27,7 +28,7 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.session import Identity
 from vecguard.proxy.revocation.trust import StrictTrust
 from vecguard.proxy.root_coord import RootCoordLink

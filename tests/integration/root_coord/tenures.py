@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.config import Settings
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
@@ -77,8 +78,7 @@ async def leading(
             address="somewhere",
             ttl_seconds=ELECTION_TTL_SECONDS,
             lease_ttl_seconds=lease_ttl_seconds,
-            margin_ratio=0.01,
-            margin_seconds=0.1,
+            margin=ClockMargin(0.01, 0.1),
             clock=boot_clock,
             observer=role,
         )

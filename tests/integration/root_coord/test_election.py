@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.waiting import eventually
 from vecguard.boot_clock import boot_clock
+from vecguard.clock_margin import ClockMargin
 from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import hash_password
@@ -31,8 +32,7 @@ class Candidate:
             address=name,
             ttl_seconds=TTL_SECONDS,
             lease_ttl_seconds=lease_ttl_seconds,
-            margin_ratio=0.01,
-            margin_seconds=0.1,
+            margin=ClockMargin(0.01, 0.1),
             clock=boot_clock,
             observer=self,
         )

@@ -13,11 +13,11 @@ from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
+from vecguard.clock_margin import ClockMargin
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.etcd import EtcdClient
 from vecguard.grpc.channel import Channel
 from vecguard.proxy.authentication.errors import WrongCredentialsError
-from vecguard.proxy.revocation.lease import ClockMargin
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
 TTL = 1.5

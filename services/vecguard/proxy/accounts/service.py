@@ -9,14 +9,6 @@ from vecguard.errors import InvalidParameterError
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
 from vecguard.grpc.server import current_caller
-from vecguard.observability.audit import (
-    UNCHANGED,
-    AccountChange,
-    Action,
-    Audit,
-    NoAudit,
-    recorded,
-)
 from vecguard.proxy.accounts.accounts import Accounts
 from vecguard.proxy.accounts.errors import (
     AccountError,
@@ -27,6 +19,14 @@ from vecguard.proxy.accounts.errors import (
 from vecguard.proxy.accounts.permissions import Actor, Privilege
 from vecguard.proxy.accounts.role_names import ADMIN, PUBLIC, check_role_name
 from vecguard.proxy.accounts.status import failure, success
+from vecguard.proxy.audit.audit_log import (
+    UNCHANGED,
+    AccountChange,
+    Action,
+    Audit,
+    NoAudit,
+    recorded,
+)
 from vecguard.proxy.caller import client_host
 from vecguard.secret import Secret
 

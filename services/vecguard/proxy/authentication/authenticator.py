@@ -6,7 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol
 
+from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
+from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
@@ -15,12 +17,11 @@ from vecguard.proxy.authentication.credentials import Credential, CredentialCach
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.authentication.limits import LoginLimits, NoLimits
 from vecguard.proxy.authentication.logins import Logins, Principal
-from vecguard.proxy.authentication.origin import LOCAL, origin_of_user
+from vecguard.proxy.authentication.origin import origin_of_user
 from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authentication.turnstile import Turn, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
-from vecguard.singleflight import SingleFlight
 from vecguard.usernames import is_storable
 
 log = get_logger(__name__)

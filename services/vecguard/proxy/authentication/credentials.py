@@ -8,10 +8,10 @@ from typing import Protocol
 from cachetools import TTLCache
 
 from vecguard.clock import Clock
+from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, UnavailableError
 from vecguard.passwords import PasswordHash
-from vecguard.recent import Recent
-from vecguard.singleflight import SingleFlight
+from vecguard.proxy.authentication.recent import Recent
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from vecguard.recent import Recent
+from vecguard.proxy.authentication.recent import Recent
 
 
 @dataclass(frozen=True, slots=True)

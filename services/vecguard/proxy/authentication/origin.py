@@ -7,8 +7,7 @@ already, that user: so users behind one address are distinct, from strangers the
 import ipaddress
 from functools import lru_cache
 
-#: Of requests that came by no network, or from who knows where: they share one fate.
-LOCAL = "local"
+from vecguard.addresses import LOCAL
 
 _SITE_BITS = 64
 # Of no address.
@@ -28,6 +27,8 @@ def is_user(origin: str) -> bool:
 @lru_cache(4096)
 def origin_of(host: str | None) -> str:
     """The IPv4 address, or the /64 of the IPv6 address; LOCAL without an address.
+
+    All requests without an address have this one origin in common.
 
     One IPv6 customer has at least 2^64 addresses (RFC 6177), so that single ones mean
     nothing. An IPv4 address in IPv6's clothes (RFC 4291, section 2.5.5.2) is itself.

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
+from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
-from vecguard.cpus import usable_cpus
 from vecguard.errors import OverloadedError
 from vecguard.passwords import PasswordHash, hash_password, verify_password
 from vecguard.proxy.authentication.limits import Suspicion
-from vecguard.proxy.authentication.origin import LOCAL, is_user
+from vecguard.proxy.authentication.origin import is_user
 from vecguard.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
+from vecguard.proxy.cpus import usable_cpus
 from vecguard.secret import Secret
 
 T = TypeVar("T")

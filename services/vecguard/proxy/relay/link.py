@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, cast
 
-from vecguard.addresses import Address
+from vecguard.addresses import LOCAL, Address
 from vecguard.observability.log import get_logger
 from vecguard.observability.sparse import SparseLog
 from vecguard.proxy.http2.connection import Connection
@@ -166,9 +166,9 @@ class Link(Handler):
 
     @property
     def peer(self) -> str:
-        """The same as text; `local` on a socket pair."""
+        """The same as text; LOCAL on a socket pair."""
         name = self.peer_name()
-        return str(Address(*name)) if name else "local"
+        return str(Address(*name)) if name else LOCAL
 
     def certificate(self) -> Mapping[str, Any] | None:
         """The peer's verified certificate; None without one."""

@@ -4,27 +4,10 @@ A lease in the sense of Gray and Cheriton (1989). Pure: the caller brings the ti
 from a clock that keeps running while the machine sleeps.
 """
 
-from dataclasses import dataclass
+from vecguard.clock_margin import ClockMargin
 
 # Renewals whose answer is still awaited; an older one is of no use any more.
 _MAX_UNANSWERED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ClockMargin:
-    """How much earlier than root coord this proxy considers a lease as over.
-
-    Attributes:
-        ratio: of the lease's length, for clocks that run at different speeds.
-        fixed_seconds: for everything else.
-    """
-
-    ratio: float
-    fixed_seconds: float
-
-    def shortened(self, ttl_seconds: float) -> float:
-        """The part of a granted lease that may be used."""
-        return ttl_seconds * (1 - self.ratio) - self.fixed_seconds
 
 
 class Lease:
@@ -43,7 +26,7 @@ class Lease:
 
     def granted_for(self, ttl_seconds: float) -> None:
         """A session was opened: its renewals will grant this much. Older answers are void."""
-        self._usable_seconds = self._margin.shortened(ttl_seconds)
+        self._usable_seconds = self._margin.usable_seconds(ttl_seconds)
         self._sent.clear()
 
     def sending(self, now: float) -> int:

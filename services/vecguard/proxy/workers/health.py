@@ -1,23 +1,8 @@
 """What several workers say of their health, as one report."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vecguard.observability.health import Check, Health
-
-
-def health_of(report: Mapping[str, Any]) -> Health:
-    """A worker's own report, from the JSON of its /healthz.
-
-    Raises:
-        KeyError, TypeError: it is none.
-    """
-    return Health(
-        tuple(
-            Check(name, bool(told["healthy"]), bool(told["critical"]), str(told["message"]))
-            for name, told in report["checks"].items()
-        )
-    )
 
 
 def joined(answers: Mapping[int, Health | str]) -> Health:

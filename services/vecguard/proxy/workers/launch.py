@@ -11,11 +11,11 @@ import structlog
 from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
 from vecguard.config.exposure import proxy_exposure
-from vecguard.cpus import usable_cpus
 from vecguard.lifecycle import EXIT_CLEAN, ShutdownSignal, exit_code, serve
 from vecguard.observability.log import get_logger
 from vecguard.observability.operations import OperationsServer
 from vecguard.proxy.app import run
+from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.descriptors import provide
 from vecguard.proxy.workers.child import Tether
 from vecguard.proxy.workers.operations import LOOPBACK, WorkersReport

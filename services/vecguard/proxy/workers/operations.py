@@ -7,7 +7,6 @@ are no plain counters (certificates, memory).
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
@@ -18,9 +17,10 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Gauge
 
 from vecguard.observability.health import Health
+from vecguard.observability.health_json import read_health
 from vecguard.observability.log import get_logger
 from vecguard.observability.metrics import service_registry
-from vecguard.proxy.workers.health import health_of, joined
+from vecguard.proxy.workers.health import joined
 from vecguard.proxy.workers.metrics import WORKER_LABEL, Families
 
 _log = get_logger(__name__)
@@ -134,7 +134,7 @@ def _health(answer: str | Silence) -> Health | str:
     if isinstance(answer, Silence):
         return answer.value
     try:
-        return health_of(json.loads(answer))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return read_health(answer)
+    except ValueError:
         _log.error("a worker's report of its health cannot be read")
         return Silence.GIBBERISH.value

@@ -1,27 +1,29 @@
 """When a child that ended is started again."""
 
+from random import random
 from typing import Final
 
-_FIRST_DELAY_SECONDS: Final = 0.5
-_LONGEST_DELAY_SECONDS: Final = 30.0
+from vecguard.backoff import Backoff, BackoffPolicy
+
+# One machine's children need no jitter.
+_DELAYS: Final = BackoffPolicy(
+    first_seconds=0.5, longest_seconds=30.0, factor=2.0, jitter=(1.0, 1.0)
+)
 #: One that lived this long did not end because it was started.
 _SETTLED_SECONDS: Final = 30.0
 
 
 class Restarts:
-    """The back-off of one child: none at first, then doubled for each early end in a row."""
+    """The delays of one child: none at first, then doubled for each early end in a row."""
 
     def __init__(self) -> None:
-        self._early_ends = 0
+        self._backoff = Backoff(_DELAYS, random)
+        self._ended_early = False
 
     def delay(self, lived_seconds: float) -> float:
-        """Seconds until it is to be started again, for one that lived so long."""
-        if lived_seconds >= _SETTLED_SECONDS:
-            self._early_ends = 0
-        self._early_ends += 1
-        if self._early_ends == 1:
+        """Returns the seconds until the next start, for a child that lived so long."""
+        if lived_seconds >= _SETTLED_SECONDS or not self._ended_early:
+            self._ended_early = True
+            self._backoff.succeeded()
             return 0.0
-        # The exponent is bounded because 2**1000 does not fit a float.
-        return min(
-            _LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** min(self._early_ends - 2, 30)
-        )
+        return self._backoff.failed()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from vecguard.concurrency.fresh_call import FreshCall
 from vecguard.etcd import (
     CompactedError,
     Compare,
@@ -13,11 +14,10 @@ from vecguard.etcd import (
     Put,
 )
 from vecguard.etcd.model import key_range
-from vecguard.etcd.stand_in import StandIn
-from vecguard.joint_call import JointCall
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import NOBODYS_HASH, PasswordHash
+from vecguard.root_coord.store.absent_record import AbsentRecord
 from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.interface import (
     Actor,
@@ -61,13 +61,13 @@ class EtcdCredentialStore:
         self._keys = keys
         self._fence = fence
         self._own_writes = own_writes
-        self._nobody = StandIn(b"", Record.new(NOBODYS_HASH, "").encode())
+        self._absent = AbsentRecord(b"", Record.new(NOBODYS_HASH, "").encode())
         # After a restart every proxy asks at the same moment.
-        self._read_all = JointCall(self._read_everybody)
+        self._read_all = FreshCall(self._read_everybody)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
         result = await self._client.range(self._keys.user(username).encode())
-        read = self._credential(result.kvs[0] if result.kvs else self._nobody.read())
+        read = self._credential(result.kvs[0] if result.kvs else self._absent.read())
         return Snapshot(result.revision, read if result.kvs else None)
 
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:

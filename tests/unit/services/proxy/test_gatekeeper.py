@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.credentials import header_of
 from vecguard.errors import OverloadedError
-from vecguard.observability.storm import Refusal
+from vecguard.proxy.audit.event_aggregation import Refusal
 from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
 from vecguard.proxy.authentication.tally import LoginTally

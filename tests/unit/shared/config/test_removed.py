@@ -9,11 +9,11 @@ from vecguard.config import load_settings, settings_catalogue
 from vecguard.config.catalogue import variable_of
 from vecguard.config.removed import REMOVED
 from vecguard.errors import ConfigurationError
-from vecguard.observability import audit
 from vecguard.proxy import app
+from vecguard.proxy.audit import audit_log as audit
 from vecguard.proxy.authentication import limits as login_limits
 from vecguard.proxy.http2.limits import DEFAULT_FRAME_BYTES
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
+from vecguard.proxy.relay.upstreams.pool import RECONNECT_DELAYS
 
 KEYS = sorted(".".join(path) for path in REMOVED)
 _LIMITS = limits_with()
@@ -25,8 +25,8 @@ FIGURES = {
     "authentication.fetchBurst": app.FETCH_BURST,
     "authentication.fetchesPerSecond": app.FETCHES_PER_SECOND,
     "authentication.loginLimits.maxTracked": login_limits.MAX_TRACKED,
-    "backend.pool.reconnectDelay": BackoffPolicy().first_seconds,
-    "backend.pool.maxReconnectDelay": BackoffPolicy().most_seconds,
+    "backend.pool.reconnectDelay": RECONNECT_DELAYS.first_seconds,
+    "backend.pool.maxReconnectDelay": RECONNECT_DELAYS.longest_seconds,
     "cache.maxRefusals": app.MAX_REFUSED_LOGINS,
     "proxy.http2.maxFrameSize": DEFAULT_FRAME_BYTES,
     "proxy.http2.maxUnread": _LIMITS.unread_bytes,

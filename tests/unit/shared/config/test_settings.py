@@ -130,7 +130,9 @@ def test_settings_that_do_not_go_together_are_refused(values, complaint):
 @pytest.mark.parametrize("margin", [{"ratio": 0, "fixed": 0}, {"ratio": 0.3, "fixed": 3.4}])
 def test_a_clock_margin_of_nothing_and_a_large_one_are_both_fine(margin):
     lease = Settings.model_validate({"lease": {"clockMargin": margin}}).lease
-    assert lease.margin == pytest.approx(10 * margin["ratio"] + margin["fixed"])
+    assert lease.margin.given_up_seconds(lease.ttl) == pytest.approx(
+        10 * margin["ratio"] + margin["fixed"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.errors import OverloadedError, VecguardError
 from vecguard.observability.log import get_logger
 from vecguard.proxy.http2.limits import LimitHits, Limits
@@ -18,7 +19,6 @@ from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.round_robin import RoundRobin
 from vecguard.proxy.relay.traffic import Traffic
 from vecguard.proxy.relay.unexpected import unexpected_error
-from vecguard.proxy.relay.upstreams.backoff import Backoff, BackoffPolicy
 from vecguard.proxy.relay.upstreams.holdings import Holdings
 from vecguard.proxy.relay.upstreams.idleness import Idleness
 from vecguard.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
@@ -41,6 +41,11 @@ LinkFactory = Callable[[], UpstreamLink]
 Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
 
 
+#: A backend that restarts is often there again within less than a second; the longest delay is
+#: how long it may be back unnoticed.
+RECONNECT_DELAYS = BackoffPolicy(first_seconds=0.1, longest_seconds=5.0)
+
+
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
     """How many connections there are, and when.
@@ -61,7 +66,7 @@ class PoolPolicy:
     connections: int
     waiting: int
     idle_seconds: float | None
-    backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
+    backoff: BackoffPolicy = RECONNECT_DELAYS
 
 
 class WaitingCall(Protocol):
@@ -112,7 +117,7 @@ class Pool(Owner):
         self._keepalive = keepalive
         self._policy = policy
         self._hits = hits
-        self._backoff = Backoff(policy.backoff, random)
+        self._backoff = Backoff(policy.backoff, random.random)
         self._links: list[UpstreamLink] = []
         self._waiting: RoundRobin[WaitingCall] = RoundRobin()
         # None while so few streams are open that no caller can hold too many.

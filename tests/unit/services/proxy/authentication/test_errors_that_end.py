@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from vecguard.concurrency.own_task import in_own_task
+from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import OverloadedError
-from vecguard.own_task import in_own_task
 from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
-from vecguard.singleflight import SingleFlight
 
 
 class Large:

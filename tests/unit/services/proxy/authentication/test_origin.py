@@ -1,6 +1,7 @@
 import pytest
 
-from vecguard.proxy.authentication.origin import LOCAL, origin_of
+from vecguard.addresses import LOCAL
+from vecguard.proxy.authentication.origin import origin_of
 
 
 @pytest.mark.parametrize(

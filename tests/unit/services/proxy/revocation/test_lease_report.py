@@ -1,6 +1,7 @@
 from prometheus_client import CollectorRegistry
 
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.clock_margin import ClockMargin
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.report import LeaseCollector
 
 

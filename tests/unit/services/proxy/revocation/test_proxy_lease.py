@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.clock_margin import ClockMargin
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.root_coord.revocation import Invalidation, Sessions
 
 TTL = 10.0
@@ -31,8 +32,8 @@ def test_sending_alone_grants_nothing(lease):
 
 
 def test_the_margin_shortens_what_was_granted():
-    assert MARGIN.shortened(10.0) == pytest.approx(9.8)
-    assert ClockMargin(0, 0).shortened(10.0) == 10.0
+    assert MARGIN.usable_seconds(10.0) == pytest.approx(9.8)
+    assert ClockMargin(0, 0).usable_seconds(10.0) == 10.0
 
 
 def test_a_lease_counts_from_sending_and_not_from_the_answer(lease):

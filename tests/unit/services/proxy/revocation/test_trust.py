@@ -1,8 +1,9 @@
 import asyncio
 
 from tests.support.credentials import ManualClock
+from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 
 

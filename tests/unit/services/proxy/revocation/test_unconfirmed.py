@@ -2,12 +2,13 @@ import pytest
 
 from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource
+from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.revocation.lease import ClockMargin, Lease
+from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
 
 TTL, GRACE = 10.0, 1.0

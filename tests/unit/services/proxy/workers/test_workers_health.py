@@ -1,5 +1,5 @@
 from vecguard.observability.health import Check, Health
-from vecguard.proxy.workers.health import health_of, joined
+from vecguard.proxy.workers.health import joined
 
 
 def said(trouble="", *, message="fine", critical=True):
@@ -48,11 +48,3 @@ def test_a_worker_that_says_nothing_makes_the_whole_unready():
 def test_without_any_answer_there_is_still_a_report():
     health = joined({1: "gone", 2: "gone"})
     assert [check.message for check in health.failures] == ["workers 1, 2: gone"]
-
-
-def test_a_report_survives_the_wire():
-    wire = {
-        "ready": False,
-        "checks": {"logins": {"healthy": False, "critical": True, "message": "no lease"}},
-    }
-    assert health_of(wire) == said("no lease")

@@ -5,14 +5,14 @@ import asyncio
 from tests.support.memory_relay import memory_relay
 from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message
+from vecguard.backoff import BackoffPolicy
 from vecguard.errors import Status
 from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.reception import Admission
-from vecguard.proxy.relay.upstreams.backoff import BackoffPolicy
 
 #: Longer than any test.
-NEVER = BackoffPolicy(first_seconds=1000.0, most_seconds=1000.0)
+NEVER = BackoffPolicy(first_seconds=1000.0, longest_seconds=1000.0)
 
 
 def opened(relay):
@@ -50,7 +50,7 @@ async def test_a_failed_attempt_is_told_to_those_that_wait_and_to_those_that_fol
 
 
 async def test_the_next_attempt_needs_no_call():
-    backoff = BackoffPolicy(first_seconds=0.001, most_seconds=0.001)
+    backoff = BackoffPolicy(first_seconds=0.001, longest_seconds=0.001)
     async with memory_relay(pool=pool_with(backoff=backoff)) as relay:
         relay.refuses = ConnectionRefusedError(111, "Connection refused")
         client = relay.client()

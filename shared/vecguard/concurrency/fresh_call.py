@@ -1,0 +1,42 @@
+"""Callers share a call that begins after each of them has asked.
+
+For callers that may join a call that has already begun see `single_flight`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from vecguard.concurrency.own_task import mark_as_seen
+
+T = TypeVar("T")
+
+
+class FreshCall(Generic[T]):
+    """Shares the result, or the error, of a call that begins after each of its callers asked.
+
+    No caller gets an answer from before its question, and any number of callers at the same
+    time cost two calls at most: the one under way and the next one.
+    """
+
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._call = call
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def __call__(self) -> T:
+        """Returns the result of the next call, or raises its error.
+
+        A caller that is cancelled leaves the others alone.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._running))
+            self._next.add_done_callback(mark_as_seen)
+        return await asyncio.shield(self._next)
+
+    async def _after(self, running: asyncio.Task[T] | None) -> T:
+        if running is not None:
+            await asyncio.wait({running})
+        # From here on it is too late to join.
+        self._running, self._next = self._next, None
+        return await self._call()

@@ -1,3 +1,0 @@
-def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun: "1 proxy", "0 proxies"."""
-    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,40 @@
+"""The ways in which a call of grpclib fails, in one form.
+
+Each client translates a `CallFailure` into its own errors; no other module names grpclib's.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from h2.exceptions import H2Error
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """Why a call has no reply.
+
+    Attributes:
+        text: what the peer says, or what happened to the connection.
+        status: what the peer answered; None: nothing.
+        is_timeout: whether the call was given up because it took too long.
+    """
+
+    text: str
+    status: Status | None = None
+    is_timeout: bool = False
+
+
+@contextmanager
+def failures_as(translate: Callable[[CallFailure], Exception]) -> Iterator[None]:
+    """Raises what `translate` makes of each failure of a call, from the original error."""
+    try:
+        yield
+    except GRPCError as error:
+        raise translate(CallFailure(error.message or error.status.name, error.status)) from error
+    except TimeoutError as error:
+        raise translate(CallFailure("no answer in time", is_timeout=True)) from error
+    except (OSError, StreamTerminatedError, ProtocolError, H2Error) as error:
+        raise translate(CallFailure(str(error) or type(error).__name__)) from error
