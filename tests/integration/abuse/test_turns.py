@@ -16,13 +16,13 @@ import pytest_asyncio
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, StreamEnded
 
+from deploy.local.ports import free_ports
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import ProxyProcess
 from tests.bench.echo import METHOD
 from tests.bench.fair.flood import Flood
 from tests.bench.fair.honest import honest
 from tests.bench.fair.loads import flooded
-from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.processes import many_descriptors, resident_bytes
 from tests.e2e.stacks import running_stack
