@@ -18,7 +18,7 @@ from tests.support.raw_http2 import request_headers
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 MEBIBYTE = 2**20
 #: What an attack may add to the resident memory of the process, if nothing else is said.
