@@ -20,8 +20,10 @@ from vecguard.proxy.relay.faults import unexpected_error
 log = SparseLog(get_logger(__name__))
 
 _FORGIVING_SECONDS = 1.0
-# How long a peer is waited for that does not read its last bytes, or does not close its side.
+# How long a peer that does not read its last bytes is waited for.
 _CLOSING_SECONDS = 5.0
+# How long a peer that has its last bytes is waited for to close its side.
+_DEPARTING_SECONDS = 2.0
 # How often it is looked at what waits for a socket that is full. TLS answers for itself, to
 # KeyUpdate as often as the peer asks, and only this sees it.
 _UNREAD_SECONDS = 0.5
@@ -169,7 +171,9 @@ class Link(Handler):
             if not transport.is_closing():
                 transport.write_eof()
                 transport.resume_reading()
-                self._timer = self.loop.call_later(_CLOSING_SECONDS, transport.abort)
+                unread = transport.get_write_buffer_size()
+                seconds = _CLOSING_SECONDS if unread else _DEPARTING_SECONDS
+                self._timer = self.loop.call_later(seconds, transport.abort)
 
     def abort(self) -> None:
         """Closes the connection without waiting for a peer that does not read."""
