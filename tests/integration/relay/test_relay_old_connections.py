@@ -88,6 +88,21 @@ async def test_what_a_client_says_after_its_last_answer_does_not_reset_the_conne
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
+async def test_a_client_that_does_not_close_its_side_is_not_waited_for_long():
+    async with (
+        echo_backend() as backend,
+        relaying(backend.port) as relay,
+        raw_client(relay.port) as client,
+    ):
+        await round_trip(client)
+        [link] = relay.listener._reception.links
+        link.leave()
+        await client.wait_closed()
+        assert not link.lost.is_set()
+        async with asyncio.timeout(TIMEOUT):
+            await link.lost.wait()
+
+
 async def test_a_client_with_its_default_settings_loses_no_call():
     async with our_relay() as port, frame_log(port) as log:
         options = [("grpc.use_local_subchannel_pool", 1)]
