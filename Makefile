@@ -71,7 +71,7 @@ test-unit: $(SETUP) ## Run the tests that start no servers
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' tests/unit $(PYTEST_ARGS)
 
 # One after another: they measure rates and memory, or share the machine's containers.
-test-long: $(TESTS_SETUP) ## Run the long tests: faults, containers, attacks, soak, arbitrary bytes
+test-long: $(TESTS_SETUP) ## Run the long tests: faults, containers, attacks, soak, packages, arbitrary bytes
 	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports
