@@ -22,9 +22,12 @@ endif
 DOCS_SETUP := $(VENV)/.docs-ready
 # Twice quiet: once lets setuptools' warning through that an editable installation is one.
 PIP_EDITABLE := $(BIN)/python -m pip install --quiet --quiet --editable
+TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
+# How many workers there are, and which tests stay together, is said by tests/conftest.py.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean distclean
+.PHONY: help setup run check test test-unit test-long lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean distclean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +62,17 @@ quoted = '$(subst ','\'',$(1))'
 run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy (TLS=1 encrypts, DATA=my.db serves it)
 	@exec $(BIN)/python -m deploy.local $(if $(filter-out 0,$(TLS)),--tls) $(if $(and $(filter command,$(origin DATA)),$(DATA)),--backend-data $(call quoted,$(DATA))) $(RUN_ARGS)
 
-test: $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP) ## Run every test (PYTEST_ARGS adds options)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+check: protos-check docs-check lint types ## Everything that CI checks before the tests
+
+test: $(TESTS_SETUP) ## Run every test but the long ones (PYTEST_ARGS adds options)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' $(PYTEST_ARGS)
+
+test-unit: $(SETUP) ## Run the tests that start no servers
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' tests/unit $(PYTEST_ARGS)
+
+# One after another: they measure rates and memory, or share the machine's containers.
+test-long: $(TESTS_SETUP) ## Run the long tests: faults, containers, attacks, soak, packages, arbitrary bytes
+	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports
 	$(BIN)/ruff check .

@@ -1,11 +1,74 @@
 """What all tests have in common."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
+
+from vecguard.proxy.cpus import usable_cpus
 
 # The same examples in every run, so that a red one can be repeated and a green one stays
 # green; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("explore")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+_UNIT = Path(__file__).parent / "unit"
+_MOST_WORKERS = 16
+#: The file that takes longest begins first, or the others would wait for it at the end.
+_FIRST = Path(__file__).parent / "model" / "test_revocation_model.py"
+#: Files whose tests share one stack for the session. Different workers would each start it.
+_SHARING_A_STACK = (
+    (
+        "tests/e2e/test_account_replies.py",
+        "tests/e2e/test_node_sdk.py",
+        "tests/e2e/test_pymilvus_accounts.py",
+        "tests/e2e/test_pymilvus_connections.py",
+        "tests/e2e/test_pymilvus_data.py",
+        "tests/e2e/test_pymilvus_refusals.py",
+        "tests/e2e/test_three_proxies.py",
+    ),
+    (
+        "tests/e2e/test_tls_backend.py",
+        "tests/e2e/test_tls_handshakes.py",
+        "tests/e2e/test_tls_inside.py",
+        "tests/e2e/test_tls_manual.py",
+        "tests/e2e/test_tls_pymilvus.py",
+    ),
+    (
+        "tests/integration/cli/test_cli_doctor.py",
+        "tests/integration/cli/test_cli_status.py",
+        "tests/integration/cli/test_cli_users.py",
+    ),
+)
+_FIRST_OF_ITS_STACK = {file: files[0] for files in _SHARING_A_STACK for file in files}
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many `--numprocesses auto` means: none for single files, whose tests begin at once.
+
+    Most tests wait for servers, so that a CPU serves two workers; unit tests do not wait.
+    """
+    places = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    if not any(place.is_dir() for place in places):
+        return 0
+    for_each_cpu = 1 if all(place.is_relative_to(_UNIT) for place in places) else 2
+    return min(for_each_cpu * usable_cpus(), _MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path != _FIRST)
+
+
+class _ByStack(LoadFileScheduling):
+    """One worker runs all tests of a file, and all files that share a stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return _FIRST_OF_ITS_STACK.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadFileScheduling | None:
+    return _ByStack(config, log) if config.getvalue("dist") == "loadfile" else None

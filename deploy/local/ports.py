@@ -1,7 +1,9 @@
 """Which port each process of the local stack listens on."""
 
-import contextlib
+import os
+import random
 import socket
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +12,10 @@ from vecguard.addresses import Address
 from vecguard.listening import CannotListenError, bound_sockets, close_all
 
 LOOPBACK = "127.0.0.1"
+#: Below the range that the kernel takes for outgoing connections (from 32768 on Linux), so that
+#: a port stays free while the process that it is for is not running.
+_CHOICE = range(20000, 32000)
+_CLAIMS = 128
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,7 @@ class Ports:
     def free(cls, *, proxies: int = 1, root_coords: int = 1) -> "Ports":
         """Ports that nobody listens on at this moment; for tests."""
         own = 5 + 2 * proxies
-        count = own + 2 * (root_coords - 1)
-        with contextlib.ExitStack() as held:
-            sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-            for each in sockets:
-                each.bind((LOOPBACK, 0))
-            numbers = [each.getsockname()[1] for each in sockets]
+        numbers = free_ports(own + 2 * (root_coords - 1))
         pairs = zip(numbers[5:own:2], numbers[6:own:2], strict=True)
         more = zip(numbers[own::2], numbers[own + 1 :: 2], strict=True)
         return cls(
@@ -144,6 +145,48 @@ NAMES: Mapping[str, str] = {
     "root-coord-operations": "root coord's health and metrics",
     "backend": "Milvus Lite, the backend",
 }
+
+
+#: Descriptors of the newest claims. A UDP socket on a port's number disturbs no TCP, keeps every
+#: other process from claiming the same number, and is closed when this process ends.
+_claims: deque[int] = deque()
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """TCP ports of loopback that nothing listens on, each given to one process at a time.
+
+    Test runs that go on at the same time choose their ports here: they never choose the same,
+    though a port is listened on only later. The newest 128 of a process stay its own.
+
+    Raises:
+        LocalStackError: too few are free.
+    """
+    found: list[int] = []
+    for port in random.sample(_CHOICE, len(_CHOICE)):
+        if len(found) == count:
+            break
+        claim = _claimed(port)
+        if claim is not None:
+            _claims.append(claim)
+            found.append(port)
+    if len(found) < count:
+        raise LocalStackError(f"no {count} free ports from {_CHOICE[0]} to {_CHOICE[-1]}")
+    while len(_claims) > _CLAIMS:
+        os.close(_claims.popleft())
+    return tuple(found)
+
+
+def _claimed(port: int) -> int | None:
+    """The descriptor that keeps the port this process's own; None if something has it."""
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind((LOOPBACK, port))
+        with socket.socket() as listener:
+            listener.bind((LOOPBACK, port))
+    except OSError:
+        claim.close()
+        return None
+    return claim.detach()
 
 
 def _why_not(host: str, port: int) -> str | None:

@@ -19,7 +19,7 @@ from tests.chaos import failpoints, seeded
 from tests.chaos.failpoints import Switchboard
 from tests.chaos.network import Link
 from tests.e2e.stacks import clean_environment
-from tests.support.etcd import EtcdProcess, Ports, free_ports, running_cluster, running_etcd
+from tests.support.etcd import EtcdProcess, Ports, running_cluster, running_etcd
 from vecguard.etcd import EtcdClient
 
 PYTHON = CHECKOUT / ".venv" / "bin" / "python"
@@ -178,7 +178,7 @@ async def deployment(folder: Path, plan: Plan) -> AsyncIterator[Deployment]:
         client = await stack.enter_async_context(
             EtcdClient([member.endpoint for member in members], request_timeout_seconds=8)
         )
-        backend = _own_ports().client
+        backend = Ports.free().client
         echo = _echo(backend, logs)
         root_coords = [_root_coord(folder, plan, members, logs, n) for n in range(plan.root_coords)]
         proxies = []
@@ -200,18 +200,6 @@ async def deployment(folder: Path, plan: Plan) -> AsyncIterator[Deployment]:
         for process in (echo, *proxies):
             await process.wait_ready()
         yield made
-
-
-def _own_ports() -> Ports:
-    """Free ports that no other deployment of this process was given before."""
-    while True:
-        ports = free_ports()
-        if _given.isdisjoint(vars(ports).values()):
-            _given.update(vars(ports).values())
-            return ports
-
-
-_given: set[int] = set()
 
 
 async def _stop(process: Process) -> None:
@@ -247,7 +235,7 @@ def _echo(port: int, logs: Logs) -> Process:
 def _root_coord(
     folder: Path, plan: Plan, members: tuple[EtcdProcess, ...], logs: Logs, number: int
 ) -> RootCoord:
-    name, ports = f"root-coord-{number + 1}", _own_ports()
+    name, ports = f"root-coord-{number + 1}", Ports.free()
     directory = folder / "failpoints" / name
     own = {
         "etcd": {"endpoints": [member.endpoint for member in members]},
@@ -273,7 +261,7 @@ def _root_coord(
 def _proxy(
     folder: Path, plan: Plan, number: int, *, links: list[Link], backend: int, logs: Logs
 ) -> Proxy:
-    name, ports = f"proxy-{number + 1}", _own_ports()
+    name, ports = f"proxy-{number + 1}", Ports.free()
     own = {
         "proxy": {
             "ip": LOOPBACK,

@@ -17,7 +17,7 @@ from tests.chaos.faults import PROCESS_FAULTS
 from tests.chaos.scenarios import SCENARIOS, Findings, play_with_bugs
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 SEED = random.randrange(10**6)
 

@@ -25,16 +25,17 @@ StackMaker = Callable[..., VecguardStack]
 _TEST_SECONDS = 120
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    ours = [
-        item
-        for item in items
-        if item.path.is_relative_to(here) and "images" in getattr(item, "fixturenames", ())
-    ]
-    for item in ours:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    for item in _with_containers(items):
+        item.add_marker(pytest.mark.long)
         # Of the test alone: a fixture may build images, and has bounds of its own.
         item.add_marker(pytest.mark.timeout(_TEST_SECONDS, func_only=True))
+    yield
+    # Only now is it known whether any of them is to run.
+    ours = _with_containers(items)
     reason = _why_there_are_none() if ours else ""
     if reason:
         # One line for all of them, instead of one for each file that they come from.
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         spokesman.add_marker(pytest.mark.skip(f"{len(ours)} tests with containers: {reason}"))
         items[:] = [item for item in items if item not in others]
         config.hook.pytest_deselected(items=list(others))
+
+
+def _with_containers(items: list[pytest.Item]) -> list[pytest.Item]:
+    here = Path(__file__).parent
+    return [
+        item
+        for item in items
+        if item.path.is_relative_to(here) and "images" in getattr(item, "fixturenames", ())
+    ]
 
 
 def _why_there_are_none() -> str:

@@ -20,7 +20,7 @@ MODULES = ("vecguard.cli", "vecguard.proxy", "vecguard.root_coord")
 IMPORTS = "import vecguard.cli.__main__, vecguard.proxy.app, vecguard.root_coord.app"
 FOREIGN = ("shared", "services")
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 
 class Environment:

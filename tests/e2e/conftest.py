@@ -21,6 +21,16 @@ def pymilvus(request: pytest.FixtureRequest) -> Pymilvus:
     return request.param
 
 
+@pytest.fixture(
+    scope="session",
+    params=[_VERSIONS[0], pytest.param(_VERSIONS[1], marks=pytest.mark.long)],
+    ids=lambda each: f"pymilvus{each.major}",
+)
+def any_pymilvus(request: pytest.FixtureRequest) -> Pymilvus:
+    """For tests that start stacks of their own, and look at more than the client."""
+    return request.param
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
     """One stack with three proxies for all tests that leave it as they found it."""

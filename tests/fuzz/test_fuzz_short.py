@@ -31,6 +31,7 @@ def test_seeds_behave(name):
         TARGETS[name](seed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TARGETS)
 def test_arbitrary_bytes_are_taken_or_refused_and_nothing_else(name):
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.configuration import laid_over
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import LOOPBACK, Ports, free_ports
 from deploy.local.process import Process, Program
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import CHECKOUT, LocalStack
-from tests.bench.peers.ports import free_ports
 from tests.e2e.stacks import clean_environment
 from tests.load.target import Account
 from vecguard.secret import Secret

@@ -17,6 +17,8 @@ from tests.load.people import PREFIX
 from tests.support.waiting import eventually
 from vecguard.generated.milvus.proto import milvus as pb
 
+pytestmark = pytest.mark.long
+
 _SECONDS = 5
 _SCENARIOS = {"known", "first", "wrong", "change", "churn"}
 

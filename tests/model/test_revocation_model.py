@@ -11,6 +11,9 @@ from tests.model.explorer import Exploration, explore
 from tests.model.liveness import longest_wait
 from tests.model.rules import Bug, Rules
 
+#: The first test waits for the largest exploration, which has the CPUs with other tests.
+pytestmark = pytest.mark.timeout(400)
+
 #: Without these a run would prove nothing: the states that matter were never reached.
 _INTERESTING = (
     "answer",

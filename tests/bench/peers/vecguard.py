@@ -12,11 +12,10 @@ from typing import Any, Self
 from deploy.local import configuration
 from deploy.local.configuration import Settings
 from deploy.local.errors import LocalStackError
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.process import Process
 from deploy.local.readiness import http_ok
 from deploy.local.stack import CHECKOUT
-from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.rounds import Target
 from tests.bench.stacks import etcd_and_root_coord

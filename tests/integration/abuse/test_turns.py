@@ -16,13 +16,13 @@ import pytest_asyncio
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, StreamEnded
 
+from deploy.local.ports import free_ports
 from deploy.local.readiness import speaks_http2
 from deploy.local.stack import ProxyProcess
 from tests.bench.echo import METHOD
 from tests.bench.fair.flood import Flood
 from tests.bench.fair.honest import honest
 from tests.bench.fair.loads import flooded
-from tests.bench.peers.ports import free_ports
 from tests.bench.peers.programs import running
 from tests.bench.processes import many_descriptors, resident_bytes
 from tests.e2e.stacks import running_stack
@@ -31,7 +31,7 @@ from tests.support.metrics import scrape
 from tests.support.raw_http2 import Peer, message, raw_client, request_headers
 from vecguard.proxy.relay.limits import RelayLimit
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 STALLED_MS = 2000
 GROWN_BYTES = 64 * 2**20

@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from tests.support.etcd import free_ports, running_etcd
+from deploy.local.ports import free_ports
+from tests.support.etcd import running_etcd
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.etcd import (
@@ -16,7 +17,7 @@ from vecguard.etcd import (
 
 
 def dead_endpoint() -> str:
-    return f"127.0.0.1:{free_ports().client}"
+    return f"127.0.0.1:{free_ports(1)[0]}"
 
 
 async def test_reads_and_writes_pass_by_a_dead_endpoint(etcd, prefix):

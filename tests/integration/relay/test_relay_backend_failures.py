@@ -1,7 +1,6 @@
 """Backends that are down, die, come back, leave, or are no gRPC servers at all."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import StreamReset
 
+from deploy.local.ports import free_ports
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.frame_sequences import goaway
 from tests.support.policies import pool_with
@@ -32,12 +32,6 @@ from vecguard.proxy.relay.upstreams.upstream_link import Requester
 
 TIMEOUT = 10.0
 AT_ONCE = 2.0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def failure(client, method="/a.B/Unary", timeout=TIMEOUT):
@@ -59,7 +53,7 @@ async def served(client):
 
 
 async def test_a_backend_that_is_down_is_named_at_once_and_found_when_it_comes():
-    port = free_port()
+    (port,) = free_ports(1)
     async with relaying(port) as relay, channel(relay.target) as client:
         for _ in range(3):
             code, text, seconds = await failure(client)
@@ -89,7 +83,7 @@ async def test_a_backend_that_restarts_on_its_port_is_found_again():
 
 
 async def test_many_calls_share_one_attempt_to_connect():
-    async with TcpRelay(free_port()) as counted, echo_backend() as backend:
+    async with TcpRelay(*free_ports(1)) as counted, echo_backend() as backend:
         counted.target_port = backend.port
         async with (
             relaying(int(counted.endpoint.rpartition(":")[2])) as relay,

@@ -62,9 +62,13 @@ def venv_calls(calls: list[str]) -> list[str]:
     return [call for call in calls if call.startswith("-m venv")]
 
 
+def pytest_calls(calls: list[str]) -> list[str]:
+    return [call for call in calls if call.startswith("-m pytest ")]
+
+
 def test_environments_are_made_once(checkout: Checkout):
     assert venv_calls(checkout.make("test")) == ["-m venv .venv", "-m venv .venv-pymilvus2"]
-    assert checkout.make("test") == ["-m pytest"]
+    assert pytest_calls(checkout.make("test")) == checkout.make("test") != []
 
 
 def test_environments_of_a_checkout_that_was_moved_are_made_again(checkout: Checkout):
@@ -75,7 +79,19 @@ def test_environments_of_a_checkout_that_was_moved_are_made_again(checkout: Chec
         "-m venv --clear .venv",
         "-m venv --clear .venv-pymilvus2",
     ]
-    assert checkout.make("test") == ["-m pytest"]
+    assert venv_calls(checkout.make("test")) == []
+
+
+def test_every_test_is_part_of_one_tier(checkout: Checkout):
+    checkout.make("test")
+
+    [short] = checkout.make("test", "PYTEST_ARGS=tests/e2e -x")
+    [unit] = checkout.make("test-unit")
+    [long] = checkout.make("test-long", "PYTEST_ARGS=-x")
+    assert " -m not long " in short
+    assert short.endswith(" tests/e2e -x")
+    assert unit.endswith(" -m not long tests/unit")
+    assert long == "-m pytest -m long -x"
 
 
 def test_clean_keeps_data_and_distclean_does_not(checkout: Checkout):

@@ -22,6 +22,8 @@ log = SparseLog(get_logger(__name__))
 _FORGIVING_SECONDS = 1.0
 # How long a peer that does not read its last bytes is waited for.
 _CLOSING_SECONDS = 5.0
+# How long a peer that has its last bytes is waited for to close its side.
+_DEPARTING_SECONDS = 2.0
 # How often it is looked at what waits for a socket that is full. TLS answers for itself, to
 # KeyUpdate as often as the peer asks, and only this sees it.
 _UNREAD_SECONDS = 0.5
@@ -152,6 +154,26 @@ class Link(Handler):
             if self._transport is not None:
                 self._transport.close()
                 self._timer = self.loop.call_later(_CLOSING_SECONDS, self._transport.abort)
+
+    def depart(self) -> None:
+        """Closes the connection when everything is written and the peer has closed its side.
+
+        What the peer still says is read and dropped. A socket that is closed while something
+        is unread is reset, and a reset can destroy an answer that the peer has not read yet.
+        TLS does the same by itself: it waits for the peer's close_notify.
+        """
+        transport = self._transport
+        if transport is None or not transport.can_write_eof():
+            self.close()
+        elif not self.is_closing:
+            self._flush()
+            self._end()
+            if not transport.is_closing():
+                transport.write_eof()
+                transport.resume_reading()
+                unread = transport.get_write_buffer_size()
+                seconds = _CLOSING_SECONDS if unread else _DEPARTING_SECONDS
+                self._timer = self.loop.call_later(seconds, transport.abort)
 
     def abort(self) -> None:
         """Closes the connection without waiting for a peer that does not read."""

@@ -1,9 +1,13 @@
 import socket
+import subprocess
+import sys
 
 import pytest
 
+from deploy.local import ports as ports_module
 from deploy.local.errors import LocalStackError
-from deploy.local.ports import NAMES, Ports
+from deploy.local.ports import NAMES, Ports, free_ports
+from deploy.local.stack import CHECKOUT
 
 
 def test_free_ports_are_distinct_and_pass_the_check():
@@ -85,3 +89,28 @@ def test_a_busy_port_of_a_standby_is_named():
         pytest.raises(LocalStackError, match="root coord, which proxies connect to"),
     ):
         ports.check_free("127.0.0.1")
+
+
+def test_processes_that_choose_at_the_same_time_are_never_given_the_same_port(monkeypatch):
+    monkeypatch.setattr(ports_module, "_CHOICE", range(31000, 32000))
+    mine = free_ports(100)
+
+    program = (
+        "from deploy.local import ports\n"
+        "ports._CHOICE = range(31000, 32000)\n"
+        "print(*ports.free_ports(100))\n"
+    )
+    others = subprocess.run(
+        (sys.executable, "-c", program), cwd=CHECKOUT, check=True, capture_output=True, text=True
+    ).stdout.split()
+
+    assert len(set(mine)) == len(set(others)) == 100
+    assert set(map(int, others)).isdisjoint(mine)
+
+
+def test_a_port_that_something_listens_on_is_not_given(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(ports_module, "_CHOICE", range(port, port + 1))
+        with pytest.raises(LocalStackError, match=f"no 1 free ports from {port} to {port}"):
+            free_ports(1)

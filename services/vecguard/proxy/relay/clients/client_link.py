@@ -260,7 +260,7 @@ class ClientLink(Link, Reader):
             if not self.receive(b"", until):
                 return True
         if self._is_left and not self.connection.streams:
-            self.close()
+            self.depart()
         return True
 
     def _is_enough(self, most: int) -> bool:
@@ -318,7 +318,7 @@ class ClientLink(Link, Reader):
             self.connection.refuse_new()
             self._is_left = True
             if not self.connection.streams:
-                self.close()
+                self.depart()
 
     def make_room(self) -> None:
         """Goes at once, so that another client has its place.
@@ -496,4 +496,4 @@ class ClientLink(Link, Reader):
             self.newest = None
         self._host.closed(call)
         if self._is_left and not self.connection.streams and not self.is_closing:
-            self.loop.call_soon(self.close)
+            self.loop.call_soon(self.depart)
