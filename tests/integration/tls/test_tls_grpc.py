@@ -54,8 +54,8 @@ async def grpc_server(tls):
     try:
         yield port
     finally:
+        # From Python 3.12 on wait_closed waits for clients, which are aborted here.
         running.close()
-        await running.wait_closed()
         for transport in tuple(running.transports):
             transport.abort()
         # A handshake under way is a task of asyncio's.
