@@ -35,7 +35,7 @@ def no_lease_check() -> None:
 
 def lease_from_receipt() -> None:
     """The lease is counted from the answer, not from the sending of the renewal."""
-    from vecguard.clock import boot_clock  # noqa: PLC0415 - see above
+    from vecguard.boot_clock import boot_clock  # noqa: PLC0415 - see above
     from vecguard.proxy.revocation.lease import Lease  # noqa: PLC0415 - see above
 
     original = Lease.renewed
