@@ -164,7 +164,7 @@ def test_answers_that_a_full_socket_does_not_take_are_counted_until_it_does():
     assert not sender.is_swamped
 
 
-def test_a_connection_that_is_over_tells_nobody():
+def test_a_connection_that_is_over_tells_nothing():
     peer = Peer()
     peer.says(OPENED)
     [stream] = peer.connection.abandon()
