@@ -263,7 +263,7 @@ class Sessions:
         settled = []
         for sequence in sequences:
             awaited = self._awaited.get(sequence)
-            if awaited is None:
+            if awaited is None:  # pragma: no cover - what is pending is awaited
                 continue
             awaited.discard(proxy_id)
             if not awaited:

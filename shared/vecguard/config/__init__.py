@@ -1,6 +1,7 @@
 """One typed configuration for both services.
 
-`load_settings` reads it, `render` shows it, `Settings` is it.
+`load_settings` reads it, `render` shows it, `Settings` is it. Any part may import this package; it
+knows no service. Begin at `settings.py`, then `loading.py`.
 """
 
 from vecguard.config.loading import load_settings, settings_catalogue

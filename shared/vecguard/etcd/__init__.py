@@ -1,4 +1,8 @@
-"""A narrow client of etcd's v3 API, with known revisions and known outcomes."""
+"""A narrow client of etcd's v3 API, with known revisions and known outcomes.
+
+Root coord and the command line import it; no proxy does. Begin at `client.py`, which is all of the
+API, then `cluster.py` for how endpoints are chosen and calls repeated.
+"""
 
 from vecguard.etcd.client import EtcdClient
 from vecguard.etcd.errors import (

@@ -1,0 +1,6 @@
+"""What is added to grpclib: bounds, drain, faster codecs, errors with a status.
+
+grpclib's limits are worked around here once, for every server and channel of ours; `etcd` builds
+its own channel on the same transport. Begin at `server.py` and `channel.py`. Any service may import
+it; the proxy's HTTP/2 may not.
+"""

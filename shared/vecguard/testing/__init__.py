@@ -1,10 +1,11 @@
-"""Vecguard in containers, for the tests of whoever uses it.
+"""Vecguard in containers, for tests of programs that use it.
 
     with VecguardStack() as stack:
         alice = stack.user("alice")
         client = MilvusClient(**stack.client_options(alice))
 
 Needs the extra `testing` and a container engine. docs/testing-with-containers.md has more.
+No service imports this package. Begin at `stack.py`.
 """
 
 from vecguard.config.security import TlsMode

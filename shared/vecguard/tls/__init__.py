@@ -1,1 +1,5 @@
-"""TLS for every link: files, contexts, rotation, names in certificates."""
+"""TLS for every connection: files, contexts, reloading, names in certificates.
+
+Any service may import it. Begin at `links.py`, which lists the five connections, then
+`reloading.py`; `authority.py` makes certificates.
+"""

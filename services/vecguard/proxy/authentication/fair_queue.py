@@ -60,10 +60,8 @@ class FairQueue(Generic[T]):
         return None
 
     def _take_last(self, origin: str) -> T:
-        line = self._lines[origin]
-        entry = line.take_last()
-        if not line:
-            del self._lines[origin]
+        """The last entry of an origin that has two or more: its line does not become empty."""
+        entry = self._lines[origin].take_last()
         self._lengths.add(origin, -1)
         self._size -= 1
         return entry

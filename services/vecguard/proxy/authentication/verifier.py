@@ -177,7 +177,7 @@ class Verifier:
 
 def _step_back() -> None:
     """Lets every other thread of the machine go before this one, where that can be said."""
-    if sys.platform == "linux":
+    if sys.platform == "linux":  # pragma: no branch - elsewhere a thread has no niceness
         with suppress(OSError):
             thread = threading.get_native_id()
             own = os.getpriority(os.PRIO_PROCESS, thread)

@@ -1,4 +1,5 @@
-"""HTTP/2 (RFC 9113) and HPACK (RFC 7541) as pure protocol: bytes in, calls and bytes out.
+"""HTTP/2 (RFC 9113) as a pure protocol: bytes come in, calls and bytes go out.
 
-No socket, no clock and no notion of who may do what. `connection.py` is the door.
+It has no socket, clock or gRPC library and imports nothing of the relay, which is built on it:
+import contracts hold it to that. Begin at `connection.py`; `handler.py` is what it reports to.
 """

@@ -533,7 +533,7 @@ def _no_clock() -> float:
     raise RuntimeError("a connection that reads until a time needs a clock")
 
 
-def _wake_nothing() -> None:
+def _wake_nothing() -> None:  # pragma: no cover - a reader that was closed tells nothing
     pass
 
 

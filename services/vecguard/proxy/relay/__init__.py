@@ -1,0 +1,5 @@
+"""The data plane: takes calls from clients and passes their frames to upstreams.
+
+Modules import in one direction: listener > reception > clients > calls > upstreams > link. The
+relay knows no login, account or revocation: it asks a `Gatekeeper`. Begin at `reception.py`.
+"""

@@ -42,6 +42,14 @@ def test_a_change_waits_for_every_session_with_a_lease(sessions):
     assert sessions.is_settled(sequence)
 
 
+def test_leases_are_counted_that_run_and_belong_to_a_session():
+    sessions = Sessions(TTL, predecessor_until=100.0)
+    leased(sessions, "a", now=0.0)
+    leased(sessions, "b", now=5.0)
+    sessions.open("c")
+    assert [sessions.leases(now) for now in (6.0, TTL, 5.0 + TTL)] == [2, 1, 0]
+
+
 def test_the_same_acknowledgement_twice_counts_once(sessions):
     leased(sessions, "a", "b")
     sequence, _ = notify(sessions, 1.0)

@@ -2,6 +2,7 @@ import asyncio
 import base64
 import gc
 import traceback
+from contextlib import asynccontextmanager
 from types import ModuleType
 
 import pytest
@@ -353,6 +354,21 @@ async def test_a_credential_that_never_stops_changing_is_no_endless_work(house):
     assert refusal.value.status is Status.RESOURCE_EXHAUSTED
 
 
+async def test_a_login_that_another_address_has_shown_meanwhile_is_not_checked_again(house):
+    turn = house.verifier.turn
+
+    @asynccontextmanager
+    async def turn_after_another(*arguments):
+        house.verifier.turn = turn
+        await house.authenticator.authenticate([header_of("bob", "first1")], "another address")
+        async with turn(*arguments) as place:
+            yield place
+
+    house.verifier.turn = turn_after_another
+    assert await house.login("bob", "first1") == Principal("bob", 101)
+    assert house.verifier.checks == 1
+
+
 # --- trust ------------------------------------------------------------------------------
 
 
@@ -607,4 +623,17 @@ async def test_nobody_is_vouched_for_by_a_record_that_is_revoked_at_the_last_mom
 
     house.source.fetch = overtaken
     with pytest.raises(WrongCredentialsError):
+        await house.authenticator.vouch_for("bob")
+
+
+async def test_vouching_for_a_record_that_never_stops_changing_is_no_endless_work(house):
+    fetch = house.source.fetch
+
+    async def overtaken(username):
+        credential = await fetch(username)
+        asyncio.get_running_loop().call_soon(house.change, "bob", "second2")
+        return credential
+
+    house.source.fetch = overtaken
+    with pytest.raises(OverloadedError):
         await house.authenticator.vouch_for("bob")

@@ -225,6 +225,21 @@ def test_a_block_may_say_64_times_how_large_the_table_is():
         HeaderDecoder(limits_with()).decode(b"\x20" * 65 + b"\x82")
 
 
+def test_indices_that_stand_for_too_much_are_refused_and_the_table_learns_from_what_follows():
+    decoder = HeaderDecoder(limits_with(header_list_bytes=50))
+    assert seen(decoder.decode(b"\x88")) == [(b":status", b"200")]
+    assert decoder.decode(b"\x88\x88" + b"\x40\x01k\x01v") is None
+    assert seen(decoder.decode(b"\xbe")) == [(b"k", b"v")]
+
+
+def test_what_is_remembered_of_blocks_has_an_end():
+    decoder = HeaderDecoder(limits_with(), remembers=True)
+    blocks = [fields.literal(b"k", b"%d" % number) for number in range(200)]
+    for block in blocks * 2:
+        assert headers(block) == seen(decoder.decode(block))
+    assert 0 < len(decoder._known) <= 64
+
+
 def test_what_is_remembered_of_names_has_an_end():
     for number in range(3000):
         fields.name(b"name-%d" % number)
