@@ -27,7 +27,7 @@ MODULES = (
     "vecguard/proxy/authentication/logins.py",
     "vecguard/proxy/authentication/recent.py",
     "vecguard/proxy/authentication/recognition.py",
-    "vecguard/proxy/authentication/tally.py",
+    "vecguard/proxy/authentication/login_counts.py",
     "vecguard/proxy/authentication/trust.py",
     "vecguard/proxy/gatekeeper.py",
     "vecguard/proxy/http2/buffers.py",

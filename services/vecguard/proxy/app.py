@@ -25,15 +25,15 @@ from vecguard.proxy.accounts.permissions import Permissions
 from vecguard.proxy.accounts.service import AccountService
 from vecguard.proxy.accounts.unserved import UnservedRoles
 from vecguard.proxy.audit.audit_log import AuditLog
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.origin import origin_of
-from vecguard.proxy.authentication.tally import LoginTally
 from vecguard.proxy.authentication.tarpit import Tarpit
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.caller import client_host
 from vecguard.proxy.conditions import Conditions
@@ -235,8 +235,8 @@ class Proxy:
         )
         self._limits = self._login_limits()
         self._tarpit = Tarpit(settings.authentication.login_limits.delay)
-        self._tally = LoginTally()
-        self._strangers = self._fetch_turns()
+        self._login_counts = LoginCounts()
+        self._lookup_queue = self._open_lookup_queue()
         self._authenticator = Authenticator(
             logins=self._logins,
             credentials=self._credentials,
@@ -245,7 +245,7 @@ class Proxy:
             rehasher=self.link,
             clock=boot_clock,
             limits=self._limits,
-            strangers=self._strangers,
+            lookup_queue=self._lookup_queue,
         )
         self._active = active = OpenCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
@@ -322,7 +322,7 @@ class Proxy:
         for upstream in self._upstreams:
             upstream.close()
         self._verifier.close()
-        self._strangers.close()
+        self._lookup_queue.close()
         self.audit.close()
         if self._tracer is not None:
             self._tracer.close()
@@ -330,10 +330,10 @@ class Proxy:
     def _answers_about_health(self, request: bytes, encodings: Sequence[bytes]) -> Upstream | None:
         return self.backend if names_a_service(request, encodings) else None
 
-    def _fetch_turns(self) -> Turnstile:
+    def _open_lookup_queue(self) -> AdmissionQueue:
         """The way to root coord for names that are not held."""
         settings = self._settings.authentication
-        return Turnstile(
+        return AdmissionQueue(
             _FETCHES_AT_A_TIME,
             QueueLimits(
                 settings.verifier_queue,
@@ -388,7 +388,7 @@ class Proxy:
             UserPattern.parse(pattern) if pattern else None,
             self.audit,
             self._tarpit,
-            self._tally,
+            self._login_counts,
         )
 
     def _register_checks(self) -> None:
@@ -408,12 +408,12 @@ class Proxy:
         collectors = [
             LoginCollector(
                 authorization_enabled=self._settings.common.security.authorization_enabled,
-                tally=self._tally,
+                login_counts=self._login_counts,
                 limits=self._limits,
                 logins=self._logins,
                 credentials=self._credentials,
                 verifier=self._verifier,
-                strangers=self._strangers,
+                lookup_queue=self._lookup_queue,
                 tarpit=self._tarpit,
             ),
             SessionCollector(self.link, self.revocations),

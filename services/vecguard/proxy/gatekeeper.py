@@ -13,10 +13,10 @@ from vecguard.proxy.authentication.errors import (
     LoginLimitedError,
     WrongCredentialsError,
 )
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.logins import Principal
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.recognition import Recognition
-from vecguard.proxy.authentication.tally import LoginTally
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
 from vecguard.tls.peer import UserPattern, peer_user
@@ -47,14 +47,14 @@ class LoginGatekeeper(Gatekeeper):
         pattern: UserPattern | None = None,
         audit: Audit | None = None,
         tarpit: Tarpit | None = None,
-        tally: LoginTally | None = None,
+        counts: LoginCounts | None = None,
     ) -> None:
         """`tarpit` holds logins that find no place, or are over a limit, before the refusal."""
         self._authenticator = authenticator
         self._pattern = pattern
         self._audit = audit or NoAudit()
         self._tarpit = tarpit or Tarpit(0.0)
-        self._tally = tally or LoginTally()
+        self._counts = counts or LoginCounts()
 
     def admit_now(
         self, authorization: Sequence[bytes], earlier: Admitted | None = None
@@ -67,12 +67,12 @@ class LoginGatekeeper(Gatekeeper):
                 authorization, earlier if isinstance(earlier, Recognition) else None
             )
         except WrongCredentialsError:
-            self._tally.known_wrong += 1
+            self._counts.known_wrong += 1
             raise
         if principal is None:
-            self._tally.missed += 1
+            self._counts.missed += 1
             return None
-        self._tally.known += 1
+        self._counts.known += 1
         return principal
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
@@ -84,7 +84,7 @@ class LoginGatekeeper(Gatekeeper):
                 await self._tarpit.hold()
                 raise
         except asyncio.CancelledError:
-            self._tally.abandoned += 1
+            self._counts.abandoned += 1
             raise
 
     async def _admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
@@ -93,17 +93,17 @@ class LoginGatekeeper(Gatekeeper):
             username = peer_user(self._pattern, client.certificate())
             if username is not None:
                 principal = await self._authenticator.vouch_for(username, origin)
-                self._tally.vouched += 1
+                self._counts.vouched += 1
                 return Admission(principal.username, principal.revision)
         principal = await self._authenticator.authenticate(authorization, origin)
-        self._tally.checked += 1
+        self._counts.checked += 1
         return Admission(principal.username, principal.revision)
 
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
         """Counts the refusal and writes it into the audit log."""
-        self._tally.turned_away(error)
+        self._counts.refused(error)
         self._audit.login_refused(
             Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
         )
@@ -130,7 +130,7 @@ class OpenGatekeeper(Gatekeeper):
         _ = client  # mypyc allows no `del` in a coroutine
         return self.admit_now(authorization)
 
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
         """Nothing is refused."""

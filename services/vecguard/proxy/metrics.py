@@ -14,12 +14,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.limits import LoginLimits
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.authentication.tally import LoginTally
 from vecguard.proxy.authentication.tarpit import Tarpit
-from vecguard.proxy.authentication.turnstile import Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
@@ -76,12 +76,12 @@ class LoginCollector(Collector):
     """How logins end, and what is waited for and remembered on the way."""
 
     authorization_enabled: bool
-    tally: LoginTally
+    login_counts: LoginCounts
     limits: LoginLimits
     logins: Logins
     credentials: CredentialCache
     verifier: Verifier
-    strangers: Turnstile
+    lookup_queue: AdmissionQueue
     tarpit: Tarpit
 
     def collect(self) -> Iterable[Metric]:
@@ -96,14 +96,14 @@ class LoginCollector(Collector):
             "Calls by what came of their login, and why.",
             labels=("result", "reason"),
         )
-        for (result, reason), count in self.tally.endings().items():
+        for (result, reason), count in self.login_counts.endings().items():
             logins.add_metric((result, reason), count)
         yield logins
         yield _counter(
             "vecguard_login_lookups",
             "Logins by what memory said about them; missed ones are checked.",
             "outcome",
-            self.tally.lookups(),
+            self.login_counts.lookups(),
         )
         yield _counter(
             "vecguard_login_limit_hits",
@@ -140,7 +140,7 @@ class LoginCollector(Collector):
             "vecguard_fetch_jobs",
             "Users that are not held and looked up at root coord, and those that wait for it.",
             "state",
-            {"running": self.strangers.inside, "waiting": self.strangers.waiting},
+            {"running": self.lookup_queue.inside, "waiting": self.lookup_queue.waiting},
         )
         yield GaugeMetricFamily(
             "vecguard_tarpit_held", "Refusals that are held back for a moment.", self.tarpit.held
@@ -199,7 +199,7 @@ class RelayCollector(Collector):
             "Calls that have ended, by method and gRPC status as their client got it.",
             labels=("method", "code"),
         )
-        for method, status, count in self.listener.tally.counts():
+        for method, status, count in self.listener.call_counts.counts():
             calls.add_metric((method, status.name), count)
         yield calls
         traffic = CounterMetricFamily(

@@ -11,7 +11,7 @@ import betterproto
 from grpclib.const import Cardinality
 from prometheus_client import CollectorRegistry
 
-from tests.support.credentials import ObservedVerifier, header_of, wide_turnstile
+from tests.support.credentials import ObservedVerifier, header_of, wide_queue
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
@@ -205,7 +205,7 @@ class Proxy:
             trust=self.trust,
             rehasher=self.link,
             clock=boot_clock,
-            strangers=wide_turnstile(),
+            lookup_queue=wide_queue(),
         )
         self.revocations = Revocations(self.cache, self.logins, OpenCalls())
 

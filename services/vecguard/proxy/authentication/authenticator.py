@@ -13,6 +13,7 @@ from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, Ve
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.authentication import header
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, Slot
 from vecguard.proxy.authentication.credentials import Credential, CredentialCache
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.authentication.limits import LoginLimits, NoLimits
@@ -20,7 +21,6 @@ from vecguard.proxy.authentication.logins import Logins, Principal
 from vecguard.proxy.authentication.origin import origin_of_user
 from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authentication.turnstile import Turn, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.usernames import is_storable
 
@@ -55,7 +55,7 @@ class Authenticator:
         trust: Trust,
         rehasher: Rehasher,
         clock: Clock,
-        strangers: Turnstile,
+        lookup_queue: AdmissionQueue,
         limits: LoginLimits | None = None,
     ) -> None:
         """Describes it.
@@ -70,7 +70,7 @@ class Authenticator:
         self._rehasher = rehasher
         self._clock = clock
         self._limits = limits or NoLimits(clock=clock)
-        self._strangers = strangers
+        self._lookup_queue = lookup_queue
         # Apart for each origin: nobody waits in another one's line, or for its limits.
         self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()
 
@@ -174,7 +174,7 @@ class Authenticator:
             self._limits.check(origin, login.username)
             await self._decidable()
         suspicion = partial(self._limits.suspicion, origin, login.username)
-        async with self._verifier.turn(origin, login.username, suspicion) as turn:
+        async with self._verifier.slot(origin, login.username, suspicion) as slot:
             # Others may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
                 self._limits.check(origin, login.username)
@@ -183,7 +183,7 @@ class Authenticator:
                 held = await self._looked_up(login.username, digest, origin)
             if self._is_known(digest, held):
                 return
-            matches = await self._matches(login, held, origin, turn)
+            matches = await self._matches(login, held, origin, slot)
         if matches:
             held = await self._modernised(login, held)
             remember = self._logins.accept
@@ -195,10 +195,10 @@ class Authenticator:
             remember(digest, Principal(login.username, held.revision))
 
     async def _matches(
-        self, login: header.PresentedLogin, held: Credential, origin: str, turn: Turn
+        self, login: header.PresentedLogin, held: Credential, origin: str, slot: Slot
     ) -> bool:
         try:
-            matches = await self._verifier.verify(login.password, held.password, turn=turn)
+            matches = await self._verifier.verify(login.password, held.password, slot=slot)
         except asyncio.CancelledError:
             # Hanging up does not stop bcrypt, so it costs what a wrong password costs.
             self._limits.failed(origin, login.username)
@@ -232,12 +232,12 @@ class Authenticator:
             return held
         if by_familiarity and self._credentials.is_familiar(username):
             return await self._credentials.get(username)
-        async with self._strangers_turn(origin, username):
+        async with self._lookup_slot(origin, username):
             return await self._credentials.get(username)
 
-    def _strangers_turn(self, origin: str, username: str) -> AbstractAsyncContextManager[object]:
+    def _lookup_slot(self, origin: str, username: str) -> AbstractAsyncContextManager[object]:
         suspect = self._limits.is_suspect(origin)
-        return self._strangers.turn(origin, name=username, suspect=suspect)
+        return self._lookup_queue.slot(origin, name=username, suspect=suspect)
 
     async def _newest(self, held: Credential, origin: str, *, or_held: bool = False) -> Credential:
         """Looks for a newer record, in the strangers' line as well.
@@ -251,7 +251,7 @@ class Authenticator:
         """
         if not self._credentials.needs_refresh(held):
             return held
-        async with self._strangers_turn(origin, held.username):
+        async with self._lookup_slot(origin, held.username):
             try:
                 return await self._credentials.refresh(held)
             except (UnavailableError, DeadlineError, OverloadedError):

@@ -13,9 +13,9 @@ from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
 from vecguard.passwords import PasswordHash, hash_password, verify_password
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits, Slot
 from vecguard.proxy.authentication.limits import Suspicion
 from vecguard.proxy.authentication.origin import is_user
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.secret import Secret
 
@@ -61,9 +61,9 @@ class Verifier:
         places = threads or usable_cpus()
         limits = QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._line = Turnstile(places, limits, pace=None, clock=clock)
-        self._suspects_line = Turnstile(max(1, places // 2), limits, pace=None, clock=clock)
-        self._users_line = Turnstile(places, limits, pace=None, clock=clock)
+        self._line = AdmissionQueue(places, limits, pace=None, clock=clock)
+        self._suspects_line = AdmissionQueue(max(1, places // 2), limits, pace=None, clock=clock)
+        self._users_line = AdmissionQueue(places, limits, pace=None, clock=clock)
         self._lines = (self._line, self._suspects_line, self._users_line)
         self._threads = ThreadPoolExecutor(
             places, thread_name_prefix="bcrypt", initializer=_step_back
@@ -85,12 +85,12 @@ class Verifier:
         return sum(line.inside for line in self._lines)
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self,
         origin: str,
         name: str = "",
         suspicion: Callable[[], Suspicion] = lambda: Suspicion.NONE,
-    ) -> AsyncIterator[Turn]:
+    ) -> AsyncIterator[Slot]:
         """A thread to use, in the turn of this origin and user name, for one job.
 
         A job that has come under suspicion while it waited goes on to wait where it belongs:
@@ -104,9 +104,9 @@ class Verifier:
             seen = suspicion()
             name_failed = seen is Suspicion.NAME or seen is Suspicion.PAIR
             line = self._line_of(origin, seen)
-            async with line.turn(origin, name=name, suspect=name_failed, deadline=deadline) as turn:
+            async with line.slot(origin, name=name, suspect=name_failed, deadline=deadline) as slot:
                 if suspicion() <= seen:
-                    yield turn
+                    yield slot
                     return
 
     async def verify(
@@ -115,7 +115,7 @@ class Verifier:
         expected: PasswordHash | None,
         *,
         origin: str = LOCAL,
-        turn: Turn | None = None,
+        slot: Slot | None = None,
     ) -> bool:
         """Whether the password is right; always False, after the same work, for None.
 
@@ -129,11 +129,11 @@ class Verifier:
             with self._observed("verify"):
                 return verify_password(password, expected or self._nobody)
 
-        matches = await (self._run(turn, job) if turn else self._in_turn(origin, job))
+        matches = await (self._run(slot, job) if slot else self._in_slot(origin, job))
         return matches and expected is not None
 
     async def hash(
-        self, password: Secret[str], *, origin: str = LOCAL, turn: Turn | None = None
+        self, password: Secret[str], *, origin: str = LOCAL, slot: Slot | None = None
     ) -> PasswordHash:
         """Hashes a new password at the configured cost. Raises OverloadedError as above."""
 
@@ -141,7 +141,7 @@ class Verifier:
             with self._observed("hash"):
                 return hash_password(password, self.cost)
 
-        return await (self._run(turn, job) if turn else self._in_turn(origin, job))
+        return await (self._run(slot, job) if slot else self._in_slot(origin, job))
 
     def close(self) -> None:
         """Drops what is waiting; what runs ends by itself."""
@@ -149,7 +149,7 @@ class Verifier:
             line.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _line_of(self, origin: str, seen: Suspicion) -> Turnstile:
+    def _line_of(self, origin: str, seen: Suspicion) -> AdmissionQueue:
         if is_user(origin):
             return self._users_line
         return self._line if seen < Suspicion.ORIGIN else self._suspects_line
@@ -160,14 +160,14 @@ class Verifier:
         yield
         self._observe(operation, self._clock() - began)
 
-    async def _in_turn(self, origin: str, job: Callable[[], T]) -> T:
-        async with self.turn(origin) as turn:
-            return await self._run(turn, job)
+    async def _in_slot(self, origin: str, job: Callable[[], T]) -> T:
+        async with self.slot(origin) as slot:
+            return await self._run(slot, job)
 
-    async def _run(self, turn: Turn, job: Callable[[], T]) -> T:
+    async def _run(self, slot: Slot, job: Callable[[], T]) -> T:
         work = asyncio.get_running_loop().run_in_executor(self._threads, job)
         # A thread cannot be interrupted: a caller that hangs up does not make room.
-        turn.keep_until(work)
+        slot.keep_until(work)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await asyncio.shield(work)

@@ -119,9 +119,9 @@ class Listener:
         return len(self.connection_limits)
 
     @property
-    def tally(self) -> CallCounts:
+    def call_counts(self) -> CallCounts:
         """How calls have ended."""
-        return self._reception.tally
+        return self._reception.call_counts
 
     @property
     def traffic(self) -> dict[str, int]:

@@ -71,7 +71,7 @@ class Gatekeeper(ABC):
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
 
     @abstractmethod
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
         """Either of them has refused. Returns whether that is the client's fault."""
@@ -85,7 +85,7 @@ class Reception(Host):
         max_answer_bytes: most bytes of one message of an answer.
         links: the clients that are connected.
         tasks: the calls that wait for the gatekeeper.
-        tally: how calls have ended.
+        call_counts: how calls have ended.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Reception(Host):
         self.max_answer_bytes = max_answer_bytes
         self.links: set[ClientLink] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.tally = CallCounts()
+        self.call_counts = CallCounts()
         self._tracer = tracer
         self._spans: dict[Call, Span] = {}
         self._traffic = Traffic()
@@ -134,7 +134,7 @@ class Reception(Host):
 
     def closed(self, call: Call) -> None:
         """The call is over."""
-        self.tally.ended(call.method, call.code)
+        self.call_counts.ended(call.method, call.code)
         if self._spans and (span := self._spans.pop(call, None)) is not None:
             span.end(call.code)
 
@@ -161,7 +161,7 @@ class Reception(Host):
                     head.authorization, None if newest is None else newest.admission
                 )
             except VecguardError as error:
-                self._turned_away(link, head, error)
+                self._refused(link, head, error)
                 raise
             if admission is None:
                 link.waits_for_decision()
@@ -200,12 +200,12 @@ class Reception(Host):
         try:
             admission = await self._gatekeeper.admit(head.authorization, link)
         except VecguardError as error:
-            self._turned_away(link, head, error)
+            self._refused(link, head, error)
             raise
         self._route(link, call, head, admission)
 
-    def _turned_away(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
-        if self._gatekeeper.turned_away(head.authorization, link, error):
+    def _refused(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
+        if self._gatekeeper.on_refused(head.authorization, link, error):
             link.refused()
 
 

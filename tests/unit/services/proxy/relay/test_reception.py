@@ -173,7 +173,7 @@ async def test_calls_are_counted_by_how_they_end():
             _, there, backend = await relay.arrived(client, b"/a.B/C")
             backend.answer(there, status=status)
             await relay.quiet()
-        assert list(relay.listener.tally.counts()) == [
+        assert list(relay.listener.call_counts.counts()) == [
             ("/a.B/C", Status.OK, 1),
             ("/a.B/C", Status.NOT_FOUND, 1),
         ]

@@ -47,7 +47,7 @@ _USUAL_ERRORS: Final = (
 )
 
 
-class LoginTally:
+class LoginCounts:
     """The login of every call by how it ended: one count for each call.
 
     Attributes:
@@ -67,13 +67,13 @@ class LoginTally:
         self.vouched = 0
         self.abandoned = 0
         # The usual ones are there from the beginning: a rate needs a zero to start from.
-        self._turned_away: Counter[tuple[Result, str]] = Counter(
+        self._refused: Counter[tuple[Result, str]] = Counter(
             dict.fromkeys(((_result(error), error.reason) for error in _USUAL_ERRORS), 0)
         )
 
-    def turned_away(self, error: VecguardError) -> None:
+    def refused(self, error: VecguardError) -> None:
         """A login was not accepted."""
-        self._turned_away[_result(type(error)), error.reason] += 1
+        self._refused[_result(type(error)), error.reason] += 1
 
     def endings(self) -> dict[tuple[Result, str], int]:
         """Logins by result and reason. Reasons are words of the code: they are bounded."""
@@ -82,7 +82,7 @@ class LoginTally:
             (Result.ACCEPTED, "checked"): self.checked,
             (Result.ACCEPTED, "certificate"): self.vouched,
             (Result.ABANDONED, "cancelled"): self.abandoned,
-            **self._turned_away,
+            **self._refused,
         }
 
     def lookups(self) -> dict[str, int]:

@@ -26,11 +26,11 @@ class QueueLimits:
     timeout_seconds: float
 
 
-class Turn:
+class Slot:
     """A place inside, given back once."""
 
-    def __init__(self, turnstile: "Turnstile") -> None:
-        self._turnstile: Turnstile | None = turnstile
+    def __init__(self, queue: "AdmissionQueue") -> None:
+        self._queue: AdmissionQueue | None = queue
         self._occupied = False
 
     def keep_until(self, work: asyncio.Future[Any]) -> None:
@@ -44,12 +44,12 @@ class Turn:
             self._give_back()
 
     def _give_back(self) -> None:
-        turnstile, self._turnstile = self._turnstile, None
-        if turnstile is not None:
-            turnstile.left()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.left()
 
 
-class Turnstile:
+class AdmissionQueue:
     """Lets origins in by turns: so many at a time, and with a pace so many in a second.
 
     Within an origin user names take turns.
@@ -82,14 +82,14 @@ class Turnstile:
         return len(self._others) + len(self._suspects)
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self,
         origin: str,
         *,
         name: str = "",
         suspect: bool = False,
         deadline: float | None = None,
-    ) -> AsyncIterator[Turn]:
+    ) -> AsyncIterator[Slot]:
         """A place inside, in the turn of this origin and name. A suspect has failed lately.
 
         The deadline, by the loop's clock, is for those who have waited elsewhere before.
@@ -101,11 +101,11 @@ class Turnstile:
             deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         queue = self._suspects if suspect else self._others
         await self._enter(queue, origin, name, deadline)
-        turn = Turn(self)
+        slot = Slot(self)
         try:
-            yield turn
+            yield slot
         finally:
-            turn.leave()
+            slot.leave()
 
     def left(self) -> None:
         """A place is free again."""
