@@ -36,10 +36,10 @@ from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.caller import client_host
-from vecguard.proxy.conditions import Conditions
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
-from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
+from vecguard.proxy.health.checks import HealthChecks
+from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.metrics import (
     AuditCollector,
@@ -392,7 +392,7 @@ class Proxy:
         )
 
     def _register_checks(self) -> None:
-        Conditions(
+        HealthChecks(
             authorization_enabled=self._settings.common.security.authorization_enabled,
             anonymous_changes=self._settings.common.security.allow_anonymous_changes,
             revocation=self._settings.revocation,

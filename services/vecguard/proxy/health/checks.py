@@ -1,4 +1,4 @@
-"""What a proxy says about its own condition: the checks behind readiness."""
+"""The checks behind a proxy's readiness."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from vecguard.proxy.root_coord import RootCoordLink
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """Looks at the parts that may fail.
+class HealthChecks:
+    """Checks the parts of a proxy that may fail.
 
-    Critical, and so in the way of readiness, is only what another proxy may do better: to
-    take in new clients, and to decide about logins. A backend that is gone is gone for all. A
-    full proxy goes on to serve its clients, and its attacker would fill the next proxy: a kubelet
-    or balancer must not take it out of service for that.
+    A check is critical, and can make the proxy unready, only where another proxy may do better:
+    accepting new clients and deciding about logins. A backend that fails, fails for all proxies.
+    A full proxy still serves its clients, and an attacker would fill the next proxy as well, so
+    a kubelet or balancer must not take a full proxy out of service.
 
     Attributes:
         anonymous_changes: whether users can be changed where authorization is off.
         revocation: the setting, for the messages.
-        is_draining: whether the process was told to stop.
+        is_draining: returns whether the process is stopping.
     """
 
     authorization_enabled: bool
@@ -35,7 +35,7 @@ class Conditions:
     is_draining: Callable[[], bool]
 
     def register(self, health: HealthReport) -> None:
-        """Adds a check for each of them."""
+        """Registers every check."""
         for name, check in (
             ("accepting", self.accepting),
             ("authorization", self.authorization),
@@ -47,7 +47,7 @@ class Conditions:
             health.register(name, check)
 
     def accepting(self) -> Check:
-        """Whether new clients are wanted."""
+        """Checks that the proxy accepts new clients, which it does not while it stops."""
         draining = self.is_draining()
         message = (
             "stopping: open calls may end, new clients go elsewhere"
@@ -57,7 +57,7 @@ class Conditions:
         return Check("accepting", not draining, critical=True, message=message)
 
     def authorization(self) -> Check:
-        """Whether anybody is asked for a login."""
+        """Checks that clients must authenticate."""
         enabled = self.authorization_enabled
         message = "every request is authenticated" if enabled else "off: every request passes"
         if not enabled and self.anonymous_changes:
@@ -65,7 +65,7 @@ class Conditions:
         return Check("authorization", enabled, critical=False, message=message)
 
     def logins(self) -> Check:
-        """Whether logins can be decided."""
+        """Checks that logins can be decided."""
         decides = self._decides()
         message = (
             f"logins are decided, {self.revocation} revocation"
@@ -75,7 +75,7 @@ class Conditions:
         return Check("logins", decides, critical=self.authorization_enabled, message=message)
 
     def root_coord(self) -> Check:
-        """Whether there is a session, with a root coord that takes this proxy's changes."""
+        """Checks for a session with a root coord that accepts this proxy's changes."""
         address = self.link.address
         if address is not None:
             message = f"session with root coord at {address} as proxy {self.link.proxy_id}"
@@ -91,13 +91,13 @@ class Conditions:
         return Check("root_coord", healthy, critical=False, message=message)
 
     def backend_reachable(self) -> Check:
-        """Whether the last attempt to connect has failed."""
+        """Checks that the last attempt to connect to the backend did not fail."""
         failure = self.backend.failure
         message = failure or "no attempt to connect has failed since the last good one"
         return Check("backend", failure is None, critical=False, message=message)
 
     def connections(self) -> Check:
-        """Whether newcomers have found room."""
+        """Checks that no limit on connections was reached lately."""
         limits = self.connection_limits
         inside = f"{len(limits)} connections, {limits.unadmitted} of them without an admitted call"
         message = (

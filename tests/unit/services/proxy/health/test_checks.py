@@ -3,7 +3,7 @@ import pytest
 from tests.support.policies import connection_limits_with
 from vecguard.errors import UnavailableError
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.conditions import Conditions
+from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 
@@ -41,7 +41,7 @@ class House:
             clock=lambda: self.now,
         )
         self.report = HealthReport()
-        Conditions(
+        HealthChecks(
             authorization_enabled=enabled,
             anonymous_changes=anonymous_changes,
             revocation="strict",
