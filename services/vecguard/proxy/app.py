@@ -59,10 +59,10 @@ from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_proces
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.report import LeaseCollector
-from vecguard.proxy.revocation.session import Identity
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
+from vecguard.proxy.root_coord.session import Identity
 from vecguard.proxy.tracing.configured import open_tracer
 from vecguard.tls import links
 from vecguard.tls.peer import UserPattern
@@ -121,7 +121,7 @@ async def run(
         proxy = Proxy(settings)
         stack.callback(proxy.close)
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(proxy.link.run(proxy.revocations))]
+            background = [tasks.create_task(proxy.root_coord.run(proxy.revocations))]
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
             if proxy.open_calls_watch is not None:
                 background.append(tasks.create_task(proxy.open_calls_watch.run()))
@@ -199,7 +199,7 @@ class Proxy:
             if settings.revocation == "strict"
             else BoundedTrust()
         )
-        self.link = RootCoordLink(
+        self.root_coord = RootCoordClient(
             [Address.parse(address) for address in settings.root_coord.addresses],
             lambda address: Channel(address, tls=context_of(self.tls.root_coord)),
             identity=Identity(secrets.token_hex(8), vecguard_version(), settings.revocation),
@@ -210,7 +210,7 @@ class Proxy:
             observe=metrics.root_coord_asked,
         )
         self._credentials = CredentialCache(
-            self.link,
+            self.root_coord,
             ttl_seconds=settings.cache.ttl,
             max_known=settings.cache.max_credentials,
             max_unknown=settings.cache.max_credentials,
@@ -242,7 +242,7 @@ class Proxy:
             credentials=self._credentials,
             verifier=self._verifier,
             trust=self._trust,
-            rehasher=self.link,
+            rehasher=self.root_coord,
             clock=boot_clock,
             limits=self._limits,
             lookup_queue=self._lookup_queue,
@@ -360,7 +360,7 @@ class Proxy:
     def _accounts(self) -> Accounts:
         settings, security = self._settings.proxy, self._settings.common.security
         return Accounts(
-            self.link,
+            self.root_coord,
             self._credentials,
             self._verifier,
             judge=self._authenticator,
@@ -397,7 +397,7 @@ class Proxy:
             anonymous_changes=self._settings.common.security.allow_anonymous_changes,
             revocation=self._settings.revocation,
             trust=self._trust,
-            link=self.link,
+            client=self.root_coord,
             backend=self.backend.pool,
             connection_limits=self.listener.connection_limits,
             is_draining=lambda: self.is_draining,
@@ -416,7 +416,7 @@ class Proxy:
                 lookup_queue=self._lookup_queue,
                 tarpit=self._tarpit,
             ),
-            SessionCollector(self.link, self.revocations),
+            SessionCollector(self.root_coord, self.revocations),
             RelayCollector(self.listener, self._active, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),

@@ -26,7 +26,7 @@ from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.pool import Pool
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
 
 Name = TypeVar("Name", bound=str)
 
@@ -151,7 +151,7 @@ class LoginCollector(Collector):
 class SessionCollector(Collector):
     """The contact with root coord, and what came by it."""
 
-    link: RootCoordLink
+    root_coord: RootCoordClient
     revocations: Revocations
 
     def collect(self) -> Iterable[Metric]:
@@ -159,12 +159,12 @@ class SessionCollector(Collector):
         yield GaugeMetricFamily(
             "vecguard_proxy_session_connected",
             "1 while there is a session with the active root coord.",
-            int(self.link.address is not None),
+            int(self.root_coord.address is not None),
         )
         yield CounterMetricFamily(
             "vecguard_proxy_sessions_opened",
             "Sessions with root coord, the first one included.",
-            self.link.sessions_opened,
+            self.root_coord.sessions_opened,
         )
         yield CounterMetricFamily(
             "vecguard_proxy_invalidations_applied",

@@ -7,7 +7,7 @@ from vecguard.observability.health import Check, HealthReport
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 from vecguard.proxy.relay.upstreams.pool import Pool
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class HealthChecks:
     anonymous_changes: bool
     revocation: str
     trust: Trust
-    link: RootCoordLink
+    client: RootCoordClient
     backend: Pool
     connection_limits: ConnectionLimits
     is_draining: Callable[[], bool]
@@ -70,24 +70,24 @@ class HealthChecks:
         message = (
             f"logins are decided, {self.revocation} revocation"
             if decides
-            else f"{self.trust.explain().message} ({self.link.last_error})"
+            else f"{self.trust.explain().message} ({self.client.last_error})"
         )
         return Check("logins", decides, critical=self.authorization_enabled, message=message)
 
     def root_coord(self) -> Check:
         """Checks for a session with a root coord that accepts this proxy's changes."""
-        address = self.link.address
+        address = self.client.address
         if address is not None:
-            message = f"session with root coord at {address} as proxy {self.link.proxy_id}"
-            if self.link.is_outdated:
+            message = f"session with root coord at {address} as proxy {self.client.proxy_id}"
+            if self.client.is_outdated:
                 message += (
                     "; it is older than this proxy, and all changes of users are refused: "
                     "upgrade root coord"
                 )
         else:
             state = "no session; known logins go on for now" if self._decides() else "no session"
-            message = f"{state} ({self.link.last_error})"
-        healthy = address is not None and not self.link.is_outdated
+            message = f"{state} ({self.client.last_error})"
+        healthy = address is not None and not self.client.is_outdated
         return Check("root_coord", healthy, critical=False, message=message)
 
     def backend_reachable(self) -> Check:
@@ -109,4 +109,4 @@ class HealthChecks:
         return Check("connections", not limits.was_full_lately, critical=False, message=message)
 
     def _decides(self) -> bool:
-        return self.trust.is_valid() and self.link.sessions_opened > 0
+        return self.trust.is_valid() and self.client.sessions_opened > 0

@@ -32,7 +32,7 @@ from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authentication.logins import Principal
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.session import Identity, Invalidatable, Session
+from vecguard.proxy.root_coord.session import Identity, Invalidatable, Session
 
 log = get_logger(__name__)
 
@@ -51,7 +51,7 @@ class _Connection:
     judges_actors: bool
 
 
-class RootCoordLink:
+class RootCoordClient:
     """Keeps one session with the active root coord and sends every question its way.
 
     Attributes:
