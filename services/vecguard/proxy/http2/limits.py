@@ -88,7 +88,5 @@ class Nuisance:
     FRAME: Final = 1
     REFUSAL: Final = 10  # of a stream: our answer is longer than the peer's frame
     SETTINGS: Final = 10
-    MOVED_WINDOWS: Final = (
-        10  # a SETTINGS costs one frame more for each this many windows that it changes
-    )
+    MOVED_WINDOWS: Final = 10  # a SETTINGS that changes this many windows weighs one frame more
     RESET: Final = 10  # of a stream that has cost us more than a frame (CVE-2023-44487)

@@ -19,7 +19,7 @@ from vecguard.proxy.relay.clients.acceptor import Acceptor
 from vecguard.proxy.relay.clients.buffer_relief import BufferRelief
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
-from vecguard.proxy.relay.clients.turns import Turns
+from vecguard.proxy.relay.clients.read_scheduler import ReadScheduler
 from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
@@ -83,7 +83,7 @@ class Listener:
             max_answer_bytes=max_answer_bytes,
             tracer=tracer,
         )
-        self._turns = Turns(asyncio.get_running_loop(), self.buffers)
+        self._scheduler = ReadScheduler(asyncio.get_running_loop(), self.buffers)
         self._pressure = BufferRelief(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
             self._welcome,
@@ -168,5 +168,5 @@ class Listener:
             random=self._random,
             hits=self.hits,
             place=place,
-            turns=self._turns,
+            scheduler=self._scheduler,
         )

@@ -20,10 +20,10 @@ from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.headers import check_trailers
 from vecguard.proxy.relay.clients.connection_limits import Place
-from vecguard.proxy.relay.clients.http1 import Http1Visitor, may_be_request
+from vecguard.proxy.relay.clients.http1 import Http1Responder, may_be_request
 from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
-from vecguard.proxy.relay.clients.standing import KNOWN, Standing
-from vecguard.proxy.relay.clients.turns import Reader, Turns
+from vecguard.proxy.relay.clients.read_scheduler import Reader, ReadScheduler
+from vecguard.proxy.relay.clients.reputation import KNOWN, Reputation
 from vecguard.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive, Link
@@ -91,7 +91,7 @@ class ClientLink(Link, Reader):
         random: Random,
         hits: LimitHits,
         place: Place,
-        turns: Turns,
+        scheduler: ReadScheduler,
     ) -> None:
         """`place` is ended with the socket."""
         super().__init__(limits, keepalive, hits=hits)
@@ -107,10 +107,10 @@ class ClientLink(Link, Reader):
         self.account = account
         self._host = host
         self._place = place
-        self._turns = turns
-        self._standing = Standing()
+        self._scheduler = scheduler
+        self._reputation = Reputation()
         self._is_settled = False
-        self.rank = self._standing.rank
+        self.rank = self._reputation.rank
         self.origin = self.line = place.origin.name
         self.is_waiting = False
         self.is_heavy = False
@@ -164,16 +164,16 @@ class ClientLink(Link, Reader):
         if self._transport is not None:
             # What it says after its request must be read, or it may lose the answer.
             self._transport.resume_reading()
-            visitor = Http1Visitor(
+            responder = Http1Responder(
                 self._transport,
                 answered=self._http1_answered,
                 foreign=foreign,
                 lost=self.connection_lost,
                 tls=self._tls,
             )
-            self._transport.set_protocol(cast("asyncio.Protocol", visitor))
+            self._transport.set_protocol(cast("asyncio.Protocol", responder))
             if said:
-                visitor.data_received(said)
+                responder.data_received(said)
 
     def _http1_answered(self) -> None:
         log.info("http1_request", peer=self.peer)
@@ -190,16 +190,16 @@ class ClientLink(Link, Reader):
             return
         self._was_heard = True
         self.bytes_received += len(data)
-        turns = self._turns
-        until = turns.begin(self)
+        scheduler = self._scheduler
+        until = scheduler.begin(self)
         if until:
             is_done = self._handle(data, until)
             if self._tls is not None and self._tls.is_held:
                 is_done = False  # TLS reads on when this waits and has its turn
-            turns.end(self, until, is_done=is_done)
+            scheduler.end(self, until, is_done=is_done)
         else:
             self.connection.hold(data)
-            turns.wait(self)
+            scheduler.wait(self)
 
     @property
     def is_over(self) -> bool:
@@ -211,10 +211,10 @@ class ClientLink(Link, Reader):
         return self._handle(b"", until)
 
     def take_rest(self) -> float:
-        standing = self._standing
-        has_refused = standing.refusals > self._refused_before
-        self._refused_before = standing.refusals
-        return standing.rest_seconds if has_refused else 0.0
+        reputation = self._reputation
+        has_refused = reputation.refusals > self._refused_before
+        self._refused_before = reputation.refusals
+        return reputation.rest_seconds if has_refused else 0.0
 
     @property
     def unread(self) -> int:
@@ -238,13 +238,13 @@ class ClientLink(Link, Reader):
         if self._transport is not None and not self.is_closing:
             if self._tls is not None and self._tls.is_held:
                 self._tls.go_on()
-                self._turns.charge(self, _RECORDS_SECONDS)
+                self._scheduler.charge(self, _RECORDS_SECONDS)
             self._transport.resume_reading()
 
     def _handle(self, data: bytes, until: float) -> bool:
         """Handles what came, until then. Returns whether that was all."""
         self._awaits_decision = False
-        most = self._standing.refusals + self._standing.window
+        most = self._reputation.refusals + self._reputation.window
         if self._arrived:
             if data:
                 self.connection.hold(data)
@@ -265,7 +265,7 @@ class ClientLink(Link, Reader):
 
     def _is_enough(self, most: int) -> bool:
         """Whether the turn is over: so many calls were refused, or one takes time to decide."""
-        return self._standing.refusals >= most or self._awaits_decision
+        return self._reputation.refusals >= most or self._awaits_decision
 
     def _decide(self, until: float) -> bool:
         """Lets the host decide about calls, in their order. Returns whether about all of them.
@@ -288,7 +288,7 @@ class ClientLink(Link, Reader):
     def ended(self, streams: list[Stream]) -> None:
         """Closing the streams has ended their calls."""
         del streams
-        self._turns.forget(self)
+        self._scheduler.forget(self)
         self._lifetime.end()
         if self._leaving is not None:
             self._leaving.cancel()
@@ -345,19 +345,19 @@ class ClientLink(Link, Reader):
     def waits_for_decision(self) -> None:
         """A call's login is looked up, and perhaps checked, before it is decided."""
         self._awaits_decision = True
-        self._turns.charge(self, _DECISION_SECONDS)
+        self._scheduler.charge(self, _DECISION_SECONDS)
 
     def refused(self) -> None:
         """A call was refused by the client's own fault."""
-        standing = self._standing
-        standing.refused()
+        reputation = self._reputation
+        reputation.refused()
         if self._is_settled:
             self._lately_until = monotonic() + _LATELY_SECONDS
-        if standing.is_full:
+        if reputation.is_full:
             if self._serves_others():
-                standing.forgive()
-            elif standing.is_known:
-                standing.forget()
+                reputation.forgive()
+            elif reputation.is_known:
+                reputation.forget()
             elif not (self._is_cast_out or self.is_closing):
                 self._is_cast_out = True
                 log.info("too_many_refused_calls", peer=self.peer)
@@ -373,21 +373,21 @@ class ClientLink(Link, Reader):
         )
 
     def _judge(self) -> None:
-        standing = self._standing
-        self.rank = standing.rank
-        self._is_settled = standing.is_known and not standing.refusals
+        reputation = self._reputation
+        self.rank = reputation.rank
+        self._is_settled = reputation.is_known and not reputation.refusals
 
     def admitted(self, call: Call, admission: Admitted) -> None:
         """It is known who the call is from: a revocation finds it from now on."""
         if not self._is_settled:
-            self._standing.admitted()
+            self._reputation.admitted()
             self._lately_until = monotonic() + _LATELY_SECONDS
             was_known = self.rank == KNOWN
             self._judge()
             if not was_known:
                 # Users of one address take turns, however many connections each has.
                 user = "" if admission.username is None else admission.username
-                self._turns.promote(self, f"{self.origin} {user}")
+                self._scheduler.promote(self, f"{self.origin} {user}")
             if not self._is_admitted:
                 self._is_admitted = True
                 self._place.admitted()
@@ -446,7 +446,7 @@ class ClientLink(Link, Reader):
             call.request_ended()
 
     def _stop_with_batch(self) -> None:
-        batch = min(_BATCH, self._standing.window)
+        batch = min(_BATCH, self._reputation.window)
         if len(self._arrived) >= batch:
             self._arrived = [arrived for arrived in self._arrived if not arrived[0].is_over]
             if len(self._arrived) >= batch:

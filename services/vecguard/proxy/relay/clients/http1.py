@@ -47,7 +47,7 @@ def is_request(data: bytes) -> bool:
     return _REQUEST_LINE.match(beginning) is not None
 
 
-class Http1Visitor:
+class Http1Responder:
     """An `asyncio.Protocol` that takes a connection over, answers it and closes it.
 
     The timers of the connection go on: it must say its request in time.
