@@ -1,4 +1,4 @@
-"""Where calls arrive: each is admitted, routed and sent on, or told why not."""
+"""Admits, routes and forwards arriving calls, or refuses them."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The plainest form of it."""
+    """The decision of a gatekeeper that keeps nothing else: the user of a call."""
 
     username: str | None
     revision: int = 0
@@ -38,54 +38,52 @@ PeerCertificate = Callable[[], Mapping[str, Any] | None]
 
 
 class Client(Protocol):
-    """What is known of who is connected."""
+    """The connected client, as a gatekeeper sees it."""
 
     def peer_name(self) -> tuple[str, int] | None:
-        """Its address and port; None where it has none."""
+        """Returns its address and port; None without one."""
         ...
 
     def certificate(self) -> Mapping[str, Any] | None:
-        """Its verified certificate; None without one."""
+        """Returns its verified certificate; None without one."""
         ...
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
+# A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Gatekeeper(ABC):
-    """Decides by the values of the `authorization` header and by who is connected.
-
-    Raises to refuse.
-    """
+    """Admits calls by their `authorization` header and their client. Raises to refuse."""
 
     @abstractmethod
     def admit_now(
         self, authorization: Sequence[bytes], earlier: Admitted | None = None
     ) -> Admitted | None:
-        """The decision if it needs no waiting; None: ask `admit`.
+        """Returns the decision if it is known; None: await `admit`.
 
-        `earlier` is the decision about another call of the same client, which is still
-        open. The new one counts for itself, but may be found the sooner for it.
+        `earlier` is the decision about another open call of the same client. It can only make
+        the new decision faster, not change it.
         """
 
     @abstractmethod
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted:
+        """Returns the decision after checking the login."""
 
     @abstractmethod
     def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
-        """Either of them has refused. Returns whether that is the client's fault."""
+        """A call was refused by `admit_now` or `admit`. Returns whether the client is at fault."""
 
 
 class Reception(Host):
-    """Decides about calls; those that need no waiting cost no task.
+    """Decides about calls; only decisions that must be awaited cost a task.
 
     Attributes:
-        max_request_bytes: most bytes of one message of a request.
-        max_answer_bytes: most bytes of one message of an answer.
-        links: the clients that are connected.
-        tasks: the calls that wait for the gatekeeper.
-        call_counts: how calls have ended.
+        max_request_bytes: the most bytes of one message of a request.
+        max_answer_bytes: the most bytes of one message of an answer.
+        links: the connected clients.
+        tasks: the tasks of calls that wait for the gatekeeper.
+        call_counts: counts of the calls by how they ended.
     """
 
     def __init__(
@@ -118,28 +116,28 @@ class Reception(Host):
         return self._traffic.totals(self.links)
 
     def connected(self, link: ClientLink) -> None:
-        """A client is there."""
+        """Adds a client that has connected."""
         self.links.add(link)
         self._active.enter(link)
 
     def disconnected(self, link: ClientLink) -> None:
-        """A client is gone."""
+        """Removes a client that has disconnected."""
         self.links.discard(link)
         self._active.leave(link)
         self._traffic.closed(link)
 
     def close(self) -> None:
-        """The last call is over."""
+        """Cancels the timer of deadlines, after the end of the last call."""
         self._deadlines.close()
 
     def closed(self, call: Call) -> None:
-        """The call is over."""
+        """Counts a call that is over, and ends its span."""
         self.call_counts.ended(call.method, call.code)
         if self._spans and (span := self._spans.pop(call, None)) is not None:
             span.end(call.code)
 
     def arrived(self, link: ClientLink, call: Call, fields: Fields) -> None:
-        """Decides about a call."""
+        """Admits and routes a call, or ends it with an error."""
         try:
             try:
                 head = RequestHead(fields)
