@@ -140,7 +140,7 @@ class LoginCollector(Collector):
             "vecguard_fetch_jobs",
             "Users that are not held and looked up at root coord, and those that wait for it.",
             "state",
-            {"running": self.lookup_queue.inside, "waiting": self.lookup_queue.waiting},
+            {"running": self.lookup_queue.running, "waiting": self.lookup_queue.waiting},
         )
         yield GaugeMetricFamily(
             "vecguard_tarpit_held", "Refusals that are held back for a moment.", self.tarpit.held

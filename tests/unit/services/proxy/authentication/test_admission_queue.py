@@ -58,7 +58,7 @@ async def test_origins_are_let_in_by_turns():
     for name in ("a1", "a2", "b1", "a3"):
         await work.end(name)
     assert work.order == ["a1", "a2", "b1", "a3"]
-    assert work.queue.inside == work.queue.waiting == 0
+    assert work.queue.running == work.queue.waiting == 0
     await asyncio.gather(*jobs)
 
 
@@ -101,7 +101,7 @@ async def test_whoever_waits_too_long_is_told_so():
         await waiting
     await work.end("a1")
     assert work.order == ["a1"]
-    assert work.queue.inside == 0
+    assert work.queue.running == 0
     await running
 
 
@@ -134,7 +134,7 @@ async def test_a_place_is_not_lost_when_its_owner_hangs_up_in_the_same_breath():
     await asyncio.sleep(0)  # a1 leaves and lets b1 in, who has not noticed yet
     await gone(next_one)
     await running
-    assert work.queue.inside == 0
+    assert work.queue.running == 0
 
 
 async def test_a_place_is_kept_until_the_work_is_done_whoever_hangs_up():
@@ -149,10 +149,10 @@ async def test_a_place_is_kept_until_the_work_is_done_whoever_hangs_up():
     task = asyncio.create_task(job())
     await settled()
     await gone(task)
-    assert work.queue.inside == 1
+    assert work.queue.running == 1
     done.set_result(None)
     await settled()
-    assert work.queue.inside == 0
+    assert work.queue.running == 0
 
 
 async def test_a_pace_holds_back_what_there_would_be_room_for():
