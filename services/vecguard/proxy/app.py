@@ -1,4 +1,4 @@
-"""The proxy's composition: the only place that knows every concrete class."""
+"""Composes the proxy: the only module that knows every concrete class."""
 
 import asyncio
 import secrets
@@ -75,30 +75,30 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-# One user's record is read again at most this often because of wrong passwords.
+# The shortest time between two reads of a user's record because of wrong passwords.
 _REFRESH_INTERVAL_SECONDS = 1.0
-# Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network. Those
-# of logins that are new to this proxy are fewer: no more than the threads that check passwords.
+# The most look-ups at a time. A look-up mostly waits, and this many keep root coord busy over any
+# network. Unknown logins cause fewer: no more than there are threads that check passwords.
 _FETCHES_AT_A_TIME = 32
-# Users not seen lately that are looked up at root coord without a pause, and further ones for each
-# second: guesses at names must not keep it and etcd busy. Where there may be more users, that many
-# are the burst, since all of them come back after a restart.
+# The rate of look-ups of users that are not cached, so that guesses at names do not keep root coord
+# and etcd busy. If more users may exist than the burst, their number is the burst, because all of
+# them come back after a restart.
 FETCH_BURST, FETCHES_PER_SECOND = 1000, 100.0
-# Refused logins that are remembered, so that clients which repeat them cost no bcrypt: some 30 MiB.
+# The most remembered refused logins, which cost no bcrypt when they are repeated: some 30 MiB.
 MAX_REFUSED_LOGINS = 100_000
-# A change waits for proxies that are cut off, at most for one lease, and for etcd.
+# The time for a change, in addition to one lease: its longest wait for proxies that are cut off.
 _MUTATION_GRACE_SECONDS = 15.0
-# What our own services may see of a client's metadata, beside the identity headers.
+# The client headers that our own services get, in addition to the identity headers.
 _OWN_HEADERS = HeaderPolicy(
     only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
 )
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 _HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
-# Calls of one of our own services that run at a time, of all callers; the others wait in turn. All
-# that run may have their next step in one turn of the loop, which connections wait for meanwhile.
+# The most calls of each of our own services that run at a time; the others wait. All running calls
+# may take a step in one turn of the loop, which delays the connections.
 _OWN_CALLS_AT_A_TIME = 32
-# Calls of one of our own services that wait for their turn, as with a backend. Watches, which keep
-# their streams, get further connections.
+# The queue of each of our own services, as of a backend. Watches, which keep their streams, get
+# more connections.
 _OWN_CALLS = PoolPolicy(connections=1, waiting=2000, idle_seconds=None)
 _OWN_WATCHES = PoolPolicy(connections=8, waiting=2000, idle_seconds=300.0)
 # Two passwords, a name and a description, each as long as can be configured, and half of the
@@ -109,11 +109,11 @@ _MAX_ACCOUNT_BYTES = 32 * 1024
 async def run(
     settings: Settings, shutdown: ShutdownSignal, serving: Callable[[], None] = lambda: None
 ) -> None:
-    """Serves until told to stop, then lets open calls finish.
+    """Serves until `shutdown`, then lets open calls finish.
 
     Args:
-        settings: `proxy.workers` is how many such processes share the ports.
-        shutdown: tells to stop.
+        settings: `proxy.workers` is the number of processes that share the ports.
+        shutdown: the signal to stop.
         serving: called once, when clients can connect.
     """
     shares_ports = settings.proxy.workers > 1
@@ -156,7 +156,7 @@ async def run(
 
 @dataclass(frozen=True, slots=True)
 class TlsLinks:
-    """The TLS of each connection that a proxy has; None where it is plain."""
+    """The TLS contexts of a proxy's connections; None without TLS."""
 
     public: ReloadingContext | None
     root_coord: ReloadingContext | None
@@ -164,7 +164,7 @@ class TlsLinks:
 
     @classmethod
     def of(cls, settings: Settings) -> "TlsLinks":
-        """As configured. Raises ConfigurationError when files cannot be used."""
+        """Returns the configured contexts. Raises ConfigurationError if a file cannot be used."""
         return cls(
             links.public_listener(settings),
             links.root_coord_client(settings),
@@ -173,15 +173,15 @@ class TlsLinks:
 
     @property
     def active(self) -> list[ReloadingContext]:
-        """Those that are not plain."""
+        """The contexts of connections with TLS."""
         return [link for link in (self.public, self.root_coord, self.backend) if link is not None]
 
 
 class Proxy:
-    """Every part of one proxy process, wired together.
+    """Creates and connects the parts of one proxy process.
 
     Attributes:
-        is_draining: open calls may end, and no new client is wanted.
+        is_draining: whether it is stopping: open calls may end, and no client is accepted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -318,7 +318,7 @@ class Proxy:
         self._register_collectors()
 
     def close(self) -> None:
-        """Releases what is not tied to a task."""
+        """Releases what no task releases."""
         for upstream in self._upstreams:
             upstream.close()
         self._verifier.close()
@@ -331,7 +331,7 @@ class Proxy:
         return self.backend if names_a_service(request, encodings) else None
 
     def _open_lookup_queue(self) -> AdmissionQueue:
-        """The way to root coord for names that are not held."""
+        """Returns the queue for look-ups of users that are not cached."""
         settings = self._settings.authentication
         return AdmissionQueue(
             _FETCHES_AT_A_TIME,
@@ -426,7 +426,7 @@ class Proxy:
 
 
 def fetch_rate(max_users: int) -> Rate:
-    """How many users not seen lately are looked up where there may be `max_users`."""
+    """Returns the rate of look-ups of users that are not cached, for `max_users` users."""
     return Rate(max(FETCH_BURST, max_users), FETCHES_PER_SECOND)
 
 
@@ -438,9 +438,10 @@ def _own_service(
     choose: Chooser | None = None,
     ends_soon: bool = True,
 ) -> Upstream:
-    """Services of this process, with a server that only the relay reaches.
+    """Returns an upstream for services of this process, which only the relay can reach.
 
-    Calls run `_OWN_CALLS_AT_A_TIME`, unless they go on for ever and so would keep out others.
+    At most `_OWN_CALLS_AT_A_TIME` calls run at a time, unless calls have no end, such as watches,
+    which would keep out others.
     """
     server = GrpcServer(
         services,

@@ -37,7 +37,7 @@ _CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 
 
 
 class ProxyMetrics:
-    """Durations and what ends with them."""
+    """The metrics that are recorded when an operation ends."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._bcrypt_seconds = Histogram(
@@ -62,18 +62,18 @@ class ProxyMetrics:
         )
 
     def bcrypt_ran(self, operation: str, seconds: float) -> None:
-        """A thread has verified or hashed a password."""
+        """Records a run of bcrypt."""
         self._bcrypt_seconds.labels(operation).observe(seconds)
 
     def root_coord_asked(self, method: str, outcome: str, seconds: float) -> None:
-        """A call to root coord has ended."""
+        """Records a call to root coord."""
         self._root_coord_calls.labels(method, outcome).inc()
         self._root_coord_seconds.labels(method).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginCollector(Collector):
-    """How logins end, and what is waited for and remembered on the way."""
+    """Reports the results of logins, their queues and their caches."""
 
     authorization_enabled: bool
     login_counts: LoginCounts
@@ -85,7 +85,7 @@ class LoginCollector(Collector):
     tarpit: Tarpit
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_authorization_enabled",
             "0 where every call passes without a login.",
@@ -149,13 +149,13 @@ class LoginCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class SessionCollector(Collector):
-    """The contact with root coord, and what came by it."""
+    """Reports the session with root coord, and its invalidations."""
 
     root_coord: RootCoordClient
     revocations: Revocations
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_proxy_session_connected",
             "1 while there is a session with the active root coord.",
@@ -185,7 +185,7 @@ class SessionCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class RelayCollector(Collector):
-    """Calls, connections and bytes of the data plane."""
+    """Reports the calls, connections and bytes of the relay."""
 
     listener: Listener
     active: OpenCalls
@@ -193,7 +193,7 @@ class RelayCollector(Collector):
     hits: LimitHits
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         calls = CounterMetricFamily(
             "vecguard_relay_calls",
             "Calls that have ended, by method and gRPC status as their client got it.",
@@ -270,12 +270,12 @@ class RelayCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class AuditCollector(Collector):
-    """Whether the audit log is complete."""
+    """Reports the lines of the audit log, written and lost."""
 
     log: AuditLog | NoAudit
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         if lines := self.log.lines():
             yield _counter(
                 "vecguard_audit_lines",

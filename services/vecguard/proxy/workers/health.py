@@ -1,4 +1,4 @@
-"""What several workers say of their health, as one report."""
+"""Merges the health reports of several workers into one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,13 +6,13 @@ from vecguard.observability.health import Check, Health
 
 
 def joined(answers: Mapping[int, Health | str]) -> Health:
-    """One report, with the checks of a single process and one more, `workers`.
+    """Returns one report, with the checks of a single process and the check `workers`.
 
-    A check is healthy when it is for every worker that answers; if it is not, its message
-    says for which.
+    A check is healthy if it is healthy for every worker that answers; else its message lists the
+    unhealthy ones.
 
     Args:
-        answers: by the worker's number, what it said, or in words why it said nothing.
+        answers: by the worker's number, its report, or a text that says why there is none.
     """
     by_name: dict[str, dict[int, Check]] = {}
     for number, answer in answers.items():

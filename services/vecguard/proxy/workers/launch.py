@@ -1,4 +1,4 @@
-"""One proxy process, or several that share the port."""
+"""Starts one proxy process, or several that share the port."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from vecguard.proxy.workers.operations import LOOPBACK, WorkersReport
 from vecguard.proxy.workers.reservation import reserved_port
 from vecguard.proxy.workers.supervisor import Role, Supervisor
 
-#: Beyond the drain: for clients that do not read their last bytes, and a busy machine.
+#: In addition to the drain: for clients that do not read their last bytes, and a busy machine.
 _STOP_GRACE_SECONDS: Final = 10.0
 
 _log = get_logger(__name__)
@@ -31,11 +31,11 @@ _ChildMain = Callable[[Tether, Settings, ShutdownSignal], Awaitable[None]]
 
 
 def start(settings: Settings) -> None:
-    """Serve until told to stop; a single worker does so right here, without a supervisor.
+    """Serves until the process is stopped; a single worker runs without a supervisor.
 
     Raises:
-        ConfigurationError: a port or anything else cannot be used as configured.
-        Exception: what else ended the service.
+        ConfigurationError: a port or another setting cannot be used.
+        Exception: the service has failed.
     """
     if (exposure := proxy_exposure(settings)) is not None:
         _log.warning(str(exposure), ip=settings.proxy.ip)
@@ -46,7 +46,7 @@ def start(settings: Settings) -> None:
         return
     proxy = settings.proxy
     with ExitStack() as held:
-        # All are known before the first fork, and stay the same whoever is replaced.
+        # All ports are known before the first fork, and stay the same when a child is replaced.
         public = held.enter_context(
             reserved_port(proxy.ip, proxy.port, settings="proxy.ip and proxy.port")
         )
@@ -81,7 +81,7 @@ def _worker_role(number: int, settings: Settings) -> Role:
     async def work(tether: Tether, settings: Settings, shutdown: ShutdownSignal) -> None:
         await run(settings, shutdown, tether.serving)
 
-    # The first proves that the configuration can be used; the others would only repeat it.
+    # The first one proves that the configuration can be used, so that an error is logged once.
     return Role(f"worker {number}", _body(work, settings, str(number)), pioneer=number == 1)
 
 
@@ -102,7 +102,7 @@ def _operations_role(settings: Settings, private: Sequence[int]) -> Role:
 
 
 def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[Tether], int]:
-    """What a child does from the fork to its exit code."""
+    """Returns the function that a child runs from the fork to its exit code."""
 
     def body(tether: Tether) -> int:
         structlog.contextvars.bind_contextvars(worker=worker)
@@ -122,11 +122,11 @@ def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[Tether
 
 @contextmanager
 def _stopped_by(tether: Tether, shutdown: ShutdownSignal) -> Iterator[None]:
-    """Sets the shutdown signal when the supervisor says so or is gone."""
+    """Sets the shutdown signal when the supervisor stops the child or is gone."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        # It stays readable for ever.
+        # It stays readable from now on.
         loop.remove_reader(tether.stop)
         _log.info("stopping with the supervisor")
         shutdown.set()
