@@ -1,8 +1,8 @@
-"""What a proxy tells Prometheus.
+"""The metrics of a proxy for Prometheus.
 
-Counts are plain numbers of the parts that count, read when they are asked for; only what
-has a distribution is a Prometheus object. Every label's values are bounded by the code, but
-for methods, which `CallCounts` bounds. docs/metrics.md is the list.
+The parts of the proxy count in plain numbers, which collectors read at each scrape; only
+distributions are Prometheus objects. Code bounds the values of every label, and `CallCounts` those
+of methods. docs/metrics.md lists all metrics.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

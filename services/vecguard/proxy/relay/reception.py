@@ -168,7 +168,7 @@ class Reception(Host):
                 self._route(link, call, head, admission)
         except VecguardError as error:
             call.end(error)
-        except Exception as error:  # noqa: BLE001 - logged and told
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
             call.end(unexpected_error(error))
 
     def _trace(self, tracer: Tracer, call: Call, head: RequestHead) -> None:
@@ -212,5 +212,5 @@ async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
         await decide
     except VecguardError as error:
         call.end(error)
-    except Exception as error:  # noqa: BLE001 - logged and told
+    except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
         call.end(unexpected_error(error))

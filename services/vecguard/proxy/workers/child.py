@@ -11,7 +11,7 @@ from typing import NoReturn
 from vecguard.lifecycle import EXIT_BUG, STOP_SIGNALS
 
 
-class StopWord:
+class StopPipe:
     """Stops any number of children, by closing a pipe that only the parent holds open.
 
     A pipe and no signal: it also closes when the parent is gone, for any reason. And it cannot be
@@ -22,7 +22,7 @@ class StopWord:
         #: Reaches its end when the children must stop.
         self.reading, self._writing = os.pipe()
 
-    def say(self) -> None:
+    def stop(self) -> None:
         """Stops the children. In a child: closes its copy, so that only the parent can stop."""
         if self._writing >= 0:
             os.close(self._writing)
@@ -30,12 +30,12 @@ class StopWord:
 
     def close(self) -> None:
         """Stops the children, and closes the reading end."""
-        self.say()
+        self.stop()
         os.close(self.reading)
 
 
 @dataclass(frozen=True, slots=True)
-class Tether:
+class ParentPipes:
     """The child's ends of the pipes.
 
     Attributes:
@@ -67,7 +67,7 @@ class Child:
     pid: int
     news: int
 
-    def heard_serving(self) -> bool:
+    def reads_serving(self) -> bool:
         """Reads the readable `news`. Returns True if the child serves, False if it has ended."""
         return bool(os.read(self.news, 1))
 
@@ -82,7 +82,7 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def fork(body: Callable[[Tether], int], stop: StopWord, leave: Callable[[], None]) -> Child:
+def fork(body: Callable[[ParentPipes], int], stop: StopPipe, leave: Callable[[], None]) -> Child:
     """Starts a child that runs `body` and exits with the code that it returns.
 
     The process must have one thread and no event loop, because a fork copies neither properly.
@@ -105,7 +105,7 @@ def fork(body: Callable[[Tether], int], stop: StopWord, leave: Callable[[], None
         pid = os.fork()
         if pid == 0:
             os.close(news)
-            _become_child(lambda: body(Tether(stop.reading, ready)), leave)
+            _become_child(lambda: body(ParentPipes(stop.reading, ready)), leave)
     except OSError:
         os.close(news)
         raise

@@ -19,7 +19,7 @@ def joined(answers: Mapping[int, Health | str]) -> Health:
         if isinstance(answer, Health):
             for check in answer.checks:
                 by_name.setdefault(check.name, {})[number] = check
-    checks = (_joined_check(name, told, len(answers)) for name, told in by_name.items())
+    checks = (_joined_check(name, by_worker, len(answers)) for name, by_worker in by_name.items())
     return Health((_presence(answers), *checks))
 
 
@@ -29,16 +29,16 @@ def _presence(answers: Mapping[int, Health | str]) -> Check:
     return Check("workers", not absent, critical=True, message=message)
 
 
-def _joined_check(name: str, told: Mapping[int, Check], workers: int) -> Check:
-    unhealthy = {number: check for number, check in told.items() if not check.healthy}
-    worth_telling = unhealthy or told
-    messages = {number: check.message for number, check in worth_telling.items()}
-    everybody_agrees = len(messages) == workers and len(set(messages.values())) == 1
+def _joined_check(name: str, by_worker: Mapping[int, Check], workers: int) -> Check:
+    unhealthy = {number: check for number, check in by_worker.items() if not check.healthy}
+    relevant = unhealthy or by_worker
+    messages = {number: check.message for number, check in relevant.items()}
+    all_agree = len(messages) == workers and len(set(messages.values())) == 1
     return Check(
         name,
         healthy=not unhealthy,
-        critical=any(check.critical for check in worth_telling.values()),
-        message=next(iter(messages.values())) if everybody_agrees else _by_message(messages),
+        critical=any(check.critical for check in relevant.values()),
+        message=next(iter(messages.values())) if all_agree else _by_message(messages),
     )
 
 

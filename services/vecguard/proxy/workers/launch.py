@@ -17,7 +17,7 @@ from vecguard.observability.operations import OperationsServer
 from vecguard.proxy.app import run
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.descriptors import provide
-from vecguard.proxy.workers.child import Tether
+from vecguard.proxy.workers.child import ParentPipes
 from vecguard.proxy.workers.operations import LOOPBACK, WorkersReport
 from vecguard.proxy.workers.reservation import reserved_port
 from vecguard.proxy.workers.supervisor import Role, Supervisor
@@ -27,7 +27,7 @@ _STOP_GRACE_SECONDS: Final = 10.0
 
 _log = get_logger(__name__)
 
-_ChildMain = Callable[[Tether, Settings, ShutdownSignal], Awaitable[None]]
+_ChildMain = Callable[[ParentPipes, Settings, ShutdownSignal], Awaitable[None]]
 
 
 def start(settings: Settings) -> None:
@@ -78,15 +78,15 @@ def start(settings: Settings) -> None:
 
 
 def _worker_role(number: int, settings: Settings) -> Role:
-    async def work(tether: Tether, settings: Settings, shutdown: ShutdownSignal) -> None:
-        await run(settings, shutdown, tether.serving)
+    async def work(pipes: ParentPipes, settings: Settings, shutdown: ShutdownSignal) -> None:
+        await run(settings, shutdown, pipes.serving)
 
     # The first one proves that the configuration can be used, so that an error is logged once.
-    return Role(f"worker {number}", _body(work, settings, str(number)), pioneer=number == 1)
+    return Role(f"worker {number}", _body(work, settings, str(number)), goes_first=number == 1)
 
 
 def _operations_role(settings: Settings, private: Sequence[int]) -> Role:
-    async def operate(tether: Tether, settings: Settings, shutdown: ShutdownSignal) -> None:
+    async def operate(pipes: ParentPipes, settings: Settings, shutdown: ShutdownSignal) -> None:
         at = settings.proxy.operations
         async with (
             WorkersReport(private) as report,
@@ -94,25 +94,25 @@ def _operations_role(settings: Settings, private: Sequence[int]) -> Role:
                 at.ip, at.port, report, report, key="proxy.operations", shares_port=True
             ),
         ):
-            tether.serving()
+            pipes.serving()
             await shutdown.wait()
 
     body = _body(operate, settings, "operations")
-    return Role("the operations port", body, pioneer=True, outlasts=True)
+    return Role("the operations port", body, goes_first=True, outlasts=True)
 
 
-def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[Tether], int]:
+def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[ParentPipes], int]:
     """Returns the function that a child runs from the fork to its exit code."""
 
-    def body(tether: Tether) -> int:
+    def body(pipes: ParentPipes) -> int:
         structlog.contextvars.bind_contextvars(worker=worker)
 
-        async def tethered(settings: Settings, shutdown: ShutdownSignal) -> None:
-            with _stopped_by(tether, shutdown):
-                await main(tether, settings, shutdown)
+        async def stopped_with_parent(settings: Settings, shutdown: ShutdownSignal) -> None:
+            with _stopped_by(pipes, shutdown):
+                await main(pipes, settings, shutdown)
 
         try:
-            serve(tethered, settings, stop_signals=(signal.SIGTERM,))
+            serve(stopped_with_parent, settings, stop_signals=(signal.SIGTERM,))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the last stop before the exit code
             return exit_code(error)
         return EXIT_CLEAN
@@ -121,21 +121,21 @@ def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[Tether
 
 
 @contextmanager
-def _stopped_by(tether: Tether, shutdown: ShutdownSignal) -> Iterator[None]:
+def _stopped_by(pipes: ParentPipes, shutdown: ShutdownSignal) -> Iterator[None]:
     """Sets the shutdown signal when the supervisor stops the child or is gone."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         # It stays readable from now on.
-        loop.remove_reader(tether.stop)
+        loop.remove_reader(pipes.stop)
         _log.info("stopping with the supervisor")
         shutdown.set()
 
-    loop.add_reader(tether.stop, stop)
+    loop.add_reader(pipes.stop, stop)
     try:
         yield
     finally:
-        loop.remove_reader(tether.stop)
+        loop.remove_reader(pipes.stop)
 
 
 def _with_proxy(settings: Settings, **changes: object) -> Settings:

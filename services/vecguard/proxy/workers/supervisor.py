@@ -25,7 +25,7 @@ from vecguard.lifecycle import (
     handle_hangup,
 )
 from vecguard.observability.log import get_logger
-from vecguard.proxy.workers.child import Child, StopWord, Tether, fork
+from vecguard.proxy.workers.child import Child, ParentPipes, StopPipe, fork
 from vecguard.proxy.workers.restarts import Restarts
 
 _log = get_logger(__name__)
@@ -51,14 +51,14 @@ class Role:
     Attributes:
         name: its name in the log.
         body: runs in the child; returns the exit code.
-        pioneer: whether the children after it start only when it serves. If it ends before that,
-            all end, so that an error that would stop each of them is reported once.
+        goes_first: whether the children after it start only when it serves. If it ends before
+            that, all end, so that an error that would stop each of them is reported once.
         outlasts: whether it is stopped only after the children that do not outlast are gone.
     """
 
     name: str
-    body: Callable[[Tether], int]
-    pioneer: bool = False
+    body: Callable[[ParentPipes], int]
+    goes_first: bool = False
     outlasts: bool = False
 
 
@@ -77,7 +77,7 @@ class _Post:
 class Supervisor:
     """Starts the roles in their order, replaces children that end, and stops all at the end.
 
-    A pioneer that cannot start ends the supervisor, like a single process that cannot start.
+    A first child that cannot start ends the supervisor, like a single process that cannot start.
     After it has served, a child that ends is replaced with a back-off: a half-written
     certificate file must not end the workers that serve with the last good one.
     """
@@ -97,14 +97,14 @@ class Supervisor:
         self._hung_up = False
         self._stopping = False
         self._wakeup, self._waker = socket.socketpair()
-        self._stop_word, self._last_word = StopWord(), StopWord()
+        self._stop_first, self._stop_last = StopPipe(), StopPipe()
 
     def run(self) -> None:
         """Runs until the process is stopped. To be called once, on the main thread.
 
         Raises:
-            ChildMisconfiguredError: a pioneer could not use the configuration.
-            ChildFailedError: a pioneer has ended before it served, for another reason.
+            ChildMisconfiguredError: a first child could not use the configuration.
+            ChildFailedError: a first child has ended before it served, for another reason.
         """
         with ExitStack() as stack:
             stack.callback(self._close)
@@ -122,8 +122,8 @@ class Supervisor:
                         _log.info(HANGUP_CHANGES_NOTHING)
                 _log.info("stopping; a second signal stops at once", signal=self._received.name)
             finally:
-                self._stop(self._stop_word, outlasts=False)
-                self._stop(self._last_word, outlasts=True)
+                self._stop(self._stop_first, outlasts=False)
+                self._stop(self._stop_last, outlasts=True)
 
     def _start_due(self) -> None:
         for post in self._awaited():
@@ -131,17 +131,17 @@ class Supervisor:
                 self._start(post)
 
     def _awaited(self) -> Iterator[_Post]:
-        """Yields the roles that must run now: none after a pioneer that has not yet served."""
+        """Yields the roles that must run now: none after a first child that has not yet served."""
         for post in self._posts:
             yield post
-            if post.role.pioneer and not post.has_served:
+            if post.role.goes_first and not post.has_served:
                 return
 
     def _start(self, post: _Post) -> None:
         post.started = self._clock()
-        word = self._last_word if post.role.outlasts else self._stop_word
+        pipe = self._stop_last if post.role.outlasts else self._stop_first
         try:
-            post.child = fork(post.role.body, word, self._leave_to_parent)
+            post.child = fork(post.role.body, pipe, self._leave_to_parent)
         except OSError as error:
             self._missing(post, f"cannot be started ({error.strerror})", ChildFailedError)
 
@@ -161,7 +161,7 @@ class Supervisor:
             if post is None:
                 self._wakeup.recv(4096)
             elif post.child is not None:
-                if post.child.heard_serving():
+                if post.child.reads_serving():
                     post.has_served = True
                 else:
                     self._ended(post, post.child.reap())
@@ -182,17 +182,17 @@ class Supervisor:
         what: str,
         error: type[ChildFailedError | ChildMisconfiguredError] | None,
     ) -> None:
-        """Schedules a replacement, or raises if a pioneer has not served."""
-        if error is not None and post.role.pioneer and not post.has_served:
+        """Schedules a replacement, or raises if a first child has not served."""
+        if error is not None and post.role.goes_first and not post.has_served:
             raise error(f"{post.role.name} {what} before it served")
         delay = post.restarts.delay(self._clock() - post.started)
         post.due = self._clock() + delay
         _log.error(f"{post.role.name} {what} and is replaced", delay_seconds=delay)
 
-    def _stop(self, word: StopWord, *, outlasts: bool) -> None:
+    def _stop(self, pipe: StopPipe, *, outlasts: bool) -> None:
         """Stops some children and waits for their end; kills them after `stop_seconds`."""
         self._stopping = True
-        word.say()
+        pipe.stop()
         posts = [post for post in self._posts if post.role.outlasts is outlasts]
         if self._all_end(posts, self._stop_seconds):
             return
@@ -243,8 +243,8 @@ class Supervisor:
         """Closes, in a child, the descriptors by which the others notice the end of the parent."""
         self._wakeup.close()
         self._waker.close()
-        self._stop_word.say()
-        self._last_word.say()
+        self._stop_first.stop()
+        self._stop_last.stop()
         for post in self._posts:
             if post.child is not None:
                 os.close(post.child.news)
@@ -252,8 +252,8 @@ class Supervisor:
     def _close(self) -> None:
         self._wakeup.close()
         self._waker.close()
-        self._stop_word.close()
-        self._last_word.close()
+        self._stop_first.close()
+        self._stop_last.close()
 
 
 def _how(code: int) -> str:

@@ -62,7 +62,7 @@ class _Row(dict[int, tuple[bytes, "_Row"]]):
 
 
 def decode(data: bytes) -> bytes:
-    """The string behind a Huffman code. Raises CompressionError."""
+    """Decodes a Huffman-coded string. Raises CompressionError."""
     row = _ROOT
     pieces = []
     for byte in data:

@@ -270,7 +270,7 @@ class ReadScheduler:
             after = monotonic()
             self.charge(reader, after - now)
             self._settle(reader, is_done=is_done)
-        except Exception as bug:  # noqa: BLE001 - the reader logs it; all others must go on
+        except Exception as bug:  # noqa: BLE001 - the reader logs it, and the others continue
             reader.met(bug)
             return monotonic()
         return after

@@ -251,7 +251,7 @@ class Pool(Owner):
                 call = self._waiting.take(caller)
                 try:
                     self._forward(call, link)
-                except Exception as error:  # noqa: BLE001 - logged and told
+                except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
                     call.end(unexpected_error(error))
         self._grow()
 
@@ -334,7 +334,7 @@ class Pool(Owner):
             self._attempt = None
             self.connects["failed"] += 1
             self._failed(str(error.strerror or error))
-        except Exception as error:  # noqa: BLE001 - logged and told
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
             self._attempt = None
             self.connects["failed"] += 1
             self._failed(unexpected_error(error).message)
