@@ -1,4 +1,4 @@
-"""Clients that must wait for their turns, at a relay that has no time for strangers just now."""
+"""Clients that must wait for their turns, at a relay without time for unknown clients."""
 
 import asyncio
 from http.client import HTTPConnection

@@ -110,7 +110,7 @@ class Accounts:
         self._check_description(description)
         hashed = await self._verifier.hash(password, origin=_origin_of(actor))
         reply = await self._directory.create(name, hashed, description, asked_by=actor.principal)
-        self._require_standing(actor, reply)
+        self._require_not_revoked(actor, reply)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
                 raise UserExistsError(name)
@@ -162,7 +162,7 @@ class Accounts:
                 description=description,
                 asked_by=actor.principal,
             )
-            self._require_standing(actor, reply)
+            self._require_not_revoked(actor, reply)
             match reply.outcome:
                 case pb.MutationOutcome.APPLIED:
                     return reply.revision
@@ -187,7 +187,7 @@ class Accounts:
         if not is_storable(username):
             return None
         reply = await self._directory.delete(username, asked_by=actor.principal)
-        self._require_standing(actor, reply)
+        self._require_not_revoked(actor, reply)
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
     async def list_users(self, actor: Actor) -> list[pb.Credential]:
@@ -221,7 +221,7 @@ class Accounts:
             raise WrongOldPasswordError(username) from None
         return principal.revision
 
-    def _require_standing(self, actor: Actor, reply: pb.MutationReply) -> None:
+    def _require_not_revoked(self, actor: Actor, reply: pb.MutationReply) -> None:
         """Raises RevokedError if root coord has refused the actor."""
         if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
             # The cached record is outdated; the next login is checked against the newest one.

@@ -189,12 +189,12 @@ def test_addresses_take_turns_and_so_do_the_connections_of_each(house):
 
 
 def test_what_is_read_is_handled_at_once_while_there_is_time(house):
-    known, stranger = house.connection("known", rank=KNOWN), house.connection("stranger")
+    known, unknown = house.connection("known", rank=KNOWN), house.connection("unknown")
     known.sends(0.0001)
-    stranger.sends(0.0001)
-    assert house.served == ["known", "stranger"]
+    unknown.sends(0.0001)
+    assert house.served == ["known", "unknown"]
     assert known.is_read
-    assert stranger.is_read
+    assert unknown.is_read
     assert not house.loop.rest()  # nothing is left to do
 
 
@@ -218,15 +218,15 @@ def test_what_still_comes_while_one_waits_is_kept_for_its_turn(house):
     assert client.work == pytest.approx(0.0)
 
 
-def test_known_ones_go_before_strangers_and_strangers_before_suspects(house):
+def test_known_ones_go_before_unknown_ones_and_unknown_ones_before_suspects(house):
     crowd = [
         house.connection("suspect", rank=SUSPECT),
-        house.connection("stranger"),
+        house.connection("unknown"),
         house.connection("known", rank=KNOWN),
     ]
     house.let_wait(*crowd, work=0.0001)
     house.go_on()
-    assert house.served == ["known", "stranger", "suspect"]
+    assert house.served == ["known", "unknown", "suspect"]
 
 
 def test_a_stranger_that_sent_much_goes_behind_those_that_sent_little(house):
@@ -238,11 +238,11 @@ def test_a_stranger_that_sent_much_goes_behind_those_that_sent_little(house):
     assert house.served == ["heavy", "light", "light", "heavy"]
 
 
-def test_suspects_have_some_turns_however_many_strangers_come(house):
+def test_suspects_have_some_turns_however_many_unknown_ones_come(house):
     suspect = house.connection("suspect", rank=SUSPECT)
     house.let_wait(suspect, work=0.0001)
     for number in range(20):
-        house.let_wait(house.connection("stranger", origin=str(number)), work=0.0001)
+        house.let_wait(house.connection("unknown", origin=str(number)), work=0.0001)
     house.go_on()
     assert house.served.index("suspect") == 7
 
@@ -282,23 +282,23 @@ def test_connections_without_a_login_have_a_quarter_of_the_time(house):
     assert house.spent["x"] == pytest.approx((house.loop.now - began) / 4, rel=0.05)
 
 
-def test_time_that_was_spent_outside_of_turns_counts_for_strangers(house):
+def test_time_that_was_spent_outside_of_turns_counts_for_unknown_ones(house):
     """Such as on logins, in tasks."""
-    stranger, known = house.connection("stranger"), house.connection("known", rank=KNOWN)
+    unknown, known = house.connection("unknown"), house.connection("known", rank=KNOWN)
     house.scheduler.charge(known, 1000.0)
-    stranger.sends(0.0001)
-    assert stranger.is_read
-    house.scheduler.charge(stranger, 1.0)
-    stranger.sends(0.0001)
+    unknown.sends(0.0001)
+    assert unknown.is_read
+    house.scheduler.charge(unknown, 1.0)
+    unknown.sends(0.0001)
     known.sends(0.0001)
-    assert (stranger.is_read, known.is_read) == (False, True)
+    assert (unknown.is_read, known.is_read) == (False, True)
     began = house.loop.now
     house.go_on()
-    assert stranger.is_read
+    assert unknown.is_read
     assert house.loop.now - began == pytest.approx(4.0, abs=0.1)
 
 
-def test_one_that_sends_beside_strangers_that_wait_waits_behind_them(house):
+def test_one_that_sends_beside_unknown_ones_that_wait_waits_behind_them(house):
     house.let_wait(house.connection("first"), work=0.0001)
     house.connection("second", origin="b").sends(0.0001)
     house.go_on()
@@ -331,11 +331,11 @@ def test_a_run_by_the_timer_and_a_run_that_is_due_are_one(house):
 
 
 def test_one_that_waited_for_five_seconds_is_closed(house):
-    stranger = house.connection("stranger")
-    house.let_wait(stranger, work=0.0001)
+    unknown = house.connection("unknown")
+    house.let_wait(unknown, work=0.0001)
     house.loop.now += 5.1
     house.go_on()
-    assert stranger.told == ["gave up"]
+    assert unknown.told == ["gave up"]
     assert house.served == []
 
 
@@ -350,9 +350,9 @@ def test_a_known_one_is_not_closed_for_having_waited(house, becomes_known):
     assert client.is_read
 
 
-def test_one_that_becomes_known_while_it_waits_goes_before_all_strangers(house):
+def test_one_that_becomes_known_while_it_waits_goes_before_all_unknown_ones(house):
     """A first call with a large message, whose login is checked meanwhile."""
-    house.let_wait(*(house.connection("stranger") for _ in range(5)), work=0.0001)
+    house.let_wait(*(house.connection("unknown") for _ in range(5)), work=0.0001)
     client = house.connection("client")
     house.let_wait(client, work=0.0001)
     client.rank = KNOWN
@@ -362,8 +362,8 @@ def test_one_that_becomes_known_while_it_waits_goes_before_all_strangers(house):
     assert house.served.count("client") == 1
 
 
-def test_a_known_one_does_not_wait_for_the_strangers_timer(house):
-    """It has become known while it rested, and the strangers have used up their time."""
+def test_a_known_one_does_not_wait_for_the_unknown_ones_timer(house):
+    """It has become known while it rested, and the unknown ones have used up their time."""
     client = house.connection("client", rests=0.05)
     client.sends(0.0001)
     house.let_wait(house.connection("x", rank=SUSPECT), work=0.1)
