@@ -8,10 +8,10 @@ from tests.bench.report import Report
 from vecguard.boot_clock import boot_clock
 from vecguard.clock_margin import ClockMargin
 from vecguard.passwords import hash_password
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import Credential, CredentialCache
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.trust import StrictTrust
@@ -54,7 +54,7 @@ def authenticator_of_one_user() -> Authenticator:
         trust=StrictTrust(lease, boot_clock, grace_seconds=0),
         rehasher=source,
         clock=boot_clock,
-        strangers=Turnstile(1, QueueLimits(1, 1, 10.0), pace=None, clock=boot_clock),
+        lookup_queue=AdmissionQueue(1, QueueLimits(1, 1, 10.0), pace=None, clock=boot_clock),
     )
 
 

@@ -33,7 +33,7 @@ async def test_calls_leave_nothing_that_only_the_garbage_collector_could_free(co
     # A loop that was kept from its turns needs more of them.
     await eventually(every_call_is_over)
     assert [found for found in _found() if id(found) not in before] == []
-    assert sum(count for _, _, count in rig.listener.tally.counts()) > 2 * CALLS
+    assert sum(count for _, _, count in rig.listener.call_counts.counts()) > 2 * CALLS
 
 
 def _found():

@@ -7,10 +7,10 @@ from collections import Counter
 
 from vecguard.boot_clock import boot_clock
 from vecguard.passwords import PasswordHash, hash_password
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.revocation.trust import BoundedTrust
 from vecguard.secret import Secret
@@ -127,12 +127,12 @@ class NoRehash:
         return None
 
 
-def wide_turnstile():
+def wide_queue():
     """One at which nobody waits."""
-    return Turnstile(1000, QueueLimits(1000, 1000, 60.0), pace=None, clock=boot_clock)
+    return AdmissionQueue(1000, QueueLimits(1000, 1000, 60.0), pace=None, clock=boot_clock)
 
 
-def authenticator_of(credentials, verifier, *, clock, limits=None, strangers=None):
+def authenticator_of(credentials, verifier, *, clock, limits=None, lookup_queue=None):
     """An authenticator that trusts its memory."""
     return Authenticator(
         logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
@@ -142,5 +142,5 @@ def authenticator_of(credentials, verifier, *, clock, limits=None, strangers=Non
         rehasher=NoRehash(),
         clock=clock,
         limits=limits,
-        strangers=strangers or wide_turnstile(),
+        lookup_queue=lookup_queue or wide_queue(),
     )

@@ -10,7 +10,7 @@ from tests.support.credentials import (
     ObservedVerifier,
     ScriptedSource,
     header_of,
-    wide_turnstile,
+    wide_queue,
 )
 from vecguard.errors import UnavailableError
 from vecguard.proxy.authentication.authenticator import Authenticator
@@ -80,7 +80,7 @@ class House:
             trust=self.trust,
             rehasher=self.rehasher,
             clock=self.clock,
-            strangers=wide_turnstile(),
+            lookup_queue=wide_queue(),
         )
 
     async def login(self, username, password):

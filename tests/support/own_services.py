@@ -14,7 +14,7 @@ from vecguard.proxy.app import (
     _MAX_ACCOUNT_BYTES,
     _own_service,
 )
-from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
+from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 
 
 @asynccontextmanager

@@ -63,7 +63,7 @@ class ScriptedGatekeeper(Gatekeeper):
             return Admission("alice", 7)
         return await self.decide(authorization)
 
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
         self.refused.append((tuple(authorization), client.peer_name(), error))

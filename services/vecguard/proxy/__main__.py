@@ -7,7 +7,7 @@ from vecguard.proxy.workers.launch import start
 
 
 def main() -> None:
-    """Runs the service until it is told to stop."""
+    """Runs the service until the process is stopped."""
     sys.exit(run_process("proxy", start))
 
 

@@ -1,4 +1,4 @@
-"""The proxy's composition: the only place that knows every concrete class."""
+"""Composes the proxy: the only module that knows every concrete class."""
 
 import asyncio
 import secrets
@@ -25,21 +25,21 @@ from vecguard.proxy.accounts.permissions import Permissions
 from vecguard.proxy.accounts.service import AccountService
 from vecguard.proxy.accounts.unserved import UnservedRoles
 from vecguard.proxy.audit.audit_log import AuditLog
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.origin import origin_of
-from vecguard.proxy.authentication.tally import LoginTally
 from vecguard.proxy.authentication.tarpit import Tarpit
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.caller import client_host
-from vecguard.proxy.conditions import Conditions
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
-from vecguard.proxy.health import MAX_REQUEST_BYTES, HealthService, names_a_service
+from vecguard.proxy.health.checks import HealthChecks
+from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.metrics import (
     AuditCollector,
@@ -59,10 +59,10 @@ from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_proces
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.report import LeaseCollector
-from vecguard.proxy.revocation.session import Identity
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
+from vecguard.proxy.root_coord.session import Identity
 from vecguard.proxy.tracing.configured import open_tracer
 from vecguard.tls import links
 from vecguard.tls.peer import UserPattern
@@ -75,30 +75,30 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-# One user's record is read again at most this often because of wrong passwords.
+# The shortest time between two reads of a user's record because of wrong passwords.
 _REFRESH_INTERVAL_SECONDS = 1.0
-# Unlike bcrypt a look-up waits for others; so many keep root coord busy over any network. Those
-# of logins that are new to this proxy are fewer: no more than the threads that check passwords.
+# The most look-ups at a time. A look-up mostly waits, and this many keep root coord busy over any
+# network. Unknown logins cause fewer: no more than there are threads that check passwords.
 _FETCHES_AT_A_TIME = 32
-# Users not seen lately that are looked up at root coord without a pause, and further ones for each
-# second: guesses at names must not keep it and etcd busy. Where there may be more users, that many
-# are the burst, since all of them come back after a restart.
+# The rate of look-ups of users that are not cached, so that guesses at names do not keep root coord
+# and etcd busy. If more users may exist than the burst, their number is the burst, because all of
+# them come back after a restart.
 FETCH_BURST, FETCHES_PER_SECOND = 1000, 100.0
-# Refused logins that are remembered, so that clients which repeat them cost no bcrypt: some 30 MiB.
+# The most remembered refused logins, which cost no bcrypt when they are repeated: some 30 MiB.
 MAX_REFUSED_LOGINS = 100_000
-# A change waits for proxies that are cut off, at most for one lease, and for etcd.
+# The time for a change, in addition to one lease: its longest wait for proxies that are cut off.
 _MUTATION_GRACE_SECONDS = 15.0
-# What our own services may see of a client's metadata, beside the identity headers.
+# The client headers that our own services get, in addition to the identity headers.
 _OWN_HEADERS = HeaderPolicy(
     only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
 )
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 _HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
-# Calls of one of our own services that run at a time, of all callers; the others wait in turn. All
-# that run may have their next step in one turn of the loop, which connections wait for meanwhile.
+# The most calls of each of our own services that run at a time; the others wait. All running calls
+# may take a step in one turn of the loop, which delays the connections.
 _OWN_CALLS_AT_A_TIME = 32
-# Calls of one of our own services that wait for their turn, as with a backend. Watches, which keep
-# their streams, get further connections.
+# The queue of each of our own services, as of a backend. Watches, which keep their streams, get
+# more connections.
 _OWN_CALLS = PoolPolicy(connections=1, waiting=2000, idle_seconds=None)
 _OWN_WATCHES = PoolPolicy(connections=8, waiting=2000, idle_seconds=300.0)
 # Two passwords, a name and a description, each as long as can be configured, and half of the
@@ -109,11 +109,11 @@ _MAX_ACCOUNT_BYTES = 32 * 1024
 async def run(
     settings: Settings, shutdown: ShutdownSignal, serving: Callable[[], None] = lambda: None
 ) -> None:
-    """Serves until told to stop, then lets open calls finish.
+    """Serves until `shutdown`, then lets open calls finish.
 
     Args:
-        settings: `proxy.workers` is how many such processes share the ports.
-        shutdown: tells to stop.
+        settings: `proxy.workers` is the number of processes that share the ports.
+        shutdown: the signal to stop.
         serving: called once, when clients can connect.
     """
     shares_ports = settings.proxy.workers > 1
@@ -121,7 +121,7 @@ async def run(
         proxy = Proxy(settings)
         stack.callback(proxy.close)
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(proxy.link.run(proxy.revocations))]
+            background = [tasks.create_task(proxy.root_coord.run(proxy.revocations))]
             background += [tasks.create_task(link.run()) for link in proxy.tls.active]
             if proxy.open_calls_watch is not None:
                 background.append(tasks.create_task(proxy.open_calls_watch.run()))
@@ -156,7 +156,7 @@ async def run(
 
 @dataclass(frozen=True, slots=True)
 class TlsLinks:
-    """The TLS of each connection that a proxy has; None where it is plain."""
+    """The TLS contexts of a proxy's connections; None without TLS."""
 
     public: ReloadingContext | None
     root_coord: ReloadingContext | None
@@ -164,7 +164,7 @@ class TlsLinks:
 
     @classmethod
     def of(cls, settings: Settings) -> "TlsLinks":
-        """As configured. Raises ConfigurationError when files cannot be used."""
+        """Returns the configured contexts. Raises ConfigurationError if a file cannot be used."""
         return cls(
             links.public_listener(settings),
             links.root_coord_client(settings),
@@ -173,15 +173,15 @@ class TlsLinks:
 
     @property
     def active(self) -> list[ReloadingContext]:
-        """Those that are not plain."""
+        """The contexts of connections with TLS."""
         return [link for link in (self.public, self.root_coord, self.backend) if link is not None]
 
 
 class Proxy:
-    """Every part of one proxy process, wired together.
+    """Creates and connects the parts of one proxy process.
 
     Attributes:
-        is_draining: open calls may end, and no new client is wanted.
+        is_draining: whether it is stopping: open calls may end, and no client is accepted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -199,7 +199,7 @@ class Proxy:
             if settings.revocation == "strict"
             else BoundedTrust()
         )
-        self.link = RootCoordLink(
+        self.root_coord = RootCoordClient(
             [Address.parse(address) for address in settings.root_coord.addresses],
             lambda address: Channel(address, tls=context_of(self.tls.root_coord)),
             identity=Identity(secrets.token_hex(8), vecguard_version(), settings.revocation),
@@ -210,7 +210,7 @@ class Proxy:
             observe=metrics.root_coord_asked,
         )
         self._credentials = CredentialCache(
-            self.link,
+            self.root_coord,
             ttl_seconds=settings.cache.ttl,
             max_known=settings.cache.max_credentials,
             max_unknown=settings.cache.max_credentials,
@@ -235,17 +235,17 @@ class Proxy:
         )
         self._limits = self._login_limits()
         self._tarpit = Tarpit(settings.authentication.login_limits.delay)
-        self._tally = LoginTally()
-        self._strangers = self._fetch_turns()
+        self._login_counts = LoginCounts()
+        self._lookup_queue = self._open_lookup_queue()
         self._authenticator = Authenticator(
             logins=self._logins,
             credentials=self._credentials,
             verifier=self._verifier,
             trust=self._trust,
-            rehasher=self.link,
+            rehasher=self.root_coord,
             clock=boot_clock,
             limits=self._limits,
-            strangers=self._strangers,
+            lookup_queue=self._lookup_queue,
         )
         self._active = active = OpenCalls()
         self.revocations = Revocations(self._credentials, self._logins, active)
@@ -318,11 +318,11 @@ class Proxy:
         self._register_collectors()
 
     def close(self) -> None:
-        """Releases what is not tied to a task."""
+        """Releases what no task releases."""
         for upstream in self._upstreams:
             upstream.close()
         self._verifier.close()
-        self._strangers.close()
+        self._lookup_queue.close()
         self.audit.close()
         if self._tracer is not None:
             self._tracer.close()
@@ -330,10 +330,10 @@ class Proxy:
     def _answers_about_health(self, request: bytes, encodings: Sequence[bytes]) -> Upstream | None:
         return self.backend if names_a_service(request, encodings) else None
 
-    def _fetch_turns(self) -> Turnstile:
-        """The way to root coord for names that are not held."""
+    def _open_lookup_queue(self) -> AdmissionQueue:
+        """Returns the queue for look-ups of users that are not cached."""
         settings = self._settings.authentication
-        return Turnstile(
+        return AdmissionQueue(
             _FETCHES_AT_A_TIME,
             QueueLimits(
                 settings.verifier_queue,
@@ -360,7 +360,7 @@ class Proxy:
     def _accounts(self) -> Accounts:
         settings, security = self._settings.proxy, self._settings.common.security
         return Accounts(
-            self.link,
+            self.root_coord,
             self._credentials,
             self._verifier,
             judge=self._authenticator,
@@ -388,16 +388,16 @@ class Proxy:
             UserPattern.parse(pattern) if pattern else None,
             self.audit,
             self._tarpit,
-            self._tally,
+            self._login_counts,
         )
 
     def _register_checks(self) -> None:
-        Conditions(
+        HealthChecks(
             authorization_enabled=self._settings.common.security.authorization_enabled,
             anonymous_changes=self._settings.common.security.allow_anonymous_changes,
             revocation=self._settings.revocation,
             trust=self._trust,
-            link=self.link,
+            client=self.root_coord,
             backend=self.backend.pool,
             connection_limits=self.listener.connection_limits,
             is_draining=lambda: self.is_draining,
@@ -408,15 +408,15 @@ class Proxy:
         collectors = [
             LoginCollector(
                 authorization_enabled=self._settings.common.security.authorization_enabled,
-                tally=self._tally,
+                login_counts=self._login_counts,
                 limits=self._limits,
                 logins=self._logins,
                 credentials=self._credentials,
                 verifier=self._verifier,
-                strangers=self._strangers,
+                lookup_queue=self._lookup_queue,
                 tarpit=self._tarpit,
             ),
-            SessionCollector(self.link, self.revocations),
+            SessionCollector(self.root_coord, self.revocations),
             RelayCollector(self.listener, self._active, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
@@ -426,7 +426,7 @@ class Proxy:
 
 
 def fetch_rate(max_users: int) -> Rate:
-    """How many users not seen lately are looked up where there may be `max_users`."""
+    """Returns the rate of look-ups of users that are not cached, for `max_users` users."""
     return Rate(max(FETCH_BURST, max_users), FETCHES_PER_SECOND)
 
 
@@ -438,9 +438,10 @@ def _own_service(
     choose: Chooser | None = None,
     ends_soon: bool = True,
 ) -> Upstream:
-    """Services of this process, with a server that only the relay reaches.
+    """Returns an upstream for services of this process, which only the relay can reach.
 
-    Calls run `_OWN_CALLS_AT_A_TIME`, unless they go on for ever and so would keep out others.
+    At most `_OWN_CALLS_AT_A_TIME` calls run at a time, unless calls have no end, such as watches,
+    which would keep out others.
     """
     server = GrpcServer(
         services,

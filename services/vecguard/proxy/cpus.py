@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which in a container are fewer than there are."""
+"""Counts the CPUs that this process may use, which a container may limit."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ _OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 
 
 def usable_cpus(own: Path = _OWN_CGROUPS, cgroups: Path = _CGROUPS) -> int:
-    """Whole CPUs, at least one: the affinity mask, or the quota of a cgroup if that is less.
+    """Returns the CPUs of the affinity mask or of a cgroup's quota, the lesser, at least one.
 
-    A broken part of a quota is left to whatever else runs: 2.5 CPUs are two.
+    Rounds a quota down: 2.5 CPUs are two.
 
     Args:
-        own: the file that says which cgroups this process is in (cgroups(7)).
-        cgroups: where they are mounted.
+        own: the file with the cgroups of this process (cgroups(7)).
+        cgroups: the mount point of the cgroups.
     """
     quotas = [int(quota) for quota in _quotas(own, cgroups)]
     return max(1, min([_affinity(), *quotas]))
@@ -43,7 +43,7 @@ def _quotas(own: Path, cgroups: Path) -> Iterator[float]:
 
 
 def _quota(cgroup: Path) -> Iterator[float]:
-    """CPUs that the quota of one cgroup amounts to; nothing where there is none."""
+    """Yields the CPUs of the quota of one cgroup, if it has one."""
     quota, _, period = _read(cgroup / "cpu.max").strip().partition(" ")  # version 2
     if not quota:
         quota = _read(cgroup / "cpu.cfs_quota_us").strip()  # version 1

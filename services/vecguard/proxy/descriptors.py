@@ -1,22 +1,22 @@
-"""File descriptors for as many clients as may be connected, or no more clients than those last for.
+"""Raises the limit of file descriptors to the allowed connections, or lowers the connections.
 
-A process that has none left can accept nobody, and its own connections and its operations
-port go with the clients: so a client must not be able to bring that about.
+A process without free descriptors cannot accept clients, connect to root coord, or serve its
+operations port, so clients must not be able to use all of them.
 """
 
 from vecguard.config.relay import ConnectionSettings
 from vecguard.descriptors import raised_limit
 from vecguard.observability.log import get_logger
 
-# The connections to backend and root coord, also the ones that are closing, the connections of the
-# operations port, files.
+# Reserved for connections to the backend and root coord, including closing ones, connections of the
+# operations port, and files.
 _OWN = 384
 
 log = get_logger(__name__)
 
 
 def provide(connections: ConnectionSettings) -> ConnectionSettings:
-    """Raises the process's soft limit as far as needed and allowed; bounds that it can keep."""
+    """Raises the soft limit as far as needed and allowed. Returns bounds that fit into it."""
     wanted = connections.max + _OWN
     limit = raised_limit(wanted)
     if limit >= wanted:
@@ -34,7 +34,7 @@ def provide(connections: ConnectionSettings) -> ConnectionSettings:
 
 
 def fitting(connections: ConnectionSettings, descriptors: int) -> ConnectionSettings:
-    """Fewer connections, so that enough descriptors are left; one address keeps its share."""
+    """Returns bounds that leave enough descriptors; one address keeps its share."""
     most = max(1, descriptors - _OWN, descriptors // 2)
     if most >= connections.max:
         return connections

@@ -1,4 +1,4 @@
-"""Who passes the public port: the authenticator's answer in the relay's terms."""
+"""Admits the calls of the public port: translates the authenticator's answers for the relay."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from vecguard.proxy.authentication.errors import (
     LoginLimitedError,
     WrongCredentialsError,
 )
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.logins import Principal
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.recognition import Recognition
-from vecguard.proxy.authentication.tally import LoginTally
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
 from vecguard.tls.peer import UserPattern, peer_user
 
 
 class Judge(Protocol):
-    """The authenticator, as far as it is needed here."""
+    """What the gatekeeper needs of the authenticator."""
 
     async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
 
@@ -35,10 +35,10 @@ class Judge(Protocol):
 
 
 class LoginGatekeeper(Gatekeeper):
-    """Admits whoever shows a valid login, or a certificate that stands for a user.
+    """Admits calls with a valid login, or with a client certificate that names a user.
 
-    Certificates count only with a pattern (`tls.userFromCertificate`), and only in calls
-    without an `authorization` header: a login that is shown is the one that is judged.
+    Certificates count only with a pattern (`tls.userFromCertificate`), and only for calls
+    without an `authorization` header: with the header, only its login is judged.
     """
 
     def __init__(
@@ -47,19 +47,22 @@ class LoginGatekeeper(Gatekeeper):
         pattern: UserPattern | None = None,
         audit: Audit | None = None,
         tarpit: Tarpit | None = None,
-        tally: LoginTally | None = None,
+        counts: LoginCounts | None = None,
     ) -> None:
-        """`tarpit` holds logins that find no place, or are over a limit, before the refusal."""
+        """`tarpit` delays the refusal of logins that are over a limit or find a full queue."""
         self._authenticator = authenticator
         self._pattern = pattern
         self._audit = audit or NoAudit()
         self._tarpit = tarpit or Tarpit(0.0)
-        self._tally = tally or LoginTally()
+        self._counts = counts or LoginCounts()
 
     def admit_now(
         self, authorization: Sequence[bytes], earlier: Admitted | None = None
     ) -> Admitted | None:
-        """A login that is known already. Raises what the authenticator raises."""
+        """Returns the user if the login is known already, else None: then await `admit`.
+
+        Raises what the authenticator raises.
+        """
         if self._pattern is not None and not authorization:
             return None
         try:
@@ -67,16 +70,16 @@ class LoginGatekeeper(Gatekeeper):
                 authorization, earlier if isinstance(earlier, Recognition) else None
             )
         except WrongCredentialsError:
-            self._tally.known_wrong += 1
+            self._counts.known_wrong += 1
             raise
         if principal is None:
-            self._tally.missed += 1
+            self._counts.missed += 1
             return None
-        self._tally.known += 1
+        self._counts.known += 1
         return principal
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
-        """Raises what the authenticator raises."""
+        """Returns the user after checking the login. Raises what the authenticator raises."""
         try:
             try:
                 return await self._admit(authorization, client)
@@ -84,7 +87,7 @@ class LoginGatekeeper(Gatekeeper):
                 await self._tarpit.hold()
                 raise
         except asyncio.CancelledError:
-            self._tally.abandoned += 1
+            self._counts.abandoned += 1
             raise
 
     async def _admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
@@ -93,17 +96,20 @@ class LoginGatekeeper(Gatekeeper):
             username = peer_user(self._pattern, client.certificate())
             if username is not None:
                 principal = await self._authenticator.vouch_for(username, origin)
-                self._tally.vouched += 1
+                self._counts.vouched += 1
                 return Admission(principal.username, principal.revision)
         principal = await self._authenticator.authenticate(authorization, origin)
-        self._tally.checked += 1
+        self._counts.checked += 1
         return Admission(principal.username, principal.revision)
 
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
-        """Counts the refusal and writes it into the audit log."""
-        self._tally.turned_away(error)
+        """Counts the refusal and records it in the audit log.
+
+        Returns whether the client is at fault: the login is wrong, or over a limit.
+        """
+        self._counts.refused(error)
         self._audit.login_refused(
             Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
         )
@@ -116,24 +122,24 @@ class LoginGatekeeper(Gatekeeper):
 
 
 class OpenGatekeeper(Gatekeeper):
-    """Admits everybody, as nobody in particular: `authorizationEnabled: false`."""
+    """Admits every call without a user, for `authorizationEnabled: false`."""
 
     def admit_now(
         self, authorization: Sequence[bytes], earlier: Admitted | None = None
     ) -> Admission:
-        """Looks at nothing."""
+        """Returns an admission without a user."""
         del authorization, earlier
-        return _NOBODY
+        return _ANONYMOUS
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
-        """The same."""
+        """Returns an admission without a user."""
         _ = client  # mypyc allows no `del` in a coroutine
         return self.admit_now(authorization)
 
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
-        """Nothing is refused."""
+        """Returns False; it is never called, because nothing is refused."""
         del authorization, client, error
         return False
 
@@ -143,4 +149,4 @@ def _host(client: Client) -> str | None:
     return name[0] if name else None
 
 
-_NOBODY = Admission(username=None)
+_ANONYMOUS = Admission(username=None)

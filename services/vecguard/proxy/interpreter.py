@@ -1,8 +1,8 @@
-"""What the interpreter contributes to a proxy's speed."""
+"""Says whether the hot path is compiled."""
 
 from vecguard.proxy.http2 import connection
 
 
 def is_compiled() -> bool:
-    """Whether the hot path runs as machine code (`make compile`)."""
+    """Returns whether the hot path runs as machine code (`make compile`)."""
     return not connection.__file__.endswith(".py")

@@ -1,8 +1,8 @@
-"""What a proxy tells Prometheus.
+"""The metrics of a proxy for Prometheus.
 
-Counts are plain numbers of the parts that count, read when they are asked for; only what
-has a distribution is a Prometheus object. Every label's values are bounded by the code, but
-for methods, which `CallCounts` bounds. docs/metrics.md is the list.
+The parts of the proxy count in plain numbers, which collectors read at each scrape; only
+distributions are Prometheus objects. Code bounds the values of every label, and `CallCounts` those
+of methods. docs/metrics.md lists all metrics.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,19 +14,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.limits import LoginLimits
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.authentication.tally import LoginTally
 from vecguard.proxy.authentication.tarpit import Tarpit
-from vecguard.proxy.authentication.turnstile import Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.pool import Pool
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
 
 Name = TypeVar("Name", bound=str)
 
@@ -37,7 +37,7 @@ _CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 
 
 
 class ProxyMetrics:
-    """Durations and what ends with them."""
+    """The metrics that are recorded when an operation ends."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._bcrypt_seconds = Histogram(
@@ -62,30 +62,30 @@ class ProxyMetrics:
         )
 
     def bcrypt_ran(self, operation: str, seconds: float) -> None:
-        """A thread has verified or hashed a password."""
+        """Records a run of bcrypt."""
         self._bcrypt_seconds.labels(operation).observe(seconds)
 
     def root_coord_asked(self, method: str, outcome: str, seconds: float) -> None:
-        """A call to root coord has ended."""
+        """Records a call to root coord."""
         self._root_coord_calls.labels(method, outcome).inc()
         self._root_coord_seconds.labels(method).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginCollector(Collector):
-    """How logins end, and what is waited for and remembered on the way."""
+    """Reports the results of logins, their queues and their caches."""
 
     authorization_enabled: bool
-    tally: LoginTally
+    login_counts: LoginCounts
     limits: LoginLimits
     logins: Logins
     credentials: CredentialCache
     verifier: Verifier
-    strangers: Turnstile
+    lookup_queue: AdmissionQueue
     tarpit: Tarpit
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_authorization_enabled",
             "0 where every call passes without a login.",
@@ -96,14 +96,14 @@ class LoginCollector(Collector):
             "Calls by what came of their login, and why.",
             labels=("result", "reason"),
         )
-        for (result, reason), count in self.tally.endings().items():
+        for (result, reason), count in self.login_counts.endings().items():
             logins.add_metric((result, reason), count)
         yield logins
         yield _counter(
             "vecguard_login_lookups",
             "Logins by what memory said about them; missed ones are checked.",
             "outcome",
-            self.tally.lookups(),
+            self.login_counts.lookups(),
         )
         yield _counter(
             "vecguard_login_limit_hits",
@@ -140,7 +140,7 @@ class LoginCollector(Collector):
             "vecguard_fetch_jobs",
             "Users that are not held and looked up at root coord, and those that wait for it.",
             "state",
-            {"running": self.strangers.inside, "waiting": self.strangers.waiting},
+            {"running": self.lookup_queue.running, "waiting": self.lookup_queue.waiting},
         )
         yield GaugeMetricFamily(
             "vecguard_tarpit_held", "Refusals that are held back for a moment.", self.tarpit.held
@@ -149,22 +149,22 @@ class LoginCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class SessionCollector(Collector):
-    """The contact with root coord, and what came by it."""
+    """Reports the session with root coord, and its invalidations."""
 
-    link: RootCoordLink
+    root_coord: RootCoordClient
     revocations: Revocations
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_proxy_session_connected",
             "1 while there is a session with the active root coord.",
-            int(self.link.address is not None),
+            int(self.root_coord.address is not None),
         )
         yield CounterMetricFamily(
             "vecguard_proxy_sessions_opened",
             "Sessions with root coord, the first one included.",
-            self.link.sessions_opened,
+            self.root_coord.sessions_opened,
         )
         yield CounterMetricFamily(
             "vecguard_proxy_invalidations_applied",
@@ -185,7 +185,7 @@ class SessionCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class RelayCollector(Collector):
-    """Calls, connections and bytes of the data plane."""
+    """Reports the calls, connections and bytes of the relay."""
 
     listener: Listener
     active: OpenCalls
@@ -193,13 +193,13 @@ class RelayCollector(Collector):
     hits: LimitHits
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         calls = CounterMetricFamily(
             "vecguard_relay_calls",
             "Calls that have ended, by method and gRPC status as their client got it.",
             labels=("method", "code"),
         )
-        for method, status, count in self.listener.tally.counts():
+        for method, status, count in self.listener.call_counts.counts():
             calls.add_metric((method, status.name), count)
         yield calls
         traffic = CounterMetricFamily(
@@ -270,12 +270,12 @@ class RelayCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class AuditCollector(Collector):
-    """Whether the audit log is complete."""
+    """Reports the lines of the audit log, written and lost."""
 
     log: AuditLog | NoAudit
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         if lines := self.log.lines():
             yield _counter(
                 "vecguard_audit_lines",

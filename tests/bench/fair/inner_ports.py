@@ -147,10 +147,10 @@ async def _scrapes(report: Report) -> None:
         opened.enter_context(many_descriptors())
         for _ in range(OPEN_FILES):
             opened.enter_context(socket.socket())
-        tally = proxy.listener.tally
+        counts = proxy.listener.call_counts
         for number in range(100):
             for code in (0, 1, 14):
-                tally.ended(b"/milvus.proto.milvus.MilvusService/Method%d" % number, code)
+                counts.ended(b"/milvus.proto.milvus.MilvusService/Method%d" % number, code)
 
         async def gather():
             return proxy.registry

@@ -167,11 +167,11 @@ async def test_a_change_is_refused_and_not_called_unknown_when_etcd_is_full(smal
         RootCoordHouse.open(small, "full") as house,
         running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
     ):
-        created = await proxy.link.create("bob", hashed("first1"), "", asked_by=None)
+        created = await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
         await fill(small)
         for change in (
-            proxy.link.create("eve", hashed("first1"), "", asked_by=None),
-            proxy.link.update(
+            proxy.root_coord.create("eve", hashed("first1"), "", asked_by=None),
+            proxy.root_coord.update(
                 "bob",
                 expected_revision=None,
                 password=hashed("second2"),
@@ -248,7 +248,7 @@ async def test_a_change_that_was_not_sent_to_etcd_is_not_called_unknown(tmp_path
         ):
             await asyncio.to_thread(process.kill)
             with pytest.raises(UnavailableError) as refusal:
-                await proxy.link.create("bob", hashed("first1"), "", asked_by=None)
+                await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
     assert not isinstance(refusal.value, OutcomeUnknownError)
 
 
@@ -259,7 +259,7 @@ async def test_a_change_whose_answer_etcd_owes_is_called_unknown(etcd, prefix):
         RootCoordHouse.open(cut, prefix.decode()) as house,
         running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
     ):
-        await proxy.link.create("bob", hashed("first1"), "", asked_by=None)
+        await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
         ask = cut.range
 
         async def then_silent(*arguments, **options):
@@ -269,7 +269,7 @@ async def test_a_change_whose_answer_etcd_owes_is_called_unknown(etcd, prefix):
 
         cut.range = then_silent
         with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
-            await proxy.link.update(
+            await proxy.root_coord.update(
                 "bob",
                 expected_revision=None,
                 password=None,

@@ -8,7 +8,7 @@ from vecguard.generated.grpc.health import v1 as pb
 from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
 from vecguard.observability.health import Check, HealthReport
-from vecguard.proxy.health import HealthService
+from vecguard.proxy.health.service import HealthService
 
 TIMEOUT = 10.0
 STATUS = pb.HealthCheckResponseServingStatus

@@ -1,4 +1,4 @@
-"""Clients that must wait for their turns, at a relay that has no time for strangers just now."""
+"""Clients that must wait for their turns, at a relay without time for unknown clients."""
 
 import asyncio
 from http.client import HTTPConnection
@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.interpreter import is_compiled
-from vecguard.proxy.relay.clients import turns
+from vecguard.proxy.relay.clients import read_scheduler
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission
 
@@ -27,7 +27,7 @@ FOR_EVER, FOR_A_MOMENT = -1000.0, -0.02
 
 
 def leave_no_time(relay, seconds=FOR_EVER):
-    relay.listener._turns._allowance = seconds
+    relay.listener._scheduler._allowance = seconds
 
 
 async def waits(relay):
@@ -171,7 +171,7 @@ async def test_a_backend_s_tiny_messages_leave_the_loop_to_others_and_arrive_who
 
 @pytest.mark.skipif(is_compiled(), reason="compiled code has the time as a constant")
 async def test_a_stranger_that_has_waited_too_long_is_closed(monkeypatch):
-    monkeypatch.setattr(turns, "_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(read_scheduler, "_WAIT_SECONDS", 0.0)
     async with (
         running_raw_backend() as backend,
         relaying(backend.port) as relay,
@@ -227,7 +227,7 @@ async def test_a_tls_client_that_waits_loses_nothing_and_may_go(papers, goes_at_
         peer, stream_id = await backend.requested()
         [link] = relay.listener._reception.links
         # Not known any more.
-        link._standing.is_known, link._is_settled = False, False
+        link._reputation.is_known, link._is_settled = False, False
         link._judge()
         body, at = message(sent), 0
         while at < len(body):

@@ -11,7 +11,7 @@ import betterproto
 from grpclib.const import Cardinality
 from prometheus_client import CollectorRegistry
 
-from tests.support.credentials import ObservedVerifier, header_of, wide_turnstile
+from tests.support.credentials import ObservedVerifier, header_of, wide_queue
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
@@ -29,9 +29,9 @@ from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.session import Identity
 from vecguard.proxy.revocation.trust import StrictTrust
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
+from vecguard.proxy.root_coord.session import Identity
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.revocation import Sessions
@@ -178,7 +178,7 @@ class Proxy:
 
     def __init__(self, address: Address, margin: ClockMargin) -> None:
         self.lease = Lease(margin)
-        self.link = RootCoordLink(
+        self.root_coord = RootCoordClient(
             [address],
             Channel,
             identity=Identity(secrets.token_hex(8), "1", "strict"),
@@ -188,7 +188,7 @@ class Proxy:
             mutation_timeout_seconds=20.0,
         )
         self.cache = CredentialCache(
-            self.link,
+            self.root_coord,
             ttl_seconds=600,
             max_known=100,
             max_unknown=100,
@@ -203,9 +203,9 @@ class Proxy:
             credentials=self.cache,
             verifier=self.verifier,
             trust=self.trust,
-            rehasher=self.link,
+            rehasher=self.root_coord,
             clock=boot_clock,
-            strangers=wide_turnstile(),
+            lookup_queue=wide_queue(),
         )
         self.revocations = Revocations(self.cache, self.logins, OpenCalls())
 
@@ -223,7 +223,7 @@ async def running_proxy(
 ) -> AsyncIterator[Proxy]:
     """A proxy that holds its lease; `address` is root coord's or a relay's to it."""
     proxy = Proxy(address, margin or ClockMargin(0.01, 0.05))
-    link = asyncio.create_task(proxy.link.run(proxy.revocations))
+    link = asyncio.create_task(proxy.root_coord.run(proxy.revocations))
     try:
         await eventually(proxy.has_lease)
         yield proxy

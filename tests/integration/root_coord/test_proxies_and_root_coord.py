@@ -167,11 +167,11 @@ async def test_a_broken_connection_costs_no_bcrypt_for_what_is_unchanged(short, 
     relay = await stack.enter_async_context(TcpRelay(short.address.port))
     proxy = await stack.enter_async_context(running_proxy(Address.parse(relay.endpoint)))
     await proxy.login("bob", "first1")
-    opened = proxy.link.sessions_opened
+    opened = proxy.root_coord.sessions_opened
     relay.cut()
 
     async def opened_again():
-        return proxy.link.sessions_opened > opened and proxy.trust.is_valid()
+        return proxy.root_coord.sessions_opened > opened and proxy.trust.is_valid()
 
     await eventually(opened_again)
     await proxy.login("bob", "first1")
@@ -207,8 +207,8 @@ async def test_a_root_coord_that_is_out_of_reach_is_told_once():
     with socket.socket() as bound, every_log_line() as lines:
         bound.bind(("127.0.0.1", 0))  # and nothing listens there
         proxy = Proxy(Address(*bound.getsockname()), ClockMargin(0.01, 0.05))
-        proxy.link._connect = connect
-        running = asyncio.create_task(proxy.link.run(proxy.revocations))
+        proxy.root_coord._connect = connect
+        running = asyncio.create_task(proxy.root_coord.run(proxy.revocations))
 
         async def several():
             return tried >= 5

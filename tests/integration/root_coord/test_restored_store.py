@@ -62,11 +62,11 @@ async def test_after_a_restore_a_later_change_is_as_good_as_any(own_etcd, tmp_pa
         shutil.copytree(backup, data)
         await asyncio.to_thread(own_etcd.restart)
         async with elected() as leader:
-            opened = proxy.link.sessions_opened
+            opened = proxy.root_coord.sessions_opened
             relay.target_port = leader.port
 
             async def trusts_the_restored_store():
-                return proxy.link.sessions_opened > opened and proxy.trust.is_valid()
+                return proxy.root_coord.sessions_opened > opened and proxy.trust.is_valid()
 
             await eventually(trusts_the_restored_store)
             changed = await leader.update("bob", THIRD)

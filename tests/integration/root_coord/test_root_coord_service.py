@@ -135,9 +135,11 @@ async def test_the_outcome_of_a_change_is_unknown_after_a_bug(house, monkeypatch
         with monkeypatch.context() as patched:
             patched.setattr(house.hub, "invalidate", invalidate)  # after the write to etcd
             with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
-                await proxy.link.delete("bob", asked_by=None)
+                await proxy.root_coord.delete("bob", asked_by=None)
         assert (await house.get("bob")).credential.username == ""
-        assert (await proxy.link.delete("bob", asked_by=None)).outcome is Outcome.USER_NOT_FOUND
+        assert (
+            await proxy.root_coord.delete("bob", asked_by=None)
+        ).outcome is Outcome.USER_NOT_FOUND
 
 
 async def test_a_compressed_message_is_refused_with_the_encoding_that_is_accepted(house):
@@ -313,10 +315,12 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(hou
     with every_log_line() as lines:
         async with running_proxy(house.address) as proxy:
             assert await proxy.login("bob", "first1") == created.revision
-            assert proxy.link.is_outdated
+            assert proxy.root_coord.is_outdated
             for _ in range(2):
                 with pytest.raises(OutdatedRootCoordError, match="upgrade root coord"):
-                    await proxy.link.delete("bob", asked_by=Principal("bob", created.revision))
+                    await proxy.root_coord.delete(
+                        "bob", asked_by=Principal("bob", created.revision)
+                    )
     (line,) = [line for line in lines if line["event"] == "root_coord_outdated"]
     assert line["log_level"] == "warning"
     assert "upgrade root coord" in line["error"]
@@ -328,15 +332,17 @@ async def test_the_actor_travels_with_each_change(house):
     await house.create("bob", FIRST)
     async with running_proxy(house.address) as proxy:
         now = Principal("admin", admin.revision)
-        assert (await proxy.link.create("eve", FIRST, "", asked_by=now)).outcome is Outcome.APPLIED
+        assert (
+            await proxy.root_coord.create("eve", FIRST, "", asked_by=now)
+        ).outcome is Outcome.APPLIED
         await house.update("admin", SECOND)
         for reply in (
-            await proxy.link.create("new", FIRST, "", asked_by=now),
-            await proxy.link.update(
+            await proxy.root_coord.create("new", FIRST, "", asked_by=now),
+            await proxy.root_coord.update(
                 "bob", expected_revision=None, password=SECOND, description=None, asked_by=now
             ),
-            await proxy.link.delete("eve", asked_by=now),
+            await proxy.root_coord.delete("eve", asked_by=now),
         ):
             assert reply == pb.MutationReply(outcome=Outcome.ACTOR_REVOKED)
-        users = [user.username for user in await proxy.link.list_users()]
+        users = [user.username for user in await proxy.root_coord.list_users()]
         assert users == ["admin", "bob", "eve"]

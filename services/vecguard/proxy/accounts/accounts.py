@@ -1,4 +1,4 @@
-"""Creating, changing and removing users: rules, permissions, and the check of the old password."""
+"""Creates, changes and removes users: rules, permissions, and the check of the old password."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -24,12 +24,12 @@ from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.secret import Secret
 from vecguard.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy, is_storable
 
-# How often an update is judged again because somebody else's came first.
+# How often an update is tried again because another change came first.
 _MAX_ROUNDS = 5
 
 
 class Directory(Protocol):
-    """Root coord, as far as accounts need it."""
+    """What accounts need of root coord."""
 
     async def list_users(self) -> list[pb.Credential]: ...
 
@@ -56,18 +56,18 @@ class Directory(Protocol):
 
 
 class Judge(Protocol):
-    """The authenticator: an old password is judged, counted and limited as a login is."""
+    """The authenticator: an old password is checked, counted and limited like a login."""
 
     async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
 
 
 class Accounts:
-    """What Milvus's account RPCs mean.
+    """Implements Milvus's account RPCs.
 
-    Passwords are hashed here, in the proxy: it scales with the number of proxies, and
-    root coord never sees a clear password.
+    Hashes passwords in the proxy: this scales with the number of proxies, and root coord never
+    sees a clear password.
 
-    Whether the actor still stands is judged by root coord, in the transaction of the change.
+    Root coord checks in the transaction of a change that the actor was not revoked.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class Accounts:
     async def create(
         self, actor: Actor, username: str, password: Secret[str], description: str
     ) -> int:
-        """Adds a user; returns the revision.
+        """Adds a user. Returns the revision.
 
         Raises:
-            AccountError: a rule or the store is against it.
-            InvalidParameterError: a rule for names or passwords is broken.
-            PermissionDeniedError: the actor may not.
-            RevokedError: the actor was deleted or has another password by now.
+            AccountError: a rule or the state of the store does not allow it.
+            InvalidParameterError: the name or the password breaks a rule.
+            PermissionDeniedError: the actor has no permission.
+            RevokedError: the actor was deleted, or its password has changed.
             OverloadedError: too many passwords are being hashed or checked.
             UnavailableError: root coord cannot be reached, or its answer did not come.
         """
@@ -110,7 +110,7 @@ class Accounts:
         self._check_description(description)
         hashed = await self._verifier.hash(password, origin=_origin_of(actor))
         reply = await self._directory.create(name, hashed, description, asked_by=actor.principal)
-        self._require_standing(actor, reply)
+        self._require_not_revoked(actor, reply)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
                 raise UserExistsError(name)
@@ -127,13 +127,13 @@ class Accounts:
         new_password: Secret[str] | None,
         description: str | None,
     ) -> int:
-        """Changes the password, the description or both; returns the revision.
+        """Changes the password, the description or both. Returns the revision.
 
-        An empty `old_password` is none; `Permissions.checks_old_password` says who may leave it
-        out.
+        An empty `old_password` counts as none; `Permissions.checks_old_password` says which
+        actors may omit it.
 
         Raises as `create` does, and:
-            LoginLimitedError: too many passwords were wrong, of logins or of changes.
+            LoginLimitedError: too many logins or old passwords were wrong.
         """
         self.permissions.require(actor, Privilege.UPDATE_USER, target=username)
         if new_password is None and description is None:
@@ -162,7 +162,7 @@ class Accounts:
                 description=description,
                 asked_by=actor.principal,
             )
-            self._require_standing(actor, reply)
+            self._require_not_revoked(actor, reply)
             match reply.outcome:
                 case pb.MutationOutcome.APPLIED:
                     return reply.revision
@@ -175,7 +175,7 @@ class Accounts:
         raise OverloadedError("the credential keeps changing, try again later")
 
     async def delete(self, actor: Actor, username: str) -> int | None:
-        """Removes a user; returns the revision, None for an unknown one, which is no error.
+        """Removes a user. Returns the revision, or None for an unknown user, which is no error.
 
         Raises as `create` does.
         """
@@ -187,32 +187,32 @@ class Accounts:
         if not is_storable(username):
             return None
         reply = await self._directory.delete(username, asked_by=actor.principal)
-        self._require_standing(actor, reply)
+        self._require_not_revoked(actor, reply)
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
     async def list_users(self, actor: Actor) -> list[pb.Credential]:
-        """All users. Raises PermissionDeniedError."""
+        """Returns all users. Raises PermissionDeniedError."""
         self.permissions.require(actor, Privilege.SELECT)
         return await self._directory.list_users()
 
     async def describe(self, actor: Actor, username: str | None) -> list[pb.Credential]:
-        """Returns one user, or all for None; an unknown one is an empty list, not an error.
+        """Returns one user, or all for None; an empty list for an unknown user.
 
         Raises:
-            InvalidParameterError: no user can have this name.
-            PermissionDeniedError: the actor may not.
+            InvalidParameterError: the name breaks a rule.
+            PermissionDeniedError: the actor has no permission.
         """
         self.permissions.require(actor, Privilege.SELECT_USER, target=username)
         users = await self._directory.list_users()
         found = [user for user in users if username in (None, user.username)]
         if found or username is None:
             return found
-        # Names that were stored under other rules are found above.
+        # Names that were stored under earlier rules are found above.
         name = self._usernames.normalise(username)
         return [user for user in users if user.username == name]
 
     async def _revision_with(self, username: str, password: Secret[str], origin: str) -> int:
-        """The revision of the user at which this is the password."""
+        """Returns the user's revision after checking that this is its password."""
         try:
             principal = await self._judge.authenticate(
                 [header.value_of(username, password)], origin
@@ -221,10 +221,10 @@ class Accounts:
             raise WrongOldPasswordError(username) from None
         return principal.revision
 
-    def _require_standing(self, actor: Actor, reply: pb.MutationReply) -> None:
-        """Raises RevokedError when root coord has refused the actor."""
+    def _require_not_revoked(self, actor: Actor, reply: pb.MutationReply) -> None:
+        """Raises RevokedError if root coord has refused the actor."""
         if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
-            # What is held of it is of the past; the next login is judged by the newest record.
+            # The cached record is outdated; the next login is checked against the newest one.
             self._credentials.forget(str(actor.username))
             raise RevokedError
 
@@ -238,7 +238,7 @@ class Accounts:
 
 
 def _origin_of(actor: Actor) -> str:
-    """By user, so that a caller whose login is right waits behind no stranger at its address."""
+    """Returns the user's origin, so that it does not wait behind logins of its address."""
     if actor.username is None:
         return origin_of(actor.address)
     return origin_of_user(actor.username)

@@ -1,4 +1,4 @@
-"""What account RPCs answer in their Status: Milvus's codes and texts."""
+"""The errors of account RPCs, with Milvus's codes and texts."""
 
 from typing import ClassVar
 
@@ -15,9 +15,9 @@ class AccountError(VecguardError):
 
     Attributes:
         code: Milvus's error code.
-        legacy: the older code that goes with it.
-        detailed: whether the text is repeated in Status.detail. Milvus's proxy does so, its root
-            coord does not.
+        legacy: the older code for the same error.
+        detailed: whether Status.detail repeats the text, as in Milvus's proxy; its root coord
+            does not.
     """
 
     status = GrpcStatus.UNKNOWN
@@ -35,7 +35,7 @@ class InvalidAccountError(AccountError):
 
 
 class UserExistsError(AccountError):
-    """The name is taken."""
+    """A user with this name exists."""
 
     reason = "user_exists"
     code = INVALID_PARAMETER
@@ -59,7 +59,7 @@ class UserLimitError(AccountError):
 
 
 class UserNotFoundError(AccountError):
-    """An administrator wants to change a user that does not exist."""
+    """An administrator has changed a user that does not exist."""
 
     reason = "user_not_found"
     legacy = pb.ErrorCode.UpdateCredentialFailure
@@ -80,7 +80,7 @@ class WrongOldPasswordError(AccountError):
 
 
 class AnonymousChangeError(AccountError):
-    """Without authorization the caller has no name, and a change would reach all proxies."""
+    """The caller has no name, without authorization, and a change would reach all proxies."""
 
     reason = "anonymous"
     code = NOT_PERMITTED
@@ -104,7 +104,7 @@ class RootProtectedError(AccountError):
 
 
 class RoleNotFoundError(AccountError):
-    """No such role."""
+    """There is no such role."""
 
     reason = "role_not_found"
     code = INVALID_PARAMETER
@@ -118,10 +118,10 @@ class RoleNotFoundError(AccountError):
 
 
 class OutdatedRootCoordError(AccountError):
-    """Root coord is older than this proxy and cannot judge who asks. Nothing was changed.
+    """Root coord is older than this proxy and cannot check the actor. Nothing was changed.
 
-    In the reply's Status, because clients of Milvus repeat calls for minutes that end with most
-    gRPC statuses.
+    Sent in the reply's Status, because clients of Milvus repeat calls for minutes after most gRPC
+    statuses.
     """
 
     reason = "outdated_root_coord"
@@ -135,7 +135,7 @@ class OutdatedRootCoordError(AccountError):
 
 
 class UnidentifiedCallerError(VecguardError):
-    """A call without an identity has come past the relay, which must not happen."""
+    """A call without identity headers has come, which the relay must prevent."""
 
     status = GrpcStatus.PERMISSION_DENIED
     reason = "unidentified"
@@ -145,7 +145,7 @@ class UnidentifiedCallerError(VecguardError):
 
 
 class PermissionDeniedError(VecguardError):
-    """The caller is who it says, and may not do this. A gRPC status, as in Milvus."""
+    """The caller is authenticated and has no permission. A gRPC status, as in Milvus."""
 
     status = GrpcStatus.PERMISSION_DENIED
     reason = "permission_denied"

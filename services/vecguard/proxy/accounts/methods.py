@@ -1,4 +1,4 @@
-"""Which methods of Milvus's public service are about accounts."""
+"""The account methods of Milvus's public service."""
 
 from vecguard.generated.milvus.proto.common import ErrorCode
 
@@ -17,8 +17,8 @@ SERVED = frozenset(
     )
 )
 
-# Refused, each with the legacy error code that Milvus has for it. They must not reach a backend
-# that would keep users and roles of its own.
+# Refused, each with Milvus's legacy error code. They must not reach a backend, which would keep
+# users and roles of its own.
 UNSERVED = {
     (_SERVICE + name).encode(): code
     for name, code in {

@@ -1,7 +1,7 @@
-"""Who may do what with accounts until roles can be edited.
+"""The permissions for accounts, until roles can be edited.
 
-`root` and `common.security.superUsers` administer everybody; everybody may see and
-change themselves. Privilege names are Milvus's.
+`root` and `common.security.superUsers` administer all users; every user may see and change its
+own account. Privilege names are Milvus's.
 """
 
 from collections.abc import Set as AbstractSet
@@ -14,7 +14,7 @@ from vecguard.usernames import ROOT
 
 
 class Privilege(StrEnum):
-    """As it is named in a refusal."""
+    """The privileges, by their names in refusals."""
 
     CREATE = "PrivilegeCreateOwnership"
     DROP = "PrivilegeDropOwnership"
@@ -25,11 +25,11 @@ class Privilege(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and from which address.
+    """The caller of an account RPC.
 
     Attributes:
-        username: None where authorization is switched off.
-        revision: of the record by which the user was admitted.
+        username: its user; None where authorization is switched off.
+        revision: the revision of the record that admitted the user.
     """
 
     username: str | None
@@ -39,7 +39,7 @@ class Actor:
 
     @property
     def principal(self) -> Principal | None:
-        """What root coord judges in each change; None where authorization is switched off."""
+        """The principal that root coord checks; None where authorization is switched off."""
         return None if self.username is None else Principal(self.username, self.revision)
 
 
@@ -48,23 +48,23 @@ _CHANGES = frozenset((Privilege.CREATE, Privilege.DROP, Privilege.UPDATE_USER))
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """The rules, for a configured set of super users.
+    """Checks permissions, for a configured set of super users.
 
     Attributes:
-        anonymous_changes: whether callers make changes where authorization is switched off.
+        anonymous_changes: whether callers may make changes where authorization is switched off.
     """
 
     super_users: AbstractSet[str]
     anonymous_changes: bool = False
 
     def is_administrator(self, actor: Actor) -> bool:
-        """Whether the actor may do everything with every account."""
+        """Returns whether the actor may do everything with every account."""
         return (
             actor.username is None or actor.username == ROOT or actor.username in self.super_users
         )
 
     def checks_old_password(self, actor: Actor, target: str, *, is_given: bool) -> bool:
-        """Whether a change of the target's password is made only if the old one is right.
+        """Returns whether a change of the target's password needs the right old one.
 
         As in Milvus, it is checked for every caller but super users. An empty old password
         resets a forgotten one, as in Milvus 2.1; root may do so for other users.
@@ -77,14 +77,14 @@ class Permissions:
         return not is_reset
 
     def require(self, actor: Actor, privilege: Privilege, *, target: str | None = None) -> None:
-        """Returns if the actor may.
+        """Returns if the actor has the privilege.
 
-        Reads stay open where authorization is switched off, as in Milvus: they show names and
-        descriptions, and change nothing at the proxies that do authenticate.
+        Reads are allowed where authorization is switched off, as in Milvus: they show names and
+        descriptions, and change nothing for the proxies that do authenticate.
 
         Raises:
             PermissionDeniedError: the actor is neither an administrator nor the target.
-            AnonymousChangeError: the actor has no name and asks for a change.
+            AnonymousChangeError: the actor has no name and requests a change.
         """
         if actor.username is None and privilege in _CHANGES and not self.anonymous_changes:
             raise AnonymousChangeError

@@ -1,4 +1,4 @@
-"""Milvus's account RPCs: translates messages, and every failure into Milvus's Status."""
+"""Serves Milvus's account RPCs: translates messages, and failures to Milvus's Status."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -35,12 +35,12 @@ _ROLES = (ADMIN, PUBLIC)
 
 
 class AccountService(pb.MilvusServiceBase):
-    """Serves the relay only: it trusts the identity headers, which no client can write."""
+    """Serves calls of the relay only: trusts its identity headers, which clients cannot set."""
 
     def __init__(
         self, accounts: Accounts, *, authorization_enabled: bool = True, audit: Audit | None = None
     ) -> None:
-        """Without authorization a caller has no name; see `Permissions`."""
+        """Without `authorization_enabled` callers have no name; see `Permissions`."""
         self._accounts = accounts
         self._audit = audit or NoAudit()
         self._authorization_enabled = authorization_enabled
@@ -52,7 +52,7 @@ class AccountService(pb.MilvusServiceBase):
         actor = self._actor()
 
         async def create() -> int:
-            # As in Milvus this comes before any look at the request.
+            # Before all checks of the request, as in Milvus.
             self._accounts.permissions.require(actor, Privilege.CREATE)
             return await self._accounts.create(
                 actor,
@@ -174,7 +174,7 @@ class AccountService(pb.MilvusServiceBase):
         change: Callable[[], Awaitable[int | None]],
         fields: tuple[str, ...] = (),
     ) -> common.Status:
-        """Makes a change, writes into the audit log what became of it, and answers."""
+        """Makes a change, records its outcome in the audit log, and returns the Status."""
         entry = AccountChange(action, target, actor.username, actor.address, fields)
         try:
             with recorded(self._audit, entry):
@@ -198,7 +198,7 @@ def _check_known_role(entity: pb.GrantEntity) -> None:
 
 
 def _decoded(text: str, complaint: str) -> Secret[str]:
-    # Raised out here because a decoder's error carries the password with it.
+    # Raised here, because a decoder's error would carry the password.
     password = _text_of(text)
     if password is None:
         raise InvalidAccountError(f"{complaint}: not base64 of UTF-8: invalid parameter")

@@ -1,4 +1,4 @@
-"""Milvus's Status: what account RPCs say of success and failure."""
+"""Makes Milvus's Status, which account RPCs return for success and failure."""
 
 from vecguard.errors import InvalidParameterError
 from vecguard.generated.milvus.proto import common

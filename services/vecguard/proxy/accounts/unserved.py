@@ -1,4 +1,4 @@
-"""The RPCs of Milvus for roles and privileges, which are refused until they exist here."""
+"""Refuses Milvus's RPCs for roles and privileges, which are not implemented yet."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ _WITH_WRAPPED_STATUS = ("BackupRBAC", "ListPrivilegeGroups")
 
 
 class UnservedRoleError(AccountError):
-    """Roles and privileges cannot be changed here yet."""
+    """Roles and privileges cannot be changed yet."""
 
     reason = "unserved"
     code = _SERVICE_UNIMPLEMENTED
@@ -34,7 +34,7 @@ class UnservedRoleError(AccountError):
 
 
 class UnservedRoles:
-    """Refuses in the reply's Status.
+    """Refuses calls in the reply's Status.
 
     The gRPC status UNIMPLEMENTED would be read as success: Milvus's Node SDK turns it into an
     empty object.
@@ -54,5 +54,5 @@ def _refusal(path: bytes, legacy: int) -> Handler:
         await stream.recv_message()
         await stream.send_message(reply)
 
-    # Every request can be read as Empty; none of its fields matters.
+    # Every request can be read as Empty; its fields are not needed.
     return Handler(refuse, Cardinality.UNARY_UNARY, Empty, type(reply))

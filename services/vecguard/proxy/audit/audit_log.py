@@ -1,7 +1,7 @@
 """The audit log: every refused login and every change of an account, as JSON lines.
 
-docs/audit.md is its schema. User names are as clients sent them, cut and escaped; no
-password, hash or token comes here.
+docs/audit.md is its schema. User names are as clients sent them, cut and escaped. It
+never gets a password, hash or token.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from typing import Any, Final, Protocol
 
 from vecguard.config.audit import OFF, STDOUT, AuditSettings
 from vecguard.errors import VecguardError
-from vecguard.proxy.audit.event_aggregation import Counted, Refusal, Scope, StormCounter
+from vecguard.proxy.audit.event_aggregation import Counted, EventAggregator, Refusal, Scope
 from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile, StandardOutput
 
-#: No store holds a longer name; what is longer was never meant as one.
+#: No store holds a longer name.
 MAX_NAME: Final = 255
-# Of names with characters outside ASCII, which no store holds either. In JSON each takes up to 12
-# bytes, and a line is to stay below some 2 KB.
+# For names with characters outside ASCII, which no store holds either. JSON takes up to 12 bytes
+# for each character, and a line should stay below some 2 KB.
 _MAX_FOREIGN_NAME: Final = 100
 _TICK_SECONDS: Final = 1.0
-#: How long entries that are alike are counted before the count is written: a storm is a line or two
-#: a minute for each kind, and an alert that reads counts comes a minute late at most.
+#: How long equal entries are counted before the count is written: a storm makes a line or two a
+#: minute for each kind, and an alert that reads counts is a minute late at most.
 WINDOW_SECONDS: Final = 60.0
-#: Kinds of refusals, and as many of account changes, that are told apart in one window: a few
-#: hundred lines a minute, whatever clients send.
+#: The most groups of refusals in one window, and the most groups of account changes: a few hundred
+#: lines a minute, whatever clients send.
 MAX_GROUPS: Final = 200
 #: Lines that may wait for a slow disk or reader, some 500 KiB: more than a storm makes in a minute.
 MAX_QUEUED: Final = 1000
@@ -38,13 +38,13 @@ MAX_QUEUED: Final = 1000
 APPLIED: Final = "applied"
 #: There was nothing to do, such as a user to delete who does not exist.
 UNCHANGED: Final = "unchanged"
-#: The caller hung up first; the change may have been made.
+#: The caller disconnected first; the change may have been made.
 ABANDONED: Final = "abandoned"
 _BUG: Final = "internal"
 
 
 class Action(StrEnum):
-    """What was to be done with an account."""
+    """The requested change of an account."""
 
     CREATE = "create_user"
     UPDATE = "update_user"
@@ -53,11 +53,11 @@ class Action(StrEnum):
 
 @dataclass(slots=True)
 class AccountChange:
-    """A change of an account, by whom and from where.
+    """A change of an account, with its actor and its origin.
 
     Attributes:
-        actor: who asked; None where authorization is off.
-        fields: what was to be changed: password, description.
+        actor: the user who asked for it; None where authorization is off.
+        fields: the fields to change: password, description.
         outcome: `applied`, `unchanged`, or the stable reason why not.
         revision: the new version of the account's password; None when there is none.
     """
@@ -73,7 +73,7 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """An account change as it is counted: those that differ in their revision only are alike."""
+    """The key by which account changes are counted: all but the revision."""
 
     action: Action
     target: str | None
@@ -85,7 +85,7 @@ class _Change:
 
     def levels(self) -> Iterator[tuple[Scope, "_Change"]]:
         yield Scope.CHANGE, self
-        # Whose account was changed is never left out.
+        # A change that was made always names its target, however many there are.
         if self.outcome != APPLIED:
             of_actor = replace(self, target=None, fields=())
             yield Scope.ACTOR, of_actor
@@ -93,7 +93,7 @@ class _Change:
 
 
 class Audit(Protocol):
-    """What is worth an entry."""
+    """Takes the events that the audit log records."""
 
     def login_refused(self, refusal: Refusal) -> None: ...
 
@@ -101,31 +101,31 @@ class Audit(Protocol):
 
 
 class NoAudit:
-    """The log of a proxy whose audit is off."""
+    """Records nothing, for a proxy whose audit log is off."""
 
     def login_refused(self, refusal: Refusal) -> None:
-        """Goes unwritten."""
+        """Does nothing."""
 
     def account_changed(self, change: AccountChange) -> None:
-        """Goes unwritten."""
+        """Does nothing."""
 
     def lines(self) -> dict[str, int]:
-        """There are none."""
+        """Returns no counts."""
         return {}
 
     async def run(self) -> None:
-        """Returns at once: no count has to be written."""
+        """Returns at once."""
 
     def close(self) -> None:
         """Does nothing."""
 
 
 class LineSink(Protocol):
-    """Takes finished lines, without waiting."""
+    """Accepts finished lines without blocking."""
 
     @property
     def written(self) -> int:
-        """How many lines have reached their end."""
+        """How many lines were written."""
         ...
 
     @property
@@ -139,7 +139,7 @@ class LineSink(Protocol):
 
 
 class AuditLog:
-    """Makes lines of entries; a storm of entries that are alike becomes a few that count.
+    """Writes events as lines; repeated equal events become a few lines with counts.
 
     Belongs to one event loop.
     """
@@ -147,21 +147,21 @@ class AuditLog:
     def __init__(
         self,
         sink: LineSink,
-        storms: StormCounter[Refusal],
-        changes: StormCounter[_Change],
+        refusals: EventAggregator[Refusal],
+        changes: EventAggregator[_Change],
         *,
         service: str,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._sink = sink
-        self._storms = storms
+        self._refusals = refusals
         self._changes = changes
         self._service = service
         self._wall_clock = wall_clock
 
     @classmethod
     def open(cls, settings: AuditSettings, service: str) -> "AuditLog | NoAudit":
-        """As configured. Raises ConfigurationError when the file cannot be opened."""
+        """Opens the configured log. Raises ConfigurationError if the file cannot be opened."""
         if settings.output == OFF:
             return NoAudit()
         target = StandardOutput() if settings.output == STDOUT else RotatedFile(settings.output)
@@ -174,24 +174,24 @@ class AuditLog:
         )
         return cls(
             writer,
-            StormCounter(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
-            StormCounter(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
+            EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
+            EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             service=service,
         )
 
     def lines(self) -> dict[str, int]:
-        """How many lines were written, and how many were lost."""
+        """Returns how many lines were written, and how many were dropped."""
         return {"written": self._sink.written, "dropped": self._sink.dropped}
 
     def login_refused(self, refusal: Refusal) -> None:
-        told = self._storms.record(
+        counted = self._refusals.record(
             Refusal(_cut(refusal.user), refusal.address, refusal.reason), self._wall_clock()
         )
-        if told is not None:
-            self._tell((told,))
+        if counted is not None:
+            self._write_refusals((counted,))
 
     def account_changed(self, change: AccountChange) -> None:
-        told = self._changes.record(
+        counted = self._changes.record(
             _Change(
                 change.action,
                 _cut(change.target),
@@ -203,25 +203,25 @@ class AuditLog:
             ),
             self._wall_clock(),
         )
-        if told is not None:
-            self._tell_changes((told,))
+        if counted is not None:
+            self._write_changes((counted,))
 
     async def run(self) -> None:
-        """Writes counts when their windows are over, until cancelled."""
+        """Writes the counts of each window at its end, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             now = self._wall_clock()
-            self._tell(self._storms.expired(now))
-            self._tell_changes(self._changes.expired(now))
+            self._write_refusals(self._refusals.expired(now))
+            self._write_changes(self._changes.expired(now))
 
     def close(self) -> None:
-        """Writes what was counted and waits, for a few seconds at most, until it is out."""
+        """Writes all pending counts. Blocks until they are written, a few seconds at most."""
         now = self._wall_clock()
-        self._tell(self._storms.rest(now))
-        self._tell_changes(self._changes.rest(now))
+        self._write_refusals(self._refusals.rest(now))
+        self._write_changes(self._changes.rest(now))
         self._sink.close()
 
-    def _tell(self, counts: Iterable[Counted[Refusal]]) -> None:
+    def _write_refusals(self, counts: Iterable[Counted[Refusal]]) -> None:
         for counted in counts:
             refusal = counted.event
             self._write(
@@ -232,7 +232,7 @@ class AuditLog:
                 reason=refusal.reason,
             )
 
-    def _tell_changes(self, counts: Iterable[Counted[_Change]]) -> None:
+    def _write_changes(self, counts: Iterable[Counted[_Change]]) -> None:
         for counted in counts:
             change = counted.event
             self._write(
@@ -258,7 +258,7 @@ class AuditLog:
 
 @contextmanager
 def recorded(audit: Audit, change: AccountChange) -> Iterator[AccountChange]:
-    """Writes the change down when it is over, with what became of it."""
+    """Records the change at the end of the context, with its outcome."""
     try:
         yield change
     except VecguardError as error:
@@ -276,7 +276,7 @@ def recorded(audit: Audit, change: AccountChange) -> Iterator[AccountChange]:
 
 def _line(event: str, at: float, *, service: str, **entry: Any) -> str:
     head = {"timestamp": _timestamp(at), "event": event, "service": service, "pid": os.getpid()}
-    # Printable ASCII only, so that no name steers a terminal. JSON itself allows DEL.
+    # Printable ASCII only, so that a name cannot control a terminal. JSON itself allows DEL.
     line = json.dumps(head | entry, ensure_ascii=True, separators=(",", ":"))
     return line.replace("\x7f", "\\u007f")
 

@@ -1,6 +1,6 @@
-"""Counts events that repeat, so that a storm of them becomes a few lines.
+"""Aggregates repeated events, so that a storm of them becomes a few lines.
 
-Pure: time comes in, lines go out.
+Pure: the caller passes the time.
 """
 
 from collections.abc import Hashable, Iterator
@@ -10,20 +10,23 @@ from typing import Generic, Protocol, Self, TypeVar
 
 
 class Scope(StrEnum):
-    """What the events of one group have in common."""
+    """The fields that the events of one group share."""
 
     USER = "user"  # the user name and the address
-    ADDRESS = "address"  # only the address: too many names were tried
+    ADDRESS = "address"  # only the address: there were too many names
     CHANGE = "change"  # all but the revision
-    ACTOR = "actor"  # who, from where, what and its outcome: there were too many targets
-    ALL = "all"  # nothing but the kind and the outcome: there were too many of everything
+    ACTOR = "actor"  # the actor, address, action and outcome: there were too many targets
+    ALL = "all"  # only the kind and the outcome: there were too many actors and addresses
 
 
 class Event(Hashable, Protocol):
-    """What is counted; events that are equal are counted together."""
+    """An event to count; equal events are counted together."""
 
     def levels(self) -> Iterator[tuple[Scope, Self]]:
-        """What it is counted as, the exact first. Those of `ALL` must be few."""
+        """Yields the keys to count it by, the most exact first.
+
+        Keys of scope `ALL` are not bounded, so there must be few of them.
+        """
         ...
 
 
@@ -32,7 +35,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A login that was refused: who it said it was, from where, and why."""
+    """A refused login: the user name that it claimed, its address, and the reason."""
 
     user: str | None
     address: str | None
@@ -46,7 +49,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Counted(Generic[E]):
-    """So many events that are alike, between two moments (seconds since 1970)."""
+    """How often an event occurred between two times, in seconds since 1970."""
 
     event: E
     scope: Scope
@@ -61,16 +64,16 @@ class _Group(Generic[E]):
     started: float
     first: float
     last: float
-    untold: int = 0
+    pending: int = 0
 
 
-class StormCounter(Generic[E]):
-    """Tells the first event of a kind at once, and those that follow once in a window.
+class EventAggregator(Generic[E]):
+    """Reports the first event of a group at once, and counts the others until the window ends.
 
-    At most `max_groups` kinds are told apart in a window at each level; what has no room
-    at one is counted at the next. An event that ends before `ALL` and has no room is told
-    at once, alone. So memory is bounded whatever clients send, and lines where every event
-    has a level that is `ALL`.
+    Holds at most `max_groups` groups for each scope in a window. An event whose group would be
+    one too many is counted at its next level. An event without a level `ALL` that fits at none
+    is reported at once. So memory is bounded whatever clients send, and so is the number of
+    lines for events that have a level `ALL`.
     """
 
     def __init__(self, *, window_seconds: float, max_groups: int) -> None:
@@ -84,13 +87,13 @@ class StormCounter(Generic[E]):
         return len(self._groups)
 
     def record(self, event: E, now: float) -> Counted[E] | None:
-        """Counts an event; returns it if it is the first of its kind in its window."""
+        """Counts an event. Returns it if it is to be written now, as the first of its group."""
         scope, key = level = self._level(event)
         group = self._groups.get(level)
         if group is not None:
-            if not group.untold:
+            if not group.pending:
                 group.first = now
-            group.untold += 1
+            group.pending += 1
             group.last = now
             group.latest = key
             return None
@@ -100,24 +103,24 @@ class StormCounter(Generic[E]):
         return Counted(key, scope, 1, now, now)
 
     def expired(self, now: float) -> Iterator[Counted[E]]:
-        """The counts of the windows that are over. Where counting goes on, a new one begins."""
+        """Yields the counts of the ended windows. A group with a count begins a new window."""
         over = []
         for key, group in self._groups.items():
-            # A clock that was set back must not keep a window open for ever.
+            # A clock that was set back must not keep a window open.
             if 0 <= now - group.started < self._window_seconds:
                 break
             over.append(key)
-        yield from self._told(over, now)
+        yield from self._flushed(over, now)
 
     def rest(self, now: float) -> Iterator[Counted[E]]:
-        """The counts of all windows, over or not."""
-        yield from self._told(list(self._groups), now)
+        """Yields the counts of all windows, ended or not."""
+        yield from self._flushed(list(self._groups), now)
 
-    def _told(self, keys: list[tuple[Scope, E]], now: float) -> Iterator[Counted[E]]:
+    def _flushed(self, keys: list[tuple[Scope, E]], now: float) -> Iterator[Counted[E]]:
         for key in keys:
             group = self._groups.pop(key)
-            if group.untold:
-                yield Counted(group.latest, key[0], group.untold, group.first, group.last)
+            if group.pending:
+                yield Counted(group.latest, key[0], group.pending, group.first, group.last)
                 self._groups[key] = _Group(group.latest, now, now, now)
             else:
                 self._sizes[key[0]] -= 1

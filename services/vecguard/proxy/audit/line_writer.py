@@ -1,4 +1,4 @@
-"""Lines that a thread of its own writes, so that a slow disk holds up no call."""
+"""Writes lines in a thread of its own, so that a slow disk does not delay calls."""
 
 import fcntl
 import os
@@ -18,44 +18,44 @@ log = get_logger(__name__)
 
 _STANDARD_OUTPUT: Final = 1
 _MODE: Final = stat.S_IRUSR | stat.S_IWUSR
-# One complaint about a full disk in so many seconds is enough.
+# The shortest time between two warnings about a full disk.
 _COMPLAINT_SECONDS: Final = 60.0
-# How long the end of the process waits for what is still to be written.
+# How long `close` waits for the lines that are still to be written.
 _CLOSE_SECONDS: Final = 5.0
-# Ours hold the lock for one line. Without it two lines may be mixed, at worst; waiting longer for
-# a process that keeps it would stop the log.
+# Proxies hold the lock for one line. Writing without it can mix two lines at worst, but waiting
+# longer for a process that keeps it would stop the log.
 _LOCK_SECONDS: Final = 0.1
 _LOCK_PAUSE_SECONDS: Final = 0.005
 
 
 class Target(Protocol):
-    """Where lines end up."""
+    """A destination of lines."""
 
     def write(self, line: bytes) -> None:
-        """Writes one line with its end. Raises OSError."""
+        """Writes one line with its newline. Raises OSError."""
         ...
 
     def close(self) -> None: ...
 
 
 class _Appender:
-    """Writes whole lines to a descriptor, the next one on a line of its own in any case.
+    """Writes lines to a descriptor, and ends a line that was written in part before.
 
-    The disk may have been full within a line, or a crash may have torn one long ago. Without the
-    missing end the next line would be its continuation, and no reader would understand either.
+    A full disk or a crash can leave a part of a line. Without the missing newline the next line
+    would continue it, and a reader could parse neither.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._is_torn = False
-        # To look at the file's end; -1 where that cannot be done, as in a pipe.
+        # Reads the file's end; -1 where that is not possible, as with a pipe.
         self._reader = -1
-        with suppress(OSError):  # it may be ours to write and not to read
+        with suppress(OSError):  # the process may write the file and not read it
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 self._reader = os.open(f"/dev/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
 
     def append(self, line: bytes) -> None:
-        """Writes one line with its end. Raises OSError; a part may be written then."""
+        """Writes one line with its newline. Raises OSError; a part may have been written."""
         if self._reader >= 0:
             self._is_torn = self._ends_within_line()
         data = b"\n" + line if self._is_torn else line
@@ -68,7 +68,7 @@ class _Appender:
                 self._is_torn = data[written - 1 : written] != b"\n"
 
     def close(self) -> None:
-        """Closes nothing that it was given."""
+        """Closes its own descriptor, not the one that it was given."""
         if self._reader >= 0:
             os.close(self._reader)
             self._reader = -1
@@ -88,18 +88,18 @@ class StandardOutput:
         self._appender.append(line)
 
     def close(self) -> None:
-        """The output itself is not ours to close."""
+        """Leaves the standard output open."""
         self._appender.close()
 
 
 class RotatedFile:
-    """A file that is appended to, and made anew once it was moved or removed.
+    """Appends to a file, and creates it again after it was moved or removed.
 
-    Several processes may write to it, one at a time: each locks it (flock) for one line.
+    Several processes may write to it: each locks it (flock) for one line.
     """
 
     def __init__(self, path: str) -> None:
-        """Opens it. Raises ConfigurationError when that cannot be."""
+        """Opens the file. Raises ConfigurationError if it cannot be opened."""
         self._path = Path(path)
         self._descriptor = -1
         self._identity = (0, 0)
@@ -121,9 +121,9 @@ class RotatedFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Goes on without the lock while another process keeps it."""
+        """Locks the file, or continues without the lock if another process keeps it."""
         is_locked = _lock(self._descriptor, self._patience_seconds)
-        # Once is enough, or a lock that is kept for long would make each line wait.
+        # Waits only once for a lock that is kept for long, or each line would wait.
         self._patience_seconds = 0.0 if is_locked is False else _LOCK_SECONDS
         try:
             yield
@@ -156,36 +156,42 @@ class RotatedFile:
 
 
 class LineWriter:
-    """Takes lines without waiting; what the target is too slow for is dropped and counted.
+    """Queues lines without blocking; drops and counts the lines for which the target is too slow.
 
     Attributes:
-        written: how many lines the target has taken so far.
-        dropped: how many lines were lost so far.
+        written: how many lines the target has taken.
+        dropped: how many lines were lost.
     """
 
     def __init__(self, target: Target, *, limit: int, about_dropped: Callable[[int], str]) -> None:
-        """At most `limit` lines wait; `about_dropped` words the line that tells of lost ones."""
+        """Starts the thread.
+
+        Args:
+            target: where the lines go.
+            limit: the most lines that wait.
+            about_dropped: returns the line that reports so many dropped lines.
+        """
         self._target = target
         self._queue: queue.Queue[str | None] = queue.Queue(limit)
         self._about_dropped = about_dropped
         self._lock = threading.Lock()
-        self._untold = 0
+        self._unreported = 0
         self._complained_at = -_COMPLAINT_SECONDS
         self.written = 0
         self.dropped = 0
-        # A daemon: standard output may be a pipe that nobody reads, for ever.
+        # A daemon, because standard output may be a pipe that is never read again.
         self._thread = threading.Thread(target=self._write_lines, name="audit", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Hands a line over."""
+        """Queues a line, or drops it if the queue is full."""
         try:
             self._queue.put_nowait(line)
         except queue.Full:
             self._drop(1)
 
     def close(self) -> None:
-        """Writes what waits, for a few seconds at most; blocks for as long."""
+        """Blocks until the waiting lines are written, a few seconds at most."""
         deadline = time.monotonic() + _CLOSE_SECONDS
         try:
             self._queue.put(None, timeout=_CLOSE_SECONDS)
@@ -195,18 +201,18 @@ class LineWriter:
 
     def _write_lines(self) -> None:
         while (line := self._queue.get()) is not None:
-            self._tell_dropped()
+            self._report_dropped()
             if not self._written(line):
                 self._drop(1)
-        self._tell_dropped()
+        self._report_dropped()
         self._target.close()
 
-    def _tell_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         with self._lock:
-            untold, self._untold = self._untold, 0
-        if untold and not self._written(self._about_dropped(untold)):
+            unreported, self._unreported = self._unreported, 0
+        if unreported and not self._written(self._about_dropped(unreported)):
             with self._lock:
-                self._untold += untold
+                self._unreported += unreported
 
     def _written(self, line: str) -> bool:
         try:
@@ -223,13 +229,14 @@ class LineWriter:
     def _drop(self, count: int) -> None:
         with self._lock:
             self.dropped += count
-            self._untold += count
+            self._unreported += count
 
 
 def _lock(descriptor: int, seconds: float) -> bool | None:
-    """Takes the lock that keeps other processes of ours from writing to the file meanwhile.
+    """Takes the lock that keeps other proxies from writing to the file.
 
-    Waits for `seconds` at most. None: the file system has no locks.
+    Waits for `seconds` at most. Returns whether it was taken; None if the file system has no
+    locks.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""Who a request is from."""
+"""Authenticates requests by their `authorization` header."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, Ve
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.authentication import header
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, Slot
 from vecguard.proxy.authentication.credentials import Credential, CredentialCache
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.authentication.limits import LoginLimits, NoLimits
@@ -20,30 +21,29 @@ from vecguard.proxy.authentication.logins import Logins, Principal
 from vecguard.proxy.authentication.origin import origin_of_user
 from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authentication.turnstile import Turn, Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.usernames import is_storable
 
 log = get_logger(__name__)
 
-# How often one login is judged again because its credential changed meanwhile.
+# How often one login is checked again because its credential has changed meanwhile.
 _MAX_ROUNDS = 5
 
 
 class Rehasher(Protocol):
-    """Replaces a stored hash by another of the same password.
+    """Replaces a stored hash by another hash of the same password.
 
-    Returns the new revision; None when the credential has changed meanwhile.
+    Returns the new revision, or None if the credential has changed meanwhile.
     """
 
     async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None: ...
 
 
 class Authenticator:
-    """Judges `authorization` values by bcrypt against root coord's record, and remembers.
+    """Checks logins by bcrypt against root coord's records, and remembers the verdicts.
 
-    Every verdict is about one revision of a credential, and it counts only if that
-    revision is still the newest known and the trust is valid at the moment of the answer.
+    A verdict belongs to one revision of a credential. It counts only if that revision is the
+    newest known one and the trust is valid at the moment of the answer.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Authenticator:
         trust: Trust,
         rehasher: Rehasher,
         clock: Clock,
-        strangers: Turnstile,
+        lookup_queue: AdmissionQueue,
         limits: LoginLimits | None = None,
     ) -> None:
-        """Describes it.
+        """Takes the parts.
 
-        `clock` is that of `credentials` and of `trust`; `strangers` is the way of names that
-        are not held: root coord is asked at a pace.
+        `clock` is the clock of `credentials` and `trust`. `lookup_queue` paces the look-ups at
+        root coord of users that are not cached.
         """
         self._logins = logins
         self._credentials = credentials
@@ -70,20 +70,19 @@ class Authenticator:
         self._rehasher = rehasher
         self._clock = clock
         self._limits = limits or NoLimits(clock=clock)
-        self._strangers = strangers
-        # Apart for each origin: nobody waits in another one's line, or for its limits.
+        self._lookup_queue = lookup_queue
+        # By origin as well, so that no origin depends on the queue or the limits of another one.
         self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()
 
     async def authenticate(self, values: Sequence[bytes], origin: str = LOCAL) -> Principal:
-        """The principal behind the values of the `authorization` header.
+        """Returns the principal of the values of the `authorization` header.
 
-        `origin` is where the request comes from, as `origin_of` and `origin_of_user` tell
-        origins apart.
+        `origin` is the origin of the request, from `origin_of` or `origin_of_user`.
 
         Raises:
-            AuthenticationError: no valid login; one text for every wrong login.
-            UnavailableError: nothing may be decided now, and it says why.
-            LoginLimitedError: too many wrong logins have come from there.
+            AuthenticationError: there is no valid login; one text for every wrong login.
+            UnavailableError: no login can be decided now, for the reason in its text.
+            LoginLimitedError: the origin or the name has failed too often.
             OverloadedError: too many logins are being checked.
         """
         value = header.single_value(values)
@@ -99,11 +98,11 @@ class Authenticator:
         raise OverloadedError("the credential keeps changing, try again later")
 
     async def vouch_for(self, username: str, origin: str = LOCAL) -> Principal:
-        """The principal of a user whose identity was proven in another way.
+        """Returns the principal of a user whose identity was proven in another way.
 
         Raises:
             WrongCredentialsError: there is no such user.
-            UnavailableError: nothing may be decided now, and it says why.
+            UnavailableError: no login can be decided now, for the reason in its text.
             OverloadedError: the credential keeps changing, or too many names are looked up.
         """
         if not is_storable(username):
@@ -119,9 +118,9 @@ class Authenticator:
     def recognise(
         self, values: Sequence[bytes], earlier: Recognition | None = None
     ) -> Recognition | None:
-        """The answer of `authenticate` when it is known already; None: it must be awaited.
+        """Returns the answer of `authenticate` if it is known; None: await `authenticate`.
 
-        `earlier` is an answer that may be the same; it is judged anew, only by less work.
+        `earlier` is an answer that may be the same one; checking it again takes less work.
 
         Raises like `authenticate`.
         """
@@ -129,7 +128,7 @@ class Authenticator:
         if earlier is not None:
             held = earlier.repeated(value)
             if held is not None:
-                # What `_from_memory` asks, of a login that need not be looked up.
+                # The conditions of `_from_memory`, without looking the login up.
                 now = self._clock()
                 if now < held.fresh_until and self._trust.is_valid(now):
                     return earlier
@@ -140,10 +139,10 @@ class Authenticator:
         return None if held is None else Recognition(value, held)
 
     def _from_memory(self, digest: bytes) -> Principal | None:
-        """The verdict that is known already, if it counts. Raises like `authenticate`.
+        """Returns the remembered verdict, if it counts. Raises like `authenticate`.
 
-        Here a login is decided, and in `recognise` decided again: without a pause between
-        looking at the revision and the trust and giving the answer.
+        Every login is decided here, or again in `recognise`. Nothing is awaited between the
+        look at the revision and the trust and the answer.
         """
         accepted = self._logins.accepted(digest)
         remembered = accepted or self._logins.refused(digest)
@@ -157,16 +156,16 @@ class Authenticator:
         return remembered
 
     async def _judge(self, login: header.PresentedLogin, digest: bytes, origin: str) -> None:
-        """Checks a login against the newest record known and remembers the verdict.
+        """Checks a login against the newest known record, and remembers the verdict.
 
-        Should the record change meanwhile, the verdict is about an old revision and
-        counts for nothing.
+        If the record changes meanwhile, the verdict belongs to an old revision and does not
+        count.
         """
         epoch = self._logins.epoch
         held = None
         if self._was_judged(digest):
-            # It is confirmed or refused again whatever the limits say, and without a turn: a
-            # locked-out name never locks out a login that is known.
+            # It is confirmed or refused again without limits and without a slot, so that failures
+            # with a name never lock out a known login.
             held = await self._looked_up(login.username, digest, origin)
             if self._is_known(digest, held):
                 return
@@ -174,33 +173,33 @@ class Authenticator:
             self._limits.check(origin, login.username)
             await self._decidable()
         suspicion = partial(self._limits.suspicion, origin, login.username)
-        async with self._verifier.turn(origin, login.username, suspicion) as turn:
-            # Others may have failed, or sent this very login, while this one waited.
+        async with self._verifier.slot(origin, login.username, suspicion) as slot:
+            # Other requests may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
                 self._limits.check(origin, login.username)
             if held is None:
-                # Not before its turn: names that nobody has are looked up as slowly as bcrypt is.
+                # Only with a slot, so that unknown names are looked up at the speed of bcrypt.
                 held = await self._looked_up(login.username, digest, origin)
             if self._is_known(digest, held):
                 return
-            matches = await self._matches(login, held, origin, turn)
+            matches = await self._matches(login, held, origin, slot)
         if matches:
             held = await self._modernised(login, held)
             remember = self._logins.accept
         else:
             await self._newest(held, origin)
             remember = self._logins.refuse
-        # The store may have gone back meanwhile, and its revisions be given a second time.
+        # The store may have gone back meanwhile, and given a revision a second time.
         if epoch == self._logins.epoch:
             remember(digest, Principal(login.username, held.revision))
 
     async def _matches(
-        self, login: header.PresentedLogin, held: Credential, origin: str, turn: Turn
+        self, login: header.PresentedLogin, held: Credential, origin: str, slot: Slot
     ) -> bool:
         try:
-            matches = await self._verifier.verify(login.password, held.password, turn=turn)
+            matches = await self._verifier.verify(login.password, held.password, slot=slot)
         except asyncio.CancelledError:
-            # Hanging up does not stop bcrypt, so it costs what a wrong password costs.
+            # Cancelling does not stop bcrypt, so it counts like a wrong password.
             self._limits.failed(origin, login.username)
             raise
         if matches:
@@ -210,12 +209,12 @@ class Authenticator:
         return matches
 
     async def _looked_up(self, username: str, digest: bytes, origin: str) -> Credential:
-        """The newest record, before the check and not after it.
+        """Returns the newest record, before the check and not after it.
 
-        So a wrong password for a name that is held costs what an unknown name does: answer
-        times tell nothing.
+        So a wrong password for a cached name takes as long as an unknown name, and answer times
+        reveal nothing.
         """
-        # By a guess nobody may find out that a name was held not long ago.
+        # A guess must not reveal that a name was cached not long ago.
         is_own = self._logins.accepted(digest) is not None
         held = await self._held(username, origin, by_familiarity=is_own)
         return await self._newest(held, origin, or_held=True)
@@ -232,26 +231,26 @@ class Authenticator:
             return held
         if by_familiarity and self._credentials.is_familiar(username):
             return await self._credentials.get(username)
-        async with self._strangers_turn(origin, username):
+        async with self._lookup_slot(origin, username):
             return await self._credentials.get(username)
 
-    def _strangers_turn(self, origin: str, username: str) -> AbstractAsyncContextManager[object]:
+    def _lookup_slot(self, origin: str, username: str) -> AbstractAsyncContextManager[object]:
         suspect = self._limits.is_suspect(origin)
-        return self._strangers.turn(origin, name=username, suspect=suspect)
+        return self._lookup_queue.slot(origin, name=username, suspect=suspect)
 
     async def _newest(self, held: Credential, origin: str, *, or_held: bool = False) -> Credential:
-        """Looks for a newer record, in the strangers' line as well.
+        """Returns the newest record after a look-up, with a slot of the look-up queue.
 
-        So a login for a user who is held takes as long as one for a name that must be looked
-        up: one fetch and then one bcrypt, however busy that line is. Whoever finds no place in
-        the line is told so, held or not, because a client can fill its own.
+        So a login for a cached user takes as long as one for a name that must be looked up: one
+        fetch and then one bcrypt, however busy the queue is. Without a place in the queue it
+        fails for cached users as well, because a client can fill its own part of the queue.
 
-        `or_held`: without an answer, what is held may show all the same that the login is
-        right; if it does not, the look-up after the check says why there is none.
+        `or_held`: returns the cached record if root coord does not answer, because it may show
+        that the login is right. If it does not, the look-up after the check raises the reason.
         """
         if not self._credentials.needs_refresh(held):
             return held
-        async with self._strangers_turn(origin, held.username):
+        async with self._lookup_slot(origin, held.username):
             try:
                 return await self._credentials.refresh(held)
             except (UnavailableError, DeadlineError, OverloadedError):
@@ -260,25 +259,25 @@ class Authenticator:
                 raise
 
     def _was_judged(self, digest: bytes) -> bool:
-        """Whether this very login was judged before, at whatever revision."""
+        """Returns whether this very login was checked before, at any revision."""
         return (self._logins.accepted(digest) or self._logins.refused(digest)) is not None
 
     def _is_known(self, digest: bytes, held: Credential) -> bool:
-        """Whether this very login was judged at this revision before."""
+        """Returns whether this very login was checked before at this revision."""
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
         return remembered == Principal(held.username, held.revision)
 
     async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
-        """The credential with its hash at the configured cost; unchanged if that fails."""
+        """Returns the credential with its hash at the configured cost; unchanged on failure."""
         if held.password is None or held.password.cost == self._verifier.cost:
             return held
         try:
-            # The login is right, so it does not wait behind guesses any more.
+            # The login is right, so it need not wait behind guesses.
             origin = origin_of_user(held.username)
             password = await self._verifier.hash(login.password, origin=origin)
             revision = await self._rehasher.rehash(held.username, held.revision, password)
         except VecguardError as error:
-            # The login is right all the same; the next one tries again.
+            # The login is right in spite of it; the next one tries again.
             log.warning("rehash_failed", user=held.username, reason=error.reason)
             return held
         if revision is None:

@@ -1,8 +1,7 @@
-"""Token buckets: how often something may happen, with a burst. Time comes in.
+"""Token buckets: limit a rate, with a burst. The caller passes the time.
 
-A bucket is one number, the moment at which it will be full again (the generic cell rate
-algorithm of ITU-T I.371 seen from its other side): it needs no timer, and one that is
-full again need not be remembered at all.
+A bucket is one number, the time at which it will be full again (as in the generic cell rate
+algorithm of ITU-T I.371). So it needs no timer, and a full bucket need not be remembered.
 """
 
 from collections.abc import Hashable
@@ -14,39 +13,38 @@ from cachetools import LRUCache
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How much a bucket holds, and how many tokens flow in each second."""
+    """How many tokens a bucket holds, and how many it gains each second."""
 
     burst: float
     per_second: float
 
     @classmethod
     def per_minute(cls, burst: float, tokens: float) -> Self:
-        """A rate in minutes, as people think of logins."""
+        """Returns a rate from tokens per minute."""
         return cls(burst, tokens / 60)
 
     def wait_seconds(self, full_at: float, now: float) -> float:
-        """How long until a bucket has a whole token; 0 when it has one."""
+        """Returns the seconds until a bucket has a token; 0 if it has one."""
         owed = max(0.0, full_at - now)
         return max(0.0, owed - (self.burst - 1) / self.per_second)
 
     def taken(self, full_at: float, now: float) -> float:
-        """When the bucket will be full after one more token was taken.
+        """Returns when a bucket will be full after taking a token.
 
-        It never owes more than it holds, so that nobody is shut out for longer than it
-        takes to fill.
+        An empty bucket stays empty, so that no wait is longer than the time to fill it.
         """
         return min(max(full_at, now) + 1 / self.per_second, now + self.burst / self.per_second)
 
 
 class TokenBucket:
-    """One bucket, full at first."""
+    """One bucket, which is full at first."""
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._full_at = 0.0
 
     def wait_seconds(self, now: float) -> float:
-        """How long until there is a token; 0 when there is one."""
+        """Returns the seconds until there is a token; 0 if there is one."""
         return self._rate.wait_seconds(self._full_at, now)
 
     def take(self, now: float) -> None:
@@ -55,10 +53,10 @@ class TokenBucket:
 
 
 class Buckets:
-    """A bucket for each key, full until something is taken from it.
+    """A bucket for each key, which is full at first.
 
-    At most `max_tracked` are remembered; the one that was used longest ago is forgotten,
-    which is to say full.
+    Remembers at most `max_tracked` buckets. It forgets the least recently used one, which then
+    counts as full.
     """
 
     def __init__(self, rate: Rate, max_tracked: int) -> None:
@@ -69,12 +67,12 @@ class Buckets:
         return len(self._full_at)
 
     def wait_seconds(self, key: Hashable, now: float) -> float:
-        """How long until there is a token; 0 when there is one."""
+        """Returns the seconds until there is a token; 0 if there is one."""
         full_at = self._full_at.get(key)
         return 0.0 if full_at is None else self._rate.wait_seconds(full_at, now)
 
     def is_full(self, key: Hashable, now: float) -> bool:
-        """Whether nothing was taken that has not come back."""
+        """Returns whether the bucket is full."""
         return self._full_at.get(key, now) <= now
 
     def take(self, key: Hashable, now: float) -> None:
@@ -82,5 +80,5 @@ class Buckets:
         self._full_at[key] = self._rate.taken(self._full_at.get(key, now), now)
 
     def refill(self, key: Hashable) -> None:
-        """Forgets what was taken."""
+        """Fills the bucket."""
         self._full_at.pop(key, None)

@@ -1,4 +1,4 @@
-"""What this proxy holds of the credentials, and how it gets them."""
+"""Caches the credentials that this proxy reads from root coord."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -16,12 +16,12 @@ from vecguard.proxy.authentication.recent import Recent
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One user as read from root coord.
+    """The record of one user, as read from root coord.
 
     Attributes:
-        password: None when there is no such user.
-        revision: the password's version; 0 when there is no such user.
-        read_revision: the store's revision at which this was read.
+        password: None if there is no such user.
+        revision: the version of the password; 0 if there is no such user.
+        read_revision: the revision of the store at which this was read.
     """
 
     username: str
@@ -31,12 +31,12 @@ class Credential:
 
 
 class Held:
-    """A known user's record, for as long as it counts.
+    """The cached record of a known user, with the end of its validity.
 
-    Whoever keeps one finds out at once when the cache has it no more, for whatever reason.
+    The cache ends the validity when it drops the record, so code may keep one and check it.
 
     Attributes:
-        fresh_until: it counts before that moment only; minus infinity when it is held no more.
+        fresh_until: the record counts before this time; minus infinity once it was dropped.
     """
 
     __slots__ = ("credential", "fresh_until")
@@ -54,28 +54,27 @@ class CredentialSource(Protocol):
 
 @dataclass(slots=True)
 class _Fetch:
-    """A read that is under way.
+    """A read in flight.
 
-    `floor` is the newest revision that was invalidated meanwhile: an older result is of
-    the past and is read again. A read that starts after an invalidation needs no floor,
-    because root coord's reads are linearizable.
+    `floor` is the newest revision that was invalidated meanwhile: an older result is outdated
+    and is read again. A read that starts after an invalidation needs no floor, because root
+    coord's reads are linearizable.
     """
 
     floor: float = 0
 
 
 class CredentialCache:
-    """A TTL cache of credentials with one fetch per user at a time.
+    """A TTL cache of credentials, with one fetch per user at a time.
 
-    Unknown users are remembered apart from known ones, so that a flood of names cannot
-    push out anybody who exists.
+    Keeps unknown users apart from known ones, so that a flood of names cannot evict known users.
 
-    When the TTL of a known user is over and root coord cannot be asked, what is held goes
-    on counting under a valid lease: had it changed, an invalidation would have come. So
-    nobody who is logged in notices that root coord is being replaced.
+    If the TTL of a known user is over and root coord cannot be reached, its record still counts
+    under a valid lease: a change would have come as an invalidation. So users that are logged in
+    do not notice a change of the active root coord.
 
     Attributes:
-        newest_read: the highest revision of the store that a record was read at; 0: none.
+        newest_read: the highest revision of the store at which a record was read; 0 before any.
     """
 
     def __init__(
@@ -89,12 +88,12 @@ class CredentialCache:
         clock: Clock,
         under_lease: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begins empty; `under_lease` says whether invalidations are certain to arrive."""
+        """Starts empty; `under_lease` returns whether invalidations are certain to arrive."""
         self._source = source
         self._under_lease = under_lease
         self._clock = clock
         self._ttl_seconds = ttl_seconds
-        # No TTLCache: an entry is of use when its TTL is over, and every call looks one up.
+        # No TTLCache, because entries are needed after their TTL, and every call looks one up.
         self._lasting: Recent[str, Held] = Recent(max_known, _end)
         self._unknown: TTLCache[str, Credential] = TTLCache(max_unknown, ttl_seconds, clock)
         self._fetched_at: TTLCache[str, float] = TTLCache(
@@ -105,46 +104,49 @@ class CredentialCache:
         self.newest_read = 0
 
     def peek(self, username: str) -> Credential | None:
-        """What is held of this user now, without asking anybody."""
+        """Returns the cached record of a user if it is fresh; never fetches."""
         held = self._lasting.get(username)
         if held is None:
             return self._unknown.get(username)
         return held.credential if self._clock() < held.fresh_until else None
 
     def held_of(self, username: str) -> Held | None:
-        """The record of a known user that counts now."""
+        """Returns the cached record of a known user if it is fresh."""
         held = self._lasting.get(username)
         return held if held is not None and self._clock() < held.fresh_until else None
 
     async def get(self, username: str) -> Credential:
-        """What is held of this user, fetched when nothing is. Raises what the source raises."""
+        """Returns the record of a user, fetched if it is not cached.
+
+        Raises what the source raises.
+        """
         return self.peek(username) or await self._fetch_once(username)
 
     def is_familiar(self, username: str) -> bool:
-        """Whether this user was held not long ago; a new fetch finds no stranger."""
+        """Returns whether this user is cached as known, fresh or not."""
         return username in self._lasting
 
     def needs_refresh(self, held: Credential) -> bool:
-        """Whether `refresh` would fetch."""
+        """Returns whether `refresh` would fetch."""
         return held.username not in self._fetched_at
 
     async def refresh(self, held: Credential) -> Credential:
-        """The newest record of a user whose held one does not match.
+        """Returns the newest record of a user whose cached one does not match.
 
-        At most one fetch in `refresh_interval_seconds` for each user, whatever clients
-        send; in between, what is held is the answer. Raises what the source raises.
+        Fetches at most once in `refresh_interval_seconds` for each user, whatever clients send,
+        and returns the cached record in between. Raises what the source raises.
         """
         if not self.needs_refresh(held):
             return self.peek(held.username) or held
         return await self._fetch_once(held.username)
 
     def replace(self, held: Credential, newer: Credential) -> None:
-        """Puts `newer` in the place of `held`, unless something else is there by now."""
+        """Replaces `held` by `newer`, unless `held` was replaced meanwhile."""
         if self.peek(held.username) is held:
             self._store(newer)
 
     def invalidate(self, username: str, revision: float) -> None:
-        """Forgets what was read of this user before `revision`, also what is being read."""
+        """Drops the record of a user that was read before `revision`, also one in flight."""
         held = self._ever_held(username)
         if held is not None and held.read_revision < revision:
             self._drop(username)
@@ -153,23 +155,23 @@ class CredentialCache:
             fetch.floor = max(fetch.floor, revision)
 
     def forget(self, username: str) -> None:
-        """Somebody knows better: whatever is held of this user is of the past."""
+        """Drops the record of a user, which is known to be outdated."""
         self.invalidate(username, _ANY_REVISION)
 
     def invalidate_all(self) -> None:
-        """Forgets everything, also what is being read before now."""
+        """Drops all records, also those in flight."""
         self._lasting.clear()
         self._unknown.clear()
         for fetch in self._fetches.values():
             fetch.floor = _ANY_REVISION
 
     def start_afresh(self) -> None:
-        """The same, and revisions seen so far mean nothing: the store is another one."""
+        """Drops all records, and forgets the revisions seen, because the store was replaced."""
         self.invalidate_all()
         self.newest_read = 0
 
     def held(self) -> list[tuple[str, int]]:
-        """Every user that is held with its revision (0: held as unknown)."""
+        """Returns every cached user with its revision (0: cached as unknown)."""
         known = [held.credential for held in self._lasting.values()]
         return [
             (credential.username, credential.revision)
@@ -177,7 +179,7 @@ class CredentialCache:
         ]
 
     def sizes(self) -> dict[str, int]:
-        """How many users are held: fresh, as unknown, and whether fresh or not."""
+        """Returns how many users are cached: fresh, unknown, and known whether fresh or not."""
         now = self._clock()
         return {
             "known": sum(now < held.fresh_until for held in self._lasting.values()),
@@ -186,7 +188,7 @@ class CredentialCache:
         }
 
     def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
-        """Forgets those of these users that were read before `revision`."""
+        """Drops the records of these users that were read before `revision`."""
         for username in usernames:
             self.invalidate(username, revision)
 
@@ -206,7 +208,7 @@ class CredentialCache:
             try:
                 credential = await self._source.fetch(username)
             finally:
-                # An abandoned fetch can end after the next one for this user has begun.
+                # A cancelled fetch can end after the next one for this user has begun.
                 if self._fetches.get(username) is fetch:
                     del self._fetches[username]
             if credential.read_revision >= fetch.floor:
@@ -225,7 +227,7 @@ class CredentialCache:
             )
 
     def _ever_held(self, username: str) -> Credential | None:
-        """What is held of this user, also when its TTL is over."""
+        """Returns the cached record of a user, also after its TTL."""
         held = self._lasting.get(username)
         return self._unknown.get(username) if held is None else held.credential
 
@@ -238,5 +240,5 @@ def _end(held: Held) -> None:
     held.fresh_until = -math.inf
 
 
-# No read reaches it: a floor that makes any read under way start again.
+# Above every revision: as a floor it makes every read in flight start again.
 _ANY_REVISION = math.inf

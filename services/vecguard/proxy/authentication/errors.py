@@ -1,4 +1,4 @@
-"""Refusals. The texts are Milvus's, and say nothing about which part was wrong."""
+"""The refusals of logins. Texts are Milvus's, and do not reveal which part was wrong."""
 
 import math
 
@@ -6,14 +6,14 @@ from vecguard.errors import OverloadedError, Status, VecguardError
 
 
 class AuthenticationError(VecguardError):
-    """The request is not from who it says. Only the stable reason tells more."""
+    """The request has no valid login. Only the stable reason says more."""
 
     status = Status.UNAUTHENTICATED
     reason = "unauthenticated"
 
 
 class MissingHeaderError(AuthenticationError):
-    """No `authorization` in the metadata."""
+    """The metadata has no `authorization`."""
 
     reason = "missing_header"
 
@@ -22,7 +22,7 @@ class MissingHeaderError(AuthenticationError):
 
 
 class MalformedHeaderError(AuthenticationError):
-    """More than one value, or no base64 of UTF-8."""
+    """There is more than one value, or it is not base64 of UTF-8."""
 
     reason = "malformed_header"
 
@@ -31,7 +31,7 @@ class MalformedHeaderError(AuthenticationError):
 
 
 class ApiKeyError(AuthenticationError):
-    """A value without a colon is an API key, and no API key is known here."""
+    """The value has no colon, so it is an API key, and there are no API keys here."""
 
     reason = "api_key"
 
@@ -40,7 +40,7 @@ class ApiKeyError(AuthenticationError):
 
 
 class WrongCredentialsError(AuthenticationError):
-    """Unknown user or wrong password."""
+    """The user is unknown, or the password is wrong."""
 
     reason = "wrong_credentials"
 
@@ -49,7 +49,7 @@ class WrongCredentialsError(AuthenticationError):
 
 
 class LoginLimitedError(OverloadedError):
-    """Too many wrong logins have come from there, or with this name."""
+    """Too many wrong logins have come from this origin, or with this name."""
 
     reason = "login_limited"
 

@@ -1,4 +1,4 @@
-"""A bounded queue in which no origin, and no name of an origin, can crowd out another."""
+"""A bounded queue that is fair between origins, and between the names of an origin."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -8,15 +8,15 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """One line for each origin, served in turn; in it one for each name, served in turn as well.
+    """Serves origins round-robin, and the names of each origin round-robin as well.
 
-    When the queue is full, a newcomer takes the place of the last in the longest line
-    (McKenney's stochastic fair queueing drops this way), unless its own line would be as
-    long: an origin that fills the queue loses by it, and one with fewer waiting finds room.
-    Where an origin has no further place, its own names are treated in the same way.
+    When the queue is full, a new entry displaces the last one of the origin with the most
+    entries (McKenney's stochastic fair queueing drops in this way), unless its own origin would
+    have as many. So an origin that fills the queue displaces only itself, and origins with fewer
+    entries find a place. At the limit of one origin, its names are treated in the same way.
 
-    An entry that is no longer wanted keeps its place, and costs its origin and its name a turn
-    when it is reached: giving up and coming again gains nothing.
+    An entry that is no longer wanted keeps its place, and costs its origin and name a turn when
+    it is reached, so that giving up and retrying gains nothing.
     """
 
     def __init__(self, *, limit: int, limit_per_origin: int) -> None:
@@ -30,7 +30,7 @@ class FairQueue(Generic[T]):
         return self._size
 
     def push(self, origin: str, entry: T, name: str = "") -> T | None:
-        """Queues an entry; returns the one that has no place: None, another, or this one."""
+        """Queues an entry. Returns the displaced entry: None, another one, or this one."""
         line = self._lines.get(origin)
         length = 0 if line is None else len(line)
         is_full = self._size >= self._limit
@@ -47,7 +47,7 @@ class FairQueue(Generic[T]):
         return displaced
 
     def pop(self, is_wanted: Callable[[T], bool]) -> T | None:
-        """The next entry that is still wanted; None when there is none."""
+        """Removes and returns the next entry that is still wanted; None without one."""
         while self._lines:
             origin, line = self._lines.popitem(last=False)
             entry = line.pop()
@@ -68,7 +68,7 @@ class FairQueue(Generic[T]):
 
 
 class _Line(Generic[T]):
-    """The entries of one origin: its names by turns."""
+    """The entries of one origin; its names take turns."""
 
     def __init__(self) -> None:
         self._names: OrderedDict[str, deque[T]] = OrderedDict()
@@ -79,7 +79,7 @@ class _Line(Generic[T]):
         return self._size
 
     def has_longer_than(self, name: str) -> bool:
-        """Whether a name has more waiting than this one would have with one more."""
+        """Returns whether a name has more entries than this one would have with one more."""
         return len(self._names.get(name, ())) + 1 < self._lengths.longest
 
     def push(self, name: str, entry: T) -> None:
@@ -88,7 +88,7 @@ class _Line(Generic[T]):
         self._size += 1
 
     def pop(self) -> T:
-        """The first entry of the name whose turn it is."""
+        """Removes and returns the first entry of the name whose turn it is."""
         name, entries = self._names.popitem(last=False)
         entry = entries.popleft()
         if entries:
@@ -98,7 +98,7 @@ class _Line(Generic[T]):
         return entry
 
     def take_last(self) -> T:
-        """The last entry of the name that has the most."""
+        """Removes and returns the last entry of the name with the most entries."""
         name = self._lengths.longest_key()
         entries = self._names[name]
         entry = entries.pop()
@@ -110,10 +110,10 @@ class _Line(Generic[T]):
 
 
 class _Lengths:
-    """How many entries each key has, and which has the most; all in constant time.
+    """Counts the entries of each key, and finds the key with the most, in constant time.
 
     Attributes:
-        longest: the greatest number of entries that a key has.
+        longest: the greatest number of entries of one key.
     """
 
     def __init__(self) -> None:
@@ -122,11 +122,11 @@ class _Lengths:
         self.longest = 0
 
     def longest_key(self) -> str:
-        """A key with the most entries. Raises KeyError when there is none."""
+        """Returns a key with the most entries. Raises KeyError without one."""
         return next(iter(self._keys[self.longest]))
 
     def add(self, key: str, count: int) -> None:
-        """One entry more, or with -1 one less."""
+        """Adds `count` entries of a key: 1 or -1."""
         before = self._of.pop(key, 0)
         after = before + count
         if before:

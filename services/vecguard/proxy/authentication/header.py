@@ -1,4 +1,4 @@
-"""The `authorization` metadata value: base64(user:password), as Milvus clients send it.
+"""Parses the `authorization` metadata value: base64(user:password), as Milvus clients send it.
 
 Other clients of gRPC, such as Arrow Flight's, write `Basic` before it (RFC 7617).
 """
@@ -22,20 +22,20 @@ _SCHEME = b"basic"
 
 @dataclass(frozen=True, slots=True)
 class PresentedLogin:
-    """Who a request says it is from, not yet believed."""
+    """The login of a request, before it is checked."""
 
     username: str
     password: Secret[str]
 
 
 def single_value(values: Sequence[bytes]) -> bytes:
-    """The one value of the header.
+    """Returns the single value of the header.
 
-    Two values could be judged by one part and used by another, so they are refused.
+    Refuses several values, because one part could check the first and another use the second.
 
     Raises:
-        MissingHeaderError: there is none.
-        MalformedHeaderError: there are several.
+        MissingHeaderError: there is no value.
+        MalformedHeaderError: there are several values.
     """
     if not values:
         raise MissingHeaderError
@@ -45,12 +45,12 @@ def single_value(values: Sequence[bytes]) -> bytes:
 
 
 def parse(value: bytes) -> PresentedLogin:
-    """Reads one value, with or without `Basic`; the password may contain colons.
+    """Parses one value, with or without `Basic`; the password may contain colons.
 
     Raises:
         MalformedHeaderError: it is not base64 (RFC 4648, section 4) of UTF-8.
         ApiKeyError: it has no colon.
-        WrongCredentialsError: no store can hold such a user name.
+        WrongCredentialsError: the store cannot hold such a user name.
     """
     text = _decoded(value)
     if text is None:
@@ -64,14 +64,14 @@ def parse(value: bytes) -> PresentedLogin:
 
 
 def value_of(username: str, password: Secret[str]) -> bytes:
-    """The value that presents this login."""
+    """Returns the header value of a login."""
     return base64.b64encode(f"{username}:{password.reveal()}".encode())
 
 
 def claimed_username(values: Sequence[bytes]) -> str | None:
-    """Who the values say the request is from; None where they name nobody.
+    """Returns the user name in the values; None without one.
 
-    A value without a colon names nobody: it may be a password as well as a name.
+    A value without a colon has no name, because it may be a password as well.
     """
     if len(values) != 1:
         return None
@@ -83,14 +83,14 @@ def claimed_username(values: Sequence[bytes]) -> str | None:
 
 
 def _decoded(value: bytes) -> str | None:
-    """The text behind the base64; None if there is none.
+    """Returns the decoded text; None if it cannot be decoded.
 
-    No exception leaves here, because a decoder's error carries the value with it.
+    Raises nothing, because the error of a decoder would carry the value.
     """
     scheme, blank, rest = value.partition(b" ")
-    if blank and scheme.lower() == _SCHEME:  # RFC 9110, section 11.1: in any case
+    if blank and scheme.lower() == _SCHEME:  # case-insensitive: RFC 9110, section 11.1
         value = rest.lstrip(b" ")
-    # Some versions of Python take a surplus `=` after a complete group.
+    # Some versions of Python accept a surplus `=` after a complete group.
     if len(value) % 4:
         return None
     try:

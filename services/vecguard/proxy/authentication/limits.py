@@ -1,8 +1,8 @@
-"""Who has failed too often to be judged again now.
+"""Limits failed logins, by token buckets.
 
-Only failures cost, and only those that cost us a bcrypt: a password that is known to be
-wrong can be repeated for ever, it teaches nobody anything. A login that is known to be
-right never comes here at all.
+Only failures that cost a bcrypt count: a password that is known to be wrong can be repeated
+without limit, because the answer reveals nothing new. Logins that are known to be right are not
+limited at all.
 """
 
 from collections import Counter
@@ -16,15 +16,15 @@ from vecguard.proxy.authentication.buckets import Buckets, Rate
 from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.authentication.failed_names import FailedNames
 
-# Entries that are remembered of each kind: a few megabytes, and more than the addresses and names
-# that fail within the minutes in which a bucket fills again.
+# The most remembered entries of each kind: a few megabytes, and more than the addresses and names
+# that fail within the minutes in which a bucket fills.
 MAX_TRACKED = 20_000
-# Tables that are remembered beside the buckets which `Bucket` names.
+# The names of the tables in addition to those in `Bucket`.
 _FIRST_FAILURES, _FAILED_NAMES = "first_failures", "failed_names"
 
 
 class Bucket(StrEnum):
-    """What failures are counted by."""
+    """The keys by which failures are counted."""
 
     PAIR = "pair"  # the user name and the address
     ADDRESS = "address"
@@ -32,97 +32,97 @@ class Bucket(StrEnum):
 
 
 class Suspicion(IntEnum):
-    """What failed lately of that which a login has: the less, the sooner its turn comes."""
+    """Which parts of a login have failed lately; lower values are served first."""
 
     NONE = 0
-    NAME = 1  # only this user name, somewhere else
+    NAME = 1  # only this user name, from another origin
     ORIGIN = 2  # only other user names from the same origin
     PAIR = 3  # this user name from this origin
 
 
 class LoginLimits(Protocol):
-    """Decides whether a login that is not known may be judged.
+    """Decides whether an unknown login may be checked.
 
     Attributes:
-        hits: how often each kind of bucket was the reason that one was not.
+        hits: how often each kind of bucket has refused a login.
     """
 
     hits: Counter[Bucket]
 
     def tracked(self) -> Mapping[str, int]:
-        """How many entries of each table are remembered."""
+        """Returns how many entries each table remembers."""
         ...
 
     def check_origin(self, origin: str) -> None:
-        """Raises LoginLimitedError if nothing from there is judged now."""
+        """Raises LoginLimitedError if no login of this origin may be checked now."""
         ...
 
     def check(self, origin: str, username: str) -> None:
-        """Raises LoginLimitedError if this name is not judged from there now."""
+        """Raises LoginLimitedError if this name may not be checked for this origin now."""
         ...
 
     def is_suspect(self, origin: str) -> bool:
-        """Whether there were failures from there lately: others go first."""
+        """Returns whether the origin has failed lately, so that others are served first."""
         ...
 
     def suspicion(self, origin: str, username: str) -> Suspicion:
-        """What there were failures of lately, the same whether or not the name exists."""
+        """Returns what has failed lately; does not depend on whether the name exists."""
         ...
 
     def failed(self, origin: str, username: str) -> None:
-        """A login was judged and found wrong, or was given up while it was judged."""
+        """Records a login that was wrong, or was cancelled during the check."""
         ...
 
     def succeeded(self, origin: str, username: str) -> None:
-        """A login was judged and found right."""
+        """Records a login that was right."""
         ...
 
 
 class NoLimits:
-    """The off switch: every login is judged. Names that have failed still come after others."""
+    """Allows every login. Names that have failed are still served after others."""
 
     def __init__(self, *, max_tracked: int = MAX_TRACKED, clock: Clock) -> None:
-        """At most `max_tracked` pairs of address and name are remembered."""
+        """Remembers at most `max_tracked` pairs of an origin and a name."""
         self.hits = _no_hits()
         self._failed = FailedNames(max_tracked, clock)
 
     def tracked(self) -> Mapping[str, int]:
-        """There are no buckets."""
+        """Returns the one table that it has."""
         return {_FAILED_NAMES: len(self._failed)}
 
     def check_origin(self, origin: str) -> None:
-        """Passes."""
+        """Allows every origin."""
 
     def check(self, origin: str, username: str) -> None:
-        """Passes."""
+        """Allows every name."""
 
     def is_suspect(self, origin: str) -> bool:
-        """Never: all clients may come from one address."""
+        """Returns False, because all clients may come from one address."""
         del origin
         return False
 
     def suspicion(self, origin: str, username: str) -> Suspicion:
-        """Only what this name has done from there counts."""
+        """Returns PAIR after a failure of this name from this origin, else NONE."""
         return Suspicion.PAIR if (origin, username) in self._failed else Suspicion.NONE
 
     def failed(self, origin: str, username: str) -> None:
-        """The name comes after others from there."""
+        """Remembers the failure of this name from this origin."""
         self._failed.failed(origin, username)
 
     def succeeded(self, origin: str, username: str) -> None:
-        """The name comes with the others again."""
+        """Forgets the failures of this name from this origin."""
         self._failed.succeeded(origin, username)
 
 
 @dataclass(frozen=True, slots=True)
 class FailureRates:
-    """What each kind of bucket holds.
+    """The rates of the kinds of buckets.
 
     Attributes:
-        pair: failures of one user name from one origin.
-        origin: failures of all user names from one origin; and, in a bucket of its own, the
-            first failure of each name from there.
-        name: failures of one user name from all origins.
+        pair: for failures of one user name from one origin.
+        origin: for failures of all user names from one origin, and in a separate bucket for the
+            first failure of each name from that origin.
+        name: for failures of one user name from all origins.
     """
 
     pair: Rate
@@ -131,24 +131,23 @@ class FailureRates:
 
 
 class FailureLimits:
-    """Buckets of failures: (name, origin), origin, and name.
+    """Limits failures by buckets for (name, origin), origin, and name.
 
-    The name's own bucket counts only for an origin that has failed with this name itself.
-    So a name that is attacked from elsewhere stays open to its owner: the first try from each
-    origin is always judged. What a name's bucket adds is that an attacker with many addresses
-    is slowed down on all of them together.
+    The bucket of a name limits only origins that have failed with this name themselves. So a
+    name that is attacked from elsewhere stays usable for its owner: the first try from each
+    origin is always checked. The bucket of a name slows an attacker down on all of its
+    addresses together.
 
-    An origin has two buckets. One counts all its failures, and is asked for names that have
-    failed there lately. The other counts the first failure of each name only, and is asked for
-    names that have not failed there: so guesses at a few names do not use up what others behind
-    the same address need, and guesses at ever new names get no further than they would by one
-    bucket.
+    An origin has two buckets. One counts all its failures, and limits names that have failed
+    from it lately. The other counts only the first failure of each name, and limits names that
+    have not failed from it. So guesses at a few names do not use up the tokens of other users
+    behind the same address, and guesses at many names are limited as by one bucket.
     """
 
     def __init__(
         self, rates: FailureRates, *, max_tracked: int = MAX_TRACKED, clock: Clock
     ) -> None:
-        """At most `max_tracked` buckets of each kind are remembered."""
+        """Remembers at most `max_tracked` buckets of each kind."""
         self._pairs = Buckets(rates.pair, max_tracked)
         self._origins = Buckets(rates.origin, max_tracked)
         self._first_failures = Buckets(rates.origin, max_tracked)
@@ -167,7 +166,7 @@ class FailureLimits:
         }
 
     def check_origin(self, origin: str) -> None:
-        # Whatever was taken here was taken from the bucket of all failures as well.
+        # Each token taken from this bucket was taken from the bucket of all failures as well.
         wait = self._first_failures.wait_seconds(origin, self._clock())
         if wait > 0:
             self._refuse(Bucket.ADDRESS, wait)
@@ -192,7 +191,7 @@ class FailureLimits:
     def suspicion(self, origin: str, username: str) -> Suspicion:
         now = self._clock()
         pair = origin, username
-        # Both are asked: either may have been pushed out of memory, or hold for longer.
+        # Checks both, because either may have been evicted, or lasts longer.
         if pair in self._failed or not self._pairs.is_full(pair, now):
             return Suspicion.PAIR
         if self.is_suspect(origin):
@@ -210,7 +209,7 @@ class FailureLimits:
             self._first_failures.take(origin, now)
 
     def succeeded(self, origin: str, username: str) -> None:
-        # Only here: one good login must not open the door for guesses at others.
+        # Only the pair: a right login must not allow more guesses at other names.
         self._pairs.refill((origin, username))
         self._failed.succeeded(origin, username)
 

@@ -1,4 +1,4 @@
-"""Logins that were checked before: the reason why a known one costs no bcrypt."""
+"""Remembers checked logins, so that a known login costs no bcrypt."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,54 +8,54 @@ from vecguard.proxy.authentication.recent import Recent
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a login was found to be from, by which version of the password."""
+    """The user of a login, and the revision of the record that proved it."""
 
     username: str
     revision: int
 
 
 class Logins:
-    """Accepted and refused logins, by keyed digest.
+    """Remembers accepted and refused logins by a keyed digest.
 
-    The digest is BLAKE2b (RFC 7693) with a random key of this process: no clear password
-    stays in memory, and how long a look-up takes tells nothing about any password.
-    Refusals are kept apart, so that a flood of them cannot push out a good login. An
-    entry says nothing by itself: it holds only as long as its revision is the newest.
+    The digest is BLAKE2b (RFC 7693) with a random key of this process: no clear password stays
+    in memory, and the time of a look-up reveals nothing about a password. Refusals are kept
+    separately, so that a flood of them cannot evict accepted logins. An entry counts only while
+    its revision is the newest.
 
     Attributes:
-        epoch: how often everything was forgotten; a verdict of another one is about revisions
-            that mean nothing any more.
+        epoch: how often everything was dropped; a verdict of an earlier epoch is about
+            revisions that are no longer valid.
     """
 
     def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:
         self._accepted: Recent[bytes, Principal] = Recent(max_accepted)
         self._refused: Recent[bytes, Principal] = Recent(max_refused)
-        # To copy what has taken in the key costs a third less than to make it.
+        # Copying a keyed hash costs a third less than creating one.
         self._keyed = hashlib.blake2b(digest_size=16, key=key)
         self.epoch = 0
 
     def clear(self) -> None:
-        """Forgets every verdict."""
+        """Drops every verdict."""
         self.epoch += 1
         self._accepted.clear()
         self._refused.clear()
 
     def sizes(self) -> dict[str, int]:
-        """How many of each verdict are remembered."""
+        """Returns how many verdicts of each kind are remembered."""
         return {"accepted": len(self._accepted), "refused": len(self._refused)}
 
     def digest(self, value: bytes) -> bytes:
-        """By which an `authorization` value is remembered."""
+        """Returns the digest by which an `authorization` value is remembered."""
         keyed = self._keyed.copy()
         keyed.update(value)
         return keyed.digest()
 
     def accepted(self, digest: bytes) -> Principal | None:
-        """The login that was found right, if any."""
+        """Returns the principal if the login was right, else None."""
         return self._accepted.get(digest)
 
     def refused(self, digest: bytes) -> Principal | None:
-        """The login that was found wrong, if any."""
+        """Returns the principal if the login was wrong, else None."""
         return self._refused.get(digest)
 
     def accept(self, digest: bytes, principal: Principal) -> None:

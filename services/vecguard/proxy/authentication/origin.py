@@ -1,7 +1,7 @@
-"""Where a request comes from, as far as fairness and limits tell clients apart.
+"""Maps requests to origins, which are the units of fairness and limits.
 
-An origin is the address of a client or, for work on behalf of a caller whose login is right
-already, that user: so users behind one address are distinct, from strangers there as well.
+An origin is the address of a client or, for work of a caller whose login is right, its user. So
+users behind one address are distinct from each other, and from unknown logins of that address.
 """
 
 import ipaddress
@@ -10,28 +10,28 @@ from functools import lru_cache
 from vecguard.addresses import LOCAL
 
 _SITE_BITS = 64
-# Of no address.
+# No address begins with it.
 _USER = "user:"
 
 
 def origin_of_user(username: str) -> str:
-    """The origin of what a caller asks for whose login is right."""
+    """Returns the origin of requests of a user whose login is right."""
     return _USER + username
 
 
 def is_user(origin: str) -> bool:
-    """Whether the origin is a user whose login is right."""
+    """Returns whether the origin is a user whose login is right."""
     return origin.startswith(_USER)
 
 
 @lru_cache(4096)
 def origin_of(host: str | None) -> str:
-    """The IPv4 address, or the /64 of the IPv6 address; LOCAL without an address.
+    """Returns the IPv4 address, or the /64 of the IPv6 address; LOCAL without an address.
 
-    All requests without an address have this one origin in common.
+    All requests without an address share the origin LOCAL.
 
-    One IPv6 customer has at least 2^64 addresses (RFC 6177), so that single ones mean
-    nothing. An IPv4 address in IPv6's clothes (RFC 4291, section 2.5.5.2) is itself.
+    One IPv6 customer has at least 2^64 addresses (RFC 6177), so single ones do not identify a
+    client. An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) counts as the IPv4 address.
     """
     if not host:
         return LOCAL

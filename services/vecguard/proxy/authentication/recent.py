@@ -1,4 +1,4 @@
-"""A bounded dictionary that keeps what was used last."""
+"""An LRU cache: a bounded dictionary that keeps the most recently used entries."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -9,10 +9,9 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Forgets the entry that was used longest ago when there is no room.
+    """Evicts the least recently used entry when it is full.
 
-    For what every call looks up: `cachetools.LRUCache` does the same by several Python calls
-    for each look-up.
+    For look-ups in every call: `cachetools.LRUCache` takes several Python calls for each.
     """
 
     def __init__(self, max_entries: int, forgotten: Callable[[V], None] | None = None) -> None:
@@ -28,7 +27,7 @@ class Recent(Generic[K, V]):
         return key in self._entries
 
     def get(self, key: K) -> V | None:
-        """The entry, which counts as used now; None if there is none."""
+        """Returns the entry, which counts as used now; None without one."""
         value = self._entries.get(key)
         if value is not None:
             self._entries.move_to_end(key)
@@ -46,20 +45,20 @@ class Recent(Generic[K, V]):
             self._gone(entries.popitem(last=False)[1])
 
     def drop(self, key: K) -> None:
-        """Forgets an entry, if there is one."""
+        """Drops an entry, if there is one."""
         value = self._entries.pop(key, None)
         if value is not None:
             self._gone(value)
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Drops all entries."""
         values = list(self._entries.values())
         self._entries.clear()
         for value in values:
             self._gone(value)
 
     def values(self) -> Iterable[V]:
-        """Everything, without counting it as used."""
+        """Returns all values, without counting them as used."""
         return self._entries.values()
 
     def _gone(self, value: V) -> None:

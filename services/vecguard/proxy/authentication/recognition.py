@@ -1,4 +1,4 @@
-"""A login that was recognised, for the calls that show the same one after it."""
+"""A recognised login, which makes further calls with the same login cheaper."""
 
 import hmac
 from typing import Final
@@ -6,22 +6,22 @@ from typing import Final
 from vecguard.proxy.authentication.credentials import Held
 
 _are_equal: Final = hmac.compare_digest
-# After as many calls the login is looked up again, so that it and its user count as used
-# where the one that was used longest ago is forgotten.
+# After this many calls the login is looked up again, so that it and its user count as used in the
+# LRU caches.
 _MAX_REPEATS: Final = 100
 
 
 class Recognition:
-    """Who a login is from, together with all that this rests on.
+    """The user of a login, with the `authorization` value and the record that prove it.
 
-    The call that has shown the login keeps this as long as it is open, and nobody keeps it
-    longer: it holds the `authorization` value itself, which the call has anyhow.
+    Only the call with this login keeps it, while it is open, because it holds the
+    `authorization` value, which the call holds as well.
     """
 
     __slots__ = ("_held", "_repeats", "_value", "revision", "username")
 
     def __init__(self, value: bytes, held: Held) -> None:
-        """`value` was found to be right by `held`."""
+        """`held` has proved that `value` is right."""
         self.username = held.credential.username
         self.revision = held.credential.revision
         self._value = value
@@ -29,9 +29,9 @@ class Recognition:
         self._repeats = 0
 
     def repeated(self, value: bytes) -> Held | None:
-        """By what `value` is right, provided that it counts still; None: that is not known.
+        """Returns the record that proves `value`, to be checked for freshness; None if unknown.
 
-        How long this takes tells nothing about the value that is known but its length.
+        The time that it takes reveals only the length of the known value.
         """
         if self._repeats >= _MAX_REPEATS or not _are_equal(value, self._value):
             return None

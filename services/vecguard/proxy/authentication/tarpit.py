@@ -1,19 +1,19 @@
-"""A place where refusals wait, so that whoever repeats them at once is slowed down."""
+"""Delays refusals, to slow down clients that retry at once."""
 
 import asyncio
 from random import uniform
 
-# A held call costs a few kilobytes; beyond so many they are answered at once.
+# A held call costs a few kilobytes; more calls than this are answered at once.
 _PLACES = 2000
-# As parts of the configured time.
+# The bounds of the delay, as parts of the configured time.
 _SHORTEST, _LONGEST = 0.75, 1.25
 
 
 class Tarpit:
-    """Holds a call for a moment that costs us nothing.
+    """Holds calls for a moment, at no cost of CPU.
 
     Attributes:
-        held: how many calls are in it.
+        held: how many calls it holds.
     """
 
     def __init__(self, seconds: float, places: int = _PLACES) -> None:
@@ -22,12 +22,12 @@ class Tarpit:
         self.held = 0
 
     async def hold(self) -> None:
-        """Returns after a while; at once if the tarpit is full."""
+        """Returns after a random delay; at once if the tarpit is full."""
         if self.held >= self._places:
             return
         self.held += 1
         try:
-            # Calls that come together would otherwise all be answered in one turn of the loop.
+            # Random, so that calls that came together are not all answered in one turn of the loop.
             await asyncio.sleep(self._seconds * uniform(_SHORTEST, _LONGEST))  # noqa: S311 - no secret
         finally:
             self.held -= 1

@@ -1,4 +1,4 @@
-"""Whether what this proxy has in memory may decide."""
+"""The interface that says whether memory may decide about logins."""
 
 from abc import ABC, abstractmethod
 
@@ -7,19 +7,19 @@ from mypy_extensions import mypyc_attr
 from vecguard.errors import UnavailableError
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
+# A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Trust(ABC):
-    """Asked at every decision."""
+    """Says whether memory may decide; used at every decision."""
 
     @abstractmethod
     def is_valid(self, now: float | None = None) -> bool:
-        """Whether memory may decide at `now`, or at this moment."""
+        """Returns whether memory may decide at `now`; None is the current time."""
 
     @abstractmethod
     async def wait(self) -> bool:
-        """Waits a moment for it to become valid; says whether it is."""
+        """Waits a moment for it to become valid. Returns whether it is."""
 
     @abstractmethod
     def explain(self) -> UnavailableError:
-        """Why it may not, and for how long."""
+        """Returns the error that says why memory may not decide, and for how long."""

@@ -1,4 +1,4 @@
-"""bcrypt off the event loop, fair to all who want it, with a bound on how much is waiting."""
+"""Runs bcrypt in threads, with fair and bounded queues."""
 
 import asyncio
 import os
@@ -13,37 +13,35 @@ from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
 from vecguard.passwords import PasswordHash, hash_password, verify_password
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits, Slot
 from vecguard.proxy.authentication.limits import Suspicion
 from vecguard.proxy.authentication.origin import is_user
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turn, Turnstile
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.secret import Secret
 
 T = TypeVar("T")
-#: Told what was done, `verify` or `hash`, and for how many seconds; by the thread that did it.
+#: Called with the operation, `verify` or `hash`, and its seconds; in the thread that ran it.
 Observe = Callable[[str, float], None]
 
-# Known logins are decided by the event loop, and it must not queue for a core behind bcrypt. On
-# a core that both want, this leaves bcrypt a tenth, so that first logins do not starve. It is the
-# same for all threads: one that is pushed aside by another while it has the interpreter lock
-# holds up the loop.
+# The event loop decides known logins and must not wait for a core behind bcrypt. On a shared core
+# this leaves bcrypt a tenth, so that first logins do not starve. It is the same for all threads: a
+# thread that is preempted by another one while it holds the interpreter lock blocks the loop.
 _NICENESS = 10
 _LEAST_URGENT = 19
 
 
 class Verifier:
-    """A thread for each core: bcrypt releases the interpreter lock.
+    """Runs bcrypt in a thread for each core, because bcrypt releases the interpreter lock.
 
-    Threads are entered by turns, one origin after the other, so that many jobs of one
-    origin delay another one's first by at most one job for each thread. Within an origin user
-    names take turns.
+    Origins take turns, so that many jobs of one origin delay the first job of another one by at
+    most one job for each thread. Within an origin user names take turns.
 
-    Origins that have failed lately have a line of their own, of which half as many get in, so
-    that they delay the others by one job more. In it, names that have failed come after those
-    that have not.
+    Origins that have failed lately have a queue of their own with half as many slots, so that
+    they delay the others by one more job. In it, names that have failed come after those that
+    have not.
 
-    Users whose login is right already, and who change passwords, have a line that no stranger
-    can enter: theirs are the origins for which `is_user` is true.
+    Users whose login is right, and who change passwords, have a third queue that other logins
+    cannot enter, for the origins for which `is_user` is true.
     """
 
     def __init__(
@@ -57,13 +55,23 @@ class Verifier:
         clock: Clock,
         observe: Observe = lambda _operation, _seconds: None,
     ) -> None:
-        """0 threads: one for each usable core. One origin may wait as all may, unless limited."""
+        """Starts no thread yet.
+
+        Args:
+            threads: how many threads; 0: one for each usable core.
+            queue_limit: the most waiting jobs of each queue.
+            timeout_seconds: the longest wait of a job, and its longest run.
+            cost: the bcrypt cost of new hashes.
+            queue_limit_per_origin: the most waiting jobs of one origin; None: `queue_limit`.
+            clock: measures the runs for `observe`.
+            observe: called after each run of bcrypt.
+        """
         places = threads or usable_cpus()
         limits = QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._line = Turnstile(places, limits, pace=None, clock=clock)
-        self._suspects_line = Turnstile(max(1, places // 2), limits, pace=None, clock=clock)
-        self._users_line = Turnstile(places, limits, pace=None, clock=clock)
+        self._line = AdmissionQueue(places, limits, pace=None, clock=clock)
+        self._suspects_line = AdmissionQueue(max(1, places // 2), limits, pace=None, clock=clock)
+        self._users_line = AdmissionQueue(places, limits, pace=None, clock=clock)
         self._lines = (self._line, self._suspects_line, self._users_line)
         self._threads = ThreadPoolExecutor(
             places, thread_name_prefix="bcrypt", initializer=_step_back
@@ -71,30 +79,30 @@ class Verifier:
         self._clock = clock
         self._observe = observe
         self.cost = cost
-        # What an unknown user is checked against, so that a name costs the same either way.
-        self._nobody = hash_password(Secret("nobody has this password"), cost)
+        # The hash for unknown users, so that a check takes equally long for every name.
+        self._dummy = hash_password(Secret("nobody has this password"), cost)
 
     @property
     def waiting(self) -> int:
-        """Jobs that run or wait to run."""
+        """How many jobs run or wait."""
         return self.running + sum(line.waiting for line in self._lines)
 
     @property
     def running(self) -> int:
-        """Those of them that run."""
-        return sum(line.inside for line in self._lines)
+        """How many jobs run."""
+        return sum(line.running for line in self._lines)
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self,
         origin: str,
         name: str = "",
         suspicion: Callable[[], Suspicion] = lambda: Suspicion.NONE,
-    ) -> AsyncIterator[Turn]:
-        """A thread to use, in the turn of this origin and user name, for one job.
+    ) -> AsyncIterator[Slot]:
+        """Waits for a thread, and holds its slot for one job.
 
-        A job that has come under suspicion while it waited goes on to wait where it belongs:
-        so all that an origin has sent at once gets one turn before its first failure counts.
+        A job whose suspicion has grown while it waited then waits in the queue for that. So of
+        all jobs that an origin sends at once, only one gets a slot before a failure counts.
 
         Raises:
             OverloadedError: too many jobs wait, or this one has waited too long.
@@ -104,9 +112,9 @@ class Verifier:
             seen = suspicion()
             name_failed = seen is Suspicion.NAME or seen is Suspicion.PAIR
             line = self._line_of(origin, seen)
-            async with line.turn(origin, name=name, suspect=name_failed, deadline=deadline) as turn:
+            async with line.slot(origin, name=name, suspect=name_failed, deadline=deadline) as slot:
                 if suspicion() <= seen:
-                    yield turn
+                    yield slot
                     return
 
     async def verify(
@@ -115,11 +123,11 @@ class Verifier:
         expected: PasswordHash | None,
         *,
         origin: str = LOCAL,
-        turn: Turn | None = None,
+        slot: Slot | None = None,
     ) -> bool:
-        """Whether the password is right; always False, after the same work, for None.
+        """Returns whether the password is right. For None it does the same work, and is False.
 
-        Waits for a turn unless it is given one.
+        Waits for a slot unless it is given one.
 
         Raises:
             OverloadedError: too many jobs wait, or this one has waited or run too long.
@@ -127,29 +135,29 @@ class Verifier:
 
         def job() -> bool:
             with self._observed("verify"):
-                return verify_password(password, expected or self._nobody)
+                return verify_password(password, expected or self._dummy)
 
-        matches = await (self._run(turn, job) if turn else self._in_turn(origin, job))
+        matches = await (self._run(slot, job) if slot else self._in_slot(origin, job))
         return matches and expected is not None
 
     async def hash(
-        self, password: Secret[str], *, origin: str = LOCAL, turn: Turn | None = None
+        self, password: Secret[str], *, origin: str = LOCAL, slot: Slot | None = None
     ) -> PasswordHash:
-        """Hashes a new password at the configured cost. Raises OverloadedError as above."""
+        """Returns a hash of a new password at the configured cost. Raises OverloadedError."""
 
         def job() -> PasswordHash:
             with self._observed("hash"):
                 return hash_password(password, self.cost)
 
-        return await (self._run(turn, job) if turn else self._in_turn(origin, job))
+        return await (self._run(slot, job) if slot else self._in_slot(origin, job))
 
     def close(self) -> None:
-        """Drops what is waiting; what runs ends by itself."""
+        """Drops the waiting jobs; running jobs end by themselves."""
         for line in self._lines:
             line.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _line_of(self, origin: str, seen: Suspicion) -> Turnstile:
+    def _line_of(self, origin: str, seen: Suspicion) -> AdmissionQueue:
         if is_user(origin):
             return self._users_line
         return self._line if seen < Suspicion.ORIGIN else self._suspects_line
@@ -160,14 +168,14 @@ class Verifier:
         yield
         self._observe(operation, self._clock() - began)
 
-    async def _in_turn(self, origin: str, job: Callable[[], T]) -> T:
-        async with self.turn(origin) as turn:
-            return await self._run(turn, job)
+    async def _in_slot(self, origin: str, job: Callable[[], T]) -> T:
+        async with self.slot(origin) as slot:
+            return await self._run(slot, job)
 
-    async def _run(self, turn: Turn, job: Callable[[], T]) -> T:
+    async def _run(self, slot: Slot, job: Callable[[], T]) -> T:
         work = asyncio.get_running_loop().run_in_executor(self._threads, job)
-        # A thread cannot be interrupted: a caller that hangs up does not make room.
-        turn.keep_until(work)
+        # A thread cannot be interrupted, so a cancelled call keeps its slot.
+        slot.keep_until(work)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await asyncio.shield(work)
@@ -176,7 +184,7 @@ class Verifier:
 
 
 def _step_back() -> None:
-    """Lets every other thread of the machine go before this one, where that can be said."""
+    """Lowers the priority of this thread, where the system allows it."""
     if sys.platform == "linux":  # pragma: no branch - elsewhere a thread has no niceness
         with suppress(OSError):
             thread = threading.get_native_id()

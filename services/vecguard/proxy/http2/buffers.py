@@ -1,4 +1,4 @@
-"""How many bytes wait in memory, for whom, and when they are too many."""
+"""Counts the bytes that wait in memory, of each connection and of the whole process."""
 
 from typing import TYPE_CHECKING
 
@@ -7,12 +7,13 @@ if TYPE_CHECKING:
 
 
 class Buffers:
-    """What waits in the whole process.
+    """Counts the bytes that wait in the whole process.
 
     Attributes:
         held: bytes that wait now.
-        limit: bytes after which `overflowed` is called, at every further addition.
-        overflowed: must not change any queue at once: it is called in the midst of one.
+        limit: above it every addition calls `overflowed`.
+        overflowed: the callback. It must not change a queue at once, because it is called while
+            one is being changed.
     """
 
     __slots__ = ("held", "limit", "overflowed")
@@ -24,7 +25,7 @@ class Buffers:
 
 
 class Account:
-    """What waits because of one connection of a client, in either direction.
+    """Counts the bytes that wait because of one client connection, in both directions.
 
     Attributes:
         held: bytes that wait now.
@@ -37,7 +38,7 @@ class Account:
         self.held = 0
 
     def add(self, size: int) -> None:
-        """So many bytes more wait."""
+        """Adds bytes that wait."""
         self.held += size
         whole = self._whole
         whole.held += size
@@ -45,14 +46,14 @@ class Account:
             whole.overflowed()
 
     def remove(self, size: int) -> None:
-        """So many bytes wait no more."""
+        """Removes bytes that no longer wait."""
         self.held -= size
         self._whole.held -= size
 
 
 def _ignore() -> None:
-    """Nobody has asked to be told."""
+    """Does nothing: no callback was set."""
 
 
-#: For streams whose bytes nobody counts.
+#: For streams whose bytes are not counted.
 UNCOUNTED = Account(Buffers(2**63))

@@ -1,4 +1,4 @@
-"""One HTTP/2 connection: streams and their states, settings, both levels of windows."""
+"""One HTTP/2 connection: streams and their states, settings, and both levels of windows."""
 
 from collections.abc import Callable
 from math import inf
@@ -27,11 +27,11 @@ _PING = b"vecguard"
 
 
 class Connection(FrameSink):
-    """The protocol's side of a connection, for a server or a client.
+    """Implements the protocol on one connection, for a server or a client.
 
     Attributes:
-        streams: those that are open or half closed.
-        sender: the outgoing half; whoever uses it does so only on streams that are open.
+        streams: the streams that are open or half closed, by number.
+        sender: the outgoing half; use it only for streams that are open.
         nuisances: the weight of useless frames since `forgive`.
     """
 
@@ -46,16 +46,16 @@ class Connection(FrameSink):
         hits: LimitHits | None = None,
         account: Account = UNCOUNTED,
     ) -> None:
-        """Says nothing yet.
+        """Takes the parts; nothing is sent before `greet`.
 
         Args:
-            handler: is told what happens.
-            limits: what the peer may ask for.
+            handler: is called for what the peer does.
+            limits: what the peer may use.
             client_side: whether this side opens the streams.
-            wake: called when there is something for `sender.take`.
-            clock: in seconds, for a `receive` that ends at a time.
-            hits: counts what limits do.
-            account: counts what waits because of the peer.
+            wake: called when `sender.take` has output after it had none.
+            clock: in seconds; needed if `receive` is called with `until`.
+            hits: counts the limits that the peer reaches.
+            account: counts the bytes that are kept for this connection.
         """
         self._handler = handler
         self._limits = limits
@@ -78,24 +78,24 @@ class Connection(FrameSink):
         self._half_stream_window = (limits.stream_window_bytes + 1) // 2
         self._next_id = 1
         self._highest_id = 0
-        # The highest number that the peer left out: it and all below count as never used.
+        # The highest stream number that the peer skipped. Numbers up to it count as never used.
         self._skipped_id = 0
         self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
         self._has_greeted = False
         self._settled = False
         self._acknowledged = False
         self._pings = 0
-        # What the last GOAWAY said; None: there was none that refuses streams.
+        # The last stream that our GOAWAY accepted; None before a GOAWAY that refuses streams.
         self._last_taken: int | None = None
         self.streams: dict[int, Stream] = {}
         self.nuisances = 0
         self.sender = Sender(limits, self._peer, handler, wake=wake, ended=self._local_end)
 
     def greet(self) -> None:
-        """Says what must be said first, once.
+        """Sends the preface (as a client) and our settings, at the first call only.
 
-        A server does so when it has heard a client's preface: before that, the peer may be one
-        that speaks something else.
+        A server calls it after it has received the client's preface: before that, the peer may
+        speak another protocol.
         """
         if self._has_greeted:
             return
@@ -111,49 +111,49 @@ class Connection(FrameSink):
             )
 
     def receive(self, data: bytes, until: float = inf) -> None:
-        """Takes what the socket brought, and handles it until then.
+        """Handles received bytes, until a time of the clock.
 
         Args:
-            data: what follows the last of it.
-            until: a time of the clock; what is left is handled by the next call.
+            data: the bytes that follow those of the previous call.
+            until: a time of the clock; the next call handles what is left.
 
         Raises:
-            Http2ConnectionError: the peer broke the protocol; only `fail` is left to do.
+            Http2ConnectionError: the peer broke the protocol; the caller must `fail` and close.
         """
         self._reader.read(data, until)
 
     def stop(self) -> None:
-        """Lets the `receive` that goes on leave the rest to the next one."""
+        """Makes the running `receive` return early; the next one continues."""
         self._reader.stop()
 
     def hold(self, data: bytes) -> None:
-        """Keeps what the socket brought for the next `receive`."""
+        """Keeps received bytes for the next `receive`."""
         self._reader.hold(data)
 
     @property
     def unread(self) -> int:
-        """Bytes that were received and not handled."""
+        """How many received bytes are not handled yet."""
         return self._reader.kept
 
     @property
     def has_more(self) -> bool:
-        """Whether something was received that is not handled yet."""
+        """Whether complete frames may be left to handle."""
         return self._reader.has_more
 
     def fail(self, code: int) -> None:
-        """Says why the connection ends."""
+        """Sends a GOAWAY with the code of the failure."""
         self.greet()
         if self._client_side:
-            newest = 0  # a server opens none
+            newest = 0  # a server opens no streams
         else:
             # RFC 9113, section 6.8: the number must not grow.
             newest = self._highest_id if self._last_taken is None else self._last_taken
         self.sender.write(frames.goaway(newest, code))
 
     def go_away(self) -> None:
-        """Asks the peer to open no new streams, and refuses none that is on its way.
+        """Sends a GOAWAY that asks for no new streams and refuses none in flight.
 
-        When `Handler.ponged` is told, the peer has heard it, and `refuse_new` can follow.
+        At `Handler.ponged` the peer has received it, and `refuse_new` can follow.
         """
         self.greet()
         # RFC 9113, section 6.8.
@@ -161,37 +161,37 @@ class Connection(FrameSink):
         self.ping()
 
     def refuse_new(self) -> None:
-        """Says which stream was the last that is looked at; later ones are ignored."""
+        """Sends a GOAWAY with the newest stream; later streams are ignored."""
         if self._last_taken is None:
             self._last_taken = self._highest_id
             self.sender.write(frames.goaway(self._highest_id, ErrorCode.NO_ERROR))
 
     def refuse_all(self) -> None:
-        """Says that no stream was looked at, so that all may be opened again elsewhere."""
+        """Sends a GOAWAY that accepts no stream, so that the peer can retry all elsewhere."""
         if self._has_greeted:
             self._last_taken = 0
             self.sender.write(frames.goaway(0, ErrorCode.NO_ERROR))
 
     def ping(self) -> None:
-        """Asks for a sign of life."""
+        """Sends a PING; `Handler.ponged` follows the answer."""
         self._pings += 1
         self.sender.write(frames.ping(_PING, ack=False))
 
     def spoke_uselessly(self) -> None:
-        """Counts a frame of the peer that is useless by what is in it.
+        """Counts a frame of the peer whose content the handler found useless.
 
         Raises:
-            Http2ConnectionError: there were too many.
+            Http2ConnectionError: there were too many useless frames.
         """
         self._nuisance(Nuisance.FRAME)
 
     def forgive(self) -> None:
-        """Time has passed: useless frames of the past count no more."""
+        """Resets the count of useless frames; to be called at intervals."""
         if not self.sender.is_paused:
             self.nuisances = 0
 
     def abandon(self) -> list[Stream]:
-        """The socket is gone, and with it all streams: those that were open."""
+        """Closes all streams, because the socket is gone. Returns those that were open."""
         self._reader.close()
         streams = list(self.streams.values())
         for stream in streams:
@@ -199,10 +199,9 @@ class Connection(FrameSink):
         return streams
 
     def release(self) -> None:
-        """Cuts the references in a ring, after `abandon`: nothing is told any more.
+        """Breaks the reference cycles, after `abandon`. The handler is not called any more.
 
-        What is in a ring stays until the garbage collector looks through everything, and that
-        it does seldom.
+        A cycle would stay in memory until a full garbage collection, which is rare.
         """
         self._handler = NoHandler()
         self.sender.release()
@@ -210,7 +209,7 @@ class Connection(FrameSink):
 
     @property
     def has_room(self) -> bool:
-        """Whether the peer takes another stream now."""
+        """Whether another stream can be opened now."""
         return (
             len(self.streams) < self._peer.concurrent_streams
             and not self.sender.is_paused
@@ -219,21 +218,21 @@ class Connection(FrameSink):
 
     @property
     def peer_streams(self) -> int:
-        """Most streams that the peer takes at a time."""
+        """The most concurrent streams that the peer allows."""
         return self._peer.concurrent_streams
 
     @property
     def highest_id(self) -> int:
-        """The number of the newest stream; 0: there never was one."""
+        """The number of the newest stream; 0 before the first one."""
         return self._highest_id
 
     @property
     def is_used_up(self) -> bool:
-        """Whether there is no number left for another stream."""
+        """Whether all stream numbers are used, so that no stream can be opened."""
         return self._next_id > MAX_STREAM_ID
 
     def open(self, stream: Stream, block: bytes) -> None:
-        """Sends a request's headers, and what waits to follow them."""
+        """Opens a stream: sends the request's headers, then what is queued on the stream."""
         stream.id = self._next_id
         self._next_id += 2
         self._highest_id = stream.id
@@ -245,7 +244,7 @@ class Connection(FrameSink):
             self.sender.advance(stream)
 
     def reset(self, stream: Stream, code: int) -> None:
-        """Ends a stream at once; nothing more comes of it."""
+        """Ends a stream at once by RST_STREAM. Does nothing if it is closed."""
         if stream.closed:
             return
         if not (stream.received_end and stream.sent_end):
@@ -254,7 +253,7 @@ class Connection(FrameSink):
         self._close(stream)
 
     def consumed(self, stream: Stream, size: int) -> None:
-        """The bytes were taken on: the peer may send as many more."""
+        """Gives the peer credit for data bytes that were passed on."""
         if not stream.received_end and not stream.closed:
             stream.owed += size
             if stream.owed >= self._half_stream_window:
@@ -265,7 +264,7 @@ class Connection(FrameSink):
         if self._owed >= self._half_window:
             self._pay()
 
-    # What the reader tells.
+    # The callbacks of the reader.
 
     def on_preface(self) -> None:
         self.greet()
@@ -302,12 +301,12 @@ class Connection(FrameSink):
         except Http2ConnectionError:
             raise
         except Exception as error:
-            # Nobody knows what the table holds now.
+            # The dynamic table may be out of step with the peer's.
             self._handler.failed(error)
             raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "the decoder failed") from error
         if fields is None and not self._client_side:
-            # An index of one byte stands for a field of kilobytes: what a list over the limit
-            # costs is to read its fields.
+            # An index of one byte can stand for a field of kilobytes, and reading the fields of a
+            # list over the limit takes time.
             self._hits.hit(Limit.HEADER_LIST)
             surplus, self._decoder.surplus = self._decoder.surplus, 0
             self._nuisance(Nuisance.REFUSAL + surplus)
@@ -318,7 +317,7 @@ class Connection(FrameSink):
         if stream.received_end:
             raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after the end")
         if not self._client_side and not end:
-            # RFC 9113, section 8.1: a second block is trailers, and those end the request.
+            # RFC 9113, section 8.1: a second block is trailers, which must end the request.
             raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers that do not end")
         if end:
             stream.received_end = True
@@ -336,7 +335,7 @@ class Connection(FrameSink):
         self._closed.reset_by_peer(stream_id)
         self._handler.aborted(stream, code, by_peer=True)
         if not self._client_side:
-            # A server can reset no more than we have opened, and clients can make it do so.
+            # A server can reset only streams that we opened, and clients can cause its resets.
             self._nuisance(Nuisance.RESET)
 
     def on_settings(self, payload: bytes) -> None:
@@ -349,14 +348,17 @@ class Connection(FrameSink):
         if not self._settled:
             self._settled = True
         elif change and not self._client_side:
-            # A frame of 15 bytes has moved the window of every stream.
+            # A frame of 15 bytes has changed the window of every stream.
             self._nuisance(Nuisance.SETTINGS + len(self.streams) // Nuisance.MOVED_WINDOWS)
         else:
             self._nuisance(Nuisance.SETTINGS)
         self._handler.settled()
 
     def on_settings_ack(self) -> None:
-        """Our settings loosen HTTP/2's defaults only, so they count from the beginning."""
+        """Counts repeated acknowledgements as useless.
+
+        Our settings only loosen HTTP/2's defaults, so they apply without an acknowledgement.
+        """
         if self._acknowledged:
             self._nuisance(Nuisance.FRAME)
         self._acknowledged = True
@@ -373,7 +375,7 @@ class Connection(FrameSink):
         self._nuisance(Nuisance.FRAME)
 
     def on_goaway(self, last_stream_id: int, code: int) -> None:
-        del code  # the streams that it refuses are told all the same
+        del code  # the refused streams end in the same way for every code
         self._handler.leaving(last_stream_id)
         self._nuisance(Nuisance.FRAME)
 
@@ -405,7 +407,7 @@ class Connection(FrameSink):
         stream = self.streams.get(fault.stream_id)
         if stream is None:
             if self._is_idle(fault.stream_id):
-                # RFC 9113, section 6.4: what was never opened cannot be reset.
+                # RFC 9113, section 6.4: an idle stream cannot be reset.
                 raise Http2ConnectionError(fault.code, fault.message) from fault
             self._closed.reset_by_us(fault.stream_id)
             self.sender.write(frames.rst_stream(fault.stream_id, fault.code))
@@ -464,7 +466,7 @@ class Connection(FrameSink):
         raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
 
     def _is_idle(self, stream_id: int) -> bool:
-        # Nobody but a client opens streams here, so an even number is always idle.
+        # Only clients open streams, so an even number is always idle.
         return stream_id > self._highest_id or not stream_id & 1
 
     def _require_not_idle(self, stream_id: int) -> None:
@@ -476,8 +478,8 @@ class Connection(FrameSink):
         if stream.received_end:
             self._close(stream)
         elif not self._client_side:
-            # The answer is complete, so the rest of the request is not read any more
-            # (RFC 9113, section 8.1).
+            # The answer is complete, so the rest of the request is not needed (RFC 9113,
+            # section 8.1).
             self.reset(stream, ErrorCode.NO_ERROR)
 
     def _close(self, stream: Stream) -> None:
@@ -509,8 +511,8 @@ class Connection(FrameSink):
                     self.sender.advance(stream)
 
     def _spoken_in_vain(self) -> None:
-        # What a server says about cancelled calls is up to clients, and other clients share
-        # its connection.
+        # Clients cause what a server sends about cancelled calls, and other clients share the
+        # connection to the server.
         if not self._client_side:
             self._nuisance(Nuisance.FRAME)
 
@@ -523,7 +525,7 @@ class Connection(FrameSink):
 
 
 def _over() -> Connection:
-    """Stands for every connection that is over."""
+    """Returns a connection that takes the place of released ones."""
     if not _OVER:
         _OVER.append(Connection(NoHandler(), _NO_ROOM, client_side=False, wake=_wake_nothing))
     return _OVER[0]

@@ -1,4 +1,4 @@
-"""What a peer can do wrong, each with the code that tells it so (RFC 9113, section 7)."""
+"""The errors of a peer, with their HTTP/2 error codes (RFC 9113, section 7)."""
 
 from enum import IntEnum
 
@@ -26,10 +26,10 @@ class ErrorCode(IntEnum):
 
 
 class Http2ConnectionError(VecguardError):
-    """The connection cannot go on: it is answered by GOAWAY and closed.
+    """The connection must end: the peer gets a GOAWAY.
 
     Attributes:
-        limit: the one that was reached; None when the protocol was broken.
+        limit: the limit that was reached; None for a violation of the protocol.
     """
 
     reason = "http2_connection"
@@ -44,7 +44,7 @@ class NoPrefaceError(Http2ConnectionError):
     """A client's first bytes are not HTTP/2's preface.
 
     Attributes:
-        said: all that it has sent.
+        said: all bytes that it has sent.
     """
 
     def __init__(self, said: bytes) -> None:
@@ -53,7 +53,7 @@ class NoPrefaceError(Http2ConnectionError):
 
 
 class Http2StreamError(VecguardError):
-    """One stream cannot go on: it is answered by RST_STREAM, the others are left alone."""
+    """One stream must end: the peer gets a RST_STREAM, and the other streams continue."""
 
     reason = "http2_stream"
 
@@ -64,7 +64,7 @@ class Http2StreamError(VecguardError):
 
 
 class CompressionError(Http2ConnectionError):
-    """A header block cannot be decoded, so the tables of both sides differ from now on."""
+    """A header block cannot be decoded, so the dynamic tables of both sides may differ."""
 
     def __init__(self, message: str) -> None:
         super().__init__(ErrorCode.COMPRESSION_ERROR, message)

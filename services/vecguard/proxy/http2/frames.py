@@ -1,4 +1,4 @@
-"""Frames as they are written (RFC 9113, sections 4 and 6)."""
+"""Encodes frames (RFC 9113, sections 4 and 6)."""
 
 from collections.abc import Mapping
 from struct import Struct
@@ -24,7 +24,7 @@ PADDED: Final = 0x8
 PRIORITIZED: Final = 0x20
 
 HEAD_BYTES: Final = 9
-# Length and type share the first word: one call of C reads or writes a whole head.
+# Length and type share the first word, so that one call reads or writes a whole head.
 HEAD: Final[Struct] = Struct(">IBI")
 _WORD = Struct(">I")
 _TWO_WORDS = Struct(">II")
@@ -34,7 +34,7 @@ SETTINGS_ACK = HEAD.pack(SETTINGS, ACK, 0)
 
 
 def headers(stream_id: int, block: bytes, end_stream: bool, max_frame_bytes: int) -> bytes:
-    """A header block, in as many frames as the peer's limit makes of it."""
+    """Returns a header block in as many frames as the peer's frame size requires."""
     flags = END_STREAM if end_stream else 0
     if len(block) <= max_frame_bytes:
         return HEAD.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
@@ -50,26 +50,26 @@ def headers(stream_id: int, block: bytes, end_stream: bool, max_frame_bytes: int
 
 
 def rst_stream(stream_id: int, code: int) -> bytes:
-    """Ends one stream."""
+    """Returns a RST_STREAM, which ends one stream."""
     return HEAD.pack(4 << 8 | RST_STREAM, 0, stream_id) + _WORD.pack(code)
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """Lets the peer send this many more bytes; stream 0 is the connection."""
+    """Returns a WINDOW_UPDATE, which allows more bytes; stream 0 is the connection."""
     return HEAD.pack(4 << 8 | WINDOW_UPDATE, 0, stream_id) + _WORD.pack(increment)
 
 
 def settings(values: Mapping[int, int]) -> bytes:
-    """Our settings."""
+    """Returns a SETTINGS frame."""
     payload = b"".join(_SETTING.pack(*item) for item in values.items())
     return HEAD.pack(len(payload) << 8 | SETTINGS, 0, 0) + payload
 
 
 def ping(payload: bytes, *, ack: bool) -> bytes:
-    """A question for a sign of life, or the answer with the same eight bytes."""
+    """Returns a PING, or the answer to one with the same eight bytes."""
     return HEAD.pack(len(payload) << 8 | PING, ACK if ack else 0, 0) + payload
 
 
 def goaway(last_stream_id: int, code: int) -> bytes:
-    """No stream above this one was or will be looked at."""
+    """Returns a GOAWAY, which says that streams above `last_stream_id` are ignored."""
     return HEAD.pack(8 << 8 | GOAWAY, 0, 0) + _TWO_WORDS.pack(last_stream_id, code)

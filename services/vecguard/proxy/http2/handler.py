@@ -1,4 +1,4 @@
-"""Who is told what happens on a connection."""
+"""The callbacks of a connection."""
 
 from abc import ABC, abstractmethod
 
@@ -7,14 +7,14 @@ from mypy_extensions import mypyc_attr
 from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
 
-# A header block as the decoder gives it: None when it was over our limit.
+# A header block from the decoder; None if it was over our limit.
 Fields = HeaderBlock | None
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
+# A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Handler(ABC):
-    """Who is told what happens on a connection."""
+    """Receives the events of a connection."""
 
     @abstractmethod
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
@@ -22,15 +22,15 @@ class Handler(ABC):
 
     @abstractmethod
     def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
-        """A further header block: an answer, or trailers."""
+        """A further header block has come: an answer or trailers."""
 
     @abstractmethod
     def data(self, stream: Stream, payload: bytes, end: bool) -> None:
-        """Data; its bytes must be given back by `Connection.consumed` once they are taken on."""
+        """Data has come. Call `Connection.consumed` for its bytes once they were passed on."""
 
     @abstractmethod
     def sent(self, stream: Stream, size: int) -> None:
-        """So many bytes of the stream's data went out."""
+        """`size` bytes of the stream's data went out."""
 
     @abstractmethod
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
@@ -42,7 +42,7 @@ class Handler(ABC):
 
     @abstractmethod
     def leaving(self, last_stream_id: int) -> None:
-        """The peer's GOAWAY: it will not look at streams above this one."""
+        """The peer's GOAWAY has come: it ignores streams above `last_stream_id`."""
 
     @abstractmethod
     def finished(self, stream: Stream) -> None:
@@ -50,15 +50,15 @@ class Handler(ABC):
 
     @abstractmethod
     def ponged(self) -> None:
-        """A PING of ours was answered: all that was said before it has been heard."""
+        """Our PING was answered: the peer has received all that we sent before it."""
 
     @abstractmethod
     def failed(self, error: Exception) -> None:
-        """A bug showed itself; the stream or the connection that it was met on is ended."""
+        """A bug has raised `error`; its stream or the connection ends."""
 
 
 class NoHandler(Handler):
-    """Takes the place of a handler whose connection is over."""
+    """Ignores all events; replaces the handler of a connection that is over."""
 
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         """Does nothing."""

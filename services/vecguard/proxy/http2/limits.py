@@ -1,4 +1,4 @@
-"""How much one peer may ask of us, and how often a limit had to step in."""
+"""The limits of one connection, and counts of the limits that were reached."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,36 +9,37 @@ from typing import Final
 MAX_WINDOW_BYTES: Final = 2**31 - 1  # RFC 9113, section 6.9.1
 MAX_STREAM_ID: Final = 2**31 - 1
 DEFAULT_WINDOW_BYTES: Final = 65_535  # RFC 9113, section 6.9.2
-# RFC 9113, section 6.5.2. We take no larger ones: they save little, and a stream of large frames
-# makes the others wait.
+# RFC 9113, section 6.5.2. We accept no larger frames: they save little, and a stream of large
+# frames delays the other streams.
 DEFAULT_FRAME_BYTES: Final = 16_384
 DEFAULT_TABLE_BYTES: Final = 4096  # RFC 9113, section 6.5.2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one connection, told to the peer where HTTP/2 has a setting for it.
+    """The limits of one connection, announced to the peer where HTTP/2 has a setting for them.
 
     Attributes:
-        concurrent_streams: a client of many long streams should not block its own short
-            calls; what they hold in memory is bounded by `connection_window_bytes`.
-        stream_window_bytes: what is taken in of a stream whose receiver does not read.
-            One window must cover a round trip: 1 MiB is 800 Mbit/s at 10 ms.
-        connection_window_bytes: the same for all streams of a connection together.
-        header_list_bytes: names, values and 32 for each field (RFC 9113, section 10.5.1).
+        concurrent_streams: the most open streams. High enough that a client with many long streams
+            does not block its own short calls; `connection_window_bytes` bounds their memory.
+        stream_window_bytes: the most bytes that are accepted on a stream whose receiver does not
+            read. One window must cover a round trip: 1 MiB is 800 Mbit/s at 10 ms.
+        connection_window_bytes: the most bytes for all streams of a connection together.
+        header_list_bytes: the most bytes of names, values and 32 for each field (RFC 9113,
+            section 10.5.1).
             gRPC's own default is 8 to 16 KiB; a token in the metadata can be longer.
-        header_block_bytes: the compressed form, which is kept until complete. A list over
-            its limit costs its stream only, and is read to its end for the table's sake; a
-            block over this one is no mistake any more and costs the connection.
-        header_frames: HEADERS and CONTINUATIONs of one block. Empty ones cost a peer
-            nothing, and no sender needs more than a block's bytes fill (CVE-2024-27316).
-        table_bytes: the dynamic table that the peer's encoder may use.
-        nuisances: the weight of frames that make work and move nothing, between two calls
+        header_block_bytes: the most bytes of the compressed form, which is kept until complete. A
+            list over its limit ends its stream only, and is read to its end to keep the table
+            in step; a block over this limit is taken for an attack and ends the connection.
+        header_frames: the most HEADERS and CONTINUATIONs of one block. Empty frames cost a peer
+            nothing, and no sender needs them (CVE-2024-27316).
+        table_bytes: the size of the dynamic table that the peer's encoder may use.
+        nuisances: the most weight of frames that make work and carry nothing, between two calls
             of `Connection.forgive`; see `Nuisance`. gRPC's keepalive needs less than one a
             second, a thousand cancelled calls ten thousand.
-        unread_bytes: what we have to say to a peer that does not read (headers, resets,
-            acknowledgements), beyond the data that windows bound. A thousand answers of
-            4 KiB of headers each fit.
+        unread_bytes: the most bytes other than data (headers, resets, acknowledgements) that wait
+            for a peer that does not read; windows bound the data. A thousand answers of 4 KiB
+            of headers each fit.
     """
 
     concurrent_streams: int
@@ -53,7 +54,7 @@ class Limits:
 
 
 class Limit(StrEnum):
-    """The limits of a connection by name, as metrics show them."""
+    """The limits of a connection, by their names in the metrics."""
 
     STREAMS = "streams"
     HEADER_LIST = "header_list"
@@ -63,29 +64,29 @@ class Limit(StrEnum):
 
 
 class LimitHits:
-    """How often each limit stepped in: connections, streams or calls that it ended or refused.
+    """Counts the connections, streams and calls that each limit has ended or refused.
 
     Attributes:
-        counts: by the limit's name, since the process began.
+        counts: the counts since the start of the process, by the limit's name.
     """
 
     def __init__(self, limits: Iterable[str] = Limit) -> None:
-        """`limits` are those that are counted from 0 on, whether they step in or not."""
+        """`limits` are listed with a count of 0 from the start."""
         self.counts: Counter[str] = Counter(dict.fromkeys(limits, 0))
 
     def hit(self, limit: str) -> None:
-        """Counts one."""
+        """Adds one to the count of a limit."""
         self.counts[limit] += 1
 
 
 class Nuisance:
-    """Weights of what floods are made of (RFC 9113, section 10.5)."""
+    """Weights of the frames that floods consist of (RFC 9113, section 10.5)."""
 
     # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, an acknowledgement or a
-    # WINDOW_UPDATE without a reason, anything on a stream that we have reset, and what the
+    # WINDOW_UPDATE without a reason, any frame on a stream that we have reset, and what the
     # handler calls useless (`Connection.spoke_uselessly`).
     FRAME: Final = 1
-    REFUSAL: Final = 10  # of a stream: the answer is longer than the question
+    REFUSAL: Final = 10  # of a stream: our answer is longer than the peer's frame
     SETTINGS: Final = 10
-    MOVED_WINDOWS: Final = 10  # as many windows that a SETTINGS moves are worth one frame more
-    RESET: Final = 10  # of a stream that had cost us more than a frame (CVE-2023-44487)
+    MOVED_WINDOWS: Final = 10  # a SETTINGS that changes this many windows weighs one frame more
+    RESET: Final = 10  # of a stream that has cost us more than a frame (CVE-2023-44487)

@@ -1,4 +1,4 @@
-"""Takes frames out of a stream of bytes and checks what can be seen of them alone."""
+"""Reads frames from a stream of bytes and checks each by itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _END_STREAM: Final = frames.END_STREAM
 _MAX_STREAM_ID: Final = MAX_STREAM_ID
 # A whole header block without padding or priority, whether or not it ends the stream.
 _PLAIN: Final = frames.END_HEADERS | frames.END_STREAM
-#: What is read between two looks at the clock.
+#: Bytes that are read between two looks at the clock.
 _UNTIMED_BYTES: Final = 1024
 _PRIORITY_BYTES = 5
 _WORD_BYTES = 4
@@ -33,15 +33,15 @@ _PING_BYTES = 8
 
 
 class FrameSink(ABC):
-    """Who is told of each frame. Raises Http2StreamError or Http2ConnectionError."""
+    """Receives each frame. Its methods raise Http2StreamError or Http2ConnectionError."""
 
     @abstractmethod
     def on_preface(self) -> None:
-        """The peer, a client, speaks HTTP/2."""
+        """The client's preface has come."""
 
     @abstractmethod
     def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
-        """`length` is what counts for flow control: the payload and its padding."""
+        """DATA has come; `length` counts for flow control: the payload and its padding."""
 
     @abstractmethod
     def on_headers(self, stream_id: int, block: bytes, end: bool) -> None: ...
@@ -69,22 +69,22 @@ class FrameSink(ABC):
 
     @abstractmethod
     def on_nothing(self) -> None:
-        """A frame that means nothing to us."""
+        """A frame has come that we ignore."""
 
     @abstractmethod
     def on_stream_fault(self, fault: Http2StreamError) -> None:
-        """The frame's own error, which does not end the reading."""
+        """The frame is a stream error; reading continues."""
 
     @abstractmethod
     def on_failure(self, stream_id: int, error: Exception) -> None:
-        """A bug showed itself while the frame was handled."""
+        """A bug has raised `error` while the frame was handled."""
 
 
 class FrameReader:
-    """Keeps what has come of the next frame, and of a header block in several frames.
+    """Reads frames from bytes; keeps incomplete frames and incomplete header blocks.
 
     Attributes:
-        has_more: frames may be complete that are not read yet.
+        has_more: whether complete frames may be left to read.
     """
 
     def __init__(
@@ -96,16 +96,16 @@ class FrameReader:
         clock: Callable[[], float],
         account: Account = UNCOUNTED,
     ) -> None:
-        """`account` is charged for what is kept, until `close`."""
+        """`account` counts the kept bytes, until `close`."""
         self._clock = clock
         self._sink = sink
         self._limits = limits
         self._rest = b""
         self._preface = frames.PREFACE if expects_preface else b""
         self._greeted = False
-        # Greeted, and within no header block: any frame may come.
+        # SETTINGS have come, and no header block is open: any frame may follow.
         self._is_between = False
-        # What fits into a frame of the default size is never a flood.
+        # A block that fits into one frame of the default size is always accepted.
         self._max_block = max(limits.header_block_bytes, DEFAULT_FRAME_BYTES)
         self._block: list[bytes] | None = None
         self._block_bytes = 0
@@ -118,15 +118,15 @@ class FrameReader:
 
     @property
     def kept(self) -> int:
-        """Bytes that were received and not handled, with those of an unfinished header block."""
+        """How many received bytes are not handled yet, with those of an incomplete header block."""
         return self._charged
 
     def stop(self) -> None:
-        """Lets the `read` that goes on end with the frame that it is at."""
+        """Makes the running `read` return after the current frame."""
         self._is_stopped = True
 
     def hold(self, data: bytes) -> None:
-        """Keeps what was received for the next `read`."""
+        """Keeps received bytes for the next `read`."""
         self._rest = self._rest + data if self._rest else data
         self.has_more = True
         self._charge(len(self._rest) + self._block_bytes)
@@ -134,9 +134,9 @@ class FrameReader:
     def read(  # noqa: C901, PLR0912 - one loop over every frame
         self, data: bytes, until: float
     ) -> None:
-        """Reads what is complete, until then. Raises Http2ConnectionError.
+        """Reads the complete frames, until a time of the clock. Raises Http2ConnectionError.
 
-        `until` is a time of the clock, which is read between two frames.
+        The clock is read between two frames.
         """
         self.has_more = self._is_stopped = False
         if self._rest:
@@ -146,7 +146,7 @@ class FrameReader:
             at = self._skip_preface(data)
         sink, unpack, max_frame = self._sink, _unpack_head, DEFAULT_FRAME_BYTES
         timed_at = at + _UNTIMED_BYTES
-        # Declared, so that compiled code reckons with numbers instead of objects.
+        # Declared, so that compiled code computes with native integers.
         word: int
         flags: int
         stream_id: int
@@ -161,7 +161,7 @@ class FrameReader:
             at = begin + length
             stream_id &= _MAX_STREAM_ID  # the first bit is reserved and ignored
             try:
-                # What almost all frames are goes past the checks of `_dispatch`.
+                # Almost all frames take these shortcuts and skip the checks of `_dispatch`.
                 if self._is_between and stream_id and kind == _DATA:
                     payload = data[begin:at]
                     if flags & _PADDED:
@@ -194,11 +194,11 @@ class FrameReader:
             self._charge(kept)
 
     def release(self, sink: FrameSink) -> None:
-        """Tells this sink from now on: the connection is over."""
+        """Replaces the sink, after the end of the connection."""
         self._sink = sink
 
     def close(self) -> None:
-        """Nothing more comes: forgets what was kept."""
+        """Drops the kept bytes, after the end of the connection."""
         self._rest, self._block, self._block_bytes = b"", None, 0
         self.has_more = False
         self._charge(0)

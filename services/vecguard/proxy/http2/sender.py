@@ -1,4 +1,4 @@
-"""What goes out on a connection: frames in order, data as far as windows and socket allow."""
+"""Sends frames in order, and data as far as the windows and the socket allow."""
 
 from collections.abc import Callable
 from typing import Final
@@ -19,21 +19,21 @@ _FIRST: Final = frames.END_HEADERS
 _LAST: Final = frames.END_HEADERS | frames.END_STREAM
 #: WINDOW_UPDATEs that a frame of data may bring back: one of its stream, one of the connection.
 UPDATES_PER_FRAME: Final = 2
-# What is written in one turn of the loop before the socket is asked again.
+# The most bytes that are written before the socket must accept them.
 _TURN_BYTES = 256 * 1024
-# What one stream sends before the next one has its turn, where they share a bottleneck.
+# The most bytes that one stream sends before the next one, where they share a bottleneck.
 _QUANTUM_BYTES = 64 * 1024
 
 
 class Sender:
-    """Collects output until it is taken; every byte of data is within both windows.
+    """Collects output until `take`; never sends more data than both windows allow.
 
     Attributes:
-        window: bytes that the peer takes on the connection.
+        window: bytes that the peer allows on the connection.
         is_paused: whether the socket is full.
         waiting: streams that wait for the connection's window or the socket, the oldest first.
-        updates_due: WINDOW_UPDATEs that have a reason; any more are useless. No sum of bytes
-            would do, as two thousand million increments of one byte fit into a window.
+        updates_due: WINDOW_UPDATEs that the peer has a reason to send; more of them are useless.
+            Counts frames and not bytes, because a window allows 2^31 increments of one byte.
     """
 
     def __init__(
@@ -45,10 +45,14 @@ class Sender:
         wake: Callable[[], None],
         ended: Callable[[Stream], None],
     ) -> None:
-        """Tells of its doings.
+        """Takes the callbacks.
 
-        `handler`: bytes of a stream's data went out; `wake`: there is output after there was
-        none; `ended`: a stream's end went out.
+        Args:
+            limits: `unread_bytes` is the one that it uses.
+            peer: the peer's settings.
+            handler: `sent` is called for data that went out.
+            wake: called when there is output after there was none.
+            ended: called when the end of a stream went out.
         """
         self._limits = limits
         self._peer = peer
@@ -64,25 +68,25 @@ class Sender:
         self.waiting: dict[Stream, None] = {}
 
     def release(self) -> None:
-        """Forgets who is told: the connection is over."""
+        """Drops the callbacks, after the end of the connection."""
         self._handler = NoHandler()
         self._wake = _do_nothing
         self._ended = _end_nothing
 
     def take(self) -> bytes:
-        """Everything to be written now."""
+        """Returns the bytes to be written now."""
         out = b"".join(self._out)
         self._out.clear()
         self._room = 0 if self.is_paused else _TURN_BYTES
         return out
 
     def pause(self) -> None:
-        """The socket is full: data waits, the rest may still go out."""
+        """Holds data back, because the socket is full. Other frames still go out."""
         self.is_paused = True
         self._room = 0
 
     def resume(self) -> None:
-        """The socket has room again."""
+        """Sends data again, because the socket has room."""
         self.is_paused = False
         self._unread = 0
         self._room = _TURN_BYTES
@@ -90,11 +94,11 @@ class Sender:
 
     @property
     def is_swamped(self) -> bool:
-        """Whether the peer lets us talk and does not read: more than the limit waits for it."""
+        """Whether more than the limit waits for a peer that does not read."""
         return self._unread > self._limits.unread_bytes
 
     def write(self, frame: bytes) -> None:
-        """Sends a frame that no window holds back."""
+        """Sends a frame that is not subject to flow control."""
         if not self._out:
             self._wake()
         self._out.append(frame)
@@ -121,7 +125,7 @@ class Sender:
             self._ended(stream)
 
     def data(self, stream: Stream, payload: bytes, end: bool) -> None:
-        """Sends data now if that is possible, else in its turn."""
+        """Sends data at once if possible, else queues it on the stream."""
         size = len(payload)
         if (
             not stream.queued
@@ -139,7 +143,7 @@ class Sender:
         self.advance(stream)
 
     def finish(self, stream: Stream, trailers: bytes = b"") -> None:
-        """Ends our half of the stream when everything before is sent."""
+        """Ends our half of the stream after all queued data."""
         if trailers and not stream.queued:
             self.headers(stream, trailers, end=True)
         else:
@@ -147,7 +151,7 @@ class Sender:
             self.advance(stream)
 
     def advance(self, stream: Stream, quantum: int | None = None) -> None:
-        """Sends what can be sent of a stream."""
+        """Sends as much of a stream's queue as the windows, the socket and `quantum` allow."""
         queue = stream.queue
         while stream.queued and queue:
             piece = queue[0]
@@ -181,7 +185,7 @@ class Sender:
                 self._frame(stream, b"", end=True)
 
     def pump(self) -> None:
-        """Lets waiting streams send in turns."""
+        """Sends data of the waiting streams, one quantum of each at a time."""
         waiting = self.waiting
         while waiting and self._room > 0 and self.window > 0:
             stream = next(iter(waiting))

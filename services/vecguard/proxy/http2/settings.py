@@ -1,4 +1,4 @@
-"""SETTINGS: what the peer wants and what we want (RFC 9113, section 6.5)."""
+"""The SETTINGS of both sides (RFC 9113, section 6.5)."""
 
 from dataclasses import dataclass
 from struct import Struct
@@ -25,16 +25,16 @@ _LARGEST_FRAME_BYTES = 2**24 - 1
 
 @dataclass(slots=True)
 class PeerSettings:
-    """The peer's settings that bind us.
+    """Holds the peer's settings that we must respect.
 
-    Its header list size is not among them: what it takes in headers is for the whole path
-    to know.
+    Ignores its header list size: the relay passes headers on without knowing the limits of
+    every hop.
 
     Attributes:
-        is_server: what the peer is.
-        table_bytes: how large it takes our dynamic table for, which we never use.
-        awaits_table_size: it wants a smaller one, and our next header block must say that
-            it is (RFC 7541, section 4.2).
+        is_server: whether the peer is a server.
+        table_bytes: the size that the peer allows our dynamic table, which we never use.
+        awaits_table_size: whether the peer has reduced it, so that our next header block must
+            acknowledge that (RFC 7541, section 4.2).
     """
 
     is_server: bool = False
@@ -45,7 +45,7 @@ class PeerSettings:
     awaits_table_size: bool = False
 
     def apply(self, payload: bytes) -> None:
-        """Takes over one SETTINGS frame. Raises Http2ConnectionError."""
+        """Applies one SETTINGS frame. Raises Http2ConnectionError."""
         if len(payload) % _ENTRY.size:
             raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a broken length")
         for key, value in _ENTRY.iter_unpack(payload):
@@ -68,7 +68,7 @@ class PeerSettings:
 
 
 def announced(limits: Limits, *, client_side: bool) -> dict[int, int]:
-    """Our limits as settings; what is HTTP/2's default is not repeated."""
+    """Returns our limits as settings, without those that are HTTP/2's defaults."""
     values = {
         INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
         MAX_HEADER_LIST_SIZE: limits.header_list_bytes,

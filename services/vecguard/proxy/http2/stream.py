@@ -1,11 +1,11 @@
-"""One stream of a connection: its windows, its ends, and what waits to be sent on it."""
+"""One stream of a connection: its windows, its state, and its send queue."""
 
 from typing import Any
 
 from vecguard.proxy.http2.buffers import UNCOUNTED, Account
 
-# Pieces smaller than this are gathered, or a window full of single bytes would take
-# fifty times its size in memory.
+# Smaller pieces are joined, because a window full of single bytes would take fifty times its size
+# in memory.
 _SMALL_BYTES = 1024
 _GATHERED_BYTES = 16 * 1024
 
@@ -13,21 +13,21 @@ Piece = bytes | bytearray | memoryview
 
 
 class Stream:
-    """Made before it has a number, so that data can wait for it.
+    """Holds the state of a stream, also before it has a number, so that data can wait for it.
 
     Attributes:
-        id: 0 until it is open on a connection.
-        owner: whoever the connection's handler knows it by.
-        send_window: bytes that the peer takes.
-        receive_window: bytes that we have allowed and that have not come.
-        owed: bytes that were taken on and that the peer has not been told of.
-        account: who is charged for what waits.
-        queue: payloads that wait for a window or a socket.
-        queued: their bytes.
-        ending: what comes after the queue: trailers, or nothing but the end; None: more data.
+        id: its number; 0 until it is open on a connection.
+        owner: an object of the connection's handler, which the connection does not use.
+        send_window: bytes that the peer allows us to send.
+        receive_window: bytes that the peer may still send.
+        owed: bytes that were passed on, and for which the peer has no WINDOW_UPDATE yet.
+        account: counts the bytes of the queue.
+        queue: payloads that wait for a window or the socket.
+        queued: bytes in the queue.
+        ending: what follows the queue: trailers, or b"" for only the end; None: more data.
         sent_end: our half is closed.
         received_end: the peer's half is closed.
-        closed: the connection knows it no more.
+        closed: the connection has removed it.
     """
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Stream:
         self.closed = False
 
     def hold(self, payload: bytes) -> None:
-        """Puts a payload at the end of the queue."""
+        """Appends a payload to the queue."""
         size = len(payload)
         if not size:
             return
@@ -79,19 +79,19 @@ class Stream:
         self.queue.append(payload)
 
     def end_with(self, ending: bytes) -> None:
-        """What comes after the queue, and is kept as long."""
+        """Sets what follows the queue: trailers, or b"" for only the end."""
         self.ending = ending
         if ending and self.queued:
             self._charged = len(ending)
             self.account.add(self._charged)
 
     def left(self, size: int) -> None:
-        """So many bytes of the queue are on their way."""
+        """Counts bytes that left the queue."""
         self.queued -= size
         self.account.remove(size)
 
     def drop(self) -> int:
-        """Forgets what waits; how many bytes of data that were."""
+        """Empties the queue. Returns how many bytes of data were dropped."""
         dropped, self.queued = self.queued, 0
         self.queue.clear()
         self.account.remove(dropped)
@@ -99,7 +99,7 @@ class Stream:
         return dropped
 
     def settle(self) -> None:
-        """The ending waits no more."""
+        """Stops counting the ending, which was sent or dropped."""
         if self._charged:
             self.account.remove(self._charged)
             self._charged = 0

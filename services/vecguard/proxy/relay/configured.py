@@ -1,4 +1,4 @@
-"""The relay's bounds, from the settings."""
+"""Converts the settings of the relay to its policies."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What all clients of a process may take together.
+    """Bounds what all clients of a process may use together.
 
     Attributes:
-        buffered_bytes: what waits for receivers that do not take it, in both directions,
-            before those for whom most waits lose their calls. Ten thousand honest clients
-            never come near it, because their data moves; what one stream and one connection
-            may hold is bounded by their windows.
+        buffered_bytes: the most bytes that wait for slow receivers, in both directions; above
+            it, the clients for whom most waits lose their calls. Ten thousand honest clients
+            never come near it, because their data moves. Windows bound each stream and each
+            connection.
         connections: how many there may be, in all and from one address.
-        lifetime: how long they last.
+        lifetime: how long connections may last.
     """
 
     buffered_bytes: int
@@ -28,7 +28,7 @@ class Bounds:
 
 
 def limits(settings: Http2Settings) -> Limits:
-    """The bounds of one connection."""
+    """Returns the limits of one connection."""
     return Limits(
         concurrent_streams=settings.max_concurrent_streams,
         stream_window_bytes=settings.stream_window,
@@ -39,7 +39,7 @@ def limits(settings: Http2Settings) -> Limits:
 
 
 def bounds(http2: Http2Settings, connections: ConnectionSettings) -> Bounds:
-    """The bounds of all connections of clients together."""
+    """Returns the bounds of all client connections together."""
     return Bounds(
         buffered_bytes=http2.max_buffered,
         connections=ConnectionLimitsPolicy(
@@ -57,7 +57,7 @@ def bounds(http2: Http2Settings, connections: ConnectionSettings) -> Bounds:
 
 
 def pool(settings: PoolSettings) -> PoolPolicy:
-    """The connections to an upstream."""
+    """Returns the policy for the connections to an upstream."""
     return PoolPolicy(
         connections=settings.max_connections,
         waiting=settings.max_waiting,

@@ -1,4 +1,4 @@
-"""How a relayed call can fail on our side."""
+"""The errors that end a relayed call."""
 
 from vecguard.errors import (
     MessageTooLargeError,
@@ -10,7 +10,7 @@ from vecguard.errors import (
 
 
 class MalformedCallError(VecguardError):
-    """The request is no gRPC call; it is answered by an HTTP status."""
+    """The request is not a gRPC call; the client gets an HTTP status."""
 
     status = Status.INTERNAL
     reason = "malformed_call"
@@ -21,13 +21,13 @@ class MalformedCallError(VecguardError):
 
 
 class MalformedRequestError(VecguardError):
-    """The request breaks HTTP/2's own rules; its stream is reset (RFC 9113, section 8.1.1)."""
+    """The request breaks the rules of HTTP/2; its stream is reset (RFC 9113, section 8.1.1)."""
 
     reason = "malformed_request"
 
 
 class HeadersTooLargeError(OverloadedError):
-    """A header block is over our limit. As in gRPC's own servers, no client repeats the call."""
+    """A header block is over our limit. The status is that of gRPC's own servers."""
 
     reason = "headers_too_large"
 
@@ -44,14 +44,14 @@ class AnswerTooLargeError(OverloadedError):
 
 
 class InvalidTimeoutError(VecguardError):
-    """`grpc-timeout` is not what the gRPC specification allows."""
+    """`grpc-timeout` breaks the gRPC specification."""
 
     status = Status.INTERNAL
     reason = "malformed_timeout"
 
 
 class TooMuchBufferedError(OverloadedError):
-    """The process holds too many bytes that nobody takes, and most of them for this client."""
+    """Too many bytes wait in the process, and most of them because of this client."""
 
     reason = "too_much_buffered"
 
@@ -60,7 +60,7 @@ class TooMuchBufferedError(OverloadedError):
 
 
 class ConnectionTooOldError(UnavailableError):
-    """The connection has outlived the age that is allowed, and its calls their grace."""
+    """The connection has reached its maximum age, and its calls have used up their grace."""
 
     reason = "connection_too_old"
 
@@ -69,7 +69,7 @@ class ConnectionTooOldError(UnavailableError):
 
 
 class UpstreamUnavailableError(UnavailableError):
-    """The upstream cannot be reached, hung up, or answers no gRPC."""
+    """The upstream cannot be reached, has closed the connection, or does not answer in gRPC."""
 
     reason = "upstream_unavailable"
 
@@ -82,11 +82,11 @@ class UpstreamCancelledError(VecguardError):
 
 
 class UpstreamProtocolError(VecguardError):
-    """The upstream broke off the call in a way that is no refusal."""
+    """The upstream has broken off the call other than by a refusal."""
 
     status = Status.INTERNAL
     reason = "upstream_protocol"
 
 
 class MalformedAnswerError(UpstreamProtocolError):
-    """The upstream's answer breaks HTTP/2's own rules (RFC 9113, section 8.1.1)."""
+    """The upstream's answer breaks the rules of HTTP/2 (RFC 9113, section 8.1.1)."""

@@ -1,9 +1,9 @@
-"""When a connection has been without a call for a whole period."""
+"""Finds connections that had no call for a whole period."""
 
 from typing import Protocol
 
-#: Looks at a connection in one period: an idle one is found after its time plus at most one of
-#: these parts of it.
+#: Looks at a connection in one period: an idle one is found at most one such part of the period
+#: late.
 LOOKS = 4
 
 
@@ -12,7 +12,7 @@ class CallCarrier(Protocol):
 
     @property
     def calls_begun(self) -> int:
-        """Calls since the beginning; a number that never falls."""
+        """A number that grows with each call."""
         ...
 
     @property
@@ -20,7 +20,7 @@ class CallCarrier(Protocol):
 
 
 class IdleWatch:
-    """Follows one connection by looks at it, so that a call costs nothing here."""
+    """Watches one connection by looks at intervals, so that a call costs nothing here."""
 
     __slots__ = ("_calls_seen", "_quiet_looks")
 
@@ -29,9 +29,9 @@ class IdleWatch:
         self._quiet_looks = 0
 
     def look(self, connection: CallCarrier) -> bool:
-        """Returns whether there was no call at this look and since `LOOKS` looks before.
+        """Returns whether there was no call during the last `LOOKS` looks.
 
-        The caller looks again after one part of the period each.
+        The caller must look once in each `LOOKS`th part of the period.
         """
         begun = connection.calls_begun
         if connection.calls_open or begun != self._calls_seen:

@@ -1,4 +1,4 @@
-"""The relay's own limits by name, beside those of each HTTP/2 connection."""
+"""The names of the relay's own limits, in addition to those of each HTTP/2 connection."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from vecguard.proxy.http2.limits import Limit, LimitHits
 
 
 class RelayLimit(StrEnum):
-    """The limits by name, as metrics show them."""
+    """The limits by their names in the metrics."""
 
     CONNECTIONS = "connections"
     CONNECTIONS_PER_ADDRESS = "connections_per_address"
@@ -23,5 +23,5 @@ class RelayLimit(StrEnum):
 
 
 def limit_hits() -> LimitHits:
-    """Counts every limit of the relay and of its connections."""
+    """Returns counts for every limit of the relay and of its connections."""
     return LimitHits((*RelayLimit, *Limit))

@@ -1,4 +1,4 @@
-"""One socket with HTTP/2 on it, of either side: reads at once, writes once a turn."""
+"""A socket with HTTP/2, of a client or an upstream: reads at once, writes once per loop turn."""
 
 import asyncio
 from abc import abstractmethod
@@ -24,35 +24,35 @@ _FORGIVING_SECONDS = 1.0
 _CLOSING_SECONDS = 5.0
 # How long a peer that has its last bytes is waited for to close its side.
 _DEPARTING_SECONDS = 2.0
-# How often it is looked at what waits for a socket that is full. TLS answers for itself, to
-# KeyUpdate as often as the peer asks, and only this sees it.
+# The interval of the looks at what waits for a full socket. TLS answers by itself, and to each
+# KeyUpdate that the peer sends; only these looks notice that.
 _UNREAD_SECONDS = 0.5
-# What may wait beside what the limit is for: data of one turn, and what TLS takes before it
-# says that it is full.
+# Bytes that may wait in addition to the limit: data of one turn, and what TLS accepts before it
+# is full.
 _IN_TRANSPORT_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """When a silent peer is asked for a sign of life, and how long it has for it."""
+    """After how long a silent peer gets a PING, and how long it has to answer."""
 
     interval_seconds: float
     timeout_seconds: float
 
 
 class Link(Handler):
-    """The I/O of a connection. What happens on it is for its two kinds to say.
+    """Does the I/O of a connection; the subclasses handle its events.
 
-    It is an `asyncio.Protocol` by its methods alone: a compiled class inherits from no other
-    kind of class.
+    Has the methods of an `asyncio.Protocol` and does not inherit from it, because a compiled
+    class cannot inherit from other classes.
 
     Attributes:
-        loop: the loop that it runs on.
-        writes: how often something was given to the socket.
-        bytes_sent: what was given to it.
-        bytes_received: what it gave us.
-        is_closing: nothing is read or sent any more.
-        origin: what a client's address counts as; empty where it has none.
+        loop: its event loop.
+        writes: how often it wrote to the socket.
+        bytes_sent: bytes written to the socket.
+        bytes_received: bytes read from the socket.
+        is_closing: whether it is closed; nothing is read or sent any more.
+        origin: the origin of a client, see `origin_of`; empty for an upstream.
         lost: set when the socket is closed.
     """
 
@@ -80,16 +80,16 @@ class Link(Handler):
 
     @abstractmethod
     def ended(self, streams: list[Stream]) -> None:
-        """The connection is over, and with it these streams."""
+        """The connection is closed, and with it these streams."""
 
     def wants_ping(self) -> bool:
-        """Whether a silent peer is to be asked at all."""
+        """Returns whether a silent peer gets a PING."""
         return True
 
     def buffer_changed(self, size: int) -> None:
-        """The socket does not take everything: so many bytes wait for it."""
+        """`size` bytes wait for the socket."""
 
-    # What asyncio tells.
+    # The callbacks of asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -102,9 +102,9 @@ class Link(Handler):
             self.receive(data, inf)
 
     def receive(self, data: bytes, until: float) -> bool:
-        """Handles what came, until then.
+        """Handles received bytes until a time of the clock; the next call handles the rest.
 
-        Returns whether the connection goes on. What is left is handled by the next call.
+        Returns whether the connection continues.
         """
         if self.connection.nuisances:
             self._forgive()
@@ -126,11 +126,11 @@ class Link(Handler):
         self.connection.sender.resume()
 
     def failed(self, error: Exception) -> None:
-        """Logs a bug that the connection met."""
+        """Logs an exception that is a bug of ours."""
         unexpected_error(error, "http2_failed")
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        del exc  # whatever the reason, the calls are told the same
+        del exc  # the calls end in the same way for every reason
         self._end()
         if self._timer is not None:
             self._timer.cancel()
@@ -138,13 +138,13 @@ class Link(Handler):
         self.lost.set()
 
     def eof_received(self) -> None:
-        """The peer says no more: asyncio closes the socket."""
+        """Lets asyncio close the socket, because the peer sends no more."""
 
     def as_protocol(self) -> asyncio.Protocol:
-        """The same, as asyncio takes it."""
+        """Returns itself with the type that asyncio needs."""
         return cast("asyncio.Protocol", self)
 
-    # What the relay does.
+    # The methods for the relay.
 
     def close(self) -> None:
         """Closes the connection when everything is written."""
@@ -182,18 +182,18 @@ class Link(Handler):
         self._end()
 
     def peer_name(self) -> tuple[str, int] | None:
-        """The address of the other side; None on a socket pair."""
+        """Returns the address and port of the peer; None on a socket pair."""
         name = self._transport and self._transport.get_extra_info("peername")
         return (name[0], name[1]) if isinstance(name, tuple) else None
 
     @property
     def peer(self) -> str:
-        """The same as text; LOCAL on a socket pair."""
+        """The address and port of the peer as text; LOCAL on a socket pair."""
         name = self.peer_name()
         return str(Address(*name)) if name else LOCAL
 
     def certificate(self) -> Mapping[str, Any] | None:
-        """The peer's verified certificate; None without one."""
+        """Returns the peer's verified certificate; None without one."""
         encrypted = self._transport and self._transport.get_extra_info("ssl_object")
         return encrypted.getpeercert() if encrypted else None
 

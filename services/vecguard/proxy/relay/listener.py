@@ -1,4 +1,4 @@
-"""The public port: accepts clients, and lets them go in good order."""
+"""The public port: accepts clients, and drains them at the end."""
 
 import asyncio
 import ssl
@@ -19,7 +19,7 @@ from vecguard.proxy.relay.clients.acceptor import Acceptor
 from vecguard.proxy.relay.clients.buffer_relief import BufferRelief
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
-from vecguard.proxy.relay.clients.turns import Turns
+from vecguard.proxy.relay.clients.read_scheduler import ReadScheduler
 from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
@@ -36,7 +36,7 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 __all__ = ["Admission", "Admitted", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
 
 _BACKLOG = 1024
-# Clients may be silent for hours; what has vanished is found within little more than a minute.
+# Clients may be silent for hours; a vanished one is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
 # How long a client that does not read its last bytes is waited for.
 _CLOSE_TIMEOUT_SECONDS = 2.0
@@ -46,9 +46,9 @@ class Listener:
     """Serves the public port until it is drained.
 
     Attributes:
-        hits: what its limits did.
-        buffers: what waits for its clients, in both directions.
-        connection_limits: who is connected, and who had to make room.
+        hits: counts of the limits that were reached.
+        buffers: the bytes that wait because of its clients, in both directions.
+        connection_limits: the counts of connections, and of displaced ones.
     """
 
     def __init__(
@@ -66,7 +66,21 @@ class Listener:
         origin_of: Callable[[str], str] = str,
         tracer: Tracer | None = None,
     ) -> None:
-        """Takes messages of so many bytes; `origin_of` says which addresses count as one."""
+        """Takes the parts; nothing listens before `start`.
+
+        Args:
+            gatekeeper: admits calls.
+            routes: choose the upstream of a call.
+            active: is kept up to date with the open calls.
+            max_request_bytes: the most bytes of one message of a request.
+            max_answer_bytes: the most bytes of one message of an answer.
+            limits: the limits of each connection.
+            bounds: the limits of all connections together.
+            keepalive: when silent clients get a PING.
+            hits: counts the limits that are reached.
+            origin_of: maps an address to its origin; one origin can have many addresses.
+            tracer: begins a span for each call; None: calls are not traced.
+        """
         self._active = active
         self._limits = limits
         self._lifetime = bounds.lifetime
@@ -83,7 +97,7 @@ class Listener:
             max_answer_bytes=max_answer_bytes,
             tracer=tracer,
         )
-        self._turns = Turns(asyncio.get_running_loop(), self.buffers)
+        self._scheduler = ReadScheduler(asyncio.get_running_loop(), self.buffers)
         self._pressure = BufferRelief(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
             self._welcome,
@@ -96,9 +110,9 @@ class Listener:
     def start(
         self, address: Address, *, tls: ssl.SSLContext | None = None, shares_port: bool = False
     ) -> None:
-        """Listens, beside other processes if it shares the port.
+        """Listens on the address, together with other processes if `shares_port`.
 
-        Raises CannotListenError when the address cannot be used.
+        Raises CannotListenError if the address cannot be used.
         """
         sockets = listening_sockets(
             address,
@@ -110,18 +124,18 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that is really listened on (for a configured port of 0)."""
+        """The port that it listens on, also for a configured port of 0."""
         return self._acceptor.port
 
     @property
     def connections(self) -> int:
-        """Clients that are connected, or about to be."""
+        """How many clients are connected or in the handshake."""
         return len(self.connection_limits)
 
     @property
-    def tally(self) -> CallCounts:
-        """How calls have ended."""
-        return self._reception.tally
+    def call_counts(self) -> CallCounts:
+        """Counts of the calls by how they ended."""
+        return self._reception.call_counts
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -129,14 +143,14 @@ class Listener:
         return self._reception.traffic
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Stops accepting, lets calls finish, ends those that run after `timeout_seconds`."""
+        """Stops accepting and lets calls finish; ends the rest after `timeout_seconds`."""
         self._acceptor.stop()
         links = tuple(self._reception.links)
         for link in links:
             link.leave()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                # Some calls were on their way when the clients were told.
+                # Some calls were in flight when the GOAWAY was sent.
                 for link in links:
                     await link.lost.wait()
         self._active.end_all(UnavailableError("the proxy is shutting down, try again"))
@@ -168,5 +182,5 @@ class Listener:
             random=self._random,
             hits=self.hits,
             place=place,
-            turns=self._turns,
+            scheduler=self._scheduler,
         )

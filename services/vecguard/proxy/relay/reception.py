@@ -1,4 +1,4 @@
-"""Where calls arrive: each is admitted, routed and sent on, or told why not."""
+"""Admits, routes and forwards arriving calls, or refuses them."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The plainest form of it."""
+    """The decision of a gatekeeper that keeps nothing else: the user of a call."""
 
     username: str | None
     revision: int = 0
@@ -38,54 +38,52 @@ PeerCertificate = Callable[[], Mapping[str, Any] | None]
 
 
 class Client(Protocol):
-    """What is known of who is connected."""
+    """The connected client, as a gatekeeper sees it."""
 
     def peer_name(self) -> tuple[str, int] | None:
-        """Its address and port; None where it has none."""
+        """Returns its address and port; None without one."""
         ...
 
     def certificate(self) -> Mapping[str, Any] | None:
-        """Its verified certificate; None without one."""
+        """Returns its verified certificate; None without one."""
         ...
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
+# A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Gatekeeper(ABC):
-    """Decides by the values of the `authorization` header and by who is connected.
-
-    Raises to refuse.
-    """
+    """Admits calls by their `authorization` header and their client. Raises to refuse."""
 
     @abstractmethod
     def admit_now(
         self, authorization: Sequence[bytes], earlier: Admitted | None = None
     ) -> Admitted | None:
-        """The decision if it needs no waiting; None: ask `admit`.
+        """Returns the decision if it is known; None: await `admit`.
 
-        `earlier` is the decision about another call of the same client, which is still
-        open. The new one counts for itself, but may be found the sooner for it.
+        `earlier` is the decision about another open call of the same client. It can only make
+        the new decision faster, not change it.
         """
 
     @abstractmethod
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted: ...
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted:
+        """Returns the decision after checking the login."""
 
     @abstractmethod
-    def turned_away(
+    def on_refused(
         self, authorization: Sequence[bytes], client: Client, error: VecguardError
     ) -> bool:
-        """Either of them has refused. Returns whether that is the client's fault."""
+        """A call was refused by `admit_now` or `admit`. Returns whether the client is at fault."""
 
 
 class Reception(Host):
-    """Decides about calls; those that need no waiting cost no task.
+    """Decides about calls; only decisions that must be awaited cost a task.
 
     Attributes:
-        max_request_bytes: most bytes of one message of a request.
-        max_answer_bytes: most bytes of one message of an answer.
-        links: the clients that are connected.
-        tasks: the calls that wait for the gatekeeper.
-        tally: how calls have ended.
+        max_request_bytes: the most bytes of one message of a request.
+        max_answer_bytes: the most bytes of one message of an answer.
+        links: the connected clients.
+        tasks: the tasks of calls that wait for the gatekeeper.
+        call_counts: counts of the calls by how they ended.
     """
 
     def __init__(
@@ -107,7 +105,7 @@ class Reception(Host):
         self.max_answer_bytes = max_answer_bytes
         self.links: set[ClientLink] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.tally = CallCounts()
+        self.call_counts = CallCounts()
         self._tracer = tracer
         self._spans: dict[Call, Span] = {}
         self._traffic = Traffic()
@@ -118,28 +116,28 @@ class Reception(Host):
         return self._traffic.totals(self.links)
 
     def connected(self, link: ClientLink) -> None:
-        """A client is there."""
+        """Adds a client that has connected."""
         self.links.add(link)
         self._active.enter(link)
 
     def disconnected(self, link: ClientLink) -> None:
-        """A client is gone."""
+        """Removes a client that has disconnected."""
         self.links.discard(link)
         self._active.leave(link)
         self._traffic.closed(link)
 
     def close(self) -> None:
-        """The last call is over."""
+        """Cancels the timer of deadlines, after the end of the last call."""
         self._deadlines.close()
 
     def closed(self, call: Call) -> None:
-        """The call is over."""
-        self.tally.ended(call.method, call.code)
+        """Counts a call that is over, and ends its span."""
+        self.call_counts.ended(call.method, call.code)
         if self._spans and (span := self._spans.pop(call, None)) is not None:
             span.end(call.code)
 
     def arrived(self, link: ClientLink, call: Call, fields: Fields) -> None:
-        """Decides about a call."""
+        """Admits and routes a call, or ends it with an error."""
         try:
             try:
                 head = RequestHead(fields)
@@ -161,7 +159,7 @@ class Reception(Host):
                     head.authorization, None if newest is None else newest.admission
                 )
             except VecguardError as error:
-                self._turned_away(link, head, error)
+                self._refused(link, head, error)
                 raise
             if admission is None:
                 link.waits_for_decision()
@@ -170,7 +168,7 @@ class Reception(Host):
                 self._route(link, call, head, admission)
         except VecguardError as error:
             call.end(error)
-        except Exception as error:  # noqa: BLE001 - logged and told
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
             call.end(unexpected_error(error))
 
     def _trace(self, tracer: Tracer, call: Call, head: RequestHead) -> None:
@@ -200,12 +198,12 @@ class Reception(Host):
         try:
             admission = await self._gatekeeper.admit(head.authorization, link)
         except VecguardError as error:
-            self._turned_away(link, head, error)
+            self._refused(link, head, error)
             raise
         self._route(link, call, head, admission)
 
-    def _turned_away(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
-        if self._gatekeeper.turned_away(head.authorization, link, error):
+    def _refused(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
+        if self._gatekeeper.on_refused(head.authorization, link, error):
             link.refused()
 
 
@@ -214,5 +212,5 @@ async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
         await decide
     except VecguardError as error:
         call.end(error)
-    except Exception as error:  # noqa: BLE001 - logged and told
+    except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
         call.end(unexpected_error(error))

@@ -1,4 +1,4 @@
-"""Waiting lines that take turns."""
+"""Queues by key, served round-robin."""
 
 from collections.abc import Iterable
 from typing import Generic, TypeVar
@@ -10,31 +10,31 @@ class RoundRobin(Generic[T]):
     """Takes one item of each key in turn; the items of one key stay in their order.
 
     Attributes:
-        total: items that wait.
+        total: how many items wait.
     """
 
     def __init__(self) -> None:
-        # Both in order. Dictionaries, because items leave before their turn.
+        # Ordered dictionaries, because items can leave before their turn.
         self._lines: dict[str, dict[T, None]] = {}
         self.total = 0
 
     @property
     def keys(self) -> Iterable[str]:
-        """The keys of items that wait; the next turn is the first one's."""
+        """The keys of the waiting items, in the order of their turns."""
         return self._lines
 
     def count(self, key: str) -> int:
-        """Items of this key that wait."""
+        """Returns how many items of this key wait."""
         line = self._lines.get(key)
         return 0 if line is None else len(line)
 
     def enter(self, key: str, item: T) -> None:
-        """The item waits behind all others of its key."""
+        """Appends an item to the queue of its key."""
         self._lines.setdefault(key, {})[item] = None
         self.total += 1
 
     def leave(self, key: str, item: T) -> bool:
-        """The item waits no more. Returns whether it did."""
+        """Removes an item. Returns whether it was waiting."""
         line = self._lines.get(key)
         if line is None or item not in line:
             return False
@@ -45,9 +45,9 @@ class RoundRobin(Generic[T]):
         return True
 
     def take(self, key: str) -> T:
-        """The oldest item of this key, whose next turn comes after those of all others.
+        """Removes and returns the oldest item of this key. The key's next turn is the last one.
 
-        Raises KeyError when none waits.
+        Raises KeyError if none waits.
         """
         line = self._lines.pop(key)
         item = next(iter(line))
@@ -58,11 +58,11 @@ class RoundRobin(Generic[T]):
         return item
 
     def take_next(self) -> T:
-        """The item whose turn it is. Raises StopIteration when none waits."""
+        """Removes and returns the item whose turn it is. Raises StopIteration if none waits."""
         return self.take(next(iter(self._lines)))
 
     def clear(self) -> list[T]:
-        """All items, of which none waits any more."""
+        """Removes all items. Returns them."""
         items = [item for line in self._lines.values() for item in line]
         self._lines = {}
         self.total = 0

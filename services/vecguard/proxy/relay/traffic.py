@@ -1,4 +1,4 @@
-"""How many bytes have passed, on connections that are open and on those that are not."""
+"""Counts the bytes of all connections, open and closed."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -15,11 +15,11 @@ class Metered(Protocol):
 
 
 class Traffic:
-    """Bytes in both directions, without those of TLS.
+    """Counts bytes in both directions, without the overhead of TLS.
 
     Attributes:
-        bytes_received: on connections that are closed.
-        bytes_sent: the same, in the other direction.
+        bytes_received: bytes received on closed connections.
+        bytes_sent: bytes sent on closed connections.
     """
 
     def __init__(self) -> None:
@@ -27,12 +27,12 @@ class Traffic:
         self.bytes_sent = 0
 
     def closed(self, connection: Metered) -> None:
-        """Nothing more passes on it."""
+        """Adds the bytes of a connection that is closed."""
         self.bytes_received += connection.bytes_received
         self.bytes_sent += connection.bytes_sent
 
     def totals(self, opened: Iterable[Metered]) -> dict[str, int]:
-        """All bytes so far, with those of the connections that are open."""
+        """Returns all bytes so far, including those of the open connections."""
         received, sent = self.bytes_received, self.bytes_sent
         for connection in opened:
             received += connection.bytes_received

@@ -1,10 +1,10 @@
-"""What a client is told about a bug of ours."""
+"""Translates a bug of ours for the client."""
 
 from vecguard.errors import VecguardError
 from vecguard.observability.faults import log_fault
 
 
 def unexpected_error(error: Exception, event: str = "call_failed") -> VecguardError:
-    """Logs an exception that is a bug of ours. Returns what the client is told about it."""
+    """Logs an exception that is a bug of ours. Returns the error for the client."""
     log_fault(error, event)
     return VecguardError("internal error; the proxy's log has it")

@@ -1,4 +1,4 @@
-"""What a revocation does in this proxy: caches forget, open calls end."""
+"""Applies revocations in this proxy: drops cached records and ends open calls."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ from vecguard.proxy.relay.calls.open_calls import OpenCalls
 
 
 class Revocations:
-    """Applies invalidations to everything that holds an older state.
+    """Applies invalidations to the caches and to the open calls.
 
     Attributes:
-        applied: invalidations of one user or of everything, so far.
-        calls_ended: open calls that they have ended.
-        calls_unconfirmed: open calls that were ended because the lease was over.
+        applied: how many invalidations of one user or of everything were applied.
+        calls_ended: how many open calls they have ended.
+        calls_unconfirmed: how many open calls were ended because the lease was over.
     """
 
     def __init__(self, credentials: CredentialCache, logins: Logins, active: OpenCalls) -> None:
@@ -27,26 +27,26 @@ class Revocations:
         self.calls_unconfirmed = 0
 
     def invalidate(self, username: str, revision: int) -> None:
-        """Nothing of this user older than `revision` counts any more."""
+        """Drops everything of this user that is older than `revision`."""
         self.invalidate_stale((username,), revision)
 
     def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None:
-        """The same for users that were found to have changed unnoticed."""
+        """Drops everything of these users that is older than `revision`, and ends their calls."""
         users = frozenset(usernames)
         self._credentials.invalidate_stale(users, revision)
         self.calls_ended += self._active.end_older(users, revision, RevokedError())
         self.applied += len(users)
 
     def invalidate_all(self) -> None:
-        """Everything is to be read again; open calls are compared by `held`."""
+        """Drops every cached record. Open calls stay: the caller compares their revisions."""
         self._credentials.invalidate_all()
         self.applied += 1
 
     def start_afresh(self) -> None:
-        """The store has gone back to older revisions: those seen so far say nothing any more.
+        """Drops everything, because the store has gone back and gives its revisions again.
 
-        A login that was right at some revision may meet another password of the same one,
-        so the verdicts go as well, and every open call ends.
+        A revision seen before may now belong to another password, so the verdicts about logins
+        are dropped as well, and every call of a user ends.
         """
         self._credentials.start_afresh()
         self._logins.clear()
@@ -54,16 +54,19 @@ class Revocations:
         self.applied += 1
 
     def end_unconfirmed(self, reason: VecguardError) -> int:
-        """Whether any login holds is unknown: every user's open calls end. Returns how many."""
+        """Ends the open calls of all users with `reason`. Returns how many.
+
+        For a proxy that can no longer know whether their logins still hold.
+        """
         ended = self._active.end_identified(reason)
         self.calls_unconfirmed += ended
         return ended
 
     @property
     def newest_read(self) -> int:
-        """The highest revision of the store that anything was read at; 0: none."""
+        """The highest revision of the store at which a record was read; 0 before the first read."""
         return self._credentials.newest_read
 
     def held(self) -> list[tuple[str, int]]:
-        """Every user that is held or has an open call, with the revision that it rests on."""
+        """Returns every user that is cached or has an open call, with the revision it relies on."""
         return list({*self._credentials.held(), *self._active.identities()})

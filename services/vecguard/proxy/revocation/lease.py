@@ -1,20 +1,20 @@
-"""The lease of a session: until when this proxy may decide by what it has in memory.
+"""The lease of a session: until when this proxy may decide from memory.
 
-A lease in the sense of Gray and Cheriton (1989). Pure: the caller brings the time, taken
-from a clock that keeps running while the machine sleeps.
+A lease as described by Gray and Cheriton (1989). Pure: the caller passes the time, from a clock
+that keeps running while the machine sleeps.
 """
 
 from vecguard.clock_margin import ClockMargin
 
-# Renewals whose answer is still awaited; an older one is of no use any more.
+# Renewals whose answer is awaited. The answer to an older one would extend nothing.
 _MAX_UNANSWERED = 64
 
 
 class Lease:
-    """Renewed by answers, counted from the moment at which each renewal was sent.
+    """Holds the lease's end; each answer extends it, from the time its renewal was sent.
 
-    Counting from the answer's receipt would be wrong: an answer may be as old as the
-    network and a paused process make it.
+    Counting from the receipt of an answer would be wrong: the network or a paused process can
+    delay an answer for any time.
     """
 
     def __init__(self, margin: ClockMargin) -> None:
@@ -25,12 +25,12 @@ class Lease:
         self._valid_until = float("-inf")
 
     def granted_for(self, ttl_seconds: float) -> None:
-        """A session was opened: its renewals will grant this much. Older answers are void."""
+        """Begins a session whose renewals grant `ttl_seconds` each. Voids older renewals."""
         self._usable_seconds = self._margin.usable_seconds(ttl_seconds)
         self._sent.clear()
 
     def sending(self, now: float) -> int:
-        """A renewal is about to be sent. Returns its number."""
+        """Records that a renewal is about to be sent. Returns its number."""
         self._number += 1
         self._sent[self._number] = now
         if len(self._sent) > _MAX_UNANSWERED:
@@ -38,7 +38,7 @@ class Lease:
         return self._number
 
     def renewed(self, number: int) -> None:
-        """The answer to a renewal has come; unknown numbers are ignored."""
+        """Extends the lease by the answer to a renewal. Ignores unknown numbers."""
         sent = self._sent.get(number)
         if sent is None:
             return
@@ -47,14 +47,14 @@ class Lease:
             del self._sent[earlier]
 
     def surrender(self, now: float) -> None:
-        """The lease is given back, or taken back by root coord."""
+        """Ends the lease: this proxy gives it back, or root coord takes it back."""
         self._sent.clear()
         self._valid_until = min(self._valid_until, now)
 
     def is_valid(self, now: float) -> bool:
-        """Whether decisions may be made from memory at this moment."""
+        """Returns whether decisions may be made from memory at `now`."""
         return now < self._valid_until
 
     def remaining_seconds(self, now: float) -> float:
-        """How long the lease still runs; negative: for how long it is over."""
+        """Returns how long the lease still runs; negative after its end, -inf before the first."""
         return self._valid_until - now

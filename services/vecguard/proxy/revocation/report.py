@@ -1,4 +1,4 @@
-"""What the lease of a proxy process says of itself in the metrics."""
+"""The metrics of the lease."""
 
 from collections.abc import Iterable
 
@@ -10,16 +10,16 @@ from vecguard.proxy.revocation.lease import Lease
 
 
 class LeaseCollector(Collector):
-    """How long the lease still runs, and what is done without one, read when it is scraped."""
+    """Reports how long the lease still runs and the revocation mode, at each scrape."""
 
     def __init__(self, lease: Lease, clock: Clock, mode: str) -> None:
-        """Tells of `lease` by `clock`; `mode` is the setting `revocation`."""
+        """`clock` is the clock of `lease`; `mode` is the setting `revocation`."""
         self._lease = lease
         self._clock = clock
         self._mode = mode
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_proxy_lease_remaining_seconds",
             "How long this process may still decide from memory; 0 without a valid lease.",

@@ -1,4 +1,4 @@
-"""Strict or bounded: what a lease means for decisions made from memory."""
+"""The two revocation modes, strict and bounded: when memory may decide."""
 
 import asyncio
 import math
@@ -10,10 +10,10 @@ from vecguard.proxy.revocation.lease import Lease
 
 
 class StrictTrust(Trust):
-    """Memory decides only under a valid lease, so that a revoked password never passes.
+    """Lets memory decide only under a valid lease, so that a revoked password never passes.
 
-    When root coord hands over to another one, proxies are without a lease for a moment.
-    Requests wait it out instead of being refused, for `grace_seconds` after the loss.
+    While another root coord takes over, proxies have no lease for a moment. Requests then wait
+    for up to `grace_seconds` after the loss of the lease, and are not refused at once.
     """
 
     def __init__(self, lease: Lease, clock: Clock, *, grace_seconds: float) -> None:
@@ -23,15 +23,15 @@ class StrictTrust(Trust):
         self._renewed = asyncio.Event()
 
     def renewed(self) -> None:
-        """The lease was renewed: whoever waits looks again."""
+        """Wakes the waiting requests, because the lease was renewed."""
         self._renewed.set()
 
     def is_valid(self, now: float | None = None) -> bool:
-        """Whether the lease is valid at `now`, or at this moment."""
+        """Returns whether the lease is valid at `now`; None is the current time."""
         return self._lease.is_valid(self._clock() if now is None else now)
 
     async def wait(self) -> bool:
-        """Waits until the lease is valid, or no longer worth waiting for; says which."""
+        """Waits for a valid lease until the grace is over. Returns whether there is one."""
         while not self.is_valid():
             left = self._grace_seconds + self._lease.remaining_seconds(self._clock())
             if left <= 0:
@@ -45,7 +45,7 @@ class StrictTrust(Trust):
         return True
 
     def explain(self) -> UnavailableError:
-        """For how long there has been no lease."""
+        """Returns the error that says for how long there has been no lease."""
         remaining = self._lease.remaining_seconds(self._clock())
         if remaining > 0:
             return UnavailableError(f"try again: the lease is back for {remaining:.1f} s")
@@ -57,23 +57,24 @@ class StrictTrust(Trust):
 
 
 class BoundedTrust(Trust):
-    """Memory decides until its entries' TTL is over, for people who put availability first.
+    """Lets memory decide always; the TTL of the cached records bounds how outdated it can be.
 
-    While root coord is out of reach a revoked password can pass for up to `cache.ttl`.
+    For operators who put availability first: while root coord is out of reach, a revoked
+    password can pass for up to `cache.ttl`.
     """
 
     def renewed(self) -> None:
-        """Makes no difference."""
+        """Does nothing: the lease does not matter here."""
 
     def is_valid(self, now: float | None = None) -> bool:
-        """Always; the caches bound the age of what they hold."""
+        """Returns True: the caches bound the age of their records."""
         del now
         return True
 
     async def wait(self) -> bool:
-        """Never long."""
+        """Returns True at once."""
         return True
 
     def explain(self) -> UnavailableError:
-        """Before the first session there is nothing in memory that could decide."""
+        """Returns the error for a proxy that has had no session, and so has no records."""
         return UnavailableError("no login can be checked: there was no session with root coord yet")

@@ -10,7 +10,7 @@ from vecguard.proxy.revocation.lease import Lease
 
 log = get_logger(__name__)
 
-# The loop's timers stand still while the machine sleeps, and the lease's clock does not.
+# Timers of the loop pause while the machine sleeps, but the lease's clock keeps running.
 _LONGEST_SLEEP_SECONDS = 0.2
 
 
@@ -29,8 +29,8 @@ class UnconfirmedError(UnavailableError):
 class OpenCallsWatch:
     """Ends the calls of all users when the lease has been over for `grace_seconds`.
 
-    No invalidation reaches a proxy that is cut off, and root coord waits no longer than for
-    its lease before it answers a change; so a call that goes on may be that of a revoked user.
+    Invalidations do not reach a proxy that is cut off, and root coord waits for it only until
+    its lease is over. So after that, an open call may belong to a revoked user.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class OpenCallsWatch:
         self._grace_seconds = grace_seconds
 
     async def run(self) -> None:
-        """Watches until it is cancelled."""
+        """Runs until cancelled."""
         while True:
             seconds = self.look()
             await asyncio.sleep(seconds)
 
     def look(self) -> float:
-        """Ends what has to end by now; returns in how many seconds to look again."""
+        """Ends the calls if it is time. Returns the seconds until the next look."""
         over_for = -self._lease.remaining_seconds(self._clock())
         left = self._grace_seconds - over_for
         if left > 0:

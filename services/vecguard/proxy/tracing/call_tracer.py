@@ -1,7 +1,7 @@
-"""Spans of calls by OpenTelemetry.
+"""Traces calls by OpenTelemetry.
 
-A span has the method's name, its times and its status. Nothing that a client sends as
-metadata or data becomes part of it.
+A span has the name of the method, its times and its status, and nothing of the metadata or data
+of the client.
 """
 
 from typing import Final, Self
@@ -16,13 +16,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from vecguard.observability.metrics import vecguard_version
 
-# Spans that wait for the collector; more are dropped. A call never waits for it.
+# The most spans that wait for the collector; more are dropped. A call never waits for it.
 _QUEUE: Final = 4096
 _EXPORT_SECONDS: Final = 5.0
 _EVERY_MILLISECONDS: Final = 2000
 _MAX_NAME_BYTES: Final = 200
-# Those that are the server's fault (OpenTelemetry, "Semantic conventions for gRPC"): UNKNOWN,
-# DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+# The statuses that are the server's fault (OpenTelemetry, "Semantic conventions for gRPC"):
+# UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
 _FAULTS: Final = frozenset((2, 4, 12, 13, 14, 15))
 _ERROR: Final = Status(StatusCode.ERROR)
 
@@ -31,7 +31,7 @@ class CallSpan:
     """The span of one call.
 
     Attributes:
-        traceparent: for what happens because of this call (W3C Trace Context, section 3.2).
+        traceparent: the header for the upstream (W3C Trace Context, section 3.2).
     """
 
     __slots__ = ("_span", "traceparent")
@@ -44,7 +44,7 @@ class CallSpan:
         ).encode()
 
     def end(self, code: int) -> None:
-        """The call has ended with this gRPC status."""
+        """Ends the span with the gRPC status of the call."""
         self._span.set_attribute("rpc.grpc.status_code", code)
         if code in _FAULTS:
             self._span.set_status(_ERROR)
@@ -61,13 +61,13 @@ class CallTracer:
 
     @classmethod
     def exporting(cls, endpoint: str, *, service: str, sample_fraction: float) -> Self:
-        """Spans go to a collector by OTLP over HTTP, from a thread of their own."""
+        """Returns a tracer that exports spans by OTLP over HTTP, in a thread of its own."""
         provider = TracerProvider(
             ParentBased(TraceIdRatioBased(sample_fraction)),
             Resource.create(
                 {"service.name": f"vecguard-{service}", "service.version": vecguard_version()}
             ),
-            # Whoever made it closes it, at a moment when that may take a while.
+            # `close` shuts it down, at a time when that may take a while.
             shutdown_on_exit=False,
         )
         provider.add_span_processor(
@@ -80,10 +80,12 @@ class CallTracer:
         return cls(provider)
 
     def begin(self, method: bytes, parents: list[bytes], states: list[bytes]) -> CallSpan | None:
-        """The span of a call; None when it is not sampled.
+        """Begins the span of a call. Returns None if the call is not sampled.
 
-        `method` is such as `/package.Service/Method`; the others are the values of the headers
-        `traceparent` and `tracestate`. More than one parent is none.
+        Args:
+            method: such as `/package.Service/Method`.
+            parents: the values of `traceparent`; ignored if there are several.
+            states: the values of `tracestate`.
         """
         carrier = {}
         if len(parents) == 1:
@@ -99,5 +101,5 @@ class CallTracer:
         return CallSpan(span) if span.is_recording() else None
 
     def close(self) -> None:
-        """Sends what waits, for a few seconds at most; blocks for as long."""
+        """Blocks until the waiting spans are exported, a few seconds at most."""
         self._provider.shutdown()

@@ -1,4 +1,4 @@
-"""Tracing, where it is wanted: without the extra `tracing` nothing of it is loaded."""
+"""Opens the configured tracer, which needs the extra `tracing`."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def open_tracer(settings: TraceSettings, service: str) -> "CallTracer | None":
-    """As configured; None while it is off. Raises ConfigurationError without OpenTelemetry."""
+    """Returns the configured tracer; None if tracing is off.
+
+    Raises ConfigurationError without OpenTelemetry.
+    """
     if not settings.endpoint:
         return None
     try:

@@ -1,4 +1,4 @@
-"""One forked process, and the two pipes that tie it to its parent."""
+"""A forked child process, and the two pipes between it and its parent."""
 
 import os
 import signal
@@ -11,94 +11,92 @@ from typing import NoReturn
 from vecguard.lifecycle import EXIT_BUG, STOP_SIGNALS
 
 
-class StopWord:
-    """Tells any number of children to stop, by the end of a pipe that only the parent writes.
+class StopPipe:
+    """Stops any number of children, by closing a pipe that only the parent holds open.
 
-    It is said too when the parent is gone, however it ended: that is why it is no signal.
-    Another reason is that it cannot be said twice, while a terminal or systemd sends its
-    signals to parent and children alike.
+    A pipe and no signal: it also closes when the parent is gone, for any reason. And it cannot be
+    sent twice, while a terminal or systemd sends its signals to the parent and the children.
     """
 
     def __init__(self) -> None:
-        #: Comes to its end when the word is said.
+        #: Reaches its end when the children must stop.
         self.reading, self._writing = os.pipe()
 
-    def say(self) -> None:
-        """Say it. In a child: forget how to, so that only the parent can."""
+    def stop(self) -> None:
+        """Stops the children. In a child: closes its copy, so that only the parent can stop."""
         if self._writing >= 0:
             os.close(self._writing)
             self._writing = -1
 
     def close(self) -> None:
-        """Say it, and listen no more."""
-        self.say()
+        """Stops the children, and closes the reading end."""
+        self.stop()
         os.close(self.reading)
 
 
 @dataclass(frozen=True, slots=True)
-class Tether:
+class ParentPipes:
     """The child's ends of the pipes.
 
     Attributes:
-        stop: comes to its end when the child is to stop.
-        ready: takes a byte when the child serves; the parent sees it close with the child.
+        stop: reaches its end when the child must stop.
+        ready: takes a byte when the child serves; it closes when the child ends.
     """
 
     stop: int
     ready: int
 
     def serving(self) -> None:
-        """Tell the parent that this child serves."""
+        """Tells the parent that this child serves."""
         try:
             os.write(self.ready, b"1")
         except BrokenPipeError:
-            # The parent is gone; `stop` tells so as well.
+            # The parent is gone, which `stop` shows as well.
             return
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child as its parent sees it.
+    """A child process, for its parent.
 
     Attributes:
-        pid: its process.
-        news: readable when it serves, and at its end when the child has ended.
+        pid: its process id.
+        news: readable when the child serves, and at its end when the child has ended.
     """
 
     pid: int
     news: int
 
-    def heard_serving(self) -> bool:
-        """What the readable `news` said: True if it serves, False if it has ended."""
+    def reads_serving(self) -> bool:
+        """Reads the readable `news`. Returns True if the child serves, False if it has ended."""
         return bool(os.read(self.news, 1))
 
     def reap(self) -> int:
-        """The exit code of a child that has ended; -N if signal N ended it."""
+        """Returns the exit code of a child that has ended; -N if signal N ended it."""
         os.close(self.news)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def kill(self) -> None:
-        """SIGKILL; nothing happens to one that was just reaped."""
+        """Sends SIGKILL, unless the child was reaped already."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
 
-def fork(body: Callable[[Tether], int], stop: StopWord, leave: Callable[[], None]) -> Child:
-    """Start a child that runs `body` and exits with the code that it returns.
+def fork(body: Callable[[ParentPipes], int], stop: StopPipe, leave: Callable[[], None]) -> Child:
+    """Starts a child that runs `body` and exits with the code that it returns.
 
-    Only to be called while the process has one thread and no event loop: nothing else
-    survives a fork whole.
+    The process must have one thread and no event loop, because a fork copies neither properly.
 
     Args:
-        body: what the child does; it unblocks the stop signals when it can take them.
-        stop: what tells it to stop.
+        body: runs in the child; it unblocks the stop signals when it can handle them.
+        stop: stops the child.
         leave: closes, in the child, what only the parent may hold.
 
     Raises:
-        OSError: the system has no room for another process.
+        OSError: the system allows no further process.
     """
     news, ready = os.pipe()
-    # What is buffered now would be written by both.
+    # Buffered output would be written by both.
     sys.stdout.flush()
     sys.stderr.flush()
     # The parent's handlers must not run in the child.
@@ -107,7 +105,7 @@ def fork(body: Callable[[Tether], int], stop: StopWord, leave: Callable[[], None
         pid = os.fork()
         if pid == 0:
             os.close(news)
-            _become_child(lambda: body(Tether(stop.reading, ready)), leave)
+            _become_child(lambda: body(ParentPipes(stop.reading, ready)), leave)
     except OSError:
         os.close(news)
         raise
@@ -121,12 +119,12 @@ def _become_child(run: Callable[[], int], leave: Callable[[], None]) -> NoReturn
     code = EXIT_BUG  # if not even the report of an error works
     try:
         signal.set_wakeup_fd(-1)
-        # A terminal's Ctrl-C reaches everybody; the parent says the word instead.
+        # A terminal's Ctrl-C reaches all processes; the parent stops the child by the pipe instead.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         leave()
         code = run()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        # An exception would go up the stack that the parent is in the middle of.
+        # An exception would continue in the code of the parent, which the fork has copied.
         os._exit(code)

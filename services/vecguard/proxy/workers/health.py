@@ -1,4 +1,4 @@
-"""What several workers say of their health, as one report."""
+"""Merges the health reports of several workers into one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,20 @@ from vecguard.observability.health import Check, Health
 
 
 def joined(answers: Mapping[int, Health | str]) -> Health:
-    """One report, with the checks of a single process and one more, `workers`.
+    """Returns one report, with the checks of a single process and the check `workers`.
 
-    A check is healthy when it is for every worker that answers; if it is not, its message
-    says for which.
+    A check is healthy if it is healthy for every worker that answers; else its message lists the
+    unhealthy ones.
 
     Args:
-        answers: by the worker's number, what it said, or in words why it said nothing.
+        answers: by the worker's number, its report, or a text that says why there is none.
     """
     by_name: dict[str, dict[int, Check]] = {}
     for number, answer in answers.items():
         if isinstance(answer, Health):
             for check in answer.checks:
                 by_name.setdefault(check.name, {})[number] = check
-    checks = (_joined_check(name, told, len(answers)) for name, told in by_name.items())
+    checks = (_joined_check(name, by_worker, len(answers)) for name, by_worker in by_name.items())
     return Health((_presence(answers), *checks))
 
 
@@ -29,16 +29,16 @@ def _presence(answers: Mapping[int, Health | str]) -> Check:
     return Check("workers", not absent, critical=True, message=message)
 
 
-def _joined_check(name: str, told: Mapping[int, Check], workers: int) -> Check:
-    unhealthy = {number: check for number, check in told.items() if not check.healthy}
-    worth_telling = unhealthy or told
-    messages = {number: check.message for number, check in worth_telling.items()}
-    everybody_agrees = len(messages) == workers and len(set(messages.values())) == 1
+def _joined_check(name: str, by_worker: Mapping[int, Check], workers: int) -> Check:
+    unhealthy = {number: check for number, check in by_worker.items() if not check.healthy}
+    relevant = unhealthy or by_worker
+    messages = {number: check.message for number, check in relevant.items()}
+    all_agree = len(messages) == workers and len(set(messages.values())) == 1
     return Check(
         name,
         healthy=not unhealthy,
-        critical=any(check.critical for check in worth_telling.values()),
-        message=next(iter(messages.values())) if everybody_agrees else _by_message(messages),
+        critical=any(check.critical for check in relevant.values()),
+        message=next(iter(messages.values())) if all_agree else _by_message(messages),
     )
 
 

@@ -1,4 +1,4 @@
-"""One proxy process, or several that share the port."""
+"""Starts one proxy process, or several that share the port."""
 
 import asyncio
 import signal
@@ -17,25 +17,25 @@ from vecguard.observability.operations import OperationsServer
 from vecguard.proxy.app import run
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.descriptors import provide
-from vecguard.proxy.workers.child import Tether
+from vecguard.proxy.workers.child import ParentPipes
 from vecguard.proxy.workers.operations import LOOPBACK, WorkersReport
 from vecguard.proxy.workers.reservation import reserved_port
 from vecguard.proxy.workers.supervisor import Role, Supervisor
 
-#: Beyond the drain: for clients that do not read their last bytes, and a busy machine.
+#: In addition to the drain: for clients that do not read their last bytes, and a busy machine.
 _STOP_GRACE_SECONDS: Final = 10.0
 
 _log = get_logger(__name__)
 
-_ChildMain = Callable[[Tether, Settings, ShutdownSignal], Awaitable[None]]
+_ChildMain = Callable[[ParentPipes, Settings, ShutdownSignal], Awaitable[None]]
 
 
 def start(settings: Settings) -> None:
-    """Serve until told to stop; a single worker does so right here, without a supervisor.
+    """Serves until the process is stopped; a single worker runs without a supervisor.
 
     Raises:
-        ConfigurationError: a port or anything else cannot be used as configured.
-        Exception: what else ended the service.
+        ConfigurationError: a port or another setting cannot be used.
+        Exception: the service has failed.
     """
     if (exposure := proxy_exposure(settings)) is not None:
         _log.warning(str(exposure), ip=settings.proxy.ip)
@@ -46,7 +46,7 @@ def start(settings: Settings) -> None:
         return
     proxy = settings.proxy
     with ExitStack() as held:
-        # All are known before the first fork, and stay the same whoever is replaced.
+        # All ports are known before the first fork, and stay the same when a child is replaced.
         public = held.enter_context(
             reserved_port(proxy.ip, proxy.port, settings="proxy.ip and proxy.port")
         )
@@ -78,15 +78,15 @@ def start(settings: Settings) -> None:
 
 
 def _worker_role(number: int, settings: Settings) -> Role:
-    async def work(tether: Tether, settings: Settings, shutdown: ShutdownSignal) -> None:
-        await run(settings, shutdown, tether.serving)
+    async def work(pipes: ParentPipes, settings: Settings, shutdown: ShutdownSignal) -> None:
+        await run(settings, shutdown, pipes.serving)
 
-    # The first proves that the configuration can be used; the others would only repeat it.
-    return Role(f"worker {number}", _body(work, settings, str(number)), pioneer=number == 1)
+    # The first one proves that the configuration can be used, so that an error is logged once.
+    return Role(f"worker {number}", _body(work, settings, str(number)), goes_first=number == 1)
 
 
 def _operations_role(settings: Settings, private: Sequence[int]) -> Role:
-    async def operate(tether: Tether, settings: Settings, shutdown: ShutdownSignal) -> None:
+    async def operate(pipes: ParentPipes, settings: Settings, shutdown: ShutdownSignal) -> None:
         at = settings.proxy.operations
         async with (
             WorkersReport(private) as report,
@@ -94,25 +94,25 @@ def _operations_role(settings: Settings, private: Sequence[int]) -> Role:
                 at.ip, at.port, report, report, key="proxy.operations", shares_port=True
             ),
         ):
-            tether.serving()
+            pipes.serving()
             await shutdown.wait()
 
     body = _body(operate, settings, "operations")
-    return Role("the operations port", body, pioneer=True, outlasts=True)
+    return Role("the operations port", body, goes_first=True, outlasts=True)
 
 
-def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[Tether], int]:
-    """What a child does from the fork to its exit code."""
+def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[ParentPipes], int]:
+    """Returns the function that a child runs from the fork to its exit code."""
 
-    def body(tether: Tether) -> int:
+    def body(pipes: ParentPipes) -> int:
         structlog.contextvars.bind_contextvars(worker=worker)
 
-        async def tethered(settings: Settings, shutdown: ShutdownSignal) -> None:
-            with _stopped_by(tether, shutdown):
-                await main(tether, settings, shutdown)
+        async def stopped_with_parent(settings: Settings, shutdown: ShutdownSignal) -> None:
+            with _stopped_by(pipes, shutdown):
+                await main(pipes, settings, shutdown)
 
         try:
-            serve(tethered, settings, stop_signals=(signal.SIGTERM,))
+            serve(stopped_with_parent, settings, stop_signals=(signal.SIGTERM,))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the last stop before the exit code
             return exit_code(error)
         return EXIT_CLEAN
@@ -121,21 +121,21 @@ def _body(main: _ChildMain, settings: Settings, worker: str) -> Callable[[Tether
 
 
 @contextmanager
-def _stopped_by(tether: Tether, shutdown: ShutdownSignal) -> Iterator[None]:
-    """Sets the shutdown signal when the supervisor says so or is gone."""
+def _stopped_by(pipes: ParentPipes, shutdown: ShutdownSignal) -> Iterator[None]:
+    """Sets the shutdown signal when the supervisor stops the child or is gone."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        # It stays readable for ever.
-        loop.remove_reader(tether.stop)
+        # It stays readable from now on.
+        loop.remove_reader(pipes.stop)
         _log.info("stopping with the supervisor")
         shutdown.set()
 
-    loop.add_reader(tether.stop, stop)
+    loop.add_reader(pipes.stop, stop)
     try:
         yield
     finally:
-        loop.remove_reader(tether.stop)
+        loop.remove_reader(pipes.stop)
 
 
 def _with_proxy(settings: Settings, **changes: object) -> Settings:

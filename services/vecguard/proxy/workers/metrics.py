@@ -1,4 +1,4 @@
-"""The metrics of several workers, as one exposition."""
+"""Merges the metrics of several workers into one exposition."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,28 +6,28 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-#: Says which worker a figure is of. Leases, sessions and memory mean nothing in a sum, and
-#: whoever wants one has PromQL's `sum without (worker)`.
+#: The label with the worker of a sample. Leases, sessions and memory mean nothing in a sum; for
+#: other metrics PromQL has `sum without (worker)`.
 WORKER_LABEL = "worker"
 
 
 class Families(Collector):
-    """Metrics by family, each sample with its worker's name."""
+    """Collects metrics by family, each sample with its worker's name."""
 
     def __init__(self) -> None:
         self._families: dict[str, Metric] = {}
 
     def add_text(self, worker: str, exposition: str) -> None:
-        """Take what a worker serves on /metrics, in Prometheus's text format.
+        """Adds the metrics that a worker serves on /metrics, in Prometheus's text format.
 
         Raises:
-            ValueError: it is not in that format.
+            ValueError: they are not in that format.
         """
-        # All of it first: half of a worker's figures would be worse than none.
+        # Parses all of it first, so that a broken exposition adds nothing.
         self.add(worker, list(text_string_to_metric_families(exposition)))
 
     def add(self, worker: str, families: Iterable[Metric]) -> None:
-        """Take metrics as a worker's name's."""
+        """Adds metrics under a worker's name."""
         for family in families:
             known = self._families.get(family.name)
             if known is None:
@@ -42,7 +42,7 @@ class Families(Collector):
         return self._families.values()
 
     def registry(self) -> CollectorRegistry:
-        """A registry that exposes them."""
+        """Returns a registry that exposes them."""
         registry = CollectorRegistry()
         registry.register(self)
         return registry

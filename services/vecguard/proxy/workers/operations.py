@@ -1,9 +1,9 @@
-"""The operations port of a proxy with several workers: asks each, answers for all.
+"""The operations port of a proxy with several workers: queries each, and merges the answers.
 
-Each worker has an operations port of its own on loopback, the very one that a single
-process has in public. prometheus_client's multiprocess mode would spare the asking, but it
-needs a writable directory, keeps the figures of the dead, and leaves out the collectors that
-are no plain counters (certificates, memory).
+Each worker has its own operations port on loopback, like the public one of a single process.
+prometheus_client's multiprocess mode would need no queries, but it needs a writable directory,
+keeps the metrics of ended processes, and omits collectors that are not plain counters
+(certificates, memory).
 """
 
 import asyncio
@@ -25,17 +25,17 @@ from vecguard.proxy.workers.metrics import WORKER_LABEL, Families
 
 _log = get_logger(__name__)
 
-#: Where the workers' own ports are.
+#: The address of the workers' own ports.
 LOOPBACK: Final = "127.0.0.1"
-#: Kubernetes gives a probe one second unless told otherwise: the answer says who is silent.
+#: Below the one second that a Kubernetes probe has by default, to name the worker that hangs.
 _PROBE_SECONDS: Final = 0.8
-#: Prometheus waits for ten.
+#: Prometheus waits for ten seconds.
 _METRICS_SECONDS: Final = 5.0
 _METRICS_FORMAT: Final = {"Accept": "text/plain; version=0.0.4"}
 
 
 class Silence(Enum):
-    """Why a worker said nothing; the value is for people."""
+    """Why a worker gave no answer; the value is the text for users."""
 
     GONE = "not running; it is being replaced"
     HANGS = "no answer in time"
@@ -43,10 +43,10 @@ class Silence(Enum):
 
 
 class WorkersReport:
-    """Health and metrics of all workers. An asynchronous context manager.
+    """Reports the health and metrics of all workers. An asynchronous context manager.
 
     Args:
-        ports: of the workers' own operations ports, the first worker's first.
+        ports: the workers' own operations ports, the first worker's first.
     """
 
     def __init__(self, ports: Sequence[int]) -> None:
@@ -58,7 +58,7 @@ class WorkersReport:
         self._client: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A kept connection would tell that a worker hangs which was replaced long since.
+        # On a kept connection, a worker that was replaced would seem to hang.
         self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         return self
 
@@ -72,17 +72,17 @@ class WorkersReport:
             await self._client.close()
 
     async def assess(self) -> Health:
-        """What all workers say together; not ready unless each of them is."""
+        """Returns the merged health; ready only if all workers are."""
         answers = await self._ask_all("/healthz", _PROBE_SECONDS)
         return joined({number: _health(answer) for number, answer in answers.items()})
 
     async def is_alive(self) -> bool:
-        """Whether no worker hangs. One that is gone will be replaced: that is no reason."""
+        """Returns whether no worker hangs. A worker that is gone does not count: it is replaced."""
         answers = await self._ask_all("/livez", _PROBE_SECONDS)
         return Silence.HANGS not in answers.values()
 
     async def gather(self) -> CollectorRegistry:
-        """The metrics of all workers that answer, and of this process."""
+        """Returns the metrics of all workers that answer, and of this process."""
         answers = await self._ask_all("/metrics", _METRICS_SECONDS)
         families = Families()
         families.add("operations", self._own.collect())
@@ -109,7 +109,7 @@ class WorkersReport:
                 headers=_METRICS_FORMAT,
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as answer:
-                # 503 comes with a report.
+                # 503 has a report as well.
                 known = answer.status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
                 return await answer.text() if known else Silence.GIBBERISH
         except TimeoutError:
@@ -119,7 +119,7 @@ class WorkersReport:
 
 
 def _added(families: Families, number: int, answer: str | Silence) -> bool:
-    """Whether there was something to add."""
+    """Adds a worker's metrics. Returns whether there were valid ones."""
     if isinstance(answer, Silence):
         return False
     try:

@@ -1,4 +1,4 @@
-"""A port that several processes are going to share."""
+"""Reserves a port that several processes will share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,22 +9,22 @@ from vecguard.listening import bound_sockets, close_all
 
 @contextmanager
 def reserved_port(ip: str, port: int, *, settings: str) -> Iterator[int]:
-    """Holds a port for processes that listen on it with SO_REUSEPORT; gives its number.
+    """Binds a port for processes that listen on it with SO_REUSEPORT. Yields its number.
 
-    Nothing listens on what is held, so no client ever waits at it. For a port of 0 a free
-    one is found, and all get the same.
+    It does not listen itself, so that no client waits at it. For port 0 it finds a free port, the
+    same for all processes.
 
     Args:
         ip: an address or a host name, as the processes will use it.
         port: the port, or 0.
-        settings: the keys to name when it cannot be had.
+        settings: the setting names for the error.
 
     Raises:
-        CannotListenError: it cannot be had, or another process listens on it.
+        CannotListenError: the port cannot be bound, or another process listens on it.
     """
     address = Address(ip, port)
     if port:
-        # With SO_REUSEPORT a second proxy would quietly take half of the first one's clients.
+        # Without this check, a second proxy would silently take half of the first one's clients.
         close_all(bound_sockets(address, settings=settings))
     held = bound_sockets(address, settings=settings, shares_port=True)
     try:

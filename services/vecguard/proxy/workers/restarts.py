@@ -1,20 +1,20 @@
-"""When a child that ended is started again."""
+"""The delays before ended children are started again."""
 
 from random import random
 from typing import Final
 
 from vecguard.backoff import Backoff, BackoffPolicy
 
-# One machine's children need no jitter.
+# The children of one machine need no jitter.
 _DELAYS: Final = BackoffPolicy(
     first_seconds=0.5, longest_seconds=30.0, factor=2.0, jitter=(1.0, 1.0)
 )
-#: One that lived this long did not end because it was started.
+#: The end of a child that lived this long does not count as an early end.
 _SETTLED_SECONDS: Final = 30.0
 
 
 class Restarts:
-    """The delays of one child: none at first, then doubled for each early end in a row."""
+    """The delays of one child: none at first, then doubling for each early end in a row."""
 
     def __init__(self) -> None:
         self._backoff = Backoff(_DELAYS, random)

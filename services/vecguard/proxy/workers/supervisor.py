@@ -1,8 +1,7 @@
-"""Keeps a fixed set of forked processes running, and ends them together.
+"""Keeps a fixed set of forked processes running, and stops them together.
 
-It has one thread and no event loop, since it forks for as long as it runs: a child gets
-every page of what was imported, and nothing of somebody's half-held lock or selector. So it
-does nothing else either; the operations port has a child of its own.
+It has one thread and no event loop, because it forks as long as it runs: a child must not inherit
+a held lock or a selector. So it does nothing else; the operations port is a child as well.
 """
 
 import gc
@@ -26,12 +25,12 @@ from vecguard.lifecycle import (
     handle_hangup,
 )
 from vecguard.observability.log import get_logger
-from vecguard.proxy.workers.child import Child, StopWord, Tether, fork
+from vecguard.proxy.workers.child import Child, ParentPipes, StopPipe, fork
 from vecguard.proxy.workers.restarts import Restarts
 
 _log = get_logger(__name__)
 
-#: One that was killed and is not gone by then is in the kernel's hands.
+#: How long a killed child is awaited.
 _KILL_SECONDS: Final = 5.0
 
 
@@ -47,25 +46,25 @@ class ChildMisconfiguredError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What one of the children is for.
+    """The task of one child.
 
     Attributes:
-        name: what the log calls it.
+        name: its name in the log.
         body: runs in the child; returns the exit code.
-        pioneer: those behind it are first started when it serves, and if it ends before
-            that, all do: what would stop every one of them is then said once.
-        outlasts: it is told to stop when those that do not outlast are gone.
+        goes_first: whether the children after it start only when it serves. If it ends before
+            that, all end, so that an error that would stop each of them is reported once.
+        outlasts: whether it is stopped only after the children that do not outlast are gone.
     """
 
     name: str
-    body: Callable[[Tether], int]
-    pioneer: bool = False
+    body: Callable[[ParentPipes], int]
+    goes_first: bool = False
     outlasts: bool = False
 
 
 @dataclass(slots=True)
 class _Post:
-    """A role, and the child that fills it at the moment."""
+    """A role with its current child."""
 
     role: Role
     child: Child | None = None
@@ -76,21 +75,20 @@ class _Post:
 
 
 class Supervisor:
-    """Starts the roles in their order, replaces who ends, drains all when told to stop.
+    """Starts the roles in their order, replaces children that end, and stops all at the end.
 
-    A pioneer that cannot start ends all, as a single process would end: whoever started
-    this one decides about another try. Once it has served, whatever ends a child only has
-    it replaced, with a back-off: a broken certificate file that is half written must not
-    end those who serve with the last good one.
+    A first child that cannot start ends the supervisor, like a single process that cannot start.
+    After it has served, a child that ends is replaced with a back-off: a half-written
+    certificate file must not end the workers that serve with the last good one.
     """
 
     def __init__(self, roles: Sequence[Role], *, clock: Clock, stop_seconds: float) -> None:
-        """Describe it; nothing is started.
+        """Takes the roles; nothing is started before `run`.
 
         Args:
-            roles: one child for each.
+            roles: one child is started for each.
             clock: for the back-off and the deadline of a stop.
-            stop_seconds: how long children that were told to stop may take.
+            stop_seconds: how long children have to stop before they are killed.
         """
         self._posts = [_Post(role) for role in roles]
         self._clock = clock
@@ -99,19 +97,19 @@ class Supervisor:
         self._hung_up = False
         self._stopping = False
         self._wakeup, self._waker = socket.socketpair()
-        self._stop_word, self._last_word = StopWord(), StopWord()
+        self._stop_first, self._stop_last = StopPipe(), StopPipe()
 
     def run(self) -> None:
-        """Run until told to stop. Only once, on the main thread.
+        """Runs until the process is stopped. To be called once, on the main thread.
 
         Raises:
-            ChildMisconfiguredError: a pioneer could not use the configuration.
-            ChildFailedError: a pioneer ended before it served, of anything else.
+            ChildMisconfiguredError: a first child could not use the configuration.
+            ChildFailedError: a first child has ended before it served, for another reason.
         """
         with ExitStack() as stack:
             stack.callback(self._close)
             stack.enter_context(self._handled_signals())
-            # What the collector does not visit is not written to: its pages stay shared.
+            # The collector does not write to frozen objects, so that their pages stay shared.
             gc.collect()
             gc.freeze()
             _log.info("supervising", children=[post.role.name for post in self._posts])
@@ -124,8 +122,8 @@ class Supervisor:
                         _log.info(HANGUP_CHANGES_NOTHING)
                 _log.info("stopping; a second signal stops at once", signal=self._received.name)
             finally:
-                self._stop(self._stop_word, outlasts=False)
-                self._stop(self._last_word, outlasts=True)
+                self._stop(self._stop_first, outlasts=False)
+                self._stop(self._stop_last, outlasts=True)
 
     def _start_due(self) -> None:
         for post in self._awaited():
@@ -133,17 +131,17 @@ class Supervisor:
                 self._start(post)
 
     def _awaited(self) -> Iterator[_Post]:
-        """Who should be there by now: nobody beyond a pioneer that has not yet served."""
+        """Yields the roles that must run now: none after a first child that has not yet served."""
         for post in self._posts:
             yield post
-            if post.role.pioneer and not post.has_served:
+            if post.role.goes_first and not post.has_served:
                 return
 
     def _start(self, post: _Post) -> None:
         post.started = self._clock()
-        word = self._last_word if post.role.outlasts else self._stop_word
+        pipe = self._stop_last if post.role.outlasts else self._stop_first
         try:
-            post.child = fork(post.role.body, word, self._leave_to_parent)
+            post.child = fork(post.role.body, pipe, self._leave_to_parent)
         except OSError as error:
             self._missing(post, f"cannot be started ({error.strerror})", ChildFailedError)
 
@@ -152,7 +150,7 @@ class Supervisor:
         return max(0.0, min(dues) - self._clock()) if dues else None
 
     def _hear(self, timeout_seconds: float | None) -> None:
-        """Wait for news of a child or a signal, at most so long."""
+        """Waits for news of a child or a signal, at most this long."""
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         by_news = {post.child.news: post for post in self._posts if post.child is not None}
@@ -163,7 +161,7 @@ class Supervisor:
             if post is None:
                 self._wakeup.recv(4096)
             elif post.child is not None:
-                if post.child.heard_serving():
+                if post.child.reads_serving():
                     post.has_served = True
                 else:
                     self._ended(post, post.child.reap())
@@ -174,7 +172,7 @@ class Supervisor:
             if code != EXIT_CLEAN:
                 _log.warning(f"{post.role.name} did not stop in good order", how=_how(code))
             return
-        # Somebody's SIGTERM to this one child alone: it will be missed, and nothing failed.
+        # With exit code 0, a SIGTERM to this child alone has ended it: replaced, but no failure.
         error = ChildMisconfiguredError if code == EXIT_CONFIGURATION else ChildFailedError
         self._missing(post, f"has ended ({_how(code)})", None if code == EXIT_CLEAN else error)
 
@@ -184,17 +182,17 @@ class Supervisor:
         what: str,
         error: type[ChildFailedError | ChildMisconfiguredError] | None,
     ) -> None:
-        """Arrange for a replacement, or give up if it is too early for one."""
-        if error is not None and post.role.pioneer and not post.has_served:
+        """Schedules a replacement, or raises if a first child has not served."""
+        if error is not None and post.role.goes_first and not post.has_served:
             raise error(f"{post.role.name} {what} before it served")
         delay = post.restarts.delay(self._clock() - post.started)
         post.due = self._clock() + delay
         _log.error(f"{post.role.name} {what} and is replaced", delay_seconds=delay)
 
-    def _stop(self, word: StopWord, *, outlasts: bool) -> None:
-        """Tell some to stop and wait until they have; kill those that take too long."""
+    def _stop(self, pipe: StopPipe, *, outlasts: bool) -> None:
+        """Stops some children and waits for their end; kills them after `stop_seconds`."""
         self._stopping = True
-        word.say()
+        pipe.stop()
         posts = [post for post in self._posts if post.role.outlasts is outlasts]
         if self._all_end(posts, self._stop_seconds):
             return
@@ -232,7 +230,7 @@ class Supervisor:
         if self._received is None:
             self._received = signal.Signals(number)
             return
-        # The second one: at once, and nothing is left behind.
+        # The second signal: kills all children and exits at once.
         for post in self._posts:
             if post.child is not None:
                 post.child.kill()
@@ -242,11 +240,11 @@ class Supervisor:
         self._hung_up = True
 
     def _leave_to_parent(self) -> None:
-        """In a child: what would hide the parent's end from the others."""
+        """Closes, in a child, the descriptors by which the others notice the end of the parent."""
         self._wakeup.close()
         self._waker.close()
-        self._stop_word.say()
-        self._last_word.say()
+        self._stop_first.stop()
+        self._stop_last.stop()
         for post in self._posts:
             if post.child is not None:
                 os.close(post.child.news)
@@ -254,8 +252,8 @@ class Supervisor:
     def _close(self) -> None:
         self._wakeup.close()
         self._waker.close()
-        self._stop_word.close()
-        self._last_word.close()
+        self._stop_first.close()
+        self._stop_last.close()
 
 
 def _how(code: int) -> str:

@@ -8,7 +8,7 @@ from vecguard.errors import OverloadedError
 from vecguard.proxy.audit.event_aggregation import Refusal
 from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
-from vecguard.proxy.authentication.tally import LoginTally
+from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.relay.listener import Admission
@@ -116,7 +116,7 @@ async def test_logins_are_judged_by_where_they_come_from(authenticator):
 async def test_a_refusal_is_audited_with_the_name_that_was_claimed(authenticator, values, user):
     audit = RecordedAudit()
     gatekeeper = LoginGatekeeper(authenticator, audit=audit)
-    gatekeeper.turned_away(values, nobody, MissingHeaderError())
+    gatekeeper.on_refused(values, nobody, MissingHeaderError())
     assert audit.refusals == [Refusal(user, "192.0.2.7", "missing_header")]
 
 
@@ -157,7 +157,7 @@ async def test_a_full_tarpit_holds_nobody_else():
 async def test_a_refused_certificate_is_audited_with_its_user(authenticator):
     audit = RecordedAudit()
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), audit)
-    gatekeeper.turned_away([], alice, MissingHeaderError())
+    gatekeeper.on_refused([], alice, MissingHeaderError())
     assert audit.refusals == [Refusal("alice", "192.0.2.7", "missing_header")]
 
 
@@ -166,23 +166,23 @@ async def test_a_login_that_its_client_gives_up_is_counted_as_abandoned():
         async def authenticate(self, values, origin):
             await asyncio.Event().wait()
 
-    tally = LoginTally()
-    gatekeeper = LoginGatekeeper(Undecided(), tally=tally)
+    counts = LoginCounts()
+    gatekeeper = LoginGatekeeper(Undecided(), counts=counts)
     waiting = asyncio.create_task(gatekeeper.admit([header_of("bob", "password")], nobody))
     await asyncio.sleep(0)  # it has begun
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled()
-    endings = {key: count for key, count in tally.endings().items() if count}
+    endings = {key: count for key, count in counts.endings().items() if count}
     assert endings == {("abandoned", "cancelled"): 1}
 
 
 async def test_a_certificate_s_user_and_a_refusal_are_counted(authenticator):
-    tally = LoginTally()
-    gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), tally=tally)
+    counts = LoginCounts()
+    gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), counts=counts)
     await gatekeeper.admit([], alice)
     with pytest.raises(MissingHeaderError) as refusal:
         await gatekeeper.admit([], nobody)
-    gatekeeper.turned_away([], nobody, refusal.value)
-    endings = {key: count for key, count in tally.endings().items() if count}
+    gatekeeper.on_refused([], nobody, refusal.value)
+    endings = {key: count for key, count in counts.endings().items() if count}
     assert endings == {("accepted", "certificate"): 1, ("refused", "missing_header"): 1}

@@ -50,11 +50,11 @@ async def test_a_proxy_that_has_not_begun_shows_so(proxy):
 
 
 async def test_counts_of_the_parts_are_the_metrics(proxy):
-    proxy._tally.known += 3
-    proxy._tally.turned_away(OverloadedError(""))
+    proxy._login_counts.known += 3
+    proxy._login_counts.refused(OverloadedError(""))
     proxy.limit_hits.hit(Limit.STREAMS)
     proxy.revocations.invalidate("bob", 7)
-    proxy.listener.tally.ended(b"/a.B/C", 0)
+    proxy.listener.call_counts.ended(b"/a.B/C", 0)
     metrics = page(proxy)
     assert metrics.value("vecguard_logins_total", result="accepted", reason="known") == 3
     assert metrics.value("vecguard_logins_total", result="overloaded", reason="overloaded") == 1

@@ -1,8 +1,8 @@
-"""Header fields: what they say, and the bytes by which they are passed on.
+"""Header fields, with the encoded bytes by which they are forwarded.
 
-Towards a peer we use the static table and literals only, never its dynamic table. So a
-field can be passed on by the same bytes on every connection, and no secret is ever
-kept in a table (RFC 7541, section 7.1.3).
+We encode with the static table and literals only, never with a dynamic table. So a field can be
+forwarded by the same bytes on every connection, and no secret is kept in a table (RFC 7541,
+section 7.1.3).
 """
 
 import re
@@ -15,14 +15,14 @@ _WITHOUT_INDEXING, _NEVER_INDEXED = 0x00, 0x10
 _NAME_PREFIX, _LENGTH_PREFIX = 0x0F, 0x7F
 _INDEXED, _INDEX_PREFIX = 0x80, 0x7F
 _OVERHEAD_BYTES = 32  # RFC 7541, section 4.1
-#: Begins a block that says that our table holds 0 bytes (RFC 7541, section 6.3).
+#: Begins a block to announce that our table holds 0 bytes (RFC 7541, section 6.3).
 NO_TABLE = b"\x20"
 
-# RFC 9113, section 8.2.1. Capitals above all: behind us they may be taken for small letters.
+# RFC 9113, section 8.2.1. No capitals above all: an upstream may read them as small letters.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _SPACE = b" \t"
-# Every control character but the tab (RFC 9110, section 5.5): a server may end the connection
-# for one, as Envoy does, and with it the calls of all who share it.
+# All control characters but the tab (RFC 9110, section 5.5): a server may end the connection
+# because of one, as Envoy does, and with it the calls of all clients that share it.
 _forbidden = re.compile(rb"[\x00-\x08\n-\x1f\x7f]").search
 
 
@@ -30,11 +30,11 @@ class Name:
     """A field's name.
 
     Attributes:
-        size: what it adds to the size of a field.
-        plain: how a literal with this name begins.
-        secret: the same for a literal that nobody may put into a table.
+        size: its part of the size of a field.
+        plain: the beginning of a literal with this name.
+        secret: the beginning of a literal that must never be put into a table.
         legal: whether HTTP/2 allows the name.
-        note: for whoever reads fields; it stays with the name.
+        note: for the code that reads fields; it stays with the name.
     """
 
     __slots__ = ("legal", "note", "plain", "secret", "size", "text")
@@ -54,7 +54,7 @@ class Name:
             self.secret = integers.encode(index, _NAME_PREFIX, _NEVER_INDEXED)
 
     def literal(self, encoded: bytes, *, secret: bool = False) -> bytes:
-        """A field of this name, with a value that is a string literal already."""
+        """Returns a field of this name; `encoded` is the value as a string literal."""
         return (self.secret if secret else self.plain) + encoded
 
 
@@ -62,21 +62,20 @@ class Field:
     """One name and value.
 
     Attributes:
-        value: without the space around it, which is no part of it (gRPC over HTTP/2,
-            "ASCII-Value").
-        wire: the field's representation for any other connection.
-        size: what it counts for in tables and list sizes.
+        value: the value without surrounding space (gRPC over HTTP/2, "ASCII-Value").
+        wire: the encoded field, valid on every connection.
+        size: its size in tables and header lists.
         legal: whether HTTP/2 allows it.
     """
 
     __slots__ = ("key", "legal", "name", "size", "value", "wire")
 
     def __init__(self, key: Name, value: bytes, wire: bytes) -> None:
-        """`wire` is a literal that is in no table."""
+        """`wire` is a literal that refers to no dynamic table."""
         self.key = key
         self.name = key.text
         self.size = key.size + len(value)
-        if value.isalnum():  # as most metadata is, and found out in a fifth of the time
+        if value.isalnum():  # like most metadata; this check takes a fifth of the time
             self.legal = key.legal
         else:
             self.legal = key.legal and _forbidden(value) is None
@@ -89,27 +88,30 @@ class Field:
 
 
 def string(text: bytes) -> bytes:
-    """A string literal as it is, without Huffman."""
+    """Returns a string literal without Huffman coding."""
     return integers.encode(len(text), _LENGTH_PREFIX) + text
 
 
 def literal(text: bytes, value: bytes, *, secret: bool = False) -> bytes:
-    """The representation of a field that we write ourselves."""
+    """Returns an encoded field that we write ourselves."""
     return name(text).literal(string(value), secret=secret)
 
 
 def indexed(text: bytes, value: bytes) -> bytes:
-    """The representation of an entry of the static table. Raises ValueError if it is none."""
+    """Returns an encoded entry of the static table. Raises ValueError if it is not there."""
     return integers.encode(ENTRIES.index((text, value)) + 1, _INDEX_PREFIX, _INDEXED)
 
 
 def name(text: bytes) -> Name:
-    """The name, judged once as long as there is room to remember it."""
+    """Returns the name, from memory if there is room to remember it."""
     return written_name(string(text), text, is_coded=False)
 
 
 def written_name(literal: bytes, text: bytes, *, is_coded: bool) -> Name:
-    """The name of a string literal, whose `text` may be Huffman-coded. Raises CompressionError."""
+    """Returns the name of a string literal; `text` may be Huffman-coded.
+
+    Raises CompressionError.
+    """
     known = NAMES_AS_WRITTEN.get(literal)
     if known is None:
         known = name(huffman.decode(text)) if is_coded else Name(text)
@@ -118,8 +120,7 @@ def written_name(literal: bytes, text: bytes, *, is_coded: bool) -> Name:
     return known
 
 
-# Names by their string literals, of either kind. Clients choose names, so what is
-# remembered of them has an end.
+# Names by their string literals, Huffman-coded or not. Bounded, because clients choose names.
 _MAX_NAMES = 2048
 _MAX_KNOWN_BYTES = 64
 NAMES_AS_WRITTEN: dict[bytes, Name] = {}
@@ -133,7 +134,7 @@ def _static_field(index: int, text: bytes, value: bytes) -> Field:
     return field
 
 
-# By index; nobody may ask for entry 0.
+# By index; entry 0 is not used.
 STATIC: tuple[Field, ...] = (
     Field(name(b""), b"", literal(b"", b"")),
     *(_static_field(index, *entry) for index, entry in enumerate(ENTRIES, start=1)),

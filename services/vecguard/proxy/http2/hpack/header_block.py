@@ -1,4 +1,4 @@
-"""A header block as it was decoded: what came before in the same words, and the rest."""
+"""A decoded header block: fields that were decoded before, and the rest."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,11 +7,11 @@ from vecguard.proxy.http2.hpack.fields import Field
 
 
 class Known:
-    """Fields that come again and again in one sequence, as one object.
+    """A sequence of fields that occurs repeatedly, decoded once.
 
     Attributes:
-        size: what they count for in the size of a list.
-        note: for whoever reads them: what was made of them the first time.
+        size: their size in a header list.
+        note: for the code that reads them, which keeps its first result here.
     """
 
     __slots__ = ("fields", "note", "size")
@@ -26,7 +26,7 @@ class HeaderBlock:
     """The fields of a block, in order: `known`, then `others`.
 
     Attributes:
-        others_size: what the others count for in the size of a list.
+        others_size: the size of the others in a header list.
     """
 
     __slots__ = ("known", "others", "others_size")

@@ -15,35 +15,36 @@ _SIZE_UPDATE = 0x20
 _NEVER_INDEXED = 0x10
 _HUFFMAN = 0x80
 _FIRST_DYNAMIC = len(STATIC)
-# Methods that one client calls, or answers that differ by their status or a count; longer
-# blocks are seldom alike.
+# Remembered blocks: methods that one client calls, or answers that differ by their status or a
+# count. Longer blocks seldom repeat.
 _MAX_KNOWN = 64
 _MAX_KNOWN_BYTES = 256
-# What they stand for, all together and as a list counts it. An index of one byte stands for
-# kilobytes, and whoever reads a block may note as much: without this bound a connection could be
-# made to remember megabytes.
+# The size of all remembered header lists. An index of one byte can stand for kilobytes, and the
+# reader of a block may keep as much in its note: without this bound a connection could make the
+# proxy remember megabytes.
 _MAX_KNOWN_LIST_BYTES = 32 * 1024
-# Fields beyond the limit of a list that are read of one block, for the table's sake. An index of
-# one byte takes as long as any other field.
+# Fields beyond the limit of a list that are read of one block, to keep the table in step. An index
+# of one byte takes as long as any other field.
 _MAX_SURPLUS = 2000
-# Two are all that an encoder needs to say in a block (RFC 7541, section 4.2); some say every step.
+# An encoder needs two in a block (RFC 7541, section 4.2); some send every step.
 _MAX_SIZE_UPDATES = 64
-# Fields at the beginning of a block that are told by an index of one byte.
+# The fields at the beginning of a block that are an index of one byte.
 _indices = re.compile(rb"[\x81-\xfe]*").match
 
 
 class HeaderDecoder:
-    """What the peer's encoder has told so far.
+    """Decodes header blocks with the dynamic table of the peer's encoder.
 
-    A field that is known by its index is the very object that was made when it came
-    first: nothing of it is decoded, checked or copied again. The same holds for all the
-    indices with which a block begins; gRPC clients send method, path and the like so, and
-    the metadata of the call behind them.
+    An indexed field is the object that was made when the field first came: it is not decoded,
+    checked or copied again. The sequence of indices at the beginning of a block is decoded once
+    as well; gRPC clients send the method, the path and the like there, before the metadata of
+    the call.
 
-    `surplus` counts the fields that were read beyond the limit, until somebody sets it to 0.
+    With `remembers`, whole blocks are decoded once: the answers of a server mostly repeat. The
+    requests of a client do not, and hold secrets, so they should not be kept.
 
-    It holds even for whole blocks where `remembers` says so: a server's answers are mostly
-    alike. A client's requests are not, and hold secrets, so they should not be kept.
+    Attributes:
+        surplus: counts the fields that were read beyond the limit, until the caller resets it.
     """
 
     def __init__(self, limits: Limits, *, remembers: bool = False) -> None:
@@ -52,8 +53,8 @@ class HeaderDecoder:
         self._beginning_bytes = 0
         self._nothing = HeaderBlock(Known([]), [])
         self._remembers = remembers
-        # Whether the last block left the table as it was: only then is it worth while to
-        # remember what indices mean.
+        # Whether the last block left the table unchanged: only then it is worthwhile to
+        # remember what indices stand for.
         self._is_settled = False
         self._max_list_bytes = limits.header_list_bytes
         self._max_table_bytes = limits.table_bytes
@@ -62,18 +63,18 @@ class HeaderDecoder:
         self._size = 0
         self._at = 0
         self._room = 0
-        # The connection to a server is shared by many clients, so its blocks are read to their end.
+        # Many clients share the connection to a server, so its blocks are always read to their end.
         self._max_surplus = 2**31 if remembers else _MAX_SURPLUS
         self.surplus = 0
 
     def decode(self, block: bytes) -> HeaderBlock | None:
-        """The fields of a block; None when they are more than our limit.
+        """Returns the fields of a block; None if they are over our limit.
 
-        Such a block is read to its end all the same, because the table must stay what
-        the peer takes it for.
+        Reads such a block to its end as well, because the table must stay in step with the
+        peer's.
 
         Raises:
-            CompressionError: the block is not what an encoder would make.
+            CompressionError: the block is not valid.
             Http2ConnectionError: far more fields than our limit, from a client.
         """
         if not self._remembers:
@@ -88,7 +89,7 @@ class HeaderDecoder:
         return whole
 
     def _in_parts(self, block: bytes) -> HeaderBlock | None:
-        # Any part of the indices will do, and mostly there are as many as the last time.
+        # Tries as many indices as the last time first; any part of them is correct.
         end = self._beginning_bytes
         beginning = self._known.get(block[:end])
         if beginning is None:
@@ -113,7 +114,7 @@ class HeaderDecoder:
     def _fields(  # noqa: C901, PLR0912 - one loop over every field of every call
         self, block: bytes, at: int, room: int
     ) -> list[Field] | None:
-        """The fields from `at` on; None when they are more than `room`."""
+        """Returns the fields from `at` on; None if they are over `room`."""
         found: list[Field] = []
         is_begun = at > 0
         updates = 0
@@ -124,7 +125,7 @@ class HeaderDecoder:
             byte = block[at]
             at += 1
             if byte & _INDEXED:
-                # As `_indexed`, written out for what most fields are.
+                # `_indexed` inlined, for most fields.
                 index = byte & 0x7F
                 if 0 < index < _FIRST_DYNAMIC:
                     field = STATIC[index]
@@ -145,8 +146,8 @@ class HeaderDecoder:
                 at = self._update_size(block, at, byte & 0x1F)
                 continue
             else:
-                # As `_literal`, written out for most metadata: a known name in full, then a
-                # short value without Huffman, whose length is its first byte.
+                # `_literal` inlined for most metadata: a known name in full, then a short value
+                # without Huffman coding, whose length is its first byte.
                 begin = at + 1 + block[at] if not byte & 0x0F and at < end else end
                 length = block[begin] if begin < end else 0x7F
                 after = begin + 1 + length
@@ -201,7 +202,7 @@ class HeaderDecoder:
         raise CompressionError("an index that stands for nothing")
 
     def _literal(self, block: bytes, at: int, index: int, prefix: int, *, secret: bool) -> Field:
-        """The field at `at`, and where it ends in `self._at`."""
+        """Returns the field at `at`, and sets `self._at` to its end."""
         if index:
             if index == prefix:
                 index, at = integers.decode(block, at, index)
@@ -214,13 +215,13 @@ class HeaderDecoder:
         self._at = end
         value = block[start:end]
         if is_coded:
-            # Decoded even where nobody reads it: a broken string must not be passed on
-            # to a connection that others share.
+            # Decoded even if it is not read: a broken string must not be forwarded on a connection
+            # that other clients share.
             value = huffman.decode(value)
         return Field(key, value, key.literal(block[at:end], secret=secret))
 
     def _string(self, block: bytes, at: int) -> tuple[int, int, bool]:
-        """Where a string literal begins and ends, and whether it is Huffman-coded."""
+        """Returns the begin and end of a string literal, and whether it is Huffman-coded."""
         if at >= len(block):
             raise CompressionError("a header block ends within a field")
         byte = block[at]
@@ -251,7 +252,7 @@ class HeaderDecoder:
         return at
 
     def _unsettle(self) -> None:
-        """Indices have another meaning now."""
+        """Forgets the remembered blocks, because indices have changed."""
         self._is_settled = False
         if self._known:
             self._forget()

@@ -4,8 +4,8 @@ from typing import TypeAlias
 
 from vecguard.proxy.http2.errors import CompressionError
 
-# The code is canonical: among codes of one length, symbols count upwards. So the lengths
-# of the codes of 0 to 255 and of EOS say it all.
+# The code is canonical: among codes of one length, symbols count upwards. So the lengths of the
+# codes of 0 to 255 and of EOS define it.
 # fmt: off
 _LENGTHS = (
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -34,9 +34,9 @@ _Node: TypeAlias = "int | list[_Node]"
 
 
 class _Row(dict[int, tuple[bytes, "_Row"]]):
-    """What each next byte means at one place of the tree: symbols, and the next place.
+    """Maps each next byte, at one node of the tree, to its symbols and the next node.
 
-    Filled as bytes come: of the 65,536 entries that there could be, few are ever used.
+    Filled when a byte comes, because few of the 65,536 possible entries are ever used.
 
     Attributes:
         may_end: whether a string may end here, in the padding that is EOS's beginning.
@@ -62,7 +62,7 @@ class _Row(dict[int, tuple[bytes, "_Row"]]):
 
 
 def decode(data: bytes) -> bytes:
-    """The string behind a Huffman code. Raises CompressionError."""
+    """Decodes a Huffman-coded string. Raises CompressionError."""
     row = _ROOT
     pieces = []
     for byte in data:

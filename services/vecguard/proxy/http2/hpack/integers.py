@@ -1,19 +1,19 @@
-"""Integers of HPACK: as many bits as the first byte has free, then seven a byte.
+"""Encodes and decodes the integers of HPACK (RFC 7541, section 5.1).
 
-RFC 7541, section 5.1.
+An integer takes the free bits of its first byte, then seven bits of each further byte.
 """
 
 from vecguard.proxy.http2.errors import CompressionError
 
-# Four more bytes reach beyond every size that a header block of ours can have.
+# Four more bytes can hold more than the size of any header block that we accept.
 _MAX_SHIFT = 28
 
 
 def decode(block: bytes, at: int, prefix: int) -> tuple[int, int]:
-    """The rest of an integer whose prefix is full; the value and where it ends.
+    """Decodes the rest of an integer whose prefix is full. Returns the value and its end.
 
     Raises:
-        CompressionError: it does not end, or is larger than anything here can be.
+        CompressionError: the integer does not end, or is too large.
     """
     value, shift = prefix, 0
     for position in range(at, len(block)):
@@ -28,7 +28,7 @@ def decode(block: bytes, at: int, prefix: int) -> tuple[int, int]:
 
 
 def encode(value: int, prefix: int, pattern: int = 0) -> bytes:
-    """The value behind the bits of `pattern`; `prefix` is the largest value of the free bits."""
+    """Returns the value after the bits of `pattern`; `prefix` is the maximum of the free bits."""
     if value < prefix:
         return bytes((pattern | value,))
     value -= prefix

@@ -1,6 +1,6 @@
-"""The table that both sides know from the start (RFC 7541, appendix A)."""
+"""The static table of HPACK (RFC 7541, appendix A)."""
 
-# Numbered from 1; what has no value here has an empty one.
+# Numbered from 1; an entry without a value has an empty one.
 ENTRIES: tuple[tuple[bytes, bytes], ...] = (
     (b":authority", b""),
     (b":method", b"GET"),

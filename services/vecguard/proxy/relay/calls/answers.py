@@ -1,4 +1,4 @@
-"""What an upstream's header blocks mean, and what the client gets of them."""
+"""Reads the header blocks of an upstream's answer, and writes those for the client."""
 
 from vecguard.errors import OverloadedError, VecguardError
 from vecguard.proxy.http2.errors import ErrorCode
@@ -15,21 +15,21 @@ from vecguard.proxy.relay.errors import (
 )
 
 _STATUS = b":status"
-_SWITCHING = b"101"  # HTTP/2 has no use for it (RFC 9113, section 8.6)
-# Answers of something that is no gRPC server and may be better soon (gRPC's
-# "HTTP to gRPC status code mapping").
+_SWITCHING = b"101"  # not allowed in HTTP/2 (RFC 9113, section 8.6)
+# Statuses of an HTTP server in front of a gRPC server that may pass soon (gRPC's "HTTP to gRPC
+# status code mapping").
 _TEMPORARY_HTTP_STATUSES = frozenset((b"429", b"502", b"503", b"504"))
 
 
 class Answer:
-    """A response's first block.
+    """The first header block of an answer.
 
     Attributes:
-        block: what the client gets.
-        is_interim: whether the real answer is still to come (RFC 9110, section 15.2).
-        status: how the call ended, if it says so; None: trailers are to come.
+        block: the block for the client.
+        is_interim: whether the final answer is still to come (RFC 9110, section 15.2).
+        status: the `grpc-status` if the call ends here; None: trailers will follow.
         code: the same as a number.
-        length: from `content-length`; None when it is not said.
+        length: from `content-length`; None without one.
     """
 
     __slots__ = ("block", "code", "is_interim", "length", "status")
@@ -38,7 +38,7 @@ class Answer:
         self, block: HeaderBlock, upstream: str
     ) -> None:
         fields = list(block)
-        # RFC 9113, section 8.3: it comes first, and no other pseudo-header does.
+        # RFC 9113, section 8.3: `:status` comes first, and is the only pseudo-header.
         if not fields or fields[0].name != _STATUS or fields[0].value == _SWITCHING:
             raise MalformedAnswerError(f"{upstream} answered without a status")
         http_status = fields[0].value
@@ -65,8 +65,8 @@ class Answer:
         self.code = status_code(self.status)
         self.is_interim = http_status[:1] == b"1"
         if self.is_interim:
-            self.status = None  # it is not an answer yet, whatever it says
-        # A gRPC status goes before HTTP's (gRPC's mapping); a proxy like us has both.
+            self.status = None  # an interim answer cannot end the call
+        # A gRPC status takes precedence over HTTP's (gRPC's mapping); proxies like ours send both.
         if http_status != b"200" and not self.is_interim and self.status is None:
             shown = http_status.decode("ascii", "replace")
             message = f"{upstream} answered with HTTP status {shown}"
@@ -77,13 +77,13 @@ class Answer:
 
 
 def answer(block: HeaderBlock | None, upstream: str) -> Answer:
-    """What the first block of a response says, read once where it comes again.
+    """Returns the first block of an answer; a repeated block is read only once.
 
     Raises:
-        MalformedAnswerError: it is no HTTP/2 answer.
+        MalformedAnswerError: it is not a valid HTTP/2 answer.
         HeadersTooLargeError: it is over our limit.
-        UpstreamProtocolError: it is no gRPC answer.
-        UpstreamUnavailableError: the same, but that may change.
+        UpstreamProtocolError: it is not a gRPC answer.
+        UpstreamUnavailableError: it is not a gRPC answer, for a reason that may pass.
     """
     if block is not None and isinstance(block.known.note, Answer) and not block.others:
         return block.known.note
@@ -95,11 +95,11 @@ def answer(block: HeaderBlock | None, upstream: str) -> Answer:
 
 
 class Trailers:
-    """A response's last block.
+    """The last header block of an answer.
 
     Attributes:
-        block: what the client gets.
-        code: how the call ended, as a number.
+        block: the block for the client.
+        code: the gRPC status of the call, as a number.
     """
 
     __slots__ = ("block", "code")
@@ -119,10 +119,10 @@ class Trailers:
 
 
 def trailers(block: HeaderBlock | None, upstream: str) -> Trailers:
-    """What the client gets of a response's last block, read once where it comes again.
+    """Returns the last block of an answer; a repeated block is read only once.
 
     Raises:
-        MalformedAnswerError: it is no block of trailers.
+        MalformedAnswerError: it is not a valid block of trailers.
         HeadersTooLargeError: it is over our limit.
     """
     if block is not None and isinstance(block.known.note, Trailers) and not block.others:
@@ -135,7 +135,7 @@ def trailers(block: HeaderBlock | None, upstream: str) -> Trailers:
 
 
 def reset_error(upstream: str, code: int) -> VecguardError:
-    """What a reset by an upstream means for the caller (gRPC over HTTP/2, "Errors")."""
+    """Returns the error for a reset by an upstream (gRPC over HTTP/2, "Errors")."""
     match code:
         case ErrorCode.REFUSED_STREAM:
             return UpstreamUnavailableError(f"{upstream} refused the call")

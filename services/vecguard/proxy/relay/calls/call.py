@@ -1,4 +1,4 @@
-"""One call: a stream of a client, a stream of an upstream, and all that passes between."""
+"""One call: relays between a stream of a client and a stream of an upstream."""
 
 import asyncio
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ from vecguard.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
 
 
 class Admitted(Protocol):
-    """Who a call is from: a user with the password's revision, or nobody in particular."""
+    """The decision about a call: its user and the password's revision, or no user."""
 
     @property
     def username(self) -> str | None: ...
@@ -51,28 +51,28 @@ class Admitted(Protocol):
     def revision(self) -> int: ...
 
 
-# What an open call takes in memory by itself.
+# The memory of an open call itself.
 _OWN_BYTES = 1024
-# What a call is whose client goes away before its end.
+# The status of a call whose client goes away before its end.
 _CANCELLED = Status.CANCELLED.value
 
 
 class Call(Requester):
-    """A call that anybody may end: client, upstream, deadline, revocation, shutdown.
+    """Relays one call, until a client, upstream, deadline, revocation or shutdown ends it.
 
-    Data goes from stream to stream as it comes. What the receiver does not take waits in
-    its stream's queue, and the sender's window is opened only as the queue moves; so no
-    queue is ever longer than one window.
+    Forwards data as it comes. Data that the receiver does not accept yet waits in the queue of
+    its stream, and the sender gets credit only as the queue moves. So no queue is longer than
+    one window.
 
     Attributes:
         client_link: the client's connection.
-        admission: who it is from; None until that is decided.
+        admission: the decision about its user; None until it is made.
         client: the client's stream.
-        upstream: the other one; data waits in it until it is open.
-        request_state: where the request is; see `states`.
-        answer_state: how far the answer is; see there.
-        method: what it calls; empty until its headers were read.
-        code: the gRPC status that it ended with; CANCELLED until somebody says one.
+        upstream: the stream of the upstream; data waits in it until it is open.
+        request_state: the state of the request; see `states`.
+        answer_state: the state of the answer; see `states`.
+        method: the path of its method; empty until its headers were read.
+        code: the gRPC status that it ended with; CANCELLED until there is one.
     """
 
     __slots__ = (
@@ -102,7 +102,7 @@ class Call(Requester):
     def __init__(
         self, client_link: Link, client: Stream, max_request_bytes: int, max_answer_bytes: int
     ) -> None:
-        """Bounds each message of the request, and each one of the answer, in bytes."""
+        """Takes the client's stream, and the most bytes of each message in both directions."""
         self.client_link = client_link
         self.client = client
         client.owner = self
@@ -126,7 +126,7 @@ class Call(Requester):
         self._task: asyncio.Task[Any] | None = None
         self._upstream_name = ""
 
-    # Its life.
+    # Its state.
 
     @property
     def is_over(self) -> bool:
@@ -134,26 +134,26 @@ class Call(Requester):
         return self.answer_state == OVER
 
     def holds(self, block: HeaderBlock) -> None:
-        """Charges the client for an open call with these headers."""
-        # Those that no other block shares are kept as values, as they came, and joined.
+        """Counts the memory of an open call with these headers for its client."""
+        # Fields that no other block shares are kept three times: decoded, encoded, and joined.
         self._held = held = _OWN_BYTES + block.known.size + 3 * block.others_size
         self.client.account.add(held)
 
     def set_deadline(self, timeout_seconds: float, deadlines: Deadlines) -> None:
-        """Lets the call end with DEADLINE_EXCEEDED after this long."""
+        """Makes the call end with DEADLINE_EXCEEDED after this time."""
         self._deadline = self.client_link.loop.time() + timeout_seconds
         self._deadlines = deadlines
         deadlines.enter(self, self._deadline)
 
     def remaining_seconds(self) -> float | None:
-        """What is left until the deadline; None without one."""
+        """Returns the seconds until the deadline; None without one."""
         if self._deadline is None:
             return None
         return self._deadline - self.client_link.loop.time()
 
     @property
     def identity(self) -> tuple[str, int] | None:
-        """Who it was admitted as, and by which revision; None: nobody in particular, as yet."""
+        """The user and revision that it was admitted by; None without a user, or not yet."""
         admission = self.admission
         if admission is None or admission.username is None:
             return None
@@ -161,11 +161,10 @@ class Call(Requester):
 
     @property
     def caller(self) -> str:
-        """Whose share of the upstream it takes.
+        """The key of its share of the upstream: the user, or the client's address without a user.
 
-        A call without a user counts for its client's address, as its connection does: where
-        no login is asked for, one client could shut out all others as well. A space, which is
-        in no user's name, keeps the two apart.
+        Without authorization, one client must not shut out all others either. No user name has
+        a space, so the two kinds of keys are distinct.
         """
         admission = self.admission
         if admission is None or admission.username is None:
@@ -173,25 +172,25 @@ class Call(Requester):
         return admission.username
 
     def waits_for(self, task: asyncio.Task[Any]) -> None:
-        """The task decides about the call, and is cancelled if the call ends before."""
+        """Cancels `task`, which decides about the call, if the call ends before."""
         self._task = task
 
     def require_length(self, length: int) -> None:
-        """The request's data must be of this length (RFC 9113, section 8.1.1).
+        """Requires that the request's data has this length (RFC 9113, section 8.1.1).
 
         Raises:
-            MalformedRequestError: what has come already is not.
+            MalformedRequestError: the data so far does not fit.
         """
         self._length = length
         self._check_length(end=self.client.received_end)
 
     def route(self, request: Request) -> None:
-        """Sends the request to its upstream as soon as that takes it.
+        """Passes the request to the pool of its upstream.
 
-        Where the upstream says so, that is when it has arrived as a whole.
+        Waits for the whole request first if the upstream has `max_request_bytes`.
 
         Raises what `Pool.send` raises, and:
-            MessageTooLargeError: it is longer than the upstream takes.
+            MessageTooLargeError: the request is longer than the upstream accepts.
         """
         self._task = None
         self._request = request
@@ -210,7 +209,7 @@ class Call(Requester):
             self.request_state = COLLECTING
 
     def forward(self, link: UpstreamLink) -> None:
-        """Sends the request to an upstream, as far as it has come."""
+        """Sends the request, as far as it has come, on a connection with room."""
         request = self._request
         if request is None:
             raise RuntimeError("the call has no route")
@@ -221,7 +220,7 @@ class Call(Requester):
         link.connection.open(self.upstream, request.block(remaining))
 
     def end(self, reason: VecguardError) -> None:
-        """Ends the call for a reason that its client is told, if it is still there."""
+        """Ends the call; the client gets the reason if its stream is open."""
         state = self.answer_state
         if state == OVER:
             return
@@ -238,11 +237,10 @@ class Call(Requester):
             sender.headers(self.client, error_trailers(reason), end=True)
 
     def revoke(self, reason: VecguardError) -> bool:
-        """Ends the call because its login is revoked; says whether it did.
+        """Ends the call because its login is revoked. Returns whether it did.
 
-        What an upstream carries through it does carry through, but only a request that has
-        arrived there: else one that was begun by an old password, or that waits because others
-        leave no room, could be made by it much later.
+        If the upstream is not `revocable`, a request that was completely forwarded continues. An
+        incomplete or waiting request ends, or a revoked login could complete it much later.
         """
         meter, request = self._request_meter, self._request
         has_arrived = (
@@ -257,14 +255,14 @@ class Call(Requester):
         return True
 
     def finished(self) -> None:
-        """The client's stream is closed: nothing of the call may stay behind."""
+        """Releases everything, because the client's stream is closed."""
         self.answer_state = OVER
         self.client.account.remove(self._held)
         if self._deadlines is not None and self._deadline is not None:
             self._deadlines.leave(self, self._deadline)
         if self._task is not None:
             self._task.cancel()
-            # It keeps the error that ends it, and that keeps the call, and all its headers.
+            # The task keeps the error that ends it, which keeps the call and all its headers.
             self._task = None
         if self.client.queued:
             self._drop_answer()
@@ -280,15 +278,15 @@ class Call(Requester):
             elif link is not None and not (
                 upstream.closed or (upstream.received_end and upstream.sent_end)
             ):
-                # Otherwise it is being closed now.
+                # Otherwise the stream is about to close.
                 link.cancels()
                 link.connection.reset(upstream, ErrorCode.CANCEL)
-        # Nothing is left that only the garbage collector could free: its passes cost more
-        # than anything else that is done about a call.
+        # Breaks the reference cycles: a pass of the garbage collector costs more than all the
+        # rest of a call.
         self.client.owner = self.upstream.owner = None
 
     def time_out(self) -> None:
-        """Its deadline has passed."""
+        """Ends the call, because its deadline has passed."""
         self.end(DeadlineError("the deadline of the call has passed"))
 
     def _drop_request(self) -> None:
@@ -302,7 +300,7 @@ class Call(Requester):
     # From client to upstream.
 
     def request_data(self, payload: bytes, end: bool) -> None:
-        """The next piece of the request."""
+        """Relays the next data of the request."""
         if self.upstream.closed:
             self.request_sent(len(payload))
             return
@@ -328,7 +326,7 @@ class Call(Requester):
                 self._go_on()
 
     def _is_whole(self) -> bool:
-        """Whether the one message of the request is here, or none will come."""
+        """Returns whether the one message of the request is complete, or none will come."""
         meter = self._request_meter
         return (meter.is_between and meter.passed > 0) or self.upstream.ending is not None
 
@@ -341,7 +339,7 @@ class Call(Requester):
                 self.end(error)
 
     def _send_whole(self, request: Request) -> None:
-        """Sends a request that has arrived, to where its upstream says."""
+        """Passes a complete request to its upstream, or to the one that this chooses."""
         choose = request.upstream.choose
         other = None if choose is None else choose(b"".join(self.upstream.queue), request.encodings)
         if other is not None:
@@ -353,17 +351,17 @@ class Call(Requester):
 
     @property
     def request_is_cut(self) -> bool:
-        """See `MessageMeter.is_cut`."""
+        """Whether the request so far ends within a message; see `MessageMeter.is_cut`."""
         return self._request_meter.is_cut
 
     def request_ended(self) -> None:
-        """Trailers of the request, which gRPC has no use for."""
+        """Ends the request at its trailers, which gRPC does not use."""
         self.request_data(b"", end=True)
 
     def request_sent(self, size: int) -> None:
-        """So much of the request was taken on: the client may send as much again."""
+        """Gives the client credit for `size` bytes of the request that went out."""
         if self._returned:
-            # It goes out a second time.
+            # These bytes were sent before, and the client has credit for them.
             again = min(size, self._returned)
             self._returned -= again
             size -= again
@@ -372,7 +370,7 @@ class Call(Requester):
     # From upstream to client.
 
     def answered(self, fields: Fields, end: bool) -> None:
-        """A header block of the upstream."""
+        """Relays a header block of the answer."""
         if self.answer_state >= ENDED:
             return
         if self._request is not None and self._request.is_kept:
@@ -386,7 +384,7 @@ class Call(Requester):
             self._blame(error)
 
     def response_data(self, payload: bytes, end: bool) -> None:
-        """The next piece of the response."""
+        """Relays the next data of the answer."""
         if self.answer_state >= ENDED:
             self.response_sent(len(payload))
             return
@@ -409,12 +407,12 @@ class Call(Requester):
             self.end(self._breaks_off())
 
     def response_sent(self, size: int) -> None:
-        """So much of the response was taken on: the upstream may send as much again."""
+        """Gives the upstream credit for `size` bytes of the answer that went out."""
         if self._link is not None:
             self._link.connection.consumed(self.upstream, size)
 
     def upstream_reset(self, code: int, *, by_peer: bool) -> None:
-        """The upstream's stream is closed, by it or because of it."""
+        """Ends the call, or sends it again, because the upstream's stream was reset."""
         # A server that has answered completely may stop the request's body by a reset
         # (RFC 9113, section 8.1); the answer counts.
         if self.answer_state >= ENDED:
@@ -423,12 +421,12 @@ class Call(Requester):
             self.end(reset_error(self._upstream_name, code))
 
     def upstream_refused(self) -> None:
-        """The upstream leaves and has not looked at the request."""
+        """Sends the call again, or ends it: the upstream leaves without processing it."""
         if self.answer_state < ENDED and not self._send_again():
             self.end(reset_error(self._upstream_name, ErrorCode.REFUSED_STREAM))
 
     def upstream_lost(self) -> None:
-        """The upstream's connection is gone."""
+        """Ends the call, or sends it again, because the upstream's connection is closed."""
         if self.answer_state >= ENDED:
             return
         was_sent = self._link is None or self._link.writes != self._written_before
@@ -436,12 +434,12 @@ class Call(Requester):
             self.end(UpstreamUnavailableError(f"{self._upstream_name} closed the connection"))
 
     def _send_again(self) -> bool:
-        """Whether the request, which was surely not processed, is on its way once more."""
+        """Sends a request again that was certainly not processed. Returns whether it could."""
         request, link = self._request, self._link
         if request is None or link is None or self.is_over or not request.may_be_repeated:
             return False
         old, data = self.upstream, request.data()
-        # What had gone out was given back to the client's window then.
+        # The client already has credit for the bytes that had gone out.
         self._returned += len(data) - old.queued
         self.upstream = Stream(self, self.client.account)
         self.upstream.hold(data)
@@ -458,7 +456,7 @@ class Call(Requester):
         return True
 
     def _blame(self, error: VecguardError) -> None:
-        """Ends a call for what its upstream said, and tells it where that broke HTTP/2."""
+        """Ends a call because of its answer; resets the stream if that broke HTTP/2."""
         if self._link is not None and isinstance(error, MalformedAnswerError):
             self._link.connection.reset(self.upstream, ErrorCode.PROTOCOL_ERROR)
         self.end(error)
@@ -493,7 +491,7 @@ class Call(Requester):
         self.client_link.connection.sender.finish(self.client, ending.block)
         link = self._link
         if link is not None and not self.is_over and not self.upstream.sent_end:
-            # Nobody reads the rest of the request.
+            # The upstream does not need the rest of the request.
             link.cancels()
             link.connection.reset(self.upstream, ErrorCode.CANCEL)
             self._drop_request()
@@ -510,5 +508,5 @@ class Call(Requester):
 
 
 def _differs(passed: int, length: int | None, end: bool) -> bool:
-    """Whether data is longer than was said, or in the end shorter."""
+    """Returns whether data is longer than announced, or shorter at its end."""
     return length is not None and (passed > length or (end and passed < length))

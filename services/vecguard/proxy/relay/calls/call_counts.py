@@ -1,31 +1,31 @@
-"""How calls end, counted by method and gRPC status, whatever clients ask for."""
+"""Counts calls by method and gRPC status, in bounded memory."""
 
 from collections.abc import Iterator
 
 from vecguard.errors import Status
 
-#: The method of calls that no upstream has ever answered well, and of those beyond the bound.
+#: The method name for methods that were never answered with OK, and for those beyond the bound.
 OTHER = "other"
 _CODES = len(Status)
 _OK = Status.OK.value
 _UNKNOWN = Status.UNKNOWN.value
 _BY_WIRE = {str(status.value).encode(): status.value for status in Status}
-# Milvus has some 130 methods. A longer name than any of gRPC's own is no method.
+# Milvus has some 130 methods. Longer names than any of gRPC's own are counted as other.
 _MAX_METHODS = 200
 _MAX_NAME_BYTES = 200
 
 
 def status_code(wire: bytes | None) -> int:
-    """The number in a `grpc-status` field; UNKNOWN for what is none (gRPC over HTTP/2)."""
+    """Returns the code in a `grpc-status` field; UNKNOWN if it is not valid (gRPC over HTTP/2)."""
     return _UNKNOWN if wire is None else _BY_WIRE.get(wire, _UNKNOWN)
 
 
 class CallCounts:
-    """Counts calls.
+    """Counts calls by method and status.
 
-    A method gets a row of its own with its first OK: only an upstream says that, so a client
-    cannot make rows of names that it invents. A backend that says OK to every name can fill
-    the table, and no more.
+    A method gets a row of its own with its first OK: only an upstream sends OK, so clients
+    cannot create rows by inventing names. A backend that answers every name with OK can fill
+    the table, but not exceed its bound.
     """
 
     def __init__(self, max_methods: int = _MAX_METHODS) -> None:
@@ -34,14 +34,14 @@ class CallCounts:
         self._other = [0] * _CODES
 
     def ended(self, method: bytes, code: int) -> None:
-        """A call of this method, such as `/package.Service/Method`, has ended with this status."""
+        """Counts a call of a method, such as `/package.Service/Method`, that ended with `code`."""
         counts = self._methods.get(method)
         if counts is None:
             counts = self._row(method, code)
         counts[code] += 1
 
     def counts(self) -> Iterator[tuple[str, Status, int]]:
-        """Every method and status that has occurred, with how often."""
+        """Yields each method and status that has occurred, with its count."""
         for method, counts in self._methods.items():
             yield from _occurred(method.decode("ascii"), counts)
         yield from _occurred(OTHER, self._other)

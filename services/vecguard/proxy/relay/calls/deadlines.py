@@ -1,17 +1,17 @@
-"""When calls must end: one timer of the loop for all of them."""
+"""Ends calls at their deadlines, by one timer of the loop for all of them."""
 
 import asyncio
 from typing import Protocol
 
 from vecguard.proxy.relay.unexpected import unexpected_error
 
-# A call is ended up to this much late, and never early. Its client looks after its own
-# deadline; ours is there so that nothing stays behind.
+# A call is ended at most this late, and never early. The client enforces its own deadline; ours
+# only releases what the call holds.
 SLOT_SECONDS = 0.01
 
 
 class Loop(Protocol):
-    """What is needed of an event loop."""
+    """The methods of an event loop that are used here."""
 
     def time(self) -> float: ...
 
@@ -26,14 +26,14 @@ class TimedCall(Protocol):
     """A call with a deadline."""
 
     def time_out(self) -> None:
-        """Its time is up."""
+        """Ends the call, because its deadline has passed."""
 
 
 class Deadlines:
-    """Calls by the slot of time in which their deadline is.
+    """Holds calls by the time slot of their deadline.
 
-    Most calls end well before: to enter and leave a dictionary costs a tenth of a timer that
-    is made and cancelled.
+    Most calls end well before their deadline: to enter and leave a dictionary costs a tenth of
+    a timer that is created and cancelled.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -46,7 +46,7 @@ class Deadlines:
         return sum(map(len, self._slots.values()))
 
     def enter(self, call: TimedCall, deadline: float) -> None:
-        """The call times out at `deadline` (of the loop's clock) unless it leaves before."""
+        """Adds a call, which times out at `deadline` (of the loop's clock) unless it leaves."""
         slot = _slot(deadline)
         calls = self._slots.get(slot)
         if calls is None:
@@ -56,17 +56,17 @@ class Deadlines:
         calls[call] = None
 
     def leave(self, call: TimedCall, deadline: float) -> None:
-        """The call is over, whether it was timed out or not."""
+        """Removes a call that is over, whether it has timed out or not."""
         slot = _slot(deadline)
         calls = self._slots.get(slot)
         if calls is not None:
             calls.pop(call, None)
             if not calls:
-                # The timer stays: it is set again at most once for each slot.
+                # The timer stays, so that it is set at most once for each slot.
                 del self._slots[slot]
 
     def close(self) -> None:
-        """Nobody is timed out any more."""
+        """Removes all calls and cancels the timer."""
         self._slots.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -1,9 +1,9 @@
-"""What the relay reads of header blocks, and what it makes of them for the other side.
+"""Reads the header blocks of requests, and writes those that are forwarded.
 
-Names that carry what the relay itself says about a request (`x-vecguard-*`) are dropped
-when a client sends them, so that an upstream may trust them. So is every name that an upstream may
-take for one of them: CGI and WSGI make variables of headers (`HTTP_X_VECGUARD_USER`), in which `-`
-becomes `_`, as `.` and others do in PHP, and of two spellings either may win there.
+The relay's own headers (`x-vecguard-*`) are dropped when a client sends them, so that an upstream
+can trust them. So are all names that an upstream may take for one of them: CGI and WSGI make
+variables of headers (`HTTP_X_VECGUARD_USER`), in which `-` becomes `_`, as `.` and others do in
+PHP, and either of two spellings may win there.
 """
 
 import re
@@ -28,8 +28,8 @@ REVISION = b"x-vecguard-revision"
 PEER = b"x-vecguard-peer"
 
 
-# What a request's field is to the relay. No Enum: to name a member of one costs as much as
-# all the rest that is done about a field (Python 3.11).
+# The kinds of fields of a request. No Enum: to access a member of an Enum costs as much as all the
+# rest of a field's handling (Python 3.11).
 _PLAIN: Final = 1
 _PSEUDO: Final = 2
 _AUTHORIZATION: Final = 3
@@ -44,8 +44,8 @@ _MALFORMED: Final = 9
 CONNECTION_SPECIFIC = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
-# Written anew, or of no use on the other side. A length that DATA itself shows would only be
-# one more thing that may be wrong.
+# Written by the relay itself, or useless to the other side. DATA shows the length by itself, so a
+# forwarded content-length could only be wrong.
 OURS = frozenset((b"content-length", b"grpc-timeout", b"host", b"te"))
 _KINDS = {
     **dict.fromkeys(OURS, _DROPPED),
@@ -60,7 +60,7 @@ _KINDS = {
     b"content-type": _CONTENT_TYPE,
     b"te": _TE,
 }
-# Whatever is no letter and no digit is one character to an upstream that folds names.
+# An upstream that folds names maps all characters but letters and digits to one.
 _FOLDED = bytes(byte if bytes((byte,)).isalnum() else ord("_") for byte in range(256))
 _OWN_PREFIX = b"x-vecguard-".translate(_FOLDED)
 _is_printable = re.compile(rb"[!-~]*").fullmatch
@@ -69,10 +69,10 @@ _TIMEOUT_NAME = field_name(b"grpc-timeout")
 
 
 class _Reading:
-    """What fields say, perhaps after others that were read before.
+    """The result of reading fields, continuing an earlier reading if there is one.
 
-    The first fields of a client's requests are mostly the same, so they are read once, and
-    the reading of each request begins where that one ended.
+    The first fields of a client's requests are mostly the same, so they are read once, and the
+    reading of each request continues from there.
     """
 
     __slots__ = (
@@ -97,16 +97,16 @@ class _Reading:
     def __init__(  # noqa: C901 - one branch for each kind of field
         self, fields: list[Field], beginning: "_Reading | None"
     ) -> None:
-        """Reads on. Raises MalformedRequestError."""
+        """Reads the fields after `beginning`. Raises MalformedRequestError."""
         self.beginning = beginning
-        # The path, when `pseudo` is known to be that of a gRPC request.
+        # The path, once `pseudo` was found valid for a gRPC request.
         self.pseudo_path: Field | None = None
         if beginning is None:
             self.pseudo = {}
             self.authorization, self.timeouts, self.lengths = [], [], []
             is_grpc_call = is_regular = False
         else:
-            # These are replaced instead of changed: later readings begin with the same.
+            # These are replaced and never changed, because later readings share them.
             self.pseudo = beginning.pseudo
             self.authorization = beginning.authorization
             self.timeouts = beginning.timeouts
@@ -120,7 +120,7 @@ class _Reading:
             if kind == _MALFORMED or not field.legal:
                 raise MalformedRequestError("malformed headers")
             if kind == _PSEUDO:
-                # RFC 9113, section 8.3: each once, and before all others.
+                # RFC 9113, section 8.3: each at most once, and before all other fields.
                 if is_regular or field.name in self.pseudo:
                     raise MalformedRequestError("malformed headers")
                 self.pseudo = {**self.pseudo, field.name: field}
@@ -148,13 +148,13 @@ class _Reading:
 
 
 class RequestHead(_Reading):
-    """What the relay reads of a request.
+    """The header block of a request, as far as the relay reads it.
 
     Attributes:
-        path: the field.
+        path: the `:path` field.
         authorization: the values of the header, in order.
-        timeout_seconds: from `grpc-timeout`; None when the client set no deadline.
-        length: from `content-length`; None when the client did not say it.
+        timeout_seconds: from `grpc-timeout`; None without a deadline.
+        length: from `content-length`; None without one.
     """
 
     __slots__ = ("length", "path", "timeout_seconds")
@@ -163,10 +163,10 @@ class RequestHead(_Reading):
         """Reads the fields of a gRPC request.
 
         Raises:
-            MalformedRequestError: it is no HTTP/2 request.
-            HeadersTooLargeError: they are over our limit.
-            MalformedCallError: it is no POST with a gRPC content type and a path.
-            InvalidTimeoutError: `grpc-timeout` cannot be understood.
+            MalformedRequestError: it is not a valid HTTP/2 request.
+            HeadersTooLargeError: the headers are over our limit.
+            MalformedCallError: it is not a POST with a gRPC content type and a path.
+            InvalidTimeoutError: `grpc-timeout` is not valid.
         """
         if block is None:
             raise HeadersTooLargeError("the headers are too large")
@@ -187,15 +187,15 @@ class RequestHead(_Reading):
         self.length = content_length(self.lengths) if self.lengths else None
 
     def values(self, name: bytes) -> list[bytes]:
-        """The values of a header that can be forwarded, in order."""
+        """Returns the values of a header that can be forwarded, in order."""
         return [field.value for field in self._all_rest() if field.name == name]
 
     def replace(self, name: bytes, value: bytes) -> None:
-        """Another value is forwarded in the place of all that the header has."""
+        """Replaces all values of a header by one."""
         self.rest = [field for field in self._all_rest() if field.name != name]
         self.rest.append(Field(field_name(name), value, literal(name, value)))
         self.wire = b"".join([field.wire for field in self.rest])
-        # What was read together with others is not theirs any more.
+        # `rest` now has the fields of `beginning` as well.
         self.beginning = None
 
     def forwarded(
@@ -207,10 +207,14 @@ class RequestHead(_Reading):
         identity: bytes,
         remaining_seconds: float | None,
     ) -> bytes:
-        """The header block of the forwarded request.
+        """Returns the header block of the forwarded request.
 
-        `preface` and `authority` are fields; `identity` is what the relay says about the client;
-        `remaining_seconds` is what is left of the client's deadline.
+        Args:
+            policy: selects the client's headers.
+            preface: the encoded first fields.
+            authority: the encoded `:authority`.
+            identity: the encoded identity headers.
+            remaining_seconds: the time until the client's deadline; None without one.
         """
         block = [preface, self.path.wire, authority, _TE_FIELD]
         if remaining_seconds is not None:
@@ -241,14 +245,14 @@ def _path(pseudo: Mapping[bytes, Field]) -> Field:
     if path.value[:1] != b"/":
         raise MalformedCallError(400, "the path must begin with a slash")
     if not _is_printable(path.value):
-        # grpcio's own server serves nobody any more when it has met what is no UTF-8, and
-        # Envoy ends the connection for a space.
+        # grpcio's own server stops serving after a path that is not UTF-8, and Envoy ends the
+        # connection because of a space.
         raise MalformedCallError(400, "the path must be visible ASCII")
     return path
 
 
 def _noted(name: Name) -> int:
-    """What a field of this name is, which is noted: the same name may come again."""
+    """Returns the kind of a field name, and keeps it in its note for the next time."""
     text = name.text
     kind = _KINDS.get(text, _PLAIN)
     if not name.legal or (kind == _PLAIN and text.startswith(b":")):
@@ -260,11 +264,11 @@ def _noted(name: Name) -> int:
 
 
 def check_trailers(fields: HeaderBlock | None) -> None:
-    """Reads the block that ends a request, of which nothing is passed on.
+    """Checks the trailers of a request, which are not forwarded.
 
     Raises:
-        HeadersTooLargeError: it is too large.
-        MalformedRequestError: it is no block of trailers.
+        HeadersTooLargeError: they are too large.
+        MalformedRequestError: they are not valid trailers.
     """
     if fields is None:
         raise HeadersTooLargeError("the trailers are too large")
@@ -274,9 +278,9 @@ def check_trailers(fields: HeaderBlock | None) -> None:
 
 
 def content_length(values: list[bytes]) -> int:
-    """What the header's values say. Raises MalformedRequestError."""
-    # RFC 9110, section 8.6: the same again is no contradiction. Nineteen digits are more than
-    # can ever come, and cost nothing to read.
+    """Returns the length in the header's values. Raises MalformedRequestError."""
+    # RFC 9110, section 8.6: equal values are allowed. Nineteen digits are more than can ever
+    # come, and cheap to read.
     if len(set(values)) > 1 or not values[0].isdigit() or len(values[0]) > 19:  # noqa: PLR2004 - see there
         raise MalformedRequestError("malformed content-length")
     return int(values[0])
@@ -284,11 +288,11 @@ def content_length(values: list[bytes]) -> int:
 
 @lru_cache(1024)
 def user_field(username: str) -> bytes:
-    """The field that tells an upstream who the call is from."""
+    """Returns the identity header with the user of a call."""
     return literal(USER, username.encode())
 
 
 def is_grpc(content_type: bytes) -> bool:
-    """Whether it is gRPC's own media type, with or without a message format."""
+    """Returns whether it is gRPC's media type, with or without a message format."""
     base = b"application/grpc"
     return content_type.startswith(base) and content_type[len(base) :][:1] in (b"", b"+", b";")

@@ -1,4 +1,4 @@
-"""The lengths of gRPC messages as they pass in pieces, whatever is in them."""
+"""Checks the lengths of gRPC messages while they are relayed in pieces."""
 
 from vecguard.errors import MessageTooLargeError
 
@@ -6,11 +6,11 @@ _PREFIX_BYTES = 5
 
 
 class MessageMeter:
-    """Follows one direction of a call by the length prefixes alone.
+    """Follows the messages in one direction of a call by their length prefixes.
 
     Attributes:
-        passed: bytes so far.
-        is_between: whether no message has begun that has not ended.
+        passed: how many bytes have passed.
+        is_between: whether no message is incomplete.
     """
 
     __slots__ = ("_length", "_max_bytes", "_prefix", "_remaining", "is_between", "passed")
@@ -25,11 +25,11 @@ class MessageMeter:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the data so far ends within a prefix or within what follows one."""
+        """Whether the data so far ends within a prefix or within a message."""
         return self._prefix != b"" or 0 < self._remaining < self._length
 
     def restrict(self, max_bytes: int) -> None:
-        """Lowers the limit, also for what is passing and has passed, which is one message.
+        """Lowers the limit, also for the one message that has passed so far.
 
         Raises MessageTooLargeError.
         """
@@ -48,7 +48,7 @@ class MessageMeter:
             and _PREFIX_BYTES <= size <= self._max_bytes
             and int.from_bytes(payload[1:_PREFIX_BYTES]) == size - _PREFIX_BYTES
         ):
-            return  # one whole message, as most pieces are
+            return  # one whole message, like most pieces
         self._follow(payload, size)
         self.is_between = not self._remaining and not self._prefix
 

@@ -1,4 +1,4 @@
-"""The calls that are open now, and who they are from."""
+"""Finds the open calls of a user."""
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -8,28 +8,28 @@ from vecguard.errors import VecguardError
 
 
 class Call(Protocol):
-    """Somebody's call, as far as it matters here."""
+    """An open call, as a revocation needs it."""
 
     @property
     def identity(self) -> tuple[str, int] | None:
-        """The user, with the password's revision, that it is from; None: nobody, or not yet."""
+        """The user and revision that it was admitted by; None without a user, or not yet."""
         ...
 
     def end(self, reason: VecguardError) -> None:
-        """Ends it for a reason that its client is told."""
+        """Ends the call; the client gets the reason."""
         ...
 
     def revoke(self, reason: VecguardError) -> bool:
-        """The same, unless it is to be carried through; says whether it was ended."""
+        """Ends the call unless it must be completed. Returns whether it was ended."""
         ...
 
 
 class Client(Protocol):
-    """Somebody who is connected, and who knows the calls that are open."""
+    """A client connection, with its open calls."""
 
     @property
     def usernames(self) -> AbstractSet[str]:
-        """The users of all calls that are open, and perhaps of some that are over."""
+        """The users of all open calls, and perhaps of some that are over."""
         ...
 
     @property
@@ -39,11 +39,11 @@ class Client(Protocol):
 
 
 class OpenCalls:
-    """Finds the calls of a user, so that a revocation reaches those that are long open.
+    """Finds the open calls of a user, so that a revocation can end them.
 
     There is no index of calls by user: revocations are rare, and it would cost every call.
-    But many may come together, when many users are changed at a time; so only the calls of
-    clients that have shown a login of the user are looked at.
+    Many may come together when many users are changed at a time, so only clients that have
+    shown a login of the user are searched.
     """
 
     def __init__(self) -> None:
@@ -53,27 +53,27 @@ class OpenCalls:
         return sum(client.calls_open for client in self._clients)
 
     def __iter__(self) -> Iterator[Call]:
-        """All of them; they may end meanwhile."""
+        """Yields all open calls; they may end meanwhile."""
         for client in tuple(self._clients):
             yield from client.calls()
 
     def enter(self, client: Client) -> None:
-        """The client is connected; its calls are found until `leave`."""
+        """Adds a client that has connected; its calls are found until `leave`."""
         self._clients[client] = None
 
     def leave(self, client: Client) -> None:
-        """The client is gone, and has no calls any more."""
+        """Removes a client that has disconnected."""
         self._clients.pop(client, None)
 
     def identities(self) -> list[tuple[str, int]]:
-        """Who the open calls were admitted as, with the password's revision."""
+        """Returns the users and revisions that the open calls were admitted by."""
         identities = (call.identity for call in self)
         return [identity for identity in identities if identity is not None]
 
     def end_older(self, usernames: frozenset[str], revision: int, reason: VecguardError) -> int:
-        """Ends the users' calls that were admitted by a password older than `revision`.
+        """Ends the calls of the users that were admitted by a revision below `revision`.
 
-        Returns how many there were.
+        Returns how many were ended.
         """
         ended = 0
         for client in tuple(self._clients):
@@ -91,7 +91,7 @@ class OpenCalls:
         return ended
 
     def end_identified(self, reason: VecguardError) -> int:
-        """Ends the calls of every user. Returns how many there were."""
+        """Ends the calls of every user. Returns how many were ended."""
         return sum(call.revoke(reason) for call in self if call.identity is not None)
 
     def end_all(self, reason: VecguardError) -> None:

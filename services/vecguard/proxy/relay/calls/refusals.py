@@ -1,4 +1,4 @@
-"""The header blocks by which a client is told of an error."""
+"""Encodes errors as header blocks for the client."""
 
 import math
 
@@ -10,7 +10,7 @@ from vecguard.proxy.relay.errors import MalformedCallError
 
 
 def refusal(error: VecguardError) -> bytes:
-    """The block of a response that is nothing but the error (in gRPC's terms: trailers only)."""
+    """Returns the block of an answer that is only an error (in gRPC's terms: trailers-only)."""
     http_status = error.http_status if isinstance(error, MalformedCallError) else 200
     return (
         literal(b":status", str(http_status).encode())
@@ -20,12 +20,12 @@ def refusal(error: VecguardError) -> bytes:
 
 
 def error_trailers(error: VecguardError) -> bytes:
-    """The block that ends a response that had begun well."""
+    """Returns the block that ends an answer, which has begun, with an error."""
     block = literal(b"grpc-status", str(error.status.value).encode()) + literal(
         b"grpc-message", encode_grpc_message(error.message).encode()
     )
     if error.retry_after_seconds is not None:
-        # gRFC A6, "Pushback": clients that retry wait for as long.
+        # gRFC A6, "Pushback": clients that retry wait for this long.
         milliseconds = math.ceil(error.retry_after_seconds * 1000)
         block += literal(b"grpc-retry-pushback-ms", str(milliseconds).encode())
     return block

@@ -1,4 +1,4 @@
-"""What is sent to an upstream, kept as long as it may have to be sent once more."""
+"""The request to an upstream, kept as long as it may have to be sent again."""
 
 from typing import TYPE_CHECKING
 
@@ -8,18 +8,18 @@ from vecguard.proxy.relay.calls.headers import RequestHead
 if TYPE_CHECKING:
     from vecguard.proxy.relay.upstreams.upstream import Upstream
 
-# Most requests are whole in less. What is longer has been sent in part before a refusal can
-# come, and is not repeated.
+# Most requests are shorter. A longer one was sent in part before a refusal can come, and is not
+# sent again.
 _MAX_KEPT_BYTES = 64 * 1024
-# A backend that refuses everything must not keep a call going round.
+# A call must not be repeated without end at a backend that refuses everything.
 _MAX_ATTEMPTS = 3
 
 
 class KeptBytes:
-    """How much the requests of the whole process keep for being sent again.
+    """Counts the bytes that all requests of the process keep in order to be sent again.
 
     Attributes:
-        limit: beyond it a request is kept no more, and a refusal of it reaches its client.
+        limit: above it a request is no longer kept, and a refusal of it goes to its client.
         used: bytes that are kept now.
     """
 
@@ -31,12 +31,12 @@ class KeptBytes:
 
 
 class Request:
-    """The head of a request, what the relay says about its sender, and the data so far.
+    """Holds the head of a request, its identity headers, and its data so far.
 
     Attributes:
-        upstream: where it is for.
+        upstream: its upstream.
         attempts: how often it was sent.
-        is_kept: whether all of it is still here.
+        is_kept: whether all of it is kept, so that it can be sent again.
     """
 
     __slots__ = ("_budget", "_head", "_identity", "_kept", "_pieces", "attempts", "is_kept",
@@ -55,7 +55,7 @@ class Request:
         self.is_kept = True
 
     def block(self, remaining_seconds: float | None) -> bytes:
-        """The header block, with what is left of the client's deadline."""
+        """Returns the header block, with the time until the client's deadline."""
         upstream = self.upstream
         block = self._head.forwarded(
             upstream.policy,
@@ -75,12 +75,12 @@ class Request:
         return self._head.values(b"grpc-encoding")
 
     def redirect(self, upstream: "Upstream", identity: bytes) -> None:
-        """It is for another upstream, which is told this about its sender; none has it yet."""
+        """Sets another upstream and its identity headers, before the request was sent."""
         self.upstream = upstream
         self._identity = identity
 
     def keep(self, piece: Piece) -> None:
-        """Data that goes out after what is kept already."""
+        """Keeps the next data of the request."""
         if self.is_kept:
             # A bytearray may still grow.
             self._pieces.append(bytes(piece) if isinstance(piece, bytearray) else piece)
@@ -88,15 +88,15 @@ class Request:
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether it is kept, and was not tried too often."""
+        """Whether it can be sent again: it is kept, and was not sent too often."""
         return self.is_kept and self.attempts < _MAX_ATTEMPTS
 
     def data(self) -> bytes:
-        """All data so far."""
+        """Returns all data so far."""
         return b"".join(self._pieces)
 
     def release(self) -> None:
-        """It will not be sent again."""
+        """Drops the kept data, because the request will not be sent again."""
         if self.is_kept:
             self.is_kept = False
             self._budget.used -= self._kept

@@ -1,26 +1,26 @@
-"""The states of a call: where its request is, and how far its answer is.
+"""The states of a call: one of its request and one of its answer.
 
 The two are independent, because gRPC streams in both directions: an answer may begin, and even
-end, while the request goes on.
+end, while the request continues.
 
 The request:
-    UNDECIDED: who it is from, and where it goes, is not known.
-    COLLECTING: its upstream takes whole requests only, and not all of it has come.
-    WAITING: it is with the pool, which looks for a connection that has room.
-    SENT: it has a stream at the upstream. It goes back to WAITING where the upstream has
-        refused to look at it, and it can be sent once more.
+    UNDECIDED: its user and its upstream are not known yet.
+    COLLECTING: its upstream accepts only whole requests, and it is not complete yet.
+    WAITING: the pool has it, until a connection has room.
+    SENT: it has a stream at the upstream. It goes back to WAITING if the upstream has refused
+        to process it, and it can be sent again.
 
 The answer:
-    AWAITED: the client has heard nothing.
-    BEGUN: the client has headers without a status.
-    ENDED: a status is said, by the upstream or by us. It may wait behind data for a client
-        that reads slowly; an error of ours then takes the place of both.
-    OVER: the client's stream is closed, by the end of both sides or because one has gone.
+    AWAITED: the client has received nothing.
+    BEGUN: the client has received headers without a status.
+    ENDED: the status is known, from the upstream or from us. It may wait behind data for a client
+        that reads slowly; an error of ours then replaces both.
+    OVER: the client's stream is closed, because both sides have ended or one is gone.
 
-What the upstream says from ENDED on is dropped. Nothing of a call is kept from OVER on.
+What the upstream sends from ENDED on is dropped. Nothing of a call is kept from OVER on.
 
-Numbers and no Enum: to name a member of one costs more than the comparison (Python 3.11). A test
-holds every change of state against the tables below.
+Numbers and no Enum: to access a member of an Enum costs more than the comparison (Python 3.11). A
+test checks every change of state against the tables below.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""`grpc-timeout` values (gRPC over HTTP/2, "Timeout")."""
+"""Encodes and decodes `grpc-timeout` (gRPC over HTTP/2, "Timeout")."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _UNITS = ((b"n", 10**9), (b"u", 10**6), (b"m", 10**3), (b"S", 1))
 _MAX_VALUE = 99_999_999  # eight digits
-# Between these, microseconds are what `encode` would find.
+# Between these, microseconds are the finest unit that fits.
 _SHORTEST_USUAL, _LONGEST_USUAL = 0.1, 99.0
 
 
 def decode(values: Sequence[bytes]) -> float:
-    """The shortest of the timeouts, in seconds. Raises InvalidTimeoutError."""
+    """Returns the shortest of the timeouts, in seconds. Raises InvalidTimeoutError."""
     return min([_seconds(value) for value in values])
 
 
@@ -28,7 +28,7 @@ def _seconds(value: bytes) -> float:
 
 
 def encode(seconds: float) -> bytes:
-    """A value that is never longer than what is left."""
+    """Returns a value that is never longer than `seconds`."""
     if _SHORTEST_USUAL < seconds < _LONGEST_USUAL:
         return b"%du" % int(seconds * 10**6)
     seconds = max(0.0, seconds)

@@ -1,4 +1,4 @@
-"""What the relay asks of whoever traces calls."""
+"""The interface of a tracer of calls."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ class Span(Protocol):
     """One call in a trace.
 
     Attributes:
-        traceparent: what the upstream is told, so that its own spans come beneath this one
+        traceparent: the header for the upstream, whose own spans become children of this one
             (W3C Trace Context, section 3.2).
     """
 
@@ -18,15 +18,15 @@ class Span(Protocol):
     def traceparent(self) -> bytes: ...
 
     def end(self, code: int) -> None:
-        """The call has ended with this gRPC status."""
+        """Ends the span with the gRPC status of the call."""
 
 
 class Tracer(Protocol):
     """Begins spans."""
 
     def begin(self, method: bytes, parents: list[bytes], states: list[bytes]) -> Span | None:
-        """The span of a call, by its `traceparent` and `tracestate` headers.
+        """Begins the span of a call, from its `traceparent` and `tracestate` headers.
 
-        None: the call is not sampled. Then what the client sent passes as it came.
+        Returns None if the call is not sampled; the client's headers are forwarded then.
         """
         ...

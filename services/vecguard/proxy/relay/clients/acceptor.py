@@ -1,4 +1,4 @@
-"""The listening sockets: each connection is counted, and shakes hands, before it is a client."""
+"""Accepts connections: counts each one, then does its TLS handshake."""
 
 import asyncio
 import errno
@@ -20,26 +20,26 @@ from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
 
-# How long nothing is accepted when the process has no file descriptor left, as in asyncio.
+# The pause when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS = 1.0
-# `sock_accept` gives the loop no turn while connections wait. Each costs some 0.1 ms.
+# `sock_accept` does not yield to the loop while connections wait. Each costs some 0.1 ms.
 _ACCEPTED_IN_A_TURN = 8
-# So many connections that made room may be on their way out while the next one is accepted. They
-# hold file descriptors beyond the bound; `descriptors.py` sets some aside.
+# The most displaced connections that may still be closing while the next one is accepted. They
+# hold file descriptors beyond the limit; `descriptors.py` reserves some.
 _MOST_DEPARTING = 32
-# Turns of the loop in which a connection that is aborted, or whose handshake is, is gone.
+# Turns of the loop after which an aborted connection or handshake is closed.
 _DEPARTURE_TURNS = 8
-# What a handshake gets at least, whose client took all its time for the first byte.
+# The least time for a handshake whose client took all its time for the first byte.
 _LEAST_SECONDS = 0.01
-# As long as any client is waited for that does not read its last bytes.
+# How long a client has to read its last bytes, as without TLS.
 _SHUTDOWN_SECONDS = 5.0
 
 
 class Acceptor:
-    """Does by hand what `create_server` does, because that tells of a client too late.
+    """Accepts connections itself, because `create_server` reports a client too late.
 
-    A TLS handshake costs more than most of what follows it, and a connection holds a file
-    descriptor from its first packet: so it must have its place before that.
+    A TLS handshake costs more than most calls, and a connection holds a file descriptor from
+    its first packet. So it must get its place before that.
     """
 
     def __init__(
@@ -51,9 +51,14 @@ class Acceptor:
         origin_of: Callable[[str], str],
         hits: LimitHits,
     ) -> None:
-        """`welcome` makes the client's side, which ends the place with the connection.
+        """Takes the parts; nothing is accepted before `start`.
 
-        `origin_of` says which addresses count as one.
+        Args:
+            welcome: returns the link for a new connection, which ends the place with it.
+            connection_limits: gives each connection its place.
+            handshake_seconds: the time for the TLS handshake.
+            origin_of: maps an address to its origin; one origin can have many addresses.
+            hits: counts handshakes that are not done in time.
         """
         self._welcome = welcome
         self._connection_limits = connection_limits
@@ -65,27 +70,27 @@ class Acceptor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
-        """Accepts on sockets that listen, which are the acceptor's from now on."""
+        """Accepts on listening sockets; closes them at `stop`."""
         self._sockets += sockets
         for listening in self._sockets:
             self._run(self._accept(listening, tls))
 
     @property
     def port(self) -> int:
-        """The port of the first address. Raises RuntimeError when nothing is listened on."""
+        """The port of the first socket. Raises RuntimeError before `start`."""
         if not self._sockets:
             raise RuntimeError("the listener is not started")
         return int(self._sockets[0].getsockname()[1])
 
     def stop(self) -> None:
-        """Accepts nothing more, and breaks off handshakes."""
+        """Stops accepting, and cancels handshakes."""
         for task in self._tasks:
             task.cancel()
         close_all(self._sockets)
         self._sockets.clear()
 
     async def stopped(self) -> None:
-        """Returns when nothing of it runs any more; `stop` must have been called."""
+        """Waits for its tasks to end, after `stop`."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._hellos.close()
@@ -102,7 +107,7 @@ class Acceptor:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     failure.failed(str(error.strerror), error=error.strerror)
                     await asyncio.sleep(_PAUSE_SECONDS)
-                continue  # otherwise the client was gone before it was accepted
+                continue  # otherwise the client has disconnected before it was accepted
             failure.ended()
             place = self._connection_limits.enter(self._origin_of(str(address[0])))
             if place is None:
@@ -123,7 +128,7 @@ class Acceptor:
             if tls is not None:
                 seconds -= await arrival.speak(self._hellos, seconds)
             await arrival.shake_hands(tls, max(seconds, _LEAST_SECONDS))
-        except ConnectionAbortedError:  # how asyncio tells that time is up
+        except ConnectionAbortedError:  # how asyncio reports the timeout
             self._hits.hit(RelayLimit.HANDSHAKE)
         except OSError:
             pass  # the context counts and logs why
@@ -136,7 +141,7 @@ class Acceptor:
 
 
 class _Arrival:
-    """A connection on its way to being a client's."""
+    """An accepted connection before its link is connected."""
 
     def __init__(self, accepted: socket.socket, link: ClientLink, place: Place) -> None:
         self._accepted = accepted
@@ -147,7 +152,7 @@ class _Arrival:
     async def speak(self, hellos: Hellos, timeout_seconds: float) -> float:
         """Waits until its TLS handshake may begin. Returns the seconds that the client took.
 
-        Raises ConnectionAbortedError when the client does not speak in time.
+        Raises ConnectionAbortedError if the client sends nothing in time.
         """
         loop = asyncio.get_running_loop()
         begun_at = loop.time()
@@ -161,7 +166,7 @@ class _Arrival:
         return seconds
 
     async def shake_hands(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
-        """Hands the socket to the loop, which closes it whatever happens. Raises OSError."""
+        """Passes the socket to the loop, which closes it in every case. Raises OSError."""
         self._is_begun = True
         await asyncio.get_running_loop().connect_accepted_socket(
             self._link.as_protocol,
@@ -172,14 +177,14 @@ class _Arrival:
         )
 
     def make_room(self, greeting: asyncio.Task[None]) -> None:
-        """Closes the connection at once, in whichever state it is."""
+        """Closes the displaced connection at once, in any state."""
         if self._link.was_made:
             self._link.make_room()
         else:
             greeting.cancel()
 
     def settle(self, task: asyncio.Task[None]) -> None:
-        """Leaves nothing open when the attempt is over, or was cancelled before it began."""
+        """Closes what is open if the handshake has failed, or was cancelled before it began."""
         del task
         if not self._is_begun:
             self._accepted.close()

@@ -1,4 +1,4 @@
-"""What is done when too much waits in the process."""
+"""Frees memory when too many bytes wait in the process."""
 
 import asyncio
 from collections.abc import Collection
@@ -9,20 +9,19 @@ from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.limits import RelayLimit
 
-# The process is brought down to this part of the bound, so that the next byte does not start
-# the same again.
+# Relief frees bytes down to this part of the limit, so that it is not due again at once.
 _RELIEVED_PART = 0.875
 
 
 class BufferRelief:
-    """Ends calls of those clients for which most waits.
+    """Ends the calls of the clients for which most bytes wait.
 
-    To stop reading instead would also stop the window updates and cancellations that make
-    room, and clients whose answers wait would hold up those that only ask.
+    To stop reading instead would also stop the window updates and cancellations that free
+    memory, and clients whose answers wait would delay clients that only send requests.
     """
 
     def __init__(self, buffers: Buffers, clients: Collection[ClientLink], hits: LimitHits) -> None:
-        """`clients` are those that are connected at the time."""
+        """`clients` is a live collection of the connected clients."""
         self._buffers = buffers
         self._clients = clients
         self._hits = hits
@@ -37,7 +36,7 @@ class BufferRelief:
     def _relieve(self) -> None:
         self._is_relief_due = False
         enough = self._buffers.limit * _RELIEVED_PART
-        # Not the greatest of all for each: there may be thousands with as much.
+        # A heap, because there may be thousands of clients with as much.
         links = [(-link.account.held, number, link) for number, link in enumerate(self._clients)]
         heapify(links)
         while self._buffers.held > enough and links:
@@ -48,5 +47,5 @@ class BufferRelief:
             self._hits.hit(RelayLimit.BUFFERED)
             link.relieve()
             if link.account.held * 2 > before:
-                link.abort()  # most of it lies in a socket that is not read
+                link.abort()  # most of it waits in the socket of a client that does not read
             heapreplace(links, (-link.account.held, number, link))

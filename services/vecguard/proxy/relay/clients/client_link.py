@@ -20,10 +20,10 @@ from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.headers import check_trailers
 from vecguard.proxy.relay.clients.connection_limits import Place
-from vecguard.proxy.relay.clients.http1 import Http1Visitor, may_be_request
+from vecguard.proxy.relay.clients.http1 import Http1Responder, may_be_request
 from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
-from vecguard.proxy.relay.clients.standing import KNOWN, Standing
-from vecguard.proxy.relay.clients.turns import Reader, Turns
+from vecguard.proxy.relay.clients.read_scheduler import Reader, ReadScheduler
+from vecguard.proxy.relay.clients.reputation import KNOWN, Reputation
 from vecguard.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive, Link
@@ -33,24 +33,24 @@ log = SparseLog(get_logger(__name__))
 
 # How long a client that is asked to leave has to show that it has heard it.
 _LEAVE_SECONDS = 2.0
-# A frame with less of a message than this costs as much as a full one. Libraries write a small
-# message in one frame, and cut a large one where a frame or a window is full. Some write the
+# A frame with a smaller part of a message costs as much as a full one. Libraries write a small
+# message in one frame, and split a large one where a frame or a window is full. Some write the
 # prefix by itself.
 _SHRED_BYTES = 256
-#: Calls that are read before they are decided, of a client that is not known yet: each takes
-#: some 2 KiB, and a turn may end before all are decided.
+#: The most calls of a client that is not known yet that are read before they are decided: each
+#: takes some 2 KiB, and a turn may end before all are decided.
 _BATCH = 16
-#: How long after an admitted call refused ones do not cost the connection its precedence.
+#: How long after an admitted call the connection keeps its precedence in spite of refused calls.
 _LATELY_SECONDS = 60.0
-#: What a decision that must be awaited takes of the loop's time, outside the client's turn.
+#: The time of the loop that a decision takes that must be awaited, outside the client's turn.
 _DECISION_SECONDS = 0.0002
-#: What TLS takes for the records that it reads at once after it has held some.
+#: The time that TLS takes for the records that it reads at once after it has held some.
 _RECORDS_SECONDS = 0.0001
 
 
-# A class and no Protocol: compiled code finds the methods of a class at once.
+# A class and no Protocol: compiled code calls the methods of a class faster.
 class Host(ABC):
-    """Who looks after the calls of all clients."""
+    """Receives the calls of all clients."""
 
     max_request_bytes: int
     max_answer_bytes: int
@@ -63,7 +63,7 @@ class Host(ABC):
 
     @abstractmethod
     def arrived(self, link: "ClientLink", call: Call, fields: Fields) -> None:
-        """All has been read that came together with the call's headers."""
+        """A call has come, and all that was received with its headers was read."""
 
     @abstractmethod
     def closed(self, call: Call) -> None:
@@ -71,13 +71,13 @@ class Host(ABC):
 
 
 class ClientLink(Link, Reader):
-    """Makes calls of streams.
+    """Makes a call of each stream, and passes the stream's events to it.
 
     Attributes:
-        account: what waits because of this client.
-        was_made: whether there was ever a connection.
+        account: counts the bytes that wait because of this client.
+        was_made: whether the connection was ever made.
         newest: the call that was admitted last, while it is open.
-        usernames: who its calls were admitted as so far.
+        usernames: the users that its calls were admitted as so far.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class ClientLink(Link, Reader):
         random: Random,
         hits: LimitHits,
         place: Place,
-        turns: Turns,
+        scheduler: ReadScheduler,
     ) -> None:
-        """`place` is ended with the socket."""
+        """Takes the parts; ends `place` with the socket."""
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(
             self,
@@ -107,17 +107,17 @@ class ClientLink(Link, Reader):
         self.account = account
         self._host = host
         self._place = place
-        self._turns = turns
-        self._standing = Standing()
+        self._scheduler = scheduler
+        self._reputation = Reputation()
         self._is_settled = False
-        self.rank = self._standing.rank
+        self.rank = self._reputation.rank
         self.origin = self.line = place.origin.name
         self.is_waiting = False
         self.is_heavy = False
         self.counted = 0
         self._refused_before = 0
         self._awaits_decision = False
-        # Until when an admitted call protects the connection; kept while there are refused ones.
+        # Until when an admitted call protects the connection from its refused calls.
         self._lately_until = 0.0
         self._is_cast_out = False
         self.was_made = False
@@ -160,20 +160,20 @@ class ClientLink(Link, Reader):
         super()._give_up_on(fault)
 
     def _hear_http1(self, said: bytes, foreign: Callable[[], None]) -> None:
-        """Tells a client that speaks HTTP/1 what it needs; `foreign` ends any other."""
+        """Answers a client that speaks HTTP/1; calls `foreign` for any other."""
         if self._transport is not None:
-            # What it says after its request must be read, or it may lose the answer.
+            # The bytes after its request must be read, or it may lose the answer.
             self._transport.resume_reading()
-            visitor = Http1Visitor(
+            responder = Http1Responder(
                 self._transport,
                 answered=self._http1_answered,
                 foreign=foreign,
                 lost=self.connection_lost,
                 tls=self._tls,
             )
-            self._transport.set_protocol(cast("asyncio.Protocol", visitor))
+            self._transport.set_protocol(cast("asyncio.Protocol", responder))
             if said:
-                visitor.data_received(said)
+                responder.data_received(said)
 
     def _http1_answered(self) -> None:
         log.info("http1_request", peer=self.peer)
@@ -183,38 +183,38 @@ class ClientLink(Link, Reader):
         log.info("no_http2_negotiated", peer=self.peer)
         self.close()
 
-    # Its turns.
+    # The methods of `Reader`.
 
     def data_received(self, data: bytes) -> None:
         if self.is_closing:
             return
         self._was_heard = True
         self.bytes_received += len(data)
-        turns = self._turns
-        until = turns.begin(self)
+        scheduler = self._scheduler
+        until = scheduler.begin(self)
         if until:
             is_done = self._handle(data, until)
             if self._tls is not None and self._tls.is_held:
-                is_done = False  # TLS reads on when this waits and has its turn
-            turns.end(self, until, is_done=is_done)
+                is_done = False  # TLS holds records until the next turn
+            scheduler.end(self, until, is_done=is_done)
         else:
             self.connection.hold(data)
-            turns.wait(self)
+            scheduler.wait(self)
 
     @property
     def is_over(self) -> bool:
         return self.is_closing
 
     def go_on(self, until: float) -> bool:
-        # While it waited its socket was not read, so its silence says nothing.
+        # Its socket was not read while it waited, so it does not count as silent.
         self._was_heard = True
         return self._handle(b"", until)
 
     def take_rest(self) -> float:
-        standing = self._standing
-        has_refused = standing.refusals > self._refused_before
-        self._refused_before = standing.refusals
-        return standing.rest_seconds if has_refused else 0.0
+        reputation = self._reputation
+        has_refused = reputation.refusals > self._refused_before
+        self._refused_before = reputation.refusals
+        return reputation.rest_seconds if has_refused else 0.0
 
     @property
     def unread(self) -> int:
@@ -238,13 +238,13 @@ class ClientLink(Link, Reader):
         if self._transport is not None and not self.is_closing:
             if self._tls is not None and self._tls.is_held:
                 self._tls.go_on()
-                self._turns.charge(self, _RECORDS_SECONDS)
+                self._scheduler.charge(self, _RECORDS_SECONDS)
             self._transport.resume_reading()
 
     def _handle(self, data: bytes, until: float) -> bool:
-        """Handles what came, until then. Returns whether that was all."""
+        """Handles received bytes until a time of `monotonic`. Returns whether all are handled."""
         self._awaits_decision = False
-        most = self._standing.refusals + self._standing.window
+        most = self._reputation.refusals + self._reputation.window
         if self._arrived:
             if data:
                 self.connection.hold(data)
@@ -264,13 +264,13 @@ class ClientLink(Link, Reader):
         return True
 
     def _is_enough(self, most: int) -> bool:
-        """Whether the turn is over: so many calls were refused, or one takes time to decide."""
-        return self._standing.refusals >= most or self._awaits_decision
+        """Returns whether the turn is over: too many refused calls, or an awaited decision."""
+        return self._reputation.refusals >= most or self._awaits_decision
 
     def _decide(self, until: float) -> bool:
-        """Lets the host decide about calls, in their order. Returns whether about all of them.
+        """Passes the arrived calls to the host, in their order. Returns whether all were passed.
 
-        They are decided only when everything was read that came with them: a call that was
+        Only after everything was read that was received with them, so that a call that was
         cancelled meanwhile costs nothing.
         """
         host = self._host
@@ -286,9 +286,9 @@ class ClientLink(Link, Reader):
         return True
 
     def ended(self, streams: list[Stream]) -> None:
-        """Closing the streams has ended their calls."""
+        """Releases what the connection holds. Closing the streams has ended their calls."""
         del streams
-        self._turns.forget(self)
+        self._scheduler.forget(self)
         self._lifetime.end()
         if self._leaving is not None:
             self._leaving.cancel()
@@ -321,10 +321,10 @@ class ClientLink(Link, Reader):
                 self.depart()
 
     def make_room(self) -> None:
-        """Goes at once, so that another client has its place.
+        """Closes the connection at once, so that another client gets its place.
 
-        None of its calls was admitted. The GOAWAY says that none was looked at, so the client
-        may make them again elsewhere.
+        None of its calls was admitted. The GOAWAY accepts no stream, so the client may retry its
+        calls elsewhere.
         """
         if not self.is_closing:
             self.connection.refuse_all()
@@ -332,32 +332,32 @@ class ClientLink(Link, Reader):
         self.abort()
 
     def end_calls(self, reason: VecguardError, *, only_buffered: bool = False) -> None:
-        """Ends all calls, or those for which something waits."""
+        """Ends all calls, or only those with data that waits."""
         for call in self.calls():
             if not only_buffered or call.client.queued or call.upstream.queued:
                 call.end(reason)
 
     def relieve(self) -> None:
-        """Gives up what waits because of this client, beyond what its socket holds."""
+        """Drops the data that waits because of this client, except in its socket."""
         log.info("buffers_are_full", peer=self.peer, held=self.account.held)
         self.end_calls(TooMuchBufferedError(), only_buffered=True)
 
     def waits_for_decision(self) -> None:
-        """A call's login is looked up, and perhaps checked, before it is decided."""
+        """Notes that the decision about a call must be awaited, which ends the turn."""
         self._awaits_decision = True
-        self._turns.charge(self, _DECISION_SECONDS)
+        self._scheduler.charge(self, _DECISION_SECONDS)
 
     def refused(self) -> None:
-        """A call was refused by the client's own fault."""
-        standing = self._standing
-        standing.refused()
+        """Counts a call that was refused because of the client; closes after too many."""
+        reputation = self._reputation
+        reputation.refused()
         if self._is_settled:
             self._lately_until = monotonic() + _LATELY_SECONDS
-        if standing.is_full:
+        if reputation.is_full:
             if self._serves_others():
-                standing.forgive()
-            elif standing.is_known:
-                standing.forget()
+                reputation.forgive()
+            elif reputation.is_known:
+                reputation.forget()
             elif not (self._is_cast_out or self.is_closing):
                 self._is_cast_out = True
                 log.info("too_many_refused_calls", peer=self.peer)
@@ -367,27 +367,27 @@ class ClientLink(Link, Reader):
         self._judge()
 
     def _serves_others(self) -> bool:
-        """Whether an admitted call is open or was made lately, as by other users of a gateway."""
+        """Returns whether an admitted call is open or recent, as of other users of a gateway."""
         return monotonic() < self._lately_until or any(
             call.admission is not None for call in self.calls()
         )
 
     def _judge(self) -> None:
-        standing = self._standing
-        self.rank = standing.rank
-        self._is_settled = standing.is_known and not standing.refusals
+        reputation = self._reputation
+        self.rank = reputation.rank
+        self._is_settled = reputation.is_known and not reputation.refusals
 
     def admitted(self, call: Call, admission: Admitted) -> None:
-        """It is known who the call is from: a revocation finds it from now on."""
+        """Records the decision about a call, so that a revocation finds the call."""
         if not self._is_settled:
-            self._standing.admitted()
+            self._reputation.admitted()
             self._lately_until = monotonic() + _LATELY_SECONDS
             was_known = self.rank == KNOWN
             self._judge()
             if not was_known:
                 # Users of one address take turns, however many connections each has.
                 user = "" if admission.username is None else admission.username
-                self._turns.promote(self, f"{self.origin} {user}")
+                self._scheduler.promote(self, f"{self.origin} {user}")
             if not self._is_admitted:
                 self._is_admitted = True
                 self._place.admitted()
@@ -404,11 +404,11 @@ class ClientLink(Link, Reader):
 
     @property
     def calls_open(self) -> int:
-        """Calls that are open now."""
+        """How many calls are open."""
         return len(self.connection.streams)
 
     def calls(self) -> list[Call]:
-        """The calls that are open now."""
+        """Returns the open calls."""
         streams = self.connection.streams.values()
         return [stream.owner for stream in streams if stream.owner is not None]
 
@@ -435,7 +435,7 @@ class ClientLink(Link, Reader):
             self._hits.hit(RelayLimit.AGE_GRACE)
             self.end_calls(ConnectionTooOldError())
 
-    # What the connection tells.
+    # The callbacks of the connection.
 
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
         call = Call(self, stream, self._host.max_request_bytes, self._host.max_answer_bytes)
@@ -446,14 +446,14 @@ class ClientLink(Link, Reader):
             call.request_ended()
 
     def _stop_with_batch(self) -> None:
-        batch = min(_BATCH, self._standing.window)
+        batch = min(_BATCH, self._reputation.window)
         if len(self._arrived) >= batch:
             self._arrived = [arrived for arrived in self._arrived if not arrived[0].is_over]
             if len(self._arrived) >= batch:
                 self.connection.stop()
 
     def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
-        del end  # trailers that do not end were refused
+        del end  # trailers always end a request
         call: Call = stream.owner
         try:
             check_trailers(fields)
@@ -473,10 +473,10 @@ class ClientLink(Link, Reader):
         call.response_sent(size)
 
     def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
-        """Closing the stream has ended its call."""
+        """Does nothing: closing the stream has ended its call."""
 
     def settled(self) -> None:
-        """The first ones are a client's first words."""
+        """Notes the first SETTINGS, which must come in time."""
         if not self._is_greeted:
             self._is_greeted = True
             self._lifetime.greeted()
@@ -486,7 +486,7 @@ class ClientLink(Link, Reader):
             self._part()
 
     def leaving(self, last_stream_id: int) -> None:
-        del last_stream_id  # we open no streams on it
+        del last_stream_id  # we open no streams to a client
         self._is_left = True
 
     def finished(self, stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""How many clients may be connected, in all and from one address, and which make room."""
+"""Limits the connected clients, in all and from one address, and chooses which to displace."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,20 +13,20 @@ from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
 
-# How long a limit that stepped in is a condition that people should see.
+# How long a reached limit shows in the health report.
 _RECENTLY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimitsPolicy:
-    """The bounds.
+    """The limits of connections.
 
     Attributes:
-        connections: clients in all; each costs up to some 30 KiB when it is idle, and a file
+        connections: the most clients in all; an idle one costs up to some 30 KiB and a file
             descriptor.
-        connections_per_address: clients of one address (IPv6: of one /64). It must be well
-            below the whole, or one of them could shut out all others; and well over what
-            one machine needs, since many may be behind one address.
+        connections_per_address: the most clients of one address (IPv6: of one /64). It must be
+            well below `connections`, or one address could shut out all others; and well above
+            what one machine needs, because many machines may share one address.
     """
 
     connections: int
@@ -34,16 +34,16 @@ class ConnectionLimitsPolicy:
 
 
 class ConnectionLimits:
-    """Counts who is inside, and makes room for newcomers.
+    """Counts the connections, and displaces some for new ones when a limit is reached.
 
-    A connection without an admitted call costs an attacker next to nothing, so it keeps its
-    place only while there is room: the oldest goes first. Where the whole is full, it is the
-    oldest of the address with most of them, so that an attacker's go before an honest client's.
-    A connection with an admitted call always keeps its place.
+    A connection without an admitted call costs an attacker next to nothing, so a new connection
+    displaces the oldest of them at a limit. At the limit of all connections, it displaces the
+    oldest of the address with most of them, so that an attacker loses connections before an
+    honest client. A connection with an admitted call is never displaced.
 
     Attributes:
-        displaced: how many connections made room, by the limit that was reached.
-        departing: connections that make room and are not closed yet.
+        displaced: how many connections were displaced, by the limit that was reached.
+        departing: displaced connections that are not closed yet.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ConnectionLimits:
         self._inside = 0
         self._unadmitted = 0
         self._origins: dict[str, _Origin] = {}
-        # The addresses by how many unadmitted connections they have; the last level has some.
+        # The addresses by their number of unadmitted connections; the last level is not empty.
         self._levels: list[dict[_Origin, None]] = [{}]
         self._full = RepeatedFailure(log, "connections_full")
         self._last_full: float | None = None
@@ -69,16 +69,16 @@ class ConnectionLimits:
 
     @property
     def unadmitted(self) -> int:
-        """Connections inside that have not shown an admitted call."""
+        """How many connections have had no admitted call."""
         return self._unadmitted
 
     @property
     def was_full_lately(self) -> bool:
-        """Whether a newcomer found no room within the last minute."""
+        """Whether a limit was reached within the last minute."""
         return self._last_full is not None and self._clock() - self._last_full < _RECENTLY_SECONDS
 
     def enter(self, origin: str) -> "Place | None":
-        """One more of this origin, which must be ended; None: there is no room for it."""
+        """Returns a place for a connection of this origin, to be ended; None if it gets none."""
         at = self._origins.get(origin)
         if at is not None and at.inside >= self._policy.connections_per_address:
             if not self._make_room(RelayLimit.CONNECTIONS_PER_ADDRESS, at, origin):
@@ -88,7 +88,7 @@ class ConnectionLimits:
             most = next(iter(level)) if level else None
             if not self._make_room(RelayLimit.CONNECTIONS, most, origin):
                 return None
-        # Room may have been made by the last one of the same address.
+        # The displaced connection may have been the last one of this address.
         at = self._origins.get(origin)
         if at is None:
             at = self._origins[origin] = _Origin(origin)
@@ -99,18 +99,18 @@ class ConnectionLimits:
         return place
 
     def admitted(self, place: "Place") -> None:
-        """It has shown an admitted call, and keeps its place."""
+        """Protects a connection with an admitted call from being displaced."""
         self._waits_no_more(place)
 
     def leave(self, place: "Place") -> None:
-        """It is gone."""
+        """Removes a connection that is closed."""
         if place.is_departing:
             self.departing -= 1
         else:
             self._release(place)
 
     def _make_room(self, limit: RelayLimit, at: "_Origin | None", newcomer: str) -> bool:
-        """Sends the oldest unadmitted connection of this origin away, if there is any."""
+        """Displaces the oldest unadmitted connection of an origin. Returns whether it could."""
         self._hits.hit(limit)
         self._last_full = self._clock()
         place = None if at is None else next(iter(at.unadmitted), None)
@@ -161,11 +161,11 @@ class ConnectionLimits:
 
 
 class _Origin:
-    """One address.
+    """The connections of one origin.
 
     Attributes:
-        inside: its connections.
-        unadmitted: those without an admitted call, the oldest first.
+        inside: how many connections it has.
+        unadmitted: its connections without an admitted call, the oldest first.
     """
 
     __slots__ = ("inside", "name", "unadmitted")
@@ -177,11 +177,11 @@ class _Origin:
 
 
 class Place:
-    """One client, as long as it is counted.
+    """The place of one connection in the counts.
 
     Attributes:
-        origin: where it comes from.
-        is_departing: whether it makes room, and counts no more.
+        origin: the origin of the connection.
+        is_departing: whether it was displaced, and is no longer counted.
     """
 
     __slots__ = ("_expel", "_is_admitted", "_is_over", "_limits", "is_departing", "origin")
@@ -195,25 +195,25 @@ class Place:
         self.is_departing = False
 
     def on_depart(self, expel: Callable[[], None]) -> None:
-        """`expel` closes the connection at once when it has to make room."""
+        """Sets the callback that closes the connection at once when it is displaced."""
         self._expel = expel
 
     def depart(self) -> None:
-        """Closes the connection to make room. Called by `ConnectionLimits`."""
+        """Closes the displaced connection. Called by `ConnectionLimits`."""
         self.is_departing = True
         if self._expel is not None:
             self._expel()
 
     def admitted(self) -> None:
-        """It has shown an admitted call; to say so twice does no harm."""
+        """Records that the connection has had an admitted call. May be called repeatedly."""
         if not (self._is_admitted or self.is_departing or self._is_over):
             self._is_admitted = True
             self._limits.admitted(self)
 
     def end(self) -> None:
-        """It is gone; to say so twice does no harm."""
+        """Records that the connection is closed. May be called repeatedly."""
         if not self._is_over:
             self._is_over = True
-            # It leads back here, and garbage in a ring stays for long.
+            # Breaks the reference cycle, which would stay in memory for long.
             self._expel = None
             self._limits.leave(self)

@@ -1,4 +1,4 @@
-"""When the TLS handshakes of clients begin."""
+"""Schedules the beginnings of TLS handshakes."""
 
 import asyncio
 import select
@@ -6,35 +6,35 @@ import socket
 
 from vecguard.proxy.relay.round_robin import RoundRobin
 
-# Each costs up to a millisecond, and other work waits meanwhile.
+# Each costs up to a millisecond, which delays all other work.
 _BEGUN_IN_A_TURN = 4
-# Connections that are looked at in one turn of the event loop because something has come.
+# Readable connections that are examined in one turn of the event loop.
 _HEARD_IN_A_TURN = 32
-# How a record of a handshake begins (RFC 8446, section 5.1): its type, a version, its length.
+# The head of a handshake record (RFC 8446, section 5.1): its type, a version, its length.
 _HANDSHAKE = 22
 _HEAD_BYTES = 5
 _MAX_RECORD_BYTES = 2**14
 
 
 class Hellos:
-    """Lets few handshakes begin in one turn of the event loop, and none before its client speaks.
+    """Begins few handshakes in one turn of the event loop, and none before its ClientHello.
 
-    A handshake holds some 80 KiB from its beginning, and its first message costs as much as many
-    calls: thousands of clients could open connections, wait, and then speak at once.
+    A handshake takes some 80 KiB from its beginning, and its first message costs as much as many
+    calls: thousands of clients could open connections, wait, and then send at once.
     """
 
     def __init__(self) -> None:
-        # By address, so that none waits for all handshakes of another.
+        # By address, so that no address waits for all handshakes of another.
         self._line: RoundRobin[asyncio.Future[None]] = RoundRobin()
         self._is_due = False
         self._silent: dict[int, tuple[socket.socket, asyncio.Future[None]]] = {}
-        # One of its own, because the event loop calls back for all sockets that are readable.
+        # Its own epoll, because the event loop would call back for every readable socket at once.
         self._poll: select.epoll | None = None
 
     async def spoken(self, accepted: socket.socket) -> None:
-        """Returns when a first message has come on a socket that does not block.
+        """Returns when a first message has come on a non-blocking socket.
 
-        It may also be no message of TLS, or the end of the connection.
+        The message may be something else than TLS, or the end of the connection.
         """
         if not hasattr(select, "epoll"):
             return  # not Linux: handshakes begin at once, and few in a turn
@@ -45,7 +45,7 @@ class Hellos:
         number = accepted.fileno()
         spoken = loop.create_future()
         self._silent[number] = accepted, spoken
-        # Once for each packet that comes.
+        # Edge-triggered: one event for each packet.
         self._poll.register(number, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
         try:
             await spoken
@@ -62,14 +62,14 @@ class Hellos:
                 spoken.set_result(None)
 
     def close(self) -> None:
-        """Gives back what the system gave; nothing may be awaited any more."""
+        """Closes the epoll; no `spoken` may be awaited any more."""
         if self._poll is not None:
             asyncio.get_running_loop().remove_reader(self._poll.fileno())
             self._poll.close()
             self._poll = None
 
     async def turn(self, origin: str) -> None:
-        """Returns when a handshake with this address may begin."""
+        """Returns when a handshake with this origin may begin."""
         turn = asyncio.get_running_loop().create_future()
         self._line.enter(origin, turn)
         if not self._is_due:
@@ -94,7 +94,7 @@ class Hellos:
 
 
 def _has_come(accepted: socket.socket) -> bool:
-    """Whether the first record of a handshake is there, or what is none."""
+    """Returns whether a whole handshake record has come, or something else."""
     try:
         head = accepted.recv(_HEAD_BYTES, socket.MSG_PEEK)
         if not head or head[0] != _HANDSHAKE:
@@ -109,4 +109,4 @@ def _has_come(accepted: socket.socket) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # TLS tells of it
+        return True  # the handshake will fail with it

@@ -1,4 +1,4 @@
-"""Callers who speak HTTP/1: browsers, curl, Milvus's REST clients. They are told what is wrong."""
+"""Answers callers that speak HTTP/1 (browsers, curl, Milvus's REST clients) with an error."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ ANSWER = (
 # Servers should read request lines of 8000 bytes (RFC 9112, section 3).
 _MAX_BYTES = 8192
 # Empty lines before a request are ignored (section 2.2). A target may have any bytes but blanks and
-# controls: some clients send UTF-8 as it is.
+# controls, because some clients send UTF-8 unescaped.
 _EMPTY_LINES = rb"(?:\r?\n)*"
 _METHOD = rb"[A-Z]+"
 _TARGET = rb"[!-~\x80-\xff]"
@@ -29,28 +29,28 @@ _REQUEST_LINE = re.compile(_EMPTY_LINES + _METHOD + b" " + _TARGET + rb"+ HTTP/1
 _BEGINNING = re.compile(
     _EMPTY_LINES + rb"(?:\r|" + _METHOD + b"(?: " + _TARGET + rb"*(?: [HTP/1.0-9]*\r?)?)?)?"
 )
-# How long the rest of a request is read and thrown away. A socket that is closed with unread
-# bytes is reset, and its client may lose the answer.
+# How long the rest of a request is read and dropped. Closing a socket with unread bytes resets it,
+# and the client may lose the answer.
 _LINGER_SECONDS = 1.0
 
 
 def may_be_request(data: bytes) -> bool:
-    """Whether these bytes begin an HTTP/1 request, or could if more came."""
+    """Returns whether these bytes begin an HTTP/1 request, or could with more bytes."""
     return is_request(data) or (len(data) <= _MAX_BYTES and _BEGINNING.fullmatch(data) is not None)
 
 
 def is_request(data: bytes) -> bool:
-    """Whether these bytes begin with a request line of HTTP/1, or with one of more than 8 KiB."""
+    """Returns whether these bytes begin with an HTTP/1 request line, of any length."""
     beginning = data[:_MAX_BYTES]
     if len(data) > _MAX_BYTES and _BEGINNING.fullmatch(beginning) is not None:
         return b" " in beginning
     return _REQUEST_LINE.match(beginning) is not None
 
 
-class Http1Visitor:
+class Http1Responder:
     """An `asyncio.Protocol` that takes a connection over, answers it and closes it.
 
-    The timers of the connection go on: it must say its request in time.
+    The timers of the connection continue: its request must come in time.
     """
 
     def __init__(
@@ -62,9 +62,14 @@ class Http1Visitor:
         lost: Callable[[Exception | None], None],
         tls: Handshake | None = None,
     ) -> None:
-        """`answered` and `foreign` tell what it was; `lost` that it is gone.
+        """Takes the transport and the callbacks.
 
-        `tls` may hold what it reads (`bound_records`).
+        Args:
+            transport: of the connection.
+            answered: called after the answer to an HTTP/1 request.
+            foreign: called if the bytes are not HTTP/1.
+            lost: called when the connection is closed.
+            tls: the handshake, which may hold records (`bound_records`); None without TLS.
         """
         self._transport = transport
         self._answered = answered
@@ -86,7 +91,7 @@ class Http1Visitor:
         if is_request(self._data):
             self._is_over = True
             self._transport.write(ANSWER)
-            if self._transport.can_write_eof():  # which TLS cannot
+            if self._transport.can_write_eof():  # not with TLS
                 self._transport.write_eof()
             self._answered()
             asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.close)
@@ -101,7 +106,7 @@ class Http1Visitor:
         self._lost(error)
 
     def pause_writing(self) -> None:
-        """Does nothing: the short answer is all that is ever written."""
+        """Does nothing: only the short answer is written."""
 
     def resume_writing(self) -> None:
         """Does nothing: see pause_writing."""

@@ -1,4 +1,4 @@
-"""How long a client's connection may last, and what it must do in time."""
+"""The timers of a client's connection: its deadlines, its idle time and its age."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,16 +15,15 @@ class LifetimePolicy:
     """Times in seconds; None: never.
 
     Attributes:
-        greeting_seconds: for the TLS handshake, and then for the first frames.
-        first_call_seconds: until a call was admitted, after which the connection is closed in
-            good order: what shows no login must not hold a place for long.
-        idle_seconds: without an open call, after which the connection is closed in good
-            order. PINGs do not count: a pool that keeps a connection alive may still have
-            no use for it.
-        age_seconds: after which clients are asked to connect anew, each up to a tenth
-            earlier or later, so that not all come at once. It spreads them over proxies
-            that were added behind a balancer of connections.
-        grace_seconds: what open calls have after that before they are ended.
+        greeting_seconds: the time for the TLS handshake, and then for the first frames.
+        first_call_seconds: the time until a call is admitted; then the connection is closed
+            gracefully, because a connection without a login must not hold a place for long.
+        idle_seconds: the time without an open call; then the connection is closed gracefully.
+            PINGs do not count: a pool may keep a connection alive without using it.
+        age_seconds: the age at which clients are asked to reconnect, up to a tenth earlier or
+            later, so that not all reconnect at once. It spreads clients over proxies that were
+            added behind a balancer of connections.
+        grace_seconds: the time that open calls have after that before they are ended.
     """
 
     greeting_seconds: float
@@ -35,22 +34,22 @@ class LifetimePolicy:
 
 
 class TimedConnection(CallCarrier, Protocol):
-    """A connection that must do certain things in time."""
+    """The callbacks of the timers."""
 
     def was_silent(self) -> None:
-        """It did not say its first words in time."""
+        """The first frames did not come in time."""
 
     def showed_no_call(self) -> None:
         """No call was admitted in time."""
 
     def was_idle(self) -> None:
-        """No call was open for long."""
+        """No call was open for `idle_seconds`."""
 
     def grew_old(self) -> None:
-        """It has lasted long enough."""
+        """The connection has reached its maximum age."""
 
     def outlived(self) -> None:
-        """Its calls have used up their grace."""
+        """The grace of its open calls is over."""
 
 
 class Lifetime:
@@ -63,7 +62,7 @@ class Lifetime:
         loop: asyncio.AbstractEventLoop,
         random: Random,
     ) -> None:
-        # None when it is gone, so that nothing stays behind in a ring.
+        # None after the end, to break the reference cycle.
         self._connection: TimedConnection | None = connection
         self._policy = policy
         self._random = random
@@ -74,7 +73,7 @@ class Lifetime:
         self._age: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """The connection is there, and nothing was said on it."""
+        """Starts the timers of a new connection."""
         connection = self._connection
         if connection is None:
             return
@@ -88,18 +87,18 @@ class Lifetime:
             self._age = self._loop.call_later(self._policy.age_seconds * jitter, self._grow_old)
 
     def greeted(self) -> None:
-        """The first words were said in time."""
+        """Starts the idle timer, because the first frames have come in time."""
         if self._idle is not None:
             self._idle.cancel()
         self._wait()
 
     def admitted(self) -> None:
-        """The first call was admitted in time."""
+        """Cancels the timer of the first call, which was admitted in time."""
         if self._first_call is not None:
             self._first_call.cancel()
 
     def end(self) -> None:
-        """The connection is gone."""
+        """Cancels all timers, because the connection is closed."""
         self._connection = None
         for timer in (self._idle, self._first_call, self._age):
             if timer is not None:

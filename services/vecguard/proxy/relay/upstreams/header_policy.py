@@ -1,4 +1,4 @@
-"""What an upstream sees of a client's headers, and the fields that each request to it has."""
+"""The client headers that an upstream gets, and the fixed fields of each request to it."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from vecguard.proxy.http2.hpack.fields import indexed, literal
 
 @dataclass(frozen=True, slots=True)
 class HeaderPolicy:
-    """Which of a client's headers an upstream sees.
+    """Selects the client headers that are forwarded to an upstream.
 
     Attributes:
-        only: the names that pass; None lets everything pass.
-        authorization: whether the client's credentials pass, too.
-        shows_peer: whether the client's address is told, and the revision of the record by which
-            its user was admitted.
+        only: the names that are forwarded; None: all.
+        authorization: whether the client's credentials are forwarded as well.
+        shows_peer: whether the upstream gets the client's address and the revision of the record
+            that admitted its user.
     """
 
     only: frozenset[bytes] | None = None
@@ -22,10 +22,10 @@ class HeaderPolicy:
 
 
 def request_preface(scheme: bytes) -> bytes:
-    """The fields that begin every request to an upstream."""
+    """Returns the fields that begin every request to an upstream."""
     return indexed(b":method", b"POST") + indexed(b":scheme", scheme)
 
 
 def authority_field(authority: str) -> bytes:
-    """The field that names the upstream to itself."""
+    """Returns the `:authority` field of requests to an upstream."""
     return literal(b":authority", authority.encode())

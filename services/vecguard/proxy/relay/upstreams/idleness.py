@@ -1,4 +1,4 @@
-"""Which of an upstream's connections are idle and not needed."""
+"""Finds the connections of an upstream that are idle and not needed."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T", bound=CallCarrier)
 
 
 class Idleness:
-    """Watches all connections of one upstream."""
+    """Watches the connections of one upstream."""
 
     def __init__(self) -> None:
         self._watches: dict[CallCarrier, IdleWatch] = {}
@@ -17,7 +17,7 @@ class Idleness:
     def surplus(self, links: Sequence[T]) -> list[T]:
         """Looks at the connections once. Returns the idle ones to close.
 
-        One connection stays: where all are idle, the first one.
+        Keeps one connection: if all are idle, the first one.
         """
         self._watches = {link: self._watches.get(link) or IdleWatch() for link in links}
         idle = [link for link in links if self._watches[link].look(link)]

@@ -1,4 +1,4 @@
-"""The connections to one upstream: made when needed, and made again when lost."""
+"""Pools the connections to one upstream: connects on demand, and reconnects."""
 
 import asyncio
 from collections import Counter
@@ -25,42 +25,42 @@ from vecguard.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
 
 log = get_logger(__name__)
 
-# Connections in a row that were lost with calls and without any answer. One may have met a
-# restart; after that, another one at once would be no better.
+# Connections in a row that were lost with calls and without any answer. A restart can cause one;
+# after that, an immediate new one would be no better.
 _MAX_USELESS = 1
 
-# Connections that leave keep their open calls for as long as these last. Without an end to
-# their number a client that cancels, and leaves one call open on each, would use up all files.
+# Leaving connections keep their open calls for as long as these last. Without a bound on their
+# number a client that cancels, and keeps one call open on each, would use up all descriptors.
 _MAX_LEAVING = 16
 
-# More streams than a backend without a limit of its own will ever carry.
+# Stands for the streams of a backend that sets no limit.
 _ALL = 2**31 - 1
 
 LinkFactory = Callable[[], UpstreamLink]
-#: Makes a connection that is ready for use. Whatever goes wrong is an OSError.
+#: Makes a connection that is ready for use. Raises OSError for every failure.
 Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
 
 
-#: A backend that restarts is often there again within less than a second; the longest delay is
-#: how long it may be back unnoticed.
+#: A backend that restarts is often back within less than a second; the longest delay bounds how
+#: long its return can go unnoticed.
 RECONNECT_DELAYS = BackoffPolicy(first_seconds=0.1, longest_seconds=5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
-    """How many connections there are, and when.
+    """Bounds the connections of a pool.
 
     Attributes:
-        connections: most connections at a time. One carries everything as long as it can,
-            since frames that are written together cost least; the others are for servers
-            that allow few streams on a connection (100 is common) or do not read one
-            quickly enough. One caller alone has half of their streams at most.
-        waiting: calls that wait for a connection or for a stream on one; more are refused.
-            One caller alone has half of these places at most.
-        idle_seconds: how long one that is not the only one may be without a call before it
-            is closed; None: for ever. Longer than the pause between two bursts, or each
-            burst would have to connect anew.
-        backoff: between failed attempts.
+        connections: the most connections at a time. The first one carries all calls as long as
+            it can, because frames that are written together cost least. The others are for
+            servers that allow few streams on a connection (100 is common) or do not read it
+            quickly enough. A single caller gets at most half of their streams.
+        waiting: the most calls that wait for a connection or a stream; more are refused. A
+            single caller gets at most half of these places.
+        idle_seconds: after how long without a call a connection is closed, unless it is the
+            only one; None: never. Longer than the pause between two bursts, or each burst
+            would have to reconnect.
+        backoff: the delays between failed attempts to connect.
     """
 
     connections: int
@@ -70,34 +70,34 @@ class PoolPolicy:
 
 
 class WaitingCall(Protocol):
-    """A call, as the pool sees it."""
+    """A call, as the pool needs it."""
 
     @property
     def caller(self) -> str:
-        """Who it is from: a user, or the address of a client without one."""
+        """The key of its share: the user, or the client's address for calls without a user."""
         ...
 
     def forward(self, link: UpstreamLink) -> None:
-        """Opens its stream on a connection that has room."""
+        """Opens the call's stream on a connection that has room."""
 
     def end(self, reason: VecguardError) -> None:
-        """It cannot be forwarded."""
+        """Ends the call, because it cannot be forwarded."""
 
 
 class Pool(Owner):
-    """Hands each call to a connection that takes it now, or lets it wait for its turn.
+    """Forwards each call on a connection that has room, or queues it.
 
-    The first attempt to connect is made at once and its calls wait for it. When it fails,
-    they and those that follow are told the reason without waiting, until one of the further
-    attempts, which need no call to be made, brings a connection.
+    The first attempt to connect is made at once, and calls wait for it. If it fails, these and
+    all further calls are refused with the reason. The pool then retries by itself, and accepts
+    calls again when an attempt succeeds.
 
-    Where the upstream allows only so many streams, a caller gets another one as long as more
-    are free than it holds. One caller alone so has half of all streams at most, two have a third
-    each, and some are left for the next one even if no call ever ends. Places to wait
-    are given by the same rule. Calls that run are never ended for it.
+    If the upstream limits its streams, a caller gets another one only while more streams are
+    free than it holds. So a single caller gets at most half of all streams, two get a third
+    each, and some are left for the next caller even if no call ever ends. The places to wait
+    are shared by the same rule. Running calls are never ended to share.
 
     Attributes:
-        connects: attempts to connect so far, by how they ended: ok or failed.
+        connects: the attempts to connect so far, by their outcome: ok or failed.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Pool(Owner):
         self._backoff = Backoff(policy.backoff, random.random)
         self._links: list[UpstreamLink] = []
         self._waiting: RoundRobin[WaitingCall] = RoundRobin()
-        # None while so few streams are open that no caller can hold too many.
+        # None while few streams are open, so that no caller can hold too many.
         self._holdings: Holdings | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -134,17 +134,17 @@ class Pool(Owner):
 
     @property
     def links(self) -> tuple[UpstreamLink, ...]:
-        """The connections that there are; one that leaves counts until its last call ends."""
+        """The open connections; a leaving one counts until its last call ends."""
         return tuple(self._links)
 
     @property
     def failure(self) -> str | None:
-        """Why no connection can be made at present; None while one can."""
+        """Why the last attempt to connect has failed; None if it did not."""
         return self._failure
 
     @property
     def waiting(self) -> int:
-        """Calls that wait."""
+        """How many calls wait."""
         return self._waiting.total
 
     @property
@@ -153,7 +153,7 @@ class Pool(Owner):
         return self._traffic.totals(self._links)
 
     def send(self, call: WaitingCall) -> None:
-        """Forwards a call as soon as possible.
+        """Forwards a call, or queues it.
 
         Raises:
             UpstreamUnavailableError: the last attempt to connect has failed.
@@ -162,7 +162,7 @@ class Pool(Owner):
         if not self._waiting.total or self._is_first(call):
             for link in self._links:
                 if link.has_room:
-                    # The first two conditions answer nearly always, and cost least.
+                    # The first two conditions nearly always decide, and cost least.
                     if (
                         link.is_limited
                         and not (link.has_plenty and len(self._links) == 1)
@@ -184,11 +184,11 @@ class Pool(Owner):
         self._grow()
 
     def forget(self, call: WaitingCall) -> None:
-        """The call waits no more."""
+        """Removes a call from the queue."""
         self._waiting.leave(call.caller, call)
 
     def close(self) -> None:
-        """Closes the connections; calls in flight end as if these were lost."""
+        """Closes the connections; open calls end as if these were lost."""
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel()
@@ -204,18 +204,18 @@ class Pool(Owner):
             link.close()
         self._refuse(f"the connection to {self._name} is closed")
 
-    # What connections tell.
+    # The callbacks of connections.
 
     def has_room(self, link: UpstreamLink) -> None:
-        """A connection may take another call."""
+        """A connection may have room for another call."""
         del link
         if self._waiting.total and not self._is_dispatch_due:
-            # Not at once: whoever tells this is in the midst of something.
+            # Not at once, because the caller may be changing the connection.
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
     def finished(self, stream: Stream) -> None:
-        """A stream is closed: a connection may take another call."""
+        """A stream is closed: its connection may have room for another call."""
         if self._holdings is not None:
             self._holdings.finished(stream)
         if self._waiting.total and not self._is_dispatch_due:
@@ -239,7 +239,7 @@ class Pool(Owner):
 
     @property
     def has_replacement(self) -> bool:
-        """Whether one more may leave."""
+        """Whether another connection may leave."""
         return sum(link.is_leaving for link in self._links) < _MAX_LEAVING
 
     # Within.
@@ -251,7 +251,7 @@ class Pool(Owner):
                 call = self._waiting.take(caller)
                 try:
                     self._forward(call, link)
-                except Exception as error:  # noqa: BLE001 - logged and told
+                except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
                     call.end(unexpected_error(error))
         self._grow()
 
@@ -263,15 +263,15 @@ class Pool(Owner):
                 self._holdings.opened(stream, call.caller)
 
     def _is_first(self, call: WaitingCall) -> bool:
-        """Whether no call that waits is to go before this one.
+        """Returns whether the call may overtake the waiting ones.
 
-        Between two dispatches no caller whose calls wait may have a further stream, or there
-        is none.
+        Between two dispatches, waiting calls of other callers cannot be forwarded: their callers
+        hold their share, or no stream is free.
         """
         return not self._is_dispatch_due and not self._waiting.count(call.caller)
 
     def _next_caller(self) -> str | None:
-        """Whose turn it is; None: no call waits whose caller may have another stream."""
+        """Returns the caller whose turn it is; None if no waiting caller may get a stream."""
         share = self._share() if self._waiting.total else 0
         for caller in self._waiting.keys:
             if self._holdings is None or self._holdings.count(caller) < share:
@@ -283,10 +283,10 @@ class Pool(Owner):
         return self._holdings is None or self._holdings.count(caller) < share
 
     def _share(self) -> int:
-        """How many streams a caller that gets another one must hold less than.
+        """Returns the number of streams at which a caller gets no further one.
 
-        That is as many as are free, on connections that may yet be made, too. `_holdings` is
-        there when it matters.
+        It is the number of free streams, including those of connections that may still be made.
+        Sets `_holdings` if the number can matter.
         """
         used = free = usable = allowed = 0
         for link in self._links:
@@ -298,7 +298,7 @@ class Pool(Owner):
         if not usable or allowed >= _ALL:
             self._holdings = None
             return _ALL
-        if self._timer is None:  # otherwise the upstream takes no further connection at present
+        if self._timer is None:  # otherwise the last attempt to connect has failed
             free += allowed * max(0, self._policy.connections - usable)
         if used >= free:
             if self._holdings is None:
@@ -334,7 +334,7 @@ class Pool(Owner):
             self._attempt = None
             self.connects["failed"] += 1
             self._failed(str(error.strerror or error))
-        except Exception as error:  # noqa: BLE001 - logged and told
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
             self._attempt = None
             self.connects["failed"] += 1
             self._failed(unexpected_error(error).message)
@@ -372,7 +372,7 @@ class Pool(Owner):
             delay = self._backoff.failed()
             self._timer = asyncio.get_running_loop().call_later(delay, self._try_again)
         if any(not link.is_leaving for link in self._links):
-            return  # it was to be one more only
+            return  # calls continue on the other connections
         if self._failure is None:
             log.warning("upstream_is_lost", upstream=self._name, reason=reason)
         self._failure = f"{self._name} cannot be reached ({reason}), try again"

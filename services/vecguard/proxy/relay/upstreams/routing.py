@@ -1,4 +1,4 @@
-"""Which upstream a method belongs to."""
+"""Chooses the upstream of a method."""
 
 from collections.abc import Mapping
 from typing import Generic, TypeVar
@@ -12,11 +12,11 @@ _MAX_PATH_BYTES = 200
 
 # No dataclass: mypyc does not compile one that is generic and has slots.
 class Routes(Generic[T]):
-    """A table from `/package.Service/Method` or `/package.Service/*` to an upstream.
+    """Maps `/package.Service/Method` or `/package.Service/*` to an upstream.
 
     Attributes:
-        table: exact methods go before whole services.
-        default: where everything else goes.
+        table: exact methods take precedence over whole services.
+        default: the upstream of all other methods.
     """
 
     def __init__(self, *, table: Mapping[bytes, T], default: T) -> None:
@@ -25,11 +25,11 @@ class Routes(Generic[T]):
         self._found: dict[bytes, T] = {}
 
     def find(self, path: bytes) -> T:
-        """The upstream of a method."""
+        """Returns the upstream of a method."""
         upstream = self._found.get(path)
         if upstream is None:
             upstream = self._look_up(path)
-            # Clients choose paths, so what is remembered of them has an end.
+            # Bounded, because clients choose paths.
             if len(self._found) < _MAX_FOUND and len(path) <= _MAX_PATH_BYTES:
                 self._found[path] = upstream
         return upstream

@@ -1,4 +1,4 @@
-"""One upstream: what it is told about calls, and how it is reached."""
+"""One upstream: the headers that it gets, and how to connect to it."""
 
 import asyncio
 import socket
@@ -21,10 +21,10 @@ from vecguard.proxy.relay.upstreams.upstream_link import UpstreamLink
 
 __all__ = ["Chooser", "Connector", "LinkFactory", "Upstream", "in_process", "over_tcp"]
 
-# One slow client must not fill the window that all calls to the upstream share: only the
-# window of its own stream holds it back.
+# The connection window is the largest possible, so that one slow client cannot fill a window that
+# all calls to the upstream share: only the window of its own stream stops it.
 _LIMITS = Limits(
-    # So many cancelled calls are remembered: what is still on its way on them is no mistake.
+    # This many cancelled calls are remembered: frames of them in flight are not an error.
     concurrent_streams=1000,
     stream_window_bytes=2**20,
     connection_window_bytes=MAX_WINDOW_BYTES,
@@ -33,29 +33,28 @@ _LIMITS = Limits(
 )
 # gRPC servers close a connection with more than two PINGs in a row that come less than five
 # minutes after the one before, without data between. The kernel's keepalive finds a machine
-# that vanished much earlier; PINGs are for a process that stands still, in a call.
+# that vanished much earlier; PINGs find a process that hangs during a call.
 _KEEPALIVE = Keepalive(interval_seconds=310.0, timeout_seconds=20.0)
 _TCP_IDLE_SECONDS, _TCP_INTERVAL_SECONDS, _TCP_PROBES = 20, 5, 3
-# Bytes that are not acknowledged for as long mean that the machine is gone.
+# The machine counts as gone if bytes are not acknowledged for this long.
 _TCP_USER_TIMEOUT_MS = 20_000
 
 
 class Upstream:
-    """Where calls are forwarded to.
+    """A destination of calls, with its connections.
 
     Attributes:
         name: for messages, such as `backend 127.0.0.1:19540`.
-        authority: the field that the upstream sees as `:authority`.
-        preface: how each request to it begins; says `https` when the connection is encrypted.
-        policy: which client headers it sees.
-        revocable: whether a call whose request has arrived there ends when its login is revoked.
-            The account service's do not: the very call that changes a password must get its
-            answer.
-        max_request_bytes: requests of one message, of so many bytes at most, are sent on only
-            when that has arrived, so that calls which are begun and not gone on with keep
-            nobody out; None: every request is sent on as it comes.
-        choose: names another upstream for a request that has arrived, or None to keep it here;
-            asked only where there is a limit to `max_request_bytes`.
+        authority: the encoded `:authority` field of its requests.
+        preface: the encoded first fields of its requests; the scheme is `https` with TLS.
+        policy: selects the client headers that it gets.
+        revocable: whether a call ends when its login is revoked after its request was forwarded.
+            False for the account service: the call that changes a password must get its answer.
+        max_request_bytes: if set, a request is one message of at most this many bytes, and is
+            forwarded only when it is complete, so that incomplete requests take no stream. None:
+            requests are forwarded as they come.
+        choose: returns another upstream for a complete request, or None to keep it here; used
+            only with `max_request_bytes`.
         pool: its connections.
     """
 
@@ -94,15 +93,15 @@ class Upstream:
 
     @property
     def links(self) -> tuple[UpstreamLink, ...]:
-        """The connections that there are."""
+        """The open connections."""
         return self.pool.links
 
     def close(self) -> None:
-        """Closes the connections; calls in flight end as if these were lost."""
+        """Closes the connections; open calls end as if these were lost."""
         self.pool.close()
 
 
-#: Takes a request's data so far, its prefix included, and the values of its `grpc-encoding`.
+#: Called with a complete request, including its prefix, and the values of its `grpc-encoding`.
 Chooser = Callable[[bytes, Sequence[bytes]], Upstream | None]
 
 
@@ -113,9 +112,9 @@ def over_tcp(
     tls: ssl.SSLContext | None = None,
     server_name: str | None = None,
 ) -> Connector:
-    """Connects to another process that shows itself as an HTTP/2 server in time.
+    """Returns a connector to another process, by TCP.
 
-    Everything that goes wrong is an OSError.
+    It waits for the SETTINGS of an HTTP/2 server, and raises OSError for every failure.
     """
 
     async def connect(factory: LinkFactory) -> UpstreamLink:
@@ -145,14 +144,14 @@ def over_tcp(
 
 
 def in_process(server: GrpcServer) -> Connector:
-    """Connects to a server of this process by a socket pair, which nothing else can reach.
+    """Returns a connector to a server of this process, by a socket pair.
 
-    It is ready when the server has said how many calls it takes at a time.
+    It waits for the SETTINGS with the number of calls that the server accepts.
     """
 
     async def connect(factory: LinkFactory) -> UpstreamLink:
         loop = asyncio.get_running_loop()
-        # Cancelled in between, or failed: neither end may stay open.
+        # Neither end may stay open after a cancellation or a failure.
         with ExitStack() as undo:
             theirs, ours = socket.socketpair()
             undo.callback(theirs.close)

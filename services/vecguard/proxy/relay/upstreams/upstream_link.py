@@ -1,4 +1,4 @@
-"""A connection to an upstream, which many calls share."""
+"""A connection to an upstream, shared by many calls."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,84 +16,84 @@ from vecguard.proxy.relay.link import Keepalive, Link
 
 log = SparseLog(get_logger(__name__))
 
-# Servers end a connection on which too much is cancelled (CVE-2023-44487), and with it calls
-# that have nothing to do with that. Envoy does so after 250 young streams, if they are more than
+# Servers end a connection with too many cancelled streams (CVE-2023-44487), and with it all other
+# calls on it. Envoy does so after 250 young streams, if they are more than
 # half of all; nghttp2 after some 1000, and 33 more for each second.
 _FEW_CANCELLED = 100
 _MANY_CANCELLED = 800
 _CANCELLED_PART = 4
-# How long answers are handled before everything else has a turn. Streams of tiny messages are dear:
-# a read of 256 KiB takes a tenth of a second.
+# How long answers are handled before the loop runs everything else. Streams of tiny messages are
+# expensive: a read of 256 KiB takes a tenth of a second.
 _SLICE_SECONDS = 0.002
 
 
-# Classes and no Protocols: compiled code finds the methods of a class at once.
+# Classes and no Protocols: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Requester(ABC):
-    """Whose request a stream carries; it is told what comes of it."""
+    """Receives the events of the stream that carries its request."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def caller(self) -> str:
-        """Who it is from: a user, or the address of a client without one."""
+        """The key of its share: the user, or the client's address for calls without a user."""
 
     @abstractmethod
     def answered(self, fields: Fields, end: bool) -> None:
-        """A header block of the answer."""
+        """A header block of the answer has come."""
 
     @abstractmethod
     def response_data(self, payload: bytes, end: bool) -> None:
-        """The next piece of the answer."""
+        """Data of the answer has come."""
 
     @abstractmethod
     def request_sent(self, size: int) -> None:
-        """So much of the request's data went out."""
+        """`size` bytes of the request's data went out."""
 
     @abstractmethod
     def upstream_reset(self, code: int, *, by_peer: bool) -> None:
-        """The stream was ended, by the upstream or because of it."""
+        """The stream was reset, by the upstream or because of its error."""
 
     @abstractmethod
     def upstream_refused(self) -> None:
-        """The upstream leaves and has not looked at the request."""
+        """The upstream leaves and has not processed the request."""
 
     @abstractmethod
     def upstream_lost(self) -> None:
-        """The connection is gone."""
+        """The connection is closed."""
 
 
 class Owner(ABC):
-    """Who chooses the connection of a call."""
+    """Receives the events of connections; chooses the connection of each call."""
 
     @abstractmethod
     def has_room(self, link: "UpstreamLink") -> None:
-        """It may take another call."""
+        """The connection may have room for another call."""
 
     @abstractmethod
     def finished(self, stream: Stream) -> None:
-        """A stream is closed, so its connection may take another call."""
+        """A stream is closed, so its connection may have room for another call."""
 
     @abstractmethod
     def lost(self, link: "UpstreamLink") -> None:
-        """It is closed."""
+        """The connection is closed."""
 
     @property
     @abstractmethod
     def has_replacement(self) -> bool:
-        """Whether a worn connection may leave new calls to another one."""
+        """Whether a worn connection may be replaced by another one."""
 
 
 class UpstreamLink(Link):
-    """Tells calls what comes of them.
+    """Carries calls to an upstream, and passes the events of streams to their requesters.
 
     Attributes:
-        greeted: set when the peer's SETTINGS have come, or never will.
-        is_leaving: no new streams belong on this connection.
-        is_limited: the peer has said how many streams it takes at a time.
-        is_proven: something was answered on it.
-        is_worn: so much was cancelled on it that new calls are better off elsewhere.
+        greeted: set when the peer's SETTINGS have come, or the connection is closed.
+        is_leaving: whether it takes no new streams.
+        is_limited: whether the peer has set a limit to concurrent streams.
+        is_proven: whether a call was answered on it.
+        is_worn: whether so many calls were cancelled on it that new ones need another one.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class UpstreamLink(Link):
         self.connection.greet()
 
     def data_received(self, data: bytes) -> None:
-        """Handles what came, for a few milliseconds; the rest when clients had their turn."""
+        """Handles received bytes for a few milliseconds, and the rest in later loop turns."""
         if self.is_closing:
             return
         self._was_heard = True
@@ -149,17 +149,17 @@ class UpstreamLink(Link):
 
     @property
     def has_room(self) -> bool:
-        """Whether a call can be sent now."""
+        """Whether a call can be forwarded now."""
         return self.connection.has_room and not self.is_leaving and not self.is_closing
 
     @property
     def has_plenty(self) -> bool:
-        """Whether the peer takes more further calls than are open."""
+        """Whether fewer than half of the streams that the peer allows are open."""
         return 2 * len(self.connection.streams) < self.connection.peer_streams
 
     @property
     def max_streams(self) -> int:
-        """Most calls that the peer takes at a time."""
+        """The most concurrent streams that the peer allows."""
         return self.connection.peer_streams
 
     @property
@@ -169,11 +169,11 @@ class UpstreamLink(Link):
 
     @property
     def calls_open(self) -> int:
-        """Calls that are open now."""
+        """How many calls are open."""
         return len(self.connection.streams)
 
     def cancels(self) -> None:
-        """A stream is about to be reset that has not ended on both sides."""
+        """Counts a call that is about to be cancelled; retires a worn connection."""
         self._cancelled += 1
         if self._cancelled >= _FEW_CANCELLED and not self.is_leaving:
             opened = (self.connection.highest_id + 1) // 2
@@ -184,9 +184,9 @@ class UpstreamLink(Link):
                 self.retire()
 
     def retire(self) -> None:
-        """Closes the connection as soon as its last stream is over."""
+        """Takes no new streams, and closes after the last open one."""
         self.is_leaving = True
-        self._owner.has_room(self)  # somewhere else
+        self._owner.has_room(self)  # a new connection may be made
         if not self.connection.streams:
             self.loop.call_soon(self.close)
 
@@ -195,21 +195,21 @@ class UpstreamLink(Link):
         self._owner.has_room(self)
 
     def wants_ping(self) -> bool:
-        """A server's patience with PINGs is short where no call is open."""
+        """Returns whether calls are open: servers limit PINGs without a call."""
         return bool(self.connection.streams)
 
     def ended(self, streams: list[Stream]) -> None:
-        """Tells every call."""
+        """Ends every call as lost."""
         self.greeted.set()
         self._owner.lost(self)
         for stream in streams:
             requester: Requester = stream.owner
             requester.upstream_lost()
 
-    # What the connection tells.
+    # The callbacks of the connection.
 
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
-        """Never: a server cannot open streams, because we allow no push."""
+        """Is never called: servers cannot open streams, because we allow no push."""
 
     def headers(self, stream: Stream, fields: Fields, end: bool) -> None:
         self.is_proven = True
@@ -236,7 +236,7 @@ class UpstreamLink(Link):
         self.is_leaving = True
         for stream in tuple(self.connection.streams.values()):
             if stream.id > last_stream_id:
-                # The peer has not looked at it and will not.
+                # The peer ignores this stream.
                 stream.owner.upstream_refused()
         self.retire()
 
@@ -246,4 +246,4 @@ class UpstreamLink(Link):
         self._owner.finished(stream)
 
     def ponged(self) -> None:
-        """That it was heard is enough."""
+        """Does nothing: any received frame shows that the peer is alive."""

@@ -14,7 +14,7 @@ from vecguard.proxy.audit.audit_log import (
     NoAudit,
     recorded,
 )
-from vecguard.proxy.audit.event_aggregation import Refusal, StormCounter
+from vecguard.proxy.audit.event_aggregation import EventAggregator, Refusal
 
 
 class Lines:
@@ -53,7 +53,7 @@ def moments():
 
 @pytest.fixture
 def audit(lines, moments):
-    storms, changes = (StormCounter(window_seconds=60, max_groups=10) for _ in range(2))
+    storms, changes = (EventAggregator(window_seconds=60, max_groups=10) for _ in range(2))
     return AuditLog(lines, storms, changes, service="proxy", wall_clock=moments)
 
 

@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecguard.proxy.audit.event_aggregation import Counted, Refusal, Scope, StormCounter
+from vecguard.proxy.audit.event_aggregation import Counted, EventAggregator, Refusal, Scope
 
 BOB = Refusal("bob", "192.0.2.1", "wrong_credentials")
 
 
 def counter(max_groups=10):
-    return StormCounter(window_seconds=60, max_groups=max_groups)
+    return EventAggregator(window_seconds=60, max_groups=max_groups)
 
 
 def test_the_first_refusal_is_told_at_once_and_a_lone_one_only_then():

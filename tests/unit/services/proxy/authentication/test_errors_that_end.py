@@ -13,7 +13,7 @@ import pytest
 from vecguard.concurrency.own_task import in_own_task
 from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import OverloadedError
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 
 
 class Large:
@@ -35,10 +35,10 @@ async def together() -> None:
 async def displaced() -> None:
     """The last in a line that is full gives its place to a newcomer."""
     limits = QueueLimits(total=2, per_origin=2, timeout_seconds=60.0)
-    turnstile = Turnstile(0, limits, pace=None, clock=lambda: 0.0)
+    queue = AdmissionQueue(0, limits, pace=None, clock=lambda: 0.0)
 
     async def waits(origin: str) -> None:
-        async with turnstile.turn(origin):
+        async with queue.slot(origin):
             pass
 
     first = asyncio.create_task(waits("many"))

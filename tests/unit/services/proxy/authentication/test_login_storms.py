@@ -13,6 +13,7 @@ from tests.support.credentials import (
 )
 from tests.support.waiting import eventually
 from vecguard.errors import OverloadedError
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 from vecguard.proxy.authentication.credentials import CredentialCache
@@ -22,7 +23,6 @@ from vecguard.proxy.authentication.errors import (
     WrongCredentialsError,
 )
 from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 
 ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
@@ -41,7 +41,7 @@ class Stormed:
             refresh_interval_seconds=1,
             clock=self.clock,
         )
-        self.strangers = Turnstile(
+        self.lookup_queue = AdmissionQueue(
             4,
             QueueLimits(queue, queue, 10.0),
             pace=TokenBucket(fetch_rate) if fetch_rate else None,
@@ -52,7 +52,7 @@ class Stormed:
             self.verifier,
             clock=self.clock,
             limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
-            strangers=self.strangers,
+            lookup_queue=self.lookup_queue,
         )
 
     async def login(self, username, password, origin):
@@ -71,7 +71,7 @@ async def stormed():
     stormed = Stormed()
     stormed.source.put("bob", "right1")
     yield stormed
-    stormed.strangers.close()
+    stormed.lookup_queue.close()
     stormed.verifier.close()
 
 
@@ -212,7 +212,7 @@ async def test_names_that_are_not_held_are_looked_up_at_a_pace():
     for login in logins:
         login.cancel()
     await asyncio.wait(logins)
-    stormed.strangers.close()
+    stormed.lookup_queue.close()
     stormed.verifier.close()
 
 
@@ -230,31 +230,31 @@ async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
     stormed = Stormed(fetch_rate=Rate(2, 0.001))
     stormed.source.put("bob", "right1")
     await stormed.login("bob", "right1", HOME)
-    strangers = stormed.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
+    unknown = stormed.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
 
-    async def strangers_wait():
-        return stormed.strangers.waiting and stormed.verifier.waiting > 5
+    async def unknown_wait():
+        return stormed.lookup_queue.waiting and stormed.verifier.waiting > 5
 
-    await eventually(strangers_wait, 5.0)
+    await eventually(unknown_wait, 5.0)
     stormed.clock.advance(61)
     assert await stormed.login("bob", "right1", HOME) == Principal("bob", 101)
     assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
-    for login in strangers:
+    for login in unknown:
         login.cancel()
-    await asyncio.wait(strangers)
-    stormed.strangers.close()
+    await asyncio.wait(unknown)
+    stormed.lookup_queue.close()
     stormed.verifier.close()
 
 
 async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeypatch):
     seen = []
-    turn = stormed.verifier.turn
+    slot = stormed.verifier.slot
 
     def noting(origin, name, suspicion):
         seen.append(suspicion())
-        return turn(origin, name, suspicion)
+        return slot(origin, name, suspicion)
 
-    monkeypatch.setattr(stormed.verifier, "turn", noting)
+    monkeypatch.setattr(stormed.verifier, "slot", noting)
     await stormed.fails("bob", "wrong1", ATTACKER)
     await stormed.fails("nobody", "wrong1", ATTACKER)
     await stormed.login("bob", "right1", HOME)

@@ -10,9 +10,9 @@ from tests.support.waiting import eventually
 from vecguard.boot_clock import boot_clock
 from vecguard.errors import OverloadedError, Status
 from vecguard.proxy.authentication import verifier as module
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue
 from vecguard.proxy.authentication.limits import Suspicion
 from vecguard.proxy.authentication.origin import origin_of_user
-from vecguard.proxy.authentication.turnstile import Turnstile
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.secret import Secret
 
@@ -172,7 +172,7 @@ class Line:
         def suspicion():
             return self.suspicions.get(origin, Suspicion.NONE)
 
-        async with self.checks.turn(origin, suspicion=suspicion):
+        async with self.checks.slot(origin, suspicion=suspicion):
             self.order.append(name)
             self.ends[name] = asyncio.Event()
             await self.ends[name].wait()
@@ -244,7 +244,7 @@ async def test_names_that_failed_come_after_other_names_of_their_origin():
     order, end = [], asyncio.Event()
 
     async def login(name, seen):
-        async with checks.turn("a", name, lambda: seen):
+        async with checks.slot("a", name, lambda: seen):
             order.append(name)
             await end.wait()
 
@@ -280,15 +280,15 @@ async def test_users_whose_login_is_right_have_a_line_that_guesses_cannot_fill(b
 async def test_a_login_that_goes_over_to_the_suspects_begins_no_new_wait(monkeypatch):
     deadlines = []
 
-    class Noted(Turnstile):
-        def turn(self, origin, *, deadline=None, **options):
+    class Noted(AdmissionQueue):
+        def slot(self, origin, *, deadline=None, **options):
             deadlines.append(deadline)
-            return super().turn(origin, deadline=deadline, **options)
+            return super().slot(origin, deadline=deadline, **options)
 
-    monkeypatch.setattr(module, "Turnstile", Noted)
+    monkeypatch.setattr(module, "AdmissionQueue", Noted)
     checks = verifier()
     suspicions = iter((Suspicion.NONE, Suspicion.ORIGIN, Suspicion.ORIGIN, Suspicion.ORIGIN))
-    async with checks.turn("a", suspicion=lambda: next(suspicions)):
+    async with checks.slot("a", suspicion=lambda: next(suspicions)):
         pass
     first, second = deadlines
     assert first == second is not None
@@ -307,8 +307,8 @@ async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     checks = verifier()
     await checks.verify(Secret("Milvus"), hashed("Milvus"))
-    async with checks.turn("S", suspicion=lambda: Suspicion.ORIGIN) as turn:
-        await checks.verify(Secret("Milvus"), hashed("Milvus"), turn=turn)
+    async with checks.slot("S", suspicion=lambda: Suspicion.ORIGIN) as slot:
+        await checks.verify(Secret("Milvus"), hashed("Milvus"), slot=slot)
     # One that has the interpreter lock must not be pushed aside by another.
     assert priorities == [min(19, own + module._NICENESS)] * 2
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own

@@ -102,7 +102,7 @@ async def test_a_refused_call_gets_the_gatekeeper_s_error():
         ((authorization, address, refused),) = relay.gatekeeper.refused
         assert (authorization, address) == ((LOGIN[1],), ("192.0.2.1", 50_000))
         assert refused is error
-        assert client.link._standing.refusals == 1
+        assert client.link._reputation.refusals == 1
         assert not relay.backends
 
 
@@ -122,7 +122,7 @@ async def test_what_is_no_grpc_is_answered_by_http():
         call = client.request(b"no-slash")
         await relay.quiet()
         assert client.value(call, b":status") == b"400"
-        assert client.link._standing.refusals == 1
+        assert client.link._reputation.refusals == 1
 
 
 async def test_malformed_headers_reset_the_stream():
@@ -173,7 +173,7 @@ async def test_calls_are_counted_by_how_they_end():
             _, there, backend = await relay.arrived(client, b"/a.B/C")
             backend.answer(there, status=status)
             await relay.quiet()
-        assert list(relay.listener.tally.counts()) == [
+        assert list(relay.listener.call_counts.counts()) == [
             ("/a.B/C", Status.OK, 1),
             ("/a.B/C", Status.NOT_FOUND, 1),
         ]

@@ -25,25 +25,25 @@ def say(text):
     os.write(1, (text + "\\n").encode())
 
 def serves(name):
-    def body(tether):
+    def body(pipes):
         say(f"{name} up {os.getpid()}")
-        tether.serving()
-        select.select([tether.stop], [], [])
+        pipes.serving()
+        select.select([pipes.stop], [], [])
         say(f"{name} stopped")
         return 0
     return body
 
-def deaf(tether):
+def deaf(pipes):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    tether.serving()
+    pipes.serving()
     say(f"deaf up {os.getpid()}")
     while True:
         time.sleep(1)
 
 def fails(code, *, serving=False):
-    def body(tether):
+    def body(pipes):
         if serving:
-            tether.serving()
+            pipes.serving()
         say("failing")
         return code
     return body
@@ -120,9 +120,9 @@ def gone(pid):
     return True
 
 
-def test_a_pioneer_that_is_misconfigured_ends_all_before_the_others_start(supervise):
+def test_a_first_child_that_is_misconfigured_ends_all_before_the_others_start(supervise):
     supervised = supervise(
-        'Role("first", fails(2), pioneer=True), Role("second", serves("second"))'
+        'Role("first", fails(2), goes_first=True), Role("second", serves("second"))'
     )
     code, log = supervised.end()
     assert code == 2
@@ -131,20 +131,22 @@ def test_a_pioneer_that_is_misconfigured_ends_all_before_the_others_start(superv
 
 
 @pytest.mark.parametrize("code", [1, 70])
-def test_a_pioneer_that_fails_otherwise_ends_all_with_1(supervise, code):
-    assert supervise(f'Role("first", fails({code}), pioneer=True)').end()[0] == 1
+def test_a_first_child_that_fails_otherwise_ends_all_with_1(supervise, code):
+    assert supervise(f'Role("first", fails({code}), goes_first=True)').end()[0] == 1
 
 
-def test_a_pioneer_that_fails_ends_those_before_it_in_good_order(supervise):
+def test_a_first_child_that_fails_ends_those_before_it_in_good_order(supervise):
     supervised = supervise(
-        'Role("first", serves("first"), pioneer=True), Role("second", fails(2), pioneer=True)'
+        'Role("first", serves("first"), goes_first=True), Role("second", fails(2), goes_first=True)'
     )
     assert supervised.end()[0] == 2
     assert supervised.said[-1] == "first stopped"
 
 
 def test_a_later_child_is_replaced_whatever_it_ended_of(supervise):
-    supervised = supervise('Role("first", serves("first"), pioneer=True), Role("second", fails(2))')
+    supervised = supervise(
+        'Role("first", serves("first"), goes_first=True), Role("second", fails(2))'
+    )
     supervised.wait_for("failing", times=3)
     supervised.process.terminate()
     code, log = supervised.end()
@@ -154,8 +156,8 @@ def test_a_later_child_is_replaced_whatever_it_ended_of(supervise):
     assert [delay for delay in delays if delay][:2] == ["0.0", "0.5"]
 
 
-def test_a_pioneer_that_has_served_is_replaced_too(supervise):
-    supervised = supervise('Role("first", fails(2, serving=True), pioneer=True)')
+def test_a_first_child_that_has_served_is_replaced_too(supervise):
+    supervised = supervise('Role("first", fails(2, serving=True), goes_first=True)')
     supervised.wait_for("failing", times=2)
     supervised.process.terminate()
     assert supervised.end()[0] == 0
@@ -163,7 +165,7 @@ def test_a_pioneer_that_has_served_is_replaced_too(supervise):
 
 def test_a_killed_child_is_replaced_and_the_others_stay(supervise):
     supervised = supervise(
-        'Role("first", serves("first"), pioneer=True), Role("second", serves("second"))'
+        'Role("first", serves("first"), goes_first=True), Role("second", serves("second"))'
     )
     supervised.wait_for("first up")
     pid = supervised.wait_for("second up")
@@ -178,7 +180,7 @@ def test_a_killed_child_is_replaced_and_the_others_stay(supervise):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_of_the_group_stops_in_good_order(supervise, number):
     supervised = supervise(
-        'Role("first", serves("first"), pioneer=True), Role("second", serves("second"))'
+        'Role("first", serves("first"), goes_first=True), Role("second", serves("second"))'
     )
     supervised.wait_for("second up")
     # SIGTERM has no handler in these plain children; a terminal sends SIGINT to all.
@@ -201,9 +203,9 @@ def test_who_outlasts_is_stopped_when_the_others_are_gone(supervise):
 
 
 def test_a_stop_during_the_start_starts_nobody_else(supervise):
-    # A pioneer that never serves keeps the others waiting.
-    slow = "lambda tether: [say('slow up'), select.select([tether.stop], [], [])] and 0"
-    supervised = supervise(f'Role("slow", {slow}, pioneer=True), Role("next", serves("next"))')
+    # A first child that never serves keeps the others waiting.
+    slow = "lambda pipes: [say('slow up'), select.select([pipes.stop], [], [])] and 0"
+    supervised = supervise(f'Role("slow", {slow}, goes_first=True), Role("next", serves("next"))')
     supervised.wait_for("slow up")
     supervised.process.terminate()
     assert supervised.end()[0] == 0

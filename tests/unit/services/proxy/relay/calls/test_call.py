@@ -54,7 +54,7 @@ async def test_a_client_that_cancels_cancels_at_the_backend():
         client.reset(call)
         await relay.quiet()
         assert backend.was_reset(there) == ErrorCode.CANCEL
-        assert [code for _, code, _ in relay.listener.tally.counts()] == [Status.CANCELLED]
+        assert [code for _, code, _ in relay.listener.call_counts.counts()] == [Status.CANCELLED]
 
 
 @pytest.mark.parametrize(

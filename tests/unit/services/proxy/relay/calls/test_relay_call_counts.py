@@ -8,16 +8,16 @@ from vecguard.proxy.relay.traffic import Traffic
 METHOD = b"/milvus.proto.milvus.MilvusService/Search"
 
 
-def counted(tally):
-    return {(method, status.name): count for method, status, count in tally.counts()}
+def counted(counts):
+    return {(method, status.name): count for method, status, count in counts.counts()}
 
 
 def test_a_method_has_a_row_once_it_was_answered_well():
-    tally = CallCounts()
-    tally.ended(METHOD, Status.NOT_FOUND.value)
-    tally.ended(METHOD, Status.OK.value)
-    tally.ended(METHOD, Status.NOT_FOUND.value)
-    assert counted(tally) == {
+    counts = CallCounts()
+    counts.ended(METHOD, Status.NOT_FOUND.value)
+    counts.ended(METHOD, Status.OK.value)
+    counts.ended(METHOD, Status.NOT_FOUND.value)
+    assert counted(counts) == {
         (OTHER, "NOT_FOUND"): 1,
         (METHOD.decode(), "OK"): 1,
         (METHOD.decode(), "NOT_FOUND"): 1,
@@ -26,10 +26,10 @@ def test_a_method_has_a_row_once_it_was_answered_well():
 
 @given(st.lists(st.tuples(st.binary(max_size=4), st.sampled_from(Status))))
 def test_every_call_is_counted_once_and_rows_are_bounded(calls):
-    tally = CallCounts(max_methods=3)
+    counts = CallCounts(max_methods=3)
     for method, status in calls:
-        tally.ended(method, status.value)
-    counts = list(tally.counts())
+        counts.ended(method, status.value)
+    counts = list(counts.counts())
     assert sum(count for _, _, count in counts) == len(calls)
     assert len({method for method, _, _ in counts} - {OTHER}) <= 3
     # One series for each pair: Prometheus refuses a page that has one twice.
@@ -37,10 +37,10 @@ def test_every_call_is_counted_once_and_rows_are_bounded(calls):
 
 
 def test_what_cannot_be_a_method_s_name_gets_no_row():
-    tally = CallCounts()
-    tally.ended(b"/" + b"x" * 10_000, Status.OK.value)
-    tally.ended(b"/\xff/\xfe", Status.OK.value)
-    assert counted(tally) == {(OTHER, "OK"): 2}
+    counts = CallCounts()
+    counts.ended(b"/" + b"x" * 10_000, Status.OK.value)
+    counts.ended(b"/\xff/\xfe", Status.OK.value)
+    assert counted(counts) == {(OTHER, "OK"): 2}
 
 
 def test_what_is_no_status_counts_as_unknown():

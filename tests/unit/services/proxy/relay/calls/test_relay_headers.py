@@ -11,6 +11,7 @@ from tests.support.header_blocks import UNLIMITED, fields
 from tests.support.header_blocks import headers as headers_of
 from vecguard.errors import MessageTooLargeError, OverloadedError, Status, VecguardError
 from vecguard.proxy.authentication.errors import LoginLimitedError
+from vecguard.proxy.health.watch_limit import too_many_watchers
 from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.relay.calls.answers import answer, trailers
@@ -31,7 +32,6 @@ from vecguard.proxy.relay.upstreams.header_policy import (
     authority_field,
     request_preface,
 )
-from vecguard.proxy.watchers import too_many_watchers
 
 BASE = [
     (b":method", b"POST"),

@@ -201,8 +201,8 @@ async def test_a_thousand_refused_calls_end_a_connection_that_knows_no_login():
         relay.gatekeeper.refuse(WrongCredentialsError())
         client = relay.client()
         await relay.quiet()
-        standing = client.link._standing
-        standing.refusals = 999
+        reputation = client.link._reputation
+        reputation.refusals = 999
         client.request()
         await relay.quiet()
         assert client.is_lost

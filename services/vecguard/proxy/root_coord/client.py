@@ -1,4 +1,4 @@
-"""This proxy's link to root coord: finds the active one, holds the session, asks and changes."""
+"""Finds the active root coord, keeps a session with it, and sends it reads and changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -32,14 +32,15 @@ from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authentication.logins import Principal
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.session import Identity, Invalidatable, Session
+from vecguard.proxy.root_coord.session import Identity, Invalidatable, Session
 
 log = get_logger(__name__)
 
 _READ_TIMEOUT_SECONDS = 10.0
 _PAUSES = BackoffPolicy(first_seconds=0.05, longest_seconds=0.5, factor=2.0, jitter=(0.5, 1.5))
 
-#: Told the method, "ok" or the error's reason, and the seconds, of each question and change.
+#: Called after each read and change with the method, the outcome ("ok", "cancelled" or the
+#: error's reason), and the seconds that it took.
 Observe = Callable[[str, str, float], None]
 
 
@@ -51,11 +52,11 @@ class _Connection:
     judges_actors: bool
 
 
-class RootCoordLink:
-    """Keeps one session with the active root coord and sends every question its way.
+class RootCoordClient:
+    """Keeps one session with the active root coord and sends every request to it.
 
     Attributes:
-        sessions_opened: how many sessions this process has had.
+        sessions_opened: how many sessions this process has opened.
     """
 
     def __init__(
@@ -70,7 +71,10 @@ class RootCoordLink:
         mutation_timeout_seconds: float,
         observe: Observe = lambda _method, _outcome, _seconds: None,
     ) -> None:
-        """Describes the link; `renewed` is called whenever the lease was renewed."""
+        """Takes the parts; nothing is connected before `run`.
+
+        `renewed` is called after each renewal of the lease.
+        """
         self._addresses = addresses
         self._connect = connect
         self._identity = identity
@@ -86,17 +90,17 @@ class RootCoordLink:
 
     @property
     def address(self) -> Address | None:
-        """The root coord that holds the session; None while there is none."""
+        """The address of the root coord that holds the session; None without a session."""
         return self._connection.address if self._connection else None
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the root coord of the session is too old to be asked for changes."""
+        """Whether the root coord of the session is too old to make changes."""
         return self._connection is not None and not self._connection.judges_actors
 
     @property
     def proxy_id(self) -> str:
-        """By which root coord knows this process; another one after each start."""
+        """The random name by which root coord knows this process; each start has a new one."""
         return self._identity.proxy_id
 
     @property
@@ -105,10 +109,10 @@ class RootCoordLink:
         return self._last_error
 
     async def run(self, caches: Invalidatable) -> None:
-        """Opens a session, and another one whenever it breaks, until cancelled.
+        """Opens a session, and a new one whenever it breaks, until cancelled.
 
-        Every address is tried in turn, because only one of them is the active one; the
-        pause between two rounds grows while none is found.
+        Tries every address in turn, because only one root coord is active. The pause between
+        two rounds grows while no session could be opened.
         """
         pauses = Backoff(_PAUSES, random)
         failures = {
@@ -131,19 +135,19 @@ class RootCoordLink:
             await asyncio.sleep(pauses.failed())
 
     async def fetch(self, username: str) -> Credential:
-        """The newest record of a user. Raises UnavailableError or DeadlineError."""
+        """Returns the newest record of a user. Raises UnavailableError or DeadlineError."""
         async with self._asking("GetCredential") as (connection, root_coord):
             reply = await in_own_task(
                 root_coord.get_credential(pb.GetCredentialRequest(username=username)),
                 _READ_TIMEOUT_SECONDS,
             )
-        # A result belongs to the session under which it was asked for: what was invalidated
-        # between two sessions reached nobody here, and the next one's comparison of revisions
-        # does not see what is still under way.
+        # A result counts only under the session that asked for it: this proxy misses the
+        # invalidations between two sessions, and the comparison of revisions that opens the next
+        # session does not see reads that are still in flight.
         if self._connection is not connection or reply.term != connection.term:
             raise UnavailableError(f"root coord at {connection.address} changed during a read")
         message = reply.credential.password
-        # Read also when it is nobody's, which takes as long.
+        # Decoded also for an unknown user, so that both take equally long.
         password = hash_from_wire(message) if betterproto.serialized_on_wire(message) else None
         return Credential(
             username=username,
@@ -153,7 +157,7 @@ class RootCoordLink:
         )
 
     async def list_users(self) -> list[pb.Credential]:
-        """All users, without hashes."""
+        """Returns all users, without hashes. Raises UnavailableError or DeadlineError."""
         async with self._asking("ListUsers") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.list_users(pb.ListUsersRequest()), _READ_TIMEOUT_SECONDS
@@ -168,9 +172,15 @@ class RootCoordLink:
         *,
         asked_by: Principal | None,
     ) -> pb.MutationReply:
-        """Adds a user; answered when every proxy knows.
+        """Adds a user; returns when every proxy has applied the change.
 
-        Made only while `asked_by` stands; None: authorization is switched off.
+        Root coord makes the change only if the record of `asked_by` is still at its revision.
+        None means that authorization is switched off.
+
+        Raises:
+            OutcomeUnknownError: the change was sent, and its answer did not come.
+            OutdatedRootCoordError: root coord is older than this proxy.
+            UnavailableError: root coord cannot be reached; nothing was sent.
         """
         async with self._changing("CreateCredential") as root_coord:
             return await in_own_task(
@@ -194,7 +204,7 @@ class RootCoordLink:
         description: str | None,
         asked_by: Principal | None,
     ) -> pb.MutationReply:
-        """Changes what is not None; answered when every proxy knows. `asked_by` as in `create`."""
+        """Changes what is not None. `asked_by`, the return and the errors are as in `create`."""
         request = pb.UpdateCredentialRequest(
             username=username,
             expected_revision=expected_revision or 0,
@@ -209,7 +219,7 @@ class RootCoordLink:
             )
 
     async def delete(self, username: str, *, asked_by: Principal | None) -> pb.MutationReply:
-        """Removes a user; answered when every proxy knows. `asked_by` as in `create`."""
+        """Removes a user. `asked_by`, the return and the errors are as in `create`."""
         async with self._changing("DeleteCredential") as root_coord:
             return await in_own_task(
                 root_coord.delete_credential(
@@ -219,7 +229,10 @@ class RootCoordLink:
             )
 
     async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None:
-        """Replaces a hash of the same password; None: the credential has changed meanwhile."""
+        """Replaces the stored hash by another hash of the same password.
+
+        Returns the new revision, or None if the credential is no longer at `revision`.
+        """
         async with self._asking("RehashCredential") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.rehash_credential(
@@ -266,10 +279,10 @@ class RootCoordLink:
             channel.close()
 
     def _refuse_deposed(self, term: int) -> None:
-        """Keeps away from a root coord that was deposed and does not know it yet.
+        """Raises UnavailableError for a root coord whose term is over and that does not know it.
 
-        Under a lease of its successor its reads would be trusted, and may be of the past.
-        Without a lease a lower term is taken: etcd may have been restored from a backup.
+        Under a lease of its successor this proxy would trust its reads, which may be outdated.
+        Without a lease a lower term is accepted: etcd may have been restored from a backup.
         """
         if term < self._newest_term and self._lease.is_valid(self._clock()):
             raise UnavailableError(f"it serves term {term}, and term {self._newest_term} has begun")
@@ -324,9 +337,10 @@ def _actor(principal: Principal | None) -> pb.Actor:
 
 
 def _leaves_open(error: VecguardError) -> bool:
-    """Whether a change that was sent may have been made in spite of this error."""
+    """Returns whether a change that was sent may have been made in spite of this error."""
     if isinstance(error.__cause__, GRPCError):
-        # Root coord's own answer: it knows, but for a bug, which it may have met after the write.
+        # Root coord itself has answered, so it knows the outcome. INTERNAL is a bug, which may have
+        # come after the write.
         return Status(error.__cause__.status.value) in {
             OUTCOME_UNKNOWN,
             Status.DEADLINE_EXCEEDED,

@@ -4,9 +4,9 @@ import pytest
 
 from vecguard.proxy.http2.buffers import Buffers
 from vecguard.proxy.interpreter import is_compiled
-from vecguard.proxy.relay.clients import turns as turns_module
-from vecguard.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT
-from vecguard.proxy.relay.clients.turns import SLICE_SECONDS, Reader, Turns
+from vecguard.proxy.relay.clients import read_scheduler
+from vecguard.proxy.relay.clients.read_scheduler import SLICE_SECONDS, Reader, ReadScheduler
+from vecguard.proxy.relay.clients.reputation import KNOWN, SUSPECT, UNKNOWN
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="compiled classes cannot be inherited from")
 
@@ -57,7 +57,7 @@ class Loop:
         return bool(self._ready or times)
 
 
-class CountedTurns(Turns):
+class CountedScheduler(ReadScheduler):
     """Counts how often it serves those that wait."""
 
     runs = 0
@@ -78,7 +78,7 @@ class House:
     def __init__(self):
         self.loop = Loop()
         self.buffers = Buffers(1000)
-        self.turns = CountedTurns(self.loop, self.buffers)
+        self.scheduler = CountedScheduler(self.loop, self.buffers)
         self.served = []
         self.spent = {}
 
@@ -87,9 +87,9 @@ class House:
 
     def turn(self):
         """One turn of the loop, in which those that wait are served once at most."""
-        before = self.turns.runs
+        before = self.scheduler.runs
         self.loop.turn()
-        assert self.turns.runs - before <= 1
+        assert self.scheduler.runs - before <= 1
 
     def go_on(self, until=lambda: False, turns=1000):
         """Until nothing is left to do, or the condition holds."""
@@ -103,7 +103,7 @@ class House:
         """All of them have sent something, and wait for their turns."""
         for connection in connections:
             connection.work += work
-            self.turns.wait(connection)
+            self.scheduler.wait(connection)
 
 
 class Connection(Reader):
@@ -118,7 +118,7 @@ class Connection(Reader):
     # Of the abstract property.
     unread = 0
 
-    def __init__(self, house, name, *, origin="a", rank=NEWCOMER, rests=0.0):
+    def __init__(self, house, name, *, origin="a", rank=UNKNOWN, rests=0.0):
         self._house = house
         self.name, self.line, self.rank, self.rests = name, origin, rank, rests
         self.is_waiting = self.is_heavy = self.is_closed = False
@@ -135,11 +135,11 @@ class Connection(Reader):
     def sends(self, work):
         """As `ClientLink.data_received` does it."""
         self.work += work
-        until = self._house.turns.begin(self)
+        until = self._house.scheduler.begin(self)
         if until:
-            self._house.turns.end(self, until, is_done=self._handle(until))
+            self._house.scheduler.end(self, until, is_done=self._handle(until))
         else:
-            self._house.turns.wait(self)
+            self._house.scheduler.wait(self)
 
     def go_on(self, until):
         if self.bug is not None:
@@ -176,8 +176,8 @@ class Connection(Reader):
 @pytest.fixture
 def house(monkeypatch):
     house = House()
-    monkeypatch.setattr(turns_module, "monotonic", lambda: house.loop.now)
-    house.turns._allowed_at = house.loop.now
+    monkeypatch.setattr(read_scheduler, "monotonic", lambda: house.loop.now)
+    house.scheduler._allowed_at = house.loop.now
     return house
 
 
@@ -189,12 +189,12 @@ def test_addresses_take_turns_and_so_do_the_connections_of_each(house):
 
 
 def test_what_is_read_is_handled_at_once_while_there_is_time(house):
-    known, stranger = house.connection("known", rank=KNOWN), house.connection("stranger")
+    known, unknown = house.connection("known", rank=KNOWN), house.connection("unknown")
     known.sends(0.0001)
-    stranger.sends(0.0001)
-    assert house.served == ["known", "stranger"]
+    unknown.sends(0.0001)
+    assert house.served == ["known", "unknown"]
     assert known.is_read
-    assert stranger.is_read
+    assert unknown.is_read
     assert not house.loop.rest()  # nothing is left to do
 
 
@@ -218,15 +218,15 @@ def test_what_still_comes_while_one_waits_is_kept_for_its_turn(house):
     assert client.work == pytest.approx(0.0)
 
 
-def test_known_ones_go_before_strangers_and_strangers_before_suspects(house):
+def test_known_ones_go_before_unknown_ones_and_unknown_ones_before_suspects(house):
     crowd = [
         house.connection("suspect", rank=SUSPECT),
-        house.connection("stranger"),
+        house.connection("unknown"),
         house.connection("known", rank=KNOWN),
     ]
     house.let_wait(*crowd, work=0.0001)
     house.go_on()
-    assert house.served == ["known", "stranger", "suspect"]
+    assert house.served == ["known", "unknown", "suspect"]
 
 
 def test_a_stranger_that_sent_much_goes_behind_those_that_sent_little(house):
@@ -238,16 +238,16 @@ def test_a_stranger_that_sent_much_goes_behind_those_that_sent_little(house):
     assert house.served == ["heavy", "light", "light", "heavy"]
 
 
-def test_suspects_have_some_turns_however_many_strangers_come(house):
+def test_suspects_have_some_turns_however_many_unknown_ones_come(house):
     suspect = house.connection("suspect", rank=SUSPECT)
     house.let_wait(suspect, work=0.0001)
     for number in range(20):
-        house.let_wait(house.connection("stranger", origin=str(number)), work=0.0001)
+        house.let_wait(house.connection("unknown", origin=str(number)), work=0.0001)
     house.go_on()
     assert house.served.index("suspect") == 7
 
 
-@pytest.mark.parametrize(("rank", "most"), [(KNOWN, 0.004), (NEWCOMER, 0.002), (SUSPECT, 0.002)])
+@pytest.mark.parametrize(("rank", "most"), [(KNOWN, 0.004), (UNKNOWN, 0.002), (SUSPECT, 0.002)])
 def test_one_turn_of_the_loop_has_time_for_so_much(house, rank, most):
     house.let_wait(*(house.connection("x", rank=rank) for _ in range(20)), work=SLICE_SECONDS)
     house.turn()
@@ -282,23 +282,23 @@ def test_connections_without_a_login_have_a_quarter_of_the_time(house):
     assert house.spent["x"] == pytest.approx((house.loop.now - began) / 4, rel=0.05)
 
 
-def test_time_that_was_spent_outside_of_turns_counts_for_strangers(house):
+def test_time_that_was_spent_outside_of_turns_counts_for_unknown_ones(house):
     """Such as on logins, in tasks."""
-    stranger, known = house.connection("stranger"), house.connection("known", rank=KNOWN)
-    house.turns.charge(known, 1000.0)
-    stranger.sends(0.0001)
-    assert stranger.is_read
-    house.turns.charge(stranger, 1.0)
-    stranger.sends(0.0001)
+    unknown, known = house.connection("unknown"), house.connection("known", rank=KNOWN)
+    house.scheduler.charge(known, 1000.0)
+    unknown.sends(0.0001)
+    assert unknown.is_read
+    house.scheduler.charge(unknown, 1.0)
+    unknown.sends(0.0001)
     known.sends(0.0001)
-    assert (stranger.is_read, known.is_read) == (False, True)
+    assert (unknown.is_read, known.is_read) == (False, True)
     began = house.loop.now
     house.go_on()
-    assert stranger.is_read
+    assert unknown.is_read
     assert house.loop.now - began == pytest.approx(4.0, abs=0.1)
 
 
-def test_one_that_sends_beside_strangers_that_wait_waits_behind_them(house):
+def test_one_that_sends_beside_unknown_ones_that_wait_waits_behind_them(house):
     house.let_wait(house.connection("first"), work=0.0001)
     house.connection("second", origin="b").sends(0.0001)
     house.go_on()
@@ -317,7 +317,7 @@ def test_those_that_wait_are_served_once_in_a_turn_of_the_loop(house, known_seco
                 client.sends(known_seconds)
         house.loop.rest()
         house.turn()
-    assert house.turns.runs > 100
+    assert house.scheduler.runs > 100
 
 
 def test_a_run_by_the_timer_and_a_run_that_is_due_are_one(house):
@@ -327,21 +327,21 @@ def test_a_run_by_the_timer_and_a_run_that_is_due_are_one(house):
     assert house.loop.rest()  # the timer is due now
     known.sends(1.5 * SLICE_SECONDS)
     house.turn()
-    assert house.turns.runs == 2
+    assert house.scheduler.runs == 2
 
 
 def test_one_that_waited_for_five_seconds_is_closed(house):
-    stranger = house.connection("stranger")
-    house.let_wait(stranger, work=0.0001)
+    unknown = house.connection("unknown")
+    house.let_wait(unknown, work=0.0001)
     house.loop.now += 5.1
     house.go_on()
-    assert stranger.told == ["gave up"]
+    assert unknown.told == ["gave up"]
     assert house.served == []
 
 
 @pytest.mark.parametrize("becomes_known", [False, True])
 def test_a_known_one_is_not_closed_for_having_waited(house, becomes_known):
-    client = house.connection("client", rank=NEWCOMER if becomes_known else KNOWN)
+    client = house.connection("client", rank=UNKNOWN if becomes_known else KNOWN)
     house.let_wait(client, work=0.0001)
     client.rank = KNOWN
     house.loop.now += 5.1
@@ -350,24 +350,24 @@ def test_a_known_one_is_not_closed_for_having_waited(house, becomes_known):
     assert client.is_read
 
 
-def test_one_that_becomes_known_while_it_waits_goes_before_all_strangers(house):
+def test_one_that_becomes_known_while_it_waits_goes_before_all_unknown_ones(house):
     """A first call with a large message, whose login is checked meanwhile."""
-    house.let_wait(*(house.connection("stranger") for _ in range(5)), work=0.0001)
+    house.let_wait(*(house.connection("unknown") for _ in range(5)), work=0.0001)
     client = house.connection("client")
     house.let_wait(client, work=0.0001)
     client.rank = KNOWN
-    house.turns.promote(client, client.line)
+    house.scheduler.promote(client, client.line)
     house.go_on()
     assert house.served[0] == "client"
     assert house.served.count("client") == 1
 
 
-def test_a_known_one_does_not_wait_for_the_strangers_timer(house):
-    """It has become known while it rested, and the strangers have used up their time."""
+def test_a_known_one_does_not_wait_for_the_unknown_ones_timer(house):
+    """It has become known while it rested, and the unknown ones have used up their time."""
     client = house.connection("client", rests=0.05)
     client.sends(0.0001)
     house.let_wait(house.connection("x", rank=SUSPECT), work=0.1)
-    house.turns._allowance = -1.0
+    house.scheduler._allowance = -1.0
     house.turn()
     client.work, client.rests, client.rank = 0.0001, 0.0, KNOWN
     before = house.loop.now
@@ -394,7 +394,7 @@ def test_one_that_was_closed_while_it_waited_has_no_turn(house, rests):
     assert house.served == ["client"]
 
 
-@pytest.mark.parametrize("rank", [KNOWN, NEWCOMER, SUSPECT])
+@pytest.mark.parametrize("rank", [KNOWN, UNKNOWN, SUSPECT])
 def test_a_bug_in_one_turn_ends_that_connection_and_no_others_turns(house, rank):
     broken, other = (house.connection(name, rank=rank, origin=name) for name in "ab")
     broken.bug = ValueError("a bug")
@@ -410,14 +410,14 @@ def test_a_bug_in_one_turn_ends_that_connection_and_no_others_turns(house, rank)
 def test_what_newcomers_leave_unread_is_bounded_and_little_is_always_kept(house):
     busy = house.connection("busy")
     busy.work = 1.0
-    house.turns.wait(busy)
+    house.scheduler.wait(busy)
     greedy = [house.connection(f"greedy{number}") for number in range(70)]
     for reader in greedy:
         reader.unread = 256 * 1024
-        house.turns.wait(reader)
+        house.scheduler.wait(reader)
     small = house.connection("small")
     small.unread = 8 * 1024
-    house.turns.wait(small)
+    house.scheduler.wait(small)
     assert [reader.is_closed for reader in greedy] == [False] * 64 + [True] * 6
     assert not small.is_closed
 
@@ -426,14 +426,14 @@ def test_what_was_left_unread_counts_no_more_when_it_is_read_or_the_connection_i
     readers = [house.connection(f"reader{number}") for number in range(64)]
     for reader in readers:
         reader.unread = 256 * 1024
-        house.turns.wait(reader)
+        house.scheduler.wait(reader)
     for reader in readers[:32]:
-        house.turns.forget(reader)
+        house.scheduler.forget(reader)
     for reader in readers[32:]:
         reader.rank = KNOWN
-        house.turns.promote(reader, "a user")
+        house.scheduler.promote(reader, "a user")
     late = house.connection("late")
     late.unread = 256 * 1024
-    house.turns.wait(late)
-    assert house.turns._unread == 256 * 1024
+    house.scheduler.wait(late)
+    assert house.scheduler._unread == 256 * 1024
     assert not late.is_closed

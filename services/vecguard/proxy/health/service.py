@@ -1,4 +1,4 @@
-"""The standard health service, and what a proxy says about its condition."""
+"""Serves grpc.health.v1 for the proxy as a whole."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,7 +10,7 @@ from vecguard.generated.grpc.health import v1 as pb
 from vecguard.grpc.codec import RequestCodec
 from vecguard.grpc.compression import plain
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.watchers import Watchers, too_many_watchers
+from vecguard.proxy.health.watch_limit import WatchLimit, too_many_watchers
 
 _WATCH_INTERVAL_SECONDS = 1.0
 # Of the 4000 calls that one caller may have open on the connections to this service.
@@ -22,9 +22,9 @@ _codec = RequestCodec()
 
 
 class HealthService(pb.HealthBase):
-    """grpc.health.v1 for the proxy as a whole, which is what the empty service name means.
+    """Answers Check and Watch for the empty service name, which means the whole proxy.
 
-    Requests with a name do not come here: see `names_a_service`.
+    The relay sends requests that name a service to the backend: see `names_a_service`.
     """
 
     def __init__(
@@ -35,14 +35,19 @@ class HealthService(pb.HealthBase):
         origin: Callable[[], str] = lambda: LOCAL,
         max_watchers: int = _MAX_WATCHERS,
     ) -> None:
-        """Watchers are let go while it drains: they would keep it waiting to the last second.
+        """Takes the report to answer from.
 
-        `origin` says where the call that is being handled comes from.
+        Args:
+            report: the checks; the proxy is SERVING while the report is ready.
+            is_draining: whether the proxy is stopping. Watches end then, because the proxy would
+                wait for them until its drain timeout.
+            origin: returns the origin of the call that is being handled.
+            max_watchers: the most watches at a time, of all origins.
         """
         self._report = report
         self._is_draining = is_draining
         self._origin = origin
-        self._watchers = Watchers(max_watchers)
+        self._watch_limit = WatchLimit(max_watchers)
 
     async def check(self, health_check_request: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
         del health_check_request
@@ -52,7 +57,7 @@ class HealthService(pb.HealthBase):
         self, health_check_request: pb.HealthCheckRequest
     ) -> AsyncIterator[pb.HealthCheckResponse]:
         del health_check_request
-        with self._watchers.place(self._origin()) as displaced:
+        with self._watch_limit.place(self._origin()) as displaced:
             previous = None
             while not displaced.is_set():
                 status = self._status()
@@ -72,14 +77,14 @@ class HealthService(pb.HealthBase):
 
 
 def names_a_service(request: bytes, encodings: Sequence[bytes]) -> bool:
-    """Whether a request is about a service by its name, which is for the backend to answer.
+    """Returns whether a request names a service, so that the backend must answer it.
 
     Args:
         request: a HealthCheckRequest as on the wire, with its prefix.
         encodings: the values of `grpc-encoding`.
 
     Returns:
-        False also where it cannot be read: the health service answers with what is wrong.
+        False also for a request that cannot be read: the health service answers it with an error.
     """
     if len(request) < _PREFIX_BYTES:
         return False

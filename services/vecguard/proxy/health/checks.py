@@ -1,4 +1,4 @@
-"""What a proxy says about its own condition: the checks behind readiness."""
+"""The checks behind a proxy's readiness."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,35 +7,35 @@ from vecguard.observability.health import Check, HealthReport
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 from vecguard.proxy.relay.upstreams.pool import Pool
-from vecguard.proxy.root_coord import RootCoordLink
+from vecguard.proxy.root_coord.client import RootCoordClient
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """Looks at the parts that may fail.
+class HealthChecks:
+    """Checks the parts of a proxy that may fail.
 
-    Critical, and so in the way of readiness, is only what another proxy may do better: to
-    take in new clients, and to decide about logins. A backend that is gone is gone for all. A
-    full proxy goes on to serve its clients, and its attacker would fill the next proxy: a kubelet
-    or balancer must not take it out of service for that.
+    A check is critical, and can make the proxy unready, only where another proxy may do better:
+    accepting new clients and deciding about logins. A backend that fails, fails for all proxies.
+    A full proxy still serves its clients, and an attacker would fill the next proxy as well, so
+    a kubelet or balancer must not take a full proxy out of service.
 
     Attributes:
         anonymous_changes: whether users can be changed where authorization is off.
         revocation: the setting, for the messages.
-        is_draining: whether the process was told to stop.
+        is_draining: returns whether the process is stopping.
     """
 
     authorization_enabled: bool
     anonymous_changes: bool
     revocation: str
     trust: Trust
-    link: RootCoordLink
+    client: RootCoordClient
     backend: Pool
     connection_limits: ConnectionLimits
     is_draining: Callable[[], bool]
 
     def register(self, health: HealthReport) -> None:
-        """Adds a check for each of them."""
+        """Registers every check."""
         for name, check in (
             ("accepting", self.accepting),
             ("authorization", self.authorization),
@@ -47,7 +47,7 @@ class Conditions:
             health.register(name, check)
 
     def accepting(self) -> Check:
-        """Whether new clients are wanted."""
+        """Checks that the proxy accepts new clients, which it does not while it stops."""
         draining = self.is_draining()
         message = (
             "stopping: open calls may end, new clients go elsewhere"
@@ -57,7 +57,7 @@ class Conditions:
         return Check("accepting", not draining, critical=True, message=message)
 
     def authorization(self) -> Check:
-        """Whether anybody is asked for a login."""
+        """Checks that clients must authenticate."""
         enabled = self.authorization_enabled
         message = "every request is authenticated" if enabled else "off: every request passes"
         if not enabled and self.anonymous_changes:
@@ -65,39 +65,39 @@ class Conditions:
         return Check("authorization", enabled, critical=False, message=message)
 
     def logins(self) -> Check:
-        """Whether logins can be decided."""
+        """Checks that logins can be decided."""
         decides = self._decides()
         message = (
             f"logins are decided, {self.revocation} revocation"
             if decides
-            else f"{self.trust.explain().message} ({self.link.last_error})"
+            else f"{self.trust.explain().message} ({self.client.last_error})"
         )
         return Check("logins", decides, critical=self.authorization_enabled, message=message)
 
     def root_coord(self) -> Check:
-        """Whether there is a session, with a root coord that takes this proxy's changes."""
-        address = self.link.address
+        """Checks for a session with a root coord that accepts this proxy's changes."""
+        address = self.client.address
         if address is not None:
-            message = f"session with root coord at {address} as proxy {self.link.proxy_id}"
-            if self.link.is_outdated:
+            message = f"session with root coord at {address} as proxy {self.client.proxy_id}"
+            if self.client.is_outdated:
                 message += (
                     "; it is older than this proxy, and all changes of users are refused: "
                     "upgrade root coord"
                 )
         else:
             state = "no session; known logins go on for now" if self._decides() else "no session"
-            message = f"{state} ({self.link.last_error})"
-        healthy = address is not None and not self.link.is_outdated
+            message = f"{state} ({self.client.last_error})"
+        healthy = address is not None and not self.client.is_outdated
         return Check("root_coord", healthy, critical=False, message=message)
 
     def backend_reachable(self) -> Check:
-        """Whether the last attempt to connect has failed."""
+        """Checks that the last attempt to connect to the backend did not fail."""
         failure = self.backend.failure
         message = failure or "no attempt to connect has failed since the last good one"
         return Check("backend", failure is None, critical=False, message=message)
 
     def connections(self) -> Check:
-        """Whether newcomers have found room."""
+        """Checks that no limit on connections was reached lately."""
         limits = self.connection_limits
         inside = f"{len(limits)} connections, {limits.unadmitted} of them without an admitted call"
         message = (
@@ -109,4 +109,4 @@ class Conditions:
         return Check("connections", not limits.was_full_lately, critical=False, message=message)
 
     def _decides(self) -> bool:
-        return self.trust.is_valid() and self.link.sessions_opened > 0
+        return self.trust.is_valid() and self.client.sessions_opened > 0

@@ -1,4 +1,4 @@
-"""Entry to work of which only so much is done at a time."""
+"""A fair queue for a bounded number of slots, such as the threads that run bcrypt."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,60 +11,60 @@ from vecguard.errors import OverloadedError
 from vecguard.proxy.authentication.buckets import TokenBucket
 from vecguard.proxy.authentication.fair_queue import FairQueue
 
-# What a client that found no place is told: about how long a queue takes to move on.
+# The retry hint for clients that get no place: about how long a queue takes to advance.
 _RETRY_SECONDS = 1.0
-# While others wait, one place in so many is for origins that have failed lately.
+# While other origins wait, one in this many slots goes to an origin that has failed lately.
 _SUSPECTS_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How many may wait in all and from one origin, and for how long, in seconds."""
+    """The most requests that wait in all and of one origin, and the longest wait in seconds."""
 
     total: int
     per_origin: int
     timeout_seconds: float
 
 
-class Turn:
-    """A place inside, given back once."""
+class Slot:
+    """A slot of an admission queue, given back once."""
 
-    def __init__(self, turnstile: "Turnstile") -> None:
-        self._turnstile: Turnstile | None = turnstile
+    def __init__(self, queue: "AdmissionQueue") -> None:
+        self._queue: AdmissionQueue | None = queue
         self._occupied = False
 
     def keep_until(self, work: asyncio.Future[Any]) -> None:
-        """The place is taken until the work is done, whether or not anybody waits for it."""
+        """Keeps the slot until `work` is done, even if its caller is gone before."""
         self._occupied = True
         work.add_done_callback(lambda _: self._give_back())
 
     def leave(self) -> None:
-        """Nothing more is begun in this place."""
+        """Gives the slot back, unless `keep_until` keeps it."""
         if not self._occupied:
             self._give_back()
 
     def _give_back(self) -> None:
-        turnstile, self._turnstile = self._turnstile, None
-        if turnstile is not None:
-            turnstile.left()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.release()
 
 
-class Turnstile:
-    """Lets origins in by turns: so many at a time, and with a pace so many in a second.
+class AdmissionQueue:
+    """Gives a bounded number of slots to waiting requests, and with a pace only some per second.
 
-    Within an origin user names take turns.
+    Origins take turns, and within an origin user names take turns.
 
-    Suspects stand in a queue of their own, as long as the other one. They get every eighth
-    place while others wait, so that neither can keep the other out.
+    Suspects wait in a second queue of the same length. They get every eighth slot while others
+    wait, so that neither queue can starve the other.
 
     Attributes:
-        inside: how many are in.
+        running: how many slots are taken.
     """
 
     def __init__(
-        self, places: int, limits: QueueLimits, *, pace: TokenBucket | None, clock: Clock
+        self, slots: int, limits: QueueLimits, *, pace: TokenBucket | None, clock: Clock
     ) -> None:
-        self._places = places
+        self._slots = slots
         self._timeout_seconds = limits.timeout_seconds
         self._others, self._suspects = (
             FairQueue[asyncio.Future[None]](limit=limits.total, limit_per_origin=limits.per_origin)
@@ -74,88 +74,93 @@ class Turnstile:
         self._pace = pace
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
-        self.inside = 0
+        self.running = 0
 
     @property
     def waiting(self) -> int:
-        """How many wait, with those who have given up and not been reached."""
+        """How many requests wait, including cancelled ones that are still in the queue."""
         return len(self._others) + len(self._suspects)
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self,
         origin: str,
         *,
         name: str = "",
         suspect: bool = False,
         deadline: float | None = None,
-    ) -> AsyncIterator[Turn]:
-        """A place inside, in the turn of this origin and name. A suspect has failed lately.
+    ) -> AsyncIterator[Slot]:
+        """Waits for a slot, and holds it until the end of the context.
 
-        The deadline, by the loop's clock, is for those who have waited elsewhere before.
+        Args:
+            origin: takes turns with other origins.
+            name: takes turns with other names of the origin.
+            suspect: whether the origin or name has failed lately.
+            deadline: the end of the wait by the loop's clock, for a request that has waited
+                elsewhere before; None: the queue's own timeout.
 
         Raises:
-            OverloadedError: too many wait, or it took too long.
+            OverloadedError: too many requests wait, or the wait was too long.
         """
         if deadline is None:
             deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         queue = self._suspects if suspect else self._others
         await self._enter(queue, origin, name, deadline)
-        turn = Turn(self)
+        slot = Slot(self)
         try:
-            yield turn
+            yield slot
         finally:
-            turn.leave()
+            slot.leave()
 
-    def left(self) -> None:
-        """A place is free again."""
-        self.inside -= 1
+    def release(self) -> None:
+        """Takes a slot back, and gives it to the next request."""
+        self.running -= 1
         self._admit()
 
     def close(self) -> None:
-        """Nobody is let in any more by the passing of time."""
+        """Cancels the timer of the pace."""
         if self._timer is not None:
             self._timer.cancel()
 
     async def _enter(
         self, queue: FairQueue[asyncio.Future[None]], origin: str, name: str, deadline: float
     ) -> None:
-        # At the usual rate nobody waits, and nothing needs to be queued.
-        if not self.waiting and self._has_room():
-            self._take_place()
+        # At the usual rate a slot is free at once.
+        if not self.waiting and self._has_slot():
+            self._take_slot()
             return
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        _line_up(queue, origin, name, admitted)
+        _enqueue(queue, origin, name, admitted)
         self._admit()
         try:
             async with asyncio.timeout_at(deadline):
                 await admitted
         except TimeoutError:
-            if _was_admitted(admitted):
-                self.left()
+            if _is_admitted(admitted):
+                self.release()
             raise OverloadedError(
                 "checking the login took too long, try again later",
                 retry_after_seconds=_RETRY_SECONDS,
             ) from None
         except asyncio.CancelledError:
-            # Whoever was let in and hung up in the same breath must not keep the place.
-            if _was_admitted(admitted):
-                self.left()
+            # A request that was admitted and cancelled at the same time must not keep its slot.
+            if _is_admitted(admitted):
+                self.release()
             raise
         finally:
-            # Else an error that was set there, and has this frame, would keep itself alive.
+            # Breaks the cycle of an error that was set there and its traceback with this frame.
             del admitted
 
     def _admit(self) -> None:
-        """Lets in as many as there is room for, and comes back when the pace allows more."""
-        while self.waiting and self._has_room():
+        """Gives the free slots to waiting requests, and again when the pace allows more."""
+        while self.waiting and self._has_slot():
             admitted = self._next()
             if admitted is None:
                 return
-            self._take_place()
+            self._take_slot()
             admitted.set_result(None)
-        if self.waiting and self._pace is not None and self.inside < self._places:
-            self._come_back(self._pace.wait_seconds(self._clock()))
+        if self.waiting and self._pace is not None and self.running < self._slots:
+            self._resume_later(self._pace.wait_seconds(self._clock()))
 
     def _next(self) -> asyncio.Future[None] | None:
         self._admissions += 1
@@ -168,17 +173,17 @@ class Turnstile:
                 return admitted
         return None
 
-    def _has_room(self) -> bool:
-        if self.inside >= self._places:
+    def _has_slot(self) -> bool:
+        if self.running >= self._slots:
             return False
         return self._pace is None or self._pace.wait_seconds(self._clock()) <= 0
 
-    def _take_place(self) -> None:
-        self.inside += 1
+    def _take_slot(self) -> None:
+        self.running += 1
         if self._pace is not None:
             self._pace.take(self._clock())
 
-    def _come_back(self, seconds: float) -> None:
+    def _resume_later(self, seconds: float) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._on_time)
 
@@ -187,7 +192,7 @@ class Turnstile:
         self._admit()
 
 
-def _line_up(
+def _enqueue(
     queue: FairQueue[asyncio.Future[None]],
     origin: str,
     name: str,
@@ -204,7 +209,7 @@ def _is_pending(admitted: asyncio.Future[None]) -> bool:
     return not admitted.done()
 
 
-def _was_admitted(admitted: asyncio.Future[None]) -> bool:
+def _is_admitted(admitted: asyncio.Future[None]) -> bool:
     return admitted.done() and not admitted.cancelled() and admitted.exception() is None
 
 

@@ -13,7 +13,7 @@ from vecguard.proxy.authentication.errors import (
     WrongCredentialsError,
 )
 from vecguard.proxy.authentication.limits import Bucket, FailureLimits, FailureRates, NoLimits, Rate
-from vecguard.proxy.authentication.tally import LoginTally
+from vecguard.proxy.authentication.login_counts import LoginCounts
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ from vecguard.proxy.authentication.tally import LoginTally
     ids=lambda value: value.reason if isinstance(value, VecguardError) else "",
 )
 def test_an_error_s_class_is_the_result_and_its_reason_the_reason(error, ending):
-    tally = LoginTally()
-    tally.turned_away(error)
-    assert {key: count for key, count in tally.endings().items() if count} == {ending: 1}
+    counts = LoginCounts()
+    counts.refused(error)
+    assert {key: count for key, count in counts.endings().items() if count} == {ending: 1}
 
 
 def test_what_usually_happens_is_there_before_it_happens():
-    endings = LoginTally().endings()
+    endings = LoginCounts().endings()
     assert {result for result, _ in endings} >= {
         "accepted",
         "refused",

@@ -20,18 +20,18 @@ from vecguard.proxy.revocation.lease import Lease
 log = get_logger(__name__)
 
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
-# Opening needs no look into etcd. A root coord that is paused still has its connections
-# accepted by the kernel, and while it is waited for nobody looks for its successor.
+# Root coord opens a session without reading etcd. The kernel accepts connections to a paused
+# root coord as well, and this proxy cannot look for its successor while it waits for an answer.
 _OPEN_TIMEOUT_SECONDS = 2.0
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _RELEASE_TIMEOUT_SECONDS = 1.0
-# A root coord that leaves so many renewals unanswered is paused or cut off, even if the
-# connection looks alive: another one may have been elected.
+# A root coord that leaves this many renewals unanswered is paused or cut off, even if the
+# connection looks alive: a successor may have been elected.
 _UNANSWERED_RENEWALS = 3
 
 
 class Invalidatable(Protocol):
-    """What is forgotten when root coord says so."""
+    """The caches that root coord can invalidate."""
 
     def invalidate(self, username: str, revision: int) -> None: ...
 
@@ -49,7 +49,7 @@ class Invalidatable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How this proxy process introduces itself."""
+    """What this proxy process sends when it opens a session."""
 
     proxy_id: str
     version: str
@@ -57,10 +57,10 @@ class Identity:
 
 
 class Session:
-    """One stream, from its opening until it breaks.
+    """Serves one stream to root coord, from its opening until it breaks.
 
-    Nothing that is held is trusted under a new stream before its revisions were compared
-    with root coord's, so the first renewal is sent only after that.
+    The first renewal is sent only after the revisions of the cached records were compared with
+    root coord's, so that no outdated record counts under the new session's lease.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Session:
         *,
         renewed: Callable[[], None],
     ) -> None:
-        """Describes a session; `renewed` is called whenever the lease was renewed."""
+        """Takes the parts; `renewed` is called after each renewal of the lease."""
         self._channel = channel
         self._identity = identity
         self._lease = lease
@@ -84,13 +84,15 @@ class Session:
         self._answered_at = clock()
 
     async def run(self, peer: str, opened: Callable[[pb.Opened], None]) -> None:
-        """Serves the session; `opened` is called when root coord has accepted it.
+        """Serves the session until it ends, which is always by an exception.
 
-        Should it raise, the session is given up before anything of it is trusted.
+        Calls `opened` when root coord has accepted the session. If that raises, the session ends
+        before anything of it is trusted. When it is cancelled, it gives the lease back, and
+        nothing may be decided from memory any more.
 
-        Ends only by raising what ended the stream, naming `peer`, in an exception group
-        once the session was open. When it is cancelled, nothing may be decided any more:
-        the lease is given back.
+        Raises:
+            VecguardError: what ended the stream, with `peer` in its text; in an exception group
+                if the session was open.
         """
         stream: Stream[Any, Any] = self._channel.request(
             _ROUTE, Cardinality.STREAM_STREAM, pb.SessionRequest, pb.SessionReply
@@ -155,7 +157,7 @@ class Session:
         if reply.term != term:
             raise UnavailableError("root coord changed while revisions were compared")
         if reply.read_revision < newest_read:
-            # etcd was restored from a backup; what is held seems newer than it is.
+            # etcd was restored from a backup: the cached revisions only seem newer than the store.
             log.warning("store_went_back", seen=newest_read, now=reply.read_revision)
             self._caches.start_afresh()
             return
@@ -163,9 +165,9 @@ class Session:
         log.info("session_resynchronised", held=len(held), stale=len(reply.stale))
 
     async def _release(self, stream: Stream[Any, Any]) -> None:
-        """Gives the lease back, so that nobody waits for a process that is stopping."""
+        """Gives the lease back, so that changes do not wait for a process that is stopping."""
         self._lease.surrender(self._clock())
-        with suppress(Exception):  # the lease ends by itself if root coord cannot be told
+        with suppress(Exception):  # the lease expires if root coord cannot be reached
             async with asyncio.timeout(_RELEASE_TIMEOUT_SECONDS):
                 await stream.send_message(pb.SessionRequest(release=pb.Release()))
                 while await stream.recv_message() is not None:
@@ -195,7 +197,7 @@ class Session:
     async def _apply(self, notice: pb.Invalidate, term: int) -> None:
         if notice.everything:
             self._caches.invalidate_all()
-            await self._resynchronise(term)  # what is in use without being held, too
+            await self._resynchronise(term)  # also finds open calls of users that are not cached
         for invalidation in notice.invalidations:
             self._caches.invalidate(invalidation.username, invalidation.revision)
 

@@ -1,4 +1,4 @@
-"""How logins end, counted."""
+"""Counts logins by their result."""
 
 from collections import Counter
 from enum import StrEnum
@@ -16,18 +16,18 @@ from vecguard.proxy.authentication.errors import (
 
 
 class Result(StrEnum):
-    """What came of a login."""
+    """The result of a login."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # it is wrong
-    LIMITED = "limited"  # too many wrong ones came before it
-    OVERLOADED = "overloaded"  # too many are being checked
-    UNAVAILABLE = "unavailable"  # root coord is needed and not there
-    ABANDONED = "abandoned"  # its call was over before it was decided
+    LIMITED = "limited"  # too many wrong logins came before it
+    OVERLOADED = "overloaded"  # too many logins are being checked
+    UNAVAILABLE = "unavailable"  # root coord is needed and cannot be reached
+    ABANDONED = "abandoned"  # its call has ended before the decision
     FAILED = "failed"  # a bug
 
 
-#: By class, the most special first.
+#: By class, subclasses first.
 _RESULTS: Final = (
     (AuthenticationError, Result.REFUSED),
     (LoginLimitedError, Result.LIMITED),
@@ -47,16 +47,16 @@ _USUAL_ERRORS: Final = (
 )
 
 
-class LoginTally:
-    """The login of every call by how it ended: one count for each call.
+class LoginCounts:
+    """Counts each call once, by the result of its login.
 
     Attributes:
-        known: accepted from memory. The only count on the way of a call whose login is known.
+        known: accepted from memory. The only count in the path of a call with a known login.
         known_wrong: refused from memory.
-        missed: not in memory; these were awaited.
-        checked: accepted after they were awaited.
+        missed: not in memory, so that the decision was awaited.
+        checked: accepted after an awaited decision.
         vouched: accepted by a certificate.
-        abandoned: over before they were decided.
+        abandoned: ended before the decision.
     """
 
     def __init__(self) -> None:
@@ -66,27 +66,27 @@ class LoginTally:
         self.checked = 0
         self.vouched = 0
         self.abandoned = 0
-        # The usual ones are there from the beginning: a rate needs a zero to start from.
-        self._turned_away: Counter[tuple[Result, str]] = Counter(
+        # The usual errors have a count of 0 from the start, because a rate needs it.
+        self._refused: Counter[tuple[Result, str]] = Counter(
             dict.fromkeys(((_result(error), error.reason) for error in _USUAL_ERRORS), 0)
         )
 
-    def turned_away(self, error: VecguardError) -> None:
-        """A login was not accepted."""
-        self._turned_away[_result(type(error)), error.reason] += 1
+    def refused(self, error: VecguardError) -> None:
+        """Counts a login that was not accepted."""
+        self._refused[_result(type(error)), error.reason] += 1
 
     def endings(self) -> dict[tuple[Result, str], int]:
-        """Logins by result and reason. Reasons are words of the code: they are bounded."""
+        """Returns the counts by result and reason. Reasons come from code, so they are bounded."""
         return {
             (Result.ACCEPTED, "known"): self.known,
             (Result.ACCEPTED, "checked"): self.checked,
             (Result.ACCEPTED, "certificate"): self.vouched,
             (Result.ABANDONED, "cancelled"): self.abandoned,
-            **self._turned_away,
+            **self._refused,
         }
 
     def lookups(self) -> dict[str, int]:
-        """What memory said to the logins that were looked up in it."""
+        """Returns the counts of look-ups in memory, by outcome."""
         return {"accepted": self.known, "refused": self.known_wrong, "missed": self.missed}
 
 

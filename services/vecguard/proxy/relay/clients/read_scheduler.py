@@ -1,4 +1,4 @@
-"""Shares the time of the event loop among the connections of clients."""
+"""Schedules the reading of client connections: shares the time of the event loop among them."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -8,41 +8,41 @@ from typing import Final
 from mypy_extensions import trait
 
 from vecguard.proxy.http2.buffers import Buffers
-from vecguard.proxy.relay.clients.standing import KNOWN, NEWCOMER, SUSPECT
+from vecguard.proxy.relay.clients.reputation import KNOWN, SUSPECT, UNKNOWN
 from vecguard.proxy.relay.round_robin import RoundRobin
 
-#: What one connection gets before the next one has its turn.
+#: The longest that one connection is handled before the next one.
 SLICE_SECONDS: Final = 0.001
-#: What all connections with known logins get in one turn of the loop, before health checks,
-#: timers, the session with root coord and the backend's answers have theirs.
+#: The time of all connections with known logins in one iteration of the loop. Health checks,
+#: timers, the session with root coord and the backend's answers run between two iterations.
 _TURN_SECONDS: Final = 0.004
-#: The same for all others, and the part of all time that they get. A refused call costs some 30
-#: microseconds, so that is thousands in a second; bcrypt lets only a few logins in meanwhile.
+#: The same for all other connections, and their part of all time. A refused call costs some 30
+#: microseconds, so that is thousands in a second; bcrypt admits only a few logins meanwhile.
 _OTHERS_TURN_SECONDS: Final = 0.002
 _OTHERS_PART: Final = 0.25
-#: One in so many of those turns is a suspect's, so that none waits for ever.
+#: One in this many of the other connections' turns goes to a suspect, so that none starves.
 _SUSPECTS_TURN: Final = 8
-#: What all connections that are not known may leave unread together, and what each of them always
-#: may.
+#: The most bytes that all connections that are not known may leave unread together, and the bytes
+#: that each of them always may.
 _UNREAD_BYTES: Final = 16 * 2**20
 _LITTLE_BYTES: Final = 8 * 1024
-#: Time after which it matters whether it was spent in one turn of the loop.
+#: Only more time than this is counted towards an iteration of the loop.
 _NOTED_SECONDS: Final = 0.001
-#: How long a connection waits for its turn before it is closed.
+#: How long a connection may wait for its turn before it is closed.
 _WAIT_SECONDS: Final = 5.0
 
 
-# A trait, because compiled classes have one base only.
+# A trait, because a compiled class has only one base.
 @trait
 class Reader(ABC):
-    """A connection that is read in turns.
+    """A connection whose reading is scheduled.
 
     Attributes:
-        line: what takes turns: its address, and its user once that is known.
-        rank: KNOWN, NEWCOMER or SUSPECT.
-        is_waiting: it waits for a turn, or rests, and its socket is not read.
-        is_heavy: its last turn did not suffice for what it had sent.
-        counted: for `Turns`, the bytes that are counted as left unread.
+        line: the key by which connections take turns: the address, with the user once known.
+        rank: KNOWN, UNKNOWN or SUSPECT.
+        is_waiting: whether it waits for a turn or rests; its socket is not read then.
+        is_heavy: whether its last turn did not suffice for what it had sent.
+        counted: the bytes that `ReadScheduler` counts as left unread.
     """
 
     line: str
@@ -54,42 +54,42 @@ class Reader(ABC):
     @property
     @abstractmethod
     def is_over(self) -> bool:
-        """Whether nothing is read any more."""
+        """Whether the connection is closed."""
 
     @property
     @abstractmethod
     def unread(self) -> int:
-        """Bytes that were taken from the socket and not handled."""
+        """How many received bytes are not handled yet."""
 
     @abstractmethod
     def go_on(self, until: float) -> bool:
-        """Handles what was read, until then. Returns whether that was all."""
+        """Handles received bytes until a time of `monotonic`. Returns whether all are handled."""
 
     @abstractmethod
     def take_rest(self) -> float:
-        """For how many seconds it is not to be read after its turn."""
+        """Returns for how many seconds it must not be read after its turn."""
 
     @abstractmethod
     def give_up(self) -> None:
-        """Ends it: there is no time for what it sends."""
+        """Closes the connection, because there is no time to handle it."""
 
     @abstractmethod
     def met(self, bug: Exception) -> None:
-        """A bug showed itself in its turn: ends it."""
+        """Closes the connection, because a bug has raised an exception in its turn."""
 
     @abstractmethod
     def stop_reading(self) -> None:
-        """Leaves what comes in the socket."""
+        """Pauses reading from the socket."""
 
     @abstractmethod
     def read_on(self) -> None:
-        """Takes what comes from the socket."""
+        """Resumes reading from the socket."""
 
 
-class Turns:
-    """Decides which connection is handled when.
+class ReadScheduler:
+    """Decides when each connection is handled.
 
-    What is read is handled at once while there is time left in this turn of the loop. After
+    Received bytes are handled at once while time is left in this iteration of the loop. After
     that, or when a connection has sent more than fits into its slice, the connection waits and
     its socket is not read. Waiting connections are served in the order of their ranks.
     """
@@ -97,7 +97,7 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
         self._loop = loop
         self._buffers = buffers
-        # What waits, by rank and then by line, and since when.
+        # The waiting connections by rank and then by line, and when each began to wait.
         self._lines: tuple[RoundRobin[Reader], RoundRobin[Reader], RoundRobin[Reader]] = (
             RoundRobin(),
             RoundRobin(),
@@ -109,12 +109,12 @@ class Turns:
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._others_turns = 0
-        # Seconds that connections which are not known may use, and when that was reckoned.
+        # Seconds that connections that are not known may use, and when that was computed.
         self._allowance = _OTHERS_TURN_SECONDS
         self._allowed_at = monotonic()
 
     def begin(self, reader: Reader) -> float:
-        """Until when what was just read may be handled; 0: not now, it must `wait`."""
+        """Returns until when received bytes may be handled; 0: not now, call `wait`."""
         now = monotonic()
         if reader.is_waiting or reader.is_heavy:
             return 0.0
@@ -122,12 +122,12 @@ class Turns:
             return now + SLICE_SECONDS
         if reader.rank == KNOWN or self._spent >= _TURN_SECONDS:
             return 0.0
-        if self._lines[NEWCOMER].total or self._lines[SUSPECT].total or self._allowed(now) <= 0:
+        if self._lines[UNKNOWN].total or self._lines[SUSPECT].total or self._allowed(now) <= 0:
             return 0.0
         return now + SLICE_SECONDS
 
     def end(self, reader: Reader, until: float, *, is_done: bool) -> None:
-        """It was handled, after `begin` has said until when."""
+        """Accounts for the time after `begin`, and schedules the rest."""
         seconds = monotonic() - until + SLICE_SECONDS
         self._spent += seconds
         if self._spent >= _NOTED_SECONDS and not self._is_due:
@@ -137,12 +137,12 @@ class Turns:
             self._settle(reader, is_done=is_done)
 
     def charge(self, reader: Reader, seconds: float) -> None:
-        """Time was spent on what it sent outside of its turns, such as on logins."""
+        """Accounts for time spent outside of its turns, such as on its logins."""
         if reader.rank != KNOWN:
             self._allowance -= seconds
 
     def wait(self, reader: Reader) -> None:
-        """Lets a connection wait for its turn."""
+        """Makes a connection wait for its turn."""
         if not reader.is_waiting:
             reader.is_waiting = True
             reader.stop_reading()
@@ -151,27 +151,27 @@ class Turns:
             reader.give_up()
 
     def forget(self, reader: Reader) -> None:
-        """The connection is over."""
+        """Stops counting the bytes of a connection that is closed."""
         self._unread -= reader.counted
         reader.counted = 0
 
     def promote(self, reader: Reader, line: str) -> None:
-        """It has become KNOWN, and has its turns with others of its kind, in this line."""
+        """Moves a connection that has become KNOWN to this line of the known ones."""
         self._may_keep(reader)
-        _, newcomers, suspects = self._lines
-        waits = newcomers.leave(reader.line, reader) or suspects.leave(reader.line, reader)
+        _, unknown, suspects = self._lines
+        waits = unknown.leave(reader.line, reader) or suspects.leave(reader.line, reader)
         reader.line = line
         if waits:
             self._enter(reader)
 
     def _is_full(self) -> bool:
-        """Whether so much of known clients waits that it is better handled than kept."""
+        """Returns whether known clients hold so much memory that handling beats waiting."""
         return self._buffers.held - self._unread > self._buffers.limit // 4
 
     def _may_keep(self, reader: Reader) -> bool:
-        """Counts what a connection leaves unread. Returns whether there is room for it.
+        """Counts the unread bytes of a connection. Returns whether they are within the bounds.
 
-        A socket gives 256 KiB at once, which thousands of connections must not make us keep.
+        A socket delivers up to 256 KiB at once, which must not be kept for thousands.
         """
         size = 0 if reader.rank == KNOWN else reader.unread
         self._unread += size - reader.counted
@@ -180,16 +180,16 @@ class Turns:
 
     def _enter(self, reader: Reader) -> None:
         rank = reader.rank
-        if rank == NEWCOMER and reader.is_heavy:
-            rank = SUSPECT  # what has sent little goes first
+        if rank == UNKNOWN and reader.is_heavy:
+            rank = SUSPECT  # connections that have sent little go first
         self._lines[rank].enter(reader.line, reader)
         self._since[reader] = monotonic()
-        # The timer is for strangers, who may have used up their time.
+        # The timer is for the other connections, which may have used up their time.
         if not self._is_due and (self._timer is None or rank == KNOWN):
             self._be_due()
 
     def _settle(self, reader: Reader, *, is_done: bool) -> None:
-        """After its turn a connection goes on, waits for the next one, or rests."""
+        """Lets a connection continue, wait for its next turn, or rest."""
         reader.is_heavy = not is_done
         if reader.is_over:
             return
@@ -222,19 +222,19 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        known, newcomers, suspects = self._lines
+        known, unknown, suspects = self._lines
         now = monotonic()
         end = now + _TURN_SECONDS
         while known.total and now < end:
             now = self._serve(known, now)
         end = now + _OTHERS_TURN_SECONDS
-        while (newcomers.total or suspects.total) and now < end and self._allowed(now) > 0:
-            now = self._serve(self._next_but_known(), now)
+        while (unknown.total or suspects.total) and now < end and self._allowed(now) > 0:
+            now = self._serve(self._next_not_known(), now)
         self._spent = 0.0
         self._is_due = False
         if known.total:
             self._be_due()
-        elif newcomers.total or suspects.total:
+        elif unknown.total or suspects.total:
             lacking = (SLICE_SECONDS - self._allowed(now)) / _OTHERS_PART
             if lacking <= 0:
                 self._be_due()
@@ -248,29 +248,29 @@ class Turns:
             self._is_due = True
             self._run()
 
-    def _next_but_known(self) -> RoundRobin[Reader]:
-        _, newcomers, suspects = self._lines
+    def _next_not_known(self) -> RoundRobin[Reader]:
+        _, unknown, suspects = self._lines
         self._others_turns += 1
-        if suspects.total and (not newcomers.total or not self._others_turns % _SUSPECTS_TURN):
+        if suspects.total and (not unknown.total or not self._others_turns % _SUSPECTS_TURN):
             return suspects
-        return newcomers
+        return unknown
 
     def _serve(self, line: RoundRobin[Reader], now: float) -> float:
-        """One turn of the next connection. Returns the time after it."""
+        """Gives the next connection a turn. Returns the time after it."""
         reader = line.take_next()
         since = self._since.pop(reader)
         if reader.is_over:
             return now
         try:
             if now - since > _WAIT_SECONDS and reader.rank != KNOWN:
-                # Its client may be gone, which shows only where a socket is read.
+                # Its client may be gone, which only reading the socket would show.
                 reader.give_up()
                 return monotonic()
             is_done = reader.go_on(now + SLICE_SECONDS)
             after = monotonic()
             self.charge(reader, after - now)
             self._settle(reader, is_done=is_done)
-        except Exception as bug:  # noqa: BLE001 - the reader logs it; all others must go on
+        except Exception as bug:  # noqa: BLE001 - the reader logs it, and the others continue
             reader.met(bug)
             return monotonic()
         return after

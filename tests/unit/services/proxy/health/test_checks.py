@@ -3,7 +3,7 @@ import pytest
 from tests.support.policies import connection_limits_with
 from vecguard.errors import UnavailableError
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.conditions import Conditions
+from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits
 
@@ -18,7 +18,7 @@ class Trust:
         return UnavailableError("no contact for 3.0 s")
 
 
-class Link:
+class Client:
     address = "r1:53100"
     last_error = "connection refused"
     proxy_id = "a1b2"
@@ -32,7 +32,7 @@ class Backend:
 
 class House:
     def __init__(self, enabled, *, anonymous_changes=False):
-        self.trust, self.link, self.backend = Trust(), Link(), Backend()
+        self.trust, self.client, self.backend = Trust(), Client(), Backend()
         self.draining = False
         self.now = 0.0
         self.connection_limits = ConnectionLimits(
@@ -41,12 +41,12 @@ class House:
             clock=lambda: self.now,
         )
         self.report = HealthReport()
-        Conditions(
+        HealthChecks(
             authorization_enabled=enabled,
             anonymous_changes=anonymous_changes,
             revocation="strict",
             trust=self.trust,
-            link=self.link,
+            client=self.client,
             backend=self.backend,
             connection_limits=self.connection_limits,
             is_draining=lambda: self.draining,
@@ -85,18 +85,18 @@ def test_without_a_lease_it_is_not_ready(house):
 
 
 def test_before_the_first_session_it_is_not_ready(house):
-    house.link.sessions_opened = 0
+    house.client.sessions_opened = 0
     assert not house.ready
 
 
 def test_without_a_session_but_with_a_lease_it_is_ready(house):
-    house.link.address = None
+    house.client.address = None
     assert house.ready
     assert house.warnings == ["root_coord"]
 
 
 def test_a_root_coord_that_takes_no_changes_is_named_with_what_to_do(house):
-    house.link.is_outdated = True
+    house.client.is_outdated = True
     assert house.ready
     (warning,) = house.report.evaluate().warnings
     assert warning.name == "root_coord"
@@ -106,7 +106,7 @@ def test_a_root_coord_that_takes_no_changes_is_named_with_what_to_do(house):
 
 @pytest.mark.parametrize("has_lease", [True, False])
 def test_known_logins_are_said_to_go_on_only_while_they_do(house, has_lease):
-    house.link.address = None
+    house.client.address = None
     house.trust.valid = has_lease
     (warning,) = house.report.evaluate().warnings
     assert warning.message.startswith("no session")

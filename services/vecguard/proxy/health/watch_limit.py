@@ -1,4 +1,4 @@
-"""Calls that last as long as their clients like, of which only so many have a place."""
+"""Limits the health watches, which last for as long as their clients like."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from vecguard.errors import OverloadedError
 _RETRY_SECONDS = 10.0
 
 
-class Watchers:
-    """A newcomer takes the newest place of the origin that holds most.
+class WatchLimit:
+    """Bounds the watches in all; when it is full, the origin with most of them loses its newest.
 
-    Whoever holds all places loses by it, and nobody is kept out.
+    So an origin that takes every place displaces its own watches, and other origins still get
+    theirs.
     """
 
     def __init__(self, places: int) -> None:
@@ -25,13 +26,16 @@ class Watchers:
 
     @contextmanager
     def place(self, origin: str) -> Iterator[asyncio.Event]:
-        """A place until the end of the context, or until the event is set: somebody else's now.
+        """Holds a place for a watch until the end of the context.
+
+        Yields an event that is set when the place was given to another watch: this watch must
+        end then.
 
         Raises:
-            OverloadedError: all are taken, and by none more than by this origin.
+            OverloadedError: all places are taken, and no origin has more of them than this one.
         """
         if self._taken >= self._places:
-            self._make_room(len(self._by_origin.get(origin, ())))
+            self._displace(len(self._by_origin.get(origin, ())))
         displaced = asyncio.Event()
         self._by_origin.setdefault(origin, {})[displaced] = None
         self._taken += 1
@@ -41,7 +45,8 @@ class Watchers:
             if not displaced.is_set():
                 self._leave(origin, displaced)
 
-    def _make_room(self, held: int) -> None:
+    def _displace(self, held: int) -> None:
+        """Frees a place for an origin that holds `held`. Raises OverloadedError."""
         most = max(self._by_origin, key=lambda origin: len(self._by_origin[origin]))
         if len(self._by_origin[most]) <= held + 1:
             raise too_many_watchers()
@@ -49,14 +54,14 @@ class Watchers:
         self._leave(most, newest)
         newest.set()
 
-    def _leave(self, origin: str, watcher: asyncio.Event) -> None:
-        watchers = self._by_origin[origin]
-        del watchers[watcher]
-        if not watchers:
+    def _leave(self, origin: str, watch: asyncio.Event) -> None:
+        watches = self._by_origin[origin]
+        del watches[watch]
+        if not watches:
             del self._by_origin[origin]
         self._taken -= 1
 
 
 def too_many_watchers() -> OverloadedError:
-    """What those are told who have no place, or have it no more."""
+    """Returns the error for a watch that gets no place, or has lost it."""
     return OverloadedError("too many calls watch the health", retry_after_seconds=_RETRY_SECONDS)

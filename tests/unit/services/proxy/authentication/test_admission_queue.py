@@ -5,17 +5,17 @@ import pytest
 from tests.support.credentials import ManualClock
 from tests.support.waiting import eventually
 from vecguard.errors import OverloadedError, Status
+from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
-from vecguard.proxy.authentication.turnstile import QueueLimits, Turnstile
 
 
 class Work:
-    """Jobs that go through a turnstile and stay inside until they are told to end."""
+    """Jobs that go through a queue and stay inside until they are told to end."""
 
     def __init__(
         self, places=1, *, total=100, per_origin=100, timeout_seconds=10.0, pace=None, clock=None
     ):
-        self.turnstile = Turnstile(
+        self.queue = AdmissionQueue(
             places,
             QueueLimits(total, per_origin, timeout_seconds),
             pace=pace,
@@ -25,7 +25,7 @@ class Work:
         self.ends = {}
 
     async def _job(self, origin, name):
-        async with self.turnstile.turn(origin, suspect=origin == "S"):
+        async with self.queue.slot(origin, suspect=origin == "S"):
             self.order.append(name)
             self.ends[name] = asyncio.Event()
             await self.ends[name].wait()
@@ -58,7 +58,7 @@ async def test_origins_are_let_in_by_turns():
     for name in ("a1", "a2", "b1", "a3"):
         await work.end(name)
     assert work.order == ["a1", "a2", "b1", "a3"]
-    assert work.turnstile.inside == work.turnstile.waiting == 0
+    assert work.queue.running == work.queue.waiting == 0
     await asyncio.gather(*jobs)
 
 
@@ -101,7 +101,7 @@ async def test_whoever_waits_too_long_is_told_so():
         await waiting
     await work.end("a1")
     assert work.order == ["a1"]
-    assert work.turnstile.inside == 0
+    assert work.queue.running == 0
     await running
 
 
@@ -134,7 +134,7 @@ async def test_a_place_is_not_lost_when_its_owner_hangs_up_in_the_same_breath():
     await asyncio.sleep(0)  # a1 leaves and lets b1 in, who has not noticed yet
     await gone(next_one)
     await running
-    assert work.turnstile.inside == 0
+    assert work.queue.running == 0
 
 
 async def test_a_place_is_kept_until_the_work_is_done_whoever_hangs_up():
@@ -142,17 +142,17 @@ async def test_a_place_is_kept_until_the_work_is_done_whoever_hangs_up():
     done = asyncio.get_running_loop().create_future()
 
     async def job():
-        async with work.turnstile.turn("a") as turn:
-            turn.keep_until(done)
+        async with work.queue.slot("a") as slot:
+            slot.keep_until(done)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(job())
     await settled()
     await gone(task)
-    assert work.turnstile.inside == 1
+    assert work.queue.running == 1
     done.set_result(None)
     await settled()
-    assert work.turnstile.inside == 0
+    assert work.queue.running == 0
 
 
 async def test_a_pace_holds_back_what_there_would_be_room_for():
@@ -167,7 +167,7 @@ async def test_a_pace_holds_back_what_there_would_be_room_for():
     clock.advance(0.021)
     await eventually(next_is_in, 5.0)
     assert work.order[2] == "a3"
-    work.turnstile.close()
+    work.queue.close()
     await gone(*jobs)
 
 
