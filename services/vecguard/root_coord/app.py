@@ -26,14 +26,14 @@ from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
 from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
-from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_coord.election import Election, ElectionKeys
-from vecguard.root_coord.listening import listen
+from vecguard.root_coord.health_checks import register_health_checks
+from vecguard.root_coord.listener import listen
 from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
 from vecguard.root_coord.role import Role
 from vecguard.root_coord.service import root_coord_server
-from vecguard.root_coord.tenure import Tenure
 from vecguard.root_record import RootState, root_state
 from vecguard.secret import Secret
 from vecguard.tls import links
@@ -61,7 +61,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     tls = [link for link in (inward, outward) if link is not None]
     role = Role()
     health, registry = HealthReport(), service_registry("root_coord")
-    register_conditions(role, health)
+    register_health_checks(role, health)
     register_checks(tls, health)
     registry.register(TlsCollector(tls))
     registry.register(RoleCollector(role))
@@ -99,8 +99,8 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         )
         settle_memory()
         await shutdown.wait()
-        if role.tenure is not None:
-            await role.tenure.step_down(settings.root_coord.drain_timeout)
+        if role.active_term is not None:
+            await role.active_term.step_down(settings.root_coord.drain_timeout)
         role.release()
         for task in background:
             task.cancel()
@@ -136,14 +136,14 @@ async def _lead(
         elected_at = boot_clock()
         log.info("elected", term=leadership.term, clean=leadership.clean)
         metrics.elected()
-        tenure = Tenure(
+        active_term = ActiveTerm(
             etcd, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
-        prepare = partial(_prepare, settings, etcd, keys, tenure, root_password)
-        serve = partial(role.assume, tenure)
+        prepare = partial(_prepare, settings, etcd, keys, active_term, root_password)
+        serve = partial(role.assume, active_term)
         try:
             # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
-            await in_own_task(tenure.run(prepare, serve), None)
+            await in_own_task(active_term.run(prepare, serve), None)
         except* VecguardError as errors:
             error = errors.exceptions[0]
             failure.failed(str(error), term=leadership.term, error=str(error))
@@ -210,13 +210,17 @@ def _own_name(settings: Settings) -> str:
 
 
 async def _prepare(
-    settings: Settings, etcd: EtcdClient, keys: Keys, tenure: Tenure, root_password: Secret[str]
+    settings: Settings,
+    etcd: EtcdClient,
+    keys: Keys,
+    active_term: ActiveTerm,
+    root_password: Secret[str],
 ) -> None:
     """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
     try:
-        await _prepare_root(settings, etcd, keys, tenure, root_password)
+        await _prepare_root(settings, etcd, keys, active_term, root_password)
     except (asyncio.CancelledError, SimilarPrefixError):
-        await tenure.leadership.resign(in_good_order=tenure.leadership.clean)
+        await active_term.leadership.resign(in_good_order=active_term.leadership.clean)
         raise
 
 
@@ -224,20 +228,20 @@ async def _prepare_root(
     settings: Settings,
     etcd: EtcdClient,
     keys: Keys,
-    tenure: Tenure,
+    active_term: ActiveTerm,
     password: Secret[str],
 ) -> None:
     async def hashed() -> PasswordHash:
         await _look_elsewhere(settings, etcd, keys)
         return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
 
-    found = await ensure_root(tenure.store, hashed)
-    tenure.root_seen(is_there=found is not RootState.LOST)
+    found = await ensure_root(active_term.store, hashed)
+    active_term.root_seen(is_there=found is not RootState.LOST)
     if found is RootState.NEW:
         log.info("root_created", prefix=keys.root)
         if password.reveal() != password.reveal().strip():
             log.warning("root's first password begins or ends with a blank, which is part of it")
-    root = (await tenure.store.get(ROOT)).value
+    root = (await active_term.store.get(ROOT)).value
     if root is not None and root.password is not None:
         stored = root.password
         if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):

@@ -8,7 +8,7 @@ from vecguard.errors import InvalidParameterError, OutcomeUnknownError, Vecguard
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.root_coord.errors import LeadershipLostError
-from vecguard.root_coord.revocation import Invalidation
+from vecguard.root_coord.session_state import Invalidation
 from vecguard.root_coord.store.interface import Actor, CredentialStore, Mutation, Outcome
 from vecguard.root_record import RootState
 from vecguard.usernames import ROOT, is_storable

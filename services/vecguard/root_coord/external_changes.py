@@ -8,7 +8,7 @@ from vecguard.etcd import CompactedError, EtcdClient, Event
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
-from vecguard.root_coord.revocation import Everything, Invalidation
+from vecguard.root_coord.session_state import Everything, Invalidation
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.usernames import ROOT
 

@@ -89,11 +89,15 @@ class RoleCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
-        tenure = self._role.tenure
-        hub = tenure.hub if tenure else None
+        active_term = self._role.active_term
+        hub = active_term.hub if active_term else None
         for name, explanation, value in (
-            ("active", "1 on the active root coord, 0 on a standby.", int(tenure is not None)),
-            ("term", "The term that is served; 0 on a standby.", tenure.term if tenure else 0),
+            ("active", "1 on the active root coord, 0 on a standby.", int(active_term is not None)),
+            (
+                "term",
+                "The term that is served; 0 on a standby.",
+                active_term.term if active_term else 0,
+            ),
             ("sessions", "Proxy processes that are connected.", hub.connected if hub else 0),
             ("leases", "Proxy processes that hold a lease.", hub.leases if hub else 0),
             (
@@ -106,5 +110,5 @@ class RoleCollector(Collector):
         yield GaugeMetricFamily(
             "vecguard_root_lost",
             "1 on the active root coord while root's record is lost.",
-            int(tenure is not None and tenure.root_is_lost),
+            int(active_term is not None and active_term.root_is_lost),
         )

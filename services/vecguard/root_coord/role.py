@@ -1,38 +1,42 @@
 """Active or standby."""
 
+from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.errors import StandbyError
-from vecguard.root_coord.tenure import Tenure
 
 
 class Role:
-    """Whether this process is the active root coord, and its tenure while it is.
+    """Whether this process is the active root coord, and its term while it is.
 
     Attributes:
         refusal: why this process does not even stand for election; "" if it does.
     """
 
     def __init__(self) -> None:
-        self._tenure: Tenure | None = None
+        self._active_term: ActiveTerm | None = None
         self._active_address = ""
         self._trouble = ""
         self.refusal = ""
 
     @property
-    def tenure(self) -> Tenure | None:
-        """The tenure of the active root coord; None on standby."""
-        return self._tenure
+    def active_term(self) -> ActiveTerm | None:
+        """The current term of the active root coord; None on standby."""
+        return self._active_term
 
-    def require(self) -> Tenure:
-        """The tenure. Raises StandbyError, which names the active root coord, on standby."""
+    def require(self) -> ActiveTerm:
+        """Returns the current term.
+
+        Raises:
+            StandbyError: this process is on standby; the text names the active root coord.
+        """
         if self.refusal:
             raise StandbyError(f"this root coord cannot lead: {self.refusal}")
-        if self._tenure is None:
+        if self._active_term is None:
             elsewhere = (
                 f"; the active one is {self._active_address}" if self._active_address else ""
             )
             trouble = f"; {self._trouble}" if self._trouble else ""
             raise StandbyError(f"this root coord is on standby{elsewhere}{trouble}")
-        return self._tenure
+        return self._active_term
 
     def leader_seen(self, address: str) -> None:
         """Who is the active one listens there; empty: there is none."""
@@ -43,13 +47,13 @@ class Role:
         self._active_address = ""
         self._trouble = f"it cannot stand for election: {message}"
 
-    def assume(self, tenure: Tenure) -> None:
+    def assume(self, active_term: ActiveTerm) -> None:
         """From now on calls are served."""
-        self._tenure = tenure
+        self._active_term = active_term
         self.leader_seen("")
 
     def release(self) -> None:
         """From now on calls are refused; open sessions end."""
-        if self._tenure is not None:
-            self._tenure.hub.close()
-        self._tenure = None
+        if self._active_term is not None:
+            self._active_term.hub.close()
+        self._active_term = None

@@ -19,8 +19,8 @@ from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import NOBODYS_HASH
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.errors import UnnamedActorError
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.session_wire import decode_request
-from vecguard.root_coord.sessions import SessionHub
 from vecguard.root_coord.store.interface import (
     Actor,
     CredentialStore,
@@ -45,8 +45,8 @@ log = get_logger(__name__)
 Changed = Callable[[str, str, float], None]
 
 
-class ActiveTerm(Protocol):
-    """What there is while this root coord is the active one."""
+class ServedTerm(Protocol):
+    """The parts of the current term that calls need."""
 
     @property
     def term(self) -> int: ...
@@ -69,7 +69,7 @@ class RootCoordService(pb.RootCoordBase):
 
     def __init__(
         self,
-        active: Callable[[], ActiveTerm],
+        active: Callable[[], ServedTerm],
         changed: Changed = lambda _operation, _outcome, _seconds: None,
     ) -> None:
         """Asks `active` at each call; it raises StandbyError on standby."""
@@ -206,7 +206,7 @@ class RootCoordService(pb.RootCoordBase):
 
 
 def root_coord_server(
-    active: Callable[[], ActiveTerm],
+    active: Callable[[], ServedTerm],
     *,
     admits: Callable[[PeerCertificate], bool] | None = None,
     changed: Changed = lambda _operation, _outcome, _seconds: None,

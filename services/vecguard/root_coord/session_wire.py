@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import betterproto
 
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.root_coord.revocation import Everything, Invalidation, Notice, Surrender
+from vecguard.root_coord.session_state import Everything, Invalidation, Notice, Surrender
 
 # Tags of SessionRequest.renew, .acknowledge and of their only field; of SessionReply.renewed
 # and its two fields (protobuf's encoding: field number << 3 | wire type).

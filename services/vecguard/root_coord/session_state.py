@@ -76,7 +76,7 @@ class _Session:
     pending: dict[int, Notice] = field(default_factory=dict)
 
 
-class Sessions:
+class SessionState:
     """The proxies that may decide something from their caches.
 
     A session belongs to a proxy process, not to a stream: when a stream breaks the

@@ -12,8 +12,8 @@ from vecguard.observability.log import get_logger
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.external_changes import ExternalChanges
-from vecguard.root_coord.revocation import Sessions
-from vecguard.root_coord.sessions import LeaseTerms, SessionHub
+from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
+from vecguard.root_coord.session_state import SessionState
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.root_record import LOST
@@ -25,7 +25,7 @@ _SURRENDER_SECONDS = 1.0
 
 
 class Metrics(Protocol):
-    """What a tenure has to tell."""
+    """The events of a term that metrics count."""
 
     def invalidated(self, seconds: float) -> None:
         """An invalidation took so long to hold everywhere."""
@@ -34,7 +34,7 @@ class Metrics(Protocol):
         """Somebody else has changed a credential in etcd."""
 
 
-class Tenure:
+class ActiveTerm:
     """Store, sessions and watch of one term. Its writes are fenced by the term.
 
     Attributes:
@@ -63,7 +63,7 @@ class Tenure:
             wait = settings.lease.margin.outlasting_seconds(earlier)
             predecessor_until = clock() + wait
             log.info("awaits_earlier_leases", term=leadership.term, seconds=round(wait, 3))
-        sessions = Sessions(settings.lease.ttl, predecessor_until=predecessor_until)
+        sessions = SessionState(settings.lease.ttl, predecessor_until=predecessor_until)
         self.hub = SessionHub(
             sessions,
             LeaseTerms(leadership.term, settings.lease.ttl, settings.lease.renew_interval),

@@ -1,9 +1,9 @@
-"""What a root coord says about its own condition."""
+"""Registers root coord's health checks: role, prefix, changes, root."""
 
 from vecguard.observability.health import Check, HealthReport
 from vecguard.root_coord.errors import StandbyError
 from vecguard.root_coord.role import Role
-from vecguard.root_coord.sessions import SessionHub
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_record import LOST
 from vecguard.wording import counted
 
@@ -11,7 +11,7 @@ from vecguard.wording import counted
 _NAMED = 5
 
 
-def register_conditions(role: Role, health: HealthReport) -> None:
+def register_health_checks(role: Role, health: HealthReport) -> None:
     """Adds the checks: whether it is active, may be, whether changes wait, and root is there."""
     health.register("role", lambda: _role(role))
     health.register("prefix", lambda: _prefix(role))
@@ -21,7 +21,7 @@ def register_conditions(role: Role, health: HealthReport) -> None:
 
 def _role(role: Role) -> Check:
     try:
-        tenure = role.require()
+        active_term = role.require()
     except StandbyError as error:
         # The reason of a refusal is long, and the check `prefix` has it.
         message = "this root coord cannot lead: see prefix" if role.refusal else error.message
@@ -30,8 +30,8 @@ def _role(role: Role) -> Check:
         "role",
         healthy=True,
         critical=True,
-        message=f"active since term {tenure.term}, "
-        f"{counted(tenure.hub.connected, 'proxy', 'proxies')} connected",
+        message=f"active since term {active_term.term}, "
+        f"{counted(active_term.hub.connected, 'proxy', 'proxies')} connected",
     )
 
 
@@ -43,7 +43,7 @@ def _prefix(role: Role) -> Check:
 
 def _changes(role: Role) -> Check:
     """Whether a change has waited for long, or each one would have to."""
-    waits = "" if role.tenure is None else _waits(role.tenure.hub)
+    waits = "" if role.active_term is None else _waits(role.active_term.hub)
     return Check(
         "changes", healthy=not waits, critical=False, message=waits or "none has waited for long"
     )
@@ -54,9 +54,9 @@ def _root(role: Role) -> Check:
 
     Not critical: all other users are served, and a process that is not ready serves none.
     """
-    if role.tenure is None:
+    if role.active_term is None:
         return Check("root", healthy=True, critical=False, message="not known on standby")
-    is_lost = role.tenure.root_is_lost
+    is_lost = role.active_term.root_is_lost
     return Check(
         "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
     )

@@ -1,4 +1,4 @@
-"""The session streams: carries out what `revocation.Sessions` decides."""
+"""The session streams: carries out what `session_state.SessionState` decides."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -9,12 +9,12 @@ from vecguard.clock import Clock
 from vecguard.errors import DeadlineError, InvalidParameterError, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.log import get_logger
-from vecguard.root_coord.revocation import (
+from vecguard.root_coord.session_state import (
     Awaited,
     Everything,
     Invalidation,
     Notice,
-    Sessions,
+    SessionState,
     Surrender,
 )
 from vecguard.root_coord.session_wire import (
@@ -92,7 +92,7 @@ class SessionHub:
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: SessionState,
         terms: LeaseTerms,
         clock: Clock,
         may_grant: Callable[[], bool] = lambda: True,
