@@ -1,4 +1,4 @@
-"""One term as the active root coord: everything that exists for that long only."""
+"""Holds the parts of root coord that exist for one term only, and runs them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,25 +20,25 @@ from vecguard.root_record import LOST
 
 log = get_logger(__name__)
 
-# How long an orderly stop waits for proxies to give their leases back.
+# A longer wait would delay the stop; leases that are not given back run out by themselves.
 _SURRENDER_SECONDS = 1.0
 
 
 class Metrics(Protocol):
-    """The events of a term that metrics count."""
+    """Counts the events of a term."""
 
     def invalidated(self, seconds: float) -> None:
-        """An invalidation took so long to hold everywhere."""
+        """Counts an invalidation and the seconds that it took to hold at every proxy."""
 
     def external_change_seen(self) -> None:
-        """Somebody else has changed a credential in etcd."""
+        """Counts a change of a credential in etcd that root coord did not make."""
 
 
 class ActiveTerm:
-    """Store, sessions and watch of one term. Its writes are fenced by the term.
+    """Holds store, sessions and watch of one term. The term fences every write.
 
     Attributes:
-        root_is_lost: whether the store has lost root's record. All others are served meanwhile.
+        root_is_lost: whether the store has lost root's record. All other users are served.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ActiveTerm:
         return self.leadership.term
 
     def root_seen(self, *, is_there: bool) -> None:
-        """Root's record was found, or found missing."""
+        """Records whether root's record is in the store, and logs when that changes."""
         if is_there == self.root_is_lost:
             self.root_is_lost = not is_there
             if is_there:
@@ -99,10 +99,11 @@ class ActiveTerm:
     async def run(self, prepare: Callable[[], Awaitable[None]], serve: Callable[[], None]) -> None:
         """Holds the leadership, prepares, begins to serve and follows external changes.
 
-        However long the preparing takes, the leadership is held meanwhile.
+        The leadership is held while `prepare` runs, however long that takes.
 
-        Ends only by raising, in an exception group: LeadershipLostError, what `prepare`
-        raises, or what made the watch impossible.
+        Raises:
+            BaseExceptionGroup: the only way in which it ends; with LeadershipLostError, an
+                error of `prepare`, or the error that ended the watch.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.leadership.hold())
@@ -112,9 +113,9 @@ class ActiveTerm:
             tasks.create_task(self._changes.run(self.term))
 
     async def step_down(self, timeout_seconds: float) -> None:
-        """Carries through what has begun, takes the leases back and lets another one lead.
+        """Finishes running changes, revokes the leases and lets another root coord lead.
 
-        What has begun is waited for at most `timeout_seconds`.
+        Waits at most `timeout_seconds` for the running changes.
         """
         await self.credentials.drain(timeout_seconds)
         in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)

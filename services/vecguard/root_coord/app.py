@@ -1,4 +1,4 @@
-"""Root coord's composition: the only place that knows every concrete class."""
+"""Builds root coord from its parts and runs it; no other module knows every concrete class."""
 
 import asyncio
 import socket
@@ -45,7 +45,7 @@ from vecguard.usernames import ROOT
 log = get_logger(__name__)
 
 _DEFAULT_PASSWORD = Secret("Milvus")
-# Between terms that end soon: what ends them may last, and each one costs etcd an election.
+# Between terms that end soon: their cause may last, and each term costs etcd an election.
 _LONGEST_PAUSE_SECONDS = 10.0
 _PAUSES = BackoffPolicy(
     first_seconds=0.05, longest_seconds=_LONGEST_PAUSE_SECONDS, factor=2.0, jitter=(0.5, 1.0)
@@ -53,7 +53,7 @@ _PAUSES = BackoffPolicy(
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
-    """Serves until told to stop, then carries through what has begun and hands over."""
+    """Serves until `shutdown` is set, then finishes running changes and steps down."""
     if (exposure := root_coord_exposure(settings)) is not None:
         log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
@@ -116,7 +116,7 @@ async def _lead(
     root_password: Secret[str],
     shutdown: ShutdownSignal,
 ) -> None:
-    """Stands for election, serves a term, and again, until cancelled or told to stop."""
+    """Stands for election and serves a term, repeatedly, until cancelled or `shutdown` is set."""
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
     election = Election(
         etcd,
@@ -151,8 +151,8 @@ async def _lead(
             role.release()
         raise_if_cancelled()
         if shutdown.is_set():
-            return  # whoever stops this process resigns in good order
-        # Whatever ended it: not to be elected again by the same, failing leadership.
+            return  # `run` resigns when the process stops
+        # Whatever ended the term: the next one begins with a new leadership, here or elsewhere.
         await leadership.resign(in_good_order=False)
         if boot_clock() - elected_at >= _LONGEST_PAUSE_SECONDS:
             pauses.succeeded()
@@ -162,8 +162,8 @@ async def _lead(
 async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, role: Role) -> None:
     """Returns when this root coord may stand for election.
 
-    It may not while it would have to create root although the prefix is likely a wrong one: each
-    election of a root coord that cannot serve would cost the others one.
+    It may not while it would have to create root although the prefix is likely wrong: each
+    election of a root coord that cannot serve would cost the other root coords an election.
     """
     pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
@@ -184,7 +184,11 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
 
 
 def _initial_root_password(settings: Settings) -> Secret[str]:
-    """Raises ConfigurationError when it cannot be read or breaks the rules for passwords."""
+    """Returns root's configured first password.
+
+    Raises:
+        ConfigurationError: it cannot be read or breaks the rules for passwords.
+    """
     password = settings.common.security.initial_root_password()
     try:
         PasswordPolicy(
@@ -198,9 +202,9 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
 
 
 def _own_name(settings: Settings) -> str:
-    """What standbys tell people about the active one; whoever listens everywhere has a name.
+    """Returns the address that standbys name to users; the host name if it listens everywhere.
 
-    Proxies do not go by it: they try all addresses that they were given.
+    Proxies do not use it: they try all configured addresses.
     """
     own = settings.root_coord
     if own.advertised_address:
@@ -216,7 +220,11 @@ async def _prepare(
     active_term: ActiveTerm,
     root_password: Secret[str],
 ) -> None:
-    """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
+    """Ensures that root exists.
+
+    When it is cancelled or the prefix is likely wrong, it resigns at once. This term has granted
+    no lease, so the successor need not wait for one.
+    """
     try:
         await _prepare_root(settings, etcd, keys, active_term, root_password)
     except (asyncio.CancelledError, SimilarPrefixError):
@@ -249,7 +257,11 @@ async def _prepare_root(
 
 
 async def _look_elsewhere(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
-    """Before root is created. Raises SimilarPrefixError when the prefix is likely a wrong one."""
+    """Looks for credentials under other prefixes before root is created.
+
+    Raises:
+        SimilarPrefixError: the configured prefix is likely wrong.
+    """
     found = await survey(etcd, keys)
     if not settings.root_coord.allow_similar_prefix:
         require_no_similar(found, keys)

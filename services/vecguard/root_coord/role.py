@@ -1,14 +1,14 @@
-"""Active or standby."""
+"""Holds whether this process is the active root coord or on standby."""
 
 from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.errors import StandbyError
 
 
 class Role:
-    """Whether this process is the active root coord, and its term while it is.
+    """Holds the current term while this process is the active root coord.
 
     Attributes:
-        refusal: why this process does not even stand for election; "" if it does.
+        refusal: why this process does not stand for election; "" if it does.
     """
 
     def __init__(self) -> None:
@@ -39,21 +39,21 @@ class Role:
         return self._active_term
 
     def leader_seen(self, address: str) -> None:
-        """Who is the active one listens there; empty: there is none."""
+        """Records the address of the active root coord; "" when there is none."""
         self._active_address, self._trouble = address, ""
 
     def election_failed(self, message: str) -> None:
-        """Nobody knows who is the active one, because etcd does not answer."""
+        """Records that the active root coord is unknown because etcd does not answer."""
         self._active_address = ""
         self._trouble = f"it cannot stand for election: {message}"
 
     def assume(self, active_term: ActiveTerm) -> None:
-        """From now on calls are served."""
+        """Begins to serve calls with this term."""
         self._active_term = active_term
         self.leader_seen("")
 
     def release(self) -> None:
-        """From now on calls are refused; open sessions end."""
+        """Ends open sessions and refuses calls from now on."""
         if self._active_term is not None:
             self._active_term.hub.close()
         self._active_term = None
