@@ -21,7 +21,7 @@ app = typer.Typer(
     name="vecguard",
     help="Tools for operators of Vecguard.",
     no_args_is_help=True,
-    # Whatever goes wrong is one sentence; a traceback with local variables could print a secret.
+    # Errors are printed as one sentence; a traceback with local variables could print a secret.
     pretty_exceptions_enable=False,
 )
 app.add_typer(user.app, name="user")
@@ -52,7 +52,7 @@ def vecguard(
 
 
 def main() -> None:
-    """Entry point of the `vecguard` command."""
+    """Runs the `vecguard` command."""
     prepare_streams()
     configure_logging("warn", "auto", service="cli")
     try:
@@ -62,7 +62,7 @@ def main() -> None:
         sys.exit(code_after_output(end.code) if isinstance(end.code, int) else end.code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the last stop; the text could hold a secret
+    except Exception as error:  # noqa: BLE001 - the last handler; the text could hold a secret
         where = traceback.extract_tb(error.__traceback__)[-1]
         sys.stderr.write(
             f"vecguard: a bug: {type(error).__name__} at {where.filename}:{where.lineno}; "

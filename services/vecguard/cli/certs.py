@@ -136,7 +136,7 @@ def _print_files(directory: Path, files: Sequence[SetFile]) -> None:
     out = console()
     table = Table(title=f"Written to {printable(str(directory))}")
     for heading in ("file", "for", "setting"):
-        # A name that is cut is of no use to who copies it.
+        # A name that is cut off cannot be copied.
         table.add_column(heading, overflow="fold")
     for file in files:
         table.add_row(file.name, file.purpose, file.setting)

@@ -1,4 +1,4 @@
-"""`vecguard doctor`: what is wrong, why, and what to do about it."""
+"""`vecguard doctor`: says what is wrong, why, and what to do about it."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from vecguard.cli.settings_findings import PUBLIC_FILES, examine_reach, judge_fi
 from vecguard.config import Settings
 from vecguard.wording import counted
 
-#: A part that takes longer than this is as good as unreachable.
+#: A part that takes longer counts as unreachable.
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _ORDER: Final = (Severity.WRONG, Severity.WARNING, Severity.NOTE, Severity.GOOD)
 _MARKS: Final = {
@@ -75,13 +75,13 @@ async def _examine(
     ]
     if settings is not None:
         looks.append(_examine_installation(settings))
-    # Not a TaskGroup, whose errors come in a group: an option that cannot be used ends it all.
+    # Not a TaskGroup, which groups errors: an unusable option must end the command by itself.
     at_port, *found = await asyncio.gather(*looks)
     return without_repetitions(at_port, [each for findings in found for each in findings])
 
 
 def without_repetitions(at_port: Sequence[Finding], others: Sequence[Finding]) -> list[Finding]:
-    """Joins findings; what the public port's certificate shows is not told of its files again."""
+    """Joins the findings, without those about files that the public port's certificate repeats."""
     told_already = {(each.severity, each.cause) for each in at_port}
     return [
         *at_port,

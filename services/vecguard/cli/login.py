@@ -1,4 +1,4 @@
-"""`vecguard login`: is this login accepted, and if not, why."""
+"""`vecguard login`: says whether a login is accepted, and if not, why."""
 
 from dataclasses import dataclass, replace
 
@@ -27,12 +27,12 @@ _ANYBODY = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a login.
+    """The result of a login.
 
     Attributes:
         refusal: why it is refused; None when it is accepted.
-        anybody: whether a call without any login is accepted as well; None if nobody asked.
-        roles: the user's roles; empty where the server does not tell.
+        anybody: whether a call without a login is accepted too; None if this was not tried.
+        roles: the user's roles; empty when the server does not report them.
     """
 
     refusal: str | None
@@ -43,12 +43,12 @@ class Verdict:
 async def check_login(channel: Channel, peer: str, login: Login) -> Verdict:
     """Tries a login.
 
-    The question is SelectUser about oneself; that one may not ask it tells as well that the
+    It sends SelectUser about the same user. A refusal for lack of permission also shows that the
     login was accepted.
 
     Raises:
-        UnavailableError, DeadlineError, OverloadedError: there is no answer.
-        UnknownMethodError: the server does not know the question.
+        UnavailableError, DeadlineError, OverloadedError: the server gives no answer.
+        UnknownMethodError: the server does not serve SelectUser.
     """
     try:
         user = await AccountClient(channel, peer, login).describe(login.username)
@@ -62,9 +62,9 @@ async def check_login(channel: Channel, peer: str, login: Login) -> Verdict:
 
 
 async def accepts_anybody(channel: Channel, peer: str) -> bool:
-    """Whether a call without a login is accepted. Raises as `check_login`."""
+    """Returns whether a call without a login is accepted. Raises as `check_login`."""
     try:
-        # Nobody can be called so: nothing is told to whoever asks.
+        # No user can have this name, so the answer reveals no user.
         await AccountClient(channel, peer, None).describe("-")
     except LoginRefusedError:
         return False
@@ -86,7 +86,7 @@ def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -
         async def judged(channel: Channel) -> Verdict:
             verdict = await check_login(channel, connection.address, given)
             if verdict.refusal is not None or connection.cert is not None:
-                # A certificate may name the user of a call without a login.
+                # A client certificate may name the user of a call without a login.
                 return verdict
             anybody = await accepts_anybody(channel, connection.address)
             return replace(verdict, anybody=anybody)

@@ -68,7 +68,7 @@ def reset(
                 "coord's configuration with --config FILE, or set VECGUARD__ETCD__ENDPOINTS"
             )
         keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
-        # Before any question: an etcd that does not answer or does not fit needs no password.
+        # Before the prompts: an etcd that does not answer or does not fit needs no password.
         exists = asyncio.run(_root_exists(settings, keys))
         if not yes:
             _confirm(settings, keys, exists=exists)
@@ -110,7 +110,7 @@ async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset
 
 
 def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
-    """Raises NegativeError when the answer is no, UsageError when nobody can be asked."""
+    """Raises NegativeError when the answer is no, UsageError when there is no terminal."""
     if not sys.stdin.isatty():
         raise UsageError("no terminal to ask on; say --yes to do it without asking")
     where = f"{keys.user(ROOT)} in etcd at {', '.join(settings.etcd.endpoints)}"
@@ -120,7 +120,7 @@ def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
 
 
 def _audit(settings: Settings, done: Reset) -> None:
-    """The line that says who did it; root coord's log has one of its own with this revision."""
+    """Logs who did it; root coord logs the same revision itself."""
     log.warning(
         "root_password_reset",
         user=ROOT,

@@ -1,4 +1,4 @@
-"""`vecguard user`: accounts, through Milvus's public RPCs."""
+"""`vecguard user`: manages accounts through Milvus's public RPCs."""
 
 from pathlib import Path
 from typing import Annotated
