@@ -1,4 +1,4 @@
-"""Listening sockets of an inner port, with a bound on its connections that it keeps by itself."""
+"""Accepts connections on the sockets of an inner port, with a bound on their number."""
 
 import asyncio
 import errno
@@ -14,24 +14,25 @@ from vecguard.observability.repeated import RepeatedFailure
 
 log = get_logger(__name__)
 
-# How long nothing is accepted when the process has no file descriptor left, as in asyncio.
+# How long no connection is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS: Final = 1.0
-# `sock_accept` gives the loop no turn while connections wait.
+# While connections wait, `sock_accept` does not yield to the event loop.
 _ACCEPTED_IN_A_TURN: Final = 32
-# Connections beyond the bound that are on their way out, and the turns that one takes for it.
+# Connections beyond the bound that are being closed, and the turns of the loop that each takes.
 _MOST_DEPARTING: Final = 32
 _DEPARTURE_TURNS: Final = 8
-# For the goodbye of TLS.
+# For the closing messages of TLS.
 _SHUTDOWN_SECONDS: Final = 5.0
 
 
 class Place:
-    """One connection, for as long as it is counted.
+    """One counted connection.
 
     Attributes:
-        is_new: whether it has not said what the port is there for. New connections make room
-            before others.
-        is_busy: says whether the connection is in use; while it is, it never makes room.
+        is_new: whether the peer has not yet sent a request. New connections are closed for a
+            newcomer before others.
+        is_busy: returns whether the connection is in use; a busy one is never closed for a
+            newcomer.
         is_begun: whether the event loop was given the socket.
     """
 
@@ -46,37 +47,37 @@ class Place:
         self.is_begun = False
 
     def made(self, transport: asyncio.BaseTransport) -> None:
-        """The protocol has its transport, after the handshake if there is one."""
-        # uvloop's transports are no subclass.
+        """Takes the protocol's transport, after the TLS handshake if there is one."""
+        # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
 
     def left(self) -> None:
-        """The connection is closed; to say so twice does no harm."""
-        self.is_busy = _never  # the protocol's, which would be a reference cycle
+        """Records that the connection is closed. A second call has no effect."""
+        self.is_busy = _never  # the protocol's method, which would be a reference cycle
         self._left(self)
 
     def expel(self) -> None:
-        """Closes the connection at once, in whichever state it is."""
+        """Closes the connection at once, in any state."""
         if self._transport is not None:
             self._transport.abort()
         elif self._task is not None:
             self._task.cancel()
 
     def shakes_hands(self, task: asyncio.Task[None]) -> None:
-        """The task makes a transport of the socket. For the listener to say."""
+        """Takes the task that makes a transport of the socket. Only the listener calls it."""
         self._task = task
 
     @property
     def was_made(self) -> bool:
-        """Whether there was ever a transport."""
+        """Whether the connection ever had a transport."""
         return self._transport is not None
 
 
 class BoundedListener:
-    """Accepts no more than so many connections at a time: the oldest idle one makes room.
+    """Accepts a limited number of connections: a newcomer replaces the oldest idle one.
 
-    So a port that anybody may connect to stays open for its few honest clients, and takes no
-    file descriptors from other ports. If all are busy, newcomers are closed at once.
+    A port that is open to all clients thus stays usable for its few honest clients and takes no
+    file descriptors from other ports. When all connections are busy, newcomers are closed at once.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class BoundedListener:
         tls: ssl.SSLContext | None = None,
         handshake_seconds: float = 10.0,
     ) -> None:
-        """`welcome` makes the protocol of a connection, which calls `made` and `left`.
+        """Prepares a listener.
 
-        `name` is the port's in the log.
+        `welcome` makes the protocol of a connection, which calls `made` and `left` on its `Place`.
+        `name` is the port's name in the log.
         """
         self._welcome = welcome
         self._most = most
@@ -107,20 +109,20 @@ class BoundedListener:
         return len(self._places)
 
     def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accepts on sockets that listen, which are the listener's from now on."""
+        """Starts to accept on listening sockets, which the listener owns from now on."""
         self._sockets += sockets
         for listening in sockets:
             self._run(self._accept(listening))
 
     def stop(self) -> None:
-        """Accepts nothing more, and breaks off handshakes; other connections stay."""
+        """Stops accepting and breaks off handshakes. Other connections stay open."""
         for task in self._tasks:
             task.cancel()
         close_all(self._sockets)
         self._sockets.clear()
 
     async def stopped(self) -> None:
-        """Returns when nothing of it runs any more; `stop` must have been called."""
+        """Returns when all tasks of the listener have ended. `stop` must have been called."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -138,7 +140,7 @@ class BoundedListener:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     failure.failed(str(error.strerror), error=error.strerror, port=self._name)
                     await asyncio.sleep(_PAUSE_SECONDS)
-                continue  # otherwise the client was gone before it was accepted
+                continue  # otherwise the client disconnected before it was accepted
             failure.ended()
             if len(self._places) < self._most or self._make_room():
                 self._enter(connection)
@@ -154,7 +156,7 @@ class BoundedListener:
         self._places[place] = None
         task = self._run(self._greet(connection, place))
         place.shakes_hands(task)
-        # Cancelled before its first turn it would close nothing.
+        # A task that is cancelled before its first step would not close the connection.
         task.add_done_callback(lambda _: self._settle(connection, place))
 
     def _make_room(self) -> bool:

@@ -1,4 +1,4 @@
-"""Log entries that clients can bring about as often as they like."""
+"""Limits log entries that clients can cause as often as they like."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +20,10 @@ class _Window:
 
 
 class SparseLog:
-    """Writes so many entries of each event in a minute; the next one says how many were left out.
+    """Writes a limited number of entries of each event in a minute, then counts the others.
 
-    Events are words of the code, so that what is remembered of them is bounded.
+    The next entry says how many were left out. Events are fixed words of the code, so that the
+    memory for them is bounded.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class SparseLog:
         self._windows: dict[str, _Window] = {}
 
     def info(self, event: str, **entry: Any) -> None:
-        """Writes an entry, or counts it."""
+        """Writes an entry at level info, or counts it."""
         if self._is_told(event, entry):
             self._log.info(event, **entry)
 
     def error(self, event: str, **entry: Any) -> None:
-        """The same at level error."""
+        """Writes an entry at level error, or counts it."""
         if self._is_told(event, entry):
             self._log.error(event, **entry)
 

@@ -1,4 +1,4 @@
-"""One connection to the operations port, and the time that each part of a request may take."""
+"""Limits the time of each part of a request on a connection to the operations port."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from aiohttp import web
 
 from vecguard.bounded_listener import Place
 
-# For the request line and headers, whatever comes meanwhile.
+# For the request line and headers, however slowly they arrive.
 _HEAD_SECONDS: Final = 5.0
-# For the answer: a client that does not read it must not hold its place. Workers have five
-# seconds to tell their metrics.
+# For the answer: a client that does not read it must not keep its connection. Workers have
+# five seconds to send their metrics.
 _ANSWER_SECONDS: Final = 20.0
 # Between two requests. Prometheus scrapes once a minute or more often.
 IDLE_SECONDS: Final = 90.0
 
 
 class Visitor(asyncio.Protocol):
-    """Stands between the socket and aiohttp, which has no time limit for a request's head."""
+    """Passes data between the socket and aiohttp, which does not limit the time of a head."""
 
     def __init__(self, place: Place, inner: web.RequestHandler, gone: Callable[[], object]) -> None:
-        """`inner` is aiohttp's protocol for the same connection; `gone` hears of its end."""
+        """Takes aiohttp's protocol of the connection as `inner`; calls `gone` at its end."""
         self._gone = gone
         self._place = place
         self._inner = inner
@@ -34,21 +34,21 @@ class Visitor(asyncio.Protocol):
         place.is_busy = lambda: self._is_answering
 
     def asks(self) -> None:
-        """The head of a request is there."""
+        """Records that the head of a request has arrived."""
         self._place.is_new = False
         self._is_answering = True
         self._is_waiting_for_head = self._was_heard_while_answering = False
         self._limit(_ANSWER_SECONDS)
 
     def is_answered(self) -> None:
-        """The answer is written."""
+        """Records that the answer is written."""
         self._is_answering = False
         # The next request may have begun.
         self._is_waiting_for_head = self._was_heard_while_answering
         self._limit(_HEAD_SECONDS if self._is_waiting_for_head else IDLE_SECONDS)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass.
+        # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
         self._place.made(transport)
         self._limit(_HEAD_SECONDS)
