@@ -12,8 +12,8 @@ PerMinute = Annotated[float, Field(gt=0)]
 class LoginLimitSettings(Section):
     """Token buckets of failed logins, in each proxy process.
 
-    A bucket holds so many failures and takes in so many more each minute. A wrong password
-    that is repeated fails once only; a known login never fails.
+    A bucket holds a limited number of failures and regains a number of them each minute. A wrong
+    password that is repeated fails only once; a known login never fails.
     """
 
     enabled: bool = Field(

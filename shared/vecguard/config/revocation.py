@@ -42,7 +42,7 @@ class LeaseSettings(Section):
 
     @property
     def margin(self) -> ClockMargin:
-        """What is given up of leases, those of the election included."""
+        """The margin of all leases, those of the election included."""
         return ClockMargin(self.clock_margin.ratio, self.clock_margin.fixed)
 
 

@@ -61,12 +61,12 @@ class SecuritySettings(Section):
     )
 
     def initial_root_password(self) -> Secret[str]:
-        """The password that root gets when the store is empty.
+        """Returns the password that root gets when the store is empty.
 
         Reads `defaultRootPasswordFile` if there is one, by the rule of `vecguard.given_text`.
 
         Raises:
-            ConfigurationError: the file cannot be read, holds nothing or no text.
+            ConfigurationError: the file cannot be read, or holds no usable text.
         """
         if not self.default_root_password_file:
             return self.default_root_password
