@@ -53,7 +53,7 @@ class LocalCertificates:
         findings = [
             finding for files in self._sets() for finding in check_set(files, now.timestamp())
         ]
-        wrong = [_told(each) for each in findings if each.result is Severity.WRONG]
+        wrong = [_described(each) for each in findings if each.result is Severity.WRONG]
         if wrong:
             raise LocalStackError(
                 f"the certificates in {self.directory} cannot be used; correct them, "
@@ -61,7 +61,7 @@ class LocalCertificates:
                 + "\n".join(f"  {line}" for line in dict.fromkeys(wrong))
             )
         self.warnings = tuple(
-            dict.fromkeys(_told(each) for each in findings if each.result is Severity.WARNING)
+            dict.fromkeys(_described(each) for each in findings if each.result is Severity.WARNING)
         )
 
     def root_coord_settings(self) -> dict[str, Any]:
@@ -144,6 +144,6 @@ class LocalCertificates:
         return str(self.directory / name)
 
 
-def _told(finding: Finding) -> str:
+def _described(finding: Finding) -> str:
     advice = f" ({finding.advice})" if finding.advice else ""
     return f"{finding.file}: {finding.detail}{advice}"

@@ -21,7 +21,7 @@ _LAST_LINES_SECONDS = 1.0
 _READ_SIZE = 65536
 _LONGEST_LINE = 65536
 _LINES_KEPT = 200
-_LINES_TOLD = 15
+_LINES_SHOWN = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class Process:
         except TimeoutError as error:
             seconds = self.program.start_seconds
             raise LocalStackError(
-                f"{self.name} was not ready within {seconds:g} s{self._told()}"
+                f"{self.name} was not ready within {seconds:g} s{self._last_lines()}"
             ) from error
 
     async def wait(self) -> int:
@@ -147,7 +147,7 @@ class Process:
         """Waits until it has ended, and returns an error with its last lines."""
         code = await self.wait()
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        return LocalStackError(f"{self.name} ended by itself ({how}){self._told()}")
+        return LocalStackError(f"{self.name} ended by itself ({how}){self._last_lines()}")
 
     async def stop(self) -> None:
         """Asks it to end; kills it and its children when it does not end in time."""
@@ -226,8 +226,8 @@ class Process:
         self._recent.append(line)
         self._on_line(self.name, line)
 
-    def _told(self) -> str:
-        lines = self.recent_lines[-_LINES_TOLD:]
+    def _last_lines(self) -> str:
+        lines = self.recent_lines[-_LINES_SHOWN:]
         if not lines:
             return "; it printed nothing"
         return "; its last lines:\n" + "\n".join(f"  {line}" for line in lines)

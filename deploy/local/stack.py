@@ -183,9 +183,9 @@ class LocalStack:
     async def stop(self) -> None:
         """Stops all processes in reverse order of their dependencies."""
         try:
-            for alike in (self.proxies, self.root_coords, (self.backend,), (self.etcd,)):
+            for processes in (self.proxies, self.root_coords, (self.backend,), (self.etcd,)):
                 async with asyncio.TaskGroup() as group:
-                    for process in alike:
+                    for process in processes:
                         group.create_task(process.stop())
         finally:
             self.kill()

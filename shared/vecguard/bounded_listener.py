@@ -56,14 +56,14 @@ class Place:
         self.is_busy = _never  # the protocol's method, which would be a reference cycle
         self._left(self)
 
-    def expel(self) -> None:
+    def abort(self) -> None:
         """Closes the connection at once, in any state."""
         if self._transport is not None:
             self._transport.abort()
         elif self._task is not None:
             self._task.cancel()
 
-    def shakes_hands(self, task: asyncio.Task[None]) -> None:
+    def handshake_started(self, task: asyncio.Task[None]) -> None:
         """Takes the task that makes a transport of the socket. Only the listener calls it."""
         self._task = task
 
@@ -155,7 +155,7 @@ class BoundedListener:
         place = Place(self._leave)
         self._places[place] = None
         task = self._run(self._greet(connection, place))
-        place.shakes_hands(task)
+        place.handshake_started(task)
         # A task that is cancelled before its first step would not close the connection.
         task.add_done_callback(lambda _: self._settle(connection, place))
 
@@ -173,7 +173,7 @@ class BoundedListener:
             return False
         del self._places[place]
         self._departing.add(place)
-        place.expel()
+        place.abort()
         return True
 
     async def _greet(self, connection: socket.socket, place: Place) -> None:

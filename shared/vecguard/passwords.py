@@ -68,7 +68,7 @@ class PasswordHash:
 
 
 #: Takes the place of a missing user's hash: as long as any other, and of an unknown password.
-NOBODYS_HASH: Final = PasswordHash(Secret(f"$2b$10${'.' * 53}"))
+DUMMY_HASH: Final = PasswordHash(Secret(f"$2b$10${'.' * 53}"))
 
 
 @dataclass(frozen=True, slots=True)

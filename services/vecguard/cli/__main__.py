@@ -11,7 +11,7 @@ from vecguard.cli.command import Command
 from vecguard.cli.doctor import doctor
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.login import login
-from vecguard.cli.output import code_after_output, tell
+from vecguard.cli.output import code_after_output, print_line
 from vecguard.cli.status import status
 from vecguard.observability.log import configure_logging
 from vecguard.observability.metrics import vecguard_version
@@ -34,7 +34,7 @@ app.add_typer(certs.app, name="certs")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
-        tell(f"vecguard {vecguard_version()}")
+        print_line(f"vecguard {vecguard_version()}")
         raise typer.Exit
 
 

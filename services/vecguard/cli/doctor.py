@@ -15,7 +15,15 @@ from vecguard.cli.etcd_findings import examine_etcd
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.finding import Finding, Severity
 from vecguard.cli.operations import OperationsOption, addresses_of, ask_processes
-from vecguard.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    mark,
+    print_json,
+    printable,
+    reporting_errors,
+)
 from vecguard.cli.process_findings import judge_processes
 from vecguard.cli.public_port import examine_public_port
 from vecguard.cli.service_settings import ConfigOption, names_etcd, settings_of
@@ -48,7 +56,7 @@ def doctor(
     Looks at the public port, at the operations ports, and with --config at etcd, at the TLS files
     and at the parts that the file names. It tries root's default password once.
     """
-    with told(output):
+    with reporting_errors(output):
         findings = sorted(
             asyncio.run(_examine(connection, config, operations)),
             key=lambda finding: _ORDER.index(finding.severity),
@@ -56,7 +64,7 @@ def doctor(
     harmful = (Severity.WRONG, Severity.WARNING) if strict else (Severity.WRONG,)
     wrong = any(finding.severity in harmful for finding in findings)
     if output is Output.JSON:
-        tell_json({"findings": [asdict(finding) for finding in findings]}, ok=not wrong)
+        print_json({"findings": [asdict(finding) for finding in findings]}, ok=not wrong)
     else:
         _print(findings)
     if wrong:

@@ -52,19 +52,19 @@ def printable(text: str) -> str:
     )
 
 
-def say(message: str) -> None:
+def print_success(message: str) -> None:
     """Prints one line of plain text with the sign of success."""
     console().print(f"{mark('good')} {printable(message)}")
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Prints one line unchanged. typer.echo would write UTF-8 to a terminal that is ASCII."""
     sys.stdout.write(f"{line}\n")
 
 
-def tell_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
+def print_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
     """Prints the JSON object of a command with `--output json`."""
-    tell(json.dumps({"ok": ok, **answer}, indent=2))
+    print_line(json.dumps({"ok": ok, **answer}, indent=2))
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def report_of_change() -> Iterator[None]:
     yield
     failure = take_output_failure()
     if failure is not None and not isinstance(failure, BrokenPipeError):
-        _complain_to_people(
+        _print_error_line(
             f"the change is made, but standard output cannot be written: {failure.strerror}"
         )
 
@@ -91,27 +91,27 @@ def code_after_output(code: int) -> int:
         return code
     if isinstance(failure, BrokenPipeError):
         return code or ExitCode.PIPE_CLOSED
-    _complain_to_people(f"standard output cannot be written: {failure.strerror}")
+    _print_error_line(f"standard output cannot be written: {failure.strerror}")
     return code or ExitCode.OUTPUT_LOST
 
 
-def complain(message: str, output: Output, *, reason: str | None = None) -> None:
+def print_error(message: str, output: Output, *, reason: str | None = None) -> None:
     """Prints an error: to standard error for people, as JSON to standard output for programs."""
     if output is Output.JSON:
         more = {} if reason is None else {"reason": reason}
-        tell_json({"error": message, **more}, ok=False)
+        print_json({"error": message, **more}, ok=False)
     else:
-        _complain_to_people(message)
+        _print_error_line(message)
 
 
-def _complain_to_people(message: str) -> None:
+def _print_error_line(message: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(
         f"{mark('wrong')} {printable(message)}"
     )
 
 
 @contextmanager
-def told(output: Output) -> Iterator[None]:
+def reporting_errors(output: Output) -> Iterator[None]:
     """Turns an expected error into one sentence and an exit code.
 
     Raises:
@@ -120,5 +120,5 @@ def told(output: Output) -> Iterator[None]:
     try:
         yield
     except VecguardError as error:
-        complain(error.message, output, reason=error.reason)
+        print_error(error.message, output, reason=error.reason)
         raise typer.Exit(exit_code_of(error)) from None

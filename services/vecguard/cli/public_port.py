@@ -14,7 +14,7 @@ from vecguard.cli.certificate_findings import judge_key, judge_validity
 from vecguard.cli.connection import Connection, Login
 from vecguard.cli.exit_codes import UsageError
 from vecguard.cli.finding import Finding, Severity
-from vecguard.cli.login import Verdict, accepts_anybody, check_login
+from vecguard.cli.login import Verdict, accepts_anonymous_calls, check_login
 from vecguard.errors import OverloadedError, UnavailableError, VecguardError
 from vecguard.secret import Secret
 from vecguard.tls import grpcio
@@ -65,7 +65,7 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
 
 
 async def _examine_logins(channel: Channel, name: str, connection: Connection) -> list[Finding]:
-    if connection.cert is None and await accepts_anybody(channel, connection.address):
+    if connection.cert is None and await accepts_anonymous_calls(channel, connection.address):
         return [
             Finding(
                 Severity.WRONG,

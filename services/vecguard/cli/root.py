@@ -12,7 +12,14 @@ import typer
 
 from vecguard.cli.command import Command
 from vecguard.cli.exit_codes import NegativeError, UsageError
-from vecguard.cli.output import Output, OutputOption, report_of_change, say, tell_json, told
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    print_json,
+    print_success,
+    report_of_change,
+    reporting_errors,
+)
 from vecguard.cli.password_source import PasswordSource
 from vecguard.cli.root_reset import Reset, reset_root, root_exists
 from vecguard.cli.service_settings import ConfigOption, etcd_of, names_etcd, settings_of
@@ -55,7 +62,7 @@ def reset(
     Needs root coord's configuration file, because it writes to etcd as root coord does. Running
     services take up the change at once and refuse the old password.
     """
-    with told(output):
+    with reporting_errors(output):
         if not offline:
             raise UsageError(
                 "this writes to etcd itself, so it needs --offline; if you know root's password, "
@@ -82,14 +89,14 @@ def reset(
         _audit(settings, done)
         with report_of_change():
             if output is Output.JSON:
-                tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
+                print_json({"username": ROOT, "created": done.created, "revision": done.revision})
             elif done.created:
-                say(
+                print_success(
                     f'there was no {ROOT} under the prefix "{keys.root}", and it was created; '
                     "check with: vecguard login"
                 )
             else:
-                say(
+                print_success(
                     f"{ROOT} has a new password; an active root coord makes the proxies forget the "
                     "old one now, check with: vecguard login"
                 )

@@ -14,7 +14,15 @@ from rich.table import Table
 from vecguard.cli.connection import MAX_TIMEOUT_SECONDS
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.operations import OperationsOption, addresses_of, ask_processes
-from vecguard.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    mark,
+    print_json,
+    printable,
+    reporting_errors,
+)
 from vecguard.cli.process_report import Certificate, ProcessReport, State, newest_active
 from vecguard.wording import counted
 
@@ -50,14 +58,14 @@ def status(
 
     Exit code 1 if something is wrong, 3 if no process answers.
     """
-    with told(output):
+    with reporting_errors(output):
         reports = asyncio.run(
             ask_processes(addresses_of(operations), timeout_seconds=timeout, wall_clock=time.time)
         )
     now = time.time()
     wrong = list(problems(reports))
     if output is Output.JSON:
-        tell_json(as_json(reports, wrong, now), ok=not wrong)
+        print_json(as_json(reports, wrong, now), ok=not wrong)
     else:
         _print(reports, wrong, now)
     if all(report.state == "unreachable" for report in reports):

@@ -42,7 +42,7 @@ async def listen(
     address = Address(own.ip, own.port)
     connections = fitting_connections(own.max_connections)
     loop = asyncio.get_running_loop()
-    until, is_told = loop.time() + patience_seconds, False
+    until, is_logged = loop.time() + patience_seconds, False
     while True:
         try:
             sockets = listening_sockets(address, settings=_SETTINGS, backlog=_BACKLOG)
@@ -54,9 +54,9 @@ async def listen(
                     f"{error.message}; if nothing listens there, an outgoing connection has it, "
                     f"and sysctl net.ipv4.ip_local_reserved_ports={address.port} keeps it free"
                 ) from error
-            if not is_told:
+            if not is_logged:
                 log.warning("port_taken", address=str(address), retried_seconds=patience_seconds)
-                is_told = True
+                is_logged = True
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             server.listen(sockets, name="rootCoord", max_connections=connections, tls=tls)

@@ -16,7 +16,7 @@ from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.grpc.server import GrpcServer, PeerCertificate, current_caller
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.passwords import NOBODYS_HASH
+from vecguard.passwords import DUMMY_HASH
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.errors import UnnamedActorError
 from vecguard.root_coord.session_hub import SessionHub
@@ -98,7 +98,7 @@ class RootCoordService(pb.RootCoordBase):
             reply.credential.password = hash_to_wire(snapshot.value.password)
         else:
             # With a hash the answer takes as long to write and to read as for an existing user.
-            reply.credential = pb.Credential(password=hash_to_wire(NOBODYS_HASH))
+            reply.credential = pb.Credential(password=hash_to_wire(DUMMY_HASH))
         return reply
 
     async def sync_revisions(

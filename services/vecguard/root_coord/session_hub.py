@@ -187,13 +187,13 @@ class SessionHub:
         A session is done when it has acknowledged or its lease has run out.
         """
         notice = self._send(invalidation)
-        telling = asyncio.get_running_loop().call_later(
-            _LONG_WAIT_SECONDS, self._tell_of_wait, notice.sequence, invalidation
+        log_timer = asyncio.get_running_loop().call_later(
+            _LONG_WAIT_SECONDS, self._log_wait, notice.sequence, invalidation
         )
         try:
             await self._settle(notice)
         finally:
-            telling.cancel()
+            log_timer.cancel()
             was_long = notice.sequence in self._long
             self._long.discard(notice.sequence)
         seconds = self._clock() - notice.made_at
@@ -231,7 +231,7 @@ class SessionHub:
             self._outboxes[proxy_id].put(message)
         return notice
 
-    def _tell_of_wait(self, sequence: int, invalidation: Invalidation) -> None:
+    def _log_wait(self, sequence: int, invalidation: Invalidation) -> None:
         awaited = self._sessions.awaited((sequence,), self._clock())
         if awaited is None:
             return  # it is settled; `invalidate` is about to return

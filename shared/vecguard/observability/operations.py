@@ -17,7 +17,7 @@ from vecguard.listening import close_all, listening_sockets
 from vecguard.observability.exposition import Exposition
 from vecguard.observability.health import Health, HealthSource
 from vecguard.observability.health_json import as_json
-from vecguard.observability.visitor import IDLE_SECONDS, Visitor
+from vecguard.observability.timed_connection import IDLE_SECONDS, TimedConnection
 
 #: Requests are answered at once; those still open at a stop get this long.
 _SHUTDOWN_SECONDS: Final = 1.0
@@ -78,7 +78,7 @@ class OperationsServer:
         self._stack = AsyncExitStack()
         self._runner: web.AppRunner
         # By aiohttp's protocol object of the connection.
-        self._visitors: dict[Any, Visitor] = {}
+        self._connections: dict[Any, TimedConnection] = {}
 
     @property
     def port(self) -> int:
@@ -136,28 +136,28 @@ class OperationsServer:
     ) -> None:
         await self._stack.aclose()
 
-    def _welcome(self, place: Place) -> Visitor:
+    def _welcome(self, place: Place) -> TimedConnection:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the context is not open")
         inner = server()
-        gone = partial(self._visitors.pop, inner)
-        visitor = self._visitors[inner] = Visitor(place, inner, gone)
-        return visitor
+        gone = partial(self._connections.pop, inner)
+        connection = self._connections[inner] = TimedConnection(place, inner, gone)
+        return connection
 
     @web.middleware
     async def _in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        visitor = self._visitors.get(request.protocol)
-        if visitor is None:
+        connection = self._connections.get(request.protocol)
+        if connection is None:
             raise ConnectionResetError("the client went away")
-        visitor.asks()
+        connection.head_received()
         try:
             answer = await handler(request)
             # aiohttp itself prepares it only after our handler has returned.
             await answer.prepare(request)
             await answer.write_eof()
         finally:
-            visitor.is_answered()
+            connection.answer_written()
         return answer
 
     async def _livez(self, _request: web.Request) -> web.Response:

@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS: Final = 3.0
 _MAX_ANSWER: Final = 65536
 
 
-def complaint(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
+def problem_of(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
     """Returns what is wrong with the process behind an operations port; None if it is well.
 
     Args:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="/readyz (default), /readyz?exclude=CHECK or /livez",
     )
     arguments = parser.parse_args(argv)
-    found = complaint(
+    found = problem_of(
         arguments.host, arguments.port, arguments.path, timeout_seconds=_TIMEOUT_SECONDS
     )
     if found is None:

@@ -36,7 +36,7 @@ class RepeatedFailure:
         self._began = float("-inf")
         self._causes: set[str] = set()
         self._untold = 0
-        self._is_told = False
+        self._is_logged = False
 
     def failed(self, cause: str, **entry: Any) -> None:
         """Counts a failure. Equal causes are counted together; `entry` goes into the line."""
@@ -48,16 +48,16 @@ class RepeatedFailure:
             self._untold += 1
             return
         self._causes.add(cause)
-        self._is_told = True
+        self._is_logged = True
         log = self._log
         write = {"info": log.info, "warning": log.warning, "error": log.error}[self._level]
         write(self._event, **entry, **self._counted())
 
     def ended(self) -> None:
         """Records that it works (again). Logged only after a failure that was logged."""
-        if self._is_told and self._over:
+        if self._is_logged and self._over:
             self._log.info(self._over, **self._counted())
-        self._is_told = False
+        self._is_logged = False
 
     def _counted(self) -> dict[str, int]:
         untold, self._untold = self._untold, 0

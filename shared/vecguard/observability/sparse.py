@@ -15,7 +15,7 @@ _WINDOW_SECONDS = 60.0
 @dataclass(slots=True)
 class _Window:
     began: float
-    told: int = 0
+    written: int = 0
     left_out: int = 0
 
 
@@ -36,23 +36,23 @@ class SparseLog:
 
     def info(self, event: str, **entry: Any) -> None:
         """Writes an entry at level info, or counts it."""
-        if self._is_told(event, entry):
+        if self._may_write(event, entry):
             self._log.info(event, **entry)
 
     def error(self, event: str, **entry: Any) -> None:
         """Writes an entry at level error, or counts it."""
-        if self._is_told(event, entry):
+        if self._may_write(event, entry):
             self._log.error(event, **entry)
 
-    def _is_told(self, event: str, entry: dict[str, Any]) -> bool:
+    def _may_write(self, event: str, entry: dict[str, Any]) -> bool:
         now = self._clock()
         window = self._windows.get(event)
         if window is None or now - window.began >= _WINDOW_SECONDS:
             if window is not None and window.left_out:
                 entry["left_out"] = window.left_out
             window = self._windows[event] = _Window(now)
-        if window.told < self._most:
-            window.told += 1
+        if window.written < self._most:
+            window.written += 1
             return True
         window.left_out += 1
         return False

@@ -21,7 +21,7 @@ BACKEND_PORT: Final = 19540
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30
 _ANSWER_SECONDS = 1.0
-_LINES_TOLD = 200
+_LINES_SHOWN = 200
 _READY = 200
 _ADVICE_WITHOUT_IMAGE = (
     "; the engine has no such image and cannot get it: `make image` in a checkout of Vecguard "
@@ -121,7 +121,7 @@ class Part:
         with _translated(self.name):
             self._created().unpause()
 
-    def logs(self, lines: int = _LINES_TOLD) -> str:
+    def logs(self, lines: int = _LINES_SHOWN) -> str:
         """Returns the newest lines that it has printed."""
         try:
             text: bytes = self._created().logs(tail=lines)

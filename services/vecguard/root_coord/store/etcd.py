@@ -16,7 +16,7 @@ from vecguard.etcd import (
 from vecguard.etcd.model import key_range
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
-from vecguard.passwords import NOBODYS_HASH, PasswordHash
+from vecguard.passwords import DUMMY_HASH, PasswordHash
 from vecguard.root_coord.store.absent_record import AbsentRecord
 from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.interface import (
@@ -61,9 +61,9 @@ class EtcdCredentialStore:
         self._keys = keys
         self._fence = fence
         self._own_writes = own_writes
-        self._absent = AbsentRecord(b"", Record.new(NOBODYS_HASH, "").encode())
+        self._absent = AbsentRecord(b"", Record.new(DUMMY_HASH, "").encode())
         # After a restart every proxy asks at the same moment: they share one read.
-        self._read_all = FreshCall(self._read_everybody)
+        self._read_all = FreshCall(self._read_all_users)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
         result = await self._client.range(self._keys.user(username).encode())
@@ -73,7 +73,7 @@ class EtcdCredentialStore:
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
         return await self._read_all()
 
-    async def _read_everybody(self) -> Snapshot[tuple[StoredCredential, ...]]:
+    async def _read_all_users(self) -> Snapshot[tuple[StoredCredential, ...]]:
         while True:
             with suppress(CompactedError):  # compacted between two pages: read again
                 return await self._read_pages()

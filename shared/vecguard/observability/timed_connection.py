@@ -17,7 +17,7 @@ _ANSWER_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 90.0
 
 
-class Visitor(asyncio.Protocol):
+class TimedConnection(asyncio.Protocol):
     """Passes data between the socket and aiohttp, which does not limit the time of a head."""
 
     def __init__(self, place: Place, inner: web.RequestHandler, gone: Callable[[], object]) -> None:
@@ -33,14 +33,14 @@ class Visitor(asyncio.Protocol):
         self._was_heard_while_answering = False
         place.is_busy = lambda: self._is_answering
 
-    def asks(self) -> None:
+    def head_received(self) -> None:
         """Records that the head of a request has arrived."""
         self._place.is_new = False
         self._is_answering = True
         self._is_waiting_for_head = self._was_heard_while_answering = False
         self._limit(_ANSWER_SECONDS)
 
-    def is_answered(self) -> None:
+    def answer_written(self) -> None:
         """Records that the answer is written."""
         self._is_answering = False
         # The next request may have begun.
