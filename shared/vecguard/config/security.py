@@ -1,4 +1,4 @@
-"""Whether to authenticate, who is privileged, and the TLS files. Names are Milvus's."""
+"""Settings of authentication, privileged users and TLS files. Names are Milvus's."""
 
 from enum import IntEnum
 from pathlib import Path
@@ -90,7 +90,7 @@ class CommonSettings(Section):
 
 
 class TlsSettings(Section):
-    """The certificate of the public port, and what holds for the TLS of every link."""
+    """The certificate of the public port, and settings for the TLS of every link."""
 
     server_pem_path: str = Field(default="", description="File with the certificate (PEM).")
     server_key_path: str = Field(default="", description="File with its key (PEM).")

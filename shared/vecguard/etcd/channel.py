@@ -227,7 +227,7 @@ class RpcStream(Generic[RequestT, ReplyT]):
     def _raise_last_words(self) -> None:
         # The status at the end of the stream says more than the end itself. grpclib checks it only
         # where the request was ended, too.
-        self._stream._maybe_raise()  # noqa: SLF001 - it has no public door
+        self._stream._maybe_raise()  # noqa: SLF001 - it has no public name
 
 
 def attempt(progress: Progress) -> AbstractContextManager[None]:
