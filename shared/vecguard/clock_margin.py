@@ -26,7 +26,7 @@ class ClockMargin:
     Attributes:
         ratio: the part of the lease's length that is not used, for clocks that run at
             different speeds; at least 0 and below 1.
-        fixed_seconds: the time that is not used in addition; at least 0.
+        fixed_seconds: the further time that is not used; at least 0.
     """
 
     ratio: float

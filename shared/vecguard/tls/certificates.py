@@ -141,8 +141,8 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
 def require_usage(certificate: x509.Certificate, *, is_server: bool) -> None:
     """Refuses a certificate that peers refuse at this end of a connection.
 
-    RFC 5280, 4.2.1.12: without an extended key usage it is for any purpose, and with
-    `anyExtendedKeyUsage` among others, too. What cannot be read is not judged here, see `facts`.
+    RFC 5280, 4.2.1.12: without an extended key usage, or with `anyExtendedKeyUsage` in it, the
+    certificate is for any purpose. An unreadable one is not judged here, see `facts`.
 
     Raises:
         PemError: its extended key usage names the other end only, or neither.
@@ -162,7 +162,7 @@ def require_usage(certificate: x509.Certificate, *, is_server: bool) -> None:
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """What people call the certificate: its common name, else its subject, else its serial."""
+    """Returns the certificate's name for people: common name, else subject, else serial."""
     return (
         _common_name(certificate.subject)
         or certificate.subject.rfc4514_string()
@@ -171,12 +171,12 @@ def name_of(certificate: x509.Certificate) -> str:
 
 
 def issuer_of(certificate: x509.Certificate) -> str:
-    """What people call the certificate's issuer: its common name, else its subject."""
+    """Returns the issuer's name for people: its common name, else its subject."""
     return _common_name(certificate.issuer) or certificate.issuer.rfc4514_string()
 
 
 def key_matches(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
-    """Whether `key` is the private half of the certificate's key.
+    """Returns whether `key` is the private half of the certificate's key.
 
     Raises:
         PemError: the certificate's key is of a kind that cannot be used.
