@@ -19,13 +19,13 @@ _PAUSE_SECONDS: Final = 1.0
 # While connections wait, `sock_accept` does not yield to the event loop.
 _ACCEPTED_IN_A_TURN: Final = 32
 # Connections beyond the bound that are being closed, and the turns of the loop that each takes.
-_MOST_DEPARTING: Final = 32
-_DEPARTURE_TURNS: Final = 8
+_MOST_CLOSING: Final = 32
+_CLOSING_TURNS: Final = 8
 # For the closing messages of TLS.
 _SHUTDOWN_SECONDS: Final = 5.0
 
 
-class Place:
+class ConnectionSlot:
     """One counted connection.
 
     Attributes:
@@ -36,25 +36,25 @@ class Place:
         is_begun: whether the event loop was given the socket.
     """
 
-    __slots__ = ("_left", "_task", "_transport", "is_begun", "is_busy", "is_new")
+    __slots__ = ("_closed", "_task", "_transport", "is_begun", "is_busy", "is_new")
 
-    def __init__(self, left: Callable[["Place"], None]) -> None:
-        self._left = left
+    def __init__(self, closed: Callable[["ConnectionSlot"], None]) -> None:
+        self._closed = closed
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self.is_new = True
         self.is_busy: Callable[[], bool] = _never
         self.is_begun = False
 
-    def made(self, transport: asyncio.BaseTransport) -> None:
+    def opened(self, transport: asyncio.BaseTransport) -> None:
         """Takes the protocol's transport, after the TLS handshake if there is one."""
         # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
 
-    def left(self) -> None:
+    def closed(self) -> None:
         """Records that the connection is closed. A second call has no effect."""
         self.is_busy = _never  # the protocol's method, which would be a reference cycle
-        self._left(self)
+        self._closed(self)
 
     def abort(self) -> None:
         """Closes the connection at once, in any state."""
@@ -68,7 +68,7 @@ class Place:
         self._task = task
 
     @property
-    def was_made(self) -> bool:
+    def was_opened(self) -> bool:
         """Whether the connection ever had a transport."""
         return self._transport is not None
 
@@ -82,7 +82,7 @@ class BoundedListener:
 
     def __init__(
         self,
-        welcome: Callable[[Place], asyncio.BaseProtocol],
+        make_protocol: Callable[[ConnectionSlot], asyncio.BaseProtocol],
         *,
         name: str,
         most: int,
@@ -91,10 +91,10 @@ class BoundedListener:
     ) -> None:
         """Prepares a listener.
 
-        `welcome` makes the protocol of a connection, which calls `made` and `left` on its `Place`.
-        `name` is the port's name in the log.
+        `make_protocol` makes the protocol of a connection, which calls `opened` and `closed` on
+        its slot. `name` is the port's name in the log.
         """
-        self._welcome = welcome
+        self._make_protocol = make_protocol
         self._most = most
         self._tls = tls
         self._handshake_seconds = handshake_seconds
@@ -102,11 +102,11 @@ class BoundedListener:
         self._name = name
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._places: dict[Place, None] = {}
-        self._departing: set[Place] = set()
+        self._slots: dict[ConnectionSlot, None] = {}
+        self._closing: set[ConnectionSlot] = set()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._slots)
 
     def start(self, sockets: Sequence[socket.socket]) -> None:
         """Starts to accept on listening sockets, which the listener owns from now on."""
@@ -142,60 +142,60 @@ class BoundedListener:
                     await asyncio.sleep(_PAUSE_SECONDS)
                 continue  # otherwise the client disconnected before it was accepted
             failure.ended()
-            if len(self._places) < self._most or self._make_room():
-                self._enter(connection)
+            if len(self._slots) < self._most or self._close_an_idle_one():
+                self._add(connection)
             else:
                 connection.close()
-            for _ in range(_DEPARTURE_TURNS):
-                if len(self._departing) <= _MOST_DEPARTING:
+            for _ in range(_CLOSING_TURNS):
+                if len(self._closing) <= _MOST_CLOSING:
                     break
                 await asyncio.sleep(0)
 
-    def _enter(self, connection: socket.socket) -> None:
-        place = Place(self._leave)
-        self._places[place] = None
-        task = self._run(self._greet(connection, place))
-        place.handshake_started(task)
+    def _add(self, connection: socket.socket) -> None:
+        slot = ConnectionSlot(self._release)
+        self._slots[slot] = None
+        task = self._run(self._establish(connection, slot))
+        slot.handshake_started(task)
         # A task that is cancelled before its first step would not close the connection.
-        task.add_done_callback(lambda _: self._settle(connection, place))
+        task.add_done_callback(lambda _: self._clean_up(connection, slot))
 
-    def _make_room(self) -> bool:
-        place = next((each for each in self._places if each.is_new), None)
-        if place is None:
-            place = next((each for each in self._places if not each.is_busy()), None)
+    def _close_an_idle_one(self) -> bool:
+        slot = next((each for each in self._slots if each.is_new), None)
+        if slot is None:
+            slot = next((each for each in self._slots if not each.is_busy()), None)
         self._full.failed(
             self._name,
             port=self._name,
-            connections=len(self._places),
-            newcomer="refused" if place is None else "served",
+            connections=len(self._slots),
+            newcomer="refused" if slot is None else "served",
         )
-        if place is None:
+        if slot is None:
             return False
-        del self._places[place]
-        self._departing.add(place)
-        place.abort()
+        del self._slots[slot]
+        self._closing.add(slot)
+        slot.abort()
         return True
 
-    async def _greet(self, connection: socket.socket, place: Place) -> None:
-        place.is_begun = True
+    async def _establish(self, connection: socket.socket, slot: ConnectionSlot) -> None:
+        slot.is_begun = True
         with suppress(OSError):  # the context counts and logs why
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._welcome(place),
+                lambda: self._make_protocol(slot),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=None if self._tls is None else self._handshake_seconds,
                 ssl_shutdown_timeout=None if self._tls is None else _SHUTDOWN_SECONDS,
             )
 
-    def _settle(self, connection: socket.socket, place: Place) -> None:
-        if not place.is_begun:
+    def _clean_up(self, connection: socket.socket, slot: ConnectionSlot) -> None:
+        if not slot.is_begun:
             connection.close()
-        if not place.was_made:
-            self._leave(place)
+        if not slot.was_opened:
+            self._release(slot)
 
-    def _leave(self, place: Place) -> None:
-        self._places.pop(place, None)
-        self._departing.discard(place)
+    def _release(self, slot: ConnectionSlot) -> None:
+        self._slots.pop(slot, None)
+        self._closing.discard(slot)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

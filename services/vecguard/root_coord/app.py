@@ -121,7 +121,7 @@ async def _lead(
     election = Election(
         etcd,
         ElectionKeys.of(keys),
-        address=_own_name(settings),
+        address=_advertised_address(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,
         margin=settings.lease.margin,
@@ -131,7 +131,7 @@ async def _lead(
     pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
-        await _until_prefix_fits(settings, etcd, keys, role)
+        await _wait_for_fitting_prefix(settings, etcd, keys, role)
         leadership = await election.campaign()
         elected_at = boot_clock()
         log.info("elected", term=leadership.term, clean=leadership.clean)
@@ -159,7 +159,9 @@ async def _lead(
         await asyncio.sleep(pauses.failed())
 
 
-async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, role: Role) -> None:
+async def _wait_for_fitting_prefix(
+    settings: Settings, etcd: EtcdClient, keys: Keys, role: Role
+) -> None:
     """Returns when this root coord may stand for election.
 
     It may not while it would have to create root although the prefix is likely wrong: each
@@ -201,7 +203,7 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
     return password
 
 
-def _own_name(settings: Settings) -> str:
+def _advertised_address(settings: Settings) -> str:
     """Returns the address that standbys name to users; the host name if it listens everywhere.
 
     Proxies do not use it: they try all configured addresses.
@@ -240,7 +242,7 @@ async def _prepare_root(
     password: Secret[str],
 ) -> None:
     async def hashed() -> PasswordHash:
-        await _look_elsewhere(settings, etcd, keys)
+        await _check_other_prefixes(settings, etcd, keys)
         return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
 
     found = await ensure_root(active_term.store, hashed)
@@ -256,7 +258,7 @@ async def _prepare_root(
             log.warning("root has the well-known default password; change it now")
 
 
-async def _look_elsewhere(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
+async def _check_other_prefixes(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
     """Looks for credentials under other prefixes before root is created.
 
     Raises:

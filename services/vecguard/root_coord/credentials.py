@@ -51,7 +51,7 @@ class Credentials:
         """Adds a user."""
         if not is_storable(username):
             raise InvalidParameterError("the user name cannot be stored")
-        return await self._carry_through(
+        return await self._run_to_completion(
             username,
             lambda: self._store.create(
                 username, password, description, user_limit=self._user_limit, actor=actor
@@ -81,7 +81,7 @@ class Credentials:
                 description=description,
                 actor=actor,
             )
-        return await self._carry_through(
+        return await self._run_to_completion(
             username,
             lambda: self._store.update(
                 username,
@@ -98,7 +98,7 @@ class Credentials:
             raise InvalidParameterError("root user cannot be deleted")
         if not is_storable(username):
             return _NO_SUCH_USER
-        return await self._carry_through(
+        return await self._run_to_completion(
             username, lambda: self._store.delete(username, actor=actor)
         )
 
@@ -114,7 +114,7 @@ class Credentials:
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_seconds)
 
-    async def _carry_through(
+    async def _run_to_completion(
         self, username: str, change: Callable[[], Awaitable[Mutation]]
     ) -> Mutation:
         if self._closed:

@@ -150,15 +150,15 @@ class Leadership:
         changes: list[Operation] = [Delete(self._keys.leader)]
         if in_good_order:
             changes.append(Delete(self._keys.leases))
-        with _failing_is_no_harm():
+        with _errors_logged():
             await self._client.txn([self.fence.condition], changes, timeout_seconds=_RESIGN_SECONDS)
         # This deletes the leader's key too, even if etcd refuses the deletion for lack of space.
-        with _failing_is_no_harm():
+        with _errors_logged():
             await self._client.lease_revoke(self._lease_id, timeout_seconds=_RESIGN_SECONDS)
 
 
 @contextmanager
-def _failing_is_no_harm() -> Iterator[None]:
+def _errors_logged() -> Iterator[None]:
     try:
         yield
     except VecguardError as error:
@@ -210,11 +210,11 @@ class Election:
         backoff = Backoff(_DELAYS, random)
         while True:
             try:
-                leadership = await self._stand()
+                leadership = await self._attempt()
                 self._failure.ended()
                 if leadership is not None:
                     return leadership
-                await self._until_vacant()
+                await self._wait_for_vacancy()
             except VecguardError as error:
                 self._failure.failed(error.message, reason=error.reason, error=error.message)
                 self._observer.election_failed(error.message)
@@ -222,7 +222,7 @@ class Election:
             else:
                 backoff.succeeded()
 
-    async def _stand(self) -> Leadership | None:
+    async def _attempt(self) -> Leadership | None:
         """Makes one attempt. Returns None when another root coord is the leader."""
         leases = await self._client.range(self._keys.leases, timeout_seconds=self._ttl_seconds)
         seen_revision = leases.kvs[0].mod_revision if leases.kvs else 0
@@ -276,7 +276,7 @@ class Election:
         recorded = leases.kvs[0].value
         return int(recorded) / 1000 if recorded.isdigit() else self._lease_ttl_seconds
 
-    async def _until_vacant(self) -> None:
+    async def _wait_for_vacancy(self) -> None:
         """Returns when there may be no leader."""
         leader = await self._client.range(self._keys.leader)
         self._remember_leader(leader)

@@ -12,7 +12,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Handler, Server
 
-from vecguard.bounded_listener import BoundedListener, Place
+from vecguard.bounded_listener import BoundedListener, ConnectionSlot
 from vecguard.grpc.call import (
     PUSHBACK,
     Caller,
@@ -89,13 +89,13 @@ class GrpcServer(Server):
         """Returns the protocol for grpclib's own `start`."""
         return self.accept()
 
-    def _welcome(self, place: Place) -> GuardedProtocol:
+    def _make_protocol(self, slot: ConnectionSlot) -> GuardedProtocol:
         return GuardedProtocol(
             self._new_handler(),
             self._config,
             self._h2_config,
             self._protocols,
-            place=place,
+            slot=slot,
             max_streams=self._max_streams,
         )
 
@@ -125,7 +125,7 @@ class GrpcServer(Server):
         if self._listener is not None:
             raise RuntimeError("the server listens already")
         self._listener = BoundedListener(
-            self._welcome,
+            self._make_protocol,
             name=name,
             most=max_connections,
             tls=tls,

@@ -8,7 +8,7 @@ from grpclib.protocol import AbstractHandler
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 
-from vecguard.bounded_listener import Place
+from vecguard.bounded_listener import ConnectionSlot
 from vecguard.grpc.frames import FrameMeter
 from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
 from vecguard.observability.log import get_logger
@@ -106,26 +106,26 @@ class GuardedProtocol(ServerProtocol):
         h2_config: H2Configuration,
         connections: set[ServerProtocol],
         *,
-        place: Place,
+        slot: ConnectionSlot,
         max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """Leaves `place` when the connection ends."""
+        """Frees `slot` when the connection ends."""
         super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
-        self._place = place
+        self._slot = slot
         self._timer: asyncio.TimerHandle | None = None
         self._quiet_looks = 0
         self._calls_seen = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._place.is_busy = lambda: bool(self.processor.streams)
-        self._place.made(transport)
+        self._slot.is_busy = lambda: bool(self.processor.streams)
+        self._slot.opened(transport)
         self._timer = self._loop.call_later(_GREETING_SECONDS, self._is_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._place.left()
+        self._slot.closed()
         super().connection_lost(exc)
 
     def handled(self) -> None:
@@ -133,8 +133,8 @@ class GuardedProtocol(ServerProtocol):
             self._cut("frame_flood")
         elif self._socket.get_write_buffer_size() > _UNREAD_BYTES:
             self._cut("peer_does_not_read")
-        if self._place.is_new and self.greeted.is_set():
-            self._place.is_new = False
+        if self._slot.is_new and self.greeted.is_set():
+            self._slot.is_new = False
             self._await_calls()
 
     def _cut(self, event: str) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from vecguard.addresses import Address
-from vecguard.bounded_listener import BoundedListener, Place
+from vecguard.bounded_listener import BoundedListener, ConnectionSlot
 from vecguard.listening import close_all, listening_sockets
 from vecguard.observability.exposition import Exposition
 from vecguard.observability.health import Health, HealthSource
@@ -120,7 +120,9 @@ class OperationsServer:
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(self._exposition.close)
             self._runner = runner
-            listener = BoundedListener(self._welcome, name=self._key, most=_most_connections())
+            listener = BoundedListener(
+                self._make_protocol, name=self._key, most=_most_connections()
+            )
             stack.push_async_callback(listener.stopped)
             stack.callback(listener.stop)
             self._port = sockets[0].getsockname()[1]
@@ -136,13 +138,13 @@ class OperationsServer:
     ) -> None:
         await self._stack.aclose()
 
-    def _welcome(self, place: Place) -> TimedConnection:
+    def _make_protocol(self, slot: ConnectionSlot) -> TimedConnection:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the context is not open")
         inner = server()
         gone = partial(self._connections.pop, inner)
-        connection = self._connections[inner] = TimedConnection(place, inner, gone)
+        connection = self._connections[inner] = TimedConnection(slot, inner, gone)
         return connection
 
     @web.middleware

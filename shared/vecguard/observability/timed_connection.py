@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from vecguard.bounded_listener import Place
+from vecguard.bounded_listener import ConnectionSlot
 
 # For the request line and headers, however slowly they arrive.
 _HEAD_SECONDS: Final = 5.0
@@ -20,10 +20,12 @@ IDLE_SECONDS: Final = 90.0
 class TimedConnection(asyncio.Protocol):
     """Passes data between the socket and aiohttp, which does not limit the time of a head."""
 
-    def __init__(self, place: Place, inner: web.RequestHandler, gone: Callable[[], object]) -> None:
+    def __init__(
+        self, slot: ConnectionSlot, inner: web.RequestHandler, gone: Callable[[], object]
+    ) -> None:
         """Takes aiohttp's protocol of the connection as `inner`; calls `gone` at its end."""
         self._gone = gone
-        self._place = place
+        self._slot = slot
         self._inner = inner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -31,11 +33,11 @@ class TimedConnection(asyncio.Protocol):
         self._is_waiting_for_head = True
         self._is_answering = False
         self._was_heard_while_answering = False
-        place.is_busy = lambda: self._is_answering
+        slot.is_busy = lambda: self._is_answering
 
     def head_received(self) -> None:
         """Records that the head of a request has arrived."""
-        self._place.is_new = False
+        self._slot.is_new = False
         self._is_answering = True
         self._is_waiting_for_head = self._was_heard_while_answering = False
         self._limit(_ANSWER_SECONDS)
@@ -50,14 +52,14 @@ class TimedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
-        self._place.made(transport)
+        self._slot.opened(transport)
         self._limit(_HEAD_SECONDS)
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._place.left()
+        self._slot.closed()
         self._gone()
         self._inner.connection_lost(exc)
 
