@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = ("services", "shared")
 PACKAGE = "vecguard"
-# What every call passes through. Exceptions, settings and whatever happens once for each
-# connection gain nothing.
+# What every call passes through. Compiling exceptions, settings and code that runs once for
+# each connection gains nothing.
 MODULES = (
     "vecguard/proxy/authentication/authenticator.py",
     "vecguard/proxy/authentication/credentials.py",
@@ -73,7 +73,7 @@ MODULES = (
 
 
 def main() -> int:
-    """The exit code: that of the compiler, or 1 where there is none."""
+    """Compiles, and returns the compiler's exit code, or 1 when there is no compiler."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", type=Path)
     parser.add_argument("--modules-only", action="store_true", help="leave the sources out")
@@ -113,7 +113,8 @@ def _compile_copy(target: Path) -> int:
 
 
 def _take_modules(copy: Path, target: Path) -> None:
-    # What they share lies at the top; the compiler's own folder has all of them once more.
+    # The library that all modules share lies at the top. The compiler's own folder, which is left
+    # out, holds every library a second time.
     for module in (*copy.glob("*.so"), *copy.glob(f"{PACKAGE}/**/*.so")):
         destination = target / module.relative_to(copy)
         destination.parent.mkdir(parents=True, exist_ok=True)

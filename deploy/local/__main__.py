@@ -1,4 +1,4 @@
-"""`python -m deploy.local`: run the whole of Vecguard on this machine until Ctrl-C."""
+"""`python -m deploy.local`: runs all of Vecguard on this machine until Ctrl-C."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ _PROGRAM = "make run"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until a signal (0), or until something fails (1)."""
+    """Runs until a signal (returns 0), or until a part fails (returns 1)."""
     # `make run | head`: the stack goes on without the reader.
     prepare_streams()
     options = _parser().parse_args(arguments)
@@ -47,7 +47,7 @@ async def _run(options: argparse.Namespace) -> int:
         verbose=options.verbose,
         on_line=console.line,
     )
-    # The work is a task of its own, so that a signal ends it and not the stopping after it.
+    # The work is a task of its own: a signal cancels it, but not the orderly stop that follows.
     work = asyncio.create_task(_work(stack, console), name="local stack")
 
     def interrupted(name: str) -> None:

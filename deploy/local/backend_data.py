@@ -1,4 +1,4 @@
-"""The directory in which Milvus Lite keeps its data, checked before Milvus Lite is started.
+"""Checks the directory in which Milvus Lite keeps its data, before Milvus Lite is started.
 
 Milvus Lite 3 makes `collections` and `LOCK` in it. Milvus Lite 2.x had one SQLite file instead.
 """
@@ -16,15 +16,15 @@ _LOCK: Final = "LOCK"
 
 
 def check_backend_data(directory: Path, *, given: bool) -> None:
-    """See that Milvus Lite can serve this directory. Changes nothing.
+    """Checks that Milvus Lite can serve this directory. Changes no file.
 
     Args:
-        directory: where its data are, or will be.
-        given: whether it was named as an existing database. Otherwise it may be missing or
+        directory: where its data are or will be.
+        given: whether the user named it as an existing database. Otherwise it may be missing or
             empty: Milvus Lite then makes a new database there.
 
     Raises:
-        LocalStackError: it cannot be served; says why and what to do.
+        LocalStackError: it cannot be served; the text says why and what to do.
     """
     try:
         _check(directory, given=given)
@@ -75,7 +75,7 @@ def _what_file(path: Path) -> str:
 
 
 def _check_unused(directory: Path) -> None:
-    """Milvus Lite holds a lock on its data for as long as it has them open."""
+    """Checks the lock that Milvus Lite holds on its data while it has them open."""
     with contextlib.suppress(FileNotFoundError), (directory / _LOCK).open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

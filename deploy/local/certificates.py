@@ -1,4 +1,4 @@
-"""The certificates of a local stack: made at its first start, kept, looked at before each."""
+"""Makes the certificates of a local stack at its first start, and checks them at each start."""
 
 import ssl
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ from vecguard.tls.certificate_set import (
     write_files,
 )
 
-#: In the public certificate, and what clients on this machine expect there.
+#: The name in the public certificate, which clients on this machine expect.
 SERVER_NAME = "localhost"
 
 
 class LocalCertificates:
-    """One directory of `vecguard certs init`, and what each process is told of it.
+    """Holds a directory of `vecguard certs init`, and the settings that use its files.
 
     Attributes:
         directory: where the files are.
-        mode: how clients reach the proxy; the links inside are always mutual.
-        warnings: what the last `prepare` found that works but needs a look.
+        mode: how clients reach the proxy; the links between the services are always mutual.
+        warnings: what the last `prepare` found that works but needs attention.
     """
 
     def __init__(self, directory: Path, mode: TlsMode) -> None:
@@ -40,10 +40,10 @@ class LocalCertificates:
         self.warnings: tuple[str, ...] = ()
 
     def prepare(self, now: datetime) -> None:
-        """Make the files if the directory has none, else see that they can be used.
+        """Makes the files if the directory has none, otherwise checks that they can be used.
 
         Raises:
-            LocalStackError: naming each file that is of no use, and what to do.
+            LocalStackError: files cannot be used; the text names each one and what to do.
         """
         if not self.directory.is_dir() or not any(self.directory.iterdir()):
             try:
@@ -53,7 +53,7 @@ class LocalCertificates:
         findings = [
             finding for files in self._sets() for finding in check_set(files, now.timestamp())
         ]
-        wrong = [_told(each) for each in findings if each.result is Severity.WRONG]
+        wrong = [_described(each) for each in findings if each.result is Severity.WRONG]
         if wrong:
             raise LocalStackError(
                 f"the certificates in {self.directory} cannot be used; correct them, "
@@ -61,11 +61,11 @@ class LocalCertificates:
                 + "\n".join(f"  {line}" for line in dict.fromkeys(wrong))
             )
         self.warnings = tuple(
-            dict.fromkeys(_told(each) for each in findings if each.result is Severity.WARNING)
+            dict.fromkeys(_described(each) for each in findings if each.result is Severity.WARNING)
         )
 
     def root_coord_settings(self) -> dict[str, Any]:
-        """What makes a root coord ask for certificates, and show its own to etcd."""
+        """Returns settings by which root coord requires certificates and shows its own to etcd."""
         return {
             "common": {"security": {"internaltlsEnabled": True}},
             "internaltls": {
@@ -85,7 +85,7 @@ class LocalCertificates:
         }
 
     def proxy_settings(self) -> dict[str, Any]:
-        """What makes a proxy speak TLS to clients and to root coord."""
+        """Returns settings by which a proxy speaks TLS to clients and to root coord."""
         public = {
             "serverPemPath": self._path("server.pem"),
             "serverKeyPath": self._path("server.key"),
@@ -104,7 +104,7 @@ class LocalCertificates:
         }
 
     def etcd_arguments(self) -> tuple[str, ...]:
-        """What makes etcd refuse whoever has no certificate of the internal CA."""
+        """Returns arguments by which etcd requires a client certificate of the internal CA."""
         files = {
             "--cert-file": self._path("etcd-server.pem"),
             "--key-file": self._path("etcd-server.key"),
@@ -119,7 +119,7 @@ class LocalCertificates:
         )
 
     def etcd_probe(self) -> ssl.SSLContext:
-        """For the question to etcd whether it is ready, over HTTP/1 and so without ALPN."""
+        """Returns the TLS context of the readiness probe of etcd, which uses HTTP/1 and no ALPN."""
         context = ssl.create_default_context(cafile=self._path("internal-ca.pem"))
         context.load_cert_chain(self._path("etcd-client.pem"), self._path("etcd-client.key"))
         return context
@@ -144,6 +144,6 @@ class LocalCertificates:
         return str(self.directory / name)
 
 
-def _told(finding: Finding) -> str:
+def _described(finding: Finding) -> str:
     advice = f" ({finding.advice})" if finding.advice else ""
     return f"{finding.file}: {finding.detail}{advice}"

@@ -1,4 +1,4 @@
-"""The configuration files that the local stack writes for its services."""
+"""Writes the configuration files of the local stack's services."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ _ENVIRONMENT_PREFIX = "VECGUARD__"
 
 
 def root_coord_settings(ports: Ports, index: int = 0) -> dict[str, Any]:
-    """What makes the root coord of this index part of this stack."""
+    """Returns settings that make the root coord of this index part of this stack."""
     own = ports.root_coords[index]
     return {
         "etcd": {"endpoints": [f"{LOOPBACK}:{ports.etcd}"]},
@@ -27,7 +27,7 @@ def root_coord_settings(ports: Ports, index: int = 0) -> dict[str, Any]:
 
 
 def proxy_settings(ports: Ports, index: int, listen: str) -> dict[str, Any]:
-    """What makes the proxy of this index part of this stack."""
+    """Returns settings that make the proxy of this index part of this stack."""
     own = ports.proxies[index]
     return {
         "proxy": {
@@ -49,7 +49,7 @@ DEFAULTS: Settings = {
 
 
 def write(path: Path, *layers: Settings) -> None:
-    """Write one configuration file; later layers win. Only its owner may read it.
+    """Writes one configuration file; later layers win. Only its owner may read it.
 
     Raises:
         OSError: it cannot be written.
@@ -67,17 +67,17 @@ def write(path: Path, *layers: Settings) -> None:
 
 
 def without_overrides_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without variables that would move these settings.
+    """Returns the environment without variables that would override these settings.
 
-    A `VECGUARD__PROXY__PORT` left over from elsewhere would otherwise put the proxy where
-    the stack does not look for it.
+    Otherwise a `VECGUARD__PROXY__PORT` that is still set would move the proxy to a port where
+    the stack does not expect it.
     """
     decided = {_ENVIRONMENT_PREFIX + "__".join(path).upper() for path in _paths(settings)}
     return {name: value for name, value in environment.items() if name.upper() not in decided}
 
 
 def laid_over(below: Settings, above: Settings) -> dict[str, Any]:
-    """Both, section by section; where they differ, `above` wins."""
+    """Merges two settings, section by section; where they differ, `above` wins."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)

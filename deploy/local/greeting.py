@@ -1,4 +1,4 @@
-"""What a person reads who has just started the local stack."""
+"""Writes the banner that a started local stack prints."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ _ENCRYPTION = {
 
 
 def greeting(stack: LocalStack) -> list[str]:
-    """The lines of the banner; the first is its heading."""
+    """Returns the lines of the banner; the first is its heading."""
     database = (stack.backend_data,) if stack.backend_data_is_given else ()
     address = stack.proxies[0].address
     reach = "every interface" if stack.listen in _EVERYWHERE else stack.listen
@@ -47,14 +47,14 @@ def greeting(stack: LocalStack) -> list[str]:
 
 
 def _status_command(stack: LocalStack) -> str:
-    """Names every operations port, as the command itself looks at the usual one only."""
+    """Returns a status command with every operations port; its default is only the usual one."""
     processes = (*stack.proxies, *stack.root_coords)
     options = (f"-O {each.operations_address}" for each in processes)
     return " ".join([f"{_command()} status", *options])
 
 
 def _reset_command(stack: LocalStack) -> str:
-    """Names the configuration that says where this stack's etcd is."""
+    """Returns a reset command with the configuration that names this stack's etcd."""
     return f"{_command()} root reset --offline --config {_shown(stack.root_coord_configuration)}"
 
 
@@ -63,7 +63,7 @@ def _command() -> str:
 
 
 def _shown(path: Path) -> str:
-    """As it is typed in the checkout, where `make run` is started."""
+    """Returns the path as it is typed in the checkout, where `make run` is started."""
     return shlex.quote(str(path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path))
 
 
@@ -74,7 +74,7 @@ def _encryption(certificates: LocalCertificates) -> Iterator[str]:
 
 
 def _client(address: str, certificates: LocalCertificates | None) -> Iterator[str]:
-    """Makes a client and does something with it; short enough for a terminal."""
+    """Yields example code that makes a client and uses it; short enough for a terminal."""
     if certificates is None:
         yield f'client = MilvusClient("http://{address}", token="root:Milvus")'
         yield 'client.has_collection("books") or client.create_collection("books", dimension=3)'

@@ -1,4 +1,4 @@
-"""Which port each process of the local stack listens on."""
+"""Assigns a port to each process of the local stack."""
 
 import os
 import random
@@ -20,7 +20,7 @@ _CLAIMS = 128
 
 @dataclass(frozen=True)
 class ProxyPorts:
-    """One proxy: where clients connect, and where it tells its health."""
+    """The ports of one proxy: for clients, and for operations."""
 
     public: int
     operations: int
@@ -28,7 +28,7 @@ class ProxyPorts:
 
 @dataclass(frozen=True)
 class RootCoordPorts:
-    """One root coord: where proxies connect, and where it tells its health."""
+    """The ports of one root coord: for proxies, and for operations."""
 
     internal: int
     operations: int
@@ -36,10 +36,10 @@ class RootCoordPorts:
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Every port of one stack.
+    """The ports of one stack.
 
-    The defaults inside stay away from etcd's and Milvus's own, since those are the ones that
-    another installation on the same machine has taken.
+    The defaults of the inner ports avoid etcd's and Milvus's own, which another installation on
+    the same machine is likely to occupy.
     """
 
     etcd: int = 23790
@@ -52,13 +52,13 @@ class Ports:
 
     @property
     def root_coords(self) -> tuple[RootCoordPorts, ...]:
-        """Those of every root coord, the first one's own fields among them."""
+        """The ports of every root coord, the first one's own fields among them."""
         first = RootCoordPorts(self.root_coord, self.root_coord_operations)
         return (first, *self.more_root_coords)
 
     @classmethod
     def free(cls, *, proxies: int = 1, root_coords: int = 1) -> "Ports":
-        """Ports that nobody listens on at this moment; for tests."""
+        """Returns ports that are free at this moment; for tests."""
         own = 5 + 2 * proxies
         numbers = free_ports(own + 2 * (root_coords - 1))
         pairs = zip(numbers[5:own:2], numbers[6:own:2], strict=True)
@@ -76,9 +76,9 @@ class Ports:
         )
 
     def with_changes(self, changes: Mapping[str, int]) -> "Ports":
-        """A copy with the ports of these names (those of `NAMES`) replaced.
+        """Returns a copy with the ports of these names (those of `NAMES`) replaced.
 
-        Proxy and root coord names mean the first one.
+        Names of a proxy or root coord mean the first one.
         """
         first, *others = self.proxies
         first = ProxyPorts(
@@ -96,12 +96,12 @@ class Ports:
         )
 
     def check_free(self, listen: str) -> None:
-        """Fail if something already listens on one of these ports, or two are the same.
+        """Checks that every port is free and that no two are the same.
 
-        `listen` is the address of the proxies' public ports; all else is on loopback.
+        `listen` is the address of the proxies' public ports; all other ports are on loopback.
 
         Raises:
-            LocalStackError: naming every such port, what it is for and what changes them.
+            LocalStackError: the text names every port in conflict, its use and how to change it.
         """
         taken: dict[int, str] = {}
         problems: dict[str, str] = {}
@@ -190,7 +190,7 @@ def _claimed(port: int) -> int | None:
 
 
 def _why_not(host: str, port: int) -> str | None:
-    """Why nobody can listen there; None: one can."""
+    """Returns why the port cannot be listened on; None if it can."""
     try:
         close_all(bound_sockets(Address(host, port), settings="--port"))
     except CannotListenError as error:

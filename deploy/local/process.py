@@ -1,4 +1,4 @@
-"""One supervised child process."""
+"""Runs and supervises one child process."""
 
 import asyncio
 import contextlib
@@ -15,28 +15,28 @@ from deploy.local.readiness import Probe
 
 _TETHER = Path(__file__).with_name("tether.py")
 _POLL_SECONDS = 0.05
-# How long the last lines of a process that has ended may take to be read. Only something
-# that it left behind, holding its output open, makes this run out.
+# The limit for reading the last lines of a process that has ended. It is reached only when a
+# child of that process holds its output open.
 _LAST_LINES_SECONDS = 1.0
 _READ_SIZE = 65536
 _LONGEST_LINE = 65536
 _LINES_KEPT = 200
-_LINES_TOLD = 15
+_LINES_SHOWN = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run, how to know that it is ready, and how to stop it.
+    """Describes what to run, how to probe that it is ready, and how to stop it.
 
     Attributes:
         name: shown before its log lines and in messages.
         argv: the program and its arguments.
-        environment: its whole environment.
+        environment: its complete environment.
         directory: where it runs.
-        ready: asked until it says yes.
-        stop_signal: what makes it end in good order.
-        start_seconds: how long it may take until it is ready.
-        stop_seconds: how long it may take to end before it is killed.
+        ready: returns whether it is ready; called until it returns True.
+        stop_signal: the signal that ends it in good order.
+        start_seconds: the limit until it is ready.
+        stop_seconds: the limit for its end before it is killed.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Program:
 
 
 class Process:
-    """A child process in a session of its own, so that a terminal's Ctrl-C does not reach it.
+    """Runs a child process in its own session, so that a terminal's Ctrl-C does not reach it.
 
-    Its output is read by one task, which begins in `start()` and is always awaited in
-    `stop()`: the process owns it.
+    One task reads its output. `start()` begins it and `stop()` always awaits it, so the process
+    owns the task.
     """
 
     def __init__(self, program: Program, on_line: Callable[[str, str], None]) -> None:
-        """`on_line(name, line)` gets each line of its output, standard error included."""
+        """Passes each line of output, standard error included, to `on_line(name, line)`."""
         self.program = program
         self.name = program.name
         self._on_line = on_line
@@ -80,13 +80,13 @@ class Process:
 
     @property
     def recent_lines(self) -> list[str]:
-        """Its newest lines of output, oldest first."""
+        """Returns its newest lines of output, oldest first."""
         return list(self._recent)
 
     async def start(self) -> None:
-        """Start it, without waiting until it is ready."""
-        # A pipe of our own: asyncio's would make the child count as running for as long as
-        # anything that it left behind holds the pipe open.
+        """Starts it, without waiting until it is ready."""
+        # A pipe of our own: with asyncio's the child would count as running while one of its
+        # own children holds the pipe open.
         reading, writing = os.pipe()
         try:
             stream = asyncio.StreamReader()
@@ -115,10 +115,10 @@ class Process:
         )
 
     async def wait_ready(self) -> None:
-        """Wait until it is ready.
+        """Waits until it is ready.
 
         Raises:
-            LocalStackError: it ended, or did not become ready in time; with its last lines.
+            LocalStackError: it ended, or did not become ready in time; the text has its last lines.
         """
         try:
             async with asyncio.timeout(self.program.start_seconds):
@@ -129,11 +129,11 @@ class Process:
         except TimeoutError as error:
             seconds = self.program.start_seconds
             raise LocalStackError(
-                f"{self.name} was not ready within {seconds:g} s{self._told()}"
+                f"{self.name} was not ready within {seconds:g} s{self._last_lines()}"
             ) from error
 
     async def wait(self) -> int:
-        """Wait until it has ended and its last lines are read.
+        """Waits until it has ended and its last lines are read.
 
         Returns:
             its exit code; -N if signal N ended it.
@@ -144,13 +144,13 @@ class Process:
         return code
 
     async def failure(self) -> LocalStackError:
-        """Wait until it has ended, and say so as an error with its last lines."""
+        """Waits until it has ended, and returns an error with its last lines."""
         code = await self.wait()
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        return LocalStackError(f"{self.name} ended by itself ({how}){self._told()}")
+        return LocalStackError(f"{self.name} ended by itself ({how}){self._last_lines()}")
 
     async def stop(self) -> None:
-        """Ask it to end; kill it and what it started when it does not in time."""
+        """Asks it to end; kills it and its children when it does not end in time."""
         try:
             if self._child is not None and self.running:
                 self.resume()
@@ -162,7 +162,7 @@ class Process:
             self._emit(f"did not stop within {seconds:g} s and was killed")
         finally:
             if self._child is not None:
-                # Also after a good end: it may have left workers of its own.
+                # Also after an orderly end: its workers may still run.
                 self.kill()
                 await self.wait()
             if self._output is not None:
@@ -170,7 +170,7 @@ class Process:
                 await asyncio.wait({self._output})
 
     async def restart(self) -> None:
-        """Stop it, start it again and wait until it is ready.
+        """Stops it, starts it again and waits until it is ready.
 
         Raises:
             LocalStackError: as `wait_ready`.
@@ -180,23 +180,23 @@ class Process:
         await self.wait_ready()
 
     def kill(self) -> None:
-        """SIGKILL to it and everything that it started."""
+        """Sends SIGKILL to it and to all of its children."""
         self._signal_group(signal.SIGKILL)
 
     def suspend(self) -> None:
-        """Freeze it in mid-step, as a stopped virtual machine would be."""
+        """Stops it at its current instruction, like a paused virtual machine."""
         self._signal_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `suspend`."""
+        """Continues it after `suspend`."""
         self._signal_group(signal.SIGCONT)
 
     def _signal_group(self, number: signal.Signals) -> None:
-        # The session's leader gave its own id to the group.
+        # The leader of the session gave its own id to the group.
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
-            # It has ended; macOS answers the second while it is not yet waited for.
+            # It has ended; macOS raises PermissionError until the process is waited for.
             return
 
     def _started(self) -> asyncio.subprocess.Process:
@@ -226,8 +226,8 @@ class Process:
         self._recent.append(line)
         self._on_line(self.name, line)
 
-    def _told(self) -> str:
-        lines = self.recent_lines[-_LINES_TOLD:]
+    def _last_lines(self) -> str:
+        lines = self.recent_lines[-_LINES_SHOWN:]
         if not lines:
             return "; it printed nothing"
         return "; its last lines:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,4 +1,4 @@
-"""Questions to a starting server; each answers within a second and never raises for a refusal."""
+"""Probes a starting server. Each probe ends within a second and raises nothing for a refusal."""
 
 import asyncio
 import functools
@@ -21,12 +21,12 @@ def http_ok(
     *,
     tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> Probe:
-    """Whether `path` on this loopback port answers 200.
+    """Returns a probe: whether `path` on this loopback port answers 200.
 
     Args:
-        port: of a server on 127.0.0.1.
-        path: what to ask for.
-        tls: makes the context when it is first needed; plain without it.
+        port: the port of a server on 127.0.0.1.
+        path: the path to request.
+        tls: makes the TLS context when it is first needed; None for plain HTTP.
     """
     request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
     context = functools.cache(tls) if tls is not None else lambda: None
@@ -39,7 +39,7 @@ def http_ok(
 
 
 def speaks_http2(port: int) -> Probe:
-    """Whether a gRPC server on this loopback port opens its side of a connection."""
+    """Returns a probe: whether a gRPC server on this loopback port begins an HTTP/2 connection."""
 
     async def probe() -> bool:
         header = await _ask(
@@ -58,7 +58,7 @@ async def _ask(
     read: Callable[[asyncio.StreamReader], Awaitable[bytes]],
     context: ssl.SSLContext | None = None,
 ) -> bytes:
-    """The first bytes of the answer; none if there was no usable answer in time."""
+    """Returns the first bytes of the answer; none if no usable answer came in time."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):

@@ -1,4 +1,4 @@
-"""The local stack: etcd, root coord, Milvus Lite and proxies, each a real process."""
+"""Runs the local stack: etcd, root coord, Milvus Lite and proxies, each a real process."""
 
 import asyncio
 import contextlib
@@ -31,24 +31,24 @@ _POLL_SECONDS = 0.05
 
 
 class ServiceProcess(Process):
-    """A process of Vecguard's own, and where it is found."""
+    """Runs a process of Vecguard and knows its addresses."""
 
     def __init__(
         self, program: Program, on_line: Callable[[str, str], None], port: int, operations: int
     ) -> None:
         super().__init__(program, on_line)
-        #: host:port of what it is there for, on this machine.
+        #: host:port of its service on this machine.
         self.address = f"{LOOPBACK}:{port}"
-        #: host:port of its health and metrics.
+        #: host:port of its operations port.
         self.operations_address = f"{LOOPBACK}:{operations}"
 
 
 class ProxyProcess(ServiceProcess):
-    """A proxy; `address` is for clients."""
+    """Runs a proxy; `address` is for clients."""
 
 
 class RootCoordProcess(ServiceProcess):
-    """A root coord; `address` is for proxies. It is ready when it leads or stands by."""
+    """Runs a root coord; `address` is for proxies. It is ready when it leads or stands by."""
 
     def __init__(
         self, program: Program, on_line: Callable[[str, str], None], port: int, operations: int
@@ -57,12 +57,12 @@ class RootCoordProcess(ServiceProcess):
         self._leads = http_ok(operations, "/readyz")
 
     async def is_active(self) -> bool:
-        """Whether it is the one that owns the credentials at this moment."""
+        """Returns whether it is the active root coord at this moment."""
         return self.running and await self._leads()
 
 
 class LocalStack:
-    """All processes of one stack. An asynchronous context manager: start, then stop.
+    """Starts and stops all processes of one stack, as an asynchronous context manager.
 
     Everything listens on loopback; `listen` opens the proxies' public ports elsewhere.
     """
@@ -82,23 +82,23 @@ class LocalStack:
         verbose: bool = False,
         on_line: Callable[[str, str], None] = lambda _name, _line: None,
     ) -> None:
-        """Describe a stack; nothing is touched before `start`.
+        """Describes a stack; no file or process is touched before `start`.
 
         Args:
-            data_dir: where all state lives. A later stack on it goes on from there.
+            data_dir: where all state is kept. A later stack on it continues from there.
             backend_data: an existing Milvus Lite 3 database to serve in place; by default
                 Milvus Lite keeps its data in `milvus-lite` below the data directory.
             ports: where to listen; the fixed defaults, or any free ports for more processes.
-            proxies: how many, unless `ports` says it.
-            root_coords: how many, unless `ports` says it; one leads, the others stand by.
-            tls: how clients reach the proxies. Unless it is off, the links inside are mutual,
-                but for the one to Milvus Lite, which cannot speak TLS. The certificates
-                are in `certs` below the data directory, made if they are missing.
+            proxies: their number, unless `ports` gives it.
+            root_coords: their number, unless `ports` gives it; one leads, the others stand by.
+            tls: how clients reach the proxies. Unless it is off, the links between the services
+                are mutual, except the link to Milvus Lite, which cannot speak TLS. The
+                certificates are in `certs` below the data directory, made if they are missing.
             listen: the address of the proxies' public ports.
             settings_overrides: settings laid over both services' own, as in their YAML file.
-            environment: what the processes inherit; this process's own if not given.
-            verbose: let etcd tell everything, not only warnings.
-            on_line: gets (process name, line) for each line of output.
+            environment: the environment that the processes inherit; this process's own by default.
+            verbose: shows all of etcd's log, not only warnings.
+            on_line: called with (process name, line) for each line of output.
         """
         if ports is None:
             alone = proxies == root_coords == 1
@@ -114,7 +114,7 @@ class LocalStack:
         )
         self._overrides = settings_overrides or {}
         self._environment = dict(os.environ if environment is None else environment)
-        # A child's output is no terminal, so Python would hold its lines back.
+        # A child's output is no terminal, so Python would buffer its lines.
         self._environment["PYTHONUNBUFFERED"] = "1"
         self._verbose = verbose
         self._on_line = on_line
@@ -126,7 +126,7 @@ class LocalStack:
 
     @property
     def root_coord(self) -> RootCoordProcess:
-        """The first root coord, and mostly the only one."""
+        """The first root coord; most stacks have only this one."""
         return self.root_coords[0]
 
     @property
@@ -140,11 +140,11 @@ class LocalStack:
         return (self.etcd, self.backend, *self.root_coords, *self.proxies)
 
     async def start(self) -> None:
-        """Start everything and wait until it is ready.
+        """Starts everything and waits until it is ready.
 
         Raises:
-            LocalStackError: something is missing, busy, ended, or took too long. Nothing is
-                left running.
+            LocalStackError: a part is missing, its port is taken, it ended, or took too long. No
+                process is left running.
         """
         try:
             self._prepare()
@@ -165,10 +165,10 @@ class LocalStack:
             raise
 
     async def active_root_coord(self) -> RootCoordProcess:
-        """The root coord that leads, as soon as there is one.
+        """Returns the root coord that leads, as soon as there is one.
 
         Raises:
-            LocalStackError: there is none for longer than a start may take.
+            LocalStackError: no root coord leads within the time that a start may take.
         """
         try:
             async with asyncio.timeout(self.root_coord.program.start_seconds):
@@ -181,24 +181,24 @@ class LocalStack:
             raise LocalStackError("no root coord was elected in time") from error
 
     async def stop(self) -> None:
-        """Stop everything, those first that depend on others."""
+        """Stops all processes in reverse order of their dependencies."""
         try:
-            for alike in (self.proxies, self.root_coords, (self.backend,), (self.etcd,)):
+            for processes in (self.proxies, self.root_coords, (self.backend,), (self.etcd,)):
                 async with asyncio.TaskGroup() as group:
-                    for process in alike:
+                    for process in processes:
                         group.create_task(process.stop())
         finally:
             self.kill()
             self._resources.close()
 
     def kill(self) -> None:
-        """SIGKILL to everything that still runs."""
+        """Sends SIGKILL to every process that still runs."""
         for process in self.processes:
             if process.running:
                 process.kill()
 
     async def wait_for_failure(self) -> LocalStackError:
-        """Wait until a process ends without having been asked to."""
+        """Waits until a process ends that was not stopped, and returns the error."""
         waits = {asyncio.create_task(each.wait()): each for each in self.processes}
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -221,10 +221,10 @@ class LocalStack:
         await self.stop()
 
     def _prepare(self) -> None:
-        """Find what can be found out before anything is started.
+        """Checks everything that can be checked before a process is started.
 
         Raises:
-            LocalStackError: naming what is wrong and what to do.
+            LocalStackError: the text says what is wrong and what to do.
         """
         if importlib.util.find_spec("milvus_lite") is None:
             raise LocalStackError("Milvus Lite is not installed; run: pip install '.[local]'")
@@ -307,7 +307,7 @@ class LocalStack:
                 *(word for option in options.items() for word in option),
                 *(() if tls is None else tls.etcd_arguments()),
             ),
-            # etcd takes ETCD_* variables for options.
+            # etcd reads ETCD_* variables as options.
             environment={
                 name: value
                 for name, value in self._environment.items()
@@ -328,7 +328,7 @@ class LocalStack:
             environment=self._environment,
             directory=CHECKOUT,
             ready=speaks_http2(self.ports.backend),
-            # The one signal after which it closes its data.
+            # The only signal after which it closes its data.
             stop_signal=signal.SIGINT,
         )
 
@@ -338,7 +338,7 @@ class LocalStack:
             self._root_coord_name(index),
             "vecguard.root_coord",
             self._root_coord_settings(index),
-            # A standby is as ready as it gets; a lone one is to be the active one.
+            # A standby counts as ready; a lone root coord has to be active.
             http_ok(
                 own.operations,
                 "/readyz" if len(self.ports.root_coords) == 1 else "/readyz?exclude=role",

@@ -1,9 +1,9 @@
-"""Run a program that ends when its parent does: `tether.py PARENT_PID SIGNAL PROGRAM [ARG...]`.
+"""Runs a program that ends when its parent does: `tether.py PARENT_PID SIGNAL PROGRAM [ARG...]`.
 
 A supervisor that is killed with SIGKILL cannot stop its children. On Linux the kernel can:
-the child asks for SIGNAL when its parent is gone, and the request outlives exec. Doing this
-in a script of its own keeps `preexec_fn`, which is unsafe beside threads, out of the
-supervisor. Elsewhere the program simply runs, and a killed supervisor leaves it behind.
+the child requests SIGNAL for the end of its parent, and the request survives exec. A script of
+its own keeps `preexec_fn`, which is unsafe beside threads, out of the supervisor. On other
+systems the program runs without this, and outlives a killed supervisor.
 
 Standard library only: it runs as `python -I -S`, to start in milliseconds.
 """
@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main() -> None:
-    """Replace this process by PROGRAM.
+    """Replaces this process by PROGRAM.
 
     Raises:
         SystemExit: the arguments are wrong, the parent is gone, or PROGRAM cannot be run.

@@ -1,4 +1,4 @@
-"""Where something listens: `host:port`, as it is written in a configuration."""
+"""Parses addresses to listen on or connect to: `host:port`, as in a configuration."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ _PORTS: Final = range(1, 65536)
 _PORT_DIGITS: Final = 5
 _FOREIGN: Final = frozenset(" /[],@")
 
-#: Stands for the address of a peer that came by no network, such as over a socket pair.
+#: The address of a peer without a network, such as over a socket pair.
 LOCAL: Final = "local"
 
 
 class InvalidAddressError(ConfigurationError, ValueError):
-    """A text is no address; a ValueError for whoever validates settings."""
+    """The text is not an address. It is a ValueError for code that validates settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host name or IP address, and a port."""
+    """A host name or IP address and a port."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `host:port` or `[ipv6]:port`; the port is from 1 to 65535.
+        """Parses `host:port` or `[ipv6]:port`; the port is from 1 to 65535.
 
         Raises:
-            InvalidAddressError: it is something else; the error shows the text and the form.
+            InvalidAddressError: the text has another form; the error shows the text and the form.
         """
         host, colon, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
@@ -49,7 +49,7 @@ class Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`, an IP address or a name; names are not resolved."""
+    """Returns whether `host`, an IP address or name, means this machine. Does not resolve names."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -57,14 +57,14 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_host(text: str) -> str:
-    """Reads a host alone: a name, an IPv4 address, or an IPv6 address with or without brackets.
+    """Parses a host alone: a name, an IPv4 address, or an IPv6 address with or without brackets.
 
     Returns it without brackets, an IPv6 address in its short form (RFC 5952), so that equal
     addresses are equal texts.
 
     Raises:
-        InvalidAddressError: it is something else, such as an address with a port, `*`, or one of
-            the short forms of IPv4 such as `0` and `127.1`, which only some systems read.
+        InvalidAddressError: the text has another form, such as an address with a port, `*`, or one
+            of the short forms of IPv4 such as `0` and `127.1`, which only some systems read.
     """
     is_bracketed = text.startswith("[") and text.endswith("]")
     host = text[1:-1] if is_bracketed else text

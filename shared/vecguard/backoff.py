@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt after one or more failures in a row."""
+"""Computes how long to wait before the next attempt after failures in a row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BackoffPolicy:
-    """The delays of one kind of attempt.
+    """The delays between attempts.
 
     Attributes:
-        first_seconds: after the first failure in a row.
-        longest_seconds: no delay grows beyond this.
-        factor: by which each delay is longer than the one before. gRPC's "Connection
-            Backoff" has 1.6.
-        jitter: between which parts of the delay the wait is drawn, evenly. It spreads
-            processes that failed at the same moment; (1.0, 1.0) draws nothing. gRPC has
-            a fifth to either side.
+        first_seconds: the delay after the first failure in a row.
+        longest_seconds: the limit of the delay.
+        factor: the ratio of each delay to the one before. gRPC's "Connection Backoff" has 1.6.
+        jitter: the parts of the delay between which the wait is drawn, evenly. It spreads
+            processes that failed at the same moment; (1.0, 1.0) switches it off. gRPC has a
+            fifth to either side.
     """
 
     first_seconds: float
@@ -25,10 +24,10 @@ class BackoffPolicy:
 
 
 class Backoff:
-    """Counts the failures in a row of one series of attempts."""
+    """Counts the failures in a row of a series of attempts."""
 
     def __init__(self, policy: BackoffPolicy, random: Callable[[], float]) -> None:
-        """Begins without a failure; `random` gives numbers evenly spread over [0, 1)."""
+        """Starts without a failure; `random` returns numbers evenly spread over [0, 1)."""
         self._policy = policy
         self._random = random
         self._next_seconds = policy.first_seconds

@@ -1,19 +1,18 @@
-"""The clock of the machine, which only compositions and edges read."""
+"""Reads the machine's clock. Only compositions and edges of the services use it."""
 
 import time
 from typing import Final
 
 
 def boot_clock() -> float:
-    """Seconds since boot, counting on while the machine sleeps.
+    """Returns seconds since boot, including the time that the machine sleeps.
 
-    CLOCK_MONOTONIC stands still in suspend, so that a lease measured by it would
-    outlive its grant. Where CLOCK_BOOTTIME is missing (macOS), CLOCK_MONOTONIC
-    keeps running in sleep and serves as well.
+    CLOCK_MONOTONIC stops during suspend, so a lease measured by it would outlive its grant.
+    Where CLOCK_BOOTTIME is missing (macOS), CLOCK_MONOTONIC includes sleep and is used instead.
     """
     return _read(_BOOT_CLOCK)
 
 
-# Every call asks: what is bound once is not looked up.
+# Every call reads the clock; binding the function once saves the look-up.
 _read: Final = time.clock_gettime
 _BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

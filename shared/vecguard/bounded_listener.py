@@ -1,4 +1,4 @@
-"""Listening sockets of an inner port, with a bound on its connections that it keeps by itself."""
+"""Accepts connections on the sockets of an inner port, with a bound on their number."""
 
 import asyncio
 import errno
@@ -14,85 +14,87 @@ from vecguard.observability.repeated import RepeatedFailure
 
 log = get_logger(__name__)
 
-# How long nothing is accepted when the process has no file descriptor left, as in asyncio.
+# How long no connection is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS: Final = 1.0
-# `sock_accept` gives the loop no turn while connections wait.
+# While connections wait, `sock_accept` does not yield to the event loop.
 _ACCEPTED_IN_A_TURN: Final = 32
-# Connections beyond the bound that are on their way out, and the turns that one takes for it.
-_MOST_DEPARTING: Final = 32
-_DEPARTURE_TURNS: Final = 8
-# For the goodbye of TLS.
+# Connections beyond the bound that are being closed, and the turns of the loop that each takes.
+_MOST_CLOSING: Final = 32
+_CLOSING_TURNS: Final = 8
+# For the closing messages of TLS.
 _SHUTDOWN_SECONDS: Final = 5.0
 
 
-class Place:
-    """One connection, for as long as it is counted.
+class ConnectionSlot:
+    """One counted connection.
 
     Attributes:
-        is_new: whether it has not said what the port is there for. New connections make room
-            before others.
-        is_busy: says whether the connection is in use; while it is, it never makes room.
+        is_new: whether the peer has not yet sent a request. New connections are closed for a
+            newcomer before others.
+        is_busy: returns whether the connection is in use; a busy one is never closed for a
+            newcomer.
         is_begun: whether the event loop was given the socket.
     """
 
-    __slots__ = ("_left", "_task", "_transport", "is_begun", "is_busy", "is_new")
+    __slots__ = ("_closed", "_task", "_transport", "is_begun", "is_busy", "is_new")
 
-    def __init__(self, left: Callable[["Place"], None]) -> None:
-        self._left = left
+    def __init__(self, closed: Callable[["ConnectionSlot"], None]) -> None:
+        self._closed = closed
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self.is_new = True
         self.is_busy: Callable[[], bool] = _never
         self.is_begun = False
 
-    def made(self, transport: asyncio.BaseTransport) -> None:
-        """The protocol has its transport, after the handshake if there is one."""
-        # uvloop's transports are no subclass.
+    def opened(self, transport: asyncio.BaseTransport) -> None:
+        """Takes the protocol's transport, after the TLS handshake if there is one."""
+        # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
 
-    def left(self) -> None:
-        """The connection is closed; to say so twice does no harm."""
-        self.is_busy = _never  # the protocol's, which would be a reference cycle
-        self._left(self)
+    def closed(self) -> None:
+        """Records that the connection is closed. A second call has no effect."""
+        self.is_busy = _never  # the protocol's method, which would be a reference cycle
+        self._closed(self)
 
-    def expel(self) -> None:
-        """Closes the connection at once, in whichever state it is."""
+    def abort(self) -> None:
+        """Closes the connection at once, in any state."""
         if self._transport is not None:
             self._transport.abort()
         elif self._task is not None:
             self._task.cancel()
 
-    def shakes_hands(self, task: asyncio.Task[None]) -> None:
-        """The task makes a transport of the socket. For the listener to say."""
+    def handshake_started(self, task: asyncio.Task[None]) -> None:
+        """Takes the task that makes a transport of the socket. Only the listener calls it."""
         self._task = task
 
     @property
-    def was_made(self) -> bool:
-        """Whether there was ever a transport."""
+    def was_opened(self) -> bool:
+        """Whether the connection ever had a transport."""
         return self._transport is not None
 
 
 class BoundedListener:
-    """Accepts no more than so many connections at a time: the oldest idle one makes room.
+    """Accepts a limited number of connections: a newcomer replaces the oldest idle one.
 
-    So a port that anybody may connect to stays open for its few honest clients, and takes no
-    file descriptors from other ports. If all are busy, newcomers are closed at once.
+    A port that is open to all clients thus stays usable for its few honest clients and takes no
+    file descriptors from other ports. When all connections are busy, newcomers are closed at once.
     """
 
     def __init__(
         self,
-        welcome: Callable[[Place], asyncio.BaseProtocol],
+        make_protocol: Callable[[ConnectionSlot], asyncio.BaseProtocol],
         *,
         name: str,
         most: int,
         tls: ssl.SSLContext | None = None,
         handshake_seconds: float = 10.0,
     ) -> None:
-        """`welcome` makes the protocol of a connection, which calls `made` and `left`.
+        """Prepares a listener.
 
-        `name` is the port's in the log.
+        `make_protocol` makes the protocol of a connection, which calls `opened` and `closed` on
+        its slot. `name` is the port's name in the log.
         """
-        self._welcome = welcome
+        self._make_protocol = make_protocol
         self._most = most
         self._tls = tls
         self._handshake_seconds = handshake_seconds
@@ -100,27 +102,27 @@ class BoundedListener:
         self._name = name
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._places: dict[Place, None] = {}
-        self._departing: set[Place] = set()
+        self._slots: dict[ConnectionSlot, None] = {}
+        self._closing: set[ConnectionSlot] = set()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._slots)
 
     def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accepts on sockets that listen, which are the listener's from now on."""
+        """Starts to accept on listening sockets, which the listener owns from now on."""
         self._sockets += sockets
         for listening in sockets:
             self._run(self._accept(listening))
 
     def stop(self) -> None:
-        """Accepts nothing more, and breaks off handshakes; other connections stay."""
+        """Stops accepting and breaks off handshakes. Other connections stay open."""
         for task in self._tasks:
             task.cancel()
         close_all(self._sockets)
         self._sockets.clear()
 
     async def stopped(self) -> None:
-        """Returns when nothing of it runs any more; `stop` must have been called."""
+        """Returns when all tasks of the listener have ended. `stop` must have been called."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -138,62 +140,62 @@ class BoundedListener:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     failure.failed(str(error.strerror), error=error.strerror, port=self._name)
                     await asyncio.sleep(_PAUSE_SECONDS)
-                continue  # otherwise the client was gone before it was accepted
+                continue  # otherwise the client disconnected before it was accepted
             failure.ended()
-            if len(self._places) < self._most or self._make_room():
-                self._enter(connection)
+            if len(self._slots) < self._most or self._close_an_idle_one():
+                self._add(connection)
             else:
                 connection.close()
-            for _ in range(_DEPARTURE_TURNS):
-                if len(self._departing) <= _MOST_DEPARTING:
+            for _ in range(_CLOSING_TURNS):
+                if len(self._closing) <= _MOST_CLOSING:
                     break
                 await asyncio.sleep(0)
 
-    def _enter(self, connection: socket.socket) -> None:
-        place = Place(self._leave)
-        self._places[place] = None
-        task = self._run(self._greet(connection, place))
-        place.shakes_hands(task)
-        # Cancelled before its first turn it would close nothing.
-        task.add_done_callback(lambda _: self._settle(connection, place))
+    def _add(self, connection: socket.socket) -> None:
+        slot = ConnectionSlot(self._release)
+        self._slots[slot] = None
+        task = self._run(self._establish(connection, slot))
+        slot.handshake_started(task)
+        # A task that is cancelled before its first step would not close the connection.
+        task.add_done_callback(lambda _: self._clean_up(connection, slot))
 
-    def _make_room(self) -> bool:
-        place = next((each for each in self._places if each.is_new), None)
-        if place is None:
-            place = next((each for each in self._places if not each.is_busy()), None)
+    def _close_an_idle_one(self) -> bool:
+        slot = next((each for each in self._slots if each.is_new), None)
+        if slot is None:
+            slot = next((each for each in self._slots if not each.is_busy()), None)
         self._full.failed(
             self._name,
             port=self._name,
-            connections=len(self._places),
-            newcomer="refused" if place is None else "served",
+            connections=len(self._slots),
+            newcomer="refused" if slot is None else "served",
         )
-        if place is None:
+        if slot is None:
             return False
-        del self._places[place]
-        self._departing.add(place)
-        place.expel()
+        del self._slots[slot]
+        self._closing.add(slot)
+        slot.abort()
         return True
 
-    async def _greet(self, connection: socket.socket, place: Place) -> None:
-        place.is_begun = True
+    async def _establish(self, connection: socket.socket, slot: ConnectionSlot) -> None:
+        slot.is_begun = True
         with suppress(OSError):  # the context counts and logs why
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._welcome(place),
+                lambda: self._make_protocol(slot),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=None if self._tls is None else self._handshake_seconds,
                 ssl_shutdown_timeout=None if self._tls is None else _SHUTDOWN_SECONDS,
             )
 
-    def _settle(self, connection: socket.socket, place: Place) -> None:
-        if not place.is_begun:
+    def _clean_up(self, connection: socket.socket, slot: ConnectionSlot) -> None:
+        if not slot.is_begun:
             connection.close()
-        if not place.was_made:
-            self._leave(place)
+        if not slot.was_opened:
+            self._release(slot)
 
-    def _leave(self, place: Place) -> None:
-        self._places.pop(place, None)
-        self._departing.discard(place)
+    def _release(self, slot: ConnectionSlot) -> None:
+        self._slots.pop(slot, None)
+        self._closing.discard(slot)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

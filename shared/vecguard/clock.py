@@ -1,9 +1,9 @@
-"""What leases, caches and limits take the time from."""
+"""Defines the clock that leases, caches and limits use."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Seconds since an arbitrary moment, never running backwards."""
+    """Returns seconds since an arbitrary moment and never runs backwards."""
 
     def __call__(self) -> float: ...

@@ -1,4 +1,4 @@
-"""What two machines give up of a lease because their clocks differ.
+"""Computes the part of a lease that is not used because the clocks of two machines differ.
 
 A lease has a granter and a holder, each with a clock of its own. The holder counts the lease
 from before it asked for it, and treats it as over earlier than the granter does. With the
@@ -13,7 +13,7 @@ margin M of a lease of D seconds (M = D * ratio + fixed):
 
 `fixed` is for everything that does not grow with D. The holder is a proxy with a session's lease,
 or the active root coord with its leadership lease in etcd; docs/revocation.md describes the
-protocol. Pure: no clock is read here.
+protocol. No clock is read here.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ClockMargin:
-    """How much earlier than its granter the holder of a lease considers it as over.
+    """How much earlier than its granter the holder treats a lease as over.
 
     Attributes:
-        ratio: the part of the lease's length that is given up, for clocks that run at
+        ratio: the part of the lease's length that is not used, for clocks that run at
             different speeds; at least 0 and below 1.
-        fixed_seconds: what is given up in addition; at least 0.
+        fixed_seconds: the further time that is not used; at least 0.
     """
 
     ratio: float

@@ -1,10 +1,10 @@
-"""The file descriptors that a process may have."""
+"""Raises the limit of file descriptors of a process."""
 
 import resource
 
 
 def raised_limit(wanted: int) -> int:
-    """Raises the process's soft limit to so many, as far as it may; how many there are now."""
+    """Raises the process's soft limit to `wanted`, as far as permitted. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

@@ -1,4 +1,4 @@
-"""The one vocabulary of failures, and what each is on the wire.
+"""Defines the expected errors of all services, and the gRPC status of each.
 
 An error's text says what was wrong and what to do. It never holds a password,
 a hash or a token. `reason` is stable and machine-readable: metrics, logs and
@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 class Status(Enum):
     """The status codes of gRPC ("Status codes and their use in gRPC").
 
-    An enumeration of ours, so that a decision can name its status without a gRPC library.
+    Our own enumeration, so that code without a gRPC library can name a status.
     """
 
     OK = 0
@@ -45,8 +45,8 @@ class VecguardError(Exception):
     Attributes:
         status: the gRPC status that a caller receives.
         reason: a stable word for metrics and logs.
-        retry_after_seconds: how long a caller should wait before it tries again; None: it
-            is not said.
+        retry_after_seconds: how long a caller should wait before it tries again; None when
+            unknown.
     """
 
     status: ClassVar[Status] = Status.INTERNAL
@@ -72,7 +72,7 @@ class OutcomeUnknownError(UnavailableError):
 
 
 class DeadlineError(VecguardError):
-    """The caller's deadline passed first."""
+    """The caller's deadline passed before the answer."""
 
     status = Status.DEADLINE_EXCEEDED
     reason = "deadline_exceeded"
@@ -93,8 +93,8 @@ class MessageTooLargeError(OverloadedError):
     """A message is over the configured limit.
 
     Attributes:
-        size: its length in bytes; None where it is only known to be over the limit.
-        limit: the most bytes that it may have.
+        size: its length in bytes; None when it is only known to be over the limit.
+        limit: the limit in bytes.
     """
 
     reason = "message_too_large"
@@ -107,7 +107,7 @@ class MessageTooLargeError(OverloadedError):
 
 
 class TooManyFieldsError(OverloadedError):
-    """A message has more fields than it may have."""
+    """A message has more fields than allowed."""
 
     reason = "too_many_fields"
 
@@ -122,7 +122,7 @@ class MalformedMessageError(VecguardError):
 
 
 class UnsupportedError(VecguardError):
-    """The method exists elsewhere, but not here."""
+    """This server does not serve the method, which exists elsewhere."""
 
     status = Status.UNIMPLEMENTED
     reason = "unsupported"

@@ -1,4 +1,4 @@
-r"""The one rule for text from files, standard input, environment variables and YAML.
+r"""Cleans text from files, standard input, environment variables and YAML, by one rule.
 
 Editors and tools add invisible characters to text: `echo` and YAML block scalars a line break,
 Windows a byte order mark. So:
@@ -33,7 +33,7 @@ def decoded(content: bytes) -> str:
     try:
         return cleaned(content.decode())
     except UnicodeDecodeError:
-        # Without the cause: it would carry the bytes into a traceback.
+        # Without the cause: its traceback would show the bytes.
         kind = " but UTF-16" if content.startswith(_UTF_16) else ""
         raise TextError(f"is not UTF-8 text{kind}; save it as UTF-8") from None
 

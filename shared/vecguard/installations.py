@@ -3,9 +3,9 @@
 A wrong `etcd.rootPath` looks like an empty store. Before root is created there, and in
 `vecguard doctor`, the keys outside the configured prefix are searched, in two ways:
 
-- Prefixes that people may confuse with the configured one are looked for spelling by spelling.
-  That takes a few requests for each character, whatever else etcd holds.
-- Other installations are looked for directory by directory (a directory ends at a slash). That may
+- Prefixes that people may confuse with the configured one are searched character by character.
+  That takes a few requests for each character, however many keys etcd holds.
+- Other installations are searched directory by directory (a directory ends at a slash). That may
   end early, because an etcd may hold millions of keys, and etcd counts all keys of the range that a
   request names.
 
@@ -25,23 +25,23 @@ from vecguard.etcd.model import key_range, range_end_of_prefix
 from vecguard.milvus_layout import USERS, Keys
 from vecguard.wording import counted
 
-# Of each of the two searches. A spelling takes about five requests for each of its characters.
+# For each of the two searches. A spelling takes about five requests for each of its characters.
 _MAX_REQUESTS: Final = 200
 _MAX_SPELLING_REQUESTS: Final = 500
 _MAX_SECONDS: Final = 5.0
 _TOO_MANY: Final = "the search stopped early: etcd holds too many keys"
-# Directories above the users' own: of `/a/b/c/meta`, the leading slash included.
+# Directories above the directory of users: those of `/a/b/c/meta`, the leading slash included.
 _MAX_DEPTH: Final = 5
 _PAGE: Final = 50
-# Prefixes that one message names, and the characters of each.
+# Prefixes that one message names, and characters that it shows of each.
 _NAMED: Final = 10
 _NAME_LENGTH: Final = 100
-# What people may add to a prefix or leave out. A blank that is none of these is not looked for.
+# Characters that people add to a prefix or leave out. Other blanks are not searched.
 _NOISE: Final = (b"/", b".", b" ")
 
 
 class SimilarPrefixError(VecguardError):
-    """Root is not created, because the configured prefix is likely a misspelled one."""
+    """Root is not created, because the configured prefix is likely misspelled."""
 
     status = Status.FAILED_PRECONDITION
     reason = "similar_prefix"
@@ -49,11 +49,11 @@ class SimilarPrefixError(VecguardError):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Credentials under one prefix.
+    """The credentials under one prefix.
 
     Attributes:
         root: the prefix, as in `Keys.root`.
-        users: how many there are.
+        users: the number of users.
     """
 
     root: str
@@ -66,7 +66,7 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a search has found.
+    """The result of a search.
 
     Attributes:
         similar: prefixes that differ from the configured one only in slashes, dots, letter
@@ -81,7 +81,7 @@ class Survey:
 
 
 def named(installations: Sequence[Installation]) -> str:
-    """The prefixes with their numbers of users, for a message of bounded length."""
+    """Returns the prefixes with their numbers of users, for a message of bounded length."""
     shown = ", ".join(map(str, installations[:_NAMED]))
     more = len(installations) - _NAMED
     return f"{shown} and {more} more" if more > 0 else shown
@@ -123,7 +123,7 @@ async def survey(client: EtcdClient, keys: Keys) -> Survey:
 
 
 async def _searched(search: "_Search") -> str:
-    """Runs a search; returns why it is not complete, "" if it is. Raises EtcdError."""
+    """Runs a search. Returns why it is incomplete; "" if it is complete. Raises EtcdError."""
     try:
         async with asyncio.timeout(_MAX_SECONDS):
             await search.run()
@@ -137,7 +137,7 @@ async def _searched(search: "_Search") -> str:
 
 
 def _likeness(root: str) -> str:
-    """Returns the same text for prefixes that people may confuse."""
+    """Returns one text for all prefixes that people may confuse with each other."""
     return "".join(
         character
         for character in root.casefold()
@@ -146,11 +146,11 @@ def _likeness(root: str) -> str:
 
 
 class _Search(ABC):
-    """What both searches have in common.
+    """Holds what both searches share.
 
     Attributes:
-        found: how many users there are below each directory that has some.
-        is_cut: whether the number of requests was the limit.
+        found: the number of users below each directory that has some.
+        is_cut: whether the search ended at the limit of requests.
     """
 
     def __init__(self, client: EtcdClient, max_requests: int) -> None:
@@ -169,7 +169,7 @@ class _Search(ABC):
         return not self.is_cut
 
     async def _count_users(self, directory: bytes) -> bool:
-        """Looks for users directly below a directory; returns whether there are some."""
+        """Counts the users directly below a directory. Returns whether there are some."""
         key = _users_below(directory)
         users = (await self._client.range(key, prefix=True, count_only=True)).count
         if users:
@@ -178,15 +178,15 @@ class _Search(ABC):
 
 
 class _Spellings(_Search):
-    """Finds the directories whose names are of one likeness, character by character."""
+    """Finds the directories that people may confuse with one, character by character."""
 
     def __init__(self, client: EtcdClient, likeness: str) -> None:
         super().__init__(client, _MAX_SPELLING_REQUESTS)
         self._likeness = likeness
 
     async def run(self) -> None:
-        """Raises EtcdError."""
-        # What a key begins with, and how much of the likeness that is.
+        """Fills `found`. Raises EtcdError."""
+        # The beginning of a key, and the length of the likeness that it matches.
         waiting = deque([(b"", 0)])
         while waiting:
             beginning, length = waiting.popleft()
@@ -212,26 +212,26 @@ class _Spellings(_Search):
 
 
 class _Directories(_Search):
-    """Finds any directories, breadth first."""
+    """Finds all directories with users, breadth first."""
 
     def __init__(self, client: EtcdClient) -> None:
         super().__init__(client, _MAX_REQUESTS)
 
     async def run(self) -> None:
-        """Raises EtcdError."""
+        """Fills `found`. Raises EtcdError."""
         waiting = deque([(b"", 0)])
         while waiting:
             directory, depth = waiting.popleft()
             if not self._may_ask():
                 return
             has_users = await self._count_users(directory)
-            # An installation holds no others and may hold millions of keys, so it is not searched;
-            # except without a prefix, when all others are below it.
+            # An installation contains no other one and may hold millions of keys, so it is not
+            # searched. An installation without a prefix is: all others are below it.
             if depth < _MAX_DEPTH and (not has_users or not directory.strip(b"/")):
                 waiting += [(each, depth + 1) for each in await self._below(directory)]
 
     async def _below(self, directory: bytes) -> list[bytes]:
-        """The directories directly below one."""
+        """Returns the directories directly below a directory."""
         found: list[bytes] = []
         first, end = key_range(directory, prefix=True)
         more = True
@@ -255,5 +255,5 @@ def _users_below(directory: bytes) -> bytes:
 
 
 def _root(directory: bytes) -> str:
-    """What `Keys.root` is for the keys below a directory."""
+    """Returns the `Keys.root` of the keys below a directory."""
     return (directory[:-1] or directory).decode(errors="replace")

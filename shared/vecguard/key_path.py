@@ -9,14 +9,14 @@ by `path.Join(root, key)`. The rules (Go, package path, Join and Clean):
    with the element before it.
 3. A path that begins with a slash keeps it, and cannot be left: `/..` is `/`. In one without a
    leading slash, `..` elements that have nothing before them stay.
-4. A trailing slash goes, except in `/` itself. A path of which nothing is left is `.`.
+4. A trailing slash is removed, except in `/` itself. An empty path becomes `.`.
 """
 
 import posixpath
 
 
 def join(*elements: str) -> str:
-    """What Go's `path.Join` gives for these elements."""
+    """Returns the result of Go's `path.Join` for these elements."""
     joined = "/".join(element for element in elements if element)
     return _clean(joined) if joined else ""
 

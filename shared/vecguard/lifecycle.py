@@ -1,4 +1,4 @@
-"""How a service process starts, runs and ends.
+"""Starts, runs and ends a service process.
 
 Exit codes: 0 a clean stop, 1 an expected failure, 2 a configuration that cannot be used,
 70 a bug, 128+n the second signal n while stopping.
@@ -31,27 +31,27 @@ EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 
-#: Whatever the loop's threads still do when the service has ended, nobody waits for the result.
-#: A look-up of a name may take half a minute where the names' server is gone.
+#: How long the loop's threads may go on after the service has ended; no result is needed any
+#: more. A name look-up may take half a minute when the name server does not answer.
 _THREADS_SECONDS: Final = 2.0
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-#: What is logged of a SIGHUP, which ends nothing: there is nothing that it would have to start.
+#: The log entry of a SIGHUP, which neither ends nor reloads the service.
 HANGUP_CHANGES_NOTHING: Final = (
     "SIGHUP changes nothing: certificates and the audit file are followed without it, "
     "settings need a restart"
 )
 
-# Calls leave few cycles behind; by Python's own thresholds the collector looks through
-# everything that is open several times in each second, and every answer waits meanwhile.
+# Calls leave few reference cycles. With Python's own thresholds the collector examines all
+# objects several times in each second, and every answer waits meanwhile.
 _GARBAGE_THRESHOLDS: Final = (10_000, 20, 20)
 
 _log = get_logger(__name__)
 
 
 class ShutdownSignal:
-    """Becomes set once, when the process is asked to stop."""
+    """Is set once, when the process is asked to stop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -61,11 +61,11 @@ class ShutdownSignal:
         return self._event.is_set()
 
     async def wait(self) -> None:
-        """Return when the process is asked to stop, at once if it was already."""
+        """Returns when the process is asked to stop; at once if it was already."""
         await self._event.wait()
 
     def set(self) -> None:
-        """Ask the process to stop."""
+        """Asks the process to stop."""
         self._event.set()
 
 
@@ -73,9 +73,9 @@ Main = Callable[[Settings, ShutdownSignal], Awaitable[None]]
 
 
 def settle_memory() -> None:
-    """Excludes all present objects from garbage collection, and has it run less often.
+    """Excludes all present objects from garbage collection, and makes it run less often.
 
-    Call it once, when everything that lives as long as the process has been made.
+    Call it once, after creating everything that lives as long as the process.
     """
     gc.collect()
     gc.freeze()
@@ -83,15 +83,15 @@ def settle_memory() -> None:
 
 
 def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int:
-    """Run a service until it ends or is told to, and say with which code to exit.
+    """Runs a service until it ends or a signal stops it. Returns the exit code.
 
     SIGTERM and SIGINT set the shutdown signal; `main` is expected to drain and return. A
-    second one ends the process on the spot.
+    second signal ends the process at once.
 
     Args:
-        name: the service's name, as its log entries carry it.
-        main: the service; gets the settings and the shutdown signal.
-        argv: the arguments without the program's name; those of the process unless given.
+        name: the service's name in its log entries.
+        main: the service; called with the settings and the shutdown signal.
+        argv: the arguments without the program's name; by default those of the process.
     """
     return run_process(name, lambda settings: serve(main, settings), argv)
 
@@ -99,15 +99,15 @@ def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int
 def run_process(
     name: str, body: Callable[[Settings], None], argv: Sequence[str] | None = None
 ) -> int:
-    """Read the settings, run `body` with them, and say with which code to exit.
+    """Reads the settings and runs `body` with them. Returns the exit code.
 
-    `body` deals with signals itself: by `serve`, or as a supervisor of processes that do.
+    `body` handles signals itself: by `serve`, or as a supervisor of processes that use `serve`.
     The arguments are those of `run_service`.
     """
     prepare_streams()
     arguments = _parse(name, argv)
     handle_hangup(lambda *_: None)
-    # Until the settings are known; what goes wrong with them is told this way.
+    # Until the settings are read; errors in them are logged this way.
     configure_logging("info", "auto", service=name)
     try:
         settings = load_settings(_config_file(arguments), os.environ)
@@ -117,16 +117,16 @@ def run_process(
         _log.info("starting", version=vecguard_version())
         body(settings)
     except KeyboardInterrupt:
-        # Only before the signals were taken over.
+        # Only before our signal handlers are installed.
         return 128 + signal.SIGINT
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the last stop before the exit code
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the last before the exit code
         return exit_code(error)
     _log.info("stopped")
     return EXIT_CLEAN
 
 
 def handle_hangup(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Let a SIGHUP come here, unless the parent has it ignored (as nohup does)."""
+    """Handles SIGHUP, unless the parent process set it to be ignored (as nohup does)."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, handler)
 
@@ -178,10 +178,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def serve(
     main: Main, settings: Settings, *, stop_signals: Sequence[signal.Signals] = STOP_SIGNALS
 ) -> None:
-    """Run a service on an event loop of its own until it ends or is told to.
+    """Runs a service on its own event loop until it ends or a signal stops it.
 
-    Raises what ended it, if that was not a signal. Where a thread of the loop goes on for more
-    than two seconds after that, the process ends from here, with the code that it would have.
+    Raises the error that ended it, if it was not a signal. When a thread of the loop runs for more
+    than two seconds after that, this ends the process with the same exit code.
     """
     shutdown = ShutdownSignal()
     with (
@@ -208,17 +208,17 @@ async def _awaited(
 
 
 def _without_abandoned_lookups(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The usual handler, but for a look-up that failed when nobody waited for it any more.
+    """Calls the default handler, except for a failed look-up that no task waits for any more.
 
-    uvloop leaves one behind whenever an attempt to connect is given up before it has a name's
-    address, and that the name cannot be found has been told by whoever tries again.
+    uvloop leaves such a look-up behind when a connection attempt is given up before it has the
+    address of a name. The next attempt reports that the name cannot be found.
     """
     if not isinstance(context.get("exception"), socket.gaierror):
         loop.default_exception_handler(context)
 
 
 class _ThreadsDeadline:
-    """Ends the process when threads of a loop go on too long after its service has ended."""
+    """Ends the process when threads of a loop run too long after its service has ended."""
 
     def __init__(self) -> None:
         self._timer: threading.Timer | None = None
@@ -231,7 +231,7 @@ class _ThreadsDeadline:
             self._timer.cancel()
 
     def must_end(self, error: BaseException | None) -> None:
-        """The service has ended, by this error if there is one; threads get a moment to end."""
+        """Starts the deadline; `error` is the error that ended the service, if any."""
         self._timer = threading.Timer(_THREADS_SECONDS, self._leave, (error,))
         self._timer.daemon = True
         self._timer.start()
@@ -243,18 +243,18 @@ class _ThreadsDeadline:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
-        # An ordinary end waits for the threads as well.
+        # An ordinary end would wait for the threads.
         os._exit(code)
 
 
 class _StopSignals:
-    """Turns the first SIGTERM or SIGINT into the shutdown signal, and the second into the end.
+    """Turns the first SIGTERM or SIGINT into the shutdown signal; the second ends the process.
 
-    SIGHUP is logged and nothing else.
+    A SIGHUP is only logged.
 
-    The handlers are the interpreter's, not the loop's, so that the second signal works even
-    when a callback keeps the loop busy; and they stay until the loop is closed, as its
-    threads may take long to end.
+    The handlers belong to the interpreter, not to the loop, so that the second signal works even
+    when a callback blocks the loop. They stay until the loop is closed, because its threads may
+    take long to end.
     """
 
     def __init__(self, shutdown: ShutdownSignal, numbers: Sequence[signal.Signals]) -> None:
@@ -269,7 +269,7 @@ class _StopSignals:
             self._previous[number] = signal.signal(number, self._receive)
         self._previous[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
         handle_hangup(self._hang_up)
-        # A parent blocks them around a fork: from here on none is lost.
+        # A parent blocks them around a fork, so that none is lost before this line.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
         return self
 
@@ -284,10 +284,10 @@ class _StopSignals:
 
     @contextlib.contextmanager
     def waking(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Lets signals wake the running loop.
+        """Makes signals wake the running loop.
 
-        The interpreter runs a handler between two instructions. A signal that comes just before
-        asyncio's loop begins to wait would otherwise be seen at the loop's next event. uvloop
+        The interpreter runs a handler between two instructions. Without this, a signal that arrives
+        just before asyncio's loop begins to wait is handled only at the loop's next event. uvloop
         wakes by itself.
         """
         present = signal.set_wakeup_fd(-1)
@@ -309,7 +309,7 @@ class _StopSignals:
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self._received is not None:
-            # Nothing is logged: this may have interrupted the log itself.
+            # No log entry: this may have interrupted the log itself.
             os._exit(128 + number)
         self._received = signal.Signals(number)
         if self._loop is not None and not self._loop.is_closed():
@@ -330,10 +330,10 @@ def _drain(reader: socket.socket) -> None:
 
 
 def exit_code(error: BaseException) -> int:
-    """Log what ended the service, and choose the exit code."""
+    """Logs what ended the service, and returns the exit code."""
     leaves = list(_leaves(error))
     expected = [leaf for leaf in leaves if isinstance(leaf, VecguardError)]
-    # One cause may end several tasks with the same words.
+    # One cause may end several tasks with the same text.
     for message, reason in dict.fromkeys((leaf.message, leaf.reason) for leaf in expected):
         _log.error(message, reason=reason)
     for leaf in expected:
@@ -354,5 +354,5 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _traced(error: BaseException, leaves: Sequence[BaseException]) -> BaseException:
-    """A group of one adds nothing but frames of the task group."""
+    """Returns the only error of a group: the group adds only frames of the task group."""
     return leaves[0] if len(leaves) == 1 else error

@@ -1,4 +1,4 @@
-"""The sockets that the services listen on."""
+"""Opens the sockets that the services listen on."""
 
 import errno
 import ipaddress
@@ -10,13 +10,13 @@ from typing import Any, Final
 from vecguard.addresses import Address
 from vecguard.errors import ConfigurationError
 
-#: Every address of IPv4 and of IPv6.
+#: Stands for every address of IPv4 and IPv6.
 EVERYWHERE: Final = "::"
 
-# By the errors of a machine whose kernel was built or started without IPv6, or has it disabled.
+# The errors of a machine whose kernel has no IPv6 or has it disabled.
 _NO_IPV6: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
 
-# How often another free port is tried that one family has and another one has not.
+# How often to try another free port when one family has the port and the other one does not.
 _FREE_PORT_TRIES: Final = 5
 
 _Place = tuple[socket.AddressFamily, Any]
@@ -26,12 +26,12 @@ class CannotListenError(ConfigurationError):
     """An address cannot be listened on.
 
     Attributes:
-        cause: what the system says, in words.
-        is_taken: whether it is in use, by a listener or by an outgoing connection.
+        cause: the system's error, in words.
+        is_taken: whether a listener or an outgoing connection uses it.
     """
 
     def __init__(self, address: Address, error: OSError, settings: str) -> None:
-        """`settings` are the keys to name, as in "proxy.ip and proxy.port"."""
+        """Describes the error; `settings` names the keys, as in "proxy.ip and proxy.port"."""
         self.cause = _reason(error)
         self.is_taken = error.errno == errno.EADDRINUSE
         remedy = "free it or set" if self.is_taken else "set"
@@ -41,12 +41,12 @@ class CannotListenError(ConfigurationError):
 def listening_sockets(
     address: Address, *, settings: str, backlog: int, shares_port: bool = False
 ) -> list[socket.socket]:
-    """As `bound_sockets`, and they listen with this backlog."""
+    """Returns the sockets of `bound_sockets`, listening with this backlog."""
     sockets = bound_sockets(address, settings=settings, shares_port=shares_port)
     try:
         for each in sockets:
             each.listen(backlog)
-    except OSError as error:  # another process that shares no port came first
+    except OSError as error:  # another process that does not share the port came first
         close_all(sockets)
         raise CannotListenError(address, error, settings) from error
     return sockets
@@ -55,19 +55,19 @@ def listening_sockets(
 def bound_sockets(
     address: Address, *, settings: str, shares_port: bool = False
 ) -> list[socket.socket]:
-    """A socket for each address that the host stands for, all with the same port.
+    """Returns a socket for each address of the host, all with the same port.
 
-    `::` stands for every address of IPv4 and of IPv6. These have a socket each, so that a client
-    of IPv4 keeps its address in logs and limits, which would be ::ffff:a.b.c.d at a single one.
+    `::` stands for every address of IPv4 and IPv6. Each family has its own socket, so that a client
+    of IPv4 keeps its address in logs and limits; on one socket it would be ::ffff:a.b.c.d.
 
     Args:
         address: where to listen; with port 0 a free port is chosen.
         settings: the keys to name in an error.
-        shares_port: whether other processes may listen there too (SO_REUSEPORT).
+        shares_port: whether other processes may listen on it too (SO_REUSEPORT).
 
     Raises:
-        CannotListenError: the host has no address, or one of them cannot be used. A host name may
-            have addresses of IPv6 on a machine without it, as long as another one can be used.
+        CannotListenError: the host has no address, or one of them cannot be used. IPv6 addresses of
+            a host name are skipped on a machine without IPv6 if another address can be used.
     """
     tries = 1 if address.port else _FREE_PORT_TRIES
     while True:
@@ -80,7 +80,7 @@ def bound_sockets(
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:
-    """Closes them."""
+    """Closes all sockets."""
     for each in sockets:
         each.close()
 
@@ -111,7 +111,7 @@ def _all_bound(address: Address, settings: str, *, shares_port: bool) -> list[so
 
 def _places(address: Address) -> list[_Place]:
     if address.host == EVERYWHERE:
-        # IPv6 comes first: where there is none, the error names it.
+        # IPv6 comes first, so that an error on a machine without it names it.
         return [
             (socket.AF_INET6, ("::", address.port, 0, 0)),
             (socket.AF_INET, ("0.0.0.0", address.port)),
@@ -131,7 +131,7 @@ def _bound(family: socket.AddressFamily, place: Any, *, shares_port: bool) -> so
         if shares_port:
             new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            # IPv4 has a socket of its own if it is wanted.
+            # IPv4 has its own socket if it is wanted.
             new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         new.bind(place)
     except OSError:

@@ -1,4 +1,4 @@
-"""Milvus's key layout and record format, so that its users carry over and can go back.
+"""Defines Milvus's key layout and record format, so that its users carry over and can go back.
 
 Keys are `<rootPath>/<metaSubPath>/root-coord/credential/users/<user>`, joined by the rules in
 `vecguard.key_path`; a value is `{"encrypted_password": "$2a$10$...", "time_tick": 123,
@@ -14,13 +14,13 @@ from vecguard.key_path import join
 from vecguard.passwords import PasswordHash, PasswordScheme
 from vecguard.secret import Secret
 
-#: Where users are, below the root.
+#: The users' keys below the root.
 USERS = "root-coord/credential/users"
 
 _PASSWORD = "encrypted_password"  # noqa: S105 - a field's name
 _SCHEME = "password_scheme"
 _SINCE = "password_since"
-# Of a bcrypt hash, its salt included: another hash differs in these characters.
+# The part of a bcrypt hash up to its salt: it differs between any two hashes.
 _SALT_END = 29
 _DESCRIPTION = "description"
 # A digest of the clear password that Milvus once stored; it must not outlive a change.
@@ -33,26 +33,26 @@ class CorruptRecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where things are kept below one root."""
+    """The keys below one root."""
 
     root: str
 
     @classmethod
     def of(cls, root_path: str, meta_sub_path: str) -> "Keys":
-        """Keys below `etcd.rootPath` and `etcd.metaSubPath`."""
+        """Returns the keys below `etcd.rootPath` and `etcd.metaSubPath`."""
         return cls(join(root_path, meta_sub_path))
 
     @property
     def users(self) -> str:
-        """Prefix of every user's record."""
+        """The prefix of every user's record."""
         return self._below(USERS)
 
     def user(self, username: str) -> str:
-        """One user's record."""
+        """Returns the key of one user's record."""
         return self.users + username
 
     def roles_of(self, username: str) -> str:
-        """Prefix of the roles that are bound to one user."""
+        """Returns the prefix of the roles that are bound to one user."""
         return self._below("root-coord/credential/user-role-mapping") + username + "/"
 
     @property
@@ -76,18 +76,18 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A value, kept whole: fields that we do not know survive a change."""
+    """Holds a record as a whole: fields that we do not know survive a change."""
 
     fields: dict[str, Any]
 
     @classmethod
     def new(cls, password: PasswordHash, description: str) -> "Record":
-        """The record of a new user."""
+        """Returns the record of a new user."""
         return cls({}).changed(password, description)
 
     @classmethod
     def decode(cls, value: bytes) -> "Record":
-        """Reads a stored value. Raises CorruptRecordError when it is no JSON object."""
+        """Reads a stored value. Raises CorruptRecordError when it is not a JSON object."""
         try:
             fields = json.loads(value)
         except (ValueError, RecursionError) as error:
@@ -97,12 +97,12 @@ class Record:
         return cls(fields)
 
     def encode(self) -> bytes:
-        """The value to store."""
+        """Returns the value to store."""
         return json.dumps(self.fields, separators=(",", ":")).encode()
 
     @property
     def password(self) -> PasswordHash:
-        """The stored hash. Raises CorruptRecordError when there is none that can be used."""
+        """The stored hash. Raises CorruptRecordError when it is missing or unusable."""
         encrypted = self.fields.get(_PASSWORD)
         if not isinstance(encrypted, str):
             raise CorruptRecordError(f"no {_PASSWORD}")
@@ -115,15 +115,15 @@ class Record:
 
     @property
     def description(self) -> str:
-        """Free text; empty when there is none."""
+        """Free text; "" when there is none."""
         description = self.fields.get(_DESCRIPTION, "")
         if not isinstance(description, str):
             return ""
-        # JSON can spell half a character, which no message can carry.
+        # JSON can spell half of a character (a lone surrogate), which no message can carry.
         return description.encode(errors="replace").decode()
 
     def password_since(self, revision: int) -> int:
-        """The revision at which the password was set, for a record of this revision."""
+        """Returns the revision at which the password was set; `revision` is the record's own."""
         match self.fields.get(_SINCE):
             # Another program may have replaced the hash and left this field.
             case {"revision": int(since), "hash": str(start)} if start == _start(self):
@@ -133,14 +133,14 @@ class Record:
     def rewritten(
         self, password: PasswordHash | None, description: str | None, revision: int
     ) -> "Record":
-        """As `changed`, with a hash of the same password; this record is of that revision."""
+        """Does `changed` with another hash of the same password; `revision` is this record's."""
         record = self.changed(password, description)
         if start := _start(record):
             record.fields[_SINCE] = {"revision": self.password_since(revision), "hash": start}
         return record
 
     def changed(self, password: PasswordHash | None, description: str | None) -> "Record":
-        """A copy in which what is not None is replaced; `password` is a new one."""
+        """Returns a copy with the values that are not None; `password` is a new password's."""
         fields = dict(self.fields)
         if password is not None:
             fields.pop(_SINCE, None)
@@ -157,7 +157,7 @@ class Record:
 
 
 def _start(record: Record) -> str:
-    """What tells the record's hash from every other one; "" when there is none."""
+    """Returns the part that identifies the record's hash; "" when there is none."""
     try:
         return record.password.encrypted.reveal()[:_SALT_END]
     except CorruptRecordError:

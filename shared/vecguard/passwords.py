@@ -1,13 +1,14 @@
-"""Password rules and the two hash schemes.
+"""Checks the rules for passwords, and hashes passwords by two schemes.
 
 bcrypt reads 72 bytes. A password of up to 72 UTF-8 bytes is hashed by plain
 bcrypt, byte-compatible with Milvus; a longer one by bcrypt over
-base64(SHA-256(password)), and marked so. Nothing is ever cut silently.
+base64(SHA-256(password)), and marked so. No password is ever cut silently.
 
 bcrypt ends a password with NUL and repeats both until it has 72 bytes. So to plain bcrypt `x`
-equals `x` NUL `x`, and six NULs equal the empty password; passwords without NUL all differ. No new
-password may contain NUL, and none that does matches a plain hash, which may be of another text. Nor
-does the empty one, which cannot be set: the hash may be of NULs that an older version has set.
+equals `x` NUL `x`, and six NULs equal the empty password; passwords without NUL all differ.
+Therefore no new password may contain NUL, and a password with NUL never matches a plain hash,
+which may belong to another text. The empty password, which cannot be set, never matches either:
+the hash may be of NULs that an older version has set.
 
 Hashing is slow by design (about 70 ms at cost 10): call it in a thread.
 """
@@ -26,8 +27,8 @@ from vecguard.secret import Secret
 
 BCRYPT_MAX_BYTES = 72
 _NUL = "\0"
-#: bcrypt's own range ends at 31, which takes two days. A thread in bcrypt cannot be stopped, so
-#: one record with such a cost would take the logins of all other users with it. 16 is 4 s.
+#: bcrypt itself permits up to 31, which takes two days. A thread in bcrypt cannot be stopped, so
+#: one record with such a cost would block the logins of all other users. 16 takes 4 s.
 MIN_COST, MAX_COST = 4, 16
 
 # Milvus (Go) writes the 2a prefix; 2b and 2y differ from it in name only.
@@ -37,7 +38,7 @@ _BCRYPT_HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za
 
 
 class PasswordScheme(StrEnum):
-    """How a hash was made of the password."""
+    """How a password was hashed."""
 
     BCRYPT = "bcrypt"
     BCRYPT_SHA256 = "bcrypt-sha256"
@@ -48,8 +49,8 @@ class PasswordHash:
     """A stored hash with the scheme that made it.
 
     Raises:
-        ValueError: `encrypted` is not a bcrypt hash, so that no password can match it, or one
-            of a cost that nobody can wait for.
+        ValueError: `encrypted` is not a bcrypt hash, so that no password can match it, or its cost
+            is out of range.
     """
 
     encrypted: Secret[str]
@@ -66,19 +67,19 @@ class PasswordHash:
         return int(self.encrypted.reveal()[4:6])
 
 
-#: As long as any other, and of no password that anybody knows: for those who do not exist.
-NOBODYS_HASH: Final = PasswordHash(Secret(f"$2b$10${'.' * 53}"))
+#: Takes the place of a missing user's hash: as long as any other, and of an unknown password.
+DUMMY_HASH: Final = PasswordHash(Secret(f"$2b$10${'.' * 53}"))
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
-    """Which new passwords are accepted. Lengths count characters; NUL is in none."""
+    """The rules for new passwords. Lengths count characters; NUL is not allowed."""
 
     min_length: int = 6
     max_length: int = 256
 
     def check(self, password: Secret[str]) -> None:
-        """Refuses a password that may not be set.
+        """Checks that a password may be set.
 
         Raises:
             InvalidParameterError: the length is out of range, with Milvus's text; or the password
@@ -98,7 +99,7 @@ class PasswordPolicy:
 
 
 def hash_password(password: Secret[str], cost: int) -> PasswordHash:
-    """Hashes a new password with a fresh salt."""
+    """Returns the hash of a new password, with a fresh salt."""
     octets = password.reveal().encode()
     scheme = (
         PasswordScheme.BCRYPT if len(octets) <= BCRYPT_MAX_BYTES else PasswordScheme.BCRYPT_SHA256
@@ -108,10 +109,10 @@ def hash_password(password: Secret[str], cost: int) -> PasswordHash:
 
 
 def verify_password(password: Secret[str], expected: PasswordHash) -> bool:
-    """Whether the password is the one behind the hash. Costs one bcrypt in every case."""
+    """Returns whether the password belongs to this hash. Always takes the time of one bcrypt."""
     octets = password.reveal().encode()
-    # A password that plain bcrypt does not tell from others is compared all the same, by its
-    # first 72 bytes, so that it takes the same time; this then decides.
+    # A password that plain bcrypt confuses with others is hashed all the same, by its first 72
+    # bytes, so that it takes the same time. This line then decides.
     fits = expected.scheme is not PasswordScheme.BCRYPT or (
         0 < len(octets) <= BCRYPT_MAX_BYTES and _NUL not in password.reveal()
     )

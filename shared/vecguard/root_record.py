@@ -1,8 +1,8 @@
-"""Whether a store has root's record, has lost it, or is a new one.
+"""Finds out whether a store has root's record, has lost it, or is new.
 
 A marker of our own stands beside Milvus's keys. It is written in the transaction that creates
 root, and by each leader that finds root in place, so a store without root that has the marker has
-lost it. Without the marker any other credential says so: Milvus creates root before all others.
+lost it. Without the marker, any other credential shows the loss: Milvus creates root first.
 """
 
 from enum import Enum, auto
@@ -12,7 +12,7 @@ from vecguard.etcd import EtcdClient, Get, Put, RangeResult
 from vecguard.milvus_layout import Keys
 from vecguard.usernames import ROOT
 
-#: What an operator is told.
+#: The message for operators.
 LOST: Final = (
     f"the record of {ROOT} is missing, and this store had one: restore it, or give {ROOT} a new "
     "password with: vecguard root reset --offline"
@@ -20,10 +20,10 @@ LOST: Final = (
 
 
 class RootState(Enum):
-    """Of one store."""
+    """What a store knows of root."""
 
     FOUND = auto()
-    #: Nothing was ever here.
+    #: The store was always empty.
     NEW = auto()
     LOST = auto()
 
@@ -31,7 +31,7 @@ class RootState(Enum):
 async def root_state(
     client: EtcdClient, keys: Keys, *, timeout_seconds: float | None = None
 ) -> RootState:
-    """Reads what the store is. Raises EtcdError."""
+    """Returns the state of root's record. Raises EtcdError."""
     read = await client.txn(
         [],
         [
@@ -50,5 +50,5 @@ async def root_state(
 
 
 def root_marker(keys: Keys) -> Put:
-    """The operation that writes the marker."""
+    """Returns the operation that writes the marker."""
     return Put(keys.root_marker.encode(), b"1")

@@ -1,4 +1,4 @@
-"""A value that must not be printed."""
+"""Defines a value that must not be printed."""
 
 import hmac
 from typing import Generic, NoReturn, TypeVar
@@ -9,8 +9,8 @@ T = TypeVar("T", bound=str | bytes)
 class Secret(Generic[T]):
     """Holds a clear password or a hash; shows itself as `<redacted>` wherever it is printed.
 
-    Formatting a secret into a text is an error, because that is how secrets leak.
-    Equality takes the same time wherever the values differ.
+    Formatting a secret into a text raises an error, because that is how secrets leak.
+    Comparing takes the same time wherever the values differ.
     """
 
     __slots__ = ("_value",)
@@ -19,7 +19,7 @@ class Secret(Generic[T]):
         self._value = value
 
     def reveal(self) -> T:
-        """The value itself. Keep it in the smallest scope that works."""
+        """Returns the value itself. Keep it in the smallest scope that works."""
         return self._value
 
     def __repr__(self) -> str:

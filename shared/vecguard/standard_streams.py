@@ -1,8 +1,8 @@
-"""Standard input that exists, and standard output and error that no write can fail on.
+"""Provides standard streams that exist and whose writes do not fail.
 
 A program prints its answer after it has done its work, so a terminal that is not UTF-8, a pipe
-without a reader or a full disk must not end it in an error that denies the work. Characters that
-the encoding lacks are replaced, and a write that fails is remembered for the exit code.
+without a reader or a full disk must not end it in an error that denies the work. Characters
+that the encoding lacks are replaced, and a failed write is remembered for the exit code.
 """
 
 import codecs
@@ -21,12 +21,12 @@ _STANDARD_ERROR: Final = 2
 
 #: The name of our codec error handler.
 _REPLACE: Final = "vecguard.replace"
-#: Of the same width, so that tables stay aligned.
+#: Replacements of the same width, so that tables stay aligned.
 _PLAIN_SIGNS: Final = {"✓": "+", "✗": "x", "…": "."}
 
 
 def prepare_streams() -> None:
-    """Replaces `sys.stdout` and `sys.stderr`; to be called first in a program's `main`.
+    """Replaces `sys.stdout` and `sys.stderr`. Call it first in a program's `main`.
 
     A stream that is closed, `sys.stdin` too, becomes one to the null device, so that no socket
     gets its descriptor (libuv aborts when it is given one of the first three). A stream that a
@@ -42,7 +42,7 @@ def prepare_streams() -> None:
 
 
 def take_output_failure() -> OSError | None:
-    """Why text written to `sys.stdout` was lost, since the last call; None if nothing was."""
+    """Returns why text for `sys.stdout` was lost since the last call; None if no text was."""
     sys.stdout.flush()
     raw = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
     if not isinstance(raw, _Descriptor):
@@ -52,7 +52,7 @@ def take_output_failure() -> OSError | None:
 
 
 class _Descriptor(io.FileIO):
-    """A descriptor to write to; drops what it cannot write.
+    """Writes to a descriptor and drops what it cannot write.
 
     Attributes:
         failure: the first error since it was last taken.
@@ -63,14 +63,14 @@ class _Descriptor(io.FileIO):
         self.failure: OSError | None = None
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        """Writes all of it, whether or not the descriptor blocks."""
+        """Writes all bytes, whether or not the descriptor blocks."""
         content = memoryview(data).cast("B")
         written = 0
         while written < len(content):
             try:
                 count = super().write(content[written:])
             except OSError as error:
-                # The next write is tried again: a log goes on once the disk has room.
+                # The next write is tried again: a log continues once the disk has space.
                 self.failure = self.failure or error
                 break
             if count is None:  # the parent has made it non-blocking, and it is full
@@ -80,7 +80,7 @@ class _Descriptor(io.FileIO):
 
 
 def _fill_descriptors() -> set[int]:
-    """Opens the null device for each of the first three that is closed; returns which were."""
+    """Opens the null device for each closed one of the first three. Returns which were closed."""
     closed = set()
     for descriptor in range(3):
         try:
@@ -108,7 +108,7 @@ def _opened(stream: TextIO | None, number: int, closed: set[int]) -> TextIO:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """A codec error handler: a plain sign where there is one, else a backslash escape."""
+    """Handles a codec error: returns a plain sign if there is one, else a backslash escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lost = error.object[error.start : error.end]

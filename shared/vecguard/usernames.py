@@ -1,4 +1,4 @@
-"""Milvus's rules for user names."""
+"""Checks user names by Milvus's rules."""
 
 import string
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Final
 
 from vecguard.errors import InvalidParameterError
 
-#: The administrator, who is there from the start and cannot be deleted.
+#: The administrator, who exists from the start and cannot be deleted.
 ROOT: Final = "root"
 EMPTY_USERNAME: Final = "username must be not empty: invalid parameter"
 
@@ -20,7 +20,7 @@ _SHORT_LIST = 3
 
 @dataclass(frozen=True, slots=True)
 class UsernamePolicy:
-    """Which names a new user may have.
+    """The rules for the names of new users.
 
     The first character is an ASCII letter; the rest are letters, digits, `_` and
     `extra_characters` (Milvus allows `.` and `-` since 2.6).
@@ -30,7 +30,7 @@ class UsernamePolicy:
     extra_characters: str = ""
 
     def normalise(self, username: str) -> str:
-        """The name without surrounding white space.
+        """Returns the name without surrounding white space.
 
         Raises:
             InvalidParameterError: the name breaks a rule; the text is Milvus's.
@@ -69,9 +69,9 @@ class UsernamePolicy:
 
 
 def is_storable(username: str) -> bool:
-    """Whether any store may hold this name, whatever policy it was created under.
+    """Returns whether a store may hold this name, under whatever policy it was created.
 
-    Logins are checked by this and not by the policy: an existing Milvus may have been
-    more generous. The characters are safe in a metadata value and in an etcd key.
+    Logins are checked by this and not by the policy: an existing Milvus may have had a more
+    permissive policy. The characters are safe in a metadata value and in an etcd key.
     """
     return 0 < len(username) <= _STORABLE_MAX_LENGTH and _STORABLE.issuperset(username)

@@ -1,4 +1,4 @@
-"""Words that follow a number."""
+"""Writes numbers with their nouns."""
 
 
 def counted(number: int, one: str, many: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vecguard.root_coord.credentials import Credentials
-from vecguard.root_coord.sessions import SessionHub
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 
 VARIABLE = "VECGUARD_FAILPOINT"

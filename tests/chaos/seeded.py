@@ -63,7 +63,7 @@ def acknowledge_before_invalidating() -> None:
 
 def answer_before_acknowledgements() -> None:
     """A change is answered when the notices are sent."""
-    from vecguard.root_coord.sessions import SessionHub  # noqa: PLC0415 - see above
+    from vecguard.root_coord.session_hub import SessionHub  # noqa: PLC0415 - see above
 
     async def invalidate(self: Any, invalidation: Any) -> None:
         self._send(invalidation)
@@ -97,12 +97,12 @@ def unfenced_write() -> None:
 
 def broken_stream_forgotten() -> None:
     """A session whose stream broke is not waited for."""
-    from vecguard.root_coord.revocation import Sessions  # noqa: PLC0415 - see above
+    from vecguard.root_coord.session_state import SessionState  # noqa: PLC0415 - see above
 
     def disconnect(self: Any, proxy_id: str) -> list[int]:
         return self.release(proxy_id)
 
-    Sessions.disconnect = disconnect
+    SessionState.disconnect = disconnect
 
 
 _BUGS: dict[str, Callable[[], None]] = {

@@ -6,8 +6,8 @@ from contextlib import suppress
 import betterproto
 
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.session_wire import decode_request
-from vecguard.root_coord.sessions import SessionHub
 
 
 class MemoryStream:

@@ -11,7 +11,7 @@ from vecguard.cli.command import Command
 from vecguard.cli.doctor import doctor
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.login import login
-from vecguard.cli.output import code_after_output, tell
+from vecguard.cli.output import code_after_output, print_line
 from vecguard.cli.status import status
 from vecguard.observability.log import configure_logging
 from vecguard.observability.metrics import vecguard_version
@@ -21,7 +21,7 @@ app = typer.Typer(
     name="vecguard",
     help="Tools for operators of Vecguard.",
     no_args_is_help=True,
-    # Whatever goes wrong is one sentence; a traceback with local variables could print a secret.
+    # Errors are printed as one sentence; a traceback with local variables could print a secret.
     pretty_exceptions_enable=False,
 )
 app.add_typer(user.app, name="user")
@@ -34,7 +34,7 @@ app.add_typer(certs.app, name="certs")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
-        tell(f"vecguard {vecguard_version()}")
+        print_line(f"vecguard {vecguard_version()}")
         raise typer.Exit
 
 
@@ -52,7 +52,7 @@ def vecguard(
 
 
 def main() -> None:
-    """Entry point of the `vecguard` command."""
+    """Runs the `vecguard` command."""
     prepare_streams()
     configure_logging("warn", "auto", service="cli")
     try:
@@ -62,7 +62,7 @@ def main() -> None:
         sys.exit(code_after_output(end.code) if isinstance(end.code, int) else end.code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the last stop; the text could hold a secret
+    except Exception as error:  # noqa: BLE001 - the last handler; the text could hold a secret
         where = traceback.extract_tb(error.__traceback__)[-1]
         sys.stderr.write(
             f"vecguard: a bug: {type(error).__name__} at {where.filename}:{where.lineno}; "

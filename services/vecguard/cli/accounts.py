@@ -1,4 +1,4 @@
-"""Milvus's public account RPCs, as a client: they work through a proxy and with a Milvus."""
+"""Calls Milvus's public account RPCs, through a proxy or at a Milvus."""
 
 import base64
 import ssl
@@ -21,7 +21,7 @@ from vecguard.secret import Secret
 
 T = TypeVar("T")
 
-# Milvus's codes of "not ready" and "unavailable", and the older one of the former.
+# Milvus's codes of "not ready" and "unavailable", and the older code of "not ready".
 _UNAVAILABLE_CODES = (1, 2)
 # Milvus before 2.3.3 refuses a login with UNKNOWN and this text.
 _OLD_REFUSAL = "auth check failure"
@@ -34,7 +34,7 @@ class LoginRefusedError(NotAllowedError):
 
 
 class NotServingError(UnavailableError):
-    """The server is there, and says itself that it cannot answer now."""
+    """The server answers that it cannot serve now."""
 
 
 class UnknownMethodError(NegativeError):
@@ -53,18 +53,18 @@ class User:
 
 
 class AccountClient:
-    """The account RPCs, with one login.
+    """Calls the account RPCs with one login.
 
     Every method raises:
 
     - LoginRefusedError: the login is refused, or one is needed.
-    - NotAllowedError: the user may not do this.
-    - NegativeError: the server's own answer is no; the text is the server's.
-    - UnavailableError, DeadlineError, OverloadedError: there is no answer.
+    - NotAllowedError: the user has no permission for this.
+    - NegativeError: the server refuses; the text is the server's.
+    - UnavailableError, DeadlineError, OverloadedError: the server gives no answer.
     """
 
     def __init__(self, channel: Channel, peer: str, login: Login | None) -> None:
-        """Calls `peer`, as messages name it, over `channel`."""
+        """Creates a client that calls over `channel`; messages name the server `peer`."""
         self._peer = peer
         self._login = login
         self._stub = pb.MilvusServiceStub(channel, metadata=login.metadata() if login else {})
@@ -79,7 +79,7 @@ class AccountClient:
     async def change_password(
         self, username: str, new: Secret[str], old: Secret[str] | None
     ) -> None:
-        """Sets a password; `old` is needed unless an administrator changes another user's."""
+        """Sets a password. `old` is needed unless an administrator changes another user's."""
         request = pb.UpdateCredentialRequest(
             username=username,
             old_password=_base64(old) if old else "",
@@ -93,7 +93,7 @@ class AccountClient:
         _require_success(await self._answer(lambda: self._stub.delete_credential(request)))
 
     async def list_names(self) -> list[str]:
-        """The names of all users, in alphabetical order."""
+        """Returns the names of all users, in alphabetical order."""
         reply = await self._answer(lambda: self._stub.list_cred_users(pb.ListCredUsersRequest()))
         _require_success(reply.status)
         return sorted(reply.usernames)
@@ -128,7 +128,7 @@ class AccountClient:
                         "does it speak TLS, and does it want a certificate (--cert)?"
                     ) from error
                 except StreamTerminatedError as error:
-                    # In TLS 1.3 a missing certificate is noticed after the handshake.
+                    # In TLS 1.3 a missing client certificate is reported after the handshake.
                     raise UnavailableError(
                         f"{self._peer} has closed the connection; "
                         "does it want TLS (--tls) or a certificate (--cert)?"
@@ -138,11 +138,11 @@ class AccountClient:
                         f"{self._peer} cannot be reached: {reason_of(error)}"
                     ) from error
         except UnicodeError:
-            # The IDNA codec's way to say that no host can be called so.
+            # The IDNA codec raises this for a name that no host can have.
             raise UnavailableError(f"{self._peer} cannot be a host's name") from None
 
     def _judge(self, error: GRPCError) -> None:
-        """Raises what the answer means, unless it means that there is none."""
+        """Raises the error that the answer stands for, if there was an answer."""
         message = error.message or error.status.name
         match error.status:
             case GrpcStatus.UNAUTHENTICATED:

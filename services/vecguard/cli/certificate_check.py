@@ -1,4 +1,4 @@
-"""What is right and wrong about a set of certificate files, and what to do about it."""
+"""Checks a set of certificate files and says what to do about each fault."""
 
 import stat
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ _OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        file: where, as the operator named it.
-        check: what was asked, one word or two.
+        file: the file, as the operator named it.
+        check: what was checked, in one word or two.
         result: how much it matters; a key of the JSON that users read.
         detail: what was found.
-        advice: what to do; "" when all is well.
+        advice: what to do; "" when nothing has to be done.
     """
 
     file: str
@@ -41,15 +41,15 @@ class Finding:
 
 
 def check_set(files: FileSet, now: float) -> Iterator[Finding]:
-    """Everything that can be said about one set at `now` (seconds since the epoch).
+    """Yields the findings about one set at `now` (seconds since the epoch).
 
-    The handshake, which comes last, goes by this machine's clock.
+    The handshake, which comes last, uses this machine's clock.
     """
     wrong = False
     for finding in _check_parts(files, now):
         wrong = wrong or finding.result is Severity.WRONG
         yield finding
-    # OpenSSL would say of a fault only what has been told, in words of its own.
+    # OpenSSL would report a fault that was already found a second time, in its own words.
     if not wrong:
         yield from _check_handshake(files)
 
@@ -77,9 +77,9 @@ def _check_parts(files: FileSet, now: float) -> Iterator[Finding]:
 
 
 def _check_load(files: FileSet, chain: _Chain) -> Iterator[Finding]:
-    """Loads the files as the services do, so that what passes here loads there."""
+    """Loads the files as the services do: files that pass here load there."""
     if not files.is_pair and files.authorities is None:
-        return  # OpenSSL takes no certificate without its key
+        return  # OpenSSL loads no certificate without its key
     if not files.is_pair or not _is_for_server(files, chain[0]):
         build: contexts.ContextBuilder = contexts.client_context
     else:
@@ -93,7 +93,7 @@ def _check_load(files: FileSet, chain: _Chain) -> Iterator[Finding]:
 
 
 def _check_handshake(files: FileSet) -> Iterator[Finding]:
-    """Makes a handshake with a peer that trusts the CA file."""
+    """Makes a TLS handshake with a peer that trusts the CA file."""
     if not files.is_pair or files.certificate is None or files.authorities is None:
         return
     _, chain = _read(files.certificate)
@@ -137,7 +137,7 @@ def _check_path(
     if chain and authorities:
         yield _chain_finding(files, path, chain, authorities)
     for position, each in enumerate(validity.needed(now)):
-        # An issuer whose dates are right is no news.
+        # The dates of an issuer are reported only when they are wrong.
         if position == 0 or each.stage(now) is not Stage.GOOD:
             yield _dates_finding(files.title, each, now)
     if ended := validity.unused_ended(now):
@@ -164,7 +164,7 @@ def _read(path: Path) -> tuple[Finding, _Chain]:
 
 
 def _check_key(path: Path, owners: _Chain) -> Iterator[Finding]:
-    """Whether the key is in order, and that of one of `owners` if there are any."""
+    """Checks that the key is usable and, if there are `owners`, belongs to one of them."""
     try:
         key = certificates.read_private_key(path.read_bytes())
         rights = path.stat().st_mode

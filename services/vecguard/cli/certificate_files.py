@@ -1,4 +1,4 @@
-"""Which certificate files belong together, as an operator or a directory names them."""
+"""Groups certificate files into sets, as an operator or a directory names them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from vecguard.tls.material import PemFile, TlsFiles
 
-#: Their certificates are shown to Vecguard's own services and to etcd, never to clients.
+#: Only Vecguard's own services and etcd see certificates of these names, never clients.
 _ROOT_COORD = "internal-"
 _INSIDE = (_ROOT_COORD, "etcd-")
 
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files that belong together. `name` is the host that clients will dial."""
+    """Files that belong together. `name` is the host name that clients dial."""
 
     certificate: Path | None = None
     key: Path | None = None
@@ -22,17 +22,17 @@ class FileSet:
 
     @property
     def title(self) -> str:
-        """The file that the set is about."""
+        """The main file of the set."""
         return str(self.certificate or self.authorities or self.key)
 
     @property
     def is_pair(self) -> bool:
-        """Whether there are a certificate and a key."""
+        """Whether the set has a certificate and a key."""
         return self.certificate is not None and self.key is not None
 
     @property
     def as_link(self) -> TlsFiles:
-        """The files as a service takes them: a certificate and its key together or not at all."""
+        """Returns the files as a service takes them: certificate and key together, or neither."""
         return TlsFiles(
             PemFile(self.certificate, "certificate") if self.certificate and self.key else None,
             PemFile(self.key, "key") if self.certificate and self.key else None,
@@ -41,7 +41,7 @@ class FileSet:
 
     @property
     def is_for_server(self) -> bool | None:
-        """Which end the file's name or the asked host name speaks of; None if neither does."""
+        """Whether the file's name or the host name means a server; None if neither says so."""
         if self.name is not None:
             return True
         if self.certificate is None:
@@ -51,17 +51,17 @@ class FileSet:
 
     @property
     def is_inside(self) -> bool:
-        """Whether the file's name says that it is for the links between the services."""
+        """Whether the file's name means a link between the services."""
         return self.certificate is not None and self.certificate.stem.startswith(_INSIDE)
 
     @property
     def is_for_root_coord(self) -> bool:
-        """Whether the file's name says so; root coord always asks for a client's certificate."""
+        """Whether the file's name means root coord, which always requires a client certificate."""
         return self.certificate is not None and self.certificate.stem.startswith(_ROOT_COORD)
 
 
 def sets_in(directory: Path) -> tuple[FileSet, ...]:
-    """The sets in a directory: as `vecguard certs init` names them, or as cert-manager does."""
+    """Returns the sets in a directory, by the names of `vecguard certs init` or cert-manager."""
     kubernetes = directory / "tls.crt"
     if kubernetes.exists():
         return (FileSet(kubernetes, directory / "tls.key", _if_there(directory / "ca.crt")),)
@@ -84,7 +84,7 @@ def _if_there(path: Path) -> Path | None:
 
 
 def _authority_of(leaf: Path, authorities: Sequence[Path]) -> Path | None:
-    """The internal CA for what is inside, the other one for the rest."""
+    """Returns the internal CA for links between the services, otherwise the public CA."""
     prefix = "internal-" if leaf.stem.startswith(_INSIDE) else ""
     wanted = leaf.with_name(f"{prefix}ca.pem")
     return wanted if wanted in authorities else next(iter(authorities), None)

@@ -1,4 +1,4 @@
-"""What dates and keys of certificates mean to operators."""
+"""Turns the dates and keys of certificates into findings for operators."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -26,17 +26,17 @@ _REMEDIES: Final = {
 
 
 def severity_of(stage: Stage) -> Severity:
-    """How much it matters that a certificate is in this stage."""
+    """Returns how much it matters that a certificate is in this stage."""
     return _SEVERITIES[stage]
 
 
 def remedy_of(stage: Stage) -> str:
-    """What to do about a certificate in this stage; "" when nothing has to be done."""
+    """Returns what to do about a certificate in this stage; "" when nothing has to be done."""
     return _REMEDIES[stage]
 
 
 def judge_validity(part: str, validity: SetValidity, now: float) -> Iterator[Finding]:
-    """For how long certificates work, at `now` (seconds since the epoch)."""
+    """Yields a finding about the validity of certificates at `now` (seconds since the epoch)."""
     worst = validity.worst(now)
     if worst is not None:
         stage = worst.stage(now)
@@ -46,12 +46,12 @@ def judge_validity(part: str, validity: SetValidity, now: float) -> Iterator[Fin
 
 
 def judge_key(part: str, unusable: str | None) -> Iterator[Finding]:
-    """What it means that clients of grpcio cannot use a key."""
+    """Yields a finding when clients of grpcio cannot use a key."""
     if unusable is not None:
         yield Finding(Severity.WARNING, part, unusable, grpcio.ADVICE)
 
 
 def unused_text(ended: Sequence[Validity], now: float) -> str:
-    """Certificates of a file that have ended and that peers do not need."""
+    """Describes expired certificates of a file that peers do not need."""
     listed = ", ".join(each.text(now) for each in ended)
     return f"{counted(len(ended), 'certificate', 'certificates')} unused: {listed}"

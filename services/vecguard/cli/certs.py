@@ -19,10 +19,10 @@ from vecguard.cli.output import (
     OutputOption,
     console,
     mark,
+    print_json,
     printable,
     report_of_change,
-    tell_json,
-    told,
+    reporting_errors,
 )
 from vecguard.tls.authority import KeyKind
 from vecguard.tls.certificate_set import LOOPBACK_NAMES, SetFile, SetRequest, make_set, write_files
@@ -68,7 +68,7 @@ def init(
         authority_days=ca_days,
         key_kind=key_type,
     )
-    with told(output):
+    with reporting_errors(output):
         files = make_set(request, datetime.now(UTC))
         write_files(directory, files, replace=force)
     with report_of_change():
@@ -82,7 +82,7 @@ def init(
                 }
                 for file in files
             ]
-            tell_json({"files": listing})
+            print_json({"files": listing})
         else:
             _print_files(directory, files)
 
@@ -106,7 +106,7 @@ def check(
     wrong = any(finding.result is Severity.WRONG for finding in findings)
     if output is Output.JSON:
         listing = [asdict(f) | {"result": f.result.value} for f in findings]
-        tell_json({"findings": listing}, ok=not wrong)
+        print_json({"findings": listing}, ok=not wrong)
     else:
         _print_sets(sets)
     if wrong:
@@ -136,7 +136,7 @@ def _print_files(directory: Path, files: Sequence[SetFile]) -> None:
     out = console()
     table = Table(title=f"Written to {printable(str(directory))}")
     for heading in ("file", "for", "setting"):
-        # A name that is cut is of no use to who copies it.
+        # A name that is cut off cannot be copied.
         table.add_column(heading, overflow="fold")
     for file in files:
         table.add_row(file.name, file.purpose, file.setting)

@@ -1,4 +1,4 @@
-"""The class of every command of `vecguard`."""
+"""Defines the class of every command of `vecguard`."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from typer.core import TyperCommand
 class Command(TyperCommand):
     """A command whose docstring may break lines inside a paragraph.
 
-    typer joins the lines of the first paragraph of a help text only, and prints the line breaks
-    of the others.
+    typer joins the lines of the first paragraph of a help text, but keeps the line breaks of the
+    other paragraphs.
     """
 
     def __init__(self, *args: Any, help: str | None = None, **more: Any) -> None:  # noqa: A002 - typer's word

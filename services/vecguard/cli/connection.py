@@ -1,4 +1,4 @@
-"""How a command reaches the proxy: address, TLS, login, and how long it waits."""
+"""Connects a command to the proxy: address, TLS, login and time limit."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ from vecguard.tls.material import PemFile, TlsFiles
 
 T = TypeVar("T")
 
-#: A day. Where there is no end to a wait, the clocks of the event loop overflow.
+#: A day. The clocks of the event loop overflow at much longer waits.
 MAX_TIMEOUT_SECONDS: Final = 86_400.0
 
 _GROUP = "Connection"
@@ -37,7 +37,11 @@ def _option(*names: str, help: str, variable: str, **more: Any) -> Any:  # noqa:
 
 
 def require_text(value: str | None) -> str | None:
-    """A callback of typer for what is sent as text. Raises BadParameter if it is not UTF-8."""
+    """Checks, as a typer callback, a value that is sent as text.
+
+    Raises:
+        BadParameter: it is not UTF-8.
+    """
     try:
         (value or "").encode()
     except UnicodeEncodeError:
@@ -47,7 +51,7 @@ def require_text(value: str | None) -> str | None:
 
 
 def require_name(value: str | None) -> str | None:
-    """As `require_text`, for a user's name. Raises BadParameter if it is blank, too."""
+    """Checks a user's name as `require_text`. Raises BadParameter if it is blank, too."""
     if value is not None and not value.strip():
         raise typer.BadParameter("the name is empty")
     return require_text(value)
@@ -55,9 +59,9 @@ def require_name(value: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """The connection options of a command, as they were given.
+    """Holds the connection options of a command as they were given.
 
-    Nothing of it is checked before it is used. `connected` makes the fields a command's options.
+    The options are checked when they are used. `connected` makes the fields a command's options.
     """
 
     address: Annotated[
@@ -91,7 +95,7 @@ class Connection:
             help="Name expected in the server's certificate, if not the host's.",
         ),
     ] = None
-    # A change waits for proxies that are cut off, at most for one lease (10 s), and for etcd.
+    # A change waits at most one lease (10 s) for proxies that are cut off, and for etcd.
     timeout: Annotated[
         float,
         _option(
@@ -105,27 +109,27 @@ class Connection:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether TLS is asked for."""
+        """Whether TLS is requested."""
         return bool(self.tls or self.ca or self.cert or self.server_name)
 
     def ask(self, questions: Callable[[Channel], Awaitable[T]], *, unsure: str = "") -> T:
-        """Runs `questions` with a channel; all have one deadline.
+        """Runs `questions` with a channel and returns their result; all share one deadline.
 
         Args:
-            questions: what to ask.
-            unsure: is added to the message when no answer came in time.
+            questions: the calls to make.
+            unsure: added to the message when no answer came in time.
 
         Raises:
             UsageError: the options cannot be used.
-            DeadlineError: there was no answer in time.
-            VecguardError: what the questions raise.
+            DeadlineError: no answer came in time.
+            VecguardError: an error of `questions`.
         """
         return asyncio.run(self.questioned(questions, unsure=unsure))
 
     async def questioned(
         self, questions: Callable[[Channel], Awaitable[T]], *, unsure: str = ""
     ) -> T:
-        """As `ask`, where an event loop runs already."""
+        """Does what `ask` does, inside a running event loop."""
         channel = self._channel()
         try:
             async with asyncio.timeout(self.timeout):
@@ -150,7 +154,11 @@ class Connection:
         )
 
     def context(self) -> ssl.SSLContext | None:
-        """For TLS; None for a plain connection. Raises UsageError: a file cannot be used."""
+        """Returns the TLS context; None for a plain connection.
+
+        Raises:
+            UsageError: a file cannot be used.
+        """
         try:
             files = TlsFiles(
                 _pem(self.cert, "--cert"), _pem(self.key, "--key"), _pem(self.ca, "--ca")
@@ -162,7 +170,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginConnection(Connection):
-    """A connection with a login; its options are a command's as well."""
+    """Holds the options of a connection with a login."""
 
     user: Annotated[
         str,
@@ -187,7 +195,7 @@ class LoginConnection(Connection):
     ] = False
 
     def login(self) -> "Login | None":
-        """The login to send; asks for the password unless a file holds it.
+        """Returns the login to send; asks for the password unless a file holds it.
 
         Raises:
             UsageError: no usable password was given, or the name cannot log in.
@@ -208,13 +216,13 @@ class LoginConnection(Connection):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user name and its password."""
+    """Holds a user name and its password."""
 
     username: str
     password: Secret[str]
 
     def metadata(self) -> dict[str, Any]:
-        """The `authorization` of a call: base64(user:password), without a scheme, as in Milvus."""
+        """Returns the `authorization` metadata: base64(user:password), no scheme, as in Milvus."""
         pair = f"{self.username}:{self.password.reveal()}"
         return {"authorization": base64.b64encode(pair.encode()).decode()}
 

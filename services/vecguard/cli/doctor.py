@@ -1,4 +1,4 @@
-"""`vecguard doctor`: what is wrong, why, and what to do about it."""
+"""`vecguard doctor`: says what is wrong, why, and what to do about it."""
 
 import asyncio
 import time
@@ -15,7 +15,15 @@ from vecguard.cli.etcd_findings import examine_etcd
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.finding import Finding, Severity
 from vecguard.cli.operations import OperationsOption, addresses_of, ask_processes
-from vecguard.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    mark,
+    print_json,
+    printable,
+    reporting_errors,
+)
 from vecguard.cli.process_findings import judge_processes
 from vecguard.cli.public_port import examine_public_port
 from vecguard.cli.service_settings import ConfigOption, names_etcd, settings_of
@@ -23,7 +31,7 @@ from vecguard.cli.settings_findings import PUBLIC_FILES, examine_reach, judge_fi
 from vecguard.config import Settings
 from vecguard.wording import counted
 
-#: A part that takes longer than this is as good as unreachable.
+#: A part that takes longer counts as unreachable.
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _ORDER: Final = (Severity.WRONG, Severity.WARNING, Severity.NOTE, Severity.GOOD)
 _MARKS: Final = {
@@ -48,7 +56,7 @@ def doctor(
     Looks at the public port, at the operations ports, and with --config at etcd, at the TLS files
     and at the parts that the file names. It tries root's default password once.
     """
-    with told(output):
+    with reporting_errors(output):
         findings = sorted(
             asyncio.run(_examine(connection, config, operations)),
             key=lambda finding: _ORDER.index(finding.severity),
@@ -56,7 +64,7 @@ def doctor(
     harmful = (Severity.WRONG, Severity.WARNING) if strict else (Severity.WRONG,)
     wrong = any(finding.severity in harmful for finding in findings)
     if output is Output.JSON:
-        tell_json({"findings": [asdict(finding) for finding in findings]}, ok=not wrong)
+        print_json({"findings": [asdict(finding) for finding in findings]}, ok=not wrong)
     else:
         _print(findings)
     if wrong:
@@ -75,13 +83,13 @@ async def _examine(
     ]
     if settings is not None:
         looks.append(_examine_installation(settings))
-    # Not a TaskGroup, whose errors come in a group: an option that cannot be used ends it all.
+    # Not a TaskGroup, which groups errors: an unusable option must end the command by itself.
     at_port, *found = await asyncio.gather(*looks)
     return without_repetitions(at_port, [each for findings in found for each in findings])
 
 
 def without_repetitions(at_port: Sequence[Finding], others: Sequence[Finding]) -> list[Finding]:
-    """Joins findings; what the public port's certificate shows is not told of its files again."""
+    """Joins the findings, without those about files that the public port's certificate repeats."""
     told_already = {(each.severity, each.cause) for each in at_port}
     return [
         *at_port,

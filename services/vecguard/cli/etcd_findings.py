@@ -1,4 +1,4 @@
-"""What is to be said of etcd: its members, their releases, and root's record."""
+"""Examines etcd: its members, their releases, and root's record."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS: Final = 5.0
 
 
 async def examine_etcd(settings: Settings) -> list[Finding]:
-    """Looks at every member of `etcd.endpoints`, and at root's record."""
+    """Examines every member of `etcd.endpoints`, and root's record."""
     try:
         client = etcd_of(settings)
     except VecguardError as error:
@@ -42,7 +42,7 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
 
 
 def judge_members(members: Sequence[MemberStatus], *, asked: int) -> Iterator[Finding]:
-    """What the members that answered say, `asked` being how many were asked."""
+    """Yields findings about the members that answered; `asked` is how many were asked."""
     count = len({member.member_id for member in members})
     if asked and count * 2 <= asked:
         yield Finding(
@@ -93,7 +93,7 @@ def _judge_member(member: MemberStatus, *, members: int) -> Iterator[Finding]:
 
 
 def judge_access(settings: Settings) -> Iterator[Finding]:
-    """Whether etcd can know who asks: whoever writes there sets passwords."""
+    """Yields findings when etcd cannot authenticate its clients, who could set passwords there."""
     etcd = settings.etcd
     local = all(
         each.rpartition(":")[0] in ("localhost", "127.0.0.1", "[::1]") for each in etcd.endpoints
@@ -166,7 +166,7 @@ async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
 async def _examine_prefixes(
     client: EtcdClient, keys: Keys, *, allow_similar: bool
 ) -> list[Finding]:
-    """Credentials that another `etcd.rootPath` or `etcd.metaSubPath` would find."""
+    """Finds credentials under other values of `etcd.rootPath` or `etcd.metaSubPath`."""
     name = f'etcd prefix "{keys.root}"'
     try:
         found = await survey(client, keys)
@@ -177,11 +177,11 @@ async def _examine_prefixes(
 
 
 def judge_prefixes(name: str, found: Survey, *, withheld: bool) -> Iterator[Finding]:
-    """What credentials outside the configured prefix mean.
+    """Yields findings about credentials outside the configured prefix.
 
     Args:
-        name: what to call the configured prefix.
-        found: what the search has found.
+        name: the configured prefix, as findings name it.
+        found: the result of the search.
         withheld: whether a similar prefix keeps root coord from creating root.
     """
     if found.similar:

@@ -1,4 +1,4 @@
-"""What is known to be wrong with releases of etcd, as far as credentials depend on it."""
+"""Knows the bugs of etcd releases that affect credentials."""
 
 import re
 from collections.abc import Iterator
@@ -12,28 +12,28 @@ _UPGRADE = "upgrade to 3.5.28 or newer, or to 3.6.9 or newer"
 
 
 def release_of(version: str) -> Release | None:
-    """The numbers of a version such as "3.5.1"; None if it has none."""
+    """Returns the numbers of a version such as "3.5.1"; None if it has none."""
     found = _NUMBER.match(version)
     return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
 
 
 def loses_writes(release: Release) -> bool:
-    """Whether a member that is killed under load can lose committed writes (etcd issue 13766)."""
+    """Returns whether a member killed under load can lose committed writes (etcd issue 13766)."""
     return (3, 5, 0) <= release < (3, 5, 3)
 
 
 def reads_stale(release: Release) -> bool:
-    """Whether a paused member can answer a linearizable read from the past (etcd issue 20418)."""
+    """Returns whether a member after a pause can serve stale reads (etcd issue 20418)."""
     return release < (3, 5, 28) or (3, 6, 0) <= release < (3, 6, 9)
 
 
 def judge_release(part: str, version: str, *, members: int) -> Iterator[Finding]:
-    """Known bugs of the release that a member runs.
+    """Yields findings about known bugs of the release that a member runs.
 
     Args:
         part: the member, as findings name it.
-        version: as the member tells it.
-        members: of the cluster; one alone can do less wrong.
+        version: the version that the member reports.
+        members: the number of members of the cluster; some bugs need more than one.
     """
     release = release_of(version)
     cluster = members > 1

@@ -1,4 +1,4 @@
-"""How a command ends, and which error ends it how. Documented in docs/cli.md."""
+"""Defines the exit codes and the errors that end a command. Documented in docs/cli.md."""
 
 from enum import IntEnum
 
@@ -33,25 +33,25 @@ class ExitCode(IntEnum):
 
 
 class UsageError(VecguardError):
-    """What the command was given cannot be used."""
+    """An option or a value that the command was given cannot be used."""
 
     reason = "usage"
 
 
 class NegativeError(VecguardError):
-    """The other side has understood, and the answer is no."""
+    """The other side understood the request and refuses it."""
 
     reason = "refused"
 
 
 class NotAllowedError(VecguardError):
-    """The login is refused, or the user may not do this."""
+    """The login is refused, or the user has no permission for this."""
 
     reason = "not_allowed"
 
 
 def exit_code_of(error: VecguardError) -> ExitCode:
-    """The code of a command that ends with this error."""
+    """Returns the exit code of a command that ends with this error."""
     match error:
         case UsageError() | ConfigurationError():
             return ExitCode.USAGE

@@ -1,4 +1,4 @@
-"""What a look at an installation has brought up."""
+"""Defines the result of examining an installation."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,17 +14,17 @@ class Severity(StrEnum):
     WARNING = "warning"
     """It works, and something should be done."""
     WRONG = "wrong"
-    """Something has to be done: nobody can log in, or the wrong ones can."""
+    """Something has to be done: users cannot log in, or unauthorized clients can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one examination.
 
     Attributes:
         severity: how much it matters.
         part: what it is about, as the operator named it.
-        cause: what is the case, and what that means.
+        cause: what was found, and what that means.
         remedy: what to do; "" when nothing has to be done.
     """
 

@@ -1,4 +1,4 @@
-"""A TLS handshake in memory, for what only OpenSSL itself says about a set of files."""
+"""Makes TLS handshakes in memory, to find what only OpenSSL reports about a set of files."""
 
 import ssl
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Final
 from vecguard.tls.contexts import client_context, examining_context, load, server_context
 from vecguard.tls.material import TlsFiles, TlsMaterialError
 
-#: A handshake of TLS 1.3 takes two, with a certificate of the client three.
+#: A handshake of TLS 1.3 takes two flights, with a client certificate three.
 _MOST_FLIGHTS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a handshake fails.
+    """The reason why a handshake fails.
 
     Attributes:
         reason: in OpenSSL's words.
-        is_of_path: whether the peer does not accept the certificate or one of its issuers.
+        is_of_path: whether the peer refuses the certificate or one of its issuers.
     """
 
     reason: str
@@ -25,7 +25,7 @@ class Refusal:
 
 
 def server_refusal(files: TlsFiles, name: str | None) -> Refusal | None:
-    """Returns why a client that trusts the CA file refuses the server's files; None if it does not.
+    """Returns why a client that trusts the CA file refuses the server's files; None if it accepts.
 
     Args:
         files: certificate, key and CA file.
@@ -41,13 +41,13 @@ def server_refusal(files: TlsFiles, name: str | None) -> Refusal | None:
 
 
 def client_refusal(files: TlsFiles) -> Refusal | None:
-    """Returns why a server that trusts the CA file refuses the client's files; None if it does not.
+    """Returns why a server that trusts the CA file refuses the client's files; None if it accepts.
 
     Args:
         files: certificate, key and CA file.
     """
     try:
-        # The server needs some certificate, at which the client does not look.
+        # The server needs a certificate, which this client does not check.
         _, server = load(files, examining_context)
         _, client = load(TlsFiles(files.certificate, files.key), client_context)
     except TlsMaterialError as error:
@@ -72,7 +72,7 @@ def _refusal(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None) -
         return Refusal(error.verify_message, is_of_path=True)
     except ssl.SSLError as error:
         return Refusal((error.reason or str(error)).replace("_", " ").lower())
-    except ValueError as error:  # the name is none that OpenSSL takes
+    except ValueError as error:  # OpenSSL cannot use the name
         return Refusal(str(error))
     return Refusal("the handshake does not end")
 

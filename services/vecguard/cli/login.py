@@ -1,4 +1,4 @@
-"""`vecguard login`: is this login accepted, and if not, why."""
+"""`vecguard login`: says whether a login is accepted, and if not, why."""
 
 from dataclasses import dataclass, replace
 
@@ -11,15 +11,15 @@ from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, Us
 from vecguard.cli.output import (
     Output,
     OutputOption,
-    complain,
     console,
     mark,
-    say,
-    tell_json,
-    told,
+    print_error,
+    print_json,
+    print_success,
+    reporting_errors,
 )
 
-_ANYBODY = (
+_ANONYMOUS_CALLS = (
     "but so is a call without a login: authorization is off, "
     "set common.security.authorizationEnabled to true"
 )
@@ -27,28 +27,28 @@ _ANYBODY = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a login.
+    """The result of a login.
 
     Attributes:
         refusal: why it is refused; None when it is accepted.
-        anybody: whether a call without any login is accepted as well; None if nobody asked.
-        roles: the user's roles; empty where the server does not tell.
+        accepts_anonymous: whether a call without a login is accepted too; None if not tried.
+        roles: the user's roles; empty when the server does not report them.
     """
 
     refusal: str | None
-    anybody: bool | None = None
+    accepts_anonymous: bool | None = None
     roles: tuple[str, ...] = ()
 
 
 async def check_login(channel: Channel, peer: str, login: Login) -> Verdict:
     """Tries a login.
 
-    The question is SelectUser about oneself; that one may not ask it tells as well that the
+    It sends SelectUser about the same user. A refusal for lack of permission also shows that the
     login was accepted.
 
     Raises:
-        UnavailableError, DeadlineError, OverloadedError: there is no answer.
-        UnknownMethodError: the server does not know the question.
+        UnavailableError, DeadlineError, OverloadedError: the server gives no answer.
+        UnknownMethodError: the server does not serve SelectUser.
     """
     try:
         user = await AccountClient(channel, peer, login).describe(login.username)
@@ -61,10 +61,10 @@ async def check_login(channel: Channel, peer: str, login: Login) -> Verdict:
     return Verdict(None, roles=user.roles if user else ())
 
 
-async def accepts_anybody(channel: Channel, peer: str) -> bool:
-    """Whether a call without a login is accepted. Raises as `check_login`."""
+async def accepts_anonymous_calls(channel: Channel, peer: str) -> bool:
+    """Returns whether a call without a login is accepted. Raises as `check_login`."""
     try:
-        # Nobody can be called so: nothing is told to whoever asks.
+        # No user can have this name, so the answer reveals no user.
         await AccountClient(channel, peer, None).describe("-")
     except LoginRefusedError:
         return False
@@ -78,7 +78,7 @@ async def accepts_anybody(channel: Channel, peer: str) -> bool:
 @connected
 def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
     """Check a login: says ok, or why not. Exit code 1 if it is refused."""
-    with told(output):
+    with reporting_errors(output):
         given = connection.login()
         if given is None:
             raise UsageError("with --no-login there is no login to check")
@@ -86,24 +86,24 @@ def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -
         async def judged(channel: Channel) -> Verdict:
             verdict = await check_login(channel, connection.address, given)
             if verdict.refusal is not None or connection.cert is not None:
-                # A certificate may name the user of a call without a login.
+                # A client certificate may name the user of a call without a login.
                 return verdict
-            anybody = await accepts_anybody(channel, connection.address)
-            return replace(verdict, anybody=anybody)
+            accepted = await accepts_anonymous_calls(channel, connection.address)
+            return replace(verdict, accepts_anonymous=accepted)
 
         verdict = connection.ask(judged)
     if verdict.refusal is not None:
-        complain(verdict.refusal, output, reason=LoginRefusedError.reason)
+        print_error(verdict.refusal, output, reason=LoginRefusedError.reason)
         raise typer.Exit(ExitCode.NEGATIVE)
     if output is Output.JSON:
-        tell_json(
+        print_json(
             {
                 "username": given.username,
                 "roles": list(verdict.roles),
-                "anybody": verdict.anybody,
+                "anybody": verdict.accepts_anonymous,
             }
         )
         return
-    say(f"ok: {connection.address} accepts the login of {given.username}")
-    if verdict.anybody:
-        console().print(f"{mark('warning')} {_ANYBODY}")
+    print_success(f"ok: {connection.address} accepts the login of {given.username}")
+    if verdict.accepts_anonymous:
+        console().print(f"{mark('warning')} {_ANONYMOUS_CALLS}")

@@ -1,4 +1,4 @@
-"""Asks operations ports, every address of a name, all at once."""
+"""Asks operations ports for reports, at every address of a name, all at once."""
 
 import asyncio
 import socket
@@ -28,14 +28,14 @@ OperationsOption = Annotated[
 ]
 
 DEFAULT_OPERATIONS: Final = ("localhost:9091",)
-#: Metrics of a proxy with many workers stay far below.
+#: The metrics of a proxy with many workers stay far below.
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
-#: Asked at the same time; more would look like an attack to a firewall.
+#: The limit of concurrent requests: more would look like an attack to a firewall.
 _AT_ONCE: Final = 32
 
 
 def addresses_of(given: Sequence[str] | None) -> tuple[Address, ...]:
-    """The addresses of the option. Raises UsageError when one is not of the form host:port."""
+    """Returns the addresses of the option. Raises UsageError when one is not host:port."""
     try:
         return tuple(map(Address.parse, given or DEFAULT_OPERATIONS))
     except ConfigurationError as error:
@@ -45,14 +45,14 @@ def addresses_of(given: Sequence[str] | None) -> tuple[Address, ...]:
 async def ask_processes(
     addresses: Iterable[Address], *, timeout_seconds: float, wall_clock: Callable[[], float]
 ) -> tuple[ProcessReport, ...]:
-    """A report for each process; one that cannot be had says why.
+    """Returns a report for each process; the report of one that does not answer says why.
 
     Args:
-        addresses: of operations ports. A host with several addresses is several processes.
+        addresses: operations ports. A host with several addresses counts as several processes.
         timeout_seconds: for each process.
-        wall_clock: seconds since the epoch, to compare theirs with.
+        wall_clock: returns seconds since the epoch, to compare the processes' clocks with.
     """
-    # A report is asked for once; nobody needs connections that stay open.
+    # Each port is asked once, so connections need not stay open.
     connector = aiohttp.TCPConnector(limit=_AT_ONCE, force_close=True)
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -64,7 +64,7 @@ async def ask_processes(
 
 
 async def _resolved(address: Address, timeout_seconds: float) -> list[Address | ProcessReport]:
-    """Every address of a host; a report that says so if it has none."""
+    """Returns every address of a host; a report with the reason if it has none."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -74,7 +74,7 @@ async def _resolved(address: Address, timeout_seconds: float) -> list[Address | 
     except (OSError, UnicodeError) as error:
         return [ProcessReport(str(address), f"its name cannot be resolved: {reason_of(error)}")]
     families = [family for family, *_ in found]
-    # A process that listens on both would be counted twice.
+    # A process that listens on both families would be counted twice.
     wanted = socket.AF_INET if socket.AF_INET in families else families[0]
     return [Address(str(place[0]), address.port) for family, *_, place in found if family == wanted]
 

@@ -1,4 +1,4 @@
-"""How commands speak: to people, or as one JSON object to programs."""
+"""Writes the output of commands: text for people, or one JSON object for programs."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from vecguard.standard_streams import take_output_failure
 
 
 class Output(StrEnum):
-    """How a command speaks."""
+    """The form of a command's output."""
 
     TABLE = "table"
     JSON = "json"
@@ -34,17 +34,17 @@ _MARKS = {
 
 
 def mark(kind: str) -> str:
-    """The sign of `good`, `note`, `warning` or `wrong`, in rich's markup."""
+    """Returns the sign of `good`, `note`, `warning` or `wrong`, in rich's markup."""
     return _MARKS[kind]
 
 
 def console() -> Console:
-    """Standard output, for text that goes on after the last column."""
+    """Returns a console on standard output whose lines may exceed the last column."""
     return Console(soft_wrap=True, highlight=False)
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere, such that it neither steers the terminal nor counts as markup."""
+    """Returns foreign text so that it neither controls the terminal nor counts as markup."""
     return escape(
         "".join(
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
@@ -52,66 +52,66 @@ def printable(text: str) -> str:
     )
 
 
-def say(message: str) -> None:
-    """One line for people, with the sign of success; `message` is plain text."""
+def print_success(message: str) -> None:
+    """Prints one line of plain text with the sign of success."""
     console().print(f"{mark('good')} {printable(message)}")
 
 
-def tell(line: str) -> None:
-    """One line as it is. typer.echo would write UTF-8 to a terminal that is ASCII."""
+def print_line(line: str) -> None:
+    """Prints one line unchanged. typer.echo would write UTF-8 to a terminal that is ASCII."""
     sys.stdout.write(f"{line}\n")
 
 
-def tell_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
-    """The one object of a command with `--output json`."""
-    tell(json.dumps({"ok": ok, **answer}, indent=2))
+def print_json(answer: Mapping[str, Any], *, ok: bool = True) -> None:
+    """Prints the JSON object of a command with `--output json`."""
+    print_line(json.dumps({"ok": ok, **answer}, indent=2))
 
 
 @contextmanager
 def report_of_change() -> Iterator[None]:
-    """Around the report of a completed change: a lost report is not a failure.
+    """Wraps the report of a completed change: losing the report is not a failure.
 
-    A closed pipe is ignored. Any other loss is one sentence on standard error.
+    A closed pipe is ignored. Any other loss prints one sentence on standard error.
     """
     yield
     failure = take_output_failure()
     if failure is not None and not isinstance(failure, BrokenPipeError):
-        _complain_to_people(
+        _print_error_line(
             f"the change is made, but standard output cannot be written: {failure.strerror}"
         )
 
 
 def code_after_output(code: int) -> int:
-    """The exit code of a command that ends with `code`; another if its answer was lost.
+    """Returns the exit code of a command that ends with `code`, or another if its output is lost.
 
-    A code other than 0 is itself an answer, and stays.
+    A code other than 0 is itself an answer and stays.
     """
     failure = take_output_failure()
     if failure is None:
         return code
     if isinstance(failure, BrokenPipeError):
         return code or ExitCode.PIPE_CLOSED
-    _complain_to_people(f"standard output cannot be written: {failure.strerror}")
+    _print_error_line(f"standard output cannot be written: {failure.strerror}")
     return code or ExitCode.OUTPUT_LOST
 
 
-def complain(message: str, output: Output, *, reason: str | None = None) -> None:
-    """What went wrong: on standard error for people, as an object on standard output else."""
+def print_error(message: str, output: Output, *, reason: str | None = None) -> None:
+    """Prints an error: to standard error for people, as JSON to standard output for programs."""
     if output is Output.JSON:
         more = {} if reason is None else {"reason": reason}
-        tell_json({"error": message, **more}, ok=False)
+        print_json({"error": message, **more}, ok=False)
     else:
-        _complain_to_people(message)
+        _print_error_line(message)
 
 
-def _complain_to_people(message: str) -> None:
+def _print_error_line(message: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(
         f"{mark('wrong')} {printable(message)}"
     )
 
 
 @contextmanager
-def told(output: Output) -> Iterator[None]:
+def reporting_errors(output: Output) -> Iterator[None]:
     """Turns an expected error into one sentence and an exit code.
 
     Raises:
@@ -120,5 +120,5 @@ def told(output: Output) -> Iterator[None]:
     try:
         yield
     except VecguardError as error:
-        complain(error.message, output, reason=error.reason)
+        print_error(error.message, output, reason=error.reason)
         raise typer.Exit(exit_code_of(error)) from None

@@ -1,4 +1,4 @@
-"""Where a command takes passwords from: a prompt, standard input or a file.
+"""Reads passwords from a prompt, standard input or a file.
 
 Never from an argument or an environment variable: other users of the machine can see both.
 """
@@ -15,21 +15,21 @@ from vecguard.cli.exit_codes import UsageError
 from vecguard.given_text import TextError, cleaned, decoded
 from vecguard.secret import Secret
 
-#: The name of a file that means standard input.
+#: The file name that means standard input.
 STANDARD_INPUT: Final = Path("-")
-#: No password is longer; a file that is was not meant.
+#: No password is longer; a longer file was given by mistake.
 _MAX_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordSource:
-    """One password that a command needs.
+    """A source of one password that a command needs.
 
     Attributes:
-        purpose: whose or what password, as the prompt asks for it.
+        purpose: which password it is, as the prompt asks for it.
         file: a file, `-` for one line of standard input, None for a prompt.
         option: the option that names the file, for messages.
-        confirm: whether a prompt asks twice; for a new password.
+        confirm: whether the prompt asks twice, as for a new password.
     """
 
     purpose: str
@@ -38,11 +38,11 @@ class PasswordSource:
     confirm: bool = False
 
     def read(self) -> Secret[str]:
-        """The password.
+        """Returns the password.
 
         Raises:
-            UsageError: there is none, it is no text by the rule of `vecguard.given_text`, the file
-                cannot be read, both answers differ, or there is no terminal to ask on.
+            UsageError: there is none, it breaks the rule of `vecguard.given_text`, the file cannot
+                be read, the two answers differ, or there is no terminal for the prompt.
         """
         if self.file is None:
             return self._prompted()
@@ -51,7 +51,7 @@ class PasswordSource:
         return self._content_of(self.file)
 
     def _prompted(self) -> Secret[str]:
-        # Only the terminal itself: what is piped in was not meant for a prompt.
+        # Only from the terminal: a pipe was not meant to answer a prompt.
         if not sys.stdin.isatty():
             raise UsageError(
                 f"no terminal to ask for the {self.purpose}; give {self.option} FILE, "
@@ -66,7 +66,7 @@ class PasswordSource:
     def _asked(self, prompt: str) -> Secret[str]:
         try:
             with warnings.catch_warnings():
-                # Where the echo cannot be switched off, it would only warn.
+                # Where the echo cannot be switched off, getpass would only warn.
                 warnings.simplefilter("error", getpass.GetPassWarning)
                 answer = getpass.getpass(f"{prompt}: ", sys.stderr)
         except (OSError, EOFError, getpass.GetPassWarning):
@@ -111,7 +111,7 @@ class PasswordSource:
 
 
 def _read_line(descriptor: int) -> bytes:
-    """One line, and nothing after it: a second password may follow."""
+    """Reads one line and no byte after it: a second password may follow."""
     line = bytearray()
     while len(line) <= _MAX_BYTES and (octet := os.read(descriptor, 1)):
         line += octet

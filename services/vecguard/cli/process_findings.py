@@ -1,4 +1,4 @@
-"""What reports of processes mean, one by one and together."""
+"""Turns the reports of processes into findings, for each process and for all together."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ from vecguard.cli.finding import Finding, Severity
 from vecguard.cli.process_report import ProcessReport
 from vecguard.observability.health import Check
 
-#: HTTP tells whole seconds, and the answer was on its way.
+#: HTTP gives whole seconds, and the answer takes time to arrive.
 _CLOCK_TOLERANCE_SECONDS: Final = 5.0
 _CLOCK_WRONG_SECONDS: Final = 300.0
 
@@ -30,7 +30,7 @@ _OTHER_REMEDY = "see the log of this process"
 
 
 def judge_processes(reports: Sequence[ProcessReport]) -> Iterator[Finding]:
-    """Everything that is worth saying about the processes that were asked."""
+    """Yields the findings about the processes that were asked."""
     for report in reports:
         yield from _judge(report)
     answered = [report for report in reports if report.error is None]

@@ -1,4 +1,4 @@
-"""What one process says of itself on its operations port, as far as operators ask for it."""
+"""Reads what one process reports on its operations port, as far as operators need it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ State = Literal["ready", "standby", "not_ready", "unreachable"]
 
 _PROXY = "proxy"
 _ROOT_COORD = "root_coord"
-# The check that a standby fails, and nothing else does.
+# Only a standby fails this check.
 _ROLE = "role"
 
 
 class NoReportError(Exception):
-    """The answer is not that of an operations port; the text says what is missing."""
+    """The answer does not come from an operations port; the text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Certificate:
     """The certificate of one link of a process.
 
     Attributes:
-        expires_seconds: until the first of its set ends; negative when it has.
-        problem: what is wrong with it; "" when nothing is.
+        expires_seconds: seconds until the first certificate of its set ends; negative after that.
+        problem: what is wrong with it; "" when it is usable.
     """
 
     link: str
@@ -39,15 +39,15 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class ProcessReport:
-    """One process at one moment. Everything but `address` may be unknown.
+    """The report of one process at one moment. Everything but `address` may be unknown.
 
     Attributes:
-        address: of its operations port, as it was reached.
+        address: the address of its operations port that answered.
         error: why there is no report; None if there is one.
         service: `proxy` or `root_coord`.
         checks: its health checks.
-        metrics: its samples by metric, for what is not in the checks.
-        clock_ahead_seconds: of its wall clock, compared with ours; precise to a second.
+        metrics: its samples by metric, for values that no check reports.
+        clock_ahead_seconds: how far its wall clock is ahead of ours; precise to a second.
     """
 
     address: str
@@ -60,7 +60,7 @@ class ProcessReport:
 
     @property
     def state(self) -> State:
-        """Whether it serves. A root coord on standby is as ready as it gets."""
+        """Whether it serves. A root coord on standby counts as serving."""
         if self.error is not None:
             return "unreachable"
         failed = {check.name for check in self.checks if check.critical and not check.healthy}
@@ -85,17 +85,17 @@ class ProcessReport:
 
     @property
     def sessions(self) -> int | None:
-        """How many proxy processes are connected to an active root coord."""
+        """The number of proxy processes connected to an active root coord."""
         return self._whole("vecguard_root_coord_sessions") if self.is_active else None
 
     @property
     def leases(self) -> int | None:
-        """How many proxy processes hold a lease of an active root coord."""
+        """The number of proxy processes that hold a lease of an active root coord."""
         return self._whole("vecguard_root_coord_leases") if self.is_active else None
 
     @property
     def pending(self) -> int | None:
-        """How many invalidations some proxy has not acknowledged to an active root coord."""
+        """The number of invalidations that an active root coord still waits for."""
         return self._whole("vecguard_root_coord_invalidations_pending") if self.is_active else None
 
     @property
@@ -106,7 +106,7 @@ class ProcessReport:
 
     @property
     def lease_seconds(self) -> float | None:
-        """How long a proxy's lease still runs; that of the worker which has the least."""
+        """The seconds for which a proxy's lease still runs; the least of all its workers."""
         return self._smallest("vecguard_proxy_lease_remaining_seconds")
 
     @property
@@ -116,7 +116,7 @@ class ProcessReport:
 
     @property
     def certificates(self) -> tuple[Certificate, ...]:
-        """Of each link that is encrypted."""
+        """The certificates of each encrypted link."""
         expiry = self.metrics.get("vecguard_tls_certificate_expires_seconds", ())
         seconds: dict[str, float] = {}
         for sample in expiry:
@@ -133,7 +133,7 @@ class ProcessReport:
         return self._smallest("process_start_time_seconds")
 
     def message_of(self, check: str) -> str:
-        """What one check says; "" if there is none of this name."""
+        """Returns the message of one check; "" if there is no check of this name."""
         return next((each.message for each in self.checks if each.name == check), "")
 
     def _values(self, metric: str) -> list[float]:
@@ -153,17 +153,17 @@ class ProcessReport:
 def read_report(
     address: str, health: bytes, metrics: bytes, *, date: str | None, now: float
 ) -> ProcessReport:
-    """Puts the answers of an operations port together.
+    """Returns the report that the answers of an operations port make up.
 
     Args:
-        address: where they came from.
+        address: where the answers came from.
         health: the body of /healthz.
         metrics: the body of /metrics.
         date: the Date header of the answer.
-        now: our own wall clock when it came, in seconds since the epoch.
+        now: our own wall clock when the answer came, in seconds since the epoch.
 
     Raises:
-        NoReportError: no operations port of Vecguard answers so.
+        NoReportError: this is not the answer of an operations port of Vecguard.
     """
     samples = _samples(metrics)
     build = next(iter(samples.get("vecguard_build_info", ())), None)
@@ -207,6 +207,6 @@ def _clock_ahead(date: str | None, now: float) -> float | None:
 
 
 def newest_active(reports: Iterable[ProcessReport]) -> ProcessReport | None:
-    """The root coord that is active. Should two say so, the one with the higher term is."""
+    """Returns the active root coord; of several that say so, the one with the highest term."""
     active = [report for report in reports if report.is_active]
     return max(active, key=lambda report: report.term or 0, default=None)

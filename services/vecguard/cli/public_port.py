@@ -1,4 +1,4 @@
-"""What can be seen of a proxy from its public port, without any login of one's own."""
+"""Examines a proxy from its public port, without an account of its own."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from vecguard.cli.certificate_findings import judge_key, judge_validity
 from vecguard.cli.connection import Connection, Login
 from vecguard.cli.exit_codes import UsageError
 from vecguard.cli.finding import Finding, Severity
-from vecguard.cli.login import Verdict, accepts_anybody, check_login
+from vecguard.cli.login import Verdict, accepts_anonymous_calls, check_login
 from vecguard.errors import OverloadedError, UnavailableError, VecguardError
 from vecguard.secret import Secret
 from vecguard.tls import grpcio
@@ -22,12 +22,12 @@ from vecguard.tls.path import CertificatePath
 from vecguard.tls.validity import SetValidity
 from vecguard.usernames import ROOT
 
-#: Milvus's own first password of root, known to everybody.
+#: Milvus's well-known first password of root.
 DEFAULT_ROOT_LOGIN: Final = Login(ROOT, Secret("Milvus"))
 
 
 async def examine_public_port(connection: Connection) -> list[Finding]:
-    """Authorization, the default password, and the certificate.
+    """Examines authorization, the default password and the certificate.
 
     Raises:
         UsageError: the options of the connection cannot be used.
@@ -65,7 +65,7 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
 
 
 async def _examine_logins(channel: Channel, name: str, connection: Connection) -> list[Finding]:
-    if connection.cert is None and await accepts_anybody(channel, connection.address):
+    if connection.cert is None and await accepts_anonymous_calls(channel, connection.address):
         return [
             Finding(
                 Severity.WRONG,
@@ -79,7 +79,7 @@ async def _examine_logins(channel: Channel, name: str, connection: Connection) -
 
 
 def judge_default_login(name: str, verdict: Verdict) -> Iterator[Finding]:
-    """What it means that root's well-known first password is accepted or refused."""
+    """Yields a finding about root's well-known first password, accepted or refused."""
     if verdict.refusal is None:
         yield default_password_finding(name)
     else:
@@ -89,7 +89,7 @@ def judge_default_login(name: str, verdict: Verdict) -> Iterator[Finding]:
 
 
 def default_password_finding(name: str) -> Finding:
-    """Root has the password that everybody knows."""
+    """Returns the finding that root has the well-known password."""
     return Finding(
         Severity.WRONG,
         name,
@@ -116,14 +116,17 @@ async def _examine_encryption(connection: Connection, name: str) -> list[Finding
 
 
 def judge_server(name: str, path: CertificatePath, now: float) -> Iterator[Finding]:
-    """The certificates that a server proved itself with, at `now` (seconds since the epoch)."""
+    """Yields findings about the certificates that a server presented, at `now` (epoch seconds)."""
     if path:
         yield from judge_validity(name, SetValidity(path, path[-1:]), now)
         yield from judge_key(name, grpcio.unusable_key(path, is_server=True))
 
 
 async def _server_path(connection: Connection, address: Address) -> CertificatePath:
-    """From the server's certificate to our CA, as verified; empty if the connection ends before."""
+    """Returns the verified path from the server's certificate to our CA.
+
+    It is empty if the connection ends before the handshake is done.
+    """
     try:
         async with asyncio.timeout(connection.timeout):
             _, writer = await asyncio.open_connection(

@@ -12,7 +12,14 @@ import typer
 
 from vecguard.cli.command import Command
 from vecguard.cli.exit_codes import NegativeError, UsageError
-from vecguard.cli.output import Output, OutputOption, report_of_change, say, tell_json, told
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    print_json,
+    print_success,
+    report_of_change,
+    reporting_errors,
+)
 from vecguard.cli.password_source import PasswordSource
 from vecguard.cli.root_reset import Reset, reset_root, root_exists
 from vecguard.cli.service_settings import ConfigOption, etcd_of, names_etcd, settings_of
@@ -55,7 +62,7 @@ def reset(
     Needs root coord's configuration file, because it writes to etcd as root coord does. Running
     services take up the change at once and refuse the old password.
     """
-    with told(output):
+    with reporting_errors(output):
         if not offline:
             raise UsageError(
                 "this writes to etcd itself, so it needs --offline; if you know root's password, "
@@ -68,7 +75,7 @@ def reset(
                 "coord's configuration with --config FILE, or set VECGUARD__ETCD__ENDPOINTS"
             )
         keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
-        # Before any question: an etcd that does not answer or does not fit needs no password.
+        # Before the prompts: an etcd that does not answer or does not fit needs no password.
         exists = asyncio.run(_root_exists(settings, keys))
         if not yes:
             _confirm(settings, keys, exists=exists)
@@ -82,14 +89,14 @@ def reset(
         _audit(settings, done)
         with report_of_change():
             if output is Output.JSON:
-                tell_json({"username": ROOT, "created": done.created, "revision": done.revision})
+                print_json({"username": ROOT, "created": done.created, "revision": done.revision})
             elif done.created:
-                say(
+                print_success(
                     f'there was no {ROOT} under the prefix "{keys.root}", and it was created; '
                     "check with: vecguard login"
                 )
             else:
-                say(
+                print_success(
                     f"{ROOT} has a new password; an active root coord makes the proxies forget the "
                     "old one now, check with: vecguard login"
                 )
@@ -110,7 +117,7 @@ async def _reset(settings: Settings, keys: Keys, password: Secret[str]) -> Reset
 
 
 def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
-    """Raises NegativeError when the answer is no, UsageError when nobody can be asked."""
+    """Raises NegativeError when the answer is no, UsageError when there is no terminal."""
     if not sys.stdin.isatty():
         raise UsageError("no terminal to ask on; say --yes to do it without asking")
     where = f"{keys.user(ROOT)} in etcd at {', '.join(settings.etcd.endpoints)}"
@@ -120,7 +127,7 @@ def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
 
 
 def _audit(settings: Settings, done: Reset) -> None:
-    """The line that says who did it; root coord's log has one of its own with this revision."""
+    """Logs who did it; root coord logs the same revision itself."""
     log.warning(
         "root_password_reset",
         user=ROOT,

@@ -1,4 +1,4 @@
-"""Gives root a new password in etcd itself, when nobody can log in any more."""
+"""Gives root a new password in etcd itself, when no administrator can log in any more."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from vecguard.usernames import ROOT
 
 
 class ChangedMeanwhileError(NegativeError):
-    """Somebody else has changed root's record between reading and writing it."""
+    """Root's record was changed by others between reading and writing it."""
 
     reason = "changed_meanwhile"
 
@@ -25,10 +25,10 @@ class ChangedMeanwhileError(NegativeError):
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A reset that is done.
+    """The result of a reset.
 
     Attributes:
-        revision: etcd's, of the change.
+        revision: etcd's revision of the change.
         created: whether there was no root before.
     """
 
@@ -37,12 +37,12 @@ class Reset:
 
 
 async def root_exists(client: EtcdClient, keys: Keys, *, allow_similar_prefix: bool) -> bool:
-    """Whether etcd has a record of root, which a reset otherwise creates.
+    """Returns whether etcd has a record of root, which a reset otherwise creates.
 
     Raises:
-        SimilarPrefixError: there is nothing under this prefix, and there are credentials under one
-            that differs only in slashes, dots, letter case or blanks.
-        EtcdError: etcd refuses, or is out of reach.
+        SimilarPrefixError: this prefix is empty, and there are credentials under one that differs
+            only in slashes, dots, letter case or blanks.
+        EtcdError: etcd refuses, or cannot be reached.
     """
     state = await root_state(client, keys)
     if state is RootState.NEW and not allow_similar_prefix:
@@ -53,13 +53,13 @@ async def root_exists(client: EtcdClient, keys: Keys, *, allow_similar_prefix: b
 async def reset_root(client: EtcdClient, keys: Keys, password: PasswordHash) -> Reset:
     """Replaces root's hash by compare-and-set, and leaves the rest of the record as it is.
 
-    An active root coord watches these keys: it sees a change that is not its own and makes
-    every proxy forget the older password, as after a change through a proxy.
+    An active root coord watches these keys: it sees a change that it did not make and makes
+    every proxy drop the older password, as after a change through a proxy.
 
     Raises:
-        ChangedMeanwhileError: nothing was written.
-        EtcdOutcomeUnknownError: it may or may not have been written. Safe to repeat.
-        EtcdError: etcd refuses, or is out of reach.
+        ChangedMeanwhileError: the record was changed by others. Nothing was written.
+        EtcdOutcomeUnknownError: the change may or may not have been written. Safe to repeat.
+        EtcdError: etcd refuses, or cannot be reached.
     """
     key = keys.user(ROOT).encode()
     found = await client.range(key)
@@ -80,4 +80,4 @@ def _record(value: bytes) -> Record:
     try:
         return Record.decode(value)
     except CorruptRecordError:
-        return Record({})  # a reset is how such a record is mended
+        return Record({})  # a reset repairs such a record

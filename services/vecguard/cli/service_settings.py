@@ -1,4 +1,4 @@
-"""The services' own configuration file, for commands that work beside the services."""
+"""Loads the services' configuration file for commands that work beside the services."""
 
 import os
 from pathlib import Path
@@ -26,10 +26,10 @@ ConfigOption = Annotated[
 
 
 def settings_of(config: Path | None) -> Settings:
-    """What a service would run with that is given this file and this environment.
+    """Returns the settings of a service that is given this file and this environment.
 
     Raises:
-        UsageError: with all that is wrong.
+        UsageError: the settings are wrong; the text lists every fault.
     """
     try:
         return load_settings(config, os.environ)
@@ -38,12 +38,12 @@ def settings_of(config: Path | None) -> Settings:
 
 
 def names_etcd(settings: Settings) -> bool:
-    """Whether `etcd.endpoints` is set, in the file or the environment; a proxy does not need it."""
+    """Returns whether the file or the environment sets `etcd.endpoints`, which a proxy need not."""
     return "endpoints" in settings.etcd.model_fields_set
 
 
 def etcd_of(settings: Settings) -> EtcdClient:
-    """A client of etcd as root coord has it.
+    """Returns a client of etcd with root coord's settings.
 
     Raises:
         ConfigurationError: a TLS file is not usable.

@@ -1,4 +1,4 @@
-"""What is to be said of a configuration, and of the parts that it names, seen from here."""
+"""Examines a configuration, and the parts that it names, from this machine."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,13 +17,13 @@ from vecguard.tls import links
 if TYPE_CHECKING:
     from vecguard.tls.reloading import ReloadingContext
 
-#: The part that findings about the public port's own files name.
+#: The part of findings about the public port's own files.
 PUBLIC_FILES: Final = "tls.*"
 _TIMEOUT_SECONDS: Final = 5.0
 
 
 def judge_settings(settings: Settings) -> Iterator[Finding]:
-    """What the configuration itself says."""
+    """Yields findings about the configuration itself."""
     if not settings.common.security.authorization_enabled:
         yield Finding(
             Severity.WRONG,
@@ -59,7 +59,7 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _exposures(settings: Settings) -> Iterator[Exposure]:
-    """Of the services that the configuration is for, by what only they need."""
+    """Yields the open ports of the services that this configuration is for."""
     for_proxy = _names_root_coords(settings) or _names_backend(settings)
     if for_proxy and (found := proxy_exposure(settings)) is not None:
         yield found
@@ -76,7 +76,7 @@ def _names_backend(settings: Settings) -> bool:
 
 
 def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
-    """The TLS files that the configuration names, at `now` (seconds since the epoch)."""
+    """Yields findings about the configured TLS files at `now` (seconds since the epoch)."""
     internal = settings.internaltls
     named: tuple[tuple[str, bool, Callable[[Settings], ReloadingContext | None]], ...] = (
         (PUBLIC_FILES, bool(settings.tls.server_pem_path), links.public_listener),
@@ -104,9 +104,9 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
 
 
 async def examine_reach(settings: Settings) -> list[Finding]:
-    """Whether root coords and the backend take connections from here.
+    """Examines whether root coords and the backend accept connections from here.
 
-    Only those that the configuration names: root coord's own need not name any.
+    Examines only configured addresses: root coord's own configuration need not name any.
     """
     places: list[tuple[str, str]] = []
     if _names_root_coords(settings):

@@ -1,4 +1,4 @@
-"""`vecguard status`: who is active, who is connected, and what is wrong, at a glance."""
+"""`vecguard status`: shows who is active, who is connected, and what is wrong."""
 
 import asyncio
 import time
@@ -14,7 +14,15 @@ from rich.table import Table
 from vecguard.cli.connection import MAX_TIMEOUT_SECONDS
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.operations import OperationsOption, addresses_of, ask_processes
-from vecguard.cli.output import Output, OutputOption, console, mark, printable, tell_json, told
+from vecguard.cli.output import (
+    Output,
+    OutputOption,
+    console,
+    mark,
+    print_json,
+    printable,
+    reporting_errors,
+)
 from vecguard.cli.process_report import Certificate, ProcessReport, State, newest_active
 from vecguard.wording import counted
 
@@ -36,7 +44,7 @@ _MARKS: dict[State, str] = {
     "unreachable": "wrong",
 }
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-#: Columns, to see how wide a table would like to be.
+#: Columns; wide enough to measure the natural width of a table.
 _UNLIMITED: Final = 10_000
 
 
@@ -50,14 +58,14 @@ def status(
 
     Exit code 1 if something is wrong, 3 if no process answers.
     """
-    with told(output):
+    with reporting_errors(output):
         reports = asyncio.run(
             ask_processes(addresses_of(operations), timeout_seconds=timeout, wall_clock=time.time)
         )
     now = time.time()
     wrong = list(problems(reports))
     if output is Output.JSON:
-        tell_json(as_json(reports, wrong, now), ok=not wrong)
+        print_json(as_json(reports, wrong, now), ok=not wrong)
     else:
         _print(reports, wrong, now)
     if all(report.state == "unreachable" for report in reports):
@@ -67,7 +75,7 @@ def status(
 
 
 def problems(reports: Sequence[ProcessReport]) -> Iterator[str]:
-    """One sentence for each thing that keeps the whole from being as it should be."""
+    """Yields one sentence for each thing that is wrong."""
     for report in reports:
         if report.error is not None:
             yield f"{report.address} does not answer: {report.error}"
@@ -87,7 +95,7 @@ def problems(reports: Sequence[ProcessReport]) -> Iterator[str]:
 
 
 def as_json(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -> dict[str, Any]:
-    """The answer for programs. Its shape is documented in docs/cli.md and stays."""
+    """Returns the answer for programs. docs/cli.md documents its shape, which must not change."""
     active = newest_active(reports)
     return {
         "active_root_coord": active.address if active else None,
@@ -128,7 +136,7 @@ def _process(report: ProcessReport, now: float) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """A time span for people, in its largest unit that is not zero."""
+    """Returns a time span for people, in its largest unit that is not zero."""
     for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if abs(seconds) >= length:
             return f"{seconds / length:.0f} {unit}"
@@ -136,7 +144,7 @@ def duration(seconds: float) -> str:
 
 
 def summary(report: ProcessReport) -> str:
-    """What one process is doing, in one line."""
+    """Returns one line about what a process is doing."""
     if report.error is not None:
         return report.error
     if report.is_root_coord:
@@ -178,7 +186,7 @@ def _certificate(certificate: Certificate) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One process as people see it; the texts are rich's markup."""
+    """One process in the table; the texts are rich's markup."""
 
     mark: str
     process: str
@@ -204,11 +212,11 @@ def _row(report: ProcessReport, now: float) -> _Row:
 
 
 def print_processes(out: Console, reports: Sequence[ProcessReport], now: float) -> None:
-    """A table where the terminal is wide enough for it, else a few lines for each process.
+    """Prints a table where the terminal is wide enough, otherwise a few lines for each process.
 
     Args:
-        out: where to.
-        reports: what the processes said.
+        out: the console to print on.
+        reports: the reports of the processes.
         now: our own wall clock, in seconds since the epoch.
     """
     rows = [_row(report, now) for report in reports]

@@ -1,4 +1,4 @@
-"""`vecguard user`: accounts, through Milvus's public RPCs."""
+"""`vecguard user`: manages accounts through Milvus's public RPCs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,12 +14,12 @@ from vecguard.cli.output import (
     Output,
     OutputOption,
     console,
+    print_json,
+    print_line,
+    print_success,
     printable,
     report_of_change,
-    say,
-    tell,
-    tell_json,
-    told,
+    reporting_errors,
 )
 from vecguard.cli.password_source import PasswordSource
 
@@ -60,7 +60,7 @@ def create(
     connection: LoginConnection,
 ) -> None:
     """Create a user."""
-    with told(output):
+    with reporting_errors(output):
         login = connection.login()
         password = _new_password(name, new_password_file).read()
         connection.ask(
@@ -76,16 +76,16 @@ def create(
 @connected
 def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
     """List the names of all users."""
-    with told(output):
+    with reporting_errors(output):
         login = connection.login()
         names = connection.ask(
             lambda channel: AccountClient(channel, connection.address, login).list_names()
         )
         if output is Output.JSON:
-            tell_json({"users": names})
+            print_json({"users": names})
             return
         for name in names:
-            tell(name)
+            print_line(name)
 
 
 @app.command(cls=Command)
@@ -97,7 +97,7 @@ def describe(
     connection: LoginConnection,
 ) -> None:
     """Show a user's roles and description. Exit code 1 if there is no such user."""
-    with told(output):
+    with reporting_errors(output):
         login = connection.login()
         wanted = _own(name, login)
         user = connection.ask(
@@ -106,7 +106,7 @@ def describe(
         if user is None:
             raise NegativeError(f"there is no user {wanted}")
         if output is Output.JSON:
-            tell_json(
+            print_json(
                 {
                     "username": user.username,
                     "roles": list(user.roles),
@@ -134,7 +134,7 @@ def passwd(
     connection: LoginConnection,
 ) -> None:
     """Change a password. Once this says so, no proxy accepts the old one."""
-    with told(output):
+    with reporting_errors(output):
         login = connection.login()
         target = _own(name, login)
         old = login.password if login and login.username == target else None
@@ -158,7 +158,7 @@ def delete(
     *, name: NameArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
 ) -> None:
     """Delete a user. Deleting a user that does not exist is not an error."""
-    with told(output):
+    with reporting_errors(output):
         login = connection.login()
         deleted = connection.ask(
             lambda channel: delete_if_present(
@@ -168,9 +168,9 @@ def delete(
         )
         with report_of_change():
             if output is Output.JSON:
-                tell_json({"username": name, "deleted": deleted})
+                print_json({"username": name, "deleted": deleted})
             elif deleted:
-                say(f"user {name} is deleted")
+                print_success(f"user {name} is deleted")
             else:
                 console().print(f"no user {printable(name)}: nothing to delete")
 
@@ -202,9 +202,9 @@ def _own(name: str | None, login: Login | None) -> str:
 def _done(sentence: str, username: str, output: Output) -> None:
     with report_of_change():
         if output is Output.JSON:
-            tell_json({"username": username})
+            print_json({"username": username})
         else:
-            say(sentence)
+            print_success(sentence)
 
 
 def _print_user(user: User) -> None:

@@ -7,7 +7,7 @@ from vecguard.root_coord.app import run
 
 
 def main() -> None:
-    """Runs the service until it is told to stop."""
+    """Runs the service until a signal stops it."""
     sys.exit(run_service("root_coord", run))
 
 

@@ -1,4 +1,4 @@
-"""Root coord's composition: the only place that knows every concrete class."""
+"""Builds root coord from its parts and runs it; no other module knows every concrete class."""
 
 import asyncio
 import socket
@@ -26,14 +26,14 @@ from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
 from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
-from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_coord.election import Election, ElectionKeys
-from vecguard.root_coord.listening import listen
+from vecguard.root_coord.health_checks import register_health_checks
+from vecguard.root_coord.listener import listen
 from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
 from vecguard.root_coord.role import Role
 from vecguard.root_coord.service import root_coord_server
-from vecguard.root_coord.tenure import Tenure
 from vecguard.root_record import RootState, root_state
 from vecguard.secret import Secret
 from vecguard.tls import links
@@ -45,7 +45,7 @@ from vecguard.usernames import ROOT
 log = get_logger(__name__)
 
 _DEFAULT_PASSWORD = Secret("Milvus")
-# Between terms that end soon: what ends them may last, and each one costs etcd an election.
+# Between terms that end soon: their cause may last, and each term costs etcd an election.
 _LONGEST_PAUSE_SECONDS = 10.0
 _PAUSES = BackoffPolicy(
     first_seconds=0.05, longest_seconds=_LONGEST_PAUSE_SECONDS, factor=2.0, jitter=(0.5, 1.0)
@@ -53,7 +53,7 @@ _PAUSES = BackoffPolicy(
 
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
-    """Serves until told to stop, then carries through what has begun and hands over."""
+    """Serves until `shutdown` is set, then finishes running changes and steps down."""
     if (exposure := root_coord_exposure(settings)) is not None:
         log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
@@ -61,7 +61,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     tls = [link for link in (inward, outward) if link is not None]
     role = Role()
     health, registry = HealthReport(), service_registry("root_coord")
-    register_conditions(role, health)
+    register_health_checks(role, health)
     register_checks(tls, health)
     registry.register(TlsCollector(tls))
     registry.register(RoleCollector(role))
@@ -99,8 +99,8 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         )
         settle_memory()
         await shutdown.wait()
-        if role.tenure is not None:
-            await role.tenure.step_down(settings.root_coord.drain_timeout)
+        if role.active_term is not None:
+            await role.active_term.step_down(settings.root_coord.drain_timeout)
         role.release()
         for task in background:
             task.cancel()
@@ -116,12 +116,12 @@ async def _lead(
     root_password: Secret[str],
     shutdown: ShutdownSignal,
 ) -> None:
-    """Stands for election, serves a term, and again, until cancelled or told to stop."""
+    """Stands for election and serves a term, repeatedly, until cancelled or `shutdown` is set."""
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
     election = Election(
         etcd,
         ElectionKeys.of(keys),
-        address=_own_name(settings),
+        address=_advertised_address(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,
         margin=settings.lease.margin,
@@ -131,19 +131,19 @@ async def _lead(
     pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
-        await _until_prefix_fits(settings, etcd, keys, role)
+        await _wait_for_fitting_prefix(settings, etcd, keys, role)
         leadership = await election.campaign()
         elected_at = boot_clock()
         log.info("elected", term=leadership.term, clean=leadership.clean)
         metrics.elected()
-        tenure = Tenure(
+        active_term = ActiveTerm(
             etcd, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
-        prepare = partial(_prepare, settings, etcd, keys, tenure, root_password)
-        serve = partial(role.assume, tenure)
+        prepare = partial(_prepare, settings, etcd, keys, active_term, root_password)
+        serve = partial(role.assume, active_term)
         try:
             # A group whose member fails leaves its task marked as cancelled (Python 3.11, 3.12).
-            await in_own_task(tenure.run(prepare, serve), None)
+            await in_own_task(active_term.run(prepare, serve), None)
         except* VecguardError as errors:
             error = errors.exceptions[0]
             failure.failed(str(error), term=leadership.term, error=str(error))
@@ -151,19 +151,21 @@ async def _lead(
             role.release()
         raise_if_cancelled()
         if shutdown.is_set():
-            return  # whoever stops this process resigns in good order
-        # Whatever ended it: not to be elected again by the same, failing leadership.
+            return  # `run` resigns when the process stops
+        # Whatever ended the term: the next one begins with a new leadership, here or elsewhere.
         await leadership.resign(in_good_order=False)
         if boot_clock() - elected_at >= _LONGEST_PAUSE_SECONDS:
             pauses.succeeded()
         await asyncio.sleep(pauses.failed())
 
 
-async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, role: Role) -> None:
+async def _wait_for_fitting_prefix(
+    settings: Settings, etcd: EtcdClient, keys: Keys, role: Role
+) -> None:
     """Returns when this root coord may stand for election.
 
-    It may not while it would have to create root although the prefix is likely a wrong one: each
-    election of a root coord that cannot serve would cost the others one.
+    It may not while it would have to create root although the prefix is likely wrong: each
+    election of a root coord that cannot serve would cost the other root coords an election.
     """
     pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "cannot_lead", level="error", over="can_lead")
@@ -184,7 +186,11 @@ async def _until_prefix_fits(settings: Settings, etcd: EtcdClient, keys: Keys, r
 
 
 def _initial_root_password(settings: Settings) -> Secret[str]:
-    """Raises ConfigurationError when it cannot be read or breaks the rules for passwords."""
+    """Returns root's configured first password.
+
+    Raises:
+        ConfigurationError: it cannot be read or breaks the rules for passwords.
+    """
     password = settings.common.security.initial_root_password()
     try:
         PasswordPolicy(
@@ -197,10 +203,10 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
     return password
 
 
-def _own_name(settings: Settings) -> str:
-    """What standbys tell people about the active one; whoever listens everywhere has a name.
+def _advertised_address(settings: Settings) -> str:
+    """Returns the address that standbys name to users; the host name if it listens everywhere.
 
-    Proxies do not go by it: they try all addresses that they were given.
+    Proxies do not use it: they try all configured addresses.
     """
     own = settings.root_coord
     if own.advertised_address:
@@ -210,13 +216,21 @@ def _own_name(settings: Settings) -> str:
 
 
 async def _prepare(
-    settings: Settings, etcd: EtcdClient, keys: Keys, tenure: Tenure, root_password: Secret[str]
+    settings: Settings,
+    etcd: EtcdClient,
+    keys: Keys,
+    active_term: ActiveTerm,
+    root_password: Secret[str],
 ) -> None:
-    """Makes sure of root. A stop meanwhile costs the successor no wait: no lease was granted."""
+    """Ensures that root exists.
+
+    When it is cancelled or the prefix is likely wrong, it resigns at once. This term has granted
+    no lease, so the successor need not wait for one.
+    """
     try:
-        await _prepare_root(settings, etcd, keys, tenure, root_password)
+        await _prepare_root(settings, etcd, keys, active_term, root_password)
     except (asyncio.CancelledError, SimilarPrefixError):
-        await tenure.leadership.resign(in_good_order=tenure.leadership.clean)
+        await active_term.leadership.resign(in_good_order=active_term.leadership.clean)
         raise
 
 
@@ -224,28 +238,32 @@ async def _prepare_root(
     settings: Settings,
     etcd: EtcdClient,
     keys: Keys,
-    tenure: Tenure,
+    active_term: ActiveTerm,
     password: Secret[str],
 ) -> None:
     async def hashed() -> PasswordHash:
-        await _look_elsewhere(settings, etcd, keys)
+        await _check_other_prefixes(settings, etcd, keys)
         return await asyncio.to_thread(hash_password, password, settings.authentication.bcrypt_cost)
 
-    found = await ensure_root(tenure.store, hashed)
-    tenure.root_seen(is_there=found is not RootState.LOST)
+    found = await ensure_root(active_term.store, hashed)
+    active_term.root_seen(is_there=found is not RootState.LOST)
     if found is RootState.NEW:
         log.info("root_created", prefix=keys.root)
         if password.reveal() != password.reveal().strip():
             log.warning("root's first password begins or ends with a blank, which is part of it")
-    root = (await tenure.store.get(ROOT)).value
+    root = (await active_term.store.get(ROOT)).value
     if root is not None and root.password is not None:
         stored = root.password
         if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):
             log.warning("root has the well-known default password; change it now")
 
 
-async def _look_elsewhere(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
-    """Before root is created. Raises SimilarPrefixError when the prefix is likely a wrong one."""
+async def _check_other_prefixes(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:
+    """Looks for credentials under other prefixes before root is created.
+
+    Raises:
+        SimilarPrefixError: the configured prefix is likely wrong.
+    """
     found = await survey(etcd, keys)
     if not settings.root_coord.allow_similar_prefix:
         require_no_similar(found, keys)

@@ -1,4 +1,4 @@
-"""Creating, changing and removing credentials, so that an answer means it holds everywhere."""
+"""Creates, changes and removes credentials; an answer means that every proxy knows the change."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -8,33 +8,34 @@ from vecguard.errors import InvalidParameterError, OutcomeUnknownError, Vecguard
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.root_coord.errors import LeadershipLostError
-from vecguard.root_coord.revocation import Invalidation
+from vecguard.root_coord.session_state import Invalidation
 from vecguard.root_coord.store.interface import Actor, CredentialStore, Mutation, Outcome
 from vecguard.root_record import RootState
 from vecguard.usernames import ROOT, is_storable
 
 log = get_logger(__name__)
 
-# The largest that the protocol can carry: whatever a proxy holds is older.
+# The largest revision that the protocol can carry: everything that a proxy holds is older.
 _AFTER_EVERY_REVISION = 2**63 - 1
-# For a name that no store can hold. It may be long, so it is kept out of logs and keys.
+# The answer for a name that no store can hold. Such a name may be long, so it reaches neither
+# logs nor keys.
 _NO_SUCH_USER = Mutation(Outcome.USER_NOT_FOUND)
 
 
 class Revoker(Protocol):
-    """Makes every proxy forget a user's older state."""
+    """Makes every proxy drop a user's older state."""
 
     async def invalidate(self, invalidation: Invalidation) -> None: ...
 
 
 class Credentials:
-    """Every change is stored, then revoked everywhere, then answered.
+    """Stores each change, revokes the older state at every proxy, then answers.
 
-    A change that has begun is carried through even when its caller hangs up, because
-    a change that is stored and not revoked would be served by old caches.
+    A change that has begun is finished even when its caller hangs up: if a stored change were
+    not revoked, proxies would go on deciding by their caches.
 
-    Each change names its actor, which the store judges in the change's own transaction; None: the
-    proxy's authorization is switched off.
+    Each change names its actor, which the store checks in the transaction of the change; None
+    means that the proxy's authorization is off.
     """
 
     def __init__(self, store: CredentialStore, revoker: Revoker, *, user_limit: int) -> None:
@@ -50,7 +51,7 @@ class Credentials:
         """Adds a user."""
         if not is_storable(username):
             raise InvalidParameterError("the user name cannot be stored")
-        return await self._carry_through(
+        return await self._run_to_completion(
             username,
             lambda: self._store.create(
                 username, password, description, user_limit=self._user_limit, actor=actor
@@ -68,7 +69,7 @@ class Credentials:
     ) -> Mutation:
         """Changes the password, the description or both.
 
-        Only a new password revokes anything.
+        Only a new password revokes the older state.
         """
         if not is_storable(username):
             return _NO_SUCH_USER
@@ -80,7 +81,7 @@ class Credentials:
                 description=description,
                 actor=actor,
             )
-        return await self._carry_through(
+        return await self._run_to_completion(
             username,
             lambda: self._store.update(
                 username,
@@ -92,28 +93,28 @@ class Credentials:
         )
 
     async def delete(self, username: str, *, actor: Actor | None) -> Mutation:
-        """Removes a user, and succeeds when there is none."""
+        """Removes a user. Succeeds when there is no such user."""
         if username == ROOT:
             raise InvalidParameterError("root user cannot be deleted")
         if not is_storable(username):
             return _NO_SUCH_USER
-        return await self._carry_through(
+        return await self._run_to_completion(
             username, lambda: self._store.delete(username, actor=actor)
         )
 
     async def rehash(
         self, username: str, expected_revision: int, password: PasswordHash
     ) -> Mutation:
-        """Replaces a hash by another one of the same password. Revokes nothing."""
+        """Replaces a hash by another hash of the same password, without a revocation."""
         return await self._store.rehash(username, expected_revision, password)
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Begins no change any more and waits until those that have begun are carried through."""
+        """Refuses new changes and waits until the running ones are finished."""
         self._closed = True
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_seconds)
 
-    async def _carry_through(
+    async def _run_to_completion(
         self, username: str, change: Callable[[], Awaitable[Mutation]]
     ) -> Mutation:
         if self._closed:
@@ -125,7 +126,7 @@ class Credentials:
 
     def _ended(self, task: asyncio.Task[Mutation]) -> None:
         self._running.discard(task)
-        # Asked for here, because a caller that has hung up does not.
+        # The exception is read here because a caller that has hung up does not read it.
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("change_failed", error=str(error))
 
@@ -135,13 +136,13 @@ class Credentials:
         try:
             mutation = await change()
         except OutcomeUnknownError:
-            # It may have been applied: whoever holds the older state must read again.
+            # It may have been applied: proxies that hold the older state must read again.
             await self._revoker.invalidate(
                 Invalidation(username, await self._newest_revision(username))
             )
             raise
-        # Also of a user who was not there to be deleted: an earlier attempt may have done
-        # it, and nobody knows whether all proxies were told.
+        # Also for a user who was not there to be deleted: an earlier attempt may have deleted
+        # the user without reaching all proxies.
         if mutation.revision:
             await self._revoker.invalidate(Invalidation(username, mutation.revision))
         log.info(
@@ -153,7 +154,7 @@ class Credentials:
         return mutation
 
     async def _newest_revision(self, username: str) -> int:
-        """At or after the last change that was made to a user."""
+        """Returns a revision at or after the last change of a user."""
         try:
             return (await self._store.get(username)).revision
         except VecguardError as error:
@@ -164,11 +165,12 @@ class Credentials:
 async def ensure_root(
     store: CredentialStore, hash_initial_password: Callable[[], Coroutine[None, None, PasswordHash]]
 ) -> RootState:
-    """Creates `root` in a new store. Returns what was found; NEW: root was created.
+    """Creates `root` in a new store. Returns the state that was found; NEW: root was created.
 
-    Root is created in no store that has lost it: the well-known password would open it again.
+    A store that has lost root gets no new one: the well-known password would then be accepted
+    again.
 
-    `hash_initial_password` is called only in a new store; what it raises leaves it as it is.
+    `hash_initial_password` is called only for a new store; if it raises, the store is unchanged.
 
     An existing root is never changed, so a configured initial password has no effect later.
     """

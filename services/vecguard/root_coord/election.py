@@ -1,10 +1,10 @@
-"""Which root coord is the active one: elected in etcd, for one term.
+"""Elects the active root coord in etcd, for one term.
 
 A leader key bound to an etcd lease names the active root coord. The revision at which it
 was created is the term: a fencing token that every change compares, so that a deposed
 leader cannot write. By its own clock a leader counts its lease from the sending of the
-last keepalive that etcd confirmed, and so stops granting anything before another one can
-have been elected.
+last keepalive that etcd confirmed, and so stops granting leases before another root coord
+can have been elected.
 """
 
 import asyncio
@@ -28,26 +28,26 @@ from vecguard.root_coord.store.fence import Fence
 
 log = get_logger(__name__)
 
-# Two keepalives may fail before the third one comes too late.
+# Two keepalives may fail; after the third failure the lease is over.
 _KEEPALIVES_PER_LEASE = 3
 _SHORTEST_REQUEST_SECONDS = 0.2
-# A stop does not wait long for an etcd that is gone: the lease ends by itself.
+# A stop does not wait long for an etcd that does not answer: the lease ends by itself.
 _RESIGN_SECONDS = 1.0
 # Between attempts that etcd did not answer.
 _DELAYS = BackoffPolicy(first_seconds=0.05, longest_seconds=1.0, factor=2.0, jitter=(0.5, 1.0))
-# A watch is the fast way to learn of a vacancy; looking again now and then is the sure one.
+# The watch reports a vacancy fast. Reading again covers a watch that misses it.
 _LOOK_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ElectionKeys:
-    """Where the election is held.
+    """The etcd keys of the election.
 
     Attributes:
         leader: exists while there is a leader; its value is the leader's address.
         leases: exists from the first election on, and while a leader that did not step
             down in good order may have granted leases that still run; its value is the
-            longest that one of them can be, in milliseconds.
+            longest possible length of such a lease, in milliseconds.
     """
 
     leader: bytes
@@ -55,7 +55,7 @@ class ElectionKeys:
 
     @classmethod
     def of(cls, keys: Keys) -> "ElectionKeys":
-        """Keys of our own below Milvus's root, where Milvus keeps nothing."""
+        """Returns keys below Milvus's root at which Milvus stores no data."""
         return cls(keys.leader.encode(), keys.leases.encode())
 
 
@@ -64,9 +64,9 @@ class Leadership:
 
     Attributes:
         term: the fencing token.
-        earlier_lease_seconds: how long a lease can be that was granted before this term and
-            still runs; None when there is none: nobody has led before, or every leader has
-            stepped down in good order.
+        earlier_lease_seconds: the longest possible length of a lease that was granted before
+            this term and still runs; None when there is none: this is the first term, or
+            every leader has stepped down in good order.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Leadership:
 
     @property
     def fence(self) -> Fence:
-        """What every write of this term is guarded by."""
+        """The guard of every write of this term."""
         return Fence(self._keys.leader, self.term)
 
     def is_valid(self) -> bool:
-        """Whether nobody else can have been elected yet, by this process's clock."""
+        """Returns whether, by this process's clock, no other root coord can have been elected."""
         return self._clock() < self._valid_until
 
     def require(self) -> None:
@@ -110,10 +110,13 @@ class Leadership:
             raise LeadershipLostError
 
     async def hold(self) -> None:
-        """Keeps the leadership alive. Ends by raising LeadershipLostError.
+        """Keeps the leadership alive until it is lost.
 
-        The leader key is looked at as well: somebody may have deleted it by hand, and a
-        leader that goes on beside another one grants leases that nobody waits for.
+        Reads the leader key too: an operator may have deleted it by hand, and the changes of
+        the next leader would not wait for the leases that this one goes on granting.
+
+        Raises:
+            LeadershipLostError: the only way in which it ends.
         """
         while True:
             await asyncio.sleep(self._usable_seconds / _KEEPALIVES_PER_LEASE)
@@ -138,24 +141,24 @@ class Leadership:
         return max(_SHORTEST_REQUEST_SECONDS, self._valid_until - self._clock())
 
     async def resign(self, *, in_good_order: bool) -> None:
-        """Lets another one be elected at once.
+        """Lets another root coord be elected at once.
 
         `in_good_order` says that no session holds a lease any more; the successor then
-        need not wait. Failing is no harm: the lease ends by itself.
+        need not wait. Errors are only logged: the lease ends by itself.
         """
         self._valid_until = float("-inf")
         changes: list[Operation] = [Delete(self._keys.leader)]
         if in_good_order:
             changes.append(Delete(self._keys.leases))
-        with _failing_is_no_harm():
+        with _errors_logged():
             await self._client.txn([self.fence.condition], changes, timeout_seconds=_RESIGN_SECONDS)
-        # Also if etcd refuses the deletion for want of space: this deletes the leader's key, too.
-        with _failing_is_no_harm():
+        # This deletes the leader's key too, even if etcd refuses the deletion for lack of space.
+        with _errors_logged():
             await self._client.lease_revoke(self._lease_id, timeout_seconds=_RESIGN_SECONDS)
 
 
 @contextmanager
-def _failing_is_no_harm() -> Iterator[None]:
+def _errors_logged() -> Iterator[None]:
     try:
         yield
     except VecguardError as error:
@@ -163,13 +166,13 @@ def _failing_is_no_harm() -> Iterator[None]:
 
 
 class Observer(Protocol):
-    """Hears how the election goes while somebody else is, or nobody can be, the active one."""
+    """Receives the progress of the election while this root coord is not the active one."""
 
     def leader_seen(self, address: str) -> None:
-        """The active one listens there; empty: there is none."""
+        """Receives the address of the active root coord; "" when there is none."""
 
     def election_failed(self, message: str) -> None:
-        """No answer from etcd; the election goes on."""
+        """Receives why etcd did not answer; the election goes on."""
 
 
 class Election:
@@ -187,9 +190,10 @@ class Election:
         clock: Clock,
         observer: Observer,
     ) -> None:
-        """Stands under `address`, which standbys tell their callers.
+        """Prepares an election in which this root coord stands as `address`.
 
-        Once elected, it will grant sessions leases of `lease_ttl_seconds`.
+        Standbys name the winner's address to their callers. Once elected, this root coord grants
+        sessions leases of `lease_ttl_seconds`.
         """
         self._client = client
         self._keys = keys
@@ -202,15 +206,15 @@ class Election:
         self._failure = RepeatedFailure(log, "election_failed", over="election_goes_on")
 
     async def campaign(self) -> Leadership:
-        """Waits, for as long as it takes, until this root coord is the active one."""
+        """Returns when this root coord is the active one. Waits without a limit."""
         backoff = Backoff(_DELAYS, random)
         while True:
             try:
-                leadership = await self._stand()
+                leadership = await self._attempt()
                 self._failure.ended()
                 if leadership is not None:
                     return leadership
-                await self._until_vacant()
+                await self._wait_for_vacancy()
             except VecguardError as error:
                 self._failure.failed(error.message, reason=error.reason, error=error.message)
                 self._observer.election_failed(error.message)
@@ -218,8 +222,8 @@ class Election:
             else:
                 backoff.succeeded()
 
-    async def _stand(self) -> Leadership | None:
-        """One attempt; None when somebody else is the leader."""
+    async def _attempt(self) -> Leadership | None:
+        """Makes one attempt. Returns None when another root coord is the leader."""
         leases = await self._client.range(self._keys.leases, timeout_seconds=self._ttl_seconds)
         seen_revision = leases.kvs[0].mod_revision if leases.kvs else 0
         earlier = self._lease_recorded(leases)
@@ -242,7 +246,7 @@ class Election:
                 timeout_seconds=self._ttl_seconds,
             )
         except VecguardError:
-            # If it was applied, this ends the term before it has begun; if not, a lease less.
+            # If the transaction was applied, this ends the term before it has begun.
             await self._client.lease_revoke(lease.id)
             raise
         if not result.succeeded:
@@ -262,17 +266,17 @@ class Election:
         )
 
     def _lease_recorded(self, leases: RangeResult) -> float | None:
-        """The longest lease that may still run, in seconds; None for none.
+        """Returns the longest lease that may still run, in seconds; None when there is none.
 
-        The setting may have been longer when it was granted. A version before this one
-        recorded no length: then our own has to do.
+        The setting may have been longer when the lease was granted. Older versions recorded no
+        length: then our own setting counts.
         """
         if not leases.kvs:
             return None
         recorded = leases.kvs[0].value
         return int(recorded) / 1000 if recorded.isdigit() else self._lease_ttl_seconds
 
-    async def _until_vacant(self) -> None:
+    async def _wait_for_vacancy(self) -> None:
         """Returns when there may be no leader."""
         leader = await self._client.range(self._keys.leader)
         self._remember_leader(leader)

@@ -1,16 +1,16 @@
-"""Why a root coord does not answer."""
+"""Defines the errors with which root coord refuses a request."""
 
 from vecguard.errors import Status, UnavailableError, VecguardError
 
 
 class StandbyError(UnavailableError):
-    """This root coord is not the active one."""
+    """This root coord is on standby."""
 
     reason = "standby"
 
 
 class LeadershipLostError(StandbyError):
-    """This root coord was the active one until now. Nothing was changed."""
+    """This root coord was active until now. Nothing was changed."""
 
     reason = "leadership_lost"
 
@@ -19,7 +19,7 @@ class LeadershipLostError(StandbyError):
 
 
 class UnnamedActorError(VecguardError):
-    """A change whose proxy does not say who asks for it. Nothing was changed."""
+    """The proxy's request for a change names no actor. Nothing was changed."""
 
     status = Status.FAILED_PRECONDITION
     reason = "unnamed_actor"

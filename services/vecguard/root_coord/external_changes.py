@@ -1,4 +1,4 @@
-"""Changes that somebody else makes to the credentials in etcd: etcdctl, a restore, a Milvus."""
+"""Revokes credentials that others change in etcd: etcdctl, a restore, a Milvus."""
 
 from collections.abc import Callable
 from contextlib import aclosing
@@ -8,7 +8,7 @@ from vecguard.etcd import CompactedError, EtcdClient, Event
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
-from vecguard.root_coord.revocation import Everything, Invalidation
+from vecguard.root_coord.session_state import Everything, Invalidation
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.usernames import ROOT
 
@@ -16,13 +16,13 @@ log = get_logger(__name__)
 
 
 class Broadcast(Protocol):
-    """Tells every proxy, without waiting for anybody."""
+    """Sends to every proxy without waiting for acknowledgements."""
 
     def announce(self, content: Invalidation | Everything) -> None: ...
 
 
 class RootSeen(Protocol):
-    """Hears whether root's record is there."""
+    """Receives whether root's record is in the store."""
 
     def __call__(self, *, is_there: bool) -> None: ...
 
@@ -32,7 +32,7 @@ def _ignore(*, is_there: bool) -> None:
 
 
 class ExternalChanges:
-    """Watches the credentials' keys and revokes what was changed behind our back."""
+    """Watches the credentials' keys and revokes what root coord did not change itself."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class ExternalChanges:
         seen: Callable[[], None] = lambda: None,
         root_seen: RootSeen = _ignore,
     ) -> None:
-        """Watches nothing yet.
+        """Prepares a watch, which `run` begins.
 
         Args:
-            client: of the etcd cluster.
+            client: the client of the etcd cluster.
             keys: where the credentials are.
-            own: the changes that are not foreign.
-            broadcast: where changes are told.
-            seen: called at each change that was not our own.
+            own: the changes that this root coord made itself.
+            broadcast: sends the revocations.
+            seen: called at each change that this root coord did not make.
             root_seen: called at each change of root's record with whether it is there.
         """
         self._root_seen = root_seen
@@ -64,8 +64,8 @@ class ExternalChanges:
     async def run(self, after_revision: int) -> None:
         """Follows every change after a revision, until cancelled.
 
-        When changes were compacted before they could be seen, everything is revoked: a
-        gap never passes in silence.
+        When etcd compacted changes before they were seen, it revokes all credentials, because
+        any of them may have changed.
         """
         revision = after_revision
         while True:
@@ -78,9 +78,10 @@ class ExternalChanges:
                 revision = current.revision
                 root = await self._client.range(self._keys.user(ROOT).encode(), count_only=True)
                 self._root_seen(is_there=bool(root.count))
-                # A hash that was written in the gap may be put back by somebody else one day.
+                # Hashes written in the gap are never taken out of this record; put back by
+                # another program later, they would pass as our own.
                 self._own.clear()
-                # After that read: whatever a proxy reads from now on is at least as new.
+                # After that read: everything that a proxy reads from now on is at least as new.
                 self._broadcast.announce(Everything())
 
     async def _follow(self, start_revision: int) -> None:

@@ -1,4 +1,4 @@
-"""What root coord tells Prometheus."""
+"""Defines root coord's metrics for Prometheus."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ _ETCD_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 class RootCoordMetrics:
-    """Counters and histograms; what can be read when it is asked for is in `RoleCollector`."""
+    """Holds counters and histograms. `RoleCollector` reads the rest at each scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._changes = Counter(
@@ -59,41 +59,45 @@ class RootCoordMetrics:
         )
 
     def elected(self) -> None:
-        """This process became the active one."""
+        """Counts an election of this process."""
         self._elections.inc()
 
     def changed(self, operation: str, outcome: str, seconds: float) -> None:
-        """A change was answered."""
+        """Counts an answered change and its duration."""
         self._changes.labels(operation, outcome).inc()
         self._change_seconds.labels(operation).observe(seconds)
 
     def invalidated(self, seconds: float) -> None:
-        """An invalidation holds everywhere."""
+        """Records how long an invalidation took to hold at every proxy."""
         self._invalidation_seconds.observe(seconds)
 
     def external_change_seen(self) -> None:
-        """Somebody else has changed a credential."""
+        """Counts a change of a credential in etcd that root coord did not make."""
         self._external_changes.inc()
 
     def etcd_asked(self, method: str, outcome: str, seconds: float) -> None:
-        """A request to etcd has ended."""
+        """Counts a finished request to etcd and its duration."""
         self._etcd_requests.labels(method, outcome).inc()
         self._etcd_seconds.labels(method).observe(seconds)
 
 
 class RoleCollector(Collector):
-    """Whether this process is the active one, and its sessions, read when they are scraped."""
+    """Reads the role and the sessions of this process at each scrape."""
 
     def __init__(self, role: Role) -> None:
         self._role = role
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
-        tenure = self._role.tenure
-        hub = tenure.hub if tenure else None
+        """Returns the metrics at this moment."""
+        active_term = self._role.active_term
+        hub = active_term.hub if active_term else None
         for name, explanation, value in (
-            ("active", "1 on the active root coord, 0 on a standby.", int(tenure is not None)),
-            ("term", "The term that is served; 0 on a standby.", tenure.term if tenure else 0),
+            ("active", "1 on the active root coord, 0 on a standby.", int(active_term is not None)),
+            (
+                "term",
+                "The term that is served; 0 on a standby.",
+                active_term.term if active_term else 0,
+            ),
             ("sessions", "Proxy processes that are connected.", hub.connected if hub else 0),
             ("leases", "Proxy processes that hold a lease.", hub.leases if hub else 0),
             (
@@ -106,5 +110,5 @@ class RoleCollector(Collector):
         yield GaugeMetricFamily(
             "vecguard_root_lost",
             "1 on the active root coord while root's record is lost.",
-            int(tenure is not None and tenure.root_is_lost),
+            int(active_term is not None and active_term.root_is_lost),
         )

@@ -1,55 +1,59 @@
-"""Active or standby."""
+"""Holds whether this process is the active root coord or on standby."""
 
+from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.errors import StandbyError
-from vecguard.root_coord.tenure import Tenure
 
 
 class Role:
-    """Whether this process is the active root coord, and its tenure while it is.
+    """Holds the current term while this process is the active root coord.
 
     Attributes:
-        refusal: why this process does not even stand for election; "" if it does.
+        refusal: why this process does not stand for election; "" if it does.
     """
 
     def __init__(self) -> None:
-        self._tenure: Tenure | None = None
+        self._active_term: ActiveTerm | None = None
         self._active_address = ""
         self._trouble = ""
         self.refusal = ""
 
     @property
-    def tenure(self) -> Tenure | None:
-        """The tenure of the active root coord; None on standby."""
-        return self._tenure
+    def active_term(self) -> ActiveTerm | None:
+        """The current term of the active root coord; None on standby."""
+        return self._active_term
 
-    def require(self) -> Tenure:
-        """The tenure. Raises StandbyError, which names the active root coord, on standby."""
+    def require(self) -> ActiveTerm:
+        """Returns the current term.
+
+        Raises:
+            StandbyError: this process is on standby; the text names the active root coord.
+        """
         if self.refusal:
             raise StandbyError(f"this root coord cannot lead: {self.refusal}")
-        if self._tenure is None:
+        if self._active_term is None:
             elsewhere = (
                 f"; the active one is {self._active_address}" if self._active_address else ""
             )
             trouble = f"; {self._trouble}" if self._trouble else ""
             raise StandbyError(f"this root coord is on standby{elsewhere}{trouble}")
-        return self._tenure
+        return self._active_term
 
     def leader_seen(self, address: str) -> None:
-        """Who is the active one listens there; empty: there is none."""
+        """Records the address of the active root coord; "" when there is none."""
         self._active_address, self._trouble = address, ""
 
     def election_failed(self, message: str) -> None:
-        """Nobody knows who is the active one, because etcd does not answer."""
+        """Records that the active root coord is unknown because etcd does not answer."""
         self._active_address = ""
         self._trouble = f"it cannot stand for election: {message}"
 
-    def assume(self, tenure: Tenure) -> None:
-        """From now on calls are served."""
-        self._tenure = tenure
+    def assume(self, active_term: ActiveTerm) -> None:
+        """Begins to serve calls with this term."""
+        self._active_term = active_term
         self.leader_seen("")
 
     def release(self) -> None:
-        """From now on calls are refused; open sessions end."""
-        if self._tenure is not None:
-            self._tenure.hub.close()
-        self._tenure = None
+        """Ends open sessions and refuses calls from now on."""
+        if self._active_term is not None:
+            self._active_term.hub.close()
+        self._active_term = None

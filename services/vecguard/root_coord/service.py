@@ -1,4 +1,4 @@
-"""The gRPC door: translates messages, decides nothing."""
+"""Serves root coord's gRPC calls: translates messages and leaves decisions to the current term."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -16,11 +16,11 @@ from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.grpc.server import GrpcServer, PeerCertificate, current_caller
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.passwords import NOBODYS_HASH
+from vecguard.passwords import DUMMY_HASH
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.errors import UnnamedActorError
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.session_wire import decode_request
-from vecguard.root_coord.sessions import SessionHub
 from vecguard.root_coord.store.interface import (
     Actor,
     CredentialStore,
@@ -41,12 +41,12 @@ _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
 log = get_logger(__name__)
 
-#: Hears of each change: what it was, how it ended, and how many seconds it took.
+#: Called after each change with its operation, its outcome and its duration in seconds.
 Changed = Callable[[str, str, float], None]
 
 
-class ActiveTerm(Protocol):
-    """What there is while this root coord is the active one."""
+class ServedTerm(Protocol):
+    """The parts of the current term that calls need."""
 
     @property
     def term(self) -> int: ...
@@ -62,24 +62,24 @@ class ActiveTerm(Protocol):
 
 
 class RootCoordService(pb.RootCoordBase):
-    """What proxies ask of root coord. Only the active one answers.
+    """Answers the calls of proxies.
 
-    Every method raises StandbyError otherwise.
+    Every method raises StandbyError on standby.
     """
 
     def __init__(
         self,
-        active: Callable[[], ActiveTerm],
+        active: Callable[[], ServedTerm],
         changed: Changed = lambda _operation, _outcome, _seconds: None,
     ) -> None:
-        """Asks `active` at each call; it raises StandbyError on standby."""
+        """Calls `active` at each request to get the term; on standby it raises StandbyError."""
         self._active = active
         self._changed = changed
         self._unnamed = RepeatedFailure(log, "change_without_actor")
 
     def __mapping__(self) -> dict[str, Handler]:
-        # betterproto offers a request iterator and a reply iterator; a session needs to
-        # read and write independently of each other, so it takes the stream itself.
+        # betterproto offers a request iterator and a reply iterator. A session reads and
+        # writes independently, so it takes the stream itself.
         mapping: dict[str, Handler] = super().__mapping__()
         mapping[_SESSION] = mapping[_SESSION]._replace(func=self._serve_session)
         return mapping
@@ -97,8 +97,8 @@ class RootCoordService(pb.RootCoordBase):
             reply.credential = _described(snapshot.value)
             reply.credential.password = hash_to_wire(snapshot.value.password)
         else:
-            # The answer takes as long to write and to read as that about a user.
-            reply.credential = pb.Credential(password=hash_to_wire(NOBODYS_HASH))
+            # With a hash the answer takes as long to write and to read as for an existing user.
+            reply.credential = pb.Credential(password=hash_to_wire(DUMMY_HASH))
         return reply
 
     async def sync_revisions(
@@ -177,12 +177,16 @@ class RootCoordService(pb.RootCoordBase):
         )
 
     def _actor(self, message: pb.Actor) -> Actor | None:
-        """None where the proxy knows no users. Raises UnnamedActorError when it does not say so."""
+        """Returns the actor; None when the proxy's authorization is off.
+
+        Raises:
+            UnnamedActorError: the message names no actor and does not say that there is none.
+        """
         if message.anonymous:
             return None
         if not message.username:
             error, peer = UnnamedActorError(), current_caller().peer
-            # Once a minute for each machine, not for each of its connections.
+            # Logged once a minute for each machine, not for each of its connections.
             self._unnamed.failed(peer.rpartition(":")[0], peer=peer, error=error.message)
             raise error
         return Actor(message.username, message.revision)
@@ -206,16 +210,16 @@ class RootCoordService(pb.RootCoordBase):
 
 
 def root_coord_server(
-    active: Callable[[], ActiveTerm],
+    active: Callable[[], ServedTerm],
     *,
     admits: Callable[[PeerCertificate], bool] | None = None,
     changed: Changed = lambda _operation, _outcome, _seconds: None,
 ) -> GrpcServer:
-    """A server for proxies; `admits` judges them by their certificates."""
+    """Returns a server for proxies; `admits` checks their certificates."""
     return GrpcServer(
         [RootCoordService(active, changed)],
         admits=admits,
-        # A proxy that comes back sends all users that it holds, in one message.
+        # A proxy that reconnects sends all users that it holds in one message.
         codec=HotCodec({pb.SessionRequest: decode_request}, max_fields=None),
         # Proxies do not compress, and a short message must not become a long one.
         accepted_encodings=IDENTITY,

@@ -1,7 +1,7 @@
-"""The messages of a session, to and from bytes.
+"""Encodes and decodes the messages of a session.
 
 Renewals, acknowledgements and their answers are root coord's most frequent work, so they
-skip betterproto. Any other message, and any unusual encoding, takes the ordinary way.
+skip betterproto. betterproto handles all other messages and every unusual encoding.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import betterproto
 
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.root_coord.revocation import Everything, Invalidation, Notice, Surrender
+from vecguard.root_coord.session_state import Everything, Invalidation, Notice, Surrender
 
 # Tags of SessionRequest.renew, .acknowledge and of their only field; of SessionReply.renewed
 # and its two fields (protobuf's encoding: field number << 3 | wire type).
@@ -25,21 +25,21 @@ _SEVEN_BITS, _MORE = 0x7F, 0x80
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """The proxy asks for its lease to run on."""
+    """Asks for a renewal of the proxy's lease."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The proxy has applied every notice up to this sequence."""
+    """Says that the proxy has applied every notice up to this sequence."""
 
     sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message that this version does not know."""
+    """Stands for a message that this version does not know."""
 
 
 Request = Renewal | Acknowledgement | pb.Open | pb.Release | Unknown
@@ -66,7 +66,7 @@ def decode_request(data: bytes) -> Request:
 
 
 def encode_opened(*, term: int, ttl_seconds: float, renew_interval_seconds: float) -> bytes:
-    """A SessionReply that begins a session."""
+    """Returns the SessionReply that begins a session."""
     return bytes(
         pb.SessionReply(
             opened=pb.Opened(
@@ -81,7 +81,7 @@ def encode_opened(*, term: int, ttl_seconds: float, renew_interval_seconds: floa
 
 
 def encode_notice(notice: Notice) -> bytes:
-    """A SessionReply that is to be acknowledged."""
+    """Returns the SessionReply of a notice, which the proxy acknowledges."""
     match notice.content:
         case Surrender():
             reply = pb.SessionReply(surrender=pb.Surrender(sequence=notice.sequence))
@@ -100,7 +100,7 @@ def encode_notice(notice: Notice) -> bytes:
 
 
 def encode_renewed(number: int, term: int) -> bytes:
-    """A SessionReply that answers a renewal."""
+    """Returns the SessionReply that answers a renewal."""
     content = (
         bytes((_FIRST_NUMBER,))
         + _encoded_varint(number)
@@ -111,7 +111,7 @@ def encode_renewed(number: int, term: int) -> bytes:
 
 
 def _varint(data: bytes, start: int) -> int | None:
-    """The number that fills `data` from `start` to its end; None when it does not fill it."""
+    """Returns the varint that fills `data` from `start` to its end; None if none does."""
     value = 0
     for position, octet in enumerate(data[start:]):
         value |= (octet & _SEVEN_BITS) << (7 * position)

@@ -1,4 +1,4 @@
-"""Cancellation that an exception group has swallowed."""
+"""Detects a cancellation that an exception group has swallowed."""
 
 import asyncio
 

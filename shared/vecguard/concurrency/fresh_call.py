@@ -1,4 +1,4 @@
-"""Callers share a call that begins after each of them has asked.
+"""Shares a call that begins after each of its callers has asked.
 
 For callers that may join a call that has already begun see `single_flight`.
 """
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class FreshCall(Generic[T]):
     """Shares the result, or the error, of a call that begins after each of its callers asked.
 
-    No caller gets an answer from before its question, and any number of callers at the same
-    time cost two calls at most: the one under way and the next one.
+    No caller gets an answer from before its question, and any number of concurrent callers cause
+    at most two calls: the running one and the next one.
     """
 
     def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -27,7 +27,7 @@ class FreshCall(Generic[T]):
     async def __call__(self) -> T:
         """Returns the result of the next call, or raises its error.
 
-        A caller that is cancelled leaves the others alone.
+        Cancelling a caller does not affect the others.
         """
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running))

@@ -1,7 +1,7 @@
-"""Work that must not leave a mark on the task that asks for it.
+"""Runs work in its own task, so that it leaves no mark on the task of its caller.
 
 grpclib wakes a waiting task by cancelling it and never takes the request back
-(`Task.uncancel`). In a task that goes on, every later TaskGroup and timeout would take
+(`Task.uncancel`). In a task that continues, every later TaskGroup and timeout would take
 that for a cancellation from outside.
 """
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | None) -> T:
-    """Runs `work` in a task that is over when this returns; returns or raises its outcome.
+    """Runs `work` in a task that has ended when this returns; returns or raises its outcome.
 
     Raises:
         TimeoutError: the work was cancelled because it took too long.
@@ -31,11 +31,11 @@ async def in_own_task(work: Coroutine[Any, Any, T], timeout_seconds: float | Non
     try:
         return task.result()
     finally:
-        # Else an error, which has this frame, would keep itself alive.
+        # Otherwise an error, which refers to this frame, would keep itself alive.
         del task
 
 
 def mark_as_seen(task: asyncio.Task[Any]) -> None:
-    """Keeps asyncio from reporting an error that a cancelled caller no longer asks for."""
+    """Keeps asyncio from reporting an error that no caller reads because it was cancelled."""
     if not task.cancelled():
         task.exception()

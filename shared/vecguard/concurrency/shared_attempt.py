@@ -1,4 +1,4 @@
-"""One caller makes what is missing; the others wait and share its success or failure.
+"""Lets one caller make what is missing; the others wait and share its success or failure.
 
 For calls that return an answer instead of a thing to keep see `single_flight` and `fresh_call`.
 """
@@ -23,10 +23,10 @@ class SharedAttempt(Generic[T]):
         self._failure: Exception | None = None
 
     async def get(self, existing: Callable[[], T | None], make: Callable[[], Awaitable[T]]) -> T:
-        """Returns what `existing` returns, or else what `make` makes.
+        """Returns the result of `existing`, or that of `make` when there is none.
 
-        Raises what `make` raises, also to callers that began to wait before it failed. If the
-        task that makes it is cancelled, the next one in the queue makes it.
+        Raises the error of `make`, also to callers that began to wait before it failed. If the
+        task that runs `make` is cancelled, the next waiting caller runs it.
         """
         present = existing()
         if present is not None:

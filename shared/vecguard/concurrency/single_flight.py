@@ -1,7 +1,7 @@
-"""Callers join the call for their key that is already under way.
+"""Lets callers join a running call for the same key.
 
-For an answer from after the question see `fresh_call`; for a thing that is made once and then kept
-see `shared_attempt`.
+For an answer from after the question see `fresh_call`; for a value that is made once and then
+kept see `shared_attempt`.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ class _Flight(Generic[T]):
 class SingleFlight(Generic[K, T]):
     """Shares the result, or the error, of one call among its concurrent callers.
 
-    A caller that is cancelled leaves the others alone; the call itself is cancelled
-    when its last caller has left.
+    Cancelling a caller does not affect the others; the call itself is cancelled when its last
+    caller has left.
     """
 
     def __init__(self) -> None:
@@ -33,9 +33,9 @@ class SingleFlight(Generic[K, T]):
         return key in self._flights
 
     async def do(self, key: K, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of `call`, or of the call for `key` that is already under way.
+        """Returns the result of `call`, or of the running call for `key`.
 
-        A call that has ended is never joined: its answer is of an earlier moment.
+        A call that has ended is never joined: its answer is from an earlier moment.
         """
         flight = self._flights.get(key)
         if flight is None or flight.task.done():
@@ -49,6 +49,6 @@ class SingleFlight(Generic[K, T]):
                 flight.task.cancel()
                 if self._flights.get(key) is flight:
                     del self._flights[key]
-            # An error has the frames of all that saw it, this one with them: without this it would
-            # keep itself alive, and whatever those hold, until the garbage collector comes.
+            # An error refers to the frames that it passed, this one included. Without this line
+            # it would keep itself and their objects alive until the garbage collector runs.
             del flight

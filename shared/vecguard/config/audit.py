@@ -1,4 +1,4 @@
-"""The audit log: who was refused, and who changed an account."""
+"""Settings of the audit log, which records refusals and changes of accounts."""
 
 from typing import Annotated, Final
 
@@ -12,7 +12,7 @@ OFF: Final = "off"
 
 
 class AuditSettings(Section):
-    """Where the audit log goes."""
+    """`audit`: where the audit log is written."""
 
     output: Annotated[str, MinLen(1), Expected(f"{STDOUT}, {OFF} or the path of a file")] = Field(
         default=STDOUT,

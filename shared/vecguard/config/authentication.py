@@ -1,4 +1,4 @@
-"""The cost of checking passwords, and what is remembered of it."""
+"""Settings of the password check and of the proxy's caches."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from vecguard.passwords import MAX_COST, MIN_COST
 
 
 class AuthenticationSettings(Section):
-    """Checking passwords with bcrypt."""
+    """Settings of the password check with bcrypt."""
 
     bcrypt_cost: Annotated[int, Field(ge=MIN_COST, le=MAX_COST)] = Field(
         default=10,
@@ -39,7 +39,7 @@ class AuthenticationSettings(Section):
 
 
 class CacheSettings(Section):
-    """What a proxy remembers."""
+    """Settings of a proxy's caches."""
 
     ttl: Seconds = Field(
         default=60.0,

@@ -1,7 +1,7 @@
-"""Every key there is: its names, what it expects and what it means.
+"""Lists every key of the configuration: its names, its expected value and its meaning.
 
-Made from the models, so that a message, an environment variable or a page of
-documentation can never speak of a key that does not exist.
+It is made from the models, so that messages, environment variables and documentation never name
+a key that does not exist.
 """
 
 import difflib
@@ -25,21 +25,21 @@ Path = tuple[str, ...]
 
 
 def variable_of(path: Path) -> str:
-    """The environment variable that sets a key: `VECGUARD__PROXY__PORT`."""
+    """Returns the environment variable that sets a key: `VECGUARD__PROXY__PORT`."""
     return VARIABLE_PREFIX + VARIABLE_SEPARATOR.join(path).upper()
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting.
+    """A setting.
 
     Attributes:
-        path: its names from the top, in the file's spelling.
+        path: its names from the top, spelled as in the file.
         kind: bool, int, float, str, tuple or Secret.
         optional: whether it can be unset.
         expected: what its value must be, in words.
-        description: what it means, with its unit.
-        default: its value when nothing is said.
+        description: its meaning, with its unit.
+        default: its value when it is not set.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Key:
 
     @property
     def dotted(self) -> str:
-        """As it is written in texts: `proxy.port`."""
+        """The key as texts show it: `proxy.port`."""
         return ".".join(self.path)
 
     @property
@@ -66,7 +66,7 @@ class Key:
 
 
 class Catalogue:
-    """The keys of a model, in its order."""
+    """Holds the keys of a model, in its order."""
 
     def __init__(self, model: type[Section]) -> None:
         self.keys: Final[Mapping[Path, Key]] = {key.path: key for key in _keys(model, ())}
@@ -74,15 +74,15 @@ class Catalogue:
         self._variables = {key.variable: key for key in self.keys.values()}
 
     def is_section(self, path: Path) -> bool:
-        """Whether this is a group of keys."""
+        """Returns whether this is a group of keys."""
         return path in self._sections
 
     def by_variable(self, name: str) -> Key | None:
-        """The key that an environment variable sets, in whichever case it is written."""
+        """Returns the key that an environment variable sets, in upper or lower case."""
         return self._variables.get(name.upper())
 
     def similar(self, path: Path) -> str | None:
-        """The known key or section that somebody who wrote `path` may have meant, dotted."""
+        """Returns the known key or section that is most like `path`, dotted; None if none is."""
         parent, name = path[:-1], _plain(path[-1])
         known = [*self.keys, *self._sections - {()}]
         siblings = {_plain(each[-1]): each for each in known if each[:-1] == parent}
@@ -92,7 +92,7 @@ class Catalogue:
         return ".".join(found) if found else None
 
     def similar_variable(self, name: str) -> str | None:
-        """The known environment variable that somebody who wrote `name` may have meant."""
+        """Returns the known environment variable that is most like `name`; None if none is."""
         return next(iter(difflib.get_close_matches(name.upper(), self._variables, n=1)), None)
 
 
@@ -125,7 +125,7 @@ def _description(path: Path, field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any, metadata: list[object]) -> tuple[type, list[object], bool]:
-    """The plain type below Optional, Annotated and Literal, with all that is said about it."""
+    """Returns the plain type below Optional, Annotated and Literal, with its metadata."""
     optional = False
     if get_origin(annotation) in (Union, UnionType):
         optional = NoneType in get_args(annotation)

@@ -1,4 +1,4 @@
-"""Settings that are right one by one, but not together."""
+"""Checks settings that are each valid but do not fit together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from vecguard.config.services import BackendSettings, ProxySettings
 
 @dataclass(frozen=True, slots=True)
 class Inconsistency:
-    """What is wrong between some settings.
+    """A contradiction between settings.
 
     Attributes:
-        keys: the settings concerned, dotted and in the file's spelling.
+        keys: the settings concerned, dotted and spelled as in the file.
         complaint: what is wrong and what would be right.
     """
 
@@ -23,7 +23,7 @@ class Inconsistency:
 
 
 def effective_tls_mode(security: SecuritySettings, tls: TlsSettings) -> TlsMode:
-    """`tlsMode`, or what the older `tlsEnabled` means."""
+    """Returns `tlsMode`, or the mode that the older `tlsEnabled` stands for."""
     if security.tls_mode is not None:
         return TlsMode(security.tls_mode)
     return _mode_of_older_form(security, tls)
@@ -36,7 +36,7 @@ def _mode_of_older_form(security: SecuritySettings, tls: TlsSettings) -> TlsMode
 
 
 def check_tls(security: SecuritySettings, tls: TlsSettings) -> Iterator[Inconsistency]:
-    """The public port's mode is said once, and has its files."""
+    """Checks that the public port's mode is set only once, and that it has its files."""
     mode = effective_tls_mode(security, tls)
     mode_key = f"common.security.{'tlsEnabled' if security.tls_mode is None else 'tlsMode'}"
     missing = [
@@ -71,7 +71,7 @@ def _check_pair(certificate: tuple[str, str], key: tuple[str, str]) -> Iterator[
 def check_certificate_pairs(
     etcd: EtcdSettings, internal: InternalTlsSettings, backend: BackendSettings
 ) -> Iterator[Inconsistency]:
-    """No certificate without its key."""
+    """Checks that each certificate has its key."""
     yield from _check_pair(
         ("etcd.ssl.tlsCert", etcd.ssl.tls_cert), ("etcd.ssl.tlsKey", etcd.ssl.tls_key)
     )
@@ -90,7 +90,7 @@ def check_certificate_pairs(
 
 
 def check_etcd_login(etcd: EtcdSettings) -> Iterator[Inconsistency]:
-    """A login needs a name."""
+    """Checks that a login at etcd has a name."""
     if etcd.auth.enabled and not etcd.auth.user_name:
         yield Inconsistency(
             ("etcd.auth.enabled", "etcd.auth.userName"), "a login at etcd needs a user name"
@@ -98,7 +98,7 @@ def check_etcd_login(etcd: EtcdSettings) -> Iterator[Inconsistency]:
 
 
 def check_password_lengths(proxy: ProxySettings) -> Iterator[Inconsistency]:
-    """Some password is allowed."""
+    """Checks that the limits permit some password."""
     if proxy.min_password_length > proxy.max_password_length:
         yield Inconsistency(
             ("proxy.minPasswordLength", "proxy.maxPasswordLength"),
@@ -108,7 +108,7 @@ def check_password_lengths(proxy: ProxySettings) -> Iterator[Inconsistency]:
 
 
 def check_lease(lease: LeaseSettings, election: ElectionSettings) -> Iterator[Inconsistency]:
-    """A healthy session never loses its lease, and a lease outlives an election."""
+    """Checks that a healthy session keeps its lease, and that a lease outlives an election."""
     if lease.renew_interval >= lease.ttl / 2:
         yield Inconsistency(
             ("lease.renewInterval", "lease.ttl"),

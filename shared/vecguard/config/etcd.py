@@ -1,4 +1,4 @@
-"""How etcd is reached. Names and meanings are Milvus's."""
+"""Settings of the connection to etcd. Names and meanings are Milvus's."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ PathPart = Annotated[str, Field(min_length=1), Expected("text that is not empty"
 
 
 class EtcdSslSettings(Section):
-    """TLS towards etcd."""
+    """TLS settings of the connection to etcd."""
 
     enabled: bool = Field(default=False, description="Whether etcd is reached over TLS.")
     tls_cert: str = Field(default="", description="File with the client certificate (PEM).")
@@ -38,7 +38,7 @@ class EtcdAuthSettings(Section):
 
 
 class EtcdSettings(Section):
-    """Where credentials are stored."""
+    """The etcd that stores the credentials."""
 
     endpoints: Addresses = Field(
         default=("localhost:2379",), description="Addresses of etcd's members."

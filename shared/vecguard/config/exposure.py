@@ -1,4 +1,4 @@
-"""Ports that a configuration opens to the network without TLS."""
+"""Finds ports that a configuration opens to the network without TLS."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from vecguard.config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """An open port.
+    """A port that is open to the network without TLS.
 
     Attributes:
-        cause: which port it is, and what that means.
+        cause: which port it is, and what its exposure means.
         remedy: the settings that close or encrypt it.
     """
 
@@ -24,7 +24,7 @@ class Exposure:
 
 
 def proxy_exposure(settings: Settings) -> Exposure | None:
-    """Of the public port; None if it is encrypted or on a loopback address."""
+    """Returns the exposure of the public port; None if it is encrypted or on loopback."""
     if settings.tls_mode is not TlsMode.OFF or is_loopback(settings.proxy.ip):
         return None
     return Exposure(
@@ -35,7 +35,7 @@ def proxy_exposure(settings: Settings) -> Exposure | None:
 
 
 def root_coord_exposure(settings: Settings) -> Exposure | None:
-    """Of root coord's port; None if it is encrypted or on a loopback address."""
+    """Returns the exposure of root coord's port; None if it is encrypted or on loopback."""
     if settings.common.security.internaltls_enabled or is_loopback(settings.root_coord.ip):
         return None
     return Exposure(

@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of: its base and its kinds of value."""
+"""Defines the base class of configuration sections and the kinds of their values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from vecguard import addresses
 from vecguard.secret import Secret
 
-#: What a secret is shown as, and what is therefore refused as the value of one.
+#: The text shown in place of a secret; it is refused as the value of a secret.
 REDACTED: Final = "<redacted>"
 
 #: Milvus's spellings that are not plain camel case.
@@ -27,7 +27,7 @@ _IRREGULAR_NAMES: Final = {"tls_ca_cert": "tlsCACert"}
 
 
 def file_name(attribute: str) -> str:
-    """How an attribute is spelled in a configuration file."""
+    """Returns the spelling of an attribute in a configuration file."""
     return _IRREGULAR_NAMES.get(attribute) or to_camel(attribute)
 
 
@@ -41,7 +41,7 @@ class Section(BaseModel):
         alias_generator=file_name,
         validate_by_alias=True,
         validate_by_name=True,
-        # pydantic's own texts would otherwise quote what was found, secrets too.
+        # pydantic's own texts would otherwise quote the value, secrets too.
         hide_input_in_errors=True,
         allow_inf_nan=False,
     )
@@ -49,13 +49,13 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Says in words what a value must be, where its type and bounds do not."""
+    """Describes the expected value, where its type and bounds do not."""
 
     text: str
 
 
 class _SecretSchema:
-    """Lets pydantic take a text, or a secret made in code, as a `Secret`."""
+    """Lets pydantic accept a text, or a secret made in code, as a `Secret`."""
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -63,7 +63,7 @@ class _SecretSchema:
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls._validate,
-            # An empty secret hides nothing, and must load again as it is.
+            # An empty secret hides no value, and must load again as empty.
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda secret: REDACTED if secret else ""
             ),
@@ -83,7 +83,7 @@ class _SecretSchema:
 
 
 def _split_at_commas(value: object) -> object:
-    """A list from `a, b` or from a YAML list; anything else is left to be refused."""
+    """Returns a list from `a, b` or from a YAML list; other values unchanged, to be refused."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(value) if isinstance(value, list) else value
@@ -145,5 +145,5 @@ NameExtras = Annotated[
 
 
 def one_of(values: Sequence[str]) -> Expected:
-    """The words for a choice."""
+    """Returns the description of a choice."""
     return Expected("one of " + ", ".join(values))

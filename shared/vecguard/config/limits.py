@@ -1,4 +1,4 @@
-"""How often a login may fail before it has to wait."""
+"""Settings of the limit on failed logins."""
 
 from typing import Annotated
 
@@ -10,10 +10,10 @@ PerMinute = Annotated[float, Field(gt=0)]
 
 
 class LoginLimitSettings(Section):
-    """Token buckets of failed logins, in each proxy process.
+    """Sizes and rates of the token buckets of failed logins, in each proxy process.
 
-    A bucket holds so many failures and takes in so many more each minute. A wrong password
-    that is repeated fails once only; a known login never fails.
+    A bucket holds a limited number of failures and regains a number of them each minute. A wrong
+    password that is repeated fails only once; a known login never fails.
     """
 
     enabled: bool = Field(

@@ -1,4 +1,4 @@
-"""Settings from the defaults, a file and the environment, the later one winning."""
+"""Loads the settings: defaults, then a file, then the environment; later values win."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -27,19 +27,19 @@ Tree = dict[str, object]
 
 @cache
 def settings_catalogue() -> Catalogue:
-    """Every key of `Settings`."""
+    """Returns the catalogue of every key of `Settings`."""
     return Catalogue(Settings)
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The effective settings.
+    """Returns the effective settings.
 
     Args:
-        path: a YAML file, or None for none.
+        path: a YAML file, or None without a file.
         environ: environment variables such as `VECGUARD__PROXY__PORT`; others are ignored.
 
     Raises:
-        ConfigurationError: its text lists all that is wrong, with file and line or variable.
+        ConfigurationError: the text lists every fault, with file and line, or with the variable.
     """
     environment = read_environment(environ, settings_catalogue())
     file = read_file(path) if path is not None else FileValues()
@@ -49,7 +49,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 
 class _Merge:
-    """The sources of one load, and how to speak about them."""
+    """Merges the sources of one load, and describes values by where they come from."""
 
     def __init__(self, path: Path | None, file: FileValues, environment: EnvironmentValues) -> None:
         self._catalogue = settings_catalogue()
@@ -78,7 +78,7 @@ class _Merge:
         return tree
 
     def _clean(self, tree: Tree) -> Iterator[Problem]:
-        """Takes off every text what only its carrier has added."""
+        """Cleans every text of the characters that its source has added."""
         for path, key in self._catalogue.keys.items():
             try:
                 _change(tree, path, _cleaned)
@@ -86,7 +86,7 @@ class _Merge:
                 yield Problem(self._where(path), key.dotted, f"its value {error}")
 
     def _without_empty_sections(self, values: Mapping[str, object], prefix: KeyPath) -> Tree:
-        """A copy in which `proxy:` with nothing below it, or only comments, says nothing."""
+        """Returns a copy without sections that are empty or hold only comments."""
         tree: Tree = {}
         for name, value in values.items():
             path = (*prefix, name)
@@ -110,7 +110,7 @@ class _Merge:
             yield from map(self._together, self._hidden(tree, faulty))
 
     def _hidden(self, tree: Tree, faulty: set[KeyPath]) -> Iterator[Inconsistency]:
-        """What does not go together besides: looked for without the faulty values."""
+        """Finds contradictions between the other settings, without the faulty values."""
         for path in faulty:
             _remove(tree, path)
         try:
@@ -161,7 +161,7 @@ class _Merge:
 
 
 def _validate(tree: Tree) -> Settings:
-    # By alias only: the file has one spelling.
+    # By alias only: the file permits one spelling.
     return Settings.model_validate(tree, by_alias=True, by_name=False)
 
 
@@ -178,7 +178,7 @@ def _is_plain_number(details: ErrorDetails) -> bool:
 
 
 def _put(tree: Tree, path: KeyPath, value: object) -> None:
-    """Set one value. A file's value that stands where a section belongs stays, to be refused."""
+    """Sets one value. A file's value in place of a section is kept, to be refused."""
     for name in path[:-1]:
         below = tree.setdefault(name, {})
         if not isinstance(below, dict):

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as it is told to a person."""
+"""Describes the faults of a configuration for people."""
 
 import json
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ _MAX_SHOWN: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong.
+    """One fault.
 
     Attributes:
         where: the file with its line, or the environment variable.
-        key: the dotted key in the file's spelling, or nothing if there is none.
+        key: the dotted key, spelled as in the file; "" if there is none.
         complaint: what was expected, and what was found.
     """
 
@@ -29,7 +29,7 @@ class Problem:
 
 
 def as_error(problems: Sequence[Problem]) -> ConfigurationError:
-    """One error that tells all of them."""
+    """Returns one error that lists all faults."""
     if len(problems) == 1:
         return ConfigurationError(str(problems[0]))
     lines = (f"\n  {problem}" for problem in problems)
@@ -37,7 +37,7 @@ def as_error(problems: Sequence[Problem]) -> ConfigurationError:
 
 
 def describe(value: object, *, secret: bool = False) -> str:
-    """What was found, short and in the file's words. A secret is never shown."""
+    """Describes a value, short and in the file's words. A secret is never shown."""
     match value:
         case None:
             return "nothing"

@@ -1,4 +1,4 @@
-"""What clients may ask of the public port, and how the backend is connected."""
+"""Limits of the public port, and settings of the connections to the backend."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ Duration = Annotated[float, Field(ge=0)]
 
 
 class Http2Settings(Section):
-    """Bounds of one connection of a client, and of all together."""
+    """Limits of one client connection, and of all together."""
 
     max_concurrent_streams: Count = Field(
         default=1000,
@@ -45,7 +45,7 @@ class Http2Settings(Section):
 
 
 class ConnectionSettings(Section):
-    """How many clients may be connected to one process, and for how long."""
+    """Limits of the number and the age of client connections in one process."""
 
     max: Count = Field(
         default=10_000,
@@ -86,7 +86,7 @@ class ConnectionSettings(Section):
 
 
 class PoolSettings(Section):
-    """The connections of one process to the backend."""
+    """Settings of one process's connections to the backend."""
 
     max_connections: Annotated[int, Field(gt=0, le=256)] = Field(
         default=8,

@@ -1,4 +1,4 @@
-"""Settings that were removed: what a configuration that still has one is told."""
+"""Lists removed settings, and what to say to a configuration that still has one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from vecguard.config.catalogue import Path, variable_of
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """One setting that there was.
+    """A setting that no longer exists.
 
     Attributes:
         release: the first version without it.
-        instead: what holds now.
+        instead: what applies now.
     """
 
     release: str
     instead: str
 
     def complaint(self, carrier: str) -> str:
-        """Why it is refused; `carrier` is what sets it, a line or a variable."""
+        """Returns why it is refused; `carrier` is what sets it, a line or a variable."""
         return f"removed in {self.release}: {self.instead}; delete the {carrier}"
 
 
@@ -57,5 +57,5 @@ _BY_VARIABLE: Final = {variable_of(path): path for path in REMOVED}
 
 
 def removed_by_variable(name: str) -> Path | None:
-    """The removed setting that an environment variable would set, in whichever case."""
+    """Returns the removed setting that an environment variable would set, in any case."""
     return _BY_VARIABLE.get(name.upper())

@@ -1,4 +1,4 @@
-"""The effective settings as a file that could be loaded again."""
+"""Writes the effective settings as a file that can be loaded again."""
 
 import yaml
 
@@ -6,11 +6,11 @@ from vecguard.config.settings import Settings
 
 
 def render(settings: Settings) -> str:
-    """YAML with every key. A secret that is set shows as `<redacted>`, an empty one as empty.
+    """Returns YAML with every key. A secret is shown as `<redacted>`, an empty one as empty.
 
-    Loading the text gives the same settings once the masked secrets are written in again, or
-    set in the environment; a mask is refused, so that it never becomes somebody's password.
+    Loading the text gives the same settings once the masked secrets are restored, in the file or in
+    the environment. A mask is refused, so that it never becomes a password.
     """
     values = settings.model_dump(mode="json", by_alias=True)
-    # Only ASCII: it can be loaded again whatever the encoding of the terminal or pipe is.
+    # Only ASCII: it can be loaded whatever the encoding of the terminal or pipe is.
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=False, default_flow_style=False)

@@ -1,4 +1,4 @@
-"""The times of the revocation protocol."""
+"""Settings of the revocation protocol's times."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from vecguard.config.fields import Seconds, Section
 
 
 class ClockMarginSettings(Section):
-    """How much two machines' clocks may disagree about the length of a lease."""
+    """The largest difference of two machines' clocks over the length of a lease."""
 
     ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.01, description="Part of lease.ttl that is given up for clock drift."
@@ -20,7 +20,7 @@ class ClockMarginSettings(Section):
 
 
 class LeaseSettings(Section):
-    """Until when a proxy may trust its caches."""
+    """Settings of the leases during which proxies may trust their caches."""
 
     ttl: Seconds = Field(default=10.0, description="Length of a session's lease, in seconds.")
     renew_interval: Seconds = Field(
@@ -42,12 +42,12 @@ class LeaseSettings(Section):
 
     @property
     def margin(self) -> ClockMargin:
-        """What is given up of leases, those of the election included."""
+        """The margin of all leases, those of the election included."""
         return ClockMargin(self.clock_margin.ratio, self.clock_margin.fixed)
 
 
 class ElectionSettings(Section):
-    """Which root coord is the active one."""
+    """Settings of the election of the active root coord."""
 
     ttl: Seconds = Field(
         default=5.0, description="Length of the leader's own lease, in seconds; below lease.ttl."

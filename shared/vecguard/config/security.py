@@ -1,4 +1,4 @@
-"""Whether to authenticate, who is privileged, and the TLS files. Names are Milvus's."""
+"""Settings of authentication, privileged users and TLS files. Names are Milvus's."""
 
 from enum import IntEnum
 from pathlib import Path
@@ -61,12 +61,12 @@ class SecuritySettings(Section):
     )
 
     def initial_root_password(self) -> Secret[str]:
-        """The password that root gets when the store is empty.
+        """Returns the password that root gets when the store is empty.
 
         Reads `defaultRootPasswordFile` if there is one, by the rule of `vecguard.given_text`.
 
         Raises:
-            ConfigurationError: the file cannot be read, holds nothing or no text.
+            ConfigurationError: the file cannot be read, or holds no usable text.
         """
         if not self.default_root_password_file:
             return self.default_root_password
@@ -90,7 +90,7 @@ class CommonSettings(Section):
 
 
 class TlsSettings(Section):
-    """The certificate of the public port, and what holds for the TLS of every link."""
+    """The certificate of the public port, and settings for the TLS of every link."""
 
     server_pem_path: str = Field(default="", description="File with the certificate (PEM).")
     server_key_path: str = Field(default="", description="File with its key (PEM).")

@@ -1,4 +1,4 @@
-"""What the proxy and root coord listen on, and where they find each other and the backend."""
+"""Settings of the services' ports and of the addresses of root coord and the backend."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from vecguard.config.fields import (
 )
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 
-#: A login travels in one header; more than this does not fit the usual limits for headers.
+#: A login travels in one header; a longer one exceeds the usual limits for headers.
 PasswordLength = Annotated[int, Field(gt=0, le=1024)]
 
 
@@ -26,7 +26,7 @@ _OPERATIONS_PORT = "Port that metrics and health are served on; 0: any free one.
 
 
 class OperationsSettings(Section):
-    """The port for metrics and health of a proxy."""
+    """The operations port of a proxy."""
 
     ip: ListenAddress = Field(
         default="0.0.0.0",
@@ -36,13 +36,13 @@ class OperationsSettings(Section):
 
 
 class RootCoordOperationsSettings(OperationsSettings):
-    """The port for metrics and health of root coord: another one, so that one file serves both."""
+    """The operations port of root coord. It differs from the proxy's: one file may serve both."""
 
     port: Port = Field(default=9092, description=_OPERATIONS_PORT)
 
 
 class NameValidationSettings(Section):
-    """Which user names are allowed."""
+    """The rules for user names."""
 
     extra_chars: NameExtras = Field(
         default="",
@@ -67,7 +67,7 @@ class ProxyGrpcSettings(Section):
 
 
 class ProxySettings(Section):
-    """The public door."""
+    """Settings of the proxy and its public port."""
 
     ip: ListenAddress = Field(
         default="0.0.0.0",
@@ -89,7 +89,7 @@ class ProxySettings(Section):
         default=32, description="Longest user name, in characters."
     )
     max_user_num: Count = Field(default=100, description="Most users there can be.")
-    # An account request is kept until it has arrived, so it must have an end.
+    # An account request is held in memory until it is complete, so its length must be limited.
     max_user_description_length: Annotated[int, Field(ge=0, le=16_384)] = Field(
         default=1024, description="Longest description of a user, in bytes."
     )
@@ -109,7 +109,7 @@ class ProxySettings(Section):
 
 
 class RootCoordSettings(Section):
-    """The credential service."""
+    """Settings of root coord, which owns the credentials."""
 
     ip: ListenAddress = Field(
         default="0.0.0.0",
@@ -144,7 +144,7 @@ class RootCoordSettings(Section):
 
 
 class BackendTlsSettings(Section):
-    """TLS towards the backend."""
+    """TLS settings of the connection to the backend."""
 
     enabled: bool = Field(default=False, description="Whether the backend is reached over TLS.")
     ca_pem_path: str = Field(
@@ -162,7 +162,7 @@ class BackendTlsSettings(Section):
 
 
 class BackendSettings(Section):
-    """What is protected."""
+    """Settings of the backend that the proxy protects."""
 
     address: Address = Field(
         default="localhost:19540", description="Where authenticated requests go."

@@ -21,7 +21,7 @@ LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["auto", "text", "json"]
 RevocationMode = Literal["strict", "bounded"]
 
-#: The type of pydantic's error for settings that do not go together; its context holds them.
+#: The type of pydantic's error for settings that contradict each other; its context holds them.
 INCONSISTENT = "inconsistent_settings"
 
 
@@ -38,7 +38,7 @@ class LogSettings(Section):
 
 
 class Settings(Section):
-    """Every setting, checked one by one and together."""
+    """Holds every setting, each valid and all consistent."""
 
     etcd: EtcdSettings = Field(default_factory=EtcdSettings)
     common: CommonSettings = Field(default_factory=CommonSettings)
@@ -62,7 +62,7 @@ class Settings(Section):
 
     @property
     def tls_mode(self) -> TlsMode:
-        """How clients reach the public port, whichever form said it."""
+        """How clients reach the public port, by `tlsMode` or the older `tlsEnabled`."""
         return consistency.effective_tls_mode(self.common.security, self.tls)
 
     @model_validator(mode="after")

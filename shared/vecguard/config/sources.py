@@ -1,4 +1,4 @@
-"""Where settings come from: a YAML file and the environment."""
+"""Reads settings from a YAML file and from the environment."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.problems import Problem
 from vecguard.config.removed import REMOVED, removed_by_variable
 
-#: No section lies deeper; also ends the walk through a file whose aliases form a circle.
+#: No section is deeper. The limit also ends the walk through a file whose aliases form a cycle.
 _MAX_DEPTH: Final = 8
 
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
@@ -31,10 +31,10 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FileValues:
-    """What a file says.
+    """The content of a file.
 
     Attributes:
-        values: its content.
+        values: its values.
         lines: the line of every key.
         problems: why the file cannot be used; then the rest is empty.
     """
@@ -46,12 +46,12 @@ class FileValues:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentValues:
-    """What the environment says.
+    """The settings of the environment.
 
     Attributes:
-        values: converted to the key's kind where the text allows that, else the text.
-        variables: the name, as it is written there, of the variable behind each value.
-        problems: variables that set nothing.
+        values: converted to the key's kind if the text permits, otherwise the text.
+        variables: the name of the variable of each value, as it is written in the environment.
+        problems: variables that set no key.
     """
 
     values: Mapping[KeyPath, object]
@@ -60,12 +60,12 @@ class EnvironmentValues:
 
 
 def place(path: Path, line: int | None) -> str:
-    """A position in a file, in words."""
+    """Describes a position in a file."""
     return f"{path}, line {line}" if line else str(path)
 
 
 class _UnusableError(Exception):
-    """The file says nothing that could be used. Stays in this module."""
+    """The file has no usable content. Stays in this module."""
 
     def __init__(self, path: Path, line: int | None, complaint: str) -> None:
         super().__init__(complaint)
@@ -73,7 +73,7 @@ class _UnusableError(Exception):
 
 
 def read_file(path: Path) -> FileValues:
-    """Read a YAML file. Never raises for what the file is or holds: see `problems`."""
+    """Reads a YAML file. Reports faults of the file in `problems` and does not raise them."""
     try:
         return _parse(path, _read(path))
     except _UnusableError as unusable:
@@ -105,13 +105,13 @@ def _parse(path: Path, text: str) -> FileValues:
     except RecursionError:
         raise _UnusableError(path, None, "nested too deeply") from None
     except (ValueError, LookupError, AttributeError, TypeError):
-        # PyYAML's constructors trust the pattern or the tag that chose them: 0x_, !!bool x.
+        # PyYAML's constructors fail on values that only look like their kind: 0x_, !!bool x.
         complaint = "not YAML: it holds a value that is not of the kind it seems to be"
         raise _UnusableError(path, None, complaint) from None
 
 
 def _why(error: yaml.MarkedYAMLError) -> str:
-    """The parser's reason, less what it quotes from the file: that may be a password."""
+    """Returns the parser's reason without its quotation of the file, which may be a password."""
     reason = error.problem or "it cannot be understood"
     if isinstance(error, yaml.composer.ComposerError | yaml.constructor.ConstructorError):
         reason = reason.partition("'")[0].strip()
@@ -120,7 +120,7 @@ def _why(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a date is text, as no setting is a date."""
+    """Loads safe YAML and keeps a date as text, because no setting is a date."""
 
     yaml_implicit_resolvers: Final = {  # type: ignore[misc]  # PyYAML's stub says nothing of it
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
@@ -173,7 +173,7 @@ def _faulty_keys(path: Path, keys: list[tuple[KeyPath, yaml.Node]]) -> Iterator[
 
 
 def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> EnvironmentValues:
-    """Take the variables that begin with `VECGUARD__`, in whichever case."""
+    """Reads the variables that begin with `VECGUARD__`, in upper or lower case."""
     values: dict[KeyPath, object] = {}
     variables: dict[KeyPath, str] = {}
     problems: list[Problem] = []
@@ -201,7 +201,7 @@ def _unknown(name: str, catalogue: Catalogue) -> Problem:
 
 
 def _from_text(key: Key, text: str) -> object:
-    """The value that a text stands for; a text that stands for none is refused later."""
+    """Converts a text to the key's kind; a text that does not fit is returned to be refused."""
     stripped = text.strip()
     if key.optional and not stripped:
         return None

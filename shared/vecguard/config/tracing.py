@@ -1,4 +1,4 @@
-"""Tracing by OpenTelemetry."""
+"""Settings of tracing by OpenTelemetry."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def _collector(value: str) -> str:
 
 
 class TraceSettings(Section):
-    """Where spans go, and of which calls there is one. Needs the extra `tracing`."""
+    """Where spans are sent, and which calls get one. Needs the extra `tracing`."""
 
     endpoint: Annotated[str, AfterValidator(_collector), Expected(_EXPECTED)] = Field(
         default="",

@@ -1,4 +1,4 @@
-"""The token that etcd wants with each request while its authentication is on."""
+"""Gets the token that etcd requires with each request while its authentication is on."""
 
 import logging
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Credentials:
 
 
 class TokenSource:
-    """Gets a token when one is needed; one request at a time, whoever asks.
+    """Gets a token when one is needed, with one request at a time for all callers.
 
-    Where etcd has its authentication switched off, credentials are not used and a warning
-    says so; when it is switched on later, the refusal that follows brings the token.
+    If etcd's authentication is off, credentials are not used and a warning says so. When it is
+    switched on later, the refusal that follows makes this get a token.
     """
 
     def __init__(self, credentials: Credentials | None) -> None:
@@ -42,13 +42,13 @@ class TokenSource:
         return self._credentials is not None
 
     async def token(self, link: Link, timeout_seconds: float) -> Secret[str] | None:
-        """The present token, or a new one from the endpoint behind `link`.
+        """Returns the current token, or a new one from the endpoint behind `link`.
 
         Returns:
-            None if there are no credentials; an empty secret if etcd wants no token.
+            None if there are no credentials; an empty secret if etcd requires no token.
 
         Raises:
-            AttemptError: etcd refused the credentials, or there was no answer.
+            AttemptError: etcd refused the credentials, or gave no answer.
         """
         credentials = self._credentials
         if credentials is None:
@@ -58,7 +58,7 @@ class TokenSource:
         )
 
     def refuse(self, token: Secret[str] | None) -> None:
-        """Forgets a token that etcd refused, unless another has taken its place."""
+        """Forgets a token that etcd refused, unless it was already replaced."""
         if self._token is token:
             self._token = None
 
@@ -89,12 +89,12 @@ class TokenSource:
 
 
 def metadata_of(token: Secret[str] | None, *, need_leader: bool = True) -> Metadata:
-    """The metadata of a request.
+    """Returns the metadata of a request.
 
     Args:
-        token: None or empty where etcd wants none.
-        need_leader: have a member that is cut off from the others refuse at once, and end
-            its streams, instead of keeping silent.
+        token: None or empty if etcd requires none.
+        need_leader: makes a member that is cut off from the others refuse at once and end its
+            streams, instead of keeping silent.
     """
     metadata = {"hasleader": "true"} if need_leader else {}
     if token:

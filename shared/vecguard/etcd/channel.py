@@ -1,14 +1,14 @@
-"""grpclib, wrapped once.
+"""Wraps grpclib's channel for the etcd client.
 
-Three habits of grpclib (0.4.9) are kept away from the rest of the client:
+Three behaviours of grpclib (0.4.9) are kept away from the rest of the client:
 
 - It wakes a waiting call by cancelling the caller's task and turns that into an error of
   its own, without `uncancel()`. A later timeout or TaskGroup in the same task would take
-  the count that is left for a real cancellation, and a real one at that moment would be
+  the remaining count for a real cancellation, and a real one at that moment would be
   lost. So every wait on grpclib happens in a task of its own.
-- A channel connects again whenever it is next used. We want to look at a new connection
+- A channel connects again whenever it is used. The client checks each new connection
   before a request goes over it, so a channel is used for one connection only.
-- Closing is polite: over TLS it waits for a peer that may be dead. Here it is prompt.
+- Closing waits over TLS for a peer that may be dead. Here it does not wait.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 Metadata = dict[str, str]
 
 # etcd ends connections that ping more often than every 5 s (--grpc-keepalive-min-time).
-# A peer that fell silent is noticed after the sum of both.
+# A peer that falls silent is detected after the sum of both.
 KEEPALIVE_SECONDS = 6.0
 KEEPALIVE_TIMEOUT_SECONDS = 3.0
-# A watch that nobody reads fills its own window only; the connection's window keeps
+# A watch that no caller reads fills only its own window; the connection's window keeps
 # room for the answers of all other calls.
 _STREAM_WINDOW_BYTES = 1024 * 1024
 _CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -48,7 +48,7 @@ _CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Rpc(Generic[RequestT, ReplyT]):
-    """One method of etcd's API."""
+    """A method of etcd's API."""
 
     path: str
     request: type[RequestT]
@@ -58,13 +58,13 @@ class Rpc(Generic[RequestT, ReplyT]):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a request has come; survives the task that sends it."""
+    """Records how far a request has come; outlives the task that sends it."""
 
     sent: bool = False
 
 
 class EtcdChannel(Channel):
-    """One connection to one endpoint, until it is lost. Close it, connected or not."""
+    """Holds one connection to one endpoint until it is lost. Close it, connected or not."""
 
     def __init__(
         self, endpoint: Address, *, tls: ssl.SSLContext | None, server_name: str | None
@@ -87,7 +87,7 @@ class EtcdChannel(Channel):
 
     @property
     def alive(self) -> bool:
-        """Whether the connection stands, as far as is known."""
+        """Whether the connection is open, as far as is known."""
         return (
             self._connected
             and self._protocol is not None
@@ -128,7 +128,7 @@ class _PromptProtocol(Protocol):
 
 
 class _PromptTransport(asyncio.Transport):
-    """A transport whose close() does not wait for the peer."""
+    """Closes without waiting for the peer."""
 
     def __init__(self, inner: asyncio.Transport) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ async def unary(
     metadata: Metadata,
     progress: Progress,
 ) -> ReplyT:
-    """One request, one reply; also over the streams that etcd uses for leases.
+    """Sends one request and returns its reply; also over the streams that etcd uses for leases.
 
     Run it in a task of its own (`in_own_task`), inside `attempt`.
     """
@@ -174,10 +174,9 @@ async def unary(
 
 
 class RpcStream(Generic[RequestT, ReplyT]):
-    """A call with many replies. Use it as an async context manager.
+    """Makes a call with many replies. Use it as an async context manager.
 
-    It ends by leaving the block, for which nothing is awaited. Every failure is an
-    AttemptError.
+    Leaving the block ends the call without waiting. Every failure is an AttemptError.
     """
 
     def __init__(
@@ -198,7 +197,7 @@ class RpcStream(Generic[RequestT, ReplyT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Left without an error, grpclib would wait for the server to end the call.
+        # Without an error, grpclib would wait for the server to end the call.
         abandoned = error or asyncio.CancelledError()
         with attempt(self._progress):
             await self._stream.__aexit__(type(abandoned), abandoned, traceback)
@@ -208,7 +207,7 @@ class RpcStream(Generic[RequestT, ReplyT]):
             await in_own_task(self._stream.send_message(request), timeout_seconds)
 
     async def receive(self, timeout_seconds: float | None) -> ReplyT:
-        """The next reply. After a timeout the stream cannot be used any more."""
+        """Returns the next reply. After a timeout the stream cannot be used any more."""
         with attempt(self._progress):
             reply = await in_own_task(self._receive(), timeout_seconds)
         if reply is None:
@@ -226,13 +225,13 @@ class RpcStream(Generic[RequestT, ReplyT]):
         return reply
 
     def _raise_last_words(self) -> None:
-        # The status that came with the end of the stream says more than the end itself.
-        # grpclib looks at it only where the request was ended, too.
-        self._stream._maybe_raise()  # noqa: SLF001 - it has no public door
+        # The status at the end of the stream says more than the end itself. grpclib checks it only
+        # where the request was ended, too.
+        self._stream._maybe_raise()  # noqa: SLF001 - it has no public name
 
 
 def attempt(progress: Progress) -> AbstractContextManager[None]:
-    """Turns each way in which grpclib fails into an AttemptError."""
+    """Turns each failure of grpclib into an AttemptError."""
     return failures_as(
         lambda failure: AttemptError(failure.text, status=failure.status, sent=progress.sent)
     )

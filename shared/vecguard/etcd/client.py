@@ -1,4 +1,4 @@
-"""The door to etcd."""
+"""The interface of the etcd client: reads, transactions, leases and watches."""
 
 import random
 import ssl
@@ -30,17 +30,17 @@ from vecguard.secret import Secret
 
 
 class EtcdClient:
-    """A client of one etcd cluster, for any number of tasks on one event loop.
+    """Calls one etcd cluster, for any number of tasks on one event loop.
 
-    It connects when it is first used. Each request has one deadline, within which it goes
-    from endpoint to endpoint; all methods but `watch` and `close` raise:
+    It connects when it is first used. Each request has one deadline, within which it tries
+    endpoint after endpoint; all methods but `watch` and `close` raise:
 
     - EtcdUnavailableError: no endpoint gave a valid answer. Nothing was changed.
-    - EtcdOutcomeUnknownError: a write was sent, its answer is lost. Safe to repeat if the
+    - EtcdOutcomeUnknownError: a write was sent and its answer is lost. Safe to repeat if the
       write is guarded by comparisons.
     - EtcdNoSpaceError, EtcdCorruptError: etcd has raised an alarm and refuses. Nothing was changed.
     - EtcdAuthError: wrong user or password, or no permission.
-    - EtcdRequestError: etcd refuses the request as such.
+    - EtcdRequestError: etcd refuses the request itself.
     - ClusterMismatchError: an endpoint belongs to another cluster.
 
     Linearizable reads are never older than anything that this client has seen before.
@@ -54,9 +54,9 @@ class EtcdClient:
         password: the user's password.
         request_timeout_seconds: for each request, all attempts together.
         clock: measures deadlines.
-        jitter: gives numbers evenly spread over [0, 1), for the delays between attempts.
+        jitter: returns numbers evenly spread over [0, 1), for the delays between attempts.
         observe: called after each request with its method, "ok" or the error's reason, and
-            its seconds; for metrics.
+            its duration in seconds.
 
     Raises:
         ConfigurationError: an endpoint is malformed, or user and password do not come
@@ -99,7 +99,7 @@ class EtcdClient:
         await self.close()
 
     async def close(self) -> None:
-        """Ends all connections. Requests and watches that are under way fail."""
+        """Ends all connections. Running requests and watches fail."""
         await self._cluster.close()
 
     async def range(
@@ -123,8 +123,8 @@ class EtcdClient:
             limit: at most so many keys; 0 for all.
             keys_only: leave the values out.
             count_only: leave the keys out, too.
-            revision: read the past; 0 reads the newest.
-            timeout_seconds: instead of the client's.
+            revision: the revision to read at; 0 reads the newest.
+            timeout_seconds: overrides the client's timeout.
 
         Raises:
             CompactedError: the wanted revision is compacted.
@@ -148,7 +148,7 @@ class EtcdClient:
         *,
         timeout_seconds: float | None = None,
     ) -> TxnResult:
-        """Applies `success` if every comparison holds, else `failure`, at one revision.
+        """Applies `success` if every comparison holds, otherwise `failure`, at one revision.
 
         `TxnResult.responses` is empty if etcd applied the transaction while it ran out of space.
 
@@ -160,7 +160,7 @@ class EtcdClient:
     async def lease_grant(
         self, ttl_seconds: int, *, timeout_seconds: float | None = None
     ) -> LeaseGrant:
-        """A new lease, which ends unless it is kept alive."""
+        """Returns a new lease, which ends unless it is kept alive."""
         return await lease.grant(self._cluster, ttl_seconds, timeout_seconds)
 
     async def lease_keep_alive_once(
@@ -168,15 +168,15 @@ class EtcdClient:
     ) -> int:
         """Sets a lease back to its full time.
 
-        Count that time from before the call: etcd began it somewhere in between.
+        Count that time from before the call: etcd starts it at some moment during the call.
 
         Returns:
-            Seconds; 0 if there is no such lease (any more).
+            Seconds; 0 if the lease does not exist (any more).
         """
         return await lease.keep_alive(self._cluster, lease_id, timeout_seconds)
 
     async def lease_revoke(self, lease_id: int, *, timeout_seconds: float | None = None) -> None:
-        """Ends a lease and deletes the keys bound to it. One that is gone is no error."""
+        """Ends a lease and deletes the keys bound to it. A missing lease is no error."""
         await lease.revoke(self._cluster, lease_id, timeout_seconds)
 
     def watch(
@@ -188,17 +188,17 @@ class EtcdClient:
         start_revision: int = 0,
         prev_kv: bool = False,
     ) -> AsyncGenerator[WatchBatch, None]:
-        """Every change of a key or of a range, in order, each exactly once.
+        """Yields every change of a key or of a range, in order, each exactly once.
 
-        It survives broken connections and goes on at another endpoint, for as long as it
-        takes. To miss nothing, read the present state and start at `RangeResult.revision + 1`;
-        without a `start_revision` it begins at some moment after the first step of the
-        iteration. Close it (`contextlib.aclosing`) when it is not iterated any more.
+        It survives broken connections and continues at another endpoint, without a time limit. To
+        miss no change, read the current state and start at `RangeResult.revision + 1`; without a
+        `start_revision` it begins at some moment after the first step of the iteration. Close it
+        (`contextlib.aclosing`) when the iteration ends early.
 
         Raises:
-            CompactedError: changes that were to be delivered are compacted.
+            CompactedError: changes that were not delivered yet are compacted.
             EtcdAuthError: no permission.
-            EtcdRequestError: etcd refuses the watch as such.
+            EtcdRequestError: etcd refuses the watch itself.
             ClusterMismatchError: an endpoint belongs to another cluster.
         """
         first, end = key_range(key, prefix=prefix, range_end=range_end)
@@ -207,11 +207,11 @@ class EtcdClient:
     async def status(
         self, endpoint: str | None = None, *, timeout_seconds: float | None = None
     ) -> MemberStatus:
-        """How one member sees itself, without failover.
+        """Returns how one member sees itself, without failover.
 
         Args:
-            endpoint: one of those given to the client; None takes the one in use.
-            timeout_seconds: instead of the client's.
+            endpoint: an endpoint of the client; None takes the current one.
+            timeout_seconds: overrides the client's timeout.
 
         Raises:
             ValueError: the endpoint is not one of the client's.
@@ -232,7 +232,7 @@ class EtcdClient:
 
 
 def _addresses(endpoints: Sequence[str]) -> tuple[Address, ...]:
-    """One that is given twice counts once."""
+    """Parses the endpoints; equal ones count once."""
     addresses = tuple(dict.fromkeys(map(Address.parse, endpoints)))
     if not addresses:
         raise ConfigurationError("no etcd endpoint is given; expected a list such as etcd-0:2379")

@@ -1,4 +1,4 @@
-"""Several endpoints used as one: failover, deadlines, token and stale read guard."""
+"""Uses several endpoints as one: failover, deadlines, token and stale read guard."""
 
 import asyncio
 import enum
@@ -18,31 +18,31 @@ from vecguard.etcd.rounds import Rounds
 from vecguard.generated.etcdserverpb import ResponseHeader
 from vecguard.secret import Secret
 
-# While another endpoint is left to ask, a read gives each of them this part of the time
-# that remains, but not less than a second.
+# While other endpoints are left to try, a read gives each of them this part of the
+# remaining time, but not less than a second.
 _ATTEMPT_SHARE = 1 / 3
 _SHORTEST_ATTEMPT_SECONDS = 1.0
 
 
-#: Hears of each request: its method, "ok" or the reason of its error, and its seconds.
+#: Called after each request with its method, "ok" or the error's reason, and its seconds.
 Observe = Callable[[str, str, float], None]
 
 
 class Access(enum.Enum):
-    """What may be done when an answer is lost, and how fresh it must be."""
+    """Says whether a request may be repeated after a lost answer, and how fresh it must be."""
 
     READ = enum.auto()
-    """Linearizable: may be repeated, must not show an older state than seen before."""
+    """Linearizable: may be repeated; must not return older state than was seen before."""
 
     REPEATABLE = enum.auto()
-    """Doing it twice is as good as once; nothing is promised about freshness."""
+    """Repeating it has no further effect; its answer may be old."""
 
     WRITE = enum.auto()
-    """Repeated only if it was surely not processed."""
+    """Repeated only if it was certainly not processed."""
 
 
 class Cluster:
-    """Sends requests to one endpoint after the other until one answers.
+    """Sends requests to one endpoint after another until one answers.
 
     All tasks use the endpoint that worked last. Everything runs on one event loop.
     """
@@ -73,7 +73,7 @@ class Cluster:
 
     @property
     def current(self) -> Link:
-        """The endpoint to ask first."""
+        """The endpoint to try first."""
         return self._links[self._current]
 
     @property
@@ -86,23 +86,23 @@ class Cluster:
         return self._guard.newest
 
     def rounds(self) -> Rounds:
-        """For one series of attempts."""
+        """Returns the rounds of a series of attempts."""
         return Rounds(len(self._links), self._jitter)
 
     def leave(self, link: Link) -> None:
-        """Turns to the next endpoint, unless another task has left `link` already."""
+        """Switches to the next endpoint, unless another task has left `link` already."""
         if self.current is link:
             self._current = (self._current + 1) % len(self._links)
 
     def link_to(self, endpoint: Address) -> Link:
-        """Raises ValueError if the endpoint is not one of this cluster's."""
+        """Returns the link of an endpoint. Raises ValueError if it is not one of this cluster's."""
         for link in self._links:
             if link.endpoint == endpoint:
                 return link
         raise ValueError(f"{endpoint} is not one of the configured etcd endpoints")
 
     def observe(self, header: ResponseHeader, endpoint: Address) -> None:
-        """Shows the stale read guard an answer.
+        """Passes an answer's header to the stale read guard.
 
         Raises:
             ClusterMismatchError: it comes from another cluster.
@@ -110,7 +110,7 @@ class Cluster:
         self._guard.observe(header, endpoint)
 
     async def close(self) -> None:
-        """Ends all connections; calls that are under way fail."""
+        """Ends all connections; running calls fail."""
         for link in self._links:
             await link.close()
 
@@ -123,12 +123,12 @@ class Cluster:
         access: Access,
         timeout_seconds: float | None = None,
     ) -> ReplyT:
-        """Asks until there is an answer or the deadline has passed.
+        """Tries endpoints until one answers or the deadline has passed.
 
         Args:
-            rpc: what to call.
-            request: what to send.
-            header: finds etcd's header in the reply.
+            rpc: the method to call.
+            request: the message to send.
+            header: returns etcd's header of the reply.
             access: what may be repeated.
             timeout_seconds: for all attempts together; None takes the client's setting.
 
@@ -210,11 +210,11 @@ class Cluster:
     async def call_one(
         self, link: Link, rpc: Rpc[RequestT, ReplyT], request: RequestT, timeout_seconds: float
     ) -> ReplyT:
-        """Asks one endpoint, once; also a member that is cut off from the others.
+        """Calls one endpoint once, even a member that is cut off from the others.
 
         Raises:
             EtcdUnavailableError: it did not answer.
-            EtcdError: its definite answer.
+            EtcdError: it refuses the request.
         """
         try:
             token = await self.token(link, timeout_seconds)
@@ -243,18 +243,18 @@ class Cluster:
 
     @property
     def can_renew(self) -> bool:
-        """Whether there are credentials to get another token with."""
+        """Returns whether there are credentials to get another token with."""
         return self._tokens.can_renew
 
     def refuse(self, token: Secret[str] | None) -> None:
-        """Has the next request get another token than this one, which etcd refused."""
+        """Makes the next request get a new token in place of this one, which etcd refused."""
         self._tokens.refuse(token)
 
     async def token(self, link: Link, timeout_seconds: float) -> Secret[str] | None:
-        """What a request to this endpoint must carry.
+        """Returns the token that a request to this endpoint must carry.
 
         Raises:
-            AttemptError: it was not to be had; no other request was sent.
+            AttemptError: there is no token; no other request was sent.
         """
         with attempt(Progress()):
             async with asyncio.timeout(timeout_seconds):

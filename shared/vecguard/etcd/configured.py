@@ -1,4 +1,4 @@
-"""The etcd client that the settings describe."""
+"""Makes the etcd client that the settings describe."""
 
 import ssl
 
@@ -17,7 +17,7 @@ def client_of(
 
     Args:
         settings: endpoints, login and deadline.
-        tls: what `etcd.ssl` says, loaded; None for plain connections.
+        tls: the TLS context of `etcd.ssl`; None for plain connections.
         observe: see `EtcdClient`.
 
     Raises:

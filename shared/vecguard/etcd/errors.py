@@ -1,4 +1,4 @@
-"""What can go wrong with etcd, named after what the caller can do about it.
+"""Defines the errors of the etcd client, by what the caller can do about them.
 
 The texts name endpoints, never a password or a token.
 """
@@ -40,14 +40,14 @@ class EtcdAuthError(EtcdError):
 
 
 class EtcdRequestError(EtcdError):
-    """Etcd read the request and refused it as such. Repeating the same request is useless."""
+    """Etcd read the request and refuses it. Repeating the same request is useless."""
 
     status = Status.INTERNAL
     reason = "etcd_request"
 
 
 class EtcdNoSpaceError(EtcdError):
-    """Etcd's database has outgrown its quota: it takes no writes until an operator acts.
+    """Etcd's database has outgrown its quota: it accepts no writes until an operator acts.
 
     A transaction that raises this has changed nothing. The status is etcd's own; pymilvus does
     not repeat a call that ends with it.
@@ -71,17 +71,17 @@ class LeaseNotFoundError(EtcdRequestError):
 
 
 class ClusterMismatchError(EtcdError):
-    """An endpoint belongs to another cluster than the one this client has worked with."""
+    """An endpoint belongs to another cluster than this client's."""
 
     status = Status.FAILED_PRECONDITION
     reason = "etcd_cluster_mismatch"
 
 
 class CompactedError(EtcdError):
-    """The history that was asked for is gone. Read the present state and go on from there.
+    """The requested history is compacted. Read the current state and continue from there.
 
     Attributes:
-        compact_revision: the oldest revision that is left; None where etcd does not say.
+        compact_revision: the oldest revision that is left; None when etcd does not report it.
     """
 
     status = Status.OUT_OF_RANGE

@@ -1,7 +1,7 @@
-"""Judges failed attempts. The only place that knows etcd's error texts.
+"""Judges failed attempts. No other module knows etcd's error texts.
 
-The texts stand in etcd's api/v3rpc/rpctypes/error.go. Different errors share a gRPC
-status there, hence the texts.
+The texts are in etcd's api/v3rpc/rpctypes/error.go. Different errors share a gRPC status there,
+so the status alone is not enough.
 """
 
 import enum
@@ -23,8 +23,8 @@ class AttemptError(Exception):
     """One attempt at one endpoint failed.
 
     Attributes:
-        status: what the server answered; None if no answer came.
-        text: the server's words or what happened to the connection.
+        status: the server's answer; None if no answer came.
+        text: the server's words, or what happened to the connection.
         sent: whether the server may have received the whole request.
     """
 
@@ -36,26 +36,26 @@ class AttemptError(Exception):
 
 
 class Verdict(enum.Enum):
-    """What a failed attempt means."""
+    """What a failed attempt means for its request."""
 
     NOT_PROCESSED = enum.auto()
-    """Surely without effect. Any request may be repeated elsewhere."""
+    """Certainly without effect. Any request may be repeated elsewhere."""
 
     UNKNOWN = enum.auto()
     """The request may have been processed. Only reads may be repeated."""
 
     TOKEN_REFUSED = enum.auto()
-    """Refused before processing for want of a valid token. A new token helps."""
+    """Refused before processing for lack of a valid token. A new token helps."""
 
     FINAL = enum.auto()
-    """A definite answer that another endpoint would give as well."""
+    """A definite answer that another endpoint would give too."""
 
 
 _COMPACTED = "required revision has been compacted"
 _LEASE_NOT_FOUND = "requested lease not found"
 _NO_SPACE = "database space exceeded"
-# By the alarm every member refuses while it applies requests, although the status of this
-# error, DATA_LOSS, says nothing about the request elsewhere in gRPC.
+# While this alarm is on, every member refuses requests as it applies them. In other uses of
+# gRPC its status, DATA_LOSS, does not say whether the request was applied.
 _CORRUPT = "etcdserver: corrupt cluster"
 _AUTH_NOT_ENABLED = "authentication is not enabled"
 _AUTH_FAILED = "authentication failed, invalid user ID or password"
@@ -67,13 +67,13 @@ _TOKEN_REFUSALS = (
     "revision in header is old",  # the same in 3.4
     "user name is empty",  # no token was sent although authentication is on
 )
-# Checked by etcd before it hands a request to its log.
+# Checked by etcd before it writes a request to its log.
 _REFUSALS_BEFORE_PROCESSING = (
     "etcdserver: no leader",
     "etcdserver: too many requests",
     "rpc not supported for learner",
 )
-# What callers are told instead of etcd's text.
+# The texts that callers get in place of etcd's.
 _DEFINITE: tuple[tuple[str, type[EtcdError], str], ...] = (
     (_LEASE_NOT_FOUND, LeaseNotFoundError, "knows no such lease: it has expired"),
     (
@@ -102,7 +102,7 @@ _INCONCLUSIVE = frozenset(
 
 
 def judge(failure: AttemptError) -> Verdict:
-    """What a failed attempt means for the request."""
+    """Returns what a failed attempt means for the request."""
     if failure.status is not None:
         if _contains(failure.text, _TOKEN_REFUSALS):
             return Verdict.TOKEN_REFUSED
@@ -114,20 +114,20 @@ def judge(failure: AttemptError) -> Verdict:
 
 
 def is_auth_refusal(text: str) -> bool:
-    """Whether etcd refused for want of a token or of a permission.
+    """Returns whether etcd refused for lack of a token or of a permission.
 
-    A watch is refused as "permission denied" even if only its token is too old.
+    A watch is refused with "permission denied" even if only its token is too old.
     """
     return _contains(text, (*_TOKEN_REFUSALS, _PERMISSION_DENIED))
 
 
 def is_auth_disabled(failure: AttemptError) -> bool:
-    """Whether Authenticate failed because the cluster runs without authentication."""
+    """Returns whether Authenticate failed because the cluster runs without authentication."""
     return _AUTH_NOT_ENABLED in failure.text
 
 
 def watch_cancelled(reason: str) -> AttemptError:
-    """What it means that etcd ended a watch, by the reason that it gives."""
+    """Returns the failure that etcd's reason for ending a watch stands for."""
     if is_auth_refusal(reason):
         status = Status.UNAUTHENTICATED
     elif not reason or _contains(reason, _REFUSALS_BEFORE_PROCESSING):
@@ -138,7 +138,7 @@ def watch_cancelled(reason: str) -> AttemptError:
 
 
 def final_error(failure: AttemptError, where: str) -> EtcdError:
-    """The error that a caller gets for a definite refusal.
+    """Returns the error that a caller gets for a definite refusal.
 
     Args:
         failure: an attempt judged FINAL or TOKEN_REFUSED.

@@ -1,4 +1,4 @@
-"""Reads and transactions."""
+"""Reads keys and makes transactions."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ _SUBJECTS: dict[Subject, tuple[str, str]] = {
 async def read(
     cluster: Cluster, request: pb.RangeRequest, timeout_seconds: float | None
 ) -> RangeResult:
-    """One read; see `EtcdClient.range`."""
+    """Makes one read; see `EtcdClient.range`."""
     reply = await cluster.call(
         _RANGE,
         request,
@@ -63,7 +63,7 @@ async def transact(
     failure: Sequence[Operation],
     timeout_seconds: float | None,
 ) -> TxnResult:
-    """One transaction; see `EtcdClient.txn`."""
+    """Makes one transaction; see `EtcdClient.txn`."""
     writes = any(not isinstance(operation, Get) for operation in (*success, *failure))
     seen = cluster.newest_revision
     try:
@@ -94,17 +94,17 @@ async def transact(
 async def _revision_of(
     cluster: Cluster, operations: Sequence[Operation], seen: int, timeout_seconds: float | None
 ) -> int | None:
-    """Whether a transaction was applied that etcd answered by "database space exceeded".
+    """Finds out whether a transaction was applied that failed with "database space exceeded".
 
     etcd applies the writes that make the database outgrow its quota, and answers them as it
-    answers the writes that it refuses from then on (its quotaApplierV3). So the first key that
-    the transaction puts is read; a transaction is applied as a whole or not at all.
+    answers the writes that it refuses afterwards (its quotaApplierV3). So this reads the first
+    key that the transaction puts; a transaction is applied as a whole or not at all.
 
     Returns:
         The revision at which it was applied; None when it was not applied.
 
     Raises:
-        EtcdOutcomeUnknownError: the key cannot be read, or does not tell. That a key is absent
+        EtcdOutcomeUnknownError: the key cannot be read or proves nothing: the absence of a key
             does not prove that this transaction has deleted it.
     """
     writes = [operation for operation in operations if not isinstance(operation, Get)]

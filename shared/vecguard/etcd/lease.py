@@ -1,4 +1,4 @@
-"""Leases: keys bound to one vanish when it is not kept alive."""
+"""Grants, keeps alive and ends leases. A key bound to a lease vanishes with it."""
 
 from grpclib.const import Cardinality
 
@@ -14,14 +14,14 @@ _KEEP_ALIVE = Rpc(
     "/etcdserverpb.Lease/LeaseKeepAlive",
     pb.LeaseKeepAliveRequest,
     pb.LeaseKeepAliveResponse,
-    # One request on each stream: then a keepalive fails over and has a deadline like any
-    # other call, and its answer cannot be that of an earlier one.
+    # One request on each stream: a keepalive then fails over and has a deadline like any
+    # other call, and its answer cannot belong to an earlier one.
     Cardinality.STREAM_STREAM,
 )
 
 
 async def grant(cluster: Cluster, ttl_seconds: int, timeout_seconds: float | None) -> LeaseGrant:
-    """A new lease; see `EtcdClient.lease_grant`."""
+    """Grants a new lease; see `EtcdClient.lease_grant`."""
     reply = await cluster.call(
         _GRANT,
         pb.LeaseGrantRequest(ttl=ttl_seconds),
@@ -35,7 +35,7 @@ async def grant(cluster: Cluster, ttl_seconds: int, timeout_seconds: float | Non
 
 
 async def keep_alive(cluster: Cluster, lease_id: int, timeout_seconds: float | None) -> int:
-    """The new time to live; see `EtcdClient.lease_keep_alive_once`."""
+    """Returns the new time to live; see `EtcdClient.lease_keep_alive_once`."""
     reply = await cluster.call(
         _KEEP_ALIVE,
         pb.LeaseKeepAliveRequest(id=lease_id),

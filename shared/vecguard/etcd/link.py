@@ -1,4 +1,4 @@
-"""The way to one endpoint."""
+"""Connects to one endpoint."""
 
 import asyncio
 import ssl
@@ -29,7 +29,7 @@ CONNECT_SECONDS = 2.0
 
 STATUS = Rpc("/etcdserverpb.Maintenance/Status", StatusRequest, StatusResponse)
 
-# Answers to Status that show a living server which does not tell its state to everybody.
+# Answers to Status of a living server that refuses to report its state to this user.
 _RETICENT = frozenset(
     {
         Status.INVALID_ARGUMENT,
@@ -41,16 +41,16 @@ _RETICENT = frozenset(
 
 
 class Link:
-    """Connects to one endpoint when it is needed and again when the connection is lost.
+    """Connects to one endpoint when needed, and again when the connection is lost.
 
-    A new connection must first answer a Status request: so a write never goes to a
+    A new connection must first answer a Status request, so that a write never goes to a
     process that does not answer, to a learner or to another cluster.
 
     Args:
-        endpoint: where to.
+        endpoint: the address.
         tls: None for a plain connection.
         server_name: the name that the server's certificate must carry, if not the host.
-        vet: looks at the header of the first answer; what it raises refuses the endpoint.
+        vet: checks the header of the first answer; raises an error to refuse the endpoint.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Link:
         metadata: Metadata,
         timeout_seconds: float,
     ) -> ReplyT:
-        """One attempt.
+        """Makes one attempt.
 
         Raises:
             AttemptError: it failed.
@@ -92,7 +92,7 @@ class Link:
     async def open(
         self, rpc: Rpc[RequestT, ReplyT], *, metadata: Metadata, timeout_seconds: float
     ) -> RpcStream[RequestT, ReplyT]:
-        """Connects if need be; the stream itself starts when it is entered.
+        """Connects if necessary; the stream itself starts when it is entered.
 
         Raises:
             AttemptError: there is no connection.
@@ -143,7 +143,7 @@ class Link:
         return channel
 
     async def _first_answer(self, channel: EtcdChannel) -> None:
-        # No part of the caller's request is on its way yet, so nothing of it was sent.
+        # The caller's request has not been sent yet, so a failure here leaves it unsent.
         with attempt(Progress()):
             try:
                 status = await unary(channel, STATUS, StatusRequest(), {}, Progress())

@@ -1,4 +1,4 @@
-"""What goes into the client and comes out of it. Keys and values are bytes."""
+"""Defines the arguments and results of the client. Keys and values are bytes."""
 
 import enum
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Operator = Literal["==", "!=", ">", "<"]
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """A key as it stood at one revision.
+    """A key at one revision.
 
     Attributes:
         create_revision: the revision at which the key was created.
         mod_revision: the revision of its last change.
-        version: how often it was changed since its creation, which is 1.
+        version: the number of changes since its creation, which counts as 1.
         lease: the id of the lease that it is bound to; 0 if none.
     """
 
@@ -33,10 +33,9 @@ class RangeResult:
     """The answer to a read.
 
     Attributes:
-        revision: the store's revision when it was read. A watch that starts at
-            `revision + 1` misses nothing.
-        kvs: in the order of the keys.
-        count: all keys in the range, whatever the limit.
+        revision: the store's revision at the read. A watch from `revision + 1` misses no change.
+        kvs: the keys in order.
+        count: the number of all keys in the range, whatever the limit.
         more: whether the limit cut the answer short.
     """
 
@@ -77,7 +76,7 @@ Operation = Put | Delete | Get
 
 
 class Subject(enum.Enum):
-    """What of a key is compared."""
+    """The property of a key that is compared."""
 
     VERSION = enum.auto()
     CREATE_REVISION = enum.auto()
@@ -86,10 +85,10 @@ class Subject(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A condition of a transaction. Of a key that does not exist all numbers are 0.
+    """A condition of a transaction. All numbers of a missing key are 0.
 
     Attributes:
-        prefix: it must hold for all keys that begin with `key`, if any.
+        prefix: whether it must hold for all keys that begin with `key`, if any.
     """
 
     key: bytes
@@ -115,12 +114,12 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """A key was written."""
+    """The result of a Put."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteResult:
-    """So many keys were deleted."""
+    """The result of a Delete: the number of deleted keys."""
 
     deleted: int
 
@@ -135,7 +134,7 @@ class TxnResult:
     Attributes:
         succeeded: whether every comparison held, so that `success` was applied and not
             `failure`.
-        revision: of the store after it; all that it wrote has this mod_revision.
+        revision: the store's revision after it, and the mod_revision of all that it wrote.
         responses: one for each operation that was applied, in their order.
     """
 
@@ -145,7 +144,7 @@ class TxnResult:
 
 
 class LeaseGrant(NamedTuple):
-    """A new lease. etcd may grant another time than was asked for."""
+    """A new lease. etcd may grant another time than requested."""
 
     id: int
     ttl_seconds: int
@@ -156,9 +155,9 @@ class Event:
     """One change of one key.
 
     Attributes:
-        kv: the key after the change. Of a deletion it holds the key and, as mod_revision,
+        kv: the key after the change. For a deletion it holds the key and, as mod_revision,
             the revision of the deletion; the rest is empty.
-        prev_kv: the key before the change, if that was asked for and still exists.
+        prev_kv: the key before the change, if it was requested and still exists.
     """
 
     kind: Literal["put", "delete"]
@@ -168,10 +167,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WatchBatch:
-    """Changes in the order in which they happened, never a part of a transaction.
+    """Changes in the order in which they happened; never only a part of a transaction.
 
     Attributes:
-        revision: every change up to and including it has now been delivered.
+        revision: every change up to and including this revision has been delivered.
     """
 
     revision: int
@@ -180,12 +179,12 @@ class WatchBatch:
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
-    """One member as it sees itself.
+    """The state of one member, as it reports it.
 
     Attributes:
-        version: of etcd, for example "3.5.1".
-        leader: the leader's member id; 0 if it knows of none.
-        errors: alarms.
+        version: etcd's version, for example "3.5.1".
+        leader: the leader's member id; 0 if it knows no leader.
+        errors: its alarms.
     """
 
     endpoint: str
@@ -197,16 +196,16 @@ class MemberStatus:
 
 
 def range_end_of_prefix(prefix: bytes) -> bytes:
-    """The first key after all keys that begin with `prefix`, as etcd wants it.
+    """Returns the first key after all keys that begin with `prefix`, in etcd's form.
 
-    A zero byte stands for "no end": nothing comes after a prefix of 0xff bytes.
+    A zero byte means "no end": no key comes after a prefix of 0xff bytes.
     """
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\0"
 
 
 def key_range(key: bytes, *, prefix: bool, range_end: bytes | None = None) -> tuple[bytes, bytes]:
-    """A key and a range end in etcd's form; an empty range end means the key alone.
+    """Returns a key and a range end in etcd's form; an empty range end means the key alone.
 
     Raises:
         ValueError: prefix and range_end are both given, or there is no key.
@@ -214,7 +213,7 @@ def key_range(key: bytes, *, prefix: bool, range_end: bytes | None = None) -> tu
     if prefix and range_end is not None:
         raise ValueError("give either prefix or range_end")
     if prefix:
-        # etcd takes no empty key; a zero byte is the first key of all.
+        # etcd accepts no empty key; a zero byte is the first possible key.
         return key or b"\0", range_end_of_prefix(key)
     if not key:
         raise ValueError("the key is empty; for all keys use prefix=True")
@@ -222,7 +221,7 @@ def key_range(key: bytes, *, prefix: bool, range_end: bytes | None = None) -> tu
 
 
 def key_value(kv: mvccpb.KeyValue) -> KeyValue:
-    """Takes a key over from etcd's message."""
+    """Converts a key from etcd's message."""
     return KeyValue(
         key=kv.key,
         value=kv.value,

@@ -1,4 +1,4 @@
-"""The guard against answers from the past and from elsewhere."""
+"""Refuses answers of an older state or of another cluster."""
 
 from vecguard.addresses import Address
 from vecguard.etcd.errors import ClusterMismatchError
@@ -19,11 +19,11 @@ class RevisionGuard:
 
     @property
     def newest(self) -> int:
-        """The highest revision seen so far. Take it before a read is sent."""
+        """The highest revision seen so far. Read it before a read is sent."""
         return self._newest
 
     def observe(self, header: ResponseHeader, endpoint: Address) -> None:
-        """Takes note of an answer's header.
+        """Records an answer's header.
 
         Raises:
             ClusterMismatchError: the answer comes from another cluster.

@@ -1,4 +1,4 @@
-"""Attempts at several endpoints in turn."""
+"""Paces attempts at several endpoints in turn."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ class Rounds:
     """Tries every endpoint once without waiting, and waits after each full round.
 
     Args:
-        endpoints: how many there are.
-        random: gives numbers evenly spread over [0, 1).
+        endpoints: the number of endpoints.
+        random: returns numbers evenly spread over [0, 1).
     """
 
     def __init__(self, endpoints: int, random: Callable[[], float]) -> None:

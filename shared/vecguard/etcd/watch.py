@@ -1,4 +1,4 @@
-"""Watches that outlive connections."""
+"""Watches keys across broken connections."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -32,7 +32,7 @@ _WATCH = Rpc(
 
 
 class Watcher:
-    """One watch over a series of connections; see `EtcdClient.watch`."""
+    """Makes one watch over a series of connections; see `EtcdClient.watch`."""
 
     def __init__(
         self, cluster: Cluster, key: bytes, range_end: bytes, start_revision: int, *, prev_kv: bool
@@ -44,11 +44,11 @@ class Watcher:
         self._cursor = WatchCursor(start_revision)
         self._rounds = cluster.rounds()
         self._failure = RepeatedFailure(log, "etcd_watch_broke", over="etcd_watch_resumed")
-        # A token that was refused since a watch last stood.
+        # Whether a token was refused since a watch last worked.
         self._renewed = False
 
     async def batches(self) -> AsyncGenerator[WatchBatch, None]:
-        """Everything that happens, without end."""
+        """Yields every change, without end."""
         while True:
             link = self._cluster.current
             # One token for each attempt, so that a refusal names the right one.
@@ -58,8 +58,8 @@ class Watcher:
                 stream = await self._cluster.open(link, _WATCH, token)
                 async with stream:
                     await stream.send(self._request(), self._cluster.request_timeout_seconds)
-                    # The first answer has a deadline; then silence is normal, and dead
-                    # connections are found by HTTP/2 pings.
+                    # The first answer has a deadline. After it silence is normal, and HTTP/2 pings
+                    # detect dead connections.
                     wait_seconds: float | None = self._cluster.request_timeout_seconds
                     while True:
                         response = await stream.receive(wait_seconds)
@@ -102,7 +102,7 @@ class Watcher:
         return self._cursor.feed(response)
 
     async def _recover(self, error: AttemptError, link: Link, token: Secret[str] | None) -> None:
-        """Prepares the next attempt after a failure, or raises what no attempt can mend."""
+        """Prepares the next attempt after a failure. Raises errors that no attempt can repair."""
         if (
             error.status is not None
             and is_auth_refusal(error.text)

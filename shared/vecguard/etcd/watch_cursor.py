@@ -1,4 +1,4 @@
-"""Where a watch stands. Pure: answers in, whole batches out."""
+"""Tracks the position of a watch. Does no I/O: answers come in, whole batches go out."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from vecguard.generated import mvccpb
 
 
 class WatchCursor:
-    """Makes complete, unrepeated batches of the answers of one watch after another.
+    """Makes complete, unrepeated batches of the answers of successive watches.
 
-    A batch never holds a part of a revision: if the connection breaks between two
+    A batch never holds only a part of a revision: if the connection breaks between two
     fragments, the watch can be resumed at `next_revision` without losing or repeating
     an event.
 
     Args:
-        start_revision: the first revision that is wanted; 0 means from now on.
+        start_revision: the first revision to deliver; 0 means from now on.
     """
 
     def __init__(self, start_revision: int) -> None:
@@ -24,27 +24,27 @@ class WatchCursor:
 
     @property
     def next_revision(self) -> int:
-        """Where a new watch must start; 0 until "now" is known."""
+        """The revision at which a new watch must start; 0 until "now" is known."""
         return self._next_revision
 
     def created(self, header: pb.ResponseHeader) -> None:
-        """A watch stands. One that began "now" began after this revision."""
+        """Records that a watch was created. A watch from "now" begins after this revision."""
         self._held.clear()
         if self._next_revision == 0:
             self._next_revision = header.revision + 1
 
     def feed(self, response: pb.WatchResponse) -> WatchBatch | None:
-        """Takes an answer; returns what is complete by it, if anything is new."""
+        """Takes an answer. Returns the batch that it completes; None if it completes none."""
         if not response.events:
-            # A notice of progress: all that came up to this revision has been sent. Only the
-            # periodic kind carries our watch's id; the requested kind, which we never ask
-            # for, overtakes events in etcd before 3.5.8 (etcd issue 15220).
+            # A notice of progress: all changes up to this revision have been sent. Only the
+            # periodic kind carries our watch's id. The requested kind, which we never request,
+            # overtakes events in etcd before 3.5.8 (etcd issue 15220).
             if not self._held and not response.fragment:
                 self._advance(response.header.revision)
             return None
         self._held.extend(response.events)
         if response.fragment:
-            # The last revision may go on in the next fragment.
+            # The last revision may continue in the next fragment.
             last = self._held[-1].kv.mod_revision
             complete = [event for event in self._held if event.kv.mod_revision < last]
             self._held = [event for event in self._held if event.kv.mod_revision == last]
@@ -58,7 +58,7 @@ class WatchCursor:
         )
         if not fresh:
             return None
-        # Not the header's revision: while a watch catches up, that is ahead of the events.
+        # Not the header's revision: while a watch catches up, it is ahead of the events.
         self._advance(fresh[-1].kv.mod_revision)
         return WatchBatch(revision=fresh[-1].kv.mod_revision, events=fresh)
 

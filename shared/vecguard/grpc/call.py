@@ -1,7 +1,7 @@
-"""One call to a server of ours, which always ends with a status of gRPC.
+"""Handles one call on a server of ours; it always ends with a gRPC status.
 
 grpclib would log a traceback for much of what a caller can send, and a line for each call that
-is cancelled or late. So the part of it that handles a request is replaced by this one.
+is cancelled or late. This module replaces the part of it that handles a request.
 """
 
 import contextvars
@@ -32,7 +32,7 @@ from vecguard.errors import (
 from vecguard.grpc.compression import UnsupportedEncodingError, plain
 from vecguard.observability.faults import log_fault
 
-#: gRFC A6: clients that retry wait for as many milliseconds.
+#: gRFC A6: the milliseconds that clients wait before they retry.
 PUSHBACK = "grpc-retry-pushback-ms"
 
 PeerCertificate = Mapping[str, Any] | None
@@ -50,7 +50,7 @@ class MalformedRequestError(VecguardError):
 
 
 class ForeignRequestError(VecguardError):
-    """The request is none of gRPC, and its sender may understand HTTP's status alone."""
+    """The request is not a gRPC request; its sender may understand only HTTP's status."""
 
     reason = "foreign_request"
 
@@ -60,7 +60,7 @@ class ForeignRequestError(VecguardError):
 
 
 class NotAdmittedError(VecguardError):
-    """The caller's certificate has none of the names that may call."""
+    """The caller's certificate has none of the permitted names."""
 
     status = Status.PERMISSION_DENIED
     reason = "not_admitted"
@@ -71,7 +71,7 @@ class NotAdmittedError(VecguardError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who made the call that is being handled."""
+    """The caller of the call that is being handled."""
 
     peer: str
     metadata: Mapping[str, Any]
@@ -81,21 +81,21 @@ _caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller")
 
 
 def current_caller() -> Caller:
-    """The caller of the RPC that this task handles. Raises LookupError elsewhere."""
+    """Returns the caller of the RPC that this task handles. Raises LookupError elsewhere."""
     return _caller.get()
 
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """What the calls of one server have in common.
+    """The settings that all calls of a server share.
 
     Attributes:
-        methods: by path.
+        methods: the methods by path.
         codec: reads and writes their messages.
-        events: grpclib's, which nothing listens to.
-        admits: judges a caller by its verified certificate; None admits everybody.
-        max_message_bytes: of a request, compressed or not.
-        accepted_encodings: how a request may be compressed: a value of `grpc-accept-encoding`.
+        events: grpclib's events, which have no listeners.
+        admits: returns whether a caller with this verified certificate may call; None admits all.
+        max_message_bytes: the limit of a request, compressed or not.
+        accepted_encodings: the encodings of a request: a value of `grpc-accept-encoding`.
     """
 
     methods: dict[str, Method]
@@ -107,7 +107,7 @@ class CallPolicy:
 
 
 async def serve(policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> None:
-    """Handles one request. Raises nothing but CancelledError."""
+    """Handles one request. Raises only CancelledError."""
     wrapper = h2_stream.wrapper = DeadlineWrapper()
     call: _Call | None = None
     ending: _Ending | None = None
@@ -121,15 +121,15 @@ async def serve(policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> No
     except GRPCError as error:
         ending = _Ending(Status(error.status.value), error.message or "")
     except StreamTerminatedError as error:
-        if not wrapper.cancelled:  # else the caller is gone, and reads no answer
+        if not wrapper.cancelled:  # otherwise the caller is gone and reads no answer
             ending = _fault(error)
     except H2Error:
-        ending = _Ending(Status.INTERNAL, "the stream is closed")  # it was written to all the same
+        ending = _Ending(Status.INTERNAL, "the stream is closed")  # and written to after its end
     except TimeoutError as error:
-        # The wrapper's; any other is a bug.
+        # The wrapper's own cancellation; any other is a bug.
         is_late = wrapper.cancelled or (call is not None and call.is_late)
         ending = _PAST_DEADLINE if is_late else _fault(error)
-    except Exception as error:  # noqa: BLE001 - logged and told
+    except Exception as error:  # noqa: BLE001 - logged and answered
         ending = _fault(error)
     if ending is not None:
         with suppress(H2Error):
@@ -137,7 +137,7 @@ async def serve(policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> No
 
 
 class _Call(Stream[Any, Any]):
-    """grpclib's stream, with messages read as gRPC wants it."""
+    """Extends grpclib's stream to read messages by gRPC's rules."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Call(Stream[Any, Any]):
 
     @classmethod
     def of(cls, policy: CallPolicy, h2_stream: H2Stream, headers: Headers) -> "_Call":
-        """The call that these headers begin. Raises VecguardError when they begin none."""
+        """Returns the call that these headers begin. Raises VecguardError when they are invalid."""
         fields = dict(headers)
         _require_grpc(fields)
         if fields[":path"] not in policy.methods:
@@ -180,7 +180,7 @@ class _Call(Stream[Any, Any]):
 
     @property
     def is_begun(self) -> bool:
-        """Whether the answer's headers are sent."""
+        """Whether the headers of the answer are sent."""
         return self._send_initial_metadata_done
 
     @property
@@ -189,20 +189,20 @@ class _Call(Stream[Any, Any]):
         return self.deadline is not None and not self.deadline.time_remaining()
 
     async def run(self) -> None:
-        """Lets the service answer, and ends the answer well."""
+        """Runs the handler and ends the answer with its status."""
         _caller.set(self._caller)
         await self._function(self)
         await self.send_trailing_metadata()
 
     async def recv_message(self) -> Any:
-        """The next message; None at the end of a stream of them.
+        """Returns the next message; None at the end of a stream of messages.
 
         Raises:
-            MalformedMessageError: it cannot be read, or ends too early.
+            MalformedMessageError: it cannot be read, or is cut off.
             MessageTooLargeError: it is longer than allowed.
             TooManyFieldsError: it has more fields than allowed.
             UnsupportedError: it is compressed in an unknown way, or is missing in a method that
-                takes one (gRPC's status codes, "request cardinality violation").
+                requires one (gRPC's status codes, "request cardinality violation").
         """
         prefix = await self._received(_PREFIX_BYTES)
         if not prefix:
@@ -221,16 +221,16 @@ class _Call(Stream[Any, Any]):
         return self._codec.decode(data, self._recv_type)
 
     async def _received(self, size: int) -> bytes:
-        """So many bytes, or none when the request is over."""
+        """Returns `size` bytes; empty when the request has ended."""
         try:
             return await self._stream.recv_data(size)
-        except AssertionError:  # how grpclib says that there are fewer
+        except AssertionError:  # raised by grpclib when there are fewer
             raise _cut() from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """The status of a call that failed, as it is sent."""
+    """The status of a failed call, in the form in which it is sent."""
 
     status: Status
     message: str
@@ -255,7 +255,7 @@ class _Ending:
             ("grpc-message", encode_grpc_message(self.message)),
             *self.more,
         ]
-        # grpclib's own way allows no names that begin with `grpc-`.
+        # grpclib's own method permits no names that begin with `grpc-`.
         await h2_stream.send_headers(trailers if is_begun else head + trailers, end_stream=True)
         if h2_stream.closable:
             h2_stream.reset_nowait()
@@ -286,9 +286,9 @@ def _require_grpc(fields: Mapping[str, str]) -> None:
 
 
 def _deadline(headers: Headers) -> Deadline | None:
-    """The earliest one. Raises MalformedRequestError."""
+    """Returns the earliest deadline of the headers. Raises MalformedRequestError."""
     for name, value in headers:
-        # grpclib reads more digits than a float has room for.
+        # grpclib accepts more digits than a float can hold.
         if name == "grpc-timeout" and not _TIMEOUT.fullmatch(value):
             raise MalformedRequestError(
                 "malformed grpc-timeout: write digits and one of H M S m u n"
@@ -297,7 +297,7 @@ def _deadline(headers: Headers) -> Deadline | None:
 
 
 def _metadata(headers: Headers) -> Mapping[str, Any]:
-    """The caller's own. Raises MalformedRequestError."""
+    """Returns the caller's own metadata. Raises MalformedRequestError."""
     try:
         return decode_metadata(headers)
     except ValueError:

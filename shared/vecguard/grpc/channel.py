@@ -1,4 +1,4 @@
-"""A client channel that connects within a deadline, and its errors in our vocabulary."""
+"""Provides a client channel that connects within a deadline and raises our errors."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, Ve
 from vecguard.grpc.failure import CallFailure, failures_as
 from vecguard.grpc.transport import Protocol
 
-# A peer that vanished without a FIN is noticed after keepalive_time + keepalive_timeout.
+# A peer that vanishes without a FIN is detected after keepalive_time + keepalive_timeout.
 _KEEPALIVE = Configuration(
     _keepalive_time=5.0,
     _keepalive_timeout=5.0,
@@ -26,7 +26,7 @@ _KEEPALIVE = Configuration(
 
 
 class Channel(GrpclibChannel):
-    """grpclib's channel, with a bound on connecting and on noticing a dead peer."""
+    """Extends grpclib's channel by a limit on connecting and on detecting a dead peer."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Channel(GrpclibChannel):
             }
         )
         super().__init__(address.host, address.port, ssl=tls, config=configuration)
-        # With grpclib's ASCII one foreign byte in a header ends the whole connection.
+        # With grpclib's ASCII, one non-ASCII byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._connect_timeout_seconds = connect_timeout_seconds
 
@@ -62,13 +62,13 @@ class Channel(GrpclibChannel):
 
 
 def translated_errors(peer: str) -> AbstractContextManager[None]:
-    """Turns every way in which a call to `peer` fails into one of our errors.
+    """Turns every failure of a call to `peer` into one of our errors.
 
     Raises:
-        UnavailableError: the peer cannot be reached, hung up or says so itself.
+        UnavailableError: the peer cannot be reached, hung up, or reports that it is unavailable.
         DeadlineError: it did not answer in time.
         OverloadedError: it refuses more work.
-        VecguardError: anything else that the peer answered.
+        VecguardError: any other error that the peer answered.
     """
     return failures_as(partial(_translated, peer))
 

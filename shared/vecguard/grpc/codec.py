@@ -1,6 +1,6 @@
-"""Protobuf by betterproto, except on paths that are hot enough to do without it.
+"""Encodes and decodes messages by betterproto, except on hot paths.
 
-betterproto takes about 100 µs for a message of two numbers, most of it for its objects.
+betterproto takes about 100 µs for a message of two numbers, most of it to make its objects.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,24 +11,24 @@ from grpclib.encoding.proto import ProtoCodec
 from vecguard.errors import MalformedMessageError
 from vecguard.grpc.wire_check import check
 
-#: Ten times what any request about accounts or health has; betterproto takes 20 µs for each field
-#: that is a message.
+#: Ten times the fields of any request about accounts or health; betterproto takes 20 µs for each
+#: field that is a message.
 MAX_FIELDS: Final = 250
 
 
 class RequestCodec(ProtoCodec):
-    """A server's: what a caller sends and betterproto cannot read is the caller's mistake.
+    """Decodes a server's requests; a request that betterproto cannot read is the caller's error.
 
-    betterproto raises whatever its parts raise, and reads some of what is malformed: see
+    betterproto raises any error of its parts, and reads some malformed messages: see
     `vecguard.grpc.wire_check`.
     """
 
     def __init__(self, *, max_fields: int | None = MAX_FIELDS) -> None:
-        """`max_fields` bounds each message with those in it; None leaves that to its size."""
+        """Takes the limit of fields in a message and its parts; None: only the size limits them."""
         self._max_fields = max_fields
 
     def decode(self, data: bytes, message_type: Any) -> Any:
-        """The message.
+        """Returns the message.
 
         Raises:
             MalformedMessageError: it cannot be read.
@@ -38,7 +38,7 @@ class RequestCodec(ProtoCodec):
         try:
             return self._read(data, message_type)
         except Exception:  # noqa: BLE001 - see above
-            # Without the cause, which may quote what was sent.
+            # Without the cause, which may quote the request.
             raise MalformedMessageError("the request is malformed") from None
 
     def _read(self, data: bytes, message_type: Any) -> Any:
@@ -46,7 +46,7 @@ class RequestCodec(ProtoCodec):
 
 
 class HotCodec(RequestCodec):
-    """Sends bytes as they are, and decodes chosen message types by functions of their own."""
+    """Sends bytes unchanged, and decodes chosen message types by their own functions."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class HotCodec(RequestCodec):
         self._decoders = decoders
 
     def encode(self, message: Any, message_type: Any) -> bytes:
-        """The message on the wire; bytes are taken for an encoded message."""
+        """Returns the encoded message; bytes count as an encoded message."""
         return message if isinstance(message, bytes) else super().encode(message, message_type)
 
     def _read(self, data: bytes, message_type: Any) -> Any:

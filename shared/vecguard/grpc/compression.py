@@ -1,30 +1,30 @@
-"""Compressed messages (gRPC's compression specification; the codings are HTTP's, RFC 9110)."""
+"""Decompresses messages (gRPC's compression specification; the codings are HTTP's, RFC 9110)."""
 
 import zlib
 
 from vecguard.errors import MalformedMessageError, MessageTooLargeError, UnsupportedError
 
-#: The value of `grpc-accept-encoding`: what `plain` understands.
+#: The value of `grpc-accept-encoding` for everything that `plain` understands.
 ACCEPTED = "identity,deflate,gzip"
-#: The same of a server whose callers do not compress.
+#: The value of a server whose callers do not compress.
 IDENTITY = "identity"
 
-# Of zlib, which tells its own format (RFC 1950) and gzip's (RFC 1952) apart by these.
+# zlib's window bits, which select its own format (RFC 1950) or gzip's (RFC 1952).
 _WINDOW_BITS = {"deflate": zlib.MAX_WBITS, "gzip": 16 + zlib.MAX_WBITS}
 _PLAIN, _COMPRESSED = 0, 1
 
 
 class UnsupportedEncodingError(UnsupportedError):
-    """A message is compressed in a way that is not understood here.
+    """A message is compressed in an unsupported way.
 
     Attributes:
-        accepted: what is: a value of `grpc-accept-encoding`.
+        accepted: the supported encodings: a value of `grpc-accept-encoding`.
     """
 
     reason = "unsupported_encoding"
 
     def __init__(self, accepted: str) -> None:
-        # The client's word for it may be long.
+        # The client's value may be long.
         super().__init__(f"the message's grpc-encoding is not supported, only {accepted}")
         self.accepted = accepted
 
@@ -32,17 +32,17 @@ class UnsupportedEncodingError(UnsupportedError):
 def plain(
     flag: int, data: bytes, encoding: str | None, max_bytes: int, accepted: str = ACCEPTED
 ) -> bytes:
-    """A message's bytes, decompressed where the flag of its prefix says so.
+    """Returns a message's bytes, decompressed if the flag of its prefix says so.
 
     Args:
         flag: the prefix's first byte.
-        data: what follows the prefix.
+        data: the bytes after the prefix.
         encoding: the call's `grpc-encoding`; None without one.
-        max_bytes: what the message may have when it is decompressed. No more is ever made.
+        max_bytes: the limit of the decompressed message. No more bytes are ever made.
         accepted: `ACCEPTED` or `IDENTITY`.
 
     Raises:
-        MalformedMessageError: the flag, or the bytes, cannot be understood.
+        MalformedMessageError: the flag or the bytes are invalid.
         MessageTooLargeError: it is longer than `max_bytes`.
         UnsupportedEncodingError: the encoding is not one of `accepted`.
     """

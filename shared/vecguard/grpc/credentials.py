@@ -1,4 +1,4 @@
-"""Password hashes as they travel between our processes."""
+"""Converts password hashes to and from the messages between our processes."""
 
 from vecguard.errors import InvalidParameterError
 from vecguard.generated.vecguard.internal import v1 as pb
@@ -13,7 +13,7 @@ _FROM_WIRE = {wire: scheme for scheme, wire in _TO_WIRE.items()}
 
 
 def hash_to_wire(password: PasswordHash) -> pb.PasswordHash:
-    """For a message to another of our processes."""
+    """Returns the hash as a message to another of our processes."""
     return pb.PasswordHash(
         encrypted_password=password.encrypted.reveal(),
         scheme=pb.PasswordScheme(_TO_WIRE[password.scheme]),
@@ -21,7 +21,7 @@ def hash_to_wire(password: PasswordHash) -> pb.PasswordHash:
 
 
 def hash_from_wire(message: pb.PasswordHash) -> PasswordHash:
-    """Raises InvalidParameterError when the message holds no hash that could ever match."""
+    """Reads a hash. Raises InvalidParameterError when no password could ever match it."""
     try:
         return PasswordHash(
             Secret(message.encrypted_password), _FROM_WIRE[pb.PasswordScheme(message.scheme)]

@@ -1,4 +1,4 @@
-"""The ways in which a call of grpclib fails, in one form.
+"""Brings all failures of a grpclib call into one form.
 
 Each client translates a `CallFailure` into its own errors; no other module names grpclib's.
 """
@@ -14,11 +14,11 @@ from h2.exceptions import H2Error
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """Why a call has no reply.
+    """The failure of a call that has no reply.
 
     Attributes:
-        text: what the peer says, or what happened to the connection.
-        status: what the peer answered; None: nothing.
+        text: the peer's words, or what happened to the connection.
+        status: the peer's answer; None if there was none.
         is_timeout: whether the call was given up because it took too long.
     """
 
@@ -29,7 +29,7 @@ class CallFailure:
 
 @contextmanager
 def failures_as(translate: Callable[[CallFailure], Exception]) -> Iterator[None]:
-    """Raises what `translate` makes of each failure of a call, from the original error."""
+    """Raises the error that `translate` makes of each failure, from the original error."""
     try:
         yield
     except GRPCError as error:

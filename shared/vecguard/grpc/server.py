@@ -1,4 +1,4 @@
-"""A gRPC server that drains, and answers whatever it is sent by a status of gRPC."""
+"""Provides a gRPC server that drains, and answers every request with a gRPC status."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Handler, Server
 
-from vecguard.bounded_listener import BoundedListener, Place
+from vecguard.bounded_listener import BoundedListener, ConnectionSlot
 from vecguard.grpc.call import (
     PUSHBACK,
     Caller,
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PUSHBACK", "Caller", "GrpcServer", "PeerCertificate", "current_caller"]
 
-# asyncio's own minute lets a peer that says nothing hold a connection for that long.
+# asyncio's default of a minute lets a silent peer hold a connection for that long.
 _HANDSHAKE_SECONDS = 10.0
-# The longest that root coord is sent is about all users that a proxy holds: 100,000 known and as
-# many unknown ones, each with the longest name, are 54 MB.
+# The longest message lists all users that a proxy holds: 100,000 known and as many unknown
+# ones, each with the longest name, take 54 MB.
 _MAX_MESSAGE_BYTES = 64 * 2**20
 
 
 class GrpcServer(Server):
-    """grpclib's server, drained on stop and with our errors translated in one place."""
+    """Extends grpclib's server: drains on stop, and translates our errors in one place."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class GrpcServer(Server):
         accepted_encodings: str = ACCEPTED,
         max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """Serves `handlers`; `admits` judges each caller by its verified certificate.
+        """Serves `handlers`; `admits` checks each caller by its verified certificate.
 
-        `max_message_bytes` bounds each message of a request, also when it is decompressed.
+        `max_message_bytes` limits each message of a request, also when it is decompressed.
         `accepted_encodings` says how it may be compressed: `ACCEPTED` or `IDENTITY`.
-        `max_streams` is how many calls one connection may have open at a time; the client is told
-        and lets the others wait.
+        `max_streams` is the number of calls that one connection may have open at a time; the client
+        is told the limit and queues further calls.
         """
         super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
         self._policy = CallPolicy(
@@ -69,14 +69,14 @@ class GrpcServer(Server):
             max_message_bytes,
             accepted_encodings,
         )
-        # With grpclib's ASCII one foreign byte in a header ends the whole connection.
+        # With grpclib's ASCII, one non-ASCII byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
         self._protocols: set[ServerProtocol] = set()
         self._max_streams = max_streams
         self._listener: BoundedListener | None = None
 
     def accept(self) -> ServerProtocol:
-        """The protocol of one connection that was established without the listener."""
+        """Returns the protocol of a connection that was established without the listener."""
         return ServerProtocol(
             self._new_handler(),
             self._config,
@@ -86,16 +86,16 @@ class GrpcServer(Server):
         )
 
     def _protocol_factory(self) -> ServerProtocol:
-        """For grpclib's own `start`."""
+        """Returns the protocol for grpclib's own `start`."""
         return self.accept()
 
-    def _welcome(self, place: Place) -> GuardedProtocol:
+    def _make_protocol(self, slot: ConnectionSlot) -> GuardedProtocol:
         return GuardedProtocol(
             self._new_handler(),
             self._config,
             self._h2_config,
             self._protocols,
-            place=place,
+            slot=slot,
             max_streams=self._max_streams,
         )
 
@@ -113,11 +113,11 @@ class GrpcServer(Server):
         max_connections: int = 1024,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Serves on sockets that listen, which are the server's from now on.
+        """Serves on listening sockets, which the server owns from now on.
 
-        Beyond `max_connections` the oldest connection without an open call makes room for a
-        newcomer; connections that have not sent their first frames go before all others. `name`
-        is the port's in the log.
+        At `max_connections` a newcomer replaces the oldest connection without an open call;
+        connections that have not sent their first frames are replaced before all others. `name`
+        is the port's name in the log.
 
         Raises:
             RuntimeError: the server listens already.
@@ -125,7 +125,7 @@ class GrpcServer(Server):
         if self._listener is not None:
             raise RuntimeError("the server listens already")
         self._listener = BoundedListener(
-            self._welcome,
+            self._make_protocol,
             name=name,
             most=max_connections,
             tls=tls,
@@ -136,7 +136,7 @@ class GrpcServer(Server):
     async def drain(self, timeout_seconds: float) -> None:
         """Stops accepting, lets calls in flight finish, then closes.
 
-        Whatever is still running after `timeout_seconds` is cancelled.
+        Calls that still run after `timeout_seconds` are cancelled.
         """
         if self._server is not None:
             self._server.close()
@@ -148,7 +148,7 @@ class GrpcServer(Server):
             async with asyncio.timeout(timeout_seconds):
                 while (
                     running := self._running()
-                ):  # some were on their way when the clients were told
+                ):  # some calls were under way when the clients got the notice
                     await asyncio.wait(running)
         await close_all(self._protocols)
         await asyncio.gather(*(handler.wait_closed() for handler in self._handlers))
@@ -159,7 +159,7 @@ class GrpcServer(Server):
         return [
             task
             for handler in self._handlers
-            for task in handler._tasks.values()  # noqa: SLF001 - grpclib has no door for draining
+            for task in handler._tasks.values()  # noqa: SLF001 - grpclib has no public way to drain
             if not task.done()
         ]
 
@@ -173,5 +173,5 @@ class _Handler(Handler):
         self.__gc_step__()
         task = self.loop.create_task(serve(self._policy, stream, headers))
         self._tasks[stream] = task
-        # Not by the task itself, which may be cancelled before its first turn.
+        # Not by the task itself, which may be cancelled before its first step.
         task.add_done_callback(lambda _: release_stream())

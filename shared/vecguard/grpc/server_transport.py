@@ -1,4 +1,4 @@
-"""A server's end of a connection, from our own process or from the network."""
+"""Implements a server's end of a connection, from our own process or from the network."""
 
 import asyncio
 from typing import Final, cast
@@ -8,7 +8,7 @@ from grpclib.protocol import AbstractHandler
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 
-from vecguard.bounded_listener import Place
+from vecguard.bounded_listener import ConnectionSlot
 from vecguard.grpc.frames import FrameMeter
 from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
 from vecguard.observability.log import get_logger
@@ -16,19 +16,19 @@ from vecguard.observability.sparse import SparseLog
 
 log = SparseLog(get_logger(__name__))
 
-# For the first frames, as for the TLS handshake before them.
+# The limit for the first frames, as for the TLS handshake before them.
 _GREETING_SECONDS: Final = 10.0
-# Without a call. Proxies have a call open as long as they are connected, their session.
+# The limit without a call. A proxy has a call open while it is connected: its session.
 _IDLE_SECONDS: Final = 300.0
 _IDLE_LOOKS: Final = 4
-# Beyond what all the windows of a peer let wait for it: it asks and does not read.
+# More than all windows of a peer let wait for it: the peer sends requests and does not read.
 _UNREAD_BYTES: Final = 32 * 2**20
 
 
 class ServerProtocol(Protocol):
-    """A connection that its server knows of.
+    """Handles a connection that its server keeps track of.
 
-    Few frames are handled in a turn of the loop, so that one connection cannot hold up the others.
+    It handles few frames in a turn of the loop, so that one connection cannot delay the others.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ServerProtocol(Protocol):
         *,
         max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """Is in `connections` from its beginning to its end."""
+        """Adds itself to `connections` until the connection ends."""
         super().__init__(handler, config, h2_config, max_streams=max_streams)
         self._connections = connections
         self._loop = asyncio.get_running_loop()
@@ -59,14 +59,14 @@ class ServerProtocol(Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # TLS may give more although reading is paused.
+        # TLS may deliver more data although reading is paused.
         self._rest = self._rest[self._start :] + data if self._rest else data
         self._start = 0
         if not self._is_going_on:
             self._handle()
 
     def handled(self) -> None:
-        """As many frames as one turn may have are handled."""
+        """Runs after the frames of one turn are handled."""
 
     def _go_on(self) -> None:
         self._is_going_on = False
@@ -93,10 +93,10 @@ class ServerProtocol(Protocol):
 
 
 class GuardedProtocol(ServerProtocol):
-    """A connection from the network, which may be anybody's.
+    """Handles a connection from the network, whose peer may be hostile.
 
-    Floods of frames that move nothing are cut, and it has its time for the first frames and
-    between calls.
+    It cuts off floods of useless frames, and limits the time until the first frames and the idle
+    time between calls.
     """
 
     def __init__(
@@ -106,26 +106,26 @@ class GuardedProtocol(ServerProtocol):
         h2_config: H2Configuration,
         connections: set[ServerProtocol],
         *,
-        place: Place,
+        slot: ConnectionSlot,
         max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """`place` is left with the connection."""
+        """Frees `slot` when the connection ends."""
         super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
-        self._place = place
+        self._slot = slot
         self._timer: asyncio.TimerHandle | None = None
         self._quiet_looks = 0
         self._calls_seen = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._place.is_busy = lambda: bool(self.processor.streams)
-        self._place.made(transport)
+        self._slot.is_busy = lambda: bool(self.processor.streams)
+        self._slot.opened(transport)
         self._timer = self._loop.call_later(_GREETING_SECONDS, self._is_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._place.left()
+        self._slot.closed()
         super().connection_lost(exc)
 
     def handled(self) -> None:
@@ -133,13 +133,13 @@ class GuardedProtocol(ServerProtocol):
             self._cut("frame_flood")
         elif self._socket.get_write_buffer_size() > _UNREAD_BYTES:
             self._cut("peer_does_not_read")
-        if self._place.is_new and self.greeted.is_set():
-            self._place.is_new = False
+        if self._slot.is_new and self.greeted.is_set():
+            self._slot.is_new = False
             self._await_calls()
 
     def _cut(self, event: str) -> None:
         log.info(event, peer=_peer(self._socket))
-        self.connection._connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)  # noqa: SLF001 - grpclib has no door for this
+        self.connection._connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)  # noqa: SLF001 - grpclib has no public way to do this
         self.connection.flush()
         self.abort()
 

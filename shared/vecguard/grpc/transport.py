@@ -1,10 +1,10 @@
-"""grpclib's HTTP/2 transport without its sharp edges.
+"""Fixes faults of grpclib's HTTP/2 transport.
 
 As seen with grpclib 0.4.9 and h2 4.4.1: an unknown frame type ends the whole
 connection, an empty DATA frame inside a message breaks its reader, a protocol error
 closes the connection without telling the peer why, an answer that was received
 completely is lost when the connection is closed before it is read, a task that waits to
-write to a connection that is lost waits for ever, and a frame is refused as too long only
+write to a lost connection waits for ever, and a frame is refused as too long only
 after 16 MiB of it.
 """
 
@@ -27,11 +27,11 @@ from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, GoAwayFrame
 
-# A GOAWAY with the highest stream id asks for no new streams and ends none of those
-# that are on their way (RFC 9113, section 6.8).
+# A GOAWAY with the highest stream id asks for no new streams and ends none of those that
+# are under way (RFC 9113, section 6.8).
 _NO_STREAM_REFUSED = 2**31 - 1
-# h2's default of 100 is filled by 100 long streams, behind which every other call of the
-# same client waits. What they may hold in memory is bounded by the connection's window.
+# h2's default of 100 is reached by 100 long streams, which block every other call of the
+# same client. The connection's window limits what they hold in memory.
 MAX_CONCURRENT_STREAMS = 1000
 _CLOSE_TIMEOUT_SECONDS = 2.0
 _FRAME_LENGTH_BYTES = 3  # RFC 9113, section 4.1
@@ -39,12 +39,12 @@ _DEFAULT_WINDOW_BYTES = 65535  # RFC 9113, section 6.9.2
 
 
 class Protocol(H2Protocol):
-    """One HTTP/2 connection.
+    """Handles one HTTP/2 connection.
 
     Attributes:
-        greeted: set when the peer's SETTINGS have come, or never will.
+        greeted: set when the peer's SETTINGS have arrived, or never will.
         lost: set when the connection is closed.
-        going_away: no new streams belong on this connection.
+        going_away: whether the connection accepts no new streams.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Protocol(H2Protocol):
         *,
         max_streams: int = MAX_CONCURRENT_STREAMS,
     ) -> None:
-        """`max_streams` is how many calls the peer may have open at a time."""
+        """Permits the peer `max_streams` open calls at a time."""
         super().__init__(handler, config, h2_config)
         self._max_streams = max_streams
         self.greeted = asyncio.Event()
@@ -89,7 +89,7 @@ class Protocol(H2Protocol):
         self.connection._connection.state_machine.state = ConnectionState.CLOSED  # noqa: SLF001 - h2 cannot see a socket
         self.lost.set()
         self.greeted.set()
-        # Whoever waits for these finds the state closed.
+        # Tasks that wait for these find the state closed.
         self.connection.write_ready.set()
         self.connection.stream_close_waiter.set()
 
@@ -99,7 +99,7 @@ class Protocol(H2Protocol):
         try:
             events = self.connection.feed(data)
         except ProtocolError:
-            self.connection.flush()  # h2 has prepared a GOAWAY that says why
+            self.connection.flush()  # h2 has prepared a GOAWAY with the reason
             self.processor.close("Protocol error")
             return
         self.connection.flush()
@@ -109,18 +109,18 @@ class Protocol(H2Protocol):
             self.connection.flush()
 
     def go_away(self) -> None:
-        """Asks the peer to open no new streams; those that are open go on."""
+        """Asks the peer to open no new streams; open streams continue."""
         if self.connection.is_closing():
             return
-        # h2 itself refuses to send anything after a GOAWAY of its own, so the frame
-        # is written past it.
+        # h2 refuses to send any frame after its own GOAWAY, so this frame is written
+        # without h2.
         frame = GoAwayFrame(
             0, last_stream_id=_NO_STREAM_REFUSED, error_code=ErrorCodes.NO_ERROR.value
         )
         self._socket.write(frame.serialize())
 
     def retire(self) -> None:
-        """Closes the connection as soon as its last stream is over."""
+        """Closes the connection as soon as its last stream has ended."""
         self.going_away = True
         if not self.processor.streams:
             self.processor.close()
@@ -131,9 +131,9 @@ class Protocol(H2Protocol):
 
 
 class _FrameBuffer(FrameBuffer):
-    """h2 collects up to 16 MiB of a frame before it refuses it as too long.
+    """Refuses a frame that is too long at once; h2 first collects up to 16 MiB of it.
 
-    What an HTTP/1 peer says looks like the beginning of such a frame.
+    The text of an HTTP/1 peer looks like the beginning of such a frame.
     """
 
     def __next__(self) -> Frame:
@@ -144,7 +144,7 @@ class _FrameBuffer(FrameBuffer):
 
 class _Connection(Connection):
     def ack(self, stream_id: int, size: int) -> None:
-        # What came before the end may be read after it.
+        # Data that arrived before the end may still be read.
         if not self.is_closing() and not self._is_over():
             super().ack(stream_id, size)
 
@@ -157,7 +157,7 @@ class _Connection(Connection):
         self.flush()  # resets that were held back
 
     def close(self) -> None:
-        """Called by grpclib's keepalive: there is nobody to wait for."""
+        """Ends the connection for grpclib's keepalive, without waiting for the dead peer."""
         if hasattr(self, "_transport"):
             self._transport.abort()
         self.hang_up()
@@ -171,7 +171,7 @@ class _Connection(Connection):
 
 
 class Processor(EventsProcessor):
-    """Hands h2's events on to streams."""
+    """Passes h2's events to streams."""
 
     connection: _Connection
 
@@ -198,8 +198,8 @@ class Processor(EventsProcessor):
             del self.processors  # a reference cycle
 
     def process(self, event: Event) -> None:
-        # grpclib fails on what it has no use for; RFC 9113, section 4.1, wants unknown
-        # frames ignored.
+        # grpclib fails on frames that it does not know; RFC 9113, section 4.1, requires them to
+        # be ignored.
         if type(event) in getattr(self, "processors", {}):
             super().process(event)
 
@@ -211,12 +211,12 @@ class Processor(EventsProcessor):
         if event.data:
             super().process_data_received(event)
         else:
-            # Padding alone, or nothing: give the window back, show the reader nothing.
+            # Only padding, or empty: return the window, and show the reader no data.
             self.connection.ack(event.stream_id, event.flow_controlled_length or 0)
 
 
 async def close_all(protocols: Collection[Protocol]) -> None:
-    """Closes connections; a peer that does not read its last bytes is given up after a while."""
+    """Closes connections; gives up a peer that does not read its last bytes after a while."""
     closing = tuple(protocols)
     for protocol in closing:
         protocol.processor.close("Shutting down")

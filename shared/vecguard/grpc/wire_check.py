@@ -1,8 +1,8 @@
 """Checks the wire format of a request before betterproto reads it (protobuf's "Encoding").
 
-betterproto is lenient and slow: it takes a field that is cut for a shorter one, it reads what is
-in a group as fields of the message around it, a field takes 5 to 20 µs, and the time that the
-unknown fields of one message take grows with the square of their number.
+betterproto is lenient and slow: it accepts a field that is cut off as a shorter one, it reads the
+content of a group as fields of the message around it, a field takes 5 to 20 µs, and the time for
+the unknown fields of one message grows with the square of their number.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ import betterproto
 
 from vecguard.errors import MalformedMessageError, TooManyFieldsError
 
-#: What one message may have of fields that its type does not know: many more than a later
-#: version adds, and few enough for betterproto.
+#: The limit of fields that a message's type does not know: many more than a later version adds,
+#: and few enough for betterproto.
 MAX_UNKNOWN_FIELDS: Final = 250
 
 _VARINT, _FIXED_64, _DELIMITED, _FIXED_32 = 0, 1, 2, 5
@@ -25,11 +25,11 @@ _SEVEN_BITS, _MORE = 0x7F, 0x80
 
 
 class _Field(NamedTuple):
-    """What the type of a message knows about one of its fields.
+    """The properties of one field of a message type.
 
     Attributes:
-        wire_type: of its values.
-        is_repeated: there may be many values; numbers then also in one field (packed).
+        wire_type: the wire type of its values.
+        is_repeated: whether it may have many values; numbers then also in one field (packed).
         message_type: betterproto's class for a field that is a message.
     """
 
@@ -38,7 +38,7 @@ class _Field(NamedTuple):
     message_type: type[betterproto.Message] | None
 
     def may_be_packed(self, wire_type: int) -> bool:
-        """Whether a field of this wire type has all numbers of a repeated one."""
+        """Returns whether a field of this wire type holds all numbers of a repeated field."""
         return self.is_repeated and wire_type == _DELIMITED
 
 
@@ -48,13 +48,13 @@ def check(data: bytes, message_type: type[betterproto.Message], max_fields: int 
     Args:
         data: the message.
         message_type: betterproto's class for it.
-        max_fields: at every level together, and each number of a packed field counts; None for
-            no bound. `MAX_UNKNOWN_FIELDS` counts for each message on its own.
+        max_fields: the limit at all levels together; each number of a packed field counts. None: no
+            limit. `MAX_UNKNOWN_FIELDS` applies to each message separately.
 
     Raises:
-        MalformedMessageError: a field is cut, has another wire type than its own, or the number 0;
-            or there is a group, which no message of ours has.
-        TooManyFieldsError: there are more fields than allowed. No more of them are looked at.
+        MalformedMessageError: a field is cut off, has a wrong wire type, or the number 0; or there
+            is a group, which no message of ours has.
+        TooManyFieldsError: there are more fields than allowed. The rest is not read.
     """
     _Check(data, len(data) if max_fields is None else max_fields).message(
         0, len(data), message_type
@@ -62,7 +62,7 @@ def check(data: bytes, message_type: type[betterproto.Message], max_fields: int 
 
 
 class _Check:
-    """One check of one request."""
+    """Holds the state of the check of one request."""
 
     def __init__(self, data: bytes, max_fields: int) -> None:
         self._data = data
@@ -90,7 +90,7 @@ class _Check:
                 self._within(field, begin, position)
 
     def _value(self, wire_type: int, position: int, end: int) -> tuple[int, int]:
-        """Where the value of a field begins and ends."""
+        """Returns where the value of a field begins and ends."""
         if wire_type == _VARINT:
             return position, _varint(self._data, position, end)[1]
         if wire_type == _DELIMITED:
@@ -104,7 +104,7 @@ class _Check:
         return position, position + size
 
     def _within(self, field: _Field, position: int, end: int) -> None:
-        """Checks what is in a known field that has a length."""
+        """Checks the content of a known field that has a length."""
         if field.message_type is not None:
             self.message(position, end, field.message_type)
         elif field.wire_type == _VARINT:
@@ -124,7 +124,7 @@ class _Check:
 
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """The number at `position`, and where it ends. Raises MalformedMessageError."""
+    """Returns the number at `position`, and where it ends. Raises MalformedMessageError."""
     value = 0
     for shift in range(0, _MAX_VARINT_BITS, 7):
         if position == end:
@@ -141,13 +141,13 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
 
 @cache
 def _fields_of(message_type: type[betterproto.Message]) -> Mapping[int, _Field]:
-    """The fields that a type knows, by their numbers."""
+    """Returns the fields of a type by their numbers."""
     empty: Any = message_type()
-    kinds = empty._betterproto  # noqa: SLF001 - no door
+    kinds = empty._betterproto  # noqa: SLF001 - it has no public interface
     fields = {}
     for number, name in kinds.field_name_by_number.items():
-        # No request has a timestamp, a duration or a wrapper, for which betterproto has types of
-        # Python instead of messages.
+        # No request has a timestamp, a duration or a wrapper, for which betterproto uses Python
+        # types in place of messages.
         within = kinds.cls_by_field.get(name)
         is_message = isinstance(within, type) and issubclass(within, betterproto.Message)
         fields[number] = _Field(

@@ -1,4 +1,4 @@
-"""The text of /metrics, made in steps: the event loop has its turn between them."""
+"""Writes the text of /metrics in steps, between which the event loop runs other tasks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -9,33 +9,33 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 Encode = Callable[[Collector], bytes]
 
-# A sample takes some 5 us; there are thousands where many methods are called.
+# A sample takes some 5 us; there are thousands when many methods are called.
 _SAMPLES_IN_A_STEP: Final = 100
-# How an exposition of OpenMetrics ends; the other format has no end.
+# The end of an exposition of OpenMetrics; the other format has none.
 _END: Final = b"# EOF\n"
 
 
 class Exposition:
-    """Answers scrapes, one at a time; scrapes in the same format meanwhile share the answer."""
+    """Answers scrapes one at a time; concurrent scrapes in the same format share the answer."""
 
     def __init__(self, gather: Callable[[], Awaitable[CollectorRegistry]]) -> None:
-        """`gather` gives the metrics as they are at that moment."""
+        """Takes `gather`, which returns the metrics at the moment of the call."""
         self._gather = gather
         self._running: dict[str, asyncio.Task[bytes]] = {}
         self._turn = asyncio.Lock()
 
     async def text(self, encode: Encode, content_type: str) -> bytes:
-        """All metrics in the format that `encode` writes and `content_type` names."""
+        """Returns all metrics in the format that `encode` writes and `content_type` names."""
         task = self._running.get(content_type)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._make(encode))
             self._running[content_type] = task
             task.add_done_callback(lambda _: self._running.pop(content_type, None))
-        # One client that goes away must not end the answer of the others.
+        # Cancelling one client must not end the answer of the others.
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Ends what is being made."""
+        """Ends the answers that are being written."""
         tasks = tuple(self._running.values())
         for task in tasks:
             task.cancel()
@@ -57,7 +57,7 @@ class Exposition:
 
 
 class _Only(Collector):
-    """A registry of one metric, or of none."""
+    """Acts as a registry of one metric, or of none."""
 
     def __init__(self, metric: Metric | None) -> None:
         self._metric = metric
@@ -67,10 +67,10 @@ class _Only(Collector):
 
 
 def _parts(metric: Metric) -> Iterator[tuple[Metric, bool]]:
-    """The metric in pieces of so many samples, and whether it is the first piece.
+    """Yields the metric in pieces of a few samples, each with whether it is the first piece.
 
-    Where a counter or histogram tells when it was created it stays whole: those samples are
-    a metric of their own in one of the formats.
+    A counter or histogram with a creation time stays whole: in one of the formats those samples
+    are a metric of their own.
     """
     samples = metric.samples
     if len(samples) <= _SAMPLES_IN_A_STEP or any(
@@ -85,7 +85,7 @@ def _parts(metric: Metric) -> Iterator[tuple[Metric, bool]]:
 
 
 def _without_head(text: bytes) -> bytes:
-    """Without HELP, TYPE and UNIT, which the first piece has."""
+    """Removes HELP, TYPE and UNIT, which the first piece has."""
     while text.startswith(b"# "):
         text = text.partition(b"\n")[2]
     return text

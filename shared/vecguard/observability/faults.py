@@ -1,4 +1,4 @@
-"""Bugs of ours: logged by where they are, never by what was in the data."""
+"""Logs bugs of our own by where they occurred, never by the data that they met."""
 
 import traceback
 
@@ -7,15 +7,15 @@ from vecguard.observability.sparse import SparseLog
 
 log = SparseLog(get_logger(__name__))
 
-# The innermost frames. A recursion that has no end has thousands.
+# The innermost frames. An endless recursion has thousands.
 _MAX_FRAMES = 20
 
 
 def log_fault(error: BaseException, event: str) -> None:
-    """Writes one short line about an exception that is a bug of ours.
+    """Writes one short line about an exception that is a bug of our own.
 
     Its text is left out: a message such as a KeyError's holds what a client sent. Lines of one
-    event are limited, because a client may be able to repeat what causes them.
+    event are limited, because a client may be able to repeat their cause.
     """
     frames = traceback.extract_tb(error.__traceback__, limit=-_MAX_FRAMES)
     log.error(

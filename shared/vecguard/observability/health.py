@@ -1,4 +1,4 @@
-"""What a process says about its own condition."""
+"""Defines the health checks of a process and their report."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition at one moment.
+    """The result of one check at one moment.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         healthy: whether it is as it should be.
-        critical: whether the process can do nothing useful without it.
-        message: what is the case; if unhealthy, also what it means. No secrets.
+        critical: whether the process cannot serve without it.
+        message: what was found; if unhealthy, also what it means. No secrets.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All conditions at one moment."""
+    """The results of all checks at one moment."""
 
     checks: tuple[Check, ...]
 
@@ -38,7 +38,7 @@ class Health:
         return not self.failures
 
     def without(self, names: Container[str]) -> "Health":
-        """The same, but for the checks with these names."""
+        """Returns the results without the checks of these names."""
         return Health(tuple(check for check in self.checks if check.name not in names))
 
     @property
@@ -53,29 +53,29 @@ class Health:
 
 
 class HealthSource(Protocol):
-    """Whoever can say how things are."""
+    """Reports the health of a process."""
 
     async def assess(self) -> Health:
-        """What is the case now."""
+        """Returns the health at this moment."""
         ...
 
     async def is_alive(self) -> bool:
-        """Whether this can still become well without being started anew."""
+        """Returns whether the process can become healthy without a restart."""
         ...
 
 
 class HealthReport:
-    """The checks of a process, by name.
+    """Holds the checks of a process, by name.
 
-    A check is a plain function that looks at what is known already: it is called on the
-    event loop for every request to the operations port, and must not block.
+    A check is a plain function that uses only what is known already: it is called on the event
+    loop for every request to the operations port, and must not block.
     """
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], Check]] = {}
 
     def register(self, name: str, check: Callable[[], Check]) -> None:
-        """Add a check.
+        """Adds a check.
 
         Raises:
             ValueError: the name is taken.
@@ -85,15 +85,15 @@ class HealthReport:
         self._checks[name] = check
 
     def evaluate(self) -> Health:
-        """Run every check once. A check that fails to run counts as critical and unhealthy."""
+        """Runs every check once. A check that raises counts as critical and unhealthy."""
         return Health(tuple(self._run(name, check) for name, check in self._checks.items()))
 
     async def assess(self) -> Health:
-        """The same, as a `HealthSource`."""
+        """Does what `evaluate` does, as a `HealthSource`."""
         return self.evaluate()
 
     async def is_alive(self) -> bool:
-        """Always: a process whose loop hangs does not even say this."""
+        """Returns True: a process whose event loop hangs does not answer at all."""
         return True
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The body of /healthz and /readyz: written by the operations port, read by its askers.
+"""Writes and reads the body of /healthz and /readyz.
 
 `probe` reads the member `failures` by itself, since it imports the standard library alone.
 """

@@ -1,4 +1,4 @@
-"""One log for our own code and the libraries', on one stream.
+"""Configures one log for our own code and the libraries', on one stream.
 
 People on a terminal get text, machines get one JSON object per line.
 """
@@ -24,9 +24,9 @@ _LEVELS: Final[dict[LogLevel, int]] = {
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger for one module; `name` says which.
+    """Returns a logger for the module `name`.
 
-    It may be made before `configure_logging` ran.
+    It may be called before `configure_logging`.
     """
     return cast("FilteringBoundLogger", structlog.stdlib.get_logger(name))
 
@@ -34,13 +34,13 @@ def get_logger(name: str) -> FilteringBoundLogger:
 def configure_logging(
     level: LogLevel, log_format: LogFormat, *, stream: TextIO | None = None, service: str
 ) -> None:
-    """Send every log entry of the process to one stream. Calling it again replaces all of it.
+    """Sends every log entry of the process to one stream. A second call replaces the first.
 
     Args:
-        level: least severe entries that are written.
+        level: the least severe level that is written.
         log_format: `text`, `json`, or `auto`: text if the stream is a terminal.
-        stream: standard error unless given.
-        service: the name that every entry carries.
+        stream: where to write; standard error by default.
+        service: the name in every entry.
     """
     # Looked up now: sys.stderr may have been replaced since this module was imported.
     target = stream or sys.stderr
@@ -54,7 +54,7 @@ def configure_logging(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # A cached logger would keep the configuration of before.
+        # A cached logger would keep the previous configuration.
         cache_logger_on_first_use=False,
     )
     handler = _Handler(target)
@@ -72,7 +72,7 @@ def configure_logging(
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that a second configuration finds it and leaves others alone."""
+    """Marks our handler, so that a second configuration replaces it and keeps others."""
 
 
 def _replace_handler(handler: _Handler, level: int) -> None:
@@ -81,7 +81,7 @@ def _replace_handler(handler: _Handler, level: int) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    # asyncio tells at level debug which selector it uses, hpack every header with its value.
+    # At level debug asyncio logs its selector, and hpack every header with its value.
     for noisy in ("asyncio", "hpack", "h2"):
         logging.getLogger(noisy).setLevel(max(level, logging.INFO))
 
@@ -89,7 +89,7 @@ def _replace_handler(handler: _Handler, level: int) -> None:
 def _common_processors(service: str) -> list[Processor]:
     def add_origin(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
-        # Asked for each entry: a worker process inherits its parent's configuration.
+        # Read for each entry: a worker process inherits its parent's configuration.
         event["pid"] = os.getpid()
         return event
 
@@ -126,7 +126,7 @@ def _text_renderers(*, colors: bool) -> list[Processor]:
 
 
 def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A name that a client chose must not steer the operator's terminal or fake a line."""
+    """Escapes controls: a client's name must not steer the operator's terminal or fake a line."""
     return {
         name: _escaped(value, keep_lines=name == "event") if isinstance(value, str) else value
         for name, value in event.items()
@@ -144,7 +144,7 @@ def _escaped(text: str, *, keep_lines: bool) -> str:
 
 
 def _mask_arguments(record: logging.LogRecord) -> bool:
-    """Keeps `logging.info("%s", secret)` of a library from failing: a secret has no text."""
+    """Keeps a library's `logging.info("%s", secret)` from failing: a secret has no text."""
     args: Any = record.args
     if isinstance(args, tuple):
         record.args = tuple(repr(arg) if isinstance(arg, Secret) else arg for arg in args)

@@ -1,4 +1,4 @@
-"""What the metrics of both services have in common."""
+"""Defines the metrics that both services share."""
 
 import platform
 from functools import cache
@@ -15,7 +15,7 @@ from vecguard.observability.process_figures import ProcessFigures
 
 @cache
 def vecguard_version() -> str:
-    """The installed version, or `unknown` when the sources run without being installed."""
+    """Returns the installed version; `unknown` when the sources run without being installed."""
     try:
         return metadata.version("vecguard")
     except metadata.PackageNotFoundError:
@@ -23,7 +23,7 @@ def vecguard_version() -> str:
 
 
 def service_registry(service: str) -> CollectorRegistry:
-    """A registry of its own, with the process's figures and `vecguard_build_info` in it."""
+    """Returns a new registry with the process's figures and `vecguard_build_info`."""
     registry = CollectorRegistry()
     registry.register(ProcessFigures())
     GCCollector(registry=registry)

@@ -1,4 +1,4 @@
-"""The operations port: health and metrics over HTTP, read-only."""
+"""Serves the operations port: health and metrics over HTTP, read-only."""
 
 import resource
 from collections.abc import Awaitable, Callable
@@ -12,21 +12,21 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from vecguard.addresses import Address
-from vecguard.bounded_listener import BoundedListener, Place
+from vecguard.bounded_listener import BoundedListener, ConnectionSlot
 from vecguard.listening import close_all, listening_sockets
 from vecguard.observability.exposition import Exposition
 from vecguard.observability.health import Health, HealthSource
 from vecguard.observability.health_json import as_json
-from vecguard.observability.visitor import IDLE_SECONDS, Visitor
+from vecguard.observability.timed_connection import IDLE_SECONDS, TimedConnection
 
-#: Requests here are answered at once; what is still open when the process stops gets this long.
+#: Requests are answered at once; those still open at a stop get this long.
 _SHUTDOWN_SECONDS: Final = 1.0
 _BACKLOG: Final = 1024
-#: A kubelet, a Prometheus, people. The descriptors that services set aside for themselves cover it.
+#: Enough for a kubelet, a Prometheus and people. The descriptors that services reserve cover it.
 MAX_CONNECTIONS: Final = 128
-#: Where a process may have few descriptors, as many as this part of them.
+#: In a process with few descriptors, connections may take this part of them.
 _PART_OF_DESCRIPTORS: Final = 8
-#: Nobody has a reason to send a body.
+#: No client has a reason to send a body.
 _MAX_BODY: Final = 1024
 
 
@@ -34,29 +34,29 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class MetricsSource(Protocol):
-    """Whoever has to ask around for the metrics."""
+    """Gathers the metrics of a process or of its workers."""
 
     async def gather(self) -> CollectorRegistry:
-        """All of them, as they are now."""
+        """Returns all metrics at this moment."""
         ...
 
 
 class OperationsServer:
     """Serves /livez, /readyz, /healthz and /metrics while the context is open.
 
-    It holds few connections. The oldest that waits for a request makes room for a newcomer, so
-    that a probe is answered whatever else is connected.
+    It holds few connections. A newcomer replaces the oldest that waits for a request, so that a
+    probe is answered however many clients are connected.
 
-    As with Kubernetes's own servers `/readyz?exclude=NAME`, once or more often, leaves checks
-    out of the question: a root coord on standby fails `role` and does all that it is there for.
+    As with Kubernetes's own servers, `/readyz?exclude=NAME`, once or more often, leaves checks
+    out: a root coord on standby fails `role` and works as it should.
 
     Args:
         ip: the address to listen on.
         port: the port to listen on; 0 for any free one.
         health: answers /livez, /readyz and /healthz.
         registry: answers /metrics.
-        key: the section of ip and port, named when they cannot be had.
-        shares_port: whether others may hold the same port, as who reserved it does.
+        key: the configuration section of ip and port, for errors.
+        shares_port: whether other processes may hold the same port, such as one that reserved it.
     """
 
     def __init__(
@@ -77,21 +77,21 @@ class OperationsServer:
         self._shares_port = shares_port
         self._stack = AsyncExitStack()
         self._runner: web.AppRunner
-        # By aiohttp's name for the connection.
-        self._visitors: dict[Any, Visitor] = {}
+        # By aiohttp's protocol object of the connection.
+        self._connections: dict[Any, TimedConnection] = {}
 
     @property
     def port(self) -> int:
-        """The port that is listened on, once the context is open."""
+        """The port that is listened on, while the context is open."""
         return self._port
 
     async def __aenter__(self) -> Self:
-        """Start to listen.
+        """Starts to listen.
 
         Raises:
             CannotListenError: the address cannot be listened on.
         """
-        # HEAD comes with GET; any other method on a known path is 405 by aiohttp's router.
+        # HEAD comes with GET; aiohttp's router answers any other method on a known path with 405.
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])
         app.add_routes(
             [
@@ -120,7 +120,9 @@ class OperationsServer:
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(self._exposition.close)
             self._runner = runner
-            listener = BoundedListener(self._welcome, name=self._key, most=_most_connections())
+            listener = BoundedListener(
+                self._make_protocol, name=self._key, most=_most_connections()
+            )
             stack.push_async_callback(listener.stopped)
             stack.callback(listener.stop)
             self._port = sockets[0].getsockname()[1]
@@ -136,28 +138,28 @@ class OperationsServer:
     ) -> None:
         await self._stack.aclose()
 
-    def _welcome(self, place: Place) -> Visitor:
+    def _make_protocol(self, slot: ConnectionSlot) -> TimedConnection:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the context is not open")
         inner = server()
-        gone = partial(self._visitors.pop, inner)
-        visitor = self._visitors[inner] = Visitor(place, inner, gone)
-        return visitor
+        gone = partial(self._connections.pop, inner)
+        connection = self._connections[inner] = TimedConnection(slot, inner, gone)
+        return connection
 
     @web.middleware
     async def _in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        visitor = self._visitors.get(request.protocol)
-        if visitor is None:
+        connection = self._connections.get(request.protocol)
+        if connection is None:
             raise ConnectionResetError("the client went away")
-        visitor.asks()
+        connection.head_received()
         try:
             answer = await handler(request)
-            # aiohttp itself does so only when nothing of ours runs any more.
+            # aiohttp itself prepares it only after our handler has returned.
             await answer.prepare(request)
             await answer.write_eof()
         finally:
-            visitor.is_answered()
+            connection.answer_written()
         return answer
 
     async def _livez(self, _request: web.Request) -> web.Response:

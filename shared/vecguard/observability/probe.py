@@ -17,18 +17,18 @@ EXIT_UNHEALTHY: Final = 1
 
 _OPERATIONS_PORT: Final = 9091
 _TIMEOUT_SECONDS: Final = 3.0
-#: A report has a few lines for each check; an answer beyond this is no report.
+#: A report has a few lines for each check; a longer answer is not a report.
 _MAX_ANSWER: Final = 65536
 
 
-def complaint(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
-    """What is wrong with the process behind an operations port; None if nothing is.
+def problem_of(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
+    """Returns what is wrong with the process behind an operations port; None if it is well.
 
     Args:
         host: where the port is.
         port: the port.
         path: /livez, /readyz, or /readyz?exclude=role for a root coord that may stand by.
-        timeout_seconds: deadline of each step: to connect, to answer.
+        timeout_seconds: the deadline of each step: to connect, to answer.
     """
     connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     try:
@@ -47,7 +47,7 @@ def complaint(host: str, port: int, path: str, *, timeout_seconds: float) -> str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask once, and say with which code to exit."""
+    """Asks once. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="probe", description=__doc__, allow_abbrev=False)
     parser.add_argument("--host", default="127.0.0.1", help="where the operations port is")
     parser.add_argument("--port", type=int, default=_OPERATIONS_PORT, help="the operations port")
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="/readyz (default), /readyz?exclude=CHECK or /livez",
     )
     arguments = parser.parse_args(argv)
-    found = complaint(
+    found = problem_of(
         arguments.host, arguments.port, arguments.path, timeout_seconds=_TIMEOUT_SECONDS
     )
     if found is None:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failures(body: bytes) -> str:
-    """The critical checks that fail, with their messages; empty if this is no report."""
+    """Returns the failing critical checks with their messages; "" if this is not a report."""
     try:
         report: Any = json.loads(body)
         return "; ".join(report["failures"])

@@ -1,6 +1,6 @@
-"""The last line of defence against a secret in the log.
+"""Masks secrets in log entries.
 
-Code hands no secret to the log in the first place; this catches the slip.
+Our code does not pass secrets to the log; this is the last defence against a mistake.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from vecguard.secret import Secret
 
 _REDACTED: Final = "<redacted>"
 
-#: Deeper values are shown as what they are, which is not worth a secret's trouble.
+#: Deeper values are not examined.
 _MAX_DEPTH: Final = 6
 
 #: Ends of names, without case, `_` and `-`: `old_password`, `passwordHash`, `x-auth-token`.
@@ -34,17 +34,17 @@ _SECRET_ENDINGS: Final = (
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a value of this name is never to be shown."""
+    """Returns whether a value of this name must never be shown."""
     return name.replace("_", "").replace("-", "").lower().endswith(_SECRET_ENDINGS)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor: masks secrets by type and by name, in nested values too."""
+    """Masks secrets by type and by name, in nested values too, as a structlog processor."""
     return {name: _masked(name, value, 0) for name, value in event.items()}
 
 
 def _masked(name: object, value: Any, depth: int) -> Any:
-    # Empty and absent are worth knowing and hide nothing.
+    # An empty or absent value hides no secret, and operators need to see it.
     named = isinstance(name, str) and is_secret_name(name) and value not in (None, "", b"")
     if named or isinstance(value, Secret):
         return _REDACTED

@@ -1,4 +1,4 @@
-"""One line for a failure that a loop meets again and again."""
+"""Logs a failure that a loop meets again and again."""
 
 from typing import Any, Literal
 
@@ -8,14 +8,14 @@ from vecguard.boot_clock import boot_clock
 from vecguard.clock import Clock
 
 _WINDOW_SECONDS = 60.0
-# A failure whose text never stays the same must not fill the log either.
+# A failure whose text changes every time must not fill the log either.
 _MOST_CAUSES = 8
 
 
 class RepeatedFailure:
-    """Logs each cause of a failure once a minute, and that the failure is over.
+    """Logs each cause of a failure once a minute, and the end of the failure.
 
-    A line that follows failures without a line says by `repeated` how many they were.
+    `repeated` in a line is the number of failures before it that were not logged.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class RepeatedFailure:
         level: Literal["info", "warning", "error"] = "warning",
         clock: Clock = boot_clock,
     ) -> None:
-        """Logs failures as `event` at `level`, and their end as `over` (empty: not at all)."""
+        """Logs failures as `event` at `level`, and their end as `over` (empty: not logged)."""
         self._log = log
         self._event = event
         self._over = over
@@ -36,10 +36,10 @@ class RepeatedFailure:
         self._began = float("-inf")
         self._causes: set[str] = set()
         self._untold = 0
-        self._is_told = False
+        self._is_logged = False
 
     def failed(self, cause: str, **entry: Any) -> None:
-        """One more failure. Equal causes are counted together; `entry` goes into the line."""
+        """Counts a failure. Equal causes are counted together; `entry` goes into the line."""
         now = self._clock()
         if now - self._began >= _WINDOW_SECONDS:
             self._began = now
@@ -48,16 +48,16 @@ class RepeatedFailure:
             self._untold += 1
             return
         self._causes.add(cause)
-        self._is_told = True
+        self._is_logged = True
         log = self._log
         write = {"info": log.info, "warning": log.warning, "error": log.error}[self._level]
         write(self._event, **entry, **self._counted())
 
     def ended(self) -> None:
-        """It works (again). Logged only after a failure that was logged."""
-        if self._is_told and self._over:
+        """Records that it works (again). Logged only after a failure that was logged."""
+        if self._is_logged and self._over:
             self._log.info(self._over, **self._counted())
-        self._is_told = False
+        self._is_logged = False
 
     def _counted(self) -> dict[str, int]:
         untold, self._untold = self._untold, 0

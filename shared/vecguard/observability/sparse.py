@@ -1,4 +1,4 @@
-"""Log entries that clients can bring about as often as they like."""
+"""Limits log entries that clients can cause as often as they like."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,15 @@ _WINDOW_SECONDS = 60.0
 @dataclass(slots=True)
 class _Window:
     began: float
-    told: int = 0
+    written: int = 0
     left_out: int = 0
 
 
 class SparseLog:
-    """Writes so many entries of each event in a minute; the next one says how many were left out.
+    """Writes a limited number of entries of each event in a minute, then counts the others.
 
-    Events are words of the code, so that what is remembered of them is bounded.
+    The next entry says how many were left out. Events are fixed words of the code, so that the
+    memory for them is bounded.
     """
 
     def __init__(
@@ -34,24 +35,24 @@ class SparseLog:
         self._windows: dict[str, _Window] = {}
 
     def info(self, event: str, **entry: Any) -> None:
-        """Writes an entry, or counts it."""
-        if self._is_told(event, entry):
+        """Writes an entry at level info, or counts it."""
+        if self._may_write(event, entry):
             self._log.info(event, **entry)
 
     def error(self, event: str, **entry: Any) -> None:
-        """The same at level error."""
-        if self._is_told(event, entry):
+        """Writes an entry at level error, or counts it."""
+        if self._may_write(event, entry):
             self._log.error(event, **entry)
 
-    def _is_told(self, event: str, entry: dict[str, Any]) -> bool:
+    def _may_write(self, event: str, entry: dict[str, Any]) -> bool:
         now = self._clock()
         window = self._windows.get(event)
         if window is None or now - window.began >= _WINDOW_SECONDS:
             if window is not None and window.left_out:
                 entry["left_out"] = window.left_out
             window = self._windows[event] = _Window(now)
-        if window.told < self._most:
-            window.told += 1
+        if window.written < self._most:
+            window.written += 1
             return True
         window.left_out += 1
         return False

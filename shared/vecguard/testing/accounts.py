@@ -1,4 +1,4 @@
-"""Users of a stack, made through its public port."""
+"""Manages users of a stack through its public port."""
 
 import asyncio
 import base64
@@ -26,10 +26,10 @@ from vecguard.testing.certificates import ClientFiles
 
 T = TypeVar("T")
 
-#: A change waits for proxies that are cut off, at most for one lease (10 s), and for etcd.
+#: A change waits at most one lease (10 s) for proxies that are cut off, and for etcd.
 _CHANGE_SECONDS = 30.0
 _PROBE_SECONDS = 2.0
-#: Answered by the backend and not by the proxy. Any answer will do.
+#: The backend answers it, not the proxy. Any answer will do.
 _FORWARDED = "/milvus.proto.milvus.MilvusService/GetVersion"
 _RANDOM_BYTES = 12
 
@@ -43,26 +43,26 @@ class Account:
 
     @property
     def token(self) -> str:
-        """As pymilvus's `token` takes it."""
+        """The login in the form of pymilvus's `token`."""
         return f"{self.username}:{self.password}"
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """As grpcio's `metadata` takes it, for any gRPC service behind the proxy."""
+        """The login in the form of grpcio's `metadata`, for any gRPC service behind the proxy."""
         return (("authorization", base64.b64encode(self.token.encode()).decode()),)
 
 
 def random_password() -> str:
-    """A password that no other stack has."""
+    """Returns a password that no other stack has."""
     return base64.urlsafe_b64encode(os.urandom(_RANDOM_BYTES)).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class PublicPort:
-    """A proxy's public port as a client on this machine sees it.
+    """Calls a proxy's public port as a client on this machine.
 
     Every method may be called with or without an event loop running in the calling thread,
-    and raises a VecguardError when the answer is no or there is none.
+    and raises a VecguardError when the server refuses or gives no answer.
     """
 
     address: str
@@ -83,7 +83,7 @@ class PublicPort:
         self._as(login, lambda client: client.delete(username))
 
     def forwards(self, login: Account) -> bool:
-        """Whether a call that logs in gets as far as the backend, whatever that answers."""
+        """Returns whether a call with this login reaches the backend, whatever that answers."""
 
         async def ask(channel: GrpclibChannel) -> bool:
             method = UnaryUnaryMethod(channel, _FORWARDED, Empty, Empty)
@@ -126,7 +126,7 @@ class PublicPort:
 
 
 async def _close(channel: Channel) -> None:
-    # The loop ends next, and would leave a socket open whose TLS is still saying goodbye.
+    # The loop ends next, and would leave a socket open that still sends TLS's closing messages.
     connected = channel._protocol  # noqa: SLF001 - grpclib has no way to wait for the end
     if isinstance(connected, Protocol):
         await close_all([connected])
@@ -145,6 +145,6 @@ def _context(files: ClientFiles) -> ssl.SSLContext:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    # In a thread of its own, because the caller's may be inside an event loop.
+    # In its own thread, because the caller may be inside an event loop.
     with ThreadPoolExecutor(1, "vecguard-testing") as thread:
         return thread.submit(asyncio.run, work).result()

@@ -1,4 +1,4 @@
-"""What each container of a stack is started with."""
+"""Describes how each container of a stack is started."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from vecguard.testing.parts import (
     RootCoord,
 )
 
-#: What a test wants: cheap passwords, a log for people, and no long wait at the end.
+#: For tests: cheap passwords, a log for people, and no long wait at the end.
 DEFAULTS: Final[Mapping[str, Any]] = {
     "authentication": {"bcryptCost": 4},
     "log": {"format": "text"},
@@ -39,10 +39,10 @@ class Blueprint:
     """Makes the parts of one stack; none is started.
 
     Attributes:
-        images: what the parts are made of.
+        images: the images of the parts.
         root_password: root's first password.
         backend_address: host:port of the backend, from inside the network.
-        root_coords: names of all root coords.
+        root_coords: the names of all root coords.
         settings: laid over the services' own, as in their YAML file.
         certificates: None without TLS.
     """
@@ -55,7 +55,7 @@ class Blueprint:
     certificates: StackCertificates | None
 
     def etcd(self) -> Part:
-        """One member, whose data live as long as its container."""
+        """Returns an etcd of one member, whose data live as long as its container."""
         tls = self.certificates
         scheme = "http" if tls is None else "https"
         container = _container(self.images.etcd)
@@ -63,7 +63,7 @@ class Blueprint:
             [
                 "etcd",
                 *("--name", ETCD_NAME),
-                # Of the container and not a volume: it has to outlive a restart only.
+                # In the container, not in a volume: the data only have to survive a restart.
                 *("--data-dir", "/vecguard-etcd"),
                 *("--listen-client-urls", f"{scheme}://0.0.0.0:{_ETCD_PORT}"),
                 *("--advertise-client-urls", f"{scheme}://{ETCD_NAME}:{_ETCD_PORT}"),
@@ -77,13 +77,13 @@ class Blueprint:
         return Part(ETCD_NAME, container)
 
     def milvus_lite(self) -> Part:
-        """The default backend. Its port has no password and is published for comparison."""
+        """Returns the default backend. Its port has no password and is published for comparison."""
         container = _container(self.images.milvus_lite).with_exposed_ports(BACKEND_PORT)
         container.with_kwargs(**_UNPRIVILEGED)
         return Part(BACKEND_NAME, container)
 
     def root_coord(self, name: str) -> RootCoord:
-        """A root coord."""
+        """Returns a root coord."""
         own: dict[str, Any] = {
             "etcd": {"endpoints": [f"{ETCD_NAME}:{_ETCD_PORT}"]},
             "common": {"security": {"defaultRootPassword": self.root_password}},
@@ -97,7 +97,7 @@ class Blueprint:
         return RootCoord(name, container)
 
     def proxy(self, name: str) -> Proxy:
-        """A proxy."""
+        """Returns a proxy."""
         own: dict[str, Any] = {
             "rootCoord": {"addresses": [f"{each}:{_INTERNAL_PORT}" for each in self.root_coords]},
             "backend": {"address": self.backend_address},
@@ -122,7 +122,7 @@ class Blueprint:
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, section by section; where they differ, `above` wins."""
+    """Merges two settings, section by section; where they differ, `above` wins."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
@@ -141,5 +141,5 @@ def _container(image: str) -> FilledContainer:
             continue
         container.image = name
         break
-    # Under none of its names: the engine will try to pull the first.
+    # It has none of these names: the engine will try to pull the first.
     return container

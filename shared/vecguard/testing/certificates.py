@@ -1,4 +1,4 @@
-"""The certificates of a stack: made anew for each, gone with it."""
+"""Makes new certificates for each stack; they exist as long as it does."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ _PROXY_FILES = (
     *("internal-client.pem", "internal-client.key", "internal-ca.pem"),
 )
 _ETCD_FILES = ("etcd-server.pem", "etcd-server.key", "internal-ca.pem")
-# Longer than the time before its end in which a service warns of it.
+# Longer than the time before the end at which a service warns.
 _DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
 class ClientFiles:
-    """What a client needs to connect.
+    """The files that a client needs to connect.
 
     Attributes:
-        ca: file with the CA that signed the proxies' certificate (PEM).
-        certificate: file with a client's certificate (PEM); asked for in mutual TLS.
-        key: file with its key (PEM).
+        ca: the file with the CA that signed the proxies' certificate (PEM).
+        certificate: the file with a client's certificate (PEM), required in mutual TLS.
+        key: the file with its key (PEM).
         server_name: a name in the proxies' certificate, whatever the client dials.
     """
 
@@ -52,17 +52,17 @@ class ClientFiles:
 
 
 class StackCertificates:
-    """Two CAs, a certificate for each end of each link, and who gets what.
+    """Makes two CAs and a certificate for each end of each link, and assigns them to the parts.
 
     The links inside the stack are always mutual.
     """
 
     def __init__(self, mode: TlsMode, names: Sequence[str], now: datetime) -> None:
-        """Makes everything, in memory.
+        """Makes all certificates, in memory.
 
         Args:
             mode: how clients reach the proxies.
-            names: what anybody dials beside the loopback: containers, and the engine's host.
+            names: the names that clients dial beside the loopback: containers, the engine's host.
             now: when the certificates begin.
         """
         self.mode = mode
@@ -74,25 +74,25 @@ class StackCertificates:
         self._files = {file.name: file for file in make_set(request, now)}
 
     def write_for_clients(self, directory: Path) -> ClientFiles:
-        """Puts what clients need into this directory."""
+        """Writes the files that clients need into this directory."""
         write_files(directory, [self._files[name] for name in _CLIENT_FILES])
         ca, certificate, key = (directory / name for name in _CLIENT_FILES)
         return ClientFiles(ca, certificate, key)
 
     def for_root_coord(self) -> Mapping[str, bytes]:
-        """The files of a root coord, by their paths in its container."""
+        """Returns the files of a root coord, by their paths in its container."""
         return self._contents(_ROOT_COORD_FILES)
 
     def for_proxy(self) -> Mapping[str, bytes]:
-        """The files of a proxy, by their paths in its container."""
+        """Returns the files of a proxy, by their paths in its container."""
         return self._contents(_PROXY_FILES)
 
     def for_etcd(self) -> Mapping[str, bytes]:
-        """The files of etcd, by their paths in its container."""
+        """Returns the files of etcd, by their paths in its container."""
         return self._contents(_ETCD_FILES)
 
     def root_coord_settings(self) -> dict[str, Any]:
-        """What makes a root coord ask for certificates, and show its own to etcd."""
+        """Returns settings by which root coord requires certificates and shows its own to etcd."""
         return {
             "common": {"security": {"internaltlsEnabled": True}},
             "internaltls": {
@@ -112,7 +112,7 @@ class StackCertificates:
         }
 
     def proxy_settings(self) -> dict[str, Any]:
-        """What makes a proxy speak TLS to clients and to root coord."""
+        """Returns settings by which a proxy speaks TLS to clients and to root coord."""
         public = {
             "serverPemPath": _inside("server.pem"),
             "serverKeyPath": _inside("server.key"),
@@ -131,7 +131,7 @@ class StackCertificates:
         }
 
     def etcd_arguments(self) -> tuple[str, ...]:
-        """What makes etcd refuse whoever has no certificate of the internal CA."""
+        """Returns arguments by which etcd requires a client certificate of the internal CA."""
         return (
             *("--cert-file", _inside("etcd-server.pem")),
             *("--key-file", _inside("etcd-server.key")),

@@ -1,4 +1,4 @@
-"""One deadline for everything that a start does."""
+"""Limits everything that a start does by one deadline."""
 
 import threading
 import time
@@ -10,17 +10,17 @@ _POLL_SECONDS = 0.05
 
 
 class Deadline:
-    """A moment, and a way to give up before it.
+    """A deadline whose waits can also be given up early.
 
     Every wait of the package goes through here, so that an interrupted start ends soon.
     """
 
     def __init__(self, seconds: float, given_up: threading.Event | None = None) -> None:
-        """Begins to count.
+        """Starts to count.
 
         Args:
-            seconds: how long from now.
-            given_up: ends every wait when somebody sets it.
+            seconds: the time from now.
+            given_up: ends every wait when it is set.
         """
         self._seconds = seconds
         self._end = time.monotonic() + seconds
@@ -30,19 +30,19 @@ class Deadline:
         """Returns when the condition holds.
 
         Args:
-            condition: asked again and again; it must answer within a second or so, and may
-                raise to end the wait.
+            condition: called repeatedly; it must answer within a second or so, and may raise to
+                end the wait.
             what: completes "not in time: ".
 
         Raises:
-            StackError: it did not come true in time, or somebody gave up.
+            StackError: it did not hold in time, or the start was given up.
         """
         while not condition():
             self.check(what)
             self._given_up.wait(_POLL_SECONDS)
 
     def check(self, what: str) -> None:
-        """Raises StackError when the moment has passed or somebody gave up."""
+        """Raises StackError when the deadline has passed or the start was given up."""
         if self._given_up.is_set():
             raise StackError(f"given up before this came true: {what}")
         if time.monotonic() > self._end:

@@ -5,21 +5,21 @@ from typing import Final
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.transferable import Transferable
 
-# Read by the user of the image, who is not the one that the engine copies files as.
+# The image's user reads them, who is not the user as whom the engine copies files.
 _READABLE: Final = 0o444
 _TAR_BLOCK: Final = 512
 _TAR_END: Final = bytes(2 * _TAR_BLOCK)
 
 
 class FilledContainer(DockerContainer):
-    """A container that gets files before it starts, also from podman.
+    """A container that gets files before it starts, with podman too.
 
-    podman 4 stops reading an archive at its end mark and now and then fails to write the
+    podman 4 stops reading an archive at its end mark and sometimes fails to write the
     padding that Python's tarfile puts behind the mark. So the archives here have none.
     """
 
     def with_files(self, files: Mapping[str, bytes]) -> None:
-        """Content by path; everybody in the container may read it."""
+        """Adds files by path; every user in the container may read them."""
         for path, content in files.items():
             self.with_copy_into_container(content, path, _READABLE)
 
@@ -35,7 +35,7 @@ class FilledContainer(DockerContainer):
 
 
 def archive_of(path: str, content: bytes, mode: int) -> bytes:
-    """A tar archive with this one file, and nothing behind its end mark."""
+    """Returns a tar archive with this one file, without padding after its end mark."""
     header = tarfile.TarInfo(path.lstrip("/"))
     header.size, header.mode = len(content), mode
     return header.tobuf() + content + bytes(-len(content) % _TAR_BLOCK) + _TAR_END

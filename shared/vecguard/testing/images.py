@@ -1,4 +1,4 @@
-"""Which images a stack is made of."""
+"""Chooses the images of a stack."""
 
 import importlib.metadata
 import os
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-#: Where `make image` puts them; podman adds a host to a name without one.
+#: The names that `make image` gives; podman adds a host to a name without one.
 _PREFIX = "vecguard-"
 _PODMAN_HOST = "localhost/"
 #: Earlier releases can serve a stale read after a pause, or lose writes.
@@ -15,7 +15,7 @@ _ETCD = "quay.io/coreos/etcd:v3.5.28"
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Image names with tags, as the engine knows them.
+    """The image names with tags, as the engine knows them.
 
     Attributes:
         proxy: the proxy.
@@ -31,10 +31,10 @@ class Images:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """The names that variables give, else those of `make image` for this version.
+        """Returns the names in the environment, otherwise those of `make image` for this version.
 
         Args:
-            environment: this process's own if it is not given. What is looked at:
+            environment: this process's own by default. It reads:
                 VECGUARD_TESTING_IMAGE_PREFIX (default `vecguard-`), VECGUARD_TESTING_IMAGE_TAG
                 (default: the version of the installed package), VECGUARD_TESTING_ETCD_IMAGE.
         """
@@ -50,7 +50,7 @@ class Images:
 
 
 def names_of(image: str) -> tuple[str, ...]:
-    """The names under which an engine may have this image; the first is the image's own."""
+    """Returns the names under which an engine may have this image; its own name first."""
     first, slash, _ = image.partition("/")
     has_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
     return (image,) if has_host else (image, _PODMAN_HOST + image)

@@ -1,4 +1,4 @@
-"""The containers of a stack, and what a test may do to one of them."""
+"""Controls the containers of a stack."""
 
 import http.client
 import urllib.error
@@ -21,7 +21,7 @@ BACKEND_PORT: Final = 19540
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30
 _ANSWER_SECONDS = 1.0
-_LINES_TOLD = 200
+_LINES_SHOWN = 200
 _READY = 200
 _ADVICE_WITHOUT_IMAGE = (
     "; the engine has no such image and cannot get it: `make image` in a checkout of Vecguard "
@@ -33,10 +33,10 @@ _ADVICE_WITHOUT_IMAGE = (
 class Part:
     """One container of a stack.
 
-    Every method that names an action blocks until it has happened.
+    Every method that names an action returns when the action is complete.
 
     Raises:
-        StackError: from every method, when the engine refuses or a wait takes too long.
+        StackError: raised by every method when the engine refuses or a wait takes too long.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Part:
         """Describes a container; nothing is created before `start`.
 
         Args:
-            name: how messages call it; also its name in the stack's network.
-            container: how it is started.
-            ready: whether it serves; answers within about a second.
+            name: its name in messages and in the stack's network.
+            container: the container to start.
+            ready: returns whether it serves, within about a second.
         """
         self.name = name
         self.container = container
         self._ready = ready
 
     def join(self, network: Network) -> None:
-        """Puts it into this network, under its name. Before `start`."""
+        """Adds it to this network under its name. Call it before `start`."""
         self.container.with_network(network).with_network_aliases(self.name)
 
     def start(self) -> None:
@@ -66,7 +66,7 @@ class Part:
             raise StackError(f"{self.name} ({self.container.image}): {error}{advice}") from error
 
     def wait_ready(self, deadline: Deadline | None = None) -> None:
-        """Waits until it serves, for a minute unless a deadline is given."""
+        """Waits until it serves; for a minute unless a deadline is given."""
 
         def ready() -> bool:
             if not self.running:
@@ -77,7 +77,7 @@ class Part:
 
     @property
     def running(self) -> bool:
-        """Whether its process exists; a paused one does."""
+        """Whether its process exists, which is so while it is paused."""
         return self._status() in ("running", "paused", "created", "restarting")
 
     @property
@@ -86,16 +86,16 @@ class Part:
         return self._status() == "running"
 
     def restart(self) -> None:
-        """Stops it as the image wants to be stopped, starts it and waits until it serves.
+        """Stops it with the image's stop signal, starts it and waits until it serves.
 
-        Its published ports may be others afterwards.
+        Its published ports may change.
         """
         with _translated(self.name):
             self._created().restart(timeout=_STOP_SECONDS)
         self.wait_ready()
 
     def stop(self) -> None:
-        """Stops it as the image wants to be stopped; `start_again` starts it."""
+        """Stops it with the image's stop signal; `start_again` starts it."""
         with _translated(self.name):
             self._created().stop(timeout=_STOP_SECONDS)
 
@@ -117,12 +117,12 @@ class Part:
             self._created().pause()
 
     def unpause(self) -> None:
-        """Lets it go on where it was."""
+        """Continues it after `pause`."""
         with _translated(self.name):
             self._created().unpause()
 
-    def logs(self, lines: int = _LINES_TOLD) -> str:
-        """The newest lines that it has printed."""
+    def logs(self, lines: int = _LINES_SHOWN) -> str:
+        """Returns the newest lines that it has printed."""
         try:
             text: bytes = self._created().logs(tail=lines)
         except (DockerException, OSError, StackError) as error:
@@ -130,18 +130,18 @@ class Part:
         return text.decode(errors="replace").rstrip()
 
     def published(self, port: int) -> str:
-        """host:port where this machine reaches this port of the container."""
+        """Returns host:port at which this machine reaches this port of the container."""
         identity = self._created().id or ""
         with _translated(self.name):
             host = self.container.get_container_host_ip()
             client = self.container.get_docker_client()
             if client.get_connection_mode().use_mapped_port:
-                # Not its get_exposed_port, which wants a container that is not paused.
+                # Not its get_exposed_port, which needs a container that is not paused.
                 return f"{host}:{client.port(identity, port)}"
             return f"{host}:{port}"
 
     def remove(self) -> None:
-        """Ends and removes it with its volumes, if it was created."""
+        """Stops and removes it with its volumes, if it was created."""
         with _translated(self.name):
             self.container.stop(force=True, delete_volume=True)
 
@@ -151,7 +151,7 @@ class Part:
         except ImageNotFound:
             return True
         except (DockerException, OSError):
-            pass  # then the first error says more than this one
+            pass  # the first error says more than this one
         return False
 
     def _status(self) -> str:
@@ -163,22 +163,22 @@ class Part:
     def _created(self) -> Container:
         try:
             return self.container.get_wrapped_container()
-        except Exception as error:  # testcontainers has one class of its own for this
+        except Exception as error:  # testcontainers has its own class for this
             raise StackError(f"{self.name} has not been started") from error
 
 
 class Service(Part):
-    """A part of Vecguard's own, with its operations port."""
+    """A part that is a service of Vecguard, with its operations port."""
 
     operations_port: ClassVar[int]
 
     @property
     def operations_address(self) -> str:
-        """host:port of its health and metrics."""
+        """host:port of its operations port."""
         return self.published(self.operations_port)
 
     def answer(self, path: str) -> int:
-        """The status with which its operations port answers; 0 if it does not answer."""
+        """Returns the HTTP status of its operations port for `path`; 0 if it does not answer."""
         try:
             url = f"http://{self.operations_address}{path}"
             with _opener.open(url, timeout=_ANSWER_SECONDS) as answer:
@@ -200,7 +200,7 @@ class Proxy(Service):
 
     @property
     def address(self) -> str:
-        """host:port for clients on this machine. Another one after a restart, perhaps."""
+        """host:port for clients on this machine. It may change at a restart."""
         return self.published(PUBLIC_PORT)
 
 
@@ -214,7 +214,7 @@ class RootCoord(Service):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is the one that owns the credentials at this moment."""
+        """Returns whether it is the active root coord at this moment."""
         return self.answer("/readyz") == _READY
 
 

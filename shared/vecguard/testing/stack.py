@@ -1,4 +1,4 @@
-"""The whole suite in containers, as one context manager."""
+"""Runs the whole suite in containers, as one context manager."""
 
 import asyncio
 import secrets
@@ -30,17 +30,17 @@ ROOT = "root"
 
 
 class VecguardStack:
-    """etcd, root coords, a backend and proxies in a network of their own.
+    """Runs etcd, root coords, a backend and proxies in their own network.
 
-    A context manager, with `async with` as well: start and wait until clients can work, then
-    remove everything, also when the start fails. Methods block; in a coroutine call them by
-    `asyncio.to_thread`. A stack can be started again after it was stopped, as a new one.
+    It is a context manager, also for `async with`: it starts and waits until clients can work,
+    then removes everything, also when the start fails. Methods block; in a coroutine call them
+    by `asyncio.to_thread`. A stopped stack can be started again, as a new one.
 
     Attributes:
         root: root and its first password.
         etcd: etcd's container.
         root_coords: one leads, the others stand by.
-        proxies: all are equal.
+        proxies: the proxies, which are equal.
         backend: the backend's container; None if an address was given.
         tls: the files for clients; None without TLS.
         network: the network, for containers that are to join it. In it the parts have the
@@ -68,21 +68,21 @@ class VecguardStack:
         images: Images | None = None,
         start_seconds: float = 120.0,
     ) -> None:
-        """Describes a stack; nothing is touched before it is started.
+        """Describes a stack; no container is created before it is started.
 
         Args:
-            proxies: how many.
-            root_coords: how many.
-            backend: what the proxies forward to: a container that is not started yet, which
-                the stack then starts and removes, or host:port as containers see it.
-                Milvus Lite if it is not given.
-            backend_port: where a given container listens.
+            proxies: the number of proxies.
+            root_coords: the number of root coords.
+            backend: the backend behind the proxies: a container that is not started yet, which
+                the stack then starts and removes, or host:port as containers see it. Milvus
+                Lite by default.
+            backend_port: the port on which a given container listens.
             tls: True or `TlsMode.SERVER`: proxies show a certificate; `TlsMode.MUTUAL`:
                 they ask clients for one too. The links inside are then mutual.
             settings: laid over the settings of all services, as in their YAML file.
-            root_password: root's first password; a random one if it is not given.
-            images: what to start; what the environment says if it is not given.
-            start_seconds: how long a start may take, without the time for pulling images.
+            root_password: root's first password; a random one by default.
+            images: the images to start; by default those that the environment names.
+            start_seconds: the limit of a start, without the time for pulling images.
         """
         if proxies < 1 or root_coords < 1:
             raise StackError("a stack needs at least one proxy and one root coord")
@@ -99,14 +99,14 @@ class VecguardStack:
         self._parts: list[Part] = []
         self._resources = ExitStack()
 
-    # ---- life
+    # ---- start and stop
 
     def start(self) -> None:
         """Starts everything and waits until root can work through every proxy.
 
         Raises:
-            StackError: something is missing, ended or took too long. The logs are in the
-                error's notes, and nothing is left running.
+            StackError: a part is missing, ended or took too long. The logs are in the error's
+                notes, and no container is left running.
             VecguardError: a setting cannot be used.
         """
         self._given_up.clear()
@@ -116,7 +116,7 @@ class VecguardStack:
             self._tell_logs(error)
             self.stop()
             if isinstance(error, DockerException):
-                # What the engine itself says, it says as an APIError.
+                # The engine's own messages are APIErrors.
                 advice = (
                     ""
                     if isinstance(error, APIError)
@@ -126,10 +126,10 @@ class VecguardStack:
             raise
 
     def stop(self) -> None:
-        """Removes everything that was started; once is enough, twice does no harm.
+        """Removes everything that was started. A second call has no effect.
 
         Raises:
-            StackError: something could not be removed, and is named.
+            StackError: some containers could not be removed; the text names them.
         """
         self._resources.close()
 
@@ -152,7 +152,7 @@ class VecguardStack:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # A thread cannot be cancelled: it is told, and removes what it has started.
+            # A thread cannot be cancelled: this makes it end and remove what it has started.
             self._given_up.set()
             await asyncio.wait({starting})
             if starting.exception() is None:
@@ -168,7 +168,7 @@ class VecguardStack:
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
-    # ---- what tests ask for
+    # ---- access for tests
 
     @property
     def address(self) -> str:
@@ -182,21 +182,21 @@ class VecguardStack:
 
     @property
     def backend_address(self) -> str:
-        """host:port of Milvus Lite itself, past every check; to compare answers.
+        """host:port of Milvus Lite itself, without the proxies' checks; to compare answers.
 
         Raises:
-            StackError: the backend is another one.
+            StackError: the backend is not Milvus Lite.
         """
         if self.backend is None or self._backend is not None:
             raise StackError("only the port of Milvus Lite is published")
         return self.backend.published(BACKEND_PORT)
 
     def client_options(self, account: Account | None = None, proxy: int = 0) -> dict[str, Any]:
-        """Keyword arguments for pymilvus's MilvusClient.
+        """Returns keyword arguments for pymilvus's MilvusClient.
 
         Args:
-            account: who logs in; root if it is not given.
-            proxy: which proxy, counted from 0.
+            account: the user who logs in; root by default.
+            proxy: the index of the proxy, from 0.
         """
         who = account or self.root
         scheme = "http" if self.tls is None else "https"
@@ -221,7 +221,7 @@ class VecguardStack:
         """Creates a user, with a random name and a random password unless they are given.
 
         Raises:
-            VecguardError: the server's answer is no, for example because the user exists.
+            VecguardError: the server refuses, for example because the user exists.
         """
         name = username or f"user_{secrets.token_hex(4)}"
         account = Account(name, password or random_password())
@@ -234,7 +234,7 @@ class VecguardStack:
         Returns when no proxy accepts the old one any more.
 
         Raises:
-            VecguardError: the server's answer is no, or none came in time.
+            VecguardError: the server refuses, or gave no answer in time.
         """
         changed = Account(account.username, password or random_password())
         port = self._port()
@@ -247,23 +247,23 @@ class VecguardStack:
         """Removes a user.
 
         Raises:
-            VecguardError: the server's answer is no, or none came in time.
+            VecguardError: the server refuses, or gave no answer in time.
         """
         self._port().delete(self.root, account.username)
 
     def active_root_coord(self, timeout_seconds: float = 60.0) -> RootCoord:
-        """The root coord that leads, as soon as there is one.
+        """Returns the root coord that leads, as soon as there is one.
 
         Raises:
-            StackError: none led in time.
+            StackError: no root coord led in time.
         """
         return self._active(Deadline(timeout_seconds))
 
     def logs(self) -> dict[str, str]:
-        """The newest lines of each container, by its name."""
+        """Returns the newest lines of each container, by its name."""
         return {part.name: part.logs() for part in self._parts}
 
-    # ---- inside
+    # ---- implementation
 
     def _start(self) -> None:
         deadline = Deadline(self._start_seconds, self._given_up)

@@ -1,4 +1,4 @@
-"""A small certificate authority: what `vecguard certs` and the tests issue with."""
+"""Issues the certificates of `vecguard certs` and of the tests."""
 
 import ipaddress
 import re
@@ -32,26 +32,26 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class AuthorityError(ConfigurationError):
-    """A certificate cannot be issued as asked."""
+    """A certificate cannot be issued as requested."""
 
     reason = "tls_authority"
 
 
 class KeyKind(Enum):
-    """Both are understood by OpenSSL, BoringSSL (gRPC) and Go."""
+    """The kind of a private key. OpenSSL, BoringSSL (gRPC) and Go understand both."""
 
     EC = "ec"
     RSA = "rsa"
 
     def generate(self) -> PrivateKey:
-        """A new private key: P-256, or RSA with 2048 bits."""
+        """Returns a new private key: P-256, or RSA with 2048 bits."""
         if self is KeyKind.EC:
             return ec.generate_private_key(ec.SECP256R1())
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class Usage(Enum):
-    """Which end of a connection a certificate may be."""
+    """The ends of a connection that a certificate is for."""
 
     SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
     CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -61,7 +61,7 @@ class Usage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate with its key and the request that it was made from, all PEM."""
+    """Holds a certificate with its key and its request, all PEM."""
 
     certificate: bytes
     key: Secret[bytes]
@@ -70,7 +70,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A CA: its certificate and its private key."""
+    """Holds a CA: its certificate and its private key."""
 
     certificate: x509.Certificate
     key: PrivateKey
@@ -83,13 +83,13 @@ class Authority:
     def create(
         cls, common_name: str, *, now: datetime, days: int, kind: KeyKind = KeyKind.EC
     ) -> Self:
-        """A new root that may issue end certificates and no further CAs.
+        """Returns a new root that may issue end certificates and no further CAs.
 
         Args:
             common_name: the CA's name, at most 64 characters.
             now: the time of issue, with a time zone.
-            days: how long it lasts from `now`.
-            kind: of its key.
+            days: its validity from `now`, in days.
+            kind: the kind of its key.
 
         Raises:
             AuthorityError: the name or the duration cannot be used.
@@ -119,18 +119,18 @@ class Authority:
         names: Sequence[x509.GeneralName] = (),
         kind: KeyKind = KeyKind.EC,
     ) -> Issued:
-        """A new key and a certificate for it.
+        """Returns a new key with a certificate for it.
 
         Args:
             common_name: the subject, at most 64 characters.
             usage: server, client or both.
             now: the time of issue, with a time zone.
-            days: how long it lasts from `now`; negative makes an expired one (for tests).
+            days: its validity from `now`, in days; negative makes an expired one (for tests).
             names: subject alternative names; see `parse_name`.
-            kind: of its key.
+            kind: the kind of its key.
 
         Raises:
-            AuthorityError: the name or the duration cannot be used, or the CA ends earlier.
+            AuthorityError: the name or the duration cannot be used, or the CA expires earlier.
         """
         if now + timedelta(days=days) > self.certificate.not_valid_after_utc:
             raise AuthorityError(
@@ -154,10 +154,10 @@ class Authority:
 
 
 def parse_name(text: str) -> x509.GeneralName:
-    """A subject alternative name: `DNS:host`, `IP:address`, `URI:...`, or a bare host or address.
+    """Parses a subject alternative name: `DNS:host`, `IP:address`, `URI:...`, a host or address.
 
     Raises:
-        AuthorityError: it is none of these.
+        AuthorityError: the text has none of these forms.
     """
     kind, colon, value = text.partition(":")
     if colon and kind.upper() == "URI":
@@ -215,7 +215,7 @@ def _key_usage(*, authority: bool, kind: PrivateKey) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,
-        # TLS 1.2 clients of old servers encrypt to an RSA key; an EC key cannot be used so.
+        # Old servers decrypt keys of TLS 1.2 clients with their RSA key; an EC key cannot do that.
         key_encipherment=not authority and isinstance(kind, rsa.RSAPrivateKey),
         data_encipherment=False,
         key_agreement=False,

@@ -1,7 +1,7 @@
-"""Every certificate that an installation needs, made at once and written safely.
+"""Makes all certificates of an installation at once, and writes them safely.
 
-Two CAs, on purpose. Whoever holds a certificate for the public port could otherwise use it
-to open a session with root coord, or to read password hashes from etcd.
+There are two CAs on purpose. With one, a client with a certificate for the public port could
+open a session with root coord, or read password hashes from etcd.
 """
 
 import os
@@ -28,21 +28,22 @@ _CERTIFICATE_MODE = 0o644
 
 
 class CertificateFilesError(ConfigurationError):
-    """The files cannot be written; nothing that existed has been lost."""
+    """The files cannot be written. No existing file is lost."""
 
     reason = "tls_certificate_files"
 
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """What to make.
+    """Describes the set to make.
 
     Attributes:
-        server_names: what clients dial, for the public port.
-        internal_names: what proxies dial, for root coord and etcd, beside the loopback.
+        server_names: the names that clients dial, for the public port.
+        internal_names: the names that proxies dial, for root coord and etcd, beside the
+            loopback addresses.
         client_name: the common name in the client's certificate.
-        days: how long the certificates last.
-        authority_days: how long the CAs last.
+        days: the validity of the certificates.
+        authority_days: the validity of the CAs.
     """
 
     server_names: Sequence[str] = LOOPBACK_NAMES
@@ -55,11 +56,11 @@ class SetRequest:
 
 @dataclass(frozen=True, slots=True)
 class SetFile:
-    """One file of the set.
+    """A file of the set.
 
     Attributes:
-        purpose: for whom it is, in a few words.
-        setting: the configuration keys that name it, "" if none does.
+        purpose: what it is for, in a few words.
+        setting: the configuration keys that name it; "" if none does.
     """
 
     name: str
@@ -69,7 +70,7 @@ class SetFile:
 
     @property
     def mode(self) -> int:
-        """Permission bits: a key is for its owner only."""
+        """The permission bits: a key is readable by its owner only."""
         return _KEY_MODE if isinstance(self.content, Secret) else _CERTIFICATE_MODE
 
 
@@ -99,7 +100,7 @@ _ETCD_CLIENT = _Role("etcd-client", "root coord to etcd", "etcd.ssl.tlsCert", "e
 
 
 def make_set(request: SetRequest, now: datetime) -> tuple[SetFile, ...]:
-    """Two CAs and six certificates, in memory.
+    """Returns two CAs and six certificates, in memory.
 
     Raises:
         AuthorityError: a name or a duration cannot be used.
@@ -136,10 +137,10 @@ def make_set(request: SetRequest, now: datetime) -> tuple[SetFile, ...]:
 
 
 def write_files(directory: Path, files: Sequence[SetFile], *, replace: bool = False) -> None:
-    """Write all files, or none if one exists and `replace` is off.
+    """Writes all files, or none if one exists and `replace` is off.
 
     A key is never readable by others, not even for a moment. With `replace`, each file is
-    exchanged by a rename, so that a running service sees the old one or the new one.
+    replaced by a rename, so that a running service sees the old one or the new one.
 
     Raises:
         CertificateFilesError: a file exists, or the directory cannot be written.
@@ -165,7 +166,7 @@ def _write(directory: Path, files: Sequence[SetFile], *, replace: bool) -> None:
         if replace:
             for path, file in zip(created, files, strict=True):
                 path.replace(directory / file.name)
-    except BaseException as error:  # Ctrl-C too must not leave keys lying about
+    except BaseException as error:  # Ctrl-C must not leave keys behind either
         for path in created:
             path.unlink(missing_ok=True)
         if isinstance(error, FileExistsError):
@@ -191,7 +192,7 @@ def _exists(directory: Path, names: Sequence[str]) -> CertificateFilesError:
 
 
 def _files(role: _Role, issued: Issued) -> tuple[SetFile, ...]:
-    """Key, request and certificate, under the names that Milvus's gen.sh gives them."""
+    """Returns key, request and certificate under the names of Milvus's gen.sh."""
     key, certificate = _without_request(role, issued)
     request = SetFile(f"{role.stem}.csr", issued.request, f"{role.what}: request, to be re-signed")
     return key, request, certificate

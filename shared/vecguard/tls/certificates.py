@@ -1,4 +1,4 @@
-"""Reading certificates and keys from PEM, and the questions asked of them."""
+"""Reads certificates and keys from PEM, and answers questions about them."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ MAX_CERTIFICATES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What people and programs ask of one certificate."""
+    """The properties of one certificate that people and programs need."""
 
     common_name: str | None
     issuer_name: str | None
@@ -48,7 +48,7 @@ class CertificateFacts:
     is_for_clients: bool
 
     def covers(self, host: str) -> bool:
-        """Whether a client that connects to `host` accepts this certificate's names.
+        """Returns whether a client that connects to `host` accepts this certificate's names.
 
         RFC 9525: subject alternative names only, one leftmost `*` label, IP addresses exact.
         """
@@ -59,10 +59,10 @@ class CertificateFacts:
 
 
 def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
-    """Every certificate of a PEM text, in its order. Other blocks (a key) are skipped.
+    """Returns every certificate of a PEM text, in order. Other blocks (a key) are skipped.
 
     Raises:
-        PemError: none is there, one cannot be read, or OpenSSL does not read the text.
+        PemError: there is none, one cannot be read, or OpenSSL does not read the text.
     """
     found = labels(pem, "certificate")
     if _TRUSTED in found:
@@ -81,7 +81,7 @@ def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
         certificates = tuple(x509.load_pem_x509_certificates(pem))
         for each in certificates:
-            # cryptography reads names and dates late.
+            # cryptography parses names and dates late, so this finds errors in them now.
             name_of(each), each.issuer, each.not_valid_before_utc, each.not_valid_after_utc
     except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise PemError(f"holds no readable certificate ({_first_line(error)})") from error
@@ -89,10 +89,10 @@ def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def read_private_key(pem: bytes) -> PrivateKeyTypes:
-    """The private key of a PEM text.
+    """Returns the private key of a PEM text.
 
     Raises:
-        PemError: none is there, it is encrypted, its kind is unknown, or OpenSSL does not read
+        PemError: there is none, it is encrypted, its kind is unknown, or OpenSSL does not read
             the text.
     """
     found = labels(pem, "private key")
@@ -110,7 +110,7 @@ def read_private_key(pem: bytes) -> PrivateKeyTypes:
 
 
 def facts(certificate: x509.Certificate) -> CertificateFacts:
-    """The questions above answered for one certificate.
+    """Returns the properties of one certificate.
 
     Raises:
         PemError: an extension is malformed.
@@ -141,8 +141,8 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
 def require_usage(certificate: x509.Certificate, *, is_server: bool) -> None:
     """Refuses a certificate that peers refuse at this end of a connection.
 
-    RFC 5280, 4.2.1.12: without an extended key usage it is for any purpose, and with
-    `anyExtendedKeyUsage` among others, too. What cannot be read is not judged here, see `facts`.
+    RFC 5280, 4.2.1.12: without an extended key usage, or with `anyExtendedKeyUsage` in it, the
+    certificate is for any purpose. An unreadable one is not judged here, see `facts`.
 
     Raises:
         PemError: its extended key usage names the other end only, or neither.
@@ -162,7 +162,7 @@ def require_usage(certificate: x509.Certificate, *, is_server: bool) -> None:
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """What people call the certificate: its common name, else its subject, else its serial."""
+    """Returns the certificate's name for people: common name, else subject, else serial."""
     return (
         _common_name(certificate.subject)
         or certificate.subject.rfc4514_string()
@@ -171,12 +171,12 @@ def name_of(certificate: x509.Certificate) -> str:
 
 
 def issuer_of(certificate: x509.Certificate) -> str:
-    """What people call the certificate's issuer: its common name, else its subject."""
+    """Returns the issuer's name for people: its common name, else its subject."""
     return _common_name(certificate.issuer) or certificate.issuer.rfc4514_string()
 
 
 def key_matches(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
-    """Whether `key` is the private half of the certificate's key.
+    """Returns whether `key` is the private half of the certificate's key.
 
     Raises:
         PemError: the certificate's key is of a kind that cannot be used.
@@ -186,7 +186,7 @@ def key_matches(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
 
 
 def public_key_of(certificate: x509.Certificate) -> bytes:
-    """The certificate's public key in DER (SubjectPublicKeyInfo).
+    """Returns the certificate's public key in DER (SubjectPublicKeyInfo).
 
     Raises:
         PemError: the key is of a kind that cannot be used.
@@ -199,7 +199,7 @@ def public_key_of(certificate: x509.Certificate) -> bytes:
 
 
 def may_issue(certificate: x509.Certificate) -> bool:
-    """Whether clients accept the certificate as an issuer of others, as its extensions say.
+    """Returns whether clients accept the certificate as an issuer, by its extensions.
 
     RFC 5280, 6.1.4: it is a CA by its basic constraints, and a key usage, if there is one, has
     keyCertSign. The key can be used.
@@ -219,7 +219,7 @@ def may_issue(certificate: x509.Certificate) -> bool:
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether names and signature say that `issuer` made `certificate`; nothing else is checked."""
+    """Returns whether, by names and signature, `issuer` made `certificate`. Checks no more."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -228,7 +228,7 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 
 def is_self_issued(certificate: x509.Certificate) -> bool:
-    """Whether the certificate is its own issuer, as roots and self-signed servers are."""
+    """Returns whether the certificate is its own issuer, like roots and self-signed servers."""
     return certificate.issuer == certificate.subject and is_issued_by(certificate, certificate)
 
 
@@ -242,7 +242,7 @@ def _first_line(error: Exception) -> str:
 
 def _common_name(name: x509.Name) -> str | None:
     values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    # With two there is no saying which of them is meant.
+    # With several values it is unclear which of them is meant.
     return str(values[0].value) if len(values) == 1 else None
 
 

@@ -1,7 +1,7 @@
-"""The ssl contexts of this project: one-way and mutual, for servers and clients.
+"""Makes ssl contexts: one-way and mutual, for servers and clients.
 
-A context only offers `h2`. Python's server side goes on when a client offers none of its
-protocols, so a listener that needs HTTP/2 looks at `selected_alpn_protocol()`.
+A context offers only `h2`. Python's server side continues when a client offers none of its
+protocols, so a listener that needs HTTP/2 checks `selected_alpn_protocol()`.
 """
 
 import ssl
@@ -22,15 +22,15 @@ from vecguard.tls.material import (
 #: Makes a context of accepted material.
 ContextBuilder = Callable[[TlsMaterial], ssl.SSLContext]
 
-#: HTTP/2 forbids everything else in TLS 1.2 (RFC 9113, section 9.2.2 and appendix A).
+#: HTTP/2 forbids all other suites in TLS 1.2 (RFC 9113, section 9.2.2 and appendix A).
 #: TLS 1.3's suites are all allowed and not subject to this list.
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-#: A set that changes again while it is read is read again; more than this is a fault.
+#: A set that changes while it is read is read again; after so many attempts it is an error.
 _READ_ATTEMPTS = 3
 
 
 def server_context(material: TlsMaterial) -> ssl.SSLContext:
-    """For a server that shows a certificate and asks for none: TLS 1.2 or newer.
+    """Returns a context of a server that asks for no client certificate: TLS 1.2 or newer.
 
     Raises:
         TlsMaterialError: the files have no certificate, it is not for servers, or OpenSSL
@@ -43,9 +43,9 @@ def server_context(material: TlsMaterial) -> ssl.SSLContext:
 
 
 def mutual_server_context(material: TlsMaterial) -> ssl.SSLContext:
-    """For a server that requires a client certificate issued by the set's CAs: TLS 1.3.
+    """Returns a context of a server that requires a client certificate of the set's CAs: TLS 1.3.
 
-    Sessions are not resumed: a resumed one would not have its certificate checked again,
+    Sessions are not resumed: the certificate of a resumed session would not be checked again,
     and gRPC clients do not resume anyway.
 
     Raises:
@@ -57,7 +57,9 @@ def mutual_server_context(material: TlsMaterial) -> ssl.SSLContext:
 
 
 def examining_context(material: TlsMaterial) -> ssl.SSLContext:
-    """The same with a certificate for any usage: to examine what servers say of a client's.
+    """Returns a mutual server context with a certificate for any usage.
+
+    It serves to examine what servers say of a client's certificate.
 
     Raises:
         TlsMaterialError: certificate or CAs are missing, or OpenSSL refuses them.
@@ -75,10 +77,10 @@ def examining_context(material: TlsMaterial) -> ssl.SSLContext:
 def client_context(
     material: TlsMaterial, *, minimum_version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
 ) -> ssl.SSLContext:
-    """For a client: judges the server by the set's CAs, else by the system's; checks its name.
+    """Returns a client context: checks the server by the set's CAs, or the system's, and its name.
 
     A certificate in the set is shown to a server that asks for one (mutual TLS). It may be for
-    servers only, as not every server asks: a ReloadingContext warns of it.
+    servers only, because not every server asks; a ReloadingContext warns of it.
 
     Raises:
         TlsMaterialError: OpenSSL refuses the certificate or the CAs.
@@ -94,7 +96,7 @@ def client_context(
 
 
 def mutual_client_context(material: TlsMaterial) -> ssl.SSLContext:
-    """For a client of a `mutual_server_context`, which always asks for a certificate: TLS 1.3.
+    """Returns a context of a client of a `mutual_server_context`, with a certificate: TLS 1.3.
 
     Raises:
         TlsMaterialError: the certificate is not for clients, or OpenSSL refuses it or the CAs.
@@ -104,13 +106,13 @@ def mutual_client_context(material: TlsMaterial) -> ssl.SSLContext:
 
 
 def load(files: TlsFiles, build: ContextBuilder) -> tuple[TlsMaterial, ssl.SSLContext]:
-    """Read, judge and build, such that the context holds exactly what was judged.
+    """Reads and judges files, and builds a context that holds exactly what was judged.
 
     OpenSSL takes a key only by its path and so reads it a second time; the files are
-    compared afterwards, and all is done again if they changed in between.
+    compared afterwards, and everything is repeated if they changed in between.
 
     Raises:
-        TlsMaterialError: the set is not usable, or does not come to rest.
+        TlsMaterialError: the set is not usable, or it keeps changing.
     """
     for _ in range(_READ_ATTEMPTS):
         material = judge(take_snapshot(files))
@@ -133,7 +135,7 @@ def _context(protocol: int, minimum: ssl.TLSVersion) -> ssl.SSLContext:
     )
     context.set_ciphers(_TLS12_CIPHERS)
     context.set_alpn_protocols(["h2"])
-    # Go, and so Milvus, accepts every certificate of a CA file as an anchor, also an
+    # Go, and so Milvus, accepts every certificate of a CA file as an anchor, including an
     # intermediate or a pinned server. The same files must work here.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context

@@ -1,4 +1,4 @@
-"""Keys that clients of grpcio, as pymilvus is, cannot use although OpenSSL can.
+"""Finds keys that clients of grpcio, such as pymilvus, cannot use although OpenSSL can.
 
 As seen with grpcio 1.85, whose BoringSSL offers neither Ed25519 nor P-521 for a server's key but
 signs with them, and cannot decode the other kinds at all.
@@ -28,7 +28,7 @@ _CURVES: Final = {
 
 
 def key_kind(certificate: x509.Certificate) -> str:
-    """What kind of key the certificate is for, such as `EC P-256` or `RSA`."""
+    """Returns the kind of the certificate's key, such as `EC P-256` or `RSA`."""
     algorithm = certificate.public_key_algorithm_oid
     if algorithm == PublicKeyAlgorithmOID.RSASSA_PSS:
         return "RSA-PSS"
@@ -46,11 +46,11 @@ def key_kind(certificate: x509.Certificate) -> str:
 
 
 def unusable_key(path: Sequence[x509.Certificate], *, is_server: bool) -> str | None:
-    """Says why clients of grpcio cannot use a path of certificates; None when they can.
+    """Returns why clients of grpcio cannot use a path of certificates; None when they can.
 
     Args:
         path: the leaf first, then its issuers.
-        is_server: whether the leaf is the server's; else it is a client's own.
+        is_server: whether the leaf is a server's; otherwise it is a client's own.
     """
     for certificate in path:
         kind = key_kind(certificate)
@@ -65,5 +65,5 @@ def unusable_key(path: Sequence[x509.Certificate], *, is_server: bool) -> str | 
 
 
 def _article(kind: str) -> str:
-    # EC, Ed25519, RSA and "unknown" are spoken with a vowel first; an object identifier is not.
+    # EC, Ed25519, RSA and "unknown" begin with a spoken vowel; an object identifier does not.
     return "a" if kind[0].isdigit() else "an"

@@ -1,6 +1,6 @@
-"""The five TLS links of the suite, as the configuration describes them.
+"""Builds the five TLS links of the suite from the configuration.
 
-Each function gives None where the link is configured to be plain.
+Each function returns None when the link is configured to be plain.
 """
 
 import ssl
@@ -22,7 +22,7 @@ from vecguard.tls.reloading import ReloadingContext
 
 
 def public_listener(settings: Settings) -> ReloadingContext | None:
-    """Clients to the proxy: `common.security.tlsMode` and `tls.*`.
+    """Returns the link from clients to the proxy: `common.security.tlsMode` and `tls.*`.
 
     Raises:
         ConfigurationError: a file is missing in the settings or not usable.
@@ -34,7 +34,7 @@ def public_listener(settings: Settings) -> ReloadingContext | None:
     files = TlsFiles(
         _needed(tls.server_pem_path, "tls.serverPemPath"),
         _needed(tls.server_key_path, "tls.serverKeyPath"),
-        # In mode 1 nobody is asked for a certificate, so a CA file is not even read.
+        # In mode 1 no client is asked for a certificate, so a CA file is not read.
         _needed(tls.ca_pem_path, "tls.caPemPath") if mode is TlsMode.MUTUAL else None,
     )
     build = mutual_server_context if mode is TlsMode.MUTUAL else server_context
@@ -42,7 +42,7 @@ def public_listener(settings: Settings) -> ReloadingContext | None:
 
 
 def root_coord_listener(settings: Settings) -> ReloadingContext | None:
-    """Proxies to root coord, seen from root coord: always mutual.
+    """Returns root coord's end of the link from proxies: always mutual.
 
     Raises:
         ConfigurationError: a file is missing in the settings or not usable.
@@ -59,7 +59,7 @@ def root_coord_listener(settings: Settings) -> ReloadingContext | None:
 
 
 def root_coord_client(settings: Settings) -> ReloadingContext | None:
-    """Proxies to root coord, seen from a proxy: always mutual, TLS 1.3.
+    """Returns the proxy's end of the link to root coord: always mutual, TLS 1.3.
 
     Raises:
         ConfigurationError: a file is missing in the settings or not usable.
@@ -76,7 +76,7 @@ def root_coord_client(settings: Settings) -> ReloadingContext | None:
 
 
 def backend_client(settings: Settings) -> ReloadingContext | None:
-    """The proxy to the backend: `backend.tls.*`; mutual with a client certificate.
+    """Returns the link from the proxy to the backend: `backend.tls.*`; mutual with a certificate.
 
     Raises:
         ConfigurationError: a file is not usable.
@@ -93,7 +93,7 @@ def backend_client(settings: Settings) -> ReloadingContext | None:
 
 
 def etcd_client(settings: Settings) -> ReloadingContext | None:
-    """Root coord to etcd: `etcd.ssl.*`; mutual with a client certificate.
+    """Returns the link from root coord to etcd: `etcd.ssl.*`; mutual with a certificate.
 
     Raises:
         ConfigurationError: a file is not usable.

@@ -1,4 +1,4 @@
-"""One ssl context that is always the newest of several, and handshakes that say why they fail."""
+"""Provides an ssl context that always uses the newest one, and handshakes that report failures."""
 
 import ssl
 import sys
@@ -6,37 +6,37 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-# Bytes of records that bring no data, at once and in each second. A record that has come in part
-# counts until its rest has come, and holds 16 KiB; a KeyUpdate (RFC 8446, section 4.6.3) has 27
+# The limit of bytes in records without data, at once and in each second. An incomplete record
+# counts until it is complete, and holds 16 KiB; a KeyUpdate (RFC 8446, section 4.6.3) has 27
 # bytes, costs as much as a call, and honest peers send one in a million records.
 _MAX_WITHOUT_DATA = 64 * 1024
-# What a record takes besides its data, at most.
+# The longest overhead of a record.
 _RECORD_OVERHEAD = 64
-# A record with less data costs as much as a full one; so many are read at once where
+# A record with less data costs as much as a full one; only so many are read at once after
 # `bound_records` was called. Libraries fill records, and send a small message in one.
 _SMALL_BYTES = 1024
 _SMALL_RECORDS = 64
 
 
 def _ignore(_error: ssl.SSLError) -> None:
-    """What is done about a failed handshake unless somebody asks to hear of it."""
+    """Ignores a failed handshake."""
 
 
 class Handshake(ssl.SSLObject):
-    """A connection whose failed handshake tells the peer before it ends.
+    """A connection whose failed handshake sends its alert to the peer before it ends.
 
     OpenSSL writes an alert ("certificate required", "protocol version") into the outgoing
     buffer, but asyncio and uvloop drop the buffer when a handshake fails, and the client
     learns only that the connection was reset. So the error is held back once, as if more
-    data were needed: the event loop sends the buffer and waits for the peer, which closes;
-    a peer that does not is bounded by the loop's handshake timeout. Only servers do so; a
-    client's caller needs the error itself.
+    data were needed: the event loop sends the buffer and waits for the peer to close. The
+    loop's handshake timeout bounds that wait. Only servers do so; a client's caller needs
+    the error itself.
 
-    Afterwards a peer that sends messages of TLS itself without end is cut: OpenSSL answers each,
-    and does so for all that has come before anybody else has a turn.
+    After the handshake it cuts off a peer that keeps sending messages of TLS itself: OpenSSL
+    answers each of them, and handles all that have arrived before another task can run.
 
     Attributes:
-        is_held: nothing more is read before `go_on`, although there is something.
+        is_held: whether unread data is held back until `go_on`.
     """
 
     is_held = False
@@ -56,7 +56,7 @@ class Handshake(ssl.SSLObject):
         outgoing: ssl.MemoryBIO,
         on_failure: Callable[[ssl.SSLError], None],
     ) -> Self:
-        """Deliver alerts through `outgoing`, and report a failure once."""
+        """Sends alerts through `outgoing`, and reports a failure once."""
         self._incoming = incoming
         self._counted_at = time.monotonic()
         self._alert_buffer = outgoing
@@ -64,25 +64,25 @@ class Handshake(ssl.SSLObject):
         return self
 
     def bound_records(self) -> None:
-        """Lets the event loop read few small records at once, of all that have come.
+        """Makes the event loop read only a few small records at once.
 
-        From now on, whenever `is_held` is set after data has come, the caller must pause the
-        transport, and call `go_on` before it resumes it, which makes the loop read on.
+        From now on, when `is_held` is set after data has arrived, the caller must pause the
+        transport, and call `go_on` before it resumes it, which makes the loop read the rest.
         """
         self._most_small_records = _SMALL_RECORDS
 
     def go_on(self) -> None:
-        """Lets what is held be read."""
+        """Lets the held data be read."""
         self._small_records = 0
         self.is_held = False
 
     # The signature of ssl.SSLObject, with its two forms.
     def read(self, *into: Any) -> Any:
-        """Data of the peer.
+        """Returns data of the peer.
 
         Raises:
             ssl.SSLWantReadError: more is needed, or the rest is held.
-            ssl.SSLError: it is broken, or the peer sends too much that is no data.
+            ssl.SSLError: the connection is broken, or the peer sends too much without data.
         """
         incoming = self._incoming
         if incoming is None:
@@ -110,7 +110,7 @@ class Handshake(ssl.SSLObject):
         self._without_data = max(0, self._without_data + without_data)
         if self._without_data <= _MAX_WITHOUT_DATA:
             return
-        # Only now: an honest peer never comes here, and time costs more than the rest.
+        # Only here: an honest peer never gets here, and reading the clock costs the most.
         now = time.monotonic()
         forgiven = int((now - self._counted_at) * _MAX_WITHOUT_DATA)
         self._without_data = max(0, self._without_data - forgiven)
@@ -122,10 +122,10 @@ class Handshake(ssl.SSLObject):
             raise error
 
     def do_handshake(self) -> None:
-        """Go on with the handshake.
+        """Continues the handshake.
 
         Raises:
-            ssl.SSLWantReadError: more data is needed, or an alert is to be sent first.
+            ssl.SSLWantReadError: more data is needed, or an alert must be sent first.
             ssl.SSLError: it has failed.
         """
         if self._failure is not None:
@@ -143,14 +143,14 @@ class Handshake(ssl.SSLObject):
 
 
 class LiveContext(ssl.SSLContext):
-    """Hands every new connection to the context that `source` returns at that moment.
+    """Makes every new connection use the context that `source` returns at that moment.
 
     A running listener or a client's channel is given its context once. A certificate could
     be exchanged inside it, but a CA cannot be taken out of it, and tickets that the old
-    material granted would still be honoured. Here each connection belongs wholly to one
-    context, and a change ends none of them. asyncio and uvloop ask for a connection by
-    `wrap_bio`; whatever uses the object in another way finds neither certificate nor CA in
-    it and fails closed.
+    material granted would still be accepted. Here each connection uses exactly one
+    context, and a change ends none of them. asyncio and uvloop make a connection by
+    `wrap_bio`; code that uses the object in another way finds neither certificate nor CA in
+    it, so it fails and does not connect.
 
     Attributes:
         server_name: for clients, the name that is sent and that the server's certificate
@@ -185,7 +185,7 @@ class LiveContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """A connection of the current context over memory buffers."""
+        """Returns a connection of the current context over memory buffers."""
         connection = self._source().wrap_bio(
             incoming,
             outgoing,

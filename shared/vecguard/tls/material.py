@@ -1,4 +1,4 @@
-"""The files of one end of a link, read together and judged together."""
+"""Reads and judges the files of one end of a link together."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from vecguard.tls import certificates
 from vecguard.tls.pem import PemError
 from vecguard.tls.validity import SetValidity
 
-#: A CA bundle of a whole operating system is about 250 kB. The bound keeps a path that
+#: A CA bundle of a whole operating system is about 250 kB. The limit keeps a path that
 #: names a device or a log from being read without end.
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -25,27 +25,27 @@ class TlsMaterialError(ConfigurationError):
 
 
 class WrongUsageError(TlsMaterialError):
-    """The certificate is not for the end of the connection that is to show it."""
+    """The certificate is not for the end of the connection that shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PemFile:
-    """A file and the configuration key that named it."""
+    """A file and the configuration key that names it."""
 
     path: Path
     setting: str
 
     def problem(self, what: str) -> TlsMaterialError:
-        """An error about this file: `what` follows the name, as in "does not exist"."""
+        """Returns an error about this file: `what` follows the name, as in "does not exist"."""
         return TlsMaterialError(f"{self.setting}: {self.path} {what}")
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Which files make up one end of a link.
+    """The files of one end of a link.
 
-    `certificate` (the leaf first, then its intermediates) and `key` come together or not
-    at all. `authorities` holds the CAs by which the peer is judged.
+    `certificate` (the leaf first, then its intermediates) and `key` are both set or both
+    missing. `authorities` holds the CAs by which the peer is judged.
     """
 
     certificate: PemFile | None = None
@@ -64,7 +64,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the files held at one moment. Never printed: a key is among it."""
+    """The contents of the files at one moment. Never printed: a key is among them."""
 
     files: TlsFiles
     contents: Mapping[PemFile, bytes | TlsMaterialError]
@@ -74,7 +74,7 @@ class Snapshot:
         return f"<Snapshot {self.digest.hex()[:12]}>"
 
     def of(self, file: PemFile) -> bytes:
-        """The file's content.
+        """Returns the file's content.
 
         Raises:
             TlsMaterialError: it could not be read.
@@ -87,13 +87,13 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class TlsMaterial:
-    """A set of files found consistent. Private keys are left to OpenSSL and not held here.
+    """A consistent set of files. OpenSSL holds the private keys; they are not kept here.
 
     Attributes:
         chain: own certificate first, then the intermediates; empty without one.
         authorities: the CAs by which the peer is judged; empty for the system's.
-        validity: for how long the set works.
-        digest: of all files' contents, to recognise a change.
+        validity: the validity of the set.
+        digest: the digest of all files' contents, to detect a change.
     """
 
     files: TlsFiles
@@ -103,12 +103,12 @@ class TlsMaterial:
     digest: bytes
 
     def authorities_der(self) -> bytes:
-        """The CAs as OpenSSL takes them without a file; comments in the PEM stay behind."""
+        """Returns the CAs in DER, as OpenSSL takes them without a file and without comments."""
         return b"".join(each.public_bytes(Encoding.DER) for each in self.authorities)
 
 
 def take_snapshot(files: TlsFiles) -> Snapshot:
-    """Read all files now. An unreadable one is part of the snapshot, not an error yet."""
+    """Reads all files now. The snapshot records an unreadable file instead of raising an error."""
     contents = {file: _content(file) for file in files}
     digest = hashlib.blake2b(digest_size=16)
     for content in contents.values():
@@ -122,13 +122,13 @@ def take_snapshot(files: TlsFiles) -> Snapshot:
 
 
 def judge(snapshot: Snapshot) -> TlsMaterial:
-    """Accept the set if it is whole: valid PEM, the key fits, the chain is of one piece.
+    """Accepts a consistent set: valid PEM, a key that fits, and a connected chain.
 
     Dates are not judged here: Milvus starts with an expired certificate too, and a
-    wrong clock must not stop a service. Whoever holds the material warns.
+    wrong clock must not stop a service. The user of the material warns of them.
 
     Raises:
-        TlsMaterialError: with the file, what is wrong with it, and its setting.
+        TlsMaterialError: the text names the file, what is wrong with it, and its setting.
     """
     files = snapshot.files
     chain: tuple[x509.Certificate, ...] = ()
@@ -195,9 +195,9 @@ def _require_key(
 
 
 def _require_issuer(chain: tuple[x509.Certificate, ...], file: PemFile) -> None:
-    """A new leaf above old intermediates is what a half-finished renewal looks like.
+    """Refuses a leaf that none of the intermediates issued, as after an incomplete renewal.
 
-    The order after the leaf does not matter to any TLS library in use, so it does not here.
+    The order after the leaf matters to no TLS library in use, so it is not checked.
     """
     leaf, *others = chain
     if not others or certificates.is_self_issued(leaf):

@@ -1,8 +1,7 @@
-"""The certificates that a peer checks, from a leaf up to the CA that the peer trusts.
+"""Finds the certificates that a peer checks, from a leaf up to the CA that the peer trusts.
 
-What a file holds besides these may be out of date without any harm: the root itself, an
-intermediate of earlier days, the successor of one, or a cross-certificate that an older root once
-gave to the present one.
+Other certificates in a file may be out of date without harm: the root itself, an earlier
+intermediate, the successor of one, or a cross-certificate of the present root by an older one.
 """
 
 from collections.abc import Sequence
@@ -23,24 +22,24 @@ _Rank = tuple[bool, bool, float]
 def rank(certificate: x509.Certificate, now: float) -> _Rank:
     """Orders certificates at `now` (seconds since the epoch), the best first.
 
-    The valid ones come first, then the ones that are not valid yet, then the expired ones; among
-    equals the last to end.
+    The valid ones come first, then those not valid yet, then the expired ones. Among equals, the
+    last to end comes first.
     """
     ends = certificate.not_valid_after_utc.timestamp()
     return ends <= now, certificate.not_valid_before_utc.timestamp() > now, -ends
 
 
 class Paths:
-    """The paths of one chain, of which peers take the best at each moment.
+    """Finds the paths of one chain; at each moment peers use the best.
 
-    OpenSSL, BoringSSL and Go try another issuer where one is not valid. Signatures are verified
-    once, here; the dates are compared when a path is asked for.
+    OpenSSL, BoringSSL and Go try another issuer when one is not valid. Signatures are verified
+    once, here; the dates are compared when a path is requested.
     """
 
     def __init__(
         self, chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]
     ) -> None:
-        """Finds who issued what.
+        """Finds the issuer of each certificate.
 
         Args:
             chain: a leaf and its intermediates, these in any order; may be empty.
@@ -62,7 +61,7 @@ class Paths:
     def to_authority(self, now: float) -> CertificatePath | None:
         """Returns the best path from the leaf to a CA, both included; None without a path.
 
-        As OpenSSL with partial chains and Go do it, every certificate among the CAs ends a path,
+        As in OpenSSL with partial chains and in Go, every certificate among the CAs ends a path,
         self-issued or not. A path is as good as its worst certificate.
         """
         if self._leaf is None:
@@ -96,13 +95,13 @@ class Paths:
             known = self._issuers[last]
             issuers = [each for each in known if each in self._others and id(known) not in tried]
             tried.add(id(known))
-            # A root in the file is not used: clients have roots of their own.
+            # A root in the file is not used: clients have their own roots.
             if not issuers or any(is_self_issued(each) for each in issuers):
                 return tuple(path)
             issuer = min(issuers, key=lambda each: rank(each, now))
-            # Above an intermediate, what ended before the leaf began was in no path that ever
-            # worked, and what has not begun is in none yet: a cross-certificate whose subject the
-            # clients know as a root.
+            # Above an intermediate, a certificate that ended before the leaf began was never part
+            # of a working path, and one that has not begun is part of none yet: a
+            # cross-certificate whose subject the clients know as a root.
             ended_before = issuer.not_valid_after_utc < leaf.not_valid_before_utc
             begins_later = issuer.not_valid_before_utc.timestamp() > now
             if last is not leaf and (ended_before or begins_later):
@@ -113,7 +112,7 @@ class Paths:
 def _issuers(
     leaf: Sequence[x509.Certificate], candidates: Sequence[x509.Certificate]
 ) -> dict[x509.Certificate, _Certificates]:
-    """The issuers of the leaf, and of every certificate that a path from it can reach.
+    """Returns the issuers of the leaf, and of every certificate that a path from it can reach.
 
     Certificates of one name and key are one tuple: each signature is verified once by one of
     them, not by all.

@@ -1,4 +1,4 @@
-"""Who a peer's certificate says it is, and which of its names is the user.
+"""Reads the names in a peer's certificate, and finds the user among them.
 
 The pattern language of `tls.userFromCertificate`:
 
@@ -42,10 +42,10 @@ class PeerNames:
 
     @classmethod
     def from_peercert(cls, certificate: Mapping[str, Any] | None) -> Self:
-        """From `SSLObject.getpeercert()`; empty if there is none or it was not verified.
+        """Reads `SSLObject.getpeercert()`; empty if there is none or it was not verified.
 
-        A name that holds anything unprintable (a NUL that cuts it short elsewhere, say)
-        is left out, and so is a common name that is not the only one.
+        A name with unprintable characters (such as a NUL, which may cut it short elsewhere) is
+        left out. A common name is left out if there are several.
         """
         if not certificate:
             return cls()
@@ -62,9 +62,10 @@ class PeerNames:
         )
 
     def any_of(self, allowed: Collection[str]) -> str | None:
-        """The first of the names that is in `allowed`, or None.
+        """Returns the first of the names that is in `allowed`, or None.
 
-        Equality only, DNS names in lower case. For "which certificates may open a session".
+        Names must be equal, DNS names in lower case. It decides which certificates may open a
+        session.
         """
         own = (*self.uris, *self.dns_names, *((self.common_name,) if self.common_name else ()))
         return next((name for name in own if name in allowed), None)
@@ -77,7 +78,7 @@ class _Part:
     suffix: str
 
     def match(self, text: str) -> str | None:
-        """What stands in the capture's place ("" without one), None if the text differs."""
+        """Returns the text in place of the capture ("" without one); None if the text differs."""
         if not self.capture:
             return "" if text == self.prefix else None
         found = text[len(self.prefix) : len(text) - len(self.suffix)]
@@ -95,10 +96,10 @@ class UserPattern:
 
     @classmethod
     def parse(cls, source: str) -> Self:
-        """Read a pattern.
+        """Parses a pattern.
 
         Raises:
-            UserPatternError: with what is wrong and an example.
+            UserPatternError: the text says what is wrong and gives an example.
         """
         if source == "CN":
             return cls(source, "CN")
@@ -115,10 +116,10 @@ class UserPattern:
         return cls(source, "DNS" if kind == "DNS" else "URI", parts)
 
     def user(self, names: PeerNames) -> str | None:
-        """The user's name, or None when no name fits or two give different users.
+        """Returns the user's name; None when no name fits or two give different users.
 
-        The caller checks it against the rules for user names; `*` never passes, since a
-        wildcard certificate is nobody in particular.
+        The caller checks it against the rules for user names; `*` never passes, because a
+        wildcard certificate identifies no single user.
         """
         if self.kind == "CN":
             found = {names.common_name} if names.common_name else set()
@@ -145,7 +146,7 @@ class UserPattern:
 
 
 def peer_user(pattern: UserPattern, certificate: Mapping[str, Any] | None) -> str | None:
-    """The user that a verified peer certificate (`getpeercert()`) stands for, or None."""
+    """Returns the user of a verified peer certificate (`getpeercert()`), or None."""
     return pattern.user(PeerNames.from_peercert(certificate))
 
 

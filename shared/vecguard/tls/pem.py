@@ -1,7 +1,7 @@
-"""PEM as OpenSSL reads it, which wants each BEGIN and END line to stand alone (RFC 7468).
+"""Checks PEM by OpenSSL's rules: each BEGIN and END line stands alone (RFC 7468).
 
-Other parsers are more generous. A file that they accept and OpenSSL does not would pass a check
-and stop a service, so what OpenSSL does not take is refused here, by line number.
+Other parsers are more permissive. A file that they accept and OpenSSL does not would pass a check
+and stop a service, so what OpenSSL does not read is refused here, by line number.
 """
 
 import re
@@ -13,11 +13,11 @@ _DER_PREFIX = b"\x30\x82"
 
 
 class PemError(Exception):
-    """The bytes are not the PEM that was expected; the text says what is wrong and what to do.
+    """The bytes are not the expected PEM; the text says what is wrong and what to do.
 
     Attributes:
         cause: what is wrong.
-        remedy: what to do; "" where the cause says it all.
+        remedy: what to do; "" when the cause says it.
     """
 
     def __init__(self, cause: str, remedy: str = "") -> None:
@@ -27,7 +27,7 @@ class PemError(Exception):
 
 
 def labels(pem: bytes, wanted: str) -> tuple[str, ...]:
-    """Returns what the blocks of a PEM text call themselves, such as CERTIFICATE, in their order.
+    """Returns the labels of the blocks of a PEM text, such as CERTIFICATE, in order.
 
     Args:
         pem: the file's content.
@@ -81,7 +81,7 @@ def _require_text(pem: bytes) -> None:
 
 
 def _marker(line: bytes, number: int) -> tuple[str, str]:
-    """BEGIN or END, and of what; empty texts for another line."""
+    """Returns BEGIN or END and the label; two empty texts for another line."""
     markers = list(_MARKER.finditer(line))
     if not markers:
         return "", ""

@@ -1,4 +1,4 @@
-"""Certificates, keys and CAs that change under a running process."""
+"""Reloads certificates, keys and CAs that change under a running process."""
 
 import asyncio
 import ssl
@@ -21,8 +21,8 @@ from vecguard.tls.material import (
 )
 from vecguard.tls.validity import Stage, Validity
 
-#: A kubelet takes about a minute to bring a new Secret to a pod; ten seconds add little to
-#: that, and reading three small files so often costs nothing.
+#: A kubelet takes about a minute to bring a new Secret to a pod, to which ten seconds add
+#: little. Reading three small files at this interval is cheap.
 DEFAULT_INTERVAL_SECONDS = 10.0
 WARN_EVERY_SECONDS = 86_400.0
 
@@ -37,7 +37,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Unchanged:
-    """The files hold what is in use."""
+    """The files still hold the set in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +56,23 @@ _Finding = _Unchanged | _Accepted | _Refused
 
 
 class ReloadingContext:
-    """The TLS of one listener or one client, following its files.
+    """Follows the TLS files of one listener or one client.
 
     The files are compared by content, so that a rename, a rewrite in place and the
-    exchange of Kubernetes' `..data` link all count. A new set is taken up only when it is
-    whole; until then the old one stays. Connections that exist are never touched.
+    exchange of Kubernetes' `..data` link all count. A new set is used only when it is
+    complete; until then the old one stays. Existing connections are never touched.
 
-    Give `context` to the listener or channel once, or ask `current()` for each connection.
+    Pass `context` to the listener or channel once, or call `current()` for each connection.
 
     Attributes:
-        label: what it is for, in logs, metrics and health ("public", "etcd").
-        context: always leads to the newest accepted context.
-        reloads: how many new sets have been taken up.
-        failures: how many new sets have been refused.
-        last_error: why the files as they are now are refused; None when they are in use.
-        loaded_at: wall clock, seconds since the epoch, when the set in use was taken up.
-        checked_at: the same, when the files were last looked at.
-        handshake_failures: how many handshakes failed, by OpenSSL's reason in capitals.
+        label: the link's name in logs, metrics and health ("public", "etcd").
+        context: always uses the newest accepted context.
+        reloads: the number of new sets that were accepted.
+        failures: the number of new sets that were refused.
+        last_error: why the present files are refused; None when they are in use.
+        loaded_at: when the set in use was accepted, in seconds since the epoch.
+        checked_at: when the files were last checked, in seconds since the epoch.
+        handshake_failures: the number of failed handshakes, by OpenSSL's reason in capitals.
     """
 
     def __init__(
@@ -87,17 +87,17 @@ class ReloadingContext:
         serves_clients: bool = False,
         is_client: bool = False,
     ) -> None:
-        """Load the files for the first time.
+        """Loads the files for the first time.
 
         Args:
-            files: which files belong together.
-            build: makes the context, one of `vecguard.tls.contexts`.
+            files: the files of the link.
+            build: makes the context; a function of `vecguard.tls.contexts`.
             label: see above.
             server_name: for clients, see LiveContext.
-            interval_seconds: how often `run` looks at the files.
-            wall_clock: seconds since the epoch; certificates are dated by it.
-            serves_clients: whether programs of users connect, of which many use grpcio.
-            is_client: whether the certificate is shown by a client.
+            interval_seconds: how often `run` checks the files.
+            wall_clock: returns seconds since the epoch; certificates are dated by it.
+            serves_clients: whether programs of users connect, many of which use grpcio.
+            is_client: whether a client shows the certificate.
 
         Raises:
             TlsMaterialError: the set is not usable. The process must not start.
@@ -127,20 +127,20 @@ class ReloadingContext:
 
     @property
     def server_name(self) -> str | None:
-        """For clients: the name that the server must prove, None for the dialled address."""
+        """For clients: the name that the server must prove; None for the dialled address."""
         return self.context.server_name
 
     def current(self) -> ssl.SSLContext:
-        """The context for a connection that begins now."""
+        """Returns the context for a connection that begins now."""
         return self._context
 
     def expires_in(self, now: float) -> float | None:
-        """Seconds from `now` (since the epoch) until the set in use ends; None if nothing does."""
+        """Returns the seconds from `now` (since the epoch) until the set ends; None if never."""
         end = self._material.validity.ends(now)
         return None if end is None else end - now
 
     def worst(self, now: float) -> Validity | None:
-        """Of what the set in use needs, the certificate to speak of; None if nothing ends."""
+        """Returns the certificate of the set in the worst stage; None if none of them ends."""
         return self._material.validity.worst(now)
 
     @property
@@ -153,7 +153,7 @@ class ReloadingContext:
 
     @property
     def wrong_usage(self) -> str | None:
-        """Why servers that ask for a client's certificate refuse it; None when they do not."""
+        """Why servers that ask for a client's certificate refuse it; None when they accept it."""
         if not self._is_client:
             return None
         try:
@@ -163,18 +163,18 @@ class ReloadingContext:
         return None
 
     def check(self) -> bool:
-        """Look at the files once. True if a new set has been taken up."""
+        """Checks the files once. Returns whether a new set was accepted."""
         return self._apply(self._examine())
 
     async def run(self) -> None:
-        """Warn of what is in use, then look at the files for ever, every `interval_seconds`."""
-        # Not when they are loaded: commands load files too, and say in their own words what is
-        # wrong with them.
+        """Warns of faults of the set in use, then checks the files every `interval_seconds`."""
+        # Not when they are loaded: commands load files too, and describe faults in their own
+        # words.
         self._warn_of_use()
         self._warn_of_dates(self._wall_clock())
         while True:
             await asyncio.sleep(self._interval_seconds)
-            # Files may lie on a network share; only the looking leaves the loop's thread.
+            # Files may lie on a network share, so they are read in a thread.
             self._apply(await asyncio.to_thread(self._examine))
 
     def _count_failure(self, error: ssl.SSLError) -> None:
@@ -209,7 +209,7 @@ class ReloadingContext:
     def _refuse(self, refused: _Refused) -> None:
         self.last_error = refused.error.message
         if refused.digest == self._refused_digest:
-            return  # the same broken set is one failure and one line, however long it lies there
+            return  # the same refused set is counted and logged once
         self._refused_digest = refused.digest
         self.failures += 1
         _log.error(
@@ -265,7 +265,7 @@ class ReloadingContext:
 
 
 def context_of(link: ReloadingContext | None) -> ssl.SSLContext | None:
-    """What a listener or a client is given for a link; None for a plain one."""
+    """Returns the context to pass to a listener or a client; None for a plain link."""
     return None if link is None else link.context
 
 

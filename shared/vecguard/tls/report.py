@@ -1,4 +1,4 @@
-"""What certificates say of themselves in health and metrics."""
+"""Reports certificates in health checks and metrics."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from vecguard.tls.validity import Stage
 
 
 class TlsCollector(Collector):
-    """Expiry, reloads and failed handshakes of every link, read when they are scraped."""
+    """Reads expiry, reloads and failed handshakes of every link at each scrape."""
 
     def __init__(self, links: Sequence[ReloadingContext], wall_clock: Clock = time.time) -> None:
         self._links = links
         self._wall_clock = wall_clock
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
+        """Returns the metrics at this moment."""
         expiry = GaugeMetricFamily(
             "vecguard_tls_certificate_expires_seconds",
             "Seconds until the earliest expiry among the certificates that peers verify.",
@@ -52,7 +52,7 @@ class TlsCollector(Collector):
 def register_checks(
     links: Sequence[ReloadingContext], health: HealthReport, wall_clock: Clock = time.time
 ) -> None:
-    """One check for each link: `tls_<label>`. None is critical, the old set stays in use."""
+    """Registers a check `tls_<label>` for each link. None is critical: the old set stays in use."""
     for link in links:
         health.register(f"tls_{link.label}", partial(_check, link, wall_clock))
 

@@ -1,4 +1,4 @@
-"""For how long certificates are good: the one judgement of logs, health, metrics and commands."""
+"""Judges the validity of certificates, for logs, health, metrics and commands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from cryptography import x509
 from vecguard.tls.certificates import name_of
 from vecguard.tls.path import CertificatePath, Paths, rank
 
-#: An end that is nearer than this is told. The alert of deploy/prometheus comes later, at 14 days.
+#: An end nearer than this is reported. The alert of deploy/prometheus comes later, at 14 days.
 WARN_BEFORE_SECONDS: Final = 30 * 86_400.0
 _DAY_SECONDS: Final = 86_400
 
 
 class Stage(IntEnum):
-    """How a certificate stands at one moment; the worst is the highest."""
+    """The state of a certificate at one moment; the worst is the highest."""
 
     GOOD = 0
     ENDS_SOON = 1
@@ -27,10 +27,10 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """From when until when one certificate is good.
+    """The period in which one certificate is valid.
 
     Attributes:
-        name: the certificate's, for people.
+        name: the certificate's name, for people.
         begins: seconds since the epoch.
         ends: seconds since the epoch.
     """
@@ -41,7 +41,7 @@ class Validity:
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Self:
-        """What the certificate says."""
+        """Reads the period of a certificate."""
         return cls(
             name_of(certificate),
             certificate.not_valid_before_utc.timestamp(),
@@ -49,11 +49,11 @@ class Validity:
         )
 
     def left_seconds(self, now: float) -> float:
-        """Seconds from `now` (since the epoch) until the end; negative afterwards."""
+        """Returns the seconds from `now` (since the epoch) until the end; negative afterwards."""
         return self.ends - now
 
     def stage(self, now: float) -> Stage:
-        """How the certificate stands at `now` (since the epoch)."""
+        """Returns the state of the certificate at `now` (since the epoch)."""
         if self.left_seconds(now) <= 0:
             return Stage.ENDED
         if self.begins > now:
@@ -61,7 +61,7 @@ class Validity:
         return Stage.ENDS_SOON if self.left_seconds(now) <= WARN_BEFORE_SECONDS else Stage.GOOD
 
     def text(self, now: float) -> str:
-        """The stage in words: the name, the days, and the moment."""
+        """Describes the state: the name, the days, and the moment."""
         stage = self.stage(now)
         if stage is Stage.NOT_YET_VALID:
             return f"{self.name} is not valid before {_moment(self.begins)}"
@@ -72,43 +72,43 @@ class Validity:
 
 
 class SetValidity:
-    """For how long a set of files works, judged at a moment.
+    """The period in which a set of files works.
 
-    Which certificates count depends on the moment: a successor may lie in a file ahead of its
-    time. Every `now` is in seconds since the epoch.
+    The certificates that count depend on the moment: a file may already hold a successor that is
+    not valid yet. Every `now` is in seconds since the epoch.
     """
 
     def __init__(
         self, chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]
     ) -> None:
-        """Finds what peers can meet of own certificates and of the CAs that judge peers.
+        """Finds the certificates that peers may check and the CAs by which peers are judged.
 
         Args:
             chain: own certificate first, then intermediates in any order; may be empty.
-            authorities: by which peers are judged; peers are taken to trust the same.
+            authorities: the CAs by which peers are judged; peers are assumed to trust the same.
         """
         self._all = tuple(dict.fromkeys((*chain, *authorities)))
         self._authorities = tuple(authorities)
         self._paths = Paths(chain, authorities)
 
     def path(self, now: float) -> CertificatePath:
-        """Own certificate up to the CA that peers trust, as far as it is known."""
+        """Returns the path from our certificate to the CA that peers trust, as far as known."""
         return self._paths.best(now)
 
     def needed(self, now: float) -> tuple[Validity, ...]:
-        """What must be valid: the path, and the best of the CAs that judge peers."""
+        """Returns what must be valid: the path, and the best of the CAs that judge peers."""
         return tuple(map(Validity.of, self._needed(now)))
 
     def ends(self, now: float) -> float | None:
-        """When the set stops working, in seconds since the epoch; None when nothing here ends."""
+        """Returns when the set stops working, in seconds since the epoch; None if it does not."""
         return min((each.ends for each in self.needed(now)), default=None)
 
     def worst(self, now: float) -> Validity | None:
-        """Of what is needed, the certificate to speak of; None when nothing ends."""
+        """Returns the needed certificate in the worst stage; None when none ends."""
         return max(self.needed(now), key=lambda each: (each.stage(now), -each.ends), default=None)
 
     def unused_ended(self, now: float) -> tuple[Validity, ...]:
-        """What has ended and is not needed: peers do not check it, so it is a note at most."""
+        """Returns expired certificates that are not needed: peers do not check them."""
         needed = frozenset(self._needed(now))
         unused = (Validity.of(each) for each in self._all if each not in needed)
         return tuple(each for each in unused if each.stage(now) is Stage.ENDED)

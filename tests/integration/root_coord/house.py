@@ -34,9 +34,9 @@ from vecguard.proxy.root_coord.client import RootCoordClient
 from vecguard.proxy.root_coord.session import Identity
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.metrics import RootCoordMetrics
-from vecguard.root_coord.revocation import Sessions
 from vecguard.root_coord.service import root_coord_server
-from vecguard.root_coord.sessions import LeaseTerms, SessionHub
+from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
+from vecguard.root_coord.session_state import SessionState
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 
 USER_LIMIT = 20
@@ -70,7 +70,7 @@ class RootCoordHouse:
         registry = CollectorRegistry()
         metrics = RootCoordMetrics(registry)
         hub = SessionHub(
-            Sessions(ttl_seconds),
+            SessionState(ttl_seconds),
             LeaseTerms(term, ttl_seconds, 0.1),
             boot_clock,
             invalidated=metrics.invalidated,

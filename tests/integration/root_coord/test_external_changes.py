@@ -9,7 +9,7 @@ from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.passwords import hash_password
 from vecguard.root_coord.external_changes import ExternalChanges
-from vecguard.root_coord.revocation import Everything, Invalidation
+from vecguard.root_coord.session_state import Everything, Invalidation
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.secret import Secret

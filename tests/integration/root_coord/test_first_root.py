@@ -23,8 +23,8 @@ from vecguard.milvus_layout import Keys
 from vecguard.observability.health import HealthReport
 from vecguard.passwords import verify_password
 from vecguard.root_coord import app
-from vecguard.root_coord.conditions import register_conditions
 from vecguard.root_coord.errors import StandbyError
+from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
 from vecguard.root_coord.role import Role
 from vecguard.secret import Secret
@@ -174,7 +174,7 @@ def events(lines, name):
 
 def activity(role):
     async def is_active():
-        return role.tenure is not None
+        return role.active_term is not None
 
     return is_active
 
@@ -198,7 +198,7 @@ async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherw
         for words in ('"/by-dev/meta"', '"by-dev/meta" (2 users)', "rootCoord.allowSimilarPrefix"):
             assert words in role.refusal
         health = HealthReport()
-        register_conditions(role, health)
+        register_health_checks(role, health)
         failures = {check.name: check.message for check in health.evaluate().failures}
         assert failures == {
             "role": "this root coord cannot lead: see prefix",
@@ -251,7 +251,7 @@ KEYS = Keys.of("by-dev", "meta")
 
 def root_check(role):
     health = HealthReport()
-    register_conditions(role, health)
+    register_health_checks(role, health)
     return next(check for check in health.evaluate().checks if check.name == "root")
 
 
@@ -339,7 +339,7 @@ async def test_the_active_root_coord_sees_that_root_is_lost_and_that_a_reset_bri
 
         await eventually(is_back)
         assert root_lost_metric(role) == 0
-        stored = (await role.tenure.store.get("root")).value
+        stored = (await role.active_term.store.get("root")).value
         assert verify_password(Secret("found again"), stored.password)
         assert len(events(lines, "root_is_back")) == 1
     # The reset leaves a note of its own.

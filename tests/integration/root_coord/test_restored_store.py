@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.integration.root_coord.active_terms import leading
 from tests.integration.root_coord.house import running_proxy
-from tests.integration.root_coord.tenures import leading
 from tests.support.credentials import hashed
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually

@@ -310,7 +310,7 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(hou
             )
         )
 
-    monkeypatch.setattr("vecguard.root_coord.sessions.encode_opened", opened)
+    monkeypatch.setattr("vecguard.root_coord.session_hub.encode_opened", opened)
     created = await house.create("bob", FIRST)
     with every_log_line() as lines:
         async with running_proxy(house.address) as proxy:

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.health import HealthReport
-from vecguard.root_coord.conditions import register_conditions
+from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.role import Role
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
@@ -99,7 +99,7 @@ def conditions_of(house):
     """What the operations port would say of the changes."""
     role, health = Role(), HealthReport()
     role.assume(house)
-    register_conditions(role, health)
+    register_health_checks(role, health)
     return next(check for check in health.evaluate().checks if check.name == "changes")
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from tests.integration.root_coord.active_terms import ELECTION_TTL_SECONDS, leading
 from tests.integration.root_coord.house import running_proxy
-from tests.integration.root_coord.tenures import ELECTION_TTL_SECONDS, leading
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
@@ -15,8 +15,8 @@ from vecguard.boot_clock import boot_clock
 from vecguard.errors import UnavailableError
 from vecguard.etcd import Delete
 from vecguard.observability.health import HealthReport
-from vecguard.root_coord.conditions import register_conditions
 from vecguard.root_coord.errors import LeadershipLostError
+from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.role import Role
 
 FIRST, SECOND = hashed("first1"), hashed("second2")
@@ -32,7 +32,7 @@ async def test_a_shorter_lease_in_the_settings_does_not_shorten_those_that_run(o
         ):
             await proxy.login("bob", "first1")
             relay.frozen = True
-            await before.tenure.step_down(1.0)
+            await before.active_term.step_down(1.0)
             async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2) as successor:
                 await successor.update("bob", SECOND)
                 with pytest.raises(UnavailableError):
@@ -45,8 +45,8 @@ async def test_the_wait_for_the_leases_of_one_that_was_killed_is_told(own_etcd):
     with every_log_line() as logs:
         async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.0) as successor:
             role, health = Role(), HealthReport()
-            role.assume(successor.tenure)
-            register_conditions(role, health)
+            role.assume(successor.active_term)
+            register_health_checks(role, health)
             (warning,) = health.evaluate().warnings
             assert "none is answered for another" in warning.message
             assert health.evaluate().ready
@@ -70,13 +70,13 @@ async def test_preparing_for_longer_than_the_election_lasts_costs_no_leadership(
         await eventually(well_past_the_first_end)
 
     async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2, prepare=prepare) as leader:
-        assert leader.tenure.leadership.is_valid()
+        assert leader.active_term.leadership.is_valid()
         assert (await leader.create("bob", FIRST)).revision
 
 
 async def test_a_root_coord_whose_leader_key_was_deleted_by_hand_ends_its_term(own_etcd):
     async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2) as before:
-        leadership = before.tenure.leadership
+        leadership = before.active_term.leadership
         await before.client.txn([], [Delete(leadership.fence.key)])
         async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2):
             await asyncio.wait([before.running], timeout=20)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vecguard.clock_margin import ClockMargin
 from vecguard.config import Settings
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.root_coord.revocation import Invalidation, Sessions
+from vecguard.root_coord.session_state import Invalidation, SessionState
 
 shares = st.fractions(min_value=0, max_value=1, max_denominator=10_000)
 ratios = shares.filter(lambda share: share < 1)
@@ -37,7 +37,7 @@ def test_a_proxys_lease_is_over_when_root_coord_awaits_it_no_longer(
     lease = Lease(ClockMargin(ratio, fixed_seconds))
     lease.granted_for(length)
     number = lease.sending(holders(sent_at))
-    sessions = Sessions(length)
+    sessions = SessionState(length)
     sessions.open("proxy")
     assert sessions.renew("proxy", sent_at + delay)
     lease.renewed(number)

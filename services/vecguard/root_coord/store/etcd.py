@@ -1,4 +1,4 @@
-"""Credentials in etcd, in Milvus's layout."""
+"""Stores credentials in etcd, in Milvus's layout."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ from vecguard.etcd import (
 from vecguard.etcd.model import key_range
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
-from vecguard.passwords import NOBODYS_HASH, PasswordHash
+from vecguard.passwords import DUMMY_HASH, PasswordHash
 from vecguard.root_coord.store.absent_record import AbsentRecord
 from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.interface import (
@@ -32,13 +32,13 @@ from vecguard.usernames import ROOT
 
 log = get_logger(__name__)
 
-# Records that are read at a time. Nothing else goes on meanwhile, the leader's keepalives
-# included: some 50 ms.
+# Records read at a time. Reading a page blocks the event loop, the leader's keepalives
+# included, for some 50 ms.
 _PAGE = 500
 
 
 class EtcdCredentialStore:
-    """The `CredentialStore` of production: every change is one guarded transaction."""
+    """Implements `CredentialStore`; every change is one guarded transaction."""
 
     def __init__(
         self,
@@ -48,22 +48,22 @@ class EtcdCredentialStore:
         fence: Fence | None = None,
         own_writes: OwnWrites | None = None,
     ) -> None:
-        """Works below `keys`.
+        """Creates a store below `keys`.
 
         Args:
-            client: of the etcd cluster.
+            client: the client of the etcd cluster.
             keys: where the credentials are.
-            fence: lets a write pass only while this process may write; afterwards it is
-                refused with LeadershipLostError. None: no fence.
-            own_writes: is told of every hash before it is written.
+            fence: refuses writes with LeadershipLostError once the term is over. None: no
+                fence.
+            own_writes: records every hash before it is written.
         """
         self._client = client
         self._keys = keys
         self._fence = fence
         self._own_writes = own_writes
-        self._absent = AbsentRecord(b"", Record.new(NOBODYS_HASH, "").encode())
-        # After a restart every proxy asks at the same moment.
-        self._read_all = FreshCall(self._read_everybody)
+        self._absent = AbsentRecord(b"", Record.new(DUMMY_HASH, "").encode())
+        # After a restart every proxy asks at the same moment: they share one read.
+        self._read_all = FreshCall(self._read_all_users)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
         result = await self._client.range(self._keys.user(username).encode())
@@ -73,9 +73,9 @@ class EtcdCredentialStore:
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
         return await self._read_all()
 
-    async def _read_everybody(self) -> Snapshot[tuple[StoredCredential, ...]]:
+    async def _read_all_users(self) -> Snapshot[tuple[StoredCredential, ...]]:
         while True:
-            with suppress(CompactedError):  # between two pages; the present is still there
+            with suppress(CompactedError):  # compacted between two pages: read again
                 return await self._read_pages()
 
     async def _read_pages(self) -> Snapshot[tuple[StoredCredential, ...]]:
@@ -98,7 +98,7 @@ class EtcdCredentialStore:
             password,
             [
                 Compare.version(marker.key, "==", 0),
-                # No user is there: every key's create revision is above 0.
+                # There is no user: every key's create revision is above 0.
                 Compare.create_revision(self._keys.users.encode(), "<", 1, prefix=True),
             ],
             [Put(self._keys.user(ROOT).encode(), Record.new(password, "").encode()), marker],
@@ -227,11 +227,11 @@ class EtcdCredentialStore:
                 return Mutation(Outcome.USER_NOT_FOUND, left.revision)
 
     async def _standing(self, actor: Actor | None) -> list[Compare] | None:
-        """What a transaction compares so that it is applied only while the actor stands.
+        """Returns the comparisons by which a transaction applies only while the actor is valid.
 
-        None: the actor was deleted or has another password, and no change may be made. A record
-        that was only written again (another hash of the same password, another description) is
-        still the actor's.
+        None: the actor was deleted or has another password, so no change may be made. The actor
+        stays valid when its record was rewritten with the same password (another hash of it, or
+        another description).
         """
         if actor is None:
             return []
@@ -251,7 +251,7 @@ class EtcdCredentialStore:
         conditions: Sequence[Compare],
         changes: Sequence[Operation],
     ) -> Mutation | None:
-        """As `_guarded`, and the watch learns that the change is our own."""
+        """Does `_guarded` and records the change as our own for the watch."""
         if self._own_writes is None or write is None:
             return await self._guarded(conditions, changes)
         self._own_writes.add(write)
@@ -266,7 +266,7 @@ class EtcdCredentialStore:
     async def _guarded(
         self, conditions: Sequence[Compare], changes: Sequence[Operation]
     ) -> Mutation | None:
-        """The applied change; None when a condition does not hold (any more)."""
+        """Returns the applied change; None when a condition does not hold."""
         fence = self._fence
         result = await self._client.txn(
             [*conditions, fence.condition] if fence else conditions,
@@ -290,7 +290,7 @@ class EtcdCredentialStore:
         try:
             return Record.decode(stored.value)
         except CorruptRecordError:
-            return Record({})  # without a password; a reset by an administrator mends it
+            return Record({})  # without a password; an administrator repairs it by a reset
 
     def _password(self, username: str, record: Record) -> PasswordHash | None:
         try:
@@ -302,7 +302,7 @@ class EtcdCredentialStore:
     def _repeated_or(
         self, outcome: Outcome, stored: KeyValue, password: PasswordHash | None
     ) -> Mutation:
-        """`outcome`, unless this very hash is stored: then the change was applied before."""
+        """Returns `outcome`; APPLIED if this same hash is stored: an earlier attempt wrote it."""
         try:
             if self._record(stored).password == password:
                 return Mutation(Outcome.APPLIED, stored.mod_revision)

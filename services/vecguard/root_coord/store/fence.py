@@ -1,4 +1,4 @@
-"""The fencing token: no write passes once another root coord was elected."""
+"""Guards writes with the fencing token: none applies once another root coord is elected."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from vecguard.root_coord.errors import LeadershipLostError
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A key that exists, created at one revision, for as long as one term lasts."""
+    """The leader key of one term. During the term it exists with `term` as create revision."""
 
     key: bytes
     term: int
 
     @property
     def condition(self) -> Compare:
-        """Holds only during the term, whatever this process believes."""
+        """A comparison that holds in etcd only during the term."""
         return Compare.create_revision(self.key, "==", self.term)
 
     @property
     def question(self) -> Get:
-        """Read in a refused transaction, tells `require` whether the term is over."""
+        """The read of a refused transaction whose answer `require` checks."""
         return Get(self.key)
 
     def require(self, answer: OperationResult) -> None:

@@ -1,4 +1,4 @@
-"""What root coord needs of a store. The etcd adapter stands beside this file."""
+"""Defines what root coord needs of a store. `etcd.py` implements it."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StoredCredential:
-    """One user as the store has it.
+    """A user's record in the store.
 
     Attributes:
         password: None when the record cannot be read, so that no password matches.
@@ -35,10 +35,10 @@ class Snapshot(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks for a change.
+    """The user who requests a change.
 
     Attributes:
-        revision: of the record by which a proxy admitted the request.
+        revision: the revision of the record by which a proxy admitted the request.
     """
 
     username: str
@@ -46,7 +46,7 @@ class Actor:
 
 
 class Outcome(Enum):
-    """How a guarded change ended. Only APPLIED changed anything."""
+    """How a guarded change ended. Only APPLIED changed the store."""
 
     APPLIED = auto()
     USER_EXISTS = auto()
@@ -58,11 +58,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A change's outcome.
+    """The outcome of a change.
 
     Attributes:
-        revision: the store's revision of the change when it was applied; of a user that
-            was not there to be deleted, one at which it was not there; otherwise 0.
+        revision: the store's revision of an applied change; for the deletion of a missing
+            user, a revision at which it was missing; otherwise 0.
     """
 
     outcome: Outcome
@@ -75,35 +75,38 @@ class Mutation:
 
 
 class CredentialStore(Protocol):
-    """Linearizable reads and guarded changes.
+    """Offers linearizable reads and guarded changes.
 
     Each method raises UnavailableError when the store cannot be reached; a change raises
     OutcomeUnknownError when it may or may not have been applied. Repeating a change with
-    the same hash is safe: it reports the first one's success, but for a user's change of its own
-    password, which is repeated in vain (ACTOR_REVOKED): the password by which it was admitted
-    does not stand any more.
+    the same hash is safe: it reports the success of the first attempt. The exception is a user's
+    change of its own password: its repetition ends with ACTOR_REVOKED, because the password by
+    which it was admitted is not valid any more.
 
-    A change with an `actor` is applied only if the actor exists and has the password by which it
-    was admitted, at the moment of the change itself; otherwise the outcome is ACTOR_REVOKED. None
-    is the system itself, or a proxy without authorization.
+    A change with an `actor` is applied only if, at the moment of the change, the actor exists and
+    has the password by which it was admitted; otherwise the outcome is ACTOR_REVOKED. An actor of
+    None is the system itself, or a proxy without authorization.
     """
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]: ...
 
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
-        """All users in alphabetical order."""
+        """Returns all users in alphabetical order."""
         ...
 
     async def root_state(self) -> RootState:
-        """Whether root is there, was lost, or never was."""
+        """Returns whether root exists, was lost, or never existed."""
         ...
 
     async def create_first_root(self, password: PasswordHash) -> bool:
-        """Creates root if the store is a new one, and notes that it had root; says whether."""
+        """Creates root in a new store and records that the store had root.
+
+        Returns whether it did.
+        """
         ...
 
     async def note_root(self) -> None:
-        """Notes that the store had root, if it has it."""
+        """Records that the store had root, if root exists."""
         ...
 
     async def create(
@@ -127,15 +130,18 @@ class CredentialStore(Protocol):
         description: str | None,
         actor: Actor | None = None,
     ) -> Mutation:
-        """Changes what is not None, if the record still has `expected_revision` (None: any)."""
+        """Changes the values that are not None, if the record has `expected_revision`.
+
+        An `expected_revision` of None permits any revision.
+        """
         ...
 
     async def rehash(
         self, username: str, expected_revision: int, password: PasswordHash
     ) -> Mutation:
-        """Replaces a hash by another one of the same password, at this revision only."""
+        """Replaces a hash by another hash of the same password, at this revision only."""
         ...
 
     async def delete(self, username: str, *, actor: Actor | None = None) -> Mutation:
-        """Removes a user with all that is bound to the name."""
+        """Removes a user and the roles that are bound to the name."""
         ...

@@ -1,43 +1,46 @@
-"""Which changes of the store are of our own making."""
+"""Remembers which changes of the store this root coord made itself."""
 
 from cachetools import LRUCache
 
 from vecguard.passwords import PasswordHash
 
-# A change is seen by the watch within moments of its making.
+# The watch sees a change moments after it is written, so few are remembered at a time.
 _REMEMBERED = 10_000
 
 
-# A hash that is written, or the name of a user who is deleted.
+# A written hash, or the name of a deleted user.
 Write = PasswordHash | str
 
 
 class OwnWrites:
-    """What this root coord has written, so that the watch can tell it apart.
+    """Holds the writes of this root coord, so that the watch can recognise them.
 
-    Its own changes are revoked by whoever makes them, or, in the case of a rehash, revoke
-    nothing.
+    `Credentials` revokes its own changes itself; a rehash needs no revocation.
     """
 
     def __init__(self) -> None:
         self._writes: LRUCache[Write, None] = LRUCache(_REMEMBERED)
 
     def add(self, write: Write) -> None:
-        """This is about to be written."""
+        """Records a write that is about to be made."""
         self._writes[write] = None
 
     def discard(self, write: Write) -> None:
-        """Nobody knows whether this was written, so the watch shall tell."""
+        """Forgets a write that may not have been made; the watch revokes it if it appears."""
         self._writes.pop(write, None)
 
     def clear(self) -> None:
-        """Some will never be seen, and nobody knows which; the others pass for foreign ones."""
+        """Forgets all writes, because some of them will never be seen.
+
+        The others then count as foreign, which is safe: they are revoked once more.
+        """
         self._writes.clear()
 
     def take(self, write: Write) -> bool:
-        """Whether this was written here; once, for each write is seen once.
+        """Forgets a write. Returns whether it was remembered.
 
-        Should somebody put the very same hash back later, that is their change.
+        The watch sees each write once. If another program puts the same hash back later, that
+        is a foreign change.
         """
         if write not in self._writes:
             return False

@@ -8,7 +8,7 @@ from grpclib.testing import ChannelFor
 from vecguard.cli.accounts import AccountClient, LoginRefusedError, UnknownMethodError, User
 from vecguard.cli.connection import Login
 from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, exit_code_of
-from vecguard.cli.login import accepts_anybody, check_login
+from vecguard.cli.login import accepts_anonymous_calls, check_login
 from vecguard.cli.user import delete_if_present
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.generated.milvus.proto import common
@@ -141,7 +141,7 @@ async def judged(answer):
 
 async def anybody(answer):
     async with ChannelFor([Milvus(answer)]) as channel:
-        return await accepts_anybody(channel, "host:1")
+        return await accepts_anonymous_calls(channel, "host:1")
 
 
 async def test_a_login_that_may_not_ask_about_itself_is_accepted():

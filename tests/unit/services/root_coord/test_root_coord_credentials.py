@@ -8,7 +8,7 @@ from vecguard.errors import InvalidParameterError, OutcomeUnknownError, Unavaila
 from vecguard.passwords import verify_password
 from vecguard.root_coord.credentials import Credentials, ensure_root
 from vecguard.root_coord.errors import LeadershipLostError
-from vecguard.root_coord.revocation import Invalidation
+from vecguard.root_coord.session_state import Invalidation
 from vecguard.root_coord.store.interface import Outcome
 from vecguard.root_record import RootState
 from vecguard.secret import Secret

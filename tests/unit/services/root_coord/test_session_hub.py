@@ -7,10 +7,9 @@ from tests.support.waiting import eventually
 from vecguard.boot_clock import boot_clock
 from vecguard.errors import DeadlineError, InvalidParameterError, Status, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.root_coord import revocation
-from vecguard.root_coord import sessions as module
-from vecguard.root_coord.revocation import Everything, Invalidation, Sessions
-from vecguard.root_coord.sessions import LeaseTerms, SessionHub
+from vecguard.root_coord import session_hub, session_state
+from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
+from vecguard.root_coord.session_state import Everything, Invalidation, SessionState
 
 CHANGE = Invalidation("bob", 7)
 # Long enough never to run out in a test, and short enough to wait for.
@@ -19,7 +18,7 @@ LONG, SHORT = 60.0, 0.3
 
 def hub_with(ttl_seconds, **options):
     return SessionHub(
-        Sessions(ttl_seconds), LeaseTerms(42, ttl_seconds, 1.0), boot_clock, **options
+        SessionState(ttl_seconds), LeaseTerms(42, ttl_seconds, 1.0), boot_clock, **options
     )
 
 
@@ -50,7 +49,7 @@ async def test_an_opened_session_is_told_its_terms(hub):
 
 
 async def test_a_lease_is_never_announced_longer_than_it_is_counted():
-    hub = SessionHub(Sessions(0.0009), LeaseTerms(1, 0.0009, 1.0), boot_clock)
+    hub = SessionHub(SessionState(0.0009), LeaseTerms(1, 0.0009, 1.0), boot_clock)
     assert (await FakeProxy(hub).open()).lease_ttl_ms == 0
 
 
@@ -214,7 +213,7 @@ async def test_announcing_waits_for_nobody(hub):
 
 
 async def test_a_proxy_that_does_not_read_is_cut_off_when_its_outbox_is_full(hub, monkeypatch):
-    monkeypatch.setattr(module, "_OUTBOX_LIMIT", 8)
+    monkeypatch.setattr(session_hub, "_OUTBOX_LIMIT", 8)
     proxy = FakeProxy(hub)
     await proxy.open_with_lease()
     proxy.stream.reading.clear()
@@ -226,8 +225,8 @@ async def test_a_proxy_that_does_not_read_is_cut_off_when_its_outbox_is_full(hub
 
 async def test_nothing_is_sent_after_a_message_that_was_dropped(hub, monkeypatch):
     """An acknowledgement of what came after it would cover the dropped one too."""
-    monkeypatch.setattr(module, "_OUTBOX_LIMIT", 2)
-    outbox = module._Outbox()
+    monkeypatch.setattr(session_hub, "_OUTBOX_LIMIT", 2)
+    outbox = session_hub._Outbox()
     stream = FakeProxy(hub).stream
     for sequence in range(1, 4):
         outbox.put(bytes(pb.SessionReply(surrender=pb.Surrender(sequence=sequence))))
@@ -260,7 +259,7 @@ async def test_a_proxy_that_does_not_read_gets_no_lease_for_ever():
 
 async def test_a_renewal_that_is_not_granted_is_not_answered(monkeypatch):
     """An answer would let the proxy go on when nobody waits for it any more."""
-    monkeypatch.setattr(revocation, "_LONGEST_PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(session_state, "_LONGEST_PATIENCE_SECONDS", -1.0)
     hub = hub_with(LONG)
     proxy = FakeProxy(hub)
     await proxy.open_with_lease()
@@ -332,7 +331,7 @@ async def test_a_session_is_opened_once(hub):
 
 
 async def test_a_stream_that_never_opens_a_session_is_ended(hub, monkeypatch):
-    monkeypatch.setattr(module, "_OPEN_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(session_hub, "_OPEN_TIMEOUT_SECONDS", 0.05)
     assert isinstance(await FakeProxy(hub).ended(), DeadlineError)
 
 

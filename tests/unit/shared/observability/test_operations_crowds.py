@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from tests.support.logs import every_log_line
 from tests.support.waiting import eventually
-from vecguard.observability import visitor
+from vecguard.observability import timed_connection
 from vecguard.observability.exposition import Exposition
 from vecguard.observability.health import HealthReport
 from vecguard.observability.operations import MAX_CONNECTIONS, OperationsServer
@@ -112,7 +112,7 @@ async def test_a_connection_that_has_asked_outlives_those_that_have_not(server):
 
 @pytest.mark.parametrize("said", [b"", HALF, WHOLE + HALF], ids=["nothing", "half", "second"])
 async def test_the_head_of_a_request_has_its_time_and_no_more(server, said, monkeypatch):
-    monkeypatch.setattr(visitor, "_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(timed_connection, "_HEAD_SECONDS", 0.2)
     async with connection(server) as (reader, writer):
         writer.write(said)
         clock = asyncio.get_running_loop().time
@@ -130,7 +130,7 @@ async def test_the_head_of_a_request_has_its_time_and_no_more(server, said, monk
 
 
 async def test_an_idle_connection_is_closed(server, monkeypatch):
-    monkeypatch.setattr(visitor, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(timed_connection, "IDLE_SECONDS", 0.2)
     async with connection(server) as (reader, writer):
         writer.write(WHOLE)
         await answered(reader)
@@ -138,7 +138,7 @@ async def test_an_idle_connection_is_closed(server, monkeypatch):
 
 
 async def test_an_answer_that_is_not_read_holds_no_place_for_long(server, registry, monkeypatch):
-    monkeypatch.setattr(visitor, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(timed_connection, "_ANSWER_SECONDS", 0.2)
     large = Counter("large", "x" * 2**23, registry=registry)
     large.inc()
     with socket.socket() as slow:
@@ -149,10 +149,10 @@ async def test_an_answer_that_is_not_read_holds_no_place_for_long(server, regist
         await loop.sock_sendall(slow, WHOLE.replace(b"/livez", b"/metrics"))
 
         async def it_was_cut() -> bool:
-            return not server._visitors
+            return not server._connections
 
         async def it_was_there() -> bool:
-            return bool(server._visitors)
+            return bool(server._connections)
 
         await eventually(it_was_there)
         await eventually(it_was_cut)

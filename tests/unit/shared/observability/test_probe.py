@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from vecguard.observability.health import Check, HealthReport
 from vecguard.observability.operations import OperationsServer
-from vecguard.observability.probe import EXIT_HEALTHY, EXIT_UNHEALTHY, complaint, main
+from vecguard.observability.probe import EXIT_HEALTHY, EXIT_UNHEALTHY, main, problem_of
 
 
 def process(**checks):
@@ -24,7 +24,7 @@ def process(**checks):
 async def ask(report, path="/readyz"):
     async with OperationsServer("127.0.0.1", 0, report, CollectorRegistry()) as server:
         return await asyncio.to_thread(
-            complaint, "127.0.0.1", server.port, path, timeout_seconds=10
+            problem_of, "127.0.0.1", server.port, path, timeout_seconds=10
         )
 
 
@@ -38,7 +38,7 @@ async def answer_with(answer):
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        return await asyncio.to_thread(complaint, "127.0.0.1", port, "/readyz", timeout_seconds=10)
+        return await asyncio.to_thread(problem_of, "127.0.0.1", port, "/readyz", timeout_seconds=10)
 
 
 async def test_ready_process_gives_no_complaint():
@@ -83,7 +83,7 @@ async def test_answer_in_another_protocol_is_complained_about():
 def test_port_that_nobody_listens_on_is_complained_about():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        said = complaint("127.0.0.1", free.getsockname()[1], "/livez", timeout_seconds=10)
+        said = problem_of("127.0.0.1", free.getsockname()[1], "/livez", timeout_seconds=10)
     assert said is not None
     assert "Connection refused" in said
 
@@ -91,7 +91,7 @@ def test_port_that_nobody_listens_on_is_complained_about():
 def test_silent_server_is_complained_about_after_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        said = complaint("127.0.0.1", port, "/livez", timeout_seconds=0.05)
+        said = problem_of("127.0.0.1", port, "/livez", timeout_seconds=0.05)
     assert said == f"no answer from 127.0.0.1:{port}: timed out"
 
 

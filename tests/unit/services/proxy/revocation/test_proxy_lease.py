@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from vecguard.clock_margin import ClockMargin
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.root_coord.revocation import Invalidation, Sessions
+from vecguard.root_coord.session_state import Invalidation, SessionState
 
 TTL = 10.0
 MARGIN = ClockMargin(ratio=0.01, fixed_seconds=0.1)
@@ -175,7 +175,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.up = []
         self.down = []
         self.lease = Lease(MARGIN)
-        self.sessions = Sessions(TTL)
+        self.sessions = SessionState(TTL)
         self.connected = False
         self.clocks(1.0, 1.0, 0.0)
 

@@ -1,4 +1,4 @@
-"""The session streams: carries out what `revocation.Sessions` decides."""
+"""Runs the session streams: sends and receives what `session_state.SessionState` decides."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -9,12 +9,12 @@ from vecguard.clock import Clock
 from vecguard.errors import DeadlineError, InvalidParameterError, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.log import get_logger
-from vecguard.root_coord.revocation import (
+from vecguard.root_coord.session_state import (
     Awaited,
     Everything,
     Invalidation,
     Notice,
-    Sessions,
+    SessionState,
     Surrender,
 )
 from vecguard.root_coord.session_wire import (
@@ -28,11 +28,11 @@ from vecguard.root_coord.session_wire import (
 
 log = get_logger(__name__)
 
-# A stream that has this many messages unsent is not being read; its proxy starts afresh.
+# The proxy does not read a stream that has this many messages unsent: the stream is closed.
 _OUTBOX_LIMIT = 4096
 _MAX_TEXT = 255
 _OPEN_TIMEOUT_SECONDS = 10.0
-# A change takes milliseconds; when one takes this long, somebody may ask why.
+# A change takes milliseconds. One that takes this long is logged with the proxies it waits for.
 _LONG_WAIT_SECONDS = 1.0
 # A log line about thousands of proxies would be cut off.
 _NAMED_IN_LOG = 10
@@ -48,7 +48,7 @@ class SessionStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LeaseTerms:
-    """What a session is told when it is opened."""
+    """The lease parameters that root coord sends when a session opens."""
 
     term: int
     ttl_seconds: float
@@ -56,16 +56,17 @@ class LeaseTerms:
 
 
 class _Outbox:
-    """What is still to be sent on one stream, in order."""
+    """Queues the messages of one stream, in the order in which they are sent."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_OUTBOX_LIMIT)
         self._closed = asyncio.Event()
 
     def put(self, reply: bytes) -> None:
-        """Queues a message, or ends a stream that nobody reads.
+        """Queues a message, or ends the stream when the queue is full.
 
-        Nothing follows a message that was dropped: a later acknowledgement would cover it.
+        No message may follow a dropped one: the acknowledgement of a later message would cover
+        the dropped one too.
         """
         if self._closed.is_set():
             return
@@ -79,7 +80,7 @@ class _Outbox:
         self._closed.set()
 
     async def closed(self) -> None:
-        """Returns when the stream is to end."""
+        """Returns after `close`."""
         await self._closed.wait()
 
     async def drain_into(self, stream: SessionStream) -> None:
@@ -88,25 +89,25 @@ class _Outbox:
 
 
 class SessionHub:
-    """All open session streams, and the waiting for their acknowledgements."""
+    """Holds all open session streams and waits for their acknowledgements."""
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: SessionState,
         terms: LeaseTerms,
         clock: Clock,
         may_grant: Callable[[], bool] = lambda: True,
         invalidated: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """Begins without streams.
+        """Creates a hub without streams.
 
         Args:
-            sessions: decides.
-            terms: what each session is told.
-            clock: of the leases.
-            may_grant: whether leases may be granted now.
-            invalidated: hears how many seconds an invalidation took, from its sending until
-                nobody could decide by the older state.
+            sessions: the state that decides about leases and acknowledgements.
+            terms: the parameters that are sent to each new session.
+            clock: the clock by which leases run.
+            may_grant: returns whether leases may be granted now.
+            invalidated: called with the seconds from the sending of an invalidation until no
+                proxy could decide by the older state.
         """
         self._invalidated = invalidated
         self._sessions = sessions
@@ -120,43 +121,43 @@ class SessionHub:
 
     @property
     def connected(self) -> int:
-        """How many proxies have an open stream."""
+        """The number of proxies with an open stream."""
         return len(self._outboxes)
 
     @property
     def leases(self) -> int:
-        """How many sessions hold a lease now, connected or not."""
+        """The number of sessions that hold a lease now, connected or not."""
         return self._sessions.leases(self._clock())
 
     @property
     def unacknowledged(self) -> int:
-        """How many invalidations somebody waits for."""
+        """The number of invalidations whose callers still wait."""
         return len(self._settled)
 
     @property
     def awaited(self) -> Awaited | None:
-        """Whom changes wait for that have waited for long; None when none has."""
+        """The proxies for which changes have waited long; None when no change has."""
         return self._sessions.awaited(self._long, self._clock())
 
     @property
     def earlier_leases_seconds(self) -> float:
-        """For how long leases of an earlier leader may still run; 0 when none can."""
+        """The seconds for which leases of an earlier leader may still run; 0 when none can."""
         until = self._sessions.earlier_leases_until
         return 0.0 if until is None else max(0.0, until - self._clock())
 
     def close(self) -> None:
-        """Ends every stream; the leases that were granted still count."""
+        """Ends every stream. Granted leases still count."""
         for outbox in self._outboxes.values():
             outbox.close()
 
     async def serve(self, stream: SessionStream, peer: str) -> None:
-        """Serves one stream until either side ends it; `peer` is its address, for the log.
+        """Serves one stream until either side ends it. `peer` is its address for the log.
 
         Raises:
-            InvalidParameterError: the first message is no Open, or it names no process, or its
+            InvalidParameterError: the first message is not Open, it names no process, or its
                 texts are too long.
-            DeadlineError: the first message did not come.
-            UnavailableError: the stream was ended here; the proxy is to open a new one.
+            DeadlineError: the first message did not arrive in time.
+            UnavailableError: root coord ended the stream; the proxy must open a new one.
         """
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
@@ -181,18 +182,18 @@ class SessionHub:
             log.info("session_closed", proxy=proxy_id)
 
     async def invalidate(self, invalidation: Invalidation) -> None:
-        """Returns when nobody can decide by an older state any more.
+        """Sends an invalidation and returns when no proxy can decide by the older state.
 
-        That is when each session has acknowledged, or when its lease has run out.
+        A session is done when it has acknowledged or its lease has run out.
         """
         notice = self._send(invalidation)
-        telling = asyncio.get_running_loop().call_later(
-            _LONG_WAIT_SECONDS, self._tell_of_wait, notice.sequence, invalidation
+        log_timer = asyncio.get_running_loop().call_later(
+            _LONG_WAIT_SECONDS, self._log_wait, notice.sequence, invalidation
         )
         try:
             await self._settle(notice)
         finally:
-            telling.cancel()
+            log_timer.cancel()
             was_long = notice.sequence in self._long
             self._long.discard(notice.sequence)
         seconds = self._clock() - notice.made_at
@@ -206,13 +207,13 @@ class SessionHub:
         self._invalidated(seconds)
 
     def announce(self, content: Invalidation | Everything) -> None:
-        """Tells every session, without waiting for anybody."""
+        """Sends a notice to every session without waiting for acknowledgements."""
         self._send(content)
 
     async def surrender(self, timeout_seconds: float) -> bool:
-        """Takes every lease back, and grants none any more.
+        """Revokes every lease and grants no more.
 
-        Returns whether no session holds one after this time.
+        Returns whether every lease was given back or had run out before the timeout.
         """
         self._surrendered = True
         notice = self._send(Surrender())
@@ -230,10 +231,10 @@ class SessionHub:
             self._outboxes[proxy_id].put(message)
         return notice
 
-    def _tell_of_wait(self, sequence: int, invalidation: Invalidation) -> None:
+    def _log_wait(self, sequence: int, invalidation: Invalidation) -> None:
         awaited = self._sessions.awaited((sequence,), self._clock())
         if awaited is None:
-            return  # it is settled, and about to be answered
+            return  # it is settled; `invalidate` is about to return
         self._long.add(sequence)
         log.warning(
             "change_waits",
@@ -298,7 +299,7 @@ class SessionHub:
                 return  # a newer stream of the same process has taken over
             if isinstance(request, Renewal):
                 if self._surrendered or not self._may_grant():
-                    continue  # the proxy finds another root coord when nobody answers
+                    continue  # without an answer the proxy looks for another root coord
                 if self._sessions.renew(proxy_id, self._clock()):
                     outbox.put(encode_renewed(request.number, self._terms.term))
             elif isinstance(request, Acknowledgement):

@@ -1,4 +1,4 @@
-"""How root coord gets its port, which an outgoing connection may have at that moment."""
+"""Opens root coord's port, which an outgoing connection may occupy at that moment."""
 
 import asyncio
 import ssl
@@ -14,7 +14,7 @@ from vecguard.observability.log import get_logger
 
 log = get_logger(__name__)
 
-# Connections of other programs that take such a port by chance seldom last longer.
+# A connection of another program that occupies the port by chance seldom lasts longer.
 _PATIENCE_SECONDS: Final = 5.0
 _SETTINGS: Final = "rootCoord.ip and rootCoord.port"
 _RETRY_SECONDS: Final = 0.1
@@ -31,18 +31,18 @@ async def listen(
     *,
     patience_seconds: float = _PATIENCE_SECONDS,
 ) -> None:
-    """Listens where it is configured; tries again for a while when the port is taken.
+    """Listens on the configured address; retries for a while when the port is taken.
 
     53100 is Milvus's number for root coord and lies in the range from which Linux takes ports
     for outgoing connections.
 
     Raises:
-        ConfigurationError: it cannot listen there.
+        ConfigurationError: the address cannot be listened on.
     """
     address = Address(own.ip, own.port)
     connections = fitting_connections(own.max_connections)
     loop = asyncio.get_running_loop()
-    until, is_told = loop.time() + patience_seconds, False
+    until, is_logged = loop.time() + patience_seconds, False
     while True:
         try:
             sockets = listening_sockets(address, settings=_SETTINGS, backlog=_BACKLOG)
@@ -54,9 +54,9 @@ async def listen(
                     f"{error.message}; if nothing listens there, an outgoing connection has it, "
                     f"and sysctl net.ipv4.ip_local_reserved_ports={address.port} keeps it free"
                 ) from error
-            if not is_told:
+            if not is_logged:
                 log.warning("port_taken", address=str(address), retried_seconds=patience_seconds)
-                is_told = True
+                is_logged = True
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             server.listen(sockets, name="rootCoord", max_connections=connections, tls=tls)
@@ -65,7 +65,10 @@ async def listen(
 
 
 def fitting_connections(wanted: int) -> int:
-    """As many as there are file descriptors for; raises the process's limit as far as it may."""
+    """Returns how many of the `wanted` connections the file descriptors suffice for.
+
+    Raises the process's limit of descriptors as far as the system permits.
+    """
     descriptors = raised_limit(wanted + _OWN_DESCRIPTORS)
     connections = max(1, min(wanted, descriptors - _OWN_DESCRIPTORS))
     if connections < wanted:

@@ -1,4 +1,4 @@
-"""One connection to the operations port, and the time that each part of a request may take."""
+"""Limits the time of each part of a request on a connection to the operations port."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,24 +6,26 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from vecguard.bounded_listener import Place
+from vecguard.bounded_listener import ConnectionSlot
 
-# For the request line and headers, whatever comes meanwhile.
+# For the request line and headers, however slowly they arrive.
 _HEAD_SECONDS: Final = 5.0
-# For the answer: a client that does not read it must not hold its place. Workers have five
-# seconds to tell their metrics.
+# For the answer: a client that does not read it must not keep its connection. Workers have
+# five seconds to send their metrics.
 _ANSWER_SECONDS: Final = 20.0
 # Between two requests. Prometheus scrapes once a minute or more often.
 IDLE_SECONDS: Final = 90.0
 
 
-class Visitor(asyncio.Protocol):
-    """Stands between the socket and aiohttp, which has no time limit for a request's head."""
+class TimedConnection(asyncio.Protocol):
+    """Passes data between the socket and aiohttp, which does not limit the time of a head."""
 
-    def __init__(self, place: Place, inner: web.RequestHandler, gone: Callable[[], object]) -> None:
-        """`inner` is aiohttp's protocol for the same connection; `gone` hears of its end."""
+    def __init__(
+        self, slot: ConnectionSlot, inner: web.RequestHandler, gone: Callable[[], object]
+    ) -> None:
+        """Takes aiohttp's protocol of the connection as `inner`; calls `gone` at its end."""
         self._gone = gone
-        self._place = place
+        self._slot = slot
         self._inner = inner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -31,33 +33,33 @@ class Visitor(asyncio.Protocol):
         self._is_waiting_for_head = True
         self._is_answering = False
         self._was_heard_while_answering = False
-        place.is_busy = lambda: self._is_answering
+        slot.is_busy = lambda: self._is_answering
 
-    def asks(self) -> None:
-        """The head of a request is there."""
-        self._place.is_new = False
+    def head_received(self) -> None:
+        """Records that the head of a request has arrived."""
+        self._slot.is_new = False
         self._is_answering = True
         self._is_waiting_for_head = self._was_heard_while_answering = False
         self._limit(_ANSWER_SECONDS)
 
-    def is_answered(self) -> None:
-        """The answer is written."""
+    def answer_written(self) -> None:
+        """Records that the answer is written."""
         self._is_answering = False
         # The next request may have begun.
         self._is_waiting_for_head = self._was_heard_while_answering
         self._limit(_HEAD_SECONDS if self._is_waiting_for_head else IDLE_SECONDS)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass.
+        # uvloop's transports do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
-        self._place.made(transport)
+        self._slot.opened(transport)
         self._limit(_HEAD_SECONDS)
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._place.left()
+        self._slot.closed()
         self._gone()
         self._inner.connection_lost(exc)
 

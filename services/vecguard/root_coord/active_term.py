@@ -1,4 +1,4 @@
-"""One term as the active root coord: everything that exists for that long only."""
+"""Holds the parts of root coord that exist for one term only, and runs them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,33 +12,33 @@ from vecguard.observability.log import get_logger
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.external_changes import ExternalChanges
-from vecguard.root_coord.revocation import Sessions
-from vecguard.root_coord.sessions import LeaseTerms, SessionHub
+from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
+from vecguard.root_coord.session_state import SessionState
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.root_record import LOST
 
 log = get_logger(__name__)
 
-# How long an orderly stop waits for proxies to give their leases back.
+# A longer wait would delay the stop; leases that are not given back run out by themselves.
 _SURRENDER_SECONDS = 1.0
 
 
 class Metrics(Protocol):
-    """What a tenure has to tell."""
+    """Counts the events of a term."""
 
     def invalidated(self, seconds: float) -> None:
-        """An invalidation took so long to hold everywhere."""
+        """Counts an invalidation and the seconds that it took to hold at every proxy."""
 
     def external_change_seen(self) -> None:
-        """Somebody else has changed a credential in etcd."""
+        """Counts a change of a credential in etcd that root coord did not make."""
 
 
-class Tenure:
-    """Store, sessions and watch of one term. Its writes are fenced by the term.
+class ActiveTerm:
+    """Holds store, sessions and watch of one term. The term fences every write.
 
     Attributes:
-        root_is_lost: whether the store has lost root's record. All others are served meanwhile.
+        root_is_lost: whether the store has lost root's record. All other users are served.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Tenure:
             wait = settings.lease.margin.outlasting_seconds(earlier)
             predecessor_until = clock() + wait
             log.info("awaits_earlier_leases", term=leadership.term, seconds=round(wait, 3))
-        sessions = Sessions(settings.lease.ttl, predecessor_until=predecessor_until)
+        sessions = SessionState(settings.lease.ttl, predecessor_until=predecessor_until)
         self.hub = SessionHub(
             sessions,
             LeaseTerms(leadership.term, settings.lease.ttl, settings.lease.renew_interval),
@@ -88,7 +88,7 @@ class Tenure:
         return self.leadership.term
 
     def root_seen(self, *, is_there: bool) -> None:
-        """Root's record was found, or found missing."""
+        """Records whether root's record is in the store, and logs when that changes."""
         if is_there == self.root_is_lost:
             self.root_is_lost = not is_there
             if is_there:
@@ -99,10 +99,11 @@ class Tenure:
     async def run(self, prepare: Callable[[], Awaitable[None]], serve: Callable[[], None]) -> None:
         """Holds the leadership, prepares, begins to serve and follows external changes.
 
-        However long the preparing takes, the leadership is held meanwhile.
+        The leadership is held while `prepare` runs, however long that takes.
 
-        Ends only by raising, in an exception group: LeadershipLostError, what `prepare`
-        raises, or what made the watch impossible.
+        Raises:
+            BaseExceptionGroup: the only way in which it ends; with LeadershipLostError, an
+                error of `prepare`, or the error that ended the watch.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.leadership.hold())
@@ -112,9 +113,9 @@ class Tenure:
             tasks.create_task(self._changes.run(self.term))
 
     async def step_down(self, timeout_seconds: float) -> None:
-        """Carries through what has begun, takes the leases back and lets another one lead.
+        """Finishes running changes, revokes the leases and lets another root coord lead.
 
-        What has begun is waited for at most `timeout_seconds`.
+        Waits at most `timeout_seconds` for the running changes.
         """
         await self.credentials.drain(timeout_seconds)
         in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)

@@ -1,18 +1,18 @@
-"""What a root coord says about its own condition."""
+"""Registers root coord's health checks: role, prefix, changes, root."""
 
 from vecguard.observability.health import Check, HealthReport
 from vecguard.root_coord.errors import StandbyError
 from vecguard.root_coord.role import Role
-from vecguard.root_coord.sessions import SessionHub
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_record import LOST
 from vecguard.wording import counted
 
-# More would fill the screens of people who look for one of them.
+# A longer list would hide the rest of the message.
 _NAMED = 5
 
 
-def register_conditions(role: Role, health: HealthReport) -> None:
-    """Adds the checks: whether it is active, may be, whether changes wait, and root is there."""
+def register_health_checks(role: Role, health: HealthReport) -> None:
+    """Registers the checks of the role, the prefix, waiting changes and root's record."""
     health.register("role", lambda: _role(role))
     health.register("prefix", lambda: _prefix(role))
     health.register("changes", lambda: _changes(role))
@@ -21,42 +21,42 @@ def register_conditions(role: Role, health: HealthReport) -> None:
 
 def _role(role: Role) -> Check:
     try:
-        tenure = role.require()
+        active_term = role.require()
     except StandbyError as error:
-        # The reason of a refusal is long, and the check `prefix` has it.
+        # The reason of a refusal is long; the check `prefix` reports it.
         message = "this root coord cannot lead: see prefix" if role.refusal else error.message
         return Check("role", healthy=False, critical=True, message=message)
     return Check(
         "role",
         healthy=True,
         critical=True,
-        message=f"active since term {tenure.term}, "
-        f"{counted(tenure.hub.connected, 'proxy', 'proxies')} connected",
+        message=f"active since term {active_term.term}, "
+        f"{counted(active_term.hub.connected, 'proxy', 'proxies')} connected",
     )
 
 
 def _prefix(role: Role) -> Check:
-    """Whether etcd's prefix is likely a wrong one, so that this root coord can never lead."""
+    """Reports whether etcd's prefix is likely wrong, so that this root coord can never lead."""
     message = role.refusal or "nothing speaks against the configured prefix"
     return Check("prefix", healthy=not role.refusal, critical=True, message=message)
 
 
 def _changes(role: Role) -> Check:
-    """Whether a change has waited for long, or each one would have to."""
-    waits = "" if role.tenure is None else _waits(role.tenure.hub)
+    """Reports whether a change has waited long, or every new one would have to."""
+    waits = "" if role.active_term is None else _waits(role.active_term.hub)
     return Check(
         "changes", healthy=not waits, critical=False, message=waits or "none has waited for long"
     )
 
 
 def _root(role: Role) -> Check:
-    """Whether root's record was lost, as far as the active root coord knows.
+    """Reports whether root's record was lost, as far as the active root coord knows.
 
-    Not critical: all other users are served, and a process that is not ready serves none.
+    Not critical: all other users are served, and a process that is not ready serves no user.
     """
-    if role.tenure is None:
+    if role.active_term is None:
         return Check("root", healthy=True, critical=False, message="not known on standby")
-    is_lost = role.tenure.root_is_lost
+    is_lost = role.active_term.root_is_lost
     return Check(
         "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
     )

@@ -1,4 +1,4 @@
-"""Elected root coords with real tenures, one after the other or two at a time."""
+"""Elected root coords with real terms, one after the other or two at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,11 +17,11 @@ from vecguard.grpc.channel import Channel
 from vecguard.grpc.credentials import hash_to_wire
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import PasswordHash
+from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.election import Election, ElectionKeys, Leadership
 from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.role import Role
 from vecguard.root_coord.service import root_coord_server
-from vecguard.root_coord.tenure import Tenure
 
 ELECTION_TTL_SECONDS = 1.0
 
@@ -30,7 +30,7 @@ ELECTION_TTL_SECONDS = 1.0
 class Leader:
     """One root coord from its election on."""
 
-    tenure: Tenure
+    active_term: ActiveTerm
     running: asyncio.Task[None]
     client: EtcdClient
     port: int
@@ -84,7 +84,7 @@ async def leading(
         )
         leadership = await election.campaign()
         metrics = RootCoordMetrics(CollectorRegistry())
-        tenure = Tenure(
+        active_term = ActiveTerm(
             client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
         server = root_coord_server(role.require)
@@ -94,16 +94,16 @@ async def leading(
         serving = asyncio.Event()
 
         def serve() -> None:
-            role.assume(tenure)
+            role.assume(active_term)
             serving.set()
 
-        running = asyncio.create_task(tenure.run(lambda: prepare(leadership), serve))
+        running = asyncio.create_task(active_term.run(lambda: prepare(leadership), serve))
         try:
             started = asyncio.create_task(serving.wait())
             await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
             started.cancel()
             assert serving.is_set(), running.exception()
-            yield Leader(tenure, running, client, port, pb.RootCoordStub(channel, timeout=30))
+            yield Leader(active_term, running, client, port, pb.RootCoordStub(channel, timeout=30))
         finally:
             channel.close()
             running.cancel()

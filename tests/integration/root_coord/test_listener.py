@@ -11,8 +11,8 @@ from vecguard.config.services import RootCoordSettings
 from vecguard.errors import ConfigurationError
 from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
-from vecguard.root_coord import listening
-from vecguard.root_coord.listening import listen
+from vecguard.root_coord import listener
+from vecguard.root_coord.listener import listen
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def tries(monkeypatch):
         seen.append(address)
         return listening_sockets(address, **options)
 
-    monkeypatch.setattr(listening, "listening_sockets", counted)
+    monkeypatch.setattr(listener, "listening_sockets", counted)
     return seen
 
 

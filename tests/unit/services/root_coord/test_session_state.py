@@ -4,7 +4,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from vecguard.errors import UnavailableError
-from vecguard.root_coord.revocation import Awaited, Everything, Invalidation, Sessions, Surrender
+from vecguard.root_coord.session_state import (
+    Awaited,
+    Everything,
+    Invalidation,
+    SessionState,
+    Surrender,
+)
 
 TTL = 10.0
 CHANGE = Invalidation("bob", 7)
@@ -12,7 +18,7 @@ CHANGE = Invalidation("bob", 7)
 
 @pytest.fixture
 def sessions():
-    return Sessions(TTL)
+    return SessionState(TTL)
 
 
 def leased(sessions, *proxies, now=0.0):
@@ -207,7 +213,7 @@ def test_a_long_round_trip_costs_no_lease_while_changes_follow_each_other(sessio
 
 @pytest.mark.parametrize(("ttl", "patience"), [(1.0, 0.5), (3.75, 0.75), (60.0, 1.0)])
 def test_how_long_an_acknowledgement_may_take_depends_on_the_lease(ttl, patience):
-    sessions = Sessions(ttl)
+    sessions = SessionState(ttl)
     leased(sessions, "a", now=0.0)
     notify(sessions, 0.25)
     assert sessions.renew("a", 0.25 + patience)
@@ -260,7 +266,7 @@ def test_how_long_somebody_is_awaited_at_most_counts_the_renewals_that_are_still
 
 
 def test_leases_of_a_predecessor_are_named_as_such():
-    sessions = Sessions(TTL, predecessor_until=12.0)
+    sessions = SessionState(TTL, predecessor_until=12.0)
     assert sessions.earlier_leases_until == 12.0
     leased(sessions, "a", now=2.0)
     sequence, _ = notify(sessions, 2.0)
@@ -289,7 +295,7 @@ def test_a_process_that_stops_in_good_order_is_not_awaited(sessions):
 
 
 def test_leases_of_a_predecessor_are_waited_out(sessions):
-    sessions = Sessions(TTL, predecessor_until=12.0)
+    sessions = SessionState(TTL, predecessor_until=12.0)
     assert len(sessions) == 0
     sequence, connected = notify(sessions, 1.0)
     assert connected == ()
@@ -331,7 +337,7 @@ TINY = 1e-9
 
 
 class SessionsMachine(RuleBasedStateMachine):
-    """Sessions beside a model of what is promised.
+    """The session state beside a model of what is promised.
 
     A notice is settled if and only if every session that had a valid lease when it was
     made has acknowledged it, has stopped, or has had no valid lease at some moment since.
@@ -340,7 +346,7 @@ class SessionsMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        self.sessions = Sessions(TTL)
+        self.sessions = SessionState(TTL)
         self.lease_until = {}
         self.connected = set()
         self.awaited = {}

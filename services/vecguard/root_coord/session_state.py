@@ -1,8 +1,7 @@
-"""Who must still acknowledge an invalidation, and whose lease has run out.
+"""Decides which proxies must still acknowledge an invalidation, and whose lease has run out.
 
-Pure: time comes in as an argument, and what is to be sent goes out as values. The
-protocol is described in docs/revocation.md; its terms (session, lease, invalidation,
-sequence) are used here as they are there.
+Does no I/O: time comes in as an argument, and messages to send are return values.
+docs/revocation.md describes the protocol and defines session, lease, invalidation and sequence.
 """
 
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from vecguard.errors import UnavailableError
 
 @dataclass(frozen=True, slots=True)
 class Invalidation:
-    """Forget what you hold of this user that was read before this revision."""
+    """Tells proxies to drop this user's entries that were read before this revision."""
 
     username: str
     revision: int
@@ -22,20 +21,20 @@ class Invalidation:
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """Trust nothing that you hold: read everything again."""
+    """Tells proxies to trust no cached entry before they have read it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surrender:
-    """The lease is void: this root coord steps down."""
+    """Tells proxies that their leases are void because this root coord steps down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is sent to every session, numbered for its acknowledgement.
+    """A message for every session, numbered for its acknowledgement.
 
     Attributes:
-        made_at: on the clock of whoever made it.
+        made_at: when it was made, on the clock of the caller of `notify`.
     """
 
     sequence: int
@@ -45,13 +44,13 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """Whom notices wait for.
+    """The leases that notices wait for.
 
     Attributes:
         proxies: ids of the processes, in alphabetical order.
-        earlier_leases: whether leases of an earlier leader, whoever holds them, are
-            waited for as well.
-        seconds_at_most: until the last of all these leases is over at the latest.
+        earlier_leases: whether notices also wait for leases of an earlier leader, whose
+            holders are unknown.
+        seconds_at_most: the longest time until the last of these leases ends.
     """
 
     proxies: tuple[str, ...]
@@ -60,12 +59,12 @@ class Awaited:
 
 
 # A proxy that asks for renewals and leaves a notice unacknowledged for longer than this part
-# of a lease does not hear us, and whoever waits for it waits for so much longer. It has to be
-# longer than a round trip: else, while changes follow each other, no renewal is ever granted.
-# It has to be short as well: a change is answered within a lease and a second.
+# of a lease does not receive our messages, and each renewal would make changes wait longer for
+# it. The limit has to be longer than a round trip: otherwise no renewal is granted while changes
+# follow each other. It has to be short as well: a change is answered within a lease and a second.
 _PATIENCE_RATIO = 0.2
 _SHORTEST_PATIENCE_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 1.0
-# Stands for the sessions of an earlier leader, whoever holds them.
+# Stands for all sessions of an earlier leader, whose holders are unknown.
 _PREDECESSOR = ""
 
 
@@ -76,21 +75,21 @@ class _Session:
     pending: dict[int, Notice] = field(default_factory=dict)
 
 
-class Sessions:
-    """The proxies that may decide something from their caches.
+class SessionState:
+    """Holds the sessions of the proxies that may decide requests from their caches.
 
-    A session belongs to a proxy process, not to a stream: when a stream breaks the
+    A session belongs to a proxy process, not to a stream: when a stream breaks, the
     session still counts until its lease has run out, and a new stream of the same
     process takes the session over, with the notices that are not yet acknowledged.
     """
 
     def __init__(self, lease_ttl_seconds: float, *, predecessor_until: float | None = None) -> None:
-        """Begins without sessions.
+        """Creates a state without sessions.
 
         Args:
-            lease_ttl_seconds: how long a renewal is good for.
-            predecessor_until: until when sessions of an earlier leader may hold leases
-                that nobody can ask for; None when there are none.
+            lease_ttl_seconds: how long a lease runs after a renewal.
+            predecessor_until: until when proxies may hold leases of an earlier leader;
+                None when there are none.
         """
         self._lease_ttl_seconds = lease_ttl_seconds
         self._patience_seconds = min(
@@ -104,11 +103,11 @@ class Sessions:
         self._sequence = 0
 
     def __len__(self) -> int:
-        """How many sessions are connected."""
+        """Returns the number of connected sessions."""
         return sum(session.connected for session in self._sessions.values())
 
     def leases(self, now: float) -> int:
-        """How many proxies hold a lease that runs."""
+        """Returns the number of proxies whose lease still runs."""
         return sum(
             session.lease_until is not None and session.lease_until > now
             for proxy_id, session in self._sessions.items()
@@ -116,18 +115,18 @@ class Sessions:
         )
 
     def open(self, proxy_id: str) -> list[Notice]:
-        """A stream was opened. Returns the notices that its process has yet to acknowledge."""
+        """Records an opened stream. Returns the notices that its process has yet to acknowledge."""
         session = self._sessions.setdefault(proxy_id, _Session())
         session.connected = True
         return list(session.pending.values())
 
     def renew(self, proxy_id: str, now: float) -> bool:
-        """Grants a lease from now on, or returns False.
+        """Grants a lease that runs from `now`, or returns False.
 
-        The proxy counts it from the moment of sending, which was earlier, so that its
-        lease ends first. None is granted while a notice has been unacknowledged for too
-        long: the proxy does not hear us, and whoever waits for it shall wait for one
-        lease and not for ever.
+        The proxy counts the lease from the moment at which it sent the request, which was
+        earlier, so the proxy's lease ends first. No lease is granted while a notice has been
+        unacknowledged for too long: the proxy does not receive our messages, and a change
+        must wait for one lease, not without end.
 
         Raises:
             UnavailableError: the session was never opened or has been forgotten.
@@ -141,25 +140,31 @@ class Sessions:
         return True
 
     def acknowledge(self, proxy_id: str, sequence: int) -> list[int]:
-        """Notices up to `sequence` are applied. Returns the sequences that are settled by it."""
+        """Records that a proxy has applied all notices up to `sequence`.
+
+        Returns the sequences that this settles.
+        """
         session = self._sessions.get(proxy_id)
         if session is None:
             return []
         applied = [number for number in session.pending if number <= sequence]
         contents = [session.pending.pop(number).content for number in applied]
         if any(isinstance(content, Surrender) for content in contents):
-            # Without a lease it is not awaited for anything, as when its lease runs out.
+            # Without a lease no notice waits for it, as when its lease runs out.
             session.lease_until = None
             applied += session.pending
             session.pending.clear()
         return self._settle(proxy_id, applied)
 
     def release(self, proxy_id: str) -> list[int]:
-        """A process stops in good order; returns what that settles."""
+        """Ends the session of a process that stops. Returns the sequences that this settles."""
         return self._forget(proxy_id) if proxy_id in self._sessions else []
 
     def disconnect(self, proxy_id: str) -> list[int]:
-        """A stream broke. Without a lease the session ends; returns what that settles."""
+        """Records a broken stream; a session without a lease ends.
+
+        Returns the sequences that this settles.
+        """
         session = self._sessions.get(proxy_id)
         if session is None:
             return []
@@ -171,10 +176,10 @@ class Sessions:
     def notify(
         self, content: Invalidation | Everything | Surrender, now: float
     ) -> tuple[Notice, tuple[str, ...]]:
-        """Something is to be known. Returns the notice and the connected sessions to tell.
+        """Makes a notice. Returns it with the ids of the connected sessions to send it to.
 
-        Every session with a lease is awaited, also one whose stream is broken, until it
-        acknowledges or `expire` finds that its lease has run out.
+        The notice waits for every session with a lease, even if its stream is broken, until the
+        session acknowledges or `expire` finds that its lease has run out.
         """
         self._sequence += 1
         notice = Notice(self._sequence, content, now)
@@ -191,14 +196,14 @@ class Sessions:
         return notice, connected
 
     def is_settled(self, sequence: int) -> bool:
-        """Whether nobody can decide by what this notice revokes."""
+        """Returns whether no proxy can decide any more by the state that this notice revokes."""
         return sequence not in self._awaited
 
     def expire(self, now: float) -> list[int]:
-        """Awaits no longer those whose lease has run out; returns the settled sequences.
+        """Stops waiting for sessions whose lease has run out. Returns the settled sequences.
 
-        Their notices need no repeating either: a connected session applies what is in its
-        stream before it can see its next lease, and a new stream begins with a
+        Their notices need not be repeated: a connected session applies the messages in its
+        stream before it can receive its next lease, and a new stream begins with a
         resynchronisation.
         """
         settled = []
@@ -214,7 +219,7 @@ class Sessions:
         return settled
 
     def next_expiry(self) -> float | None:
-        """When the next lease that somebody waits for runs out; None when nobody waits."""
+        """Returns when the next awaited lease runs out; None when no notice waits."""
         awaited = set().union(*self._awaited.values())
         return min(
             (
@@ -226,7 +231,7 @@ class Sessions:
         )
 
     def awaited(self, sequences: Iterable[int], now: float) -> Awaited | None:
-        """Whom any of these notices waits for; None when all of them are settled."""
+        """Returns the leases that these notices wait for; None when all of them are settled."""
         awaited = set[str]().union(*(self._awaited.get(each, ()) for each in sequences))
         if not awaited:
             return None
@@ -238,7 +243,7 @@ class Sessions:
 
     @property
     def earlier_leases_until(self) -> float | None:
-        """When the leases of an earlier leader are over; None when they are known to be."""
+        """When the leases of an earlier leader end; None when none is left."""
         predecessor = self._sessions.get(_PREDECESSOR)
         return None if predecessor is None else predecessor.lease_until
 
@@ -251,7 +256,7 @@ class Sessions:
         return max(until, renewable_until + self._lease_ttl_seconds)
 
     def _renewable_until(self, session: _Session) -> float:
-        """Until when leases are granted although notices are unacknowledged."""
+        """Returns until when leases are granted although notices are unacknowledged."""
         oldest = next(iter(session.pending.values()), None)
         return inf if oldest is None else oldest.made_at + self._patience_seconds
 
