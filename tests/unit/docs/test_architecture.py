@@ -15,13 +15,6 @@ METHODS = [span for span in SPANS if re.fullmatch(r"[A-Z]\w+\.[a-z]\w+", span)]
 CLASSES = [span for span in SPANS if re.fullmatch(r"[A-Z][a-z]+\w*", span)]
 #: Spans that look like our classes and are none: an RPC.
 FOREIGN = {"UpdateCredential"}
-#: What the page calls by its new name, with the old one; delete a line when its renaming is in.
-RENAMED = {
-    "AdmissionQueue": "Turnstile",
-    "SessionState": "Sessions",
-    "session_hub.py": "sessions.py",
-    "session_state.py": "revocation.py",
-}
 #: Modules that the picture draws without their folder.
 DRAWN = re.findall(r"\b[a-z_]+\.py\b|\bstore/", PAGE.split("```")[1])
 
@@ -54,7 +47,7 @@ def test_a_path_is_there(path):
 
 @pytest.mark.parametrize("module", DRAWN)
 def test_a_module_of_the_picture_is_there(module):
-    assert is_module(module) or is_module(RENAMED.get(module, module))
+    assert is_module(module)
 
 
 def is_module(name):
@@ -63,13 +56,13 @@ def is_module(name):
 
 @pytest.mark.parametrize("name", [name for name in CLASSES if name not in FOREIGN])
 def test_a_class_is_there(name, classes):
-    assert name in classes or RENAMED.get(name) in classes
+    assert name in classes
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_there(name, classes):
     owner, method = name.split(".")
-    assert method in classes.get(owner, ()) or method in classes.get(RENAMED.get(owner), ())
+    assert method in classes.get(owner, ())
 
 
 def test_the_page_names_enough_to_be_worth_the_comparison():

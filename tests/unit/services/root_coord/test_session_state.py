@@ -49,7 +49,7 @@ def test_a_change_waits_for_every_session_with_a_lease(sessions):
 
 
 def test_leases_are_counted_that_run_and_belong_to_a_session():
-    sessions = Sessions(TTL, predecessor_until=100.0)
+    sessions = SessionState(TTL, predecessor_until=100.0)
     leased(sessions, "a", now=0.0)
     leased(sessions, "b", now=5.0)
     sessions.open("c")

@@ -171,19 +171,19 @@ async def test_a_pace_holds_back_what_there_would_be_room_for():
     await gone(*jobs)
 
 
-async def test_a_place_that_comes_when_time_is_up_is_given_back_once():
-    turnstile = Work().turnstile
+async def test_a_slot_that_comes_when_time_is_up_is_given_back_once():
+    queue = Work().queue
     loop = asyncio.get_running_loop()
 
     async def too_late():
-        async with turnstile.turn("b", deadline=loop.time()):
+        async with queue.slot("b", deadline=loop.time()):
             pytest.fail("it was let in")
 
-    async with turnstile.turn("a") as turn:
+    async with queue.slot("a") as turn:
         waiting = asyncio.create_task(too_late())
         # In the turn of the loop in which it begins to wait, and before its time is looked at.
         loop.call_soon(turn.leave)
         with pytest.raises(OverloadedError):
             await waiting
-        assert turnstile.inside == 0
-    assert turnstile.inside == 0
+        assert queue.running == 0
+    assert queue.running == 0

@@ -355,16 +355,16 @@ async def test_a_credential_that_never_stops_changing_is_no_endless_work(house):
 
 
 async def test_a_login_that_another_address_has_shown_meanwhile_is_not_checked_again(house):
-    turn = house.verifier.turn
+    slot = house.verifier.slot
 
     @asynccontextmanager
-    async def turn_after_another(*arguments):
-        house.verifier.turn = turn
+    async def slot_after_another(*arguments):
+        house.verifier.slot = slot
         await house.authenticator.authenticate([header_of("bob", "first1")], "another address")
-        async with turn(*arguments) as place:
+        async with slot(*arguments) as place:
             yield place
 
-    house.verifier.turn = turn_after_another
+    house.verifier.slot = slot_after_another
     assert await house.login("bob", "first1") == Principal("bob", 101)
     assert house.verifier.checks == 1
 
