@@ -44,6 +44,7 @@ MODULES = (
     "vecguard/proxy/http2/sender.py",
     "vecguard/proxy/http2/settings.py",
     "vecguard/proxy/http2/stream.py",
+    "vecguard/proxy/identity_headers.py",
     "vecguard/proxy/relay/calls/answers.py",
     "vecguard/proxy/relay/calls/call.py",
     "vecguard/proxy/relay/calls/call_counts.py",

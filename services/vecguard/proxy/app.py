@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
+from vecguard.grpc.call import current_caller
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer
 from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS
@@ -35,11 +36,11 @@ from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.authentication.verifier import Verifier
-from vecguard.proxy.caller import client_host
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
+from vecguard.proxy.identity_headers import read_identity
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.metrics import (
     AuditCollector,
@@ -268,7 +269,7 @@ class Proxy:
         health_service = HealthService(
             self.health,
             is_draining=lambda: self.is_draining,
-            origin=lambda: origin_of(client_host()),
+            origin=lambda: origin_of(read_identity(current_caller().metadata).host),
         )
         health, watches = (
             _own_service(

@@ -27,7 +27,7 @@ from vecguard.proxy.audit.audit_log import (
     NoAudit,
     recorded,
 )
-from vecguard.proxy.caller import client_host
+from vecguard.proxy.identity_headers import read_identity
 from vecguard.secret import Secret
 
 _DEFAULT_DATABASE = "default"
@@ -156,14 +156,14 @@ class AccountService(pb.MilvusServiceBase):
 
     def _actor(self) -> Actor:
         metadata = current_caller().metadata
-        username = metadata.get("x-vecguard-user")
-        if self._authorization_enabled and not username:
+        identity = read_identity(metadata)
+        if self._authorization_enabled and identity.username is None:
             raise UnidentifiedCallerError
         return Actor(
-            username=username,
+            username=identity.username,
             database=metadata.get("dbname") or _DEFAULT_DATABASE,
-            address=client_host(),
-            revision=int(metadata.get("x-vecguard-revision") or 0),
+            address=identity.host,
+            revision=identity.revision,
         )
 
     async def _changed(

@@ -10,11 +10,11 @@ from mypy_extensions import mypyc_attr
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.http2.hpack.fields import literal
+from vecguard.proxy.identity_headers import peer_fields, user_field
 from vecguard.proxy.relay.calls.call import Admitted, Call
 from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.deadlines import Deadlines
-from vecguard.proxy.relay.calls.headers import PEER, REVISION, RequestHead, user_field
+from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.request import KeptBytes, Request
 from vecguard.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
@@ -184,8 +184,7 @@ class Reception(Host):
         if admission.username is not None:
             identity = user_field(admission.username)
         if upstream.policy.shows_peer:
-            identity += literal(PEER, link.peer.encode())
-            identity += literal(REVISION, str(admission.revision).encode())
+            identity += peer_fields(link.peer, admission.revision)
         call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:

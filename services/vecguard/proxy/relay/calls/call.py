@@ -14,9 +14,9 @@ from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.http2.handler import Fields
 from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
+from vecguard.proxy.identity_headers import user_field
 from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
 from vecguard.proxy.relay.calls.deadlines import Deadlines
-from vecguard.proxy.relay.calls.headers import user_field
 from vecguard.proxy.relay.calls.message_lengths import MessageMeter
 from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.request import Request

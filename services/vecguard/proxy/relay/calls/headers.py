@@ -1,19 +1,16 @@
 """Reads the header blocks of requests, and writes those that are forwarded.
 
-The relay's own headers (`x-vecguard-*`) are dropped when a client sends them, so that an upstream
-can trust them. So are all names that an upstream may take for one of them: CGI and WSGI make
-variables of headers (`HTTP_X_VECGUARD_USER`), in which `-` becomes `_`, as `.` and others do in
-PHP, and either of two spellings may win there.
+Headers of a client that say who calls (`identity_headers`) are dropped.
 """
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 from vecguard.proxy.http2.hpack.fields import Field, Name, literal, string
 from vecguard.proxy.http2.hpack.fields import name as field_name
 from vecguard.proxy.http2.hpack.header_block import HeaderBlock
+from vecguard.proxy.identity_headers import is_reserved
 from vecguard.proxy.relay.calls import timeouts
 from vecguard.proxy.relay.errors import (
     HeadersTooLargeError,
@@ -23,9 +20,6 @@ from vecguard.proxy.relay.errors import (
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 
 AUTHORIZATION = b"authorization"
-USER = b"x-vecguard-user"
-REVISION = b"x-vecguard-revision"
-PEER = b"x-vecguard-peer"
 
 
 # The kinds of fields of a request. No Enum: to access a member of an Enum costs as much as all the
@@ -60,9 +54,6 @@ _KINDS = {
     b"content-type": _CONTENT_TYPE,
     b"te": _TE,
 }
-# An upstream that folds names maps all characters but letters and digits to one.
-_FOLDED = bytes(byte if bytes((byte,)).isalnum() else ord("_") for byte in range(256))
-_OWN_PREFIX = b"x-vecguard-".translate(_FOLDED)
 _is_printable = re.compile(rb"[!-~]*").fullmatch
 _TE_FIELD = literal(b"te", b"trailers")
 _TIMEOUT_NAME = field_name(b"grpc-timeout")
@@ -257,7 +248,7 @@ def _noted(name: Name) -> int:
     kind = _KINDS.get(text, _PLAIN)
     if not name.legal or (kind == _PLAIN and text.startswith(b":")):
         kind = _MALFORMED
-    elif text.translate(_FOLDED).startswith(_OWN_PREFIX):
+    elif is_reserved(text):
         kind = _DROPPED
     name.note = kind
     return kind
@@ -284,12 +275,6 @@ def content_length(values: list[bytes]) -> int:
     if len(set(values)) > 1 or not values[0].isdigit() or len(values[0]) > 19:  # noqa: PLR2004 - see there
         raise MalformedRequestError("malformed content-length")
     return int(values[0])
-
-
-@lru_cache(1024)
-def user_field(username: str) -> bytes:
-    """Returns the identity header with the user of a call."""
-    return literal(USER, username.encode())
 
 
 def is_grpc(content_type: bytes) -> bool:

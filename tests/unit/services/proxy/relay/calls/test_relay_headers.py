@@ -14,8 +14,9 @@ from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.health.watch_limit import too_many_watchers
 from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
+from vecguard.proxy.identity_headers import user_field
 from vecguard.proxy.relay.calls.answers import answer, trailers
-from vecguard.proxy.relay.calls.headers import RequestHead, check_trailers, is_grpc, user_field
+from vecguard.proxy.relay.calls.headers import RequestHead, check_trailers, is_grpc
 from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.timeouts import encode
 from vecguard.proxy.relay.errors import (

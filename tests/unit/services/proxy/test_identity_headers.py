@@ -1,0 +1,50 @@
+"""What the relay writes of a caller is what its own services read, and no client can write it.
+
+That the relay drops what a client sends is tested with the header blocks of calls.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.header_blocks import UNLIMITED
+from vecguard.addresses import LOCAL
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
+from vecguard.proxy.identity_headers import (
+    CallIdentity,
+    is_reserved,
+    peer_fields,
+    read_identity,
+    user_field,
+)
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1)
+
+
+def metadata(*fields):
+    block = HeaderDecoder(UNLIMITED).decode(b"".join(fields))
+    return {field.name.decode(): field.value.decode() for field in block}
+
+
+@given(NAMES, st.integers(0, 2**63))
+def test_what_is_written_is_read(username, revision):
+    sent = metadata(user_field(username), peer_fields("192.0.2.7:50000", revision))
+    assert read_identity(sent) == CallIdentity(username, revision, "192.0.2.7")
+    assert all(is_reserved(name.encode()) for name in sent)
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), (LOCAL, None)],
+)
+def test_a_client_has_an_address_or_none(peer, host):
+    assert read_identity(metadata(peer_fields(peer, 0))) == CallIdentity(None, 0, host)
+
+
+def test_without_headers_nothing_is_known_of_the_caller():
+    assert read_identity({}) == CallIdentity(None, 0, None)
+
+
+@pytest.mark.parametrize("name", [b"x-vecguardian", b"x_vecguard", b"my-x-vecguard-user"])
+def test_names_that_no_upstream_takes_for_ours_are_free(name):
+    assert not is_reserved(name)
