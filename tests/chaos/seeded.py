@@ -14,6 +14,13 @@ VARIABLE = "VECGUARD_SEEDED"
 _LATE_SECONDS = 0.3
 
 
+def _replace(owner: type, name: str, guardless: Any) -> None:
+    # A bug that replaces nothing would prove nothing.
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner.__name__} has no {name} to replace")
+    setattr(owner, name, guardless)
+
+
 def no_floor() -> None:
     """A fetch that an invalidation has overtaken is stored all the same."""
     from vecguard.proxy.authentication.credentials import CredentialCache  # noqa: PLC0415 - see above
@@ -23,14 +30,14 @@ def no_floor() -> None:
         if held is not None and held.read_revision < revision:
             self._drop(username)
 
-    CredentialCache.invalidate = invalidate
+    _replace(CredentialCache, "invalidate", invalidate)
 
 
 def no_lease_check() -> None:
     """Caches decide without a lease."""
     from vecguard.proxy.revocation.trust import StrictTrust  # noqa: PLC0415 - see above
 
-    StrictTrust.is_valid = lambda self, now=None: True
+    _replace(StrictTrust, "is_valid", lambda self, now=None: True)
 
 
 def lease_from_receipt() -> None:
@@ -45,7 +52,7 @@ def lease_from_receipt() -> None:
             self._sent[number] = boot_clock()
         original(self, number)
 
-    Lease.renewed = renewed
+    _replace(Lease, "renewed", renewed)
 
 
 def acknowledge_before_invalidating() -> None:
@@ -58,7 +65,7 @@ def acknowledge_before_invalidating() -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(_LATE_SECONDS, original, self, username, revision)
 
-    Revocations.invalidate = invalidate
+    _replace(Revocations, "invalidate", invalidate)
 
 
 def answer_before_acknowledgements() -> None:
@@ -68,7 +75,7 @@ def answer_before_acknowledgements() -> None:
     async def invalidate(self: Any, invalidation: Any) -> None:
         self._send(invalidation)
 
-    SessionHub.invalidate = invalidate
+    _replace(SessionHub, "invalidate", invalidate)
 
 
 def no_leader_wait() -> None:
@@ -80,7 +87,7 @@ def no_leader_wait() -> None:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs | {"earlier_lease_seconds": None})
 
-    Leadership.__init__ = init
+    _replace(Leadership, "__init__", init)
 
 
 def unfenced_write() -> None:
@@ -92,7 +99,7 @@ def unfenced_write() -> None:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs | {"fence": None})
 
-    EtcdCredentialStore.__init__ = init
+    _replace(EtcdCredentialStore, "__init__", init)
 
 
 def broken_stream_forgotten() -> None:
@@ -102,7 +109,7 @@ def broken_stream_forgotten() -> None:
     def disconnect(self: Any, proxy_id: str) -> list[int]:
         return self.release(proxy_id)
 
-    SessionState.disconnect = disconnect
+    _replace(SessionState, "disconnect", disconnect)
 
 
 _BUGS: dict[str, Callable[[], None]] = {
