@@ -45,12 +45,14 @@ class VecguardError(Exception):
     Attributes:
         status: the gRPC status that a caller receives.
         reason: a stable word for metrics and logs.
+        is_bad_login: whether the caller showed no right login, or too many wrong ones.
         retry_after_seconds: how long a caller should wait before it tries again; None when
             unknown.
     """
 
     status: ClassVar[Status] = Status.INTERNAL
     reason: ClassVar[str] = "internal"
+    is_bad_login: ClassVar[bool] = False
     retry_after_seconds: float | None = None
 
     def __init__(self, message: str) -> None:

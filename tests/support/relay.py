@@ -16,7 +16,6 @@ from tests.support.policies import bounds_with, limits_with, pool_with
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.errors import VecguardError
-from vecguard.proxy.authentication.errors import AuthenticationError
 from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.clients.acceptor import Acceptor
@@ -49,7 +48,7 @@ class ScriptedGatekeeper(Gatekeeper):
     refused: list[tuple] = field(default_factory=list)
 
     def admit_now(
-        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
     ) -> Admission | None:
         if self.decide is not None:
             return None
@@ -61,13 +60,11 @@ class ScriptedGatekeeper(Gatekeeper):
         self.seen.append(tuple(authorization))
         if self.decide is None:
             return Admission("alice", 7)
-        return await self.decide(authorization)
-
-    def on_refused(
-        self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> bool:
-        self.refused.append((tuple(authorization), client.peer_name(), error))
-        return isinstance(error, AuthenticationError)
+        try:
+            return await self.decide(authorization)
+        except VecguardError as error:
+            self.refused.append((tuple(authorization), client.peer_name(), error))
+            raise
 
     def refuse(self, error: Exception) -> None:
         async def decide(authorization: Sequence[bytes]) -> Admission:

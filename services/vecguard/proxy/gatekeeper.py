@@ -9,8 +9,6 @@ from vecguard.proxy.audit.audit_log import Audit, NoAudit
 from vecguard.proxy.audit.event_aggregation import Refusal
 from vecguard.proxy.authentication import header
 from vecguard.proxy.authentication.errors import (
-    AuthenticationError,
-    LoginLimitedError,
     WrongCredentialsError,
 )
 from vecguard.proxy.authentication.login_counts import LoginCounts
@@ -57,11 +55,11 @@ class LoginGatekeeper(Gatekeeper):
         self._counts = counts or LoginCounts()
 
     def admit_now(
-        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
     ) -> Admitted | None:
         """Returns the user if the login is known already, else None: then await `admit`.
 
-        Raises what the authenticator raises.
+        Raises what the authenticator raises, and records each refusal.
         """
         if self._pattern is not None and not authorization:
             return None
@@ -69,8 +67,10 @@ class LoginGatekeeper(Gatekeeper):
             principal = self._authenticator.recognise(
                 authorization, earlier if isinstance(earlier, Recognition) else None
             )
-        except WrongCredentialsError:
-            self._counts.known_wrong += 1
+        except VecguardError as error:
+            if isinstance(error, WrongCredentialsError):
+                self._counts.known_wrong += 1
+            self._record(authorization, client, error)
             raise
         if principal is None:
             self._counts.missed += 1
@@ -79,13 +79,19 @@ class LoginGatekeeper(Gatekeeper):
         return principal
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
-        """Returns the user after checking the login. Raises what the authenticator raises."""
+        """Returns the user after checking the login.
+
+        Raises what the authenticator raises, and records each refusal.
+        """
         try:
             try:
                 return await self._admit(authorization, client)
             except OverloadedError:
                 await self._tarpit.hold()
                 raise
+        except VecguardError as error:
+            self._record(authorization, client, error)
+            raise
         except asyncio.CancelledError:
             self._counts.abandoned += 1
             raise
@@ -102,18 +108,11 @@ class LoginGatekeeper(Gatekeeper):
         self._counts.checked += 1
         return Admission(principal.username, principal.revision)
 
-    def on_refused(
-        self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> bool:
-        """Counts the refusal and records it in the audit log.
-
-        Returns whether the client is at fault: the login is wrong, or over a limit.
-        """
+    def _record(self, authorization: Sequence[bytes], client: Client, error: VecguardError) -> None:
         self._counts.refused(error)
         self._audit.login_refused(
             Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
         )
-        return isinstance(error, AuthenticationError | LoginLimitedError)
 
     def _claimed_user(self, authorization: Sequence[bytes], client: Client) -> str | None:
         if self._pattern is not None and not authorization:
@@ -125,23 +124,15 @@ class OpenGatekeeper(Gatekeeper):
     """Admits every call without a user, for `authorizationEnabled: false`."""
 
     def admit_now(
-        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
     ) -> Admission:
         """Returns an admission without a user."""
-        del authorization, earlier
+        del authorization, client, earlier
         return _ANONYMOUS
 
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
         """Returns an admission without a user."""
-        _ = client  # mypyc allows no `del` in a coroutine
-        return self.admit_now(authorization)
-
-    def on_refused(
-        self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> bool:
-        """Returns False; it is never called, because nothing is refused."""
-        del authorization, client, error
-        return False
+        return self.admit_now(authorization, client)
 
 
 def _host(client: Client) -> str | None:

@@ -26,7 +26,7 @@ AT_A_TIME, OF_ONE_USER = 32, 16
 class Users(ScriptedGatekeeper):
     """Takes the authorization for the user's name."""
 
-    def admit_now(self, authorization, earlier=None):
+    def admit_now(self, authorization, client, earlier=None):
         return Admission(authorization[0].decode(), 1)
 
 

@@ -32,7 +32,7 @@ STREAMS = 100
 class Users(ScriptedGatekeeper):
     """Takes the authorization for the user's name."""
 
-    def admit_now(self, authorization, earlier=None):
+    def admit_now(self, authorization, client, earlier=None):
         return Admission(authorization[0].decode() if authorization else None, 1)
 
 

@@ -10,6 +10,7 @@ class AuthenticationError(VecguardError):
 
     status = Status.UNAUTHENTICATED
     reason = "unauthenticated"
+    is_bad_login = True
 
 
 class MissingHeaderError(AuthenticationError):
@@ -52,6 +53,7 @@ class LoginLimitedError(OverloadedError):
     """Too many wrong logins have come from this origin, or with this name."""
 
     reason = "login_limited"
+    is_bad_login = True
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(

@@ -52,11 +52,14 @@ class Client(Protocol):
 # A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Gatekeeper(ABC):
-    """Admits calls by their `authorization` header and their client. Raises to refuse."""
+    """Admits calls by their `authorization` header and their client.
+
+    Raises VecguardError to refuse; `is_bad_login` counts against the client's connection.
+    """
 
     @abstractmethod
     def admit_now(
-        self, authorization: Sequence[bytes], earlier: Admitted | None = None
+        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
     ) -> Admitted | None:
         """Returns the decision if it is known; None: await `admit`.
 
@@ -67,12 +70,6 @@ class Gatekeeper(ABC):
     @abstractmethod
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted:
         """Returns the decision after checking the login."""
-
-    @abstractmethod
-    def on_refused(
-        self, authorization: Sequence[bytes], client: Client, error: VecguardError
-    ) -> bool:
-        """A call was refused by `admit_now` or `admit`. Returns whether the client is at fault."""
 
 
 class Reception(Host):
@@ -153,21 +150,17 @@ class Reception(Host):
                 call.set_deadline(head.timeout_seconds, self._deadlines)
             if head.length is not None:
                 call.require_length(head.length)
-            try:
-                newest = link.newest
-                admission = self._gatekeeper.admit_now(
-                    head.authorization, None if newest is None else newest.admission
-                )
-            except VecguardError as error:
-                self._refused(link, head, error)
-                raise
+            newest = link.newest
+            admission = self._gatekeeper.admit_now(
+                head.authorization, link, None if newest is None else newest.admission
+            )
             if admission is None:
                 link.waits_for_decision()
                 self._wait(call, self._admit(link, call, head))
             else:
                 self._route(link, call, head, admission)
         except VecguardError as error:
-            call.end(error)
+            _refuse(link, call, error)
         except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
             call.end(unexpected_error(error))
 
@@ -188,28 +181,21 @@ class Reception(Host):
         call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_guarded(call, decide))
+        task = asyncio.get_running_loop().create_task(decide)
         call.waits_for(task)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def _admit(self, link: ClientLink, call: Call, head: RequestHead) -> None:
         try:
-            admission = await self._gatekeeper.admit(head.authorization, link)
+            self._route(link, call, head, await self._gatekeeper.admit(head.authorization, link))
         except VecguardError as error:
-            self._refused(link, head, error)
-            raise
-        self._route(link, call, head, admission)
-
-    def _refused(self, link: ClientLink, head: RequestHead, error: VecguardError) -> None:
-        if self._gatekeeper.on_refused(head.authorization, link, error):
-            link.refused()
+            _refuse(link, call, error)
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
+            call.end(unexpected_error(error))
 
 
-async def _guarded(call: Call, decide: Coroutine[Any, Any, None]) -> None:
-    try:
-        await decide
-    except VecguardError as error:
-        call.end(error)
-    except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
-        call.end(unexpected_error(error))
+def _refuse(link: ClientLink, call: Call, error: VecguardError) -> None:
+    if error.is_bad_login:
+        link.refused()
+    call.end(error)

@@ -20,17 +20,23 @@ class ScriptedAuthenticator:
 
     def __init__(self):
         self.asked = []
+        self.refuses = False
 
     async def authenticate(self, values, origin):
         self.origin = origin
         self.asked.append("password")
-        if not values:
+        if self.refuses or not values:
             raise MissingHeaderError
         return Principal("from-password", 1)
 
     async def vouch_for(self, username, origin):
         self.asked.append("certificate")
+        if self.refuses:
+            raise MissingHeaderError
         return Principal(username, 2)
+
+    def recognise(self, values, earlier):
+        raise MissingHeaderError
 
 
 class Client:
@@ -115,9 +121,13 @@ async def test_logins_are_judged_by_where_they_come_from(authenticator):
 )
 async def test_a_refusal_is_audited_with_the_name_that_was_claimed(authenticator, values, user):
     audit = RecordedAudit()
+    authenticator.refuses = True
     gatekeeper = LoginGatekeeper(authenticator, audit=audit)
-    gatekeeper.on_refused(values, nobody, MissingHeaderError())
-    assert audit.refusals == [Refusal(user, "192.0.2.7", "missing_header")]
+    with pytest.raises(MissingHeaderError):
+        await gatekeeper.admit(values, nobody)
+    with pytest.raises(MissingHeaderError):
+        gatekeeper.admit_now(values, nobody)
+    assert audit.refusals == [Refusal(user, "192.0.2.7", "missing_header")] * 2
 
 
 @pytest.mark.parametrize(
@@ -156,8 +166,10 @@ async def test_a_full_tarpit_holds_nobody_else():
 
 async def test_a_refused_certificate_is_audited_with_its_user(authenticator):
     audit = RecordedAudit()
+    authenticator.refuses = True
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), audit)
-    gatekeeper.on_refused([], alice, MissingHeaderError())
+    with pytest.raises(MissingHeaderError):
+        await gatekeeper.admit([], alice)
     assert audit.refusals == [Refusal("alice", "192.0.2.7", "missing_header")]
 
 
@@ -181,8 +193,7 @@ async def test_a_certificate_s_user_and_a_refusal_are_counted(authenticator):
     counts = LoginCounts()
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"), counts=counts)
     await gatekeeper.admit([], alice)
-    with pytest.raises(MissingHeaderError) as refusal:
+    with pytest.raises(MissingHeaderError):
         await gatekeeper.admit([], nobody)
-    gatekeeper.on_refused([], nobody, refusal.value)
     endings = {key: count for key, count in counts.endings().items() if count}
     assert endings == {("accepted", "certificate"): 1, ("refused", "missing_header"): 1}
