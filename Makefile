@@ -67,7 +67,7 @@ check: protos-check docs-check lint types ## Everything that CI checks before th
 test: $(TESTS_SETUP) ## Run every test but the long ones (PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' $(PYTEST_ARGS)
 
-test-unit: $(SETUP) ## Run the tests that start no servers
+test-unit: $(SETUP) ## Run the tests that need no etcd, backend or proxy
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' tests/unit $(PYTEST_ARGS)
 
 # One after another: they measure rates and memory, or share the machine's containers.

@@ -109,9 +109,7 @@ class Prober:
 
 async def _create(channel: grpc.aio.Channel, username: str) -> None:
     password = base64.b64encode(_PASSWORD.encode()).decode()
-    request = pb.CreateCredentialRequest(
-        actor=pb.Actor(anonymous=True), username=username, password=password
-    )
+    request = pb.CreateCredentialRequest(username=username, password=password)
     reply = await channel.unary_unary(_CREATE)(
         bytes(request), metadata=login("root", "Milvus"), timeout=30
     )

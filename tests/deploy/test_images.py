@@ -84,7 +84,7 @@ def test_health_check_is_our_own_probe(
     command = json.loads(last(target, "HEALTHCHECK").partition("CMD ")[2])
     assert command[:3] == ["python", "-m", probe.__name__]
     asked = []
-    monkeypatch.setattr(probe, "complaint", lambda *where, **_: asked.append(where))
+    monkeypatch.setattr(probe, "problem_of", lambda *where, **_: asked.append(where))
     assert probe.main(command[3:]) == probe.EXIT_HEALTHY
     assert asked == [("127.0.0.1", port, path)]
 

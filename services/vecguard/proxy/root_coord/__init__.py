@@ -1,5 +1,5 @@
 """The proxy's side of the private API: it fetches records, sends changes and keeps a session.
 
-`client` finds the active root coord and asks it; `session` is one stream of notices from it. What
-a notice changes in this process is `vecguard.proxy.revocation`.
+Begin at `client`, which finds the active root coord and asks it; `session` is one stream of
+notices from it. What a notice changes in this process is `vecguard.proxy.revocation`.
 """
