@@ -1,4 +1,4 @@
-"""Opens root coord's port, which an outgoing connection may occupy at that moment."""
+"""Opens root coord's port; tries again if an outgoing connection has taken its number."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Shares a call that begins after each of its callers has asked.
+"""Shares one call among callers, none of whom gets the result of a call begun before it asked.
 
 For callers that may join a call that has already begun see `single_flight`.
 """

@@ -1,4 +1,4 @@
-"""Runs work in its own task, so that it leaves no mark on the task of its caller.
+"""Runs work in its own task, because grpclib leaves cancel requests on the task that it runs in.
 
 grpclib wakes a waiting task by cancelling it and never takes the request back
 (`Task.uncancel`). In a task that continues, every later TaskGroup and timeout would take

@@ -1,4 +1,4 @@
-"""Lets one caller make what is missing; the others wait and share its success or failure.
+"""Makes a shared thing (a connection, a token) once: one caller makes it, the others wait.
 
 For calls that return an answer instead of a thing to keep see `single_flight` and `fresh_call`.
 """

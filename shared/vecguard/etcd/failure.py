@@ -1,4 +1,6 @@
-"""Judges failed attempts. No other module knows etcd's error texts.
+"""Decides what a failed attempt means: try again, give up, or outcome unknown.
+
+No other module knows etcd's error texts.
 
 The texts are in etcd's api/v3rpc/rpctypes/error.go. Different errors share a gRPC status there,
 so the status alone is not enough.

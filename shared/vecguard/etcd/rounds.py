@@ -1,4 +1,4 @@
-"""Paces attempts at several endpoints in turn."""
+"""Says how long to wait between attempts: not within a round of all endpoints, longer after it."""
 
 from collections.abc import Callable
 

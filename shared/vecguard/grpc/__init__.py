@@ -1,4 +1,4 @@
-"""What is added to grpclib: bounds, drain, faster codecs, errors with a status.
+"""Servers and channels on grpclib, with bounds, drain and errors that have a status.
 
 grpclib's limits are worked around here once, for every server and channel of ours; `etcd` builds
 its own channel on the same transport. Begin at `server.py` and `channel.py`. Any service may import

@@ -1,4 +1,4 @@
-"""Reads and judges the files of one end of a link together."""
+"""Reads one connection's CA, certificate and key, and checks that they fit together."""
 
 import hashlib
 from collections.abc import Iterator, Mapping

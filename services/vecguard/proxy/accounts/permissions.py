@@ -1,4 +1,4 @@
-"""The permissions for accounts, until roles can be edited.
+"""Decides who may create, change, delete and list users.
 
 `root` and `common.security.superUsers` administer all users; every user may see and change its
 own account. Privilege names are Milvus's.

@@ -1,4 +1,4 @@
-"""The interface that says whether memory may decide about logins."""
+"""Defines `Trust`: whether logins may be decided from memory now."""
 
 from abc import ABC, abstractmethod
 

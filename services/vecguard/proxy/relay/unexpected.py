@@ -1,4 +1,4 @@
-"""Translates a bug of ours for the client."""
+"""Logs a bug of ours, and makes the error that the client gets."""
 
 from vecguard.errors import VecguardError
 from vecguard.observability.faults import log_fault

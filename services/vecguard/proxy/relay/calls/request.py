@@ -1,4 +1,4 @@
-"""The request to an upstream, kept as long as it may have to be sent again."""
+"""Builds the request to an upstream, and keeps its bytes while it may be sent again."""
 
 from typing import TYPE_CHECKING
 

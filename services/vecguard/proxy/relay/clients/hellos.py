@@ -1,4 +1,4 @@
-"""Schedules the beginnings of TLS handshakes."""
+"""Delays each TLS handshake until its ClientHello is there, and starts few at a time."""
 
 import asyncio
 import select

@@ -1,4 +1,4 @@
-"""The reputation of a connection: its rank and its limits, by its calls so far."""
+"""Ranks and limits a connection by its admitted and refused calls."""
 
 from typing import Final
 
