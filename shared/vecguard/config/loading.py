@@ -131,7 +131,7 @@ class _Merge:
                 found = "a list" if isinstance(details["input"], list) else "a single value"
                 return Problem(where, dotted, f"expected a section, found {found}")
             if path in REMOVED:
-                return Problem(where, dotted, REMOVED[path].complaint("line"))
+                return Problem(where, dotted, REMOVED[path].complaint("key"))
             similar = self._catalogue.similar(path)
             hint = f"; did you mean {similar}?" if similar else ""
             return Problem(where, dotted, f"unknown key{hint}")

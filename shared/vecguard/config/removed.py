@@ -20,7 +20,7 @@ class Removed:
     instead: str
 
     def complaint(self, carrier: str) -> str:
-        """Returns why it is refused; `carrier` is what sets it, a line or a variable."""
+        """Returns why it is refused; `carrier` is what sets it, a key or a variable."""
         return f"removed in {self.release}: {self.instead}; delete the {carrier}"
 
 

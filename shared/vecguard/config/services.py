@@ -56,13 +56,13 @@ class ProxyGrpcSettings(Section):
 
     server_max_recv_size: MessageSize = Field(
         default=268_435_456,
-        description="Largest message of a request, in bytes. A larger one is refused with "
-        "RESOURCE_EXHAUSTED.",
+        description="Largest message of a request, in bytes as sent, compressed or not. A larger "
+        "one is refused with RESOURCE_EXHAUSTED.",
     )
     server_max_send_size: MessageSize = Field(
         default=268_435_456,
-        description="Largest message of an answer, in bytes. A call with a larger one ends with "
-        "RESOURCE_EXHAUSTED.",
+        description="Largest message of an answer, in bytes as sent, compressed or not. A call "
+        "with a larger one ends with RESOURCE_EXHAUSTED.",
     )
 
 

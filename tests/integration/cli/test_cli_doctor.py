@@ -131,7 +131,7 @@ async def test_a_removed_setting_is_a_usage_error_that_says_what_holds(house: In
     ended = await vecguard("doctor", "--config", config, "-o", "json")
     assert ended.code == 2
     assert "line 3: proxy.http2.maxFrameSize: removed in 0.2: frames of" in ended.json["error"]
-    assert "delete the line" in ended.json["error"]
+    assert "delete the key" in ended.json["error"]
 
 
 @pytest.mark.timeout(180)

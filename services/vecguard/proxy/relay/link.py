@@ -168,12 +168,18 @@ class Link(Handler):
         elif not self.is_closing:
             self._flush()
             self._end()
+            unread = transport.get_write_buffer_size()
+            seconds = _CLOSING_SECONDS if unread else _DEPARTING_SECONDS
+            # Also for a transport that is closing already, because the peer has closed its side:
+            # it waits without end for a peer that does not read.
+            self._timer = self.loop.call_later(seconds, transport.abort)
             if not transport.is_closing():
-                transport.write_eof()
-                transport.resume_reading()
-                unread = transport.get_write_buffer_size()
-                seconds = _CLOSING_SECONDS if unread else _DEPARTING_SECONDS
-                self._timer = self.loop.call_later(seconds, transport.abort)
+                try:
+                    transport.write_eof()
+                except OSError:  # the peer has reset the connection
+                    transport.abort()
+                else:
+                    transport.resume_reading()
 
     def abort(self) -> None:
         """Closes the connection without waiting for a peer that does not read."""

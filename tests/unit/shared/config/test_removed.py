@@ -58,7 +58,7 @@ def test_a_removed_setting_in_a_file_is_refused_with_its_line(complaint, key, va
     line = len(key.split("."))
     instead = REMOVED[tuple(key.split("."))].instead
     assert complaint(in_yaml(key, value)) == (
-        f"vecguard.yaml, line {line}: {key}: removed in 0.2: {instead}; delete the line"
+        f"vecguard.yaml, line {line}: {key}: removed in 0.2: {instead}; delete the key"
     )
 
 
