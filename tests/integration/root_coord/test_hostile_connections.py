@@ -71,6 +71,16 @@ async def test_a_request_in_many_pieces_or_many_in_one_are_served(house):
             await round_trip(client)
 
 
+async def until_greeted(each):
+    """Returns when the server has read our SETTINGS: a connection is new until then."""
+    loop, data = asyncio.get_running_loop(), b""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while frames.SETTINGS_ACK not in data:
+            read = await loop.sock_recv(each, 4096)
+            assert read, "the connection was closed"
+            data += read
+
+
 @asynccontextmanager
 async def crowd(house, count, said=b""):
     loop = asyncio.get_running_loop()
@@ -81,7 +91,7 @@ async def crowd(house, count, said=b""):
             each.setblocking(False)
             await loop.sock_connect(each, ("127.0.0.1", house.address.port))
             await loop.sock_sendall(each, said)
-            await asyncio.sleep(0)
+            await (until_greeted(each) if said else asyncio.sleep(0))
         yield sockets
     finally:
         for each in sockets:
