@@ -39,9 +39,10 @@ def test_a_secret_cannot_become_text_by_accident(leak):
     assert "hunter2" not in "".join(traceback.format_exception(refusal.value))
 
 
-def test_a_secret_in_a_log_record_stays_one(caplog):
-    logging.getLogger("secret").warning("the password is %r", SECRET)
-    assert caplog.messages == ["the password is <redacted>"]
+def test_a_secret_in_a_log_record_stays_one():
+    # No logger: a handler of ours, left by a test of a command, masks the argument as well.
+    record = logging.LogRecord("a", logging.WARNING, "", 0, "the password is %r", (SECRET,), None)
+    assert record.getMessage() == "the password is <redacted>"
 
 
 def test_a_secret_is_revealed_only_on_purpose():
