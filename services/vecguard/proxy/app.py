@@ -40,7 +40,7 @@ from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
-from vecguard.proxy.identity_headers import read_identity
+from vecguard.proxy.identity_headers import read_caller
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.metrics import (
     AuditCollector,
@@ -269,7 +269,7 @@ class Proxy:
         health_service = HealthService(
             self.health,
             is_draining=lambda: self.is_draining,
-            origin=lambda: origin_of(read_identity(current_caller().metadata).host),
+            origin=lambda: origin_of(read_caller(current_caller().metadata).host),
         )
         health, watches = (
             _own_service(
@@ -364,7 +364,7 @@ class Proxy:
             self.root_coord,
             self._credentials,
             self._verifier,
-            judge=self._authenticator,
+            authenticator=self._authenticator,
             permissions=Permissions(
                 frozenset(security.super_users),
                 anonymous_changes=security.allow_anonymous_changes,

@@ -8,19 +8,17 @@ from vecguard.errors import OverloadedError, VecguardError
 from vecguard.proxy.audit.audit_log import Audit, NoAudit
 from vecguard.proxy.audit.event_aggregation import Refusal
 from vecguard.proxy.authentication import header
-from vecguard.proxy.authentication.errors import (
-    WrongCredentialsError,
-)
+from vecguard.proxy.authentication.errors import WrongCredentialsError
+from vecguard.proxy.authentication.known_login import KnownLogin
 from vecguard.proxy.authentication.login_counts import LoginCounts
-from vecguard.proxy.authentication.logins import Principal
 from vecguard.proxy.authentication.origin import origin_of
-from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.tarpit import Tarpit
-from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper
+from vecguard.proxy.principal import ANONYMOUS, Principal
+from vecguard.proxy.relay.listener import Client, Gatekeeper
 from vecguard.tls.peer import UserPattern, peer_user
 
 
-class Judge(Protocol):
+class Authenticates(Protocol):
     """What the gatekeeper needs of the authenticator."""
 
     async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
@@ -28,8 +26,8 @@ class Judge(Protocol):
     async def vouch_for(self, username: str, origin: str) -> Principal: ...
 
     def recognise(
-        self, values: Sequence[bytes], earlier: Recognition | None
-    ) -> Recognition | None: ...
+        self, values: Sequence[bytes], earlier: KnownLogin | None
+    ) -> KnownLogin | None: ...
 
 
 class LoginGatekeeper(Gatekeeper):
@@ -41,7 +39,7 @@ class LoginGatekeeper(Gatekeeper):
 
     def __init__(
         self,
-        authenticator: Judge,
+        authenticator: Authenticates,
         pattern: UserPattern | None = None,
         audit: Audit | None = None,
         tarpit: Tarpit | None = None,
@@ -55,8 +53,8 @@ class LoginGatekeeper(Gatekeeper):
         self._counts = counts or LoginCounts()
 
     def admit_now(
-        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
-    ) -> Admitted | None:
+        self, authorization: Sequence[bytes], client: Client, earlier: Principal | None = None
+    ) -> Principal | None:
         """Returns the user if the login is known already, else None: then await `admit`.
 
         Raises what the authenticator raises, and records each refusal.
@@ -65,7 +63,7 @@ class LoginGatekeeper(Gatekeeper):
             return None
         try:
             principal = self._authenticator.recognise(
-                authorization, earlier if isinstance(earlier, Recognition) else None
+                authorization, earlier if isinstance(earlier, KnownLogin) else None
             )
         except VecguardError as error:
             if isinstance(error, WrongCredentialsError):
@@ -78,7 +76,7 @@ class LoginGatekeeper(Gatekeeper):
         self._counts.known += 1
         return principal
 
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
         """Returns the user after checking the login.
 
         Raises what the authenticator raises, and records each refusal.
@@ -96,17 +94,17 @@ class LoginGatekeeper(Gatekeeper):
             self._counts.abandoned += 1
             raise
 
-    async def _admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+    async def _admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
         origin = origin_of(_host(client))
         if self._pattern is not None and not authorization:
             username = peer_user(self._pattern, client.certificate())
             if username is not None:
                 principal = await self._authenticator.vouch_for(username, origin)
                 self._counts.vouched += 1
-                return Admission(principal.username, principal.revision)
+                return principal
         principal = await self._authenticator.authenticate(authorization, origin)
         self._counts.checked += 1
-        return Admission(principal.username, principal.revision)
+        return principal
 
     def _record(self, authorization: Sequence[bytes], client: Client, error: VecguardError) -> None:
         self._counts.refused(error)
@@ -121,23 +119,20 @@ class LoginGatekeeper(Gatekeeper):
 
 
 class OpenGatekeeper(Gatekeeper):
-    """Admits every call without a user, for `authorizationEnabled: false`."""
+    """Admits every call as `ANONYMOUS`, for `authorizationEnabled: false`."""
 
     def admit_now(
-        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
-    ) -> Admission:
-        """Returns an admission without a user."""
+        self, authorization: Sequence[bytes], client: Client, earlier: Principal | None = None
+    ) -> Principal:
+        """Returns `ANONYMOUS`."""
         del authorization, client, earlier
-        return _ANONYMOUS
+        return ANONYMOUS
 
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
-        """Returns an admission without a user."""
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
+        """Returns `ANONYMOUS`."""
         return self.admit_now(authorization, client)
 
 
 def _host(client: Client) -> str | None:
     name = client.peer_name()
     return name[0] if name else None
-
-
-_ANONYMOUS = Admission(username=None)

@@ -13,28 +13,30 @@ from typing import Any, Final
 
 from vecguard.addresses import LOCAL, Address
 from vecguard.proxy.http2.hpack.fields import literal
+from vecguard.proxy.principal import ANONYMOUS, Principal
 
 _USER: Final = b"x-vecguard-user"
 _REVISION: Final = b"x-vecguard-revision"
 _PEER: Final = b"x-vecguard-peer"
+# The database of calls without the header `dbname`, as in Milvus.
+_DEFAULT_DATABASE: Final = "default"
 # An upstream that folds names maps all characters but letters and digits to one.
 _FOLDED: Final = bytes(byte if bytes((byte,)).isalnum() else ord("_") for byte in range(256))
 _RESERVED: Final = b"x-vecguard-".translate(_FOLDED)
 
 
 @dataclass(frozen=True, slots=True)
-class CallIdentity:
-    """What the headers say of a call.
+class Caller:
+    """The caller of one of our own services.
 
     Attributes:
-        username: None if authorization is switched off.
-        revision: of the record that admitted the user; 0 without a user.
         host: the client's IP address; None if it has none.
+        database: the database that the client names; its own header, which proves nothing.
     """
 
-    username: str | None
-    revision: int
-    host: str | None
+    principal: Principal
+    host: str | None = None
+    database: str = _DEFAULT_DATABASE
 
 
 def is_reserved(name: bytes) -> bool:
@@ -42,22 +44,29 @@ def is_reserved(name: bytes) -> bool:
     return name.translate(_FOLDED).startswith(_RESERVED)
 
 
-@lru_cache(1024)
-def user_field(username: str) -> bytes:
-    """Returns the field with the user of a call."""
-    return literal(_USER, username.encode())
+def identity_fields(principal: Principal, peer: str | None = None) -> bytes:
+    """Returns the fields of a call: its user, unless it is anonymous.
+
+    With `peer`, the client's address, also the fields that only our own services get.
+    """
+    fields = _user_field(principal.username) if principal.username else b""
+    if peer is not None:
+        fields += literal(_PEER, peer.encode())
+        fields += literal(_REVISION, str(principal.revision).encode())
+    return fields
 
 
-def peer_fields(peer: str, revision: int) -> bytes:
-    """Returns the fields with the client's address and the revision that admitted its user."""
-    return literal(_PEER, peer.encode()) + literal(_REVISION, str(revision).encode())
-
-
-def read_identity(metadata: Mapping[str, Any]) -> CallIdentity:
-    """Returns what the relay has said in the metadata of a call to one of our own services."""
+def read_caller(metadata: Mapping[str, Any]) -> Caller:
+    """Returns the caller that the relay has written into the metadata of a call."""
+    username = metadata.get(_USER.decode())
     peer = metadata.get(_PEER.decode())
-    return CallIdentity(
-        username=metadata.get(_USER.decode()) or None,
-        revision=int(metadata.get(_REVISION.decode()) or 0),
+    return Caller(
+        Principal(username, int(metadata.get(_REVISION.decode()) or 0)) if username else ANONYMOUS,
         host=Address.parse(peer).host if peer and peer != LOCAL else None,
+        database=metadata.get("dbname") or _DEFAULT_DATABASE,
     )
+
+
+@lru_cache(1024)
+def _user_field(username: str) -> bytes:
+    return literal(_USER, username.encode())

@@ -1,6 +1,6 @@
 """Creates, changes and removes users: rules, permissions, and the check of the old password."""
 
-from collections.abc import Sequence
+import base64
 from typing import Protocol
 
 from vecguard.errors import OverloadedError
@@ -14,13 +14,14 @@ from vecguard.proxy.accounts.errors import (
     UserNotFoundError,
     WrongOldPasswordError,
 )
-from vecguard.proxy.accounts.permissions import Actor, Permissions, Privilege
-from vecguard.proxy.authentication import header
+from vecguard.proxy.accounts.permissions import Permissions, Privilege
+from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError, WrongCredentialsError
-from vecguard.proxy.authentication.logins import Principal
 from vecguard.proxy.authentication.origin import origin_of, origin_of_user
 from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.identity_headers import Caller
+from vecguard.proxy.principal import Principal
 from vecguard.secret import Secret
 from vecguard.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy, is_storable
 
@@ -39,7 +40,7 @@ class Directory(Protocol):
         password: PasswordHash,
         description: str,
         *,
-        asked_by: Principal | None,
+        asked_by: Principal,
     ) -> pb.MutationReply: ...
 
     async def update(
@@ -49,16 +50,10 @@ class Directory(Protocol):
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
-        asked_by: Principal | None,
+        asked_by: Principal,
     ) -> pb.MutationReply: ...
 
-    async def delete(self, username: str, *, asked_by: Principal | None) -> pb.MutationReply: ...
-
-
-class Judge(Protocol):
-    """The authenticator: an old password is checked, counted and limited like a login."""
-
-    async def authenticate(self, values: Sequence[bytes], origin: str) -> Principal: ...
+    async def delete(self, username: str, *, asked_by: Principal) -> pb.MutationReply: ...
 
 
 class Accounts:
@@ -67,7 +62,7 @@ class Accounts:
     Hashes passwords in the proxy: this scales with the number of proxies, and root coord never
     sees a clear password.
 
-    Root coord checks in the transaction of a change that the actor was not revoked.
+    Root coord checks in the transaction of a change that the caller was not revoked.
     """
 
     def __init__(
@@ -76,7 +71,7 @@ class Accounts:
         credentials: CredentialCache,
         verifier: Verifier,
         *,
-        judge: Judge,
+        authenticator: Authenticator,
         permissions: Permissions,
         usernames: UsernamePolicy,
         passwords: PasswordPolicy,
@@ -85,32 +80,32 @@ class Accounts:
         self._directory = directory
         self._credentials = credentials
         self._verifier = verifier
-        self._judge = judge
+        self._authenticator = authenticator
         self.permissions = permissions
         self._usernames = usernames
         self._passwords = passwords
         self._max_description_bytes = max_description_bytes
 
-    async def create(
-        self, actor: Actor, username: str, password: Secret[str], description: str
-    ) -> int:
-        """Adds a user. Returns the revision.
+    async def create(self, caller: Caller, username: str, password: str, description: str) -> int:
+        """Adds a user, with a password in base64. Returns the revision.
 
         Raises:
-            AccountError: a rule or the state of the store does not allow it.
+            AccountError: a rule or the state of the store does not allow it, or the password is
+                not base64 of UTF-8.
             InvalidParameterError: the name or the password breaks a rule.
-            PermissionDeniedError: the actor has no permission.
-            RevokedError: the actor was deleted, or its password has changed.
+            PermissionDeniedError: the caller has no permission.
+            RevokedError: the caller was deleted, or its password has changed.
             OverloadedError: too many passwords are being hashed or checked.
             UnavailableError: root coord cannot be reached, or its answer did not come.
         """
-        self.permissions.require(actor, Privilege.CREATE)
+        self.permissions.require(caller, Privilege.CREATE)
+        clear = _decoded(password, "decode password fail")
         name = self._usernames.normalise(username)
-        self._passwords.check(password)
+        self._passwords.check(clear)
         self._check_description(description)
-        hashed = await self._verifier.hash(password, origin=_origin_of(actor))
-        reply = await self._directory.create(name, hashed, description, asked_by=actor.principal)
-        self._require_not_revoked(actor, reply)
+        hashed = await self._verifier.hash(clear, origin=_origin_of(caller))
+        reply = await self._directory.create(name, hashed, description, asked_by=caller.principal)
+        self._require_not_revoked(caller, reply)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
                 raise UserExistsError(name)
@@ -120,49 +115,47 @@ class Accounts:
 
     async def update(
         self,
-        actor: Actor,
+        caller: Caller,
         username: str,
         *,
-        old_password: Secret[str],
-        new_password: Secret[str] | None,
+        old_password: str,
+        new_password: str,
         description: str | None,
     ) -> int:
         """Changes the password, the description or both. Returns the revision.
 
-        An empty `old_password` counts as none; `Permissions.checks_old_password` says which
-        actors may omit it.
+        The passwords are in base64, and empty if they are not given;
+        `Permissions.checks_old_password` says which callers may omit the old one.
 
         Raises as `create` does, and:
             LoginLimitedError: too many logins or old passwords were wrong.
         """
-        self.permissions.require(actor, Privilege.UPDATE_USER, target=username)
-        if new_password is None and description is None:
+        self.permissions.require(caller, Privilege.UPDATE_USER, target=username)
+        old = _decoded(old_password, "decode old password failed")
+        new = _decoded(new_password, "decode password failed") if new_password else None
+        if new is None and description is None:
             raise InvalidAccountError(
                 "must update either password or description: invalid parameter"
             )
         self._check_description(description)
-        if new_password is not None:
-            self._passwords.check(new_password)
-        is_given = bool(old_password.reveal())
-        checks_old = (is_given or new_password is not None) and (
-            self.permissions.checks_old_password(actor, username, is_given=is_given)
+        if new is not None:
+            self._passwords.check(new)
+        is_given = bool(old_password)
+        checks_old = (is_given or new is not None) and (
+            self.permissions.checks_old_password(caller.principal, username, is_given=is_given)
         )
-        origin = _origin_of(actor)
+        origin = _origin_of(caller)
         for _ in range(_MAX_ROUNDS):
-            verified = (
-                await self._revision_with(username, old_password, origin) if checks_old else None
-            )
-            password = (
-                await self._verifier.hash(new_password, origin=origin) if new_password else None
-            )
+            verified = await self._revision_with(username, old, origin) if checks_old else None
+            password = await self._verifier.hash(new, origin=origin) if new else None
             reply = await self._directory.update(
                 username,
                 expected_revision=verified,
                 password=password,
                 description=description,
-                asked_by=actor.principal,
+                asked_by=caller.principal,
             )
-            self._require_not_revoked(actor, reply)
+            self._require_not_revoked(caller, reply)
             match reply.outcome:
                 case pb.MutationOutcome.APPLIED:
                     return reply.revision
@@ -174,35 +167,35 @@ class Accounts:
                     raise UserNotFoundError
         raise OverloadedError("the credential keeps changing, try again later")
 
-    async def delete(self, actor: Actor, username: str) -> int | None:
+    async def delete(self, caller: Caller, username: str) -> int | None:
         """Removes a user. Returns the revision, or None for an unknown user, which is no error.
 
         Raises as `create` does.
         """
-        self.permissions.require(actor, Privilege.DROP)
+        self.permissions.require(caller, Privilege.DROP)
         if not username:
             raise InvalidAccountError(EMPTY_USERNAME)
         if username == ROOT:
             raise RootProtectedError
         if not is_storable(username):
             return None
-        reply = await self._directory.delete(username, asked_by=actor.principal)
-        self._require_not_revoked(actor, reply)
+        reply = await self._directory.delete(username, asked_by=caller.principal)
+        self._require_not_revoked(caller, reply)
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
-    async def list_users(self, actor: Actor) -> list[pb.Credential]:
+    async def list_users(self, caller: Caller) -> list[pb.Credential]:
         """Returns all users. Raises PermissionDeniedError."""
-        self.permissions.require(actor, Privilege.SELECT)
+        self.permissions.require(caller, Privilege.SELECT)
         return await self._directory.list_users()
 
-    async def describe(self, actor: Actor, username: str | None) -> list[pb.Credential]:
+    async def describe(self, caller: Caller, username: str | None) -> list[pb.Credential]:
         """Returns one user, or all for None; an empty list for an unknown user.
 
         Raises:
             InvalidParameterError: the name breaks a rule.
-            PermissionDeniedError: the actor has no permission.
+            PermissionDeniedError: the caller has no permission.
         """
-        self.permissions.require(actor, Privilege.SELECT_USER, target=username)
+        self.permissions.require(caller, Privilege.SELECT_USER, target=username)
         users = await self._directory.list_users()
         found = [user for user in users if username in (None, user.username)]
         if found or username is None:
@@ -214,18 +207,16 @@ class Accounts:
     async def _revision_with(self, username: str, password: Secret[str], origin: str) -> int:
         """Returns the user's revision after checking that this is its password."""
         try:
-            principal = await self._judge.authenticate(
-                [header.value_of(username, password)], origin
-            )
+            principal = await self._authenticator.check_password(username, password, origin)
         except WrongCredentialsError:
             raise WrongOldPasswordError(username) from None
         return principal.revision
 
-    def _require_not_revoked(self, actor: Actor, reply: pb.MutationReply) -> None:
-        """Raises RevokedError if root coord has refused the actor."""
+    def _require_not_revoked(self, caller: Caller, reply: pb.MutationReply) -> None:
+        """Raises RevokedError if root coord has refused the caller."""
         if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
             # The cached record is outdated; the next login is checked against the newest one.
-            self._credentials.forget(str(actor.username))
+            self._credentials.forget(caller.principal.username)
             raise RevokedError
 
     def _check_description(self, description: str | None) -> None:
@@ -237,8 +228,23 @@ class Accounts:
             )
 
 
-def _origin_of(actor: Actor) -> str:
+def _origin_of(caller: Caller) -> str:
     """Returns the user's origin, so that it does not wait behind logins of its address."""
-    if actor.username is None:
-        return origin_of(actor.address)
-    return origin_of_user(actor.username)
+    if caller.principal.is_anonymous:
+        return origin_of(caller.host)
+    return origin_of_user(caller.principal.username)
+
+
+def _decoded(text: str, complaint: str) -> Secret[str]:
+    # Raised here, because a decoder's error would carry the password.
+    password = _text_of(text)
+    if password is None:
+        raise InvalidAccountError(f"{complaint}: not base64 of UTF-8: invalid parameter")
+    return password
+
+
+def _text_of(text: str) -> Secret[str] | None:
+    try:
+        return Secret(base64.b64decode(text, validate=True).decode())
+    except ValueError:  # not the alphabet, not ASCII or not UTF-8
+        return None

@@ -1,6 +1,5 @@
 """Serves Milvus's account RPCs: translates messages, and failures to Milvus's Status."""
 
-import base64
 from collections.abc import Awaitable, Callable
 
 import betterproto
@@ -16,7 +15,7 @@ from vecguard.proxy.accounts.errors import (
     RoleNotFoundError,
     UnidentifiedCallerError,
 )
-from vecguard.proxy.accounts.permissions import Actor, Privilege
+from vecguard.proxy.accounts.permissions import Privilege
 from vecguard.proxy.accounts.role_names import ADMIN, PUBLIC, check_role_name
 from vecguard.proxy.accounts.status import failure, success
 from vecguard.proxy.audit.audit_log import (
@@ -27,10 +26,8 @@ from vecguard.proxy.audit.audit_log import (
     NoAudit,
     recorded,
 )
-from vecguard.proxy.identity_headers import read_identity
-from vecguard.secret import Secret
+from vecguard.proxy.identity_headers import Caller, read_caller
 
-_DEFAULT_DATABASE = "default"
 _ROLES = (ADMIN, PUBLIC)
 
 
@@ -49,57 +46,49 @@ class AccountService(pb.MilvusServiceBase):
         self, create_credential_request: pb.CreateCredentialRequest
     ) -> common.Status:
         request = create_credential_request
-        actor = self._actor()
+        caller = self._caller()
 
         async def create() -> int:
-            # Before all checks of the request, as in Milvus.
-            self._accounts.permissions.require(actor, Privilege.CREATE)
             return await self._accounts.create(
-                actor,
-                request.username,
-                _decoded(request.password, "decode password fail"),
-                request.description or "",
+                caller, request.username, request.password, request.description or ""
             )
 
         fields = ("password", "description") if request.description else ("password",)
-        return await self._changed(Action.CREATE, actor, request.username, create, fields)
+        return await self._changed(Action.CREATE, caller, request.username, create, fields)
 
     async def update_credential(
         self, update_credential_request: pb.UpdateCredentialRequest
     ) -> common.Status:
         request = update_credential_request
-        actor = self._actor()
-        new = request.new_password
+        caller = self._caller()
 
         async def update() -> int:
-            self._accounts.permissions.require(
-                actor, Privilege.UPDATE_USER, target=request.username
-            )
             return await self._accounts.update(
-                actor,
+                caller,
                 request.username,
-                old_password=_decoded(request.old_password, "decode old password failed"),
-                new_password=_decoded(new, "decode password failed") if new else None,
+                old_password=request.old_password,
+                new_password=request.new_password,
                 description=request.description,
             )
 
-        given = (("password", bool(new)), ("description", request.description is not None))
+        has_password = bool(request.new_password)
+        given = (("password", has_password), ("description", request.description is not None))
         fields = tuple(name for name, is_given in given if is_given)
-        return await self._changed(Action.UPDATE, actor, request.username, update, fields)
+        return await self._changed(Action.UPDATE, caller, request.username, update, fields)
 
     async def delete_credential(
         self, delete_credential_request: pb.DeleteCredentialRequest
     ) -> common.Status:
-        actor, username = self._actor(), delete_credential_request.username
+        caller, username = self._caller(), delete_credential_request.username
         return await self._changed(
-            Action.DELETE, actor, username, lambda: self._accounts.delete(actor, username)
+            Action.DELETE, caller, username, lambda: self._accounts.delete(caller, username)
         )
 
     async def list_cred_users(
         self, list_cred_users_request: pb.ListCredUsersRequest
     ) -> pb.ListCredUsersResponse:
         del list_cred_users_request
-        users = await self._accounts.list_users(self._actor())
+        users = await self._accounts.list_users(self._caller())
         return pb.ListCredUsersResponse(
             status=success(), usernames=[user.username for user in users]
         )
@@ -108,7 +97,7 @@ class AccountService(pb.MilvusServiceBase):
         request = select_user_request
         wanted = request.user.name if betterproto.serialized_on_wire(request.user) else None
         try:
-            users = await self._accounts.describe(self._actor(), wanted)
+            users = await self._accounts.describe(self._caller(), wanted)
         except InvalidParameterError as error:
             return pb.SelectUserResponse(status=failure(error))
         # No roles: users cannot be given any yet, and Milvus does not list what `root` and
@@ -123,7 +112,7 @@ class AccountService(pb.MilvusServiceBase):
 
     async def select_role(self, select_role_request: pb.SelectRoleRequest) -> pb.SelectRoleResponse:
         request = select_role_request
-        self._accounts.permissions.require(self._actor(), Privilege.SELECT)
+        self._accounts.permissions.require(self._caller(), Privilege.SELECT)
         wanted = request.role.name if betterproto.serialized_on_wire(request.role) else None
         try:
             if wanted is not None:
@@ -146,7 +135,7 @@ class AccountService(pb.MilvusServiceBase):
         entity = select_grant_request.entity
         # As in Milvus, users may ask about their own roles.
         if entity.role.name != PUBLIC:
-            self._accounts.permissions.require(self._actor(), Privilege.SELECT)
+            self._accounts.permissions.require(self._caller(), Privilege.SELECT)
         try:
             _check_known_role(entity)
         except AccountError as error:
@@ -154,28 +143,24 @@ class AccountService(pb.MilvusServiceBase):
         # admin may do everything and public nothing special, so there are no grants to list.
         return pb.SelectGrantResponse(status=success())
 
-    def _actor(self) -> Actor:
-        metadata = current_caller().metadata
-        identity = read_identity(metadata)
-        if self._authorization_enabled and identity.username is None:
+    def _caller(self) -> Caller:
+        caller = read_caller(current_caller().metadata)
+        if self._authorization_enabled and caller.principal.is_anonymous:
             raise UnidentifiedCallerError
-        return Actor(
-            username=identity.username,
-            database=metadata.get("dbname") or _DEFAULT_DATABASE,
-            address=identity.host,
-            revision=identity.revision,
-        )
+        return caller
 
     async def _changed(
         self,
         action: Action,
-        actor: Actor,
+        caller: Caller,
         target: str,
         change: Callable[[], Awaitable[int | None]],
         fields: tuple[str, ...] = (),
     ) -> common.Status:
         """Makes a change, records its outcome in the audit log, and returns the Status."""
-        entry = AccountChange(action, target, actor.username, actor.address, fields)
+        entry = AccountChange(
+            action, target, caller.principal.username or None, caller.host, fields
+        )
         try:
             with recorded(self._audit, entry):
                 entry.revision = await change()
@@ -195,18 +180,3 @@ def _check_known_role(entity: pb.GrantEntity) -> None:
     check_role_name(entity.role.name)
     if entity.role.name not in _ROLES:
         raise RoleNotFoundError
-
-
-def _decoded(text: str, complaint: str) -> Secret[str]:
-    # Raised here, because a decoder's error would carry the password.
-    password = _text_of(text)
-    if password is None:
-        raise InvalidAccountError(f"{complaint}: not base64 of UTF-8: invalid parameter")
-    return password
-
-
-def _text_of(text: str) -> Secret[str] | None:
-    try:
-        return Secret(base64.b64decode(text, validate=True).decode())
-    except ValueError:  # not the alphabet, not ASCII or not UTF-8
-        return None

@@ -1,27 +1,30 @@
 """Authenticates requests by their `authorization` header."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
 from vecguard.concurrency.single_flight import SingleFlight
-from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
+from vecguard.errors import OverloadedError, VecguardError
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.authentication import header
 from vecguard.proxy.authentication.admission_queue import AdmissionQueue, Slot
-from vecguard.proxy.authentication.credentials import Credential, CredentialCache
+from vecguard.proxy.authentication.credentials import Credential, CredentialCache, Held
 from vecguard.proxy.authentication.errors import WrongCredentialsError
+from vecguard.proxy.authentication.header import PresentedLogin
+from vecguard.proxy.authentication.known_login import KnownLogin
 from vecguard.proxy.authentication.limits import LoginLimits, NoLimits
-from vecguard.proxy.authentication.logins import Logins, Principal
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authentication.lookups import Lookups, Standing
 from vecguard.proxy.authentication.origin import origin_of_user
-from vecguard.proxy.authentication.recognition import Recognition
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.principal import Principal
+from vecguard.secret import Secret
 from vecguard.usernames import is_storable
 
 log = get_logger(__name__)
@@ -70,7 +73,7 @@ class Authenticator:
         self._rehasher = rehasher
         self._clock = clock
         self._limits = limits or NoLimits(clock=clock)
-        self._lookup_queue = lookup_queue
+        self._lookups = Lookups(credentials, self._limits, lookup_queue)
         # By origin as well, so that no origin depends on the queue or the limits of another one.
         self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()
 
@@ -86,16 +89,21 @@ class Authenticator:
             OverloadedError: too many logins are being checked.
         """
         value = header.single_value(values)
-        digest = self._logins.digest(value)
-        for _ in range(_MAX_ROUNDS):
-            principal = self._from_memory(digest)
-            if principal is not None:
-                return principal
-            if not self._was_judged(digest):
-                self._limits.check_origin(origin)
-            login = header.parse(value)
-            await self._checks.do((digest, origin), partial(self._judge, login, digest, origin))
-        raise OverloadedError("the credential keeps changing, try again later")
+        return await self._decide(self._logins.digest(value), partial(header.parse, value), origin)
+
+    async def check_password(
+        self, username: str, password: Secret[str], origin: str = LOCAL
+    ) -> Principal:
+        """Returns the principal of a user after checking the password.
+
+        It is remembered, limited and counted like a login. Raises like `authenticate`.
+        """
+        if not is_storable(username):
+            raise WrongCredentialsError
+        login = PresentedLogin(username, password)
+        return await self._decide(
+            self._logins.digest(header.value_of(login)), lambda: login, origin
+        )
 
     async def vouch_for(self, username: str, origin: str = LOCAL) -> Principal:
         """Returns the principal of a user whose identity was proven in another way.
@@ -108,16 +116,17 @@ class Authenticator:
         if not is_storable(username):
             raise WrongCredentialsError
         for _ in range(_MAX_ROUNDS):
-            held = await self._held(username, origin)
-            if self._credentials.peek(username) is held and self._trust.is_valid():
-                if held.password is None:
+            record = await self._record(username, origin, Standing.VOUCHED)
+            if self._credentials.peek(username) is record and self._trust.is_valid():
+                held = self._credentials.held_of(username)
+                if held is None:
                     raise WrongCredentialsError
-                return Principal(username, held.revision)
+                return held.principal
         raise OverloadedError("the credential keeps changing, try again later")
 
     def recognise(
-        self, values: Sequence[bytes], earlier: Recognition | None = None
-    ) -> Recognition | None:
+        self, values: Sequence[bytes], earlier: KnownLogin | None = None
+    ) -> KnownLogin | None:
         """Returns the answer of `authenticate` if it is known; None: await `authenticate`.
 
         `earlier` is an answer that may be the same one; checking it again takes less work.
@@ -132,72 +141,101 @@ class Authenticator:
                 now = self._clock()
                 if now < held.fresh_until and self._trust.is_valid(now):
                     return earlier
-        principal = self._from_memory(self._logins.digest(value))
-        if principal is None:
-            return None
-        held = self._credentials.held_of(principal.username)
-        return None if held is None else Recognition(value, held)
+        held = self._from_memory(self._logins.digest(value))
+        return None if held is None else KnownLogin(value, held)
 
-    def _from_memory(self, digest: bytes) -> Principal | None:
-        """Returns the remembered verdict, if it counts. Raises like `authenticate`.
+    async def _decide(
+        self, digest: bytes, parse: Callable[[], PresentedLogin], origin: str
+    ) -> Principal:
+        """Returns the principal of a login. Raises like `authenticate`.
+
+        `parse` returns the login, and is called only if no verdict is remembered.
+        """
+        for _ in range(_MAX_ROUNDS):
+            held = self._from_memory(digest)
+            if held is not None:
+                return held.principal
+            if not self._was_judged(digest):
+                self._limits.check_origin(origin)
+            login = parse()
+            await self._checks.do((digest, origin), partial(self._judge, login, digest, origin))
+        raise OverloadedError("the credential keeps changing, try again later")
+
+    def _from_memory(self, digest: bytes) -> Held | None:
+        """Returns the record that proves the login, if it was accepted and the verdict counts.
 
         Every login is decided here, or again in `recognise`. Nothing is awaited between the
-        look at the revision and the trust and the answer.
+        look at the revision and the trust and the answer. Raises like `authenticate`.
         """
         accepted = self._logins.accepted(digest)
-        remembered = accepted or self._logins.refused(digest)
-        if remembered is None:
-            return None
-        held = self._credentials.peek(remembered.username)
-        if held is None or held.revision != remembered.revision or not self._trust.is_valid():
-            return None
-        if accepted is None:
-            raise WrongCredentialsError
-        return remembered
+        if accepted is not None:
+            held = self._credentials.held_of(accepted.username)
+            if held is None or held.credential.revision != accepted.revision:
+                return None
+            return held if self._trust.is_valid() else None
+        refused = self._logins.refused(digest)
+        if refused is not None:
+            record = self._credentials.peek(refused.username)
+            is_current = record is not None and record.revision == refused.revision
+            if is_current and self._trust.is_valid():
+                raise WrongCredentialsError
+        return None
 
-    async def _judge(self, login: header.PresentedLogin, digest: bytes, origin: str) -> None:
+    async def _judge(self, login: PresentedLogin, digest: bytes, origin: str) -> None:
         """Checks a login against the newest known record, and remembers the verdict.
 
         If the record changes meanwhile, the verdict belongs to an old revision and does not
         count.
         """
         epoch = self._logins.epoch
-        held = None
+        username = login.username
+        record = None
         if self._was_judged(digest):
             # It is confirmed or refused again without limits and without a slot, so that failures
             # with a name never lock out a known login.
-            held = await self._looked_up(login.username, digest, origin)
-            if self._is_known(digest, held):
+            record = await self._record(username, origin, self._standing(digest))
+            if self._is_known(digest, record):
                 return
         else:
-            self._limits.check(origin, login.username)
-            await self._decidable()
-        suspicion = partial(self._limits.suspicion, origin, login.username)
-        async with self._verifier.slot(origin, login.username, suspicion) as slot:
+            self._limits.check(origin, username)
+            await self._trust.require()
+        suspicion = partial(self._limits.suspicion, origin, username)
+        async with self._verifier.slot(origin, username, suspicion) as slot:
             # Other requests may have failed, or sent this very login, while this one waited.
             if self._logins.accepted(digest) is None:
-                self._limits.check(origin, login.username)
-            if held is None:
+                self._limits.check(origin, username)
+            if record is None:
                 # Only with a slot, so that unknown names are looked up at the speed of bcrypt.
-                held = await self._looked_up(login.username, digest, origin)
-            if self._is_known(digest, held):
+                # Before the check and not after it: so a wrong password for a cached name takes
+                # as long as an unknown name, and answer times reveal nothing.
+                record = await self._record(username, origin, self._standing(digest))
+            if self._is_known(digest, record):
                 return
-            matches = await self._matches(login, held, origin, slot)
+            matches = await self._matches(login, record, origin, slot)
         if matches:
-            held = await self._modernised(login, held)
+            record = await self._modernised(login, record)
             remember = self._logins.accept
         else:
-            await self._newest(held, origin)
+            await self._lookups.record(username, origin, Standing.WRONG)
             remember = self._logins.refuse
         # The store may have gone back meanwhile, and given a revision a second time.
         if epoch == self._logins.epoch:
-            remember(digest, Principal(login.username, held.revision))
+            remember(digest, Principal(username, record.revision))
+
+    async def _record(self, username: str, origin: str, standing: Standing) -> Credential:
+        """Returns the record to check a login against. Raises like `authenticate`."""
+        await self._trust.require()
+        return await self._lookups.record(username, origin, standing)
+
+    def _standing(self, digest: bytes) -> Standing:
+        was_right = self._logins.accepted(digest) is not None
+        return Standing.RIGHT_BEFORE if was_right else Standing.UNPROVEN
 
     async def _matches(
-        self, login: header.PresentedLogin, held: Credential, origin: str, slot: Slot
+        self, login: PresentedLogin, record: Credential, origin: str, slot: Slot
     ) -> bool:
         try:
-            matches = await self._verifier.verify(login.password, held.password, slot=slot)
+            matches = await self._verifier.verify(login.password, record.password, slot=slot)
         except asyncio.CancelledError:
             # Cancelling does not stop bcrypt, so it counts like a wrong password.
             self._limits.failed(origin, login.username)
@@ -208,80 +246,30 @@ class Authenticator:
             self._limits.failed(origin, login.username)
         return matches
 
-    async def _looked_up(self, username: str, digest: bytes, origin: str) -> Credential:
-        """Returns the newest record, before the check and not after it.
-
-        So a wrong password for a cached name takes as long as an unknown name, and answer times
-        reveal nothing.
-        """
-        # A guess must not reveal that a name was cached not long ago.
-        is_own = self._logins.accepted(digest) is not None
-        held = await self._held(username, origin, by_familiarity=is_own)
-        return await self._newest(held, origin, or_held=True)
-
-    async def _decidable(self) -> None:
-        """Waits for the trust, if that helps. Raises UnavailableError if it does not."""
-        if not await self._trust.wait():
-            raise self._trust.explain()
-
-    async def _held(self, username: str, origin: str, *, by_familiarity: bool = True) -> Credential:
-        await self._decidable()
-        held = self._credentials.peek(username)
-        if held is not None:
-            return held
-        if by_familiarity and self._credentials.is_familiar(username):
-            return await self._credentials.get(username)
-        async with self._lookup_slot(origin, username):
-            return await self._credentials.get(username)
-
-    def _lookup_slot(self, origin: str, username: str) -> AbstractAsyncContextManager[object]:
-        suspect = self._limits.is_suspect(origin)
-        return self._lookup_queue.slot(origin, name=username, suspect=suspect)
-
-    async def _newest(self, held: Credential, origin: str, *, or_held: bool = False) -> Credential:
-        """Returns the newest record after a look-up, with a slot of the look-up queue.
-
-        So a login for a cached user takes as long as one for a name that must be looked up: one
-        fetch and then one bcrypt, however busy the queue is. Without a place in the queue it
-        fails for cached users as well, because a client can fill its own part of the queue.
-
-        `or_held`: returns the cached record if root coord does not answer, because it may show
-        that the login is right. If it does not, the look-up after the check raises the reason.
-        """
-        if not self._credentials.needs_refresh(held):
-            return held
-        async with self._lookup_slot(origin, held.username):
-            try:
-                return await self._credentials.refresh(held)
-            except (UnavailableError, DeadlineError, OverloadedError):
-                if or_held:
-                    return held
-                raise
-
     def _was_judged(self, digest: bytes) -> bool:
         """Returns whether this very login was checked before, at any revision."""
         return (self._logins.accepted(digest) or self._logins.refused(digest)) is not None
 
-    def _is_known(self, digest: bytes, held: Credential) -> bool:
+    def _is_known(self, digest: bytes, record: Credential) -> bool:
         """Returns whether this very login was checked before at this revision."""
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
-        return remembered == Principal(held.username, held.revision)
+        return remembered is not None and remembered.revision == record.revision
 
-    async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
+    async def _modernised(self, login: PresentedLogin, record: Credential) -> Credential:
         """Returns the credential with its hash at the configured cost; unchanged on failure."""
-        if held.password is None or held.password.cost == self._verifier.cost:
-            return held
+        if record.password is None or record.password.cost == self._verifier.cost:
+            return record
         try:
             # The login is right, so it need not wait behind guesses.
-            origin = origin_of_user(held.username)
+            origin = origin_of_user(record.username)
             password = await self._verifier.hash(login.password, origin=origin)
-            revision = await self._rehasher.rehash(held.username, held.revision, password)
+            revision = await self._rehasher.rehash(record.username, record.revision, password)
         except VecguardError as error:
             # The login is right in spite of it; the next one tries again.
-            log.warning("rehash_failed", user=held.username, reason=error.reason)
-            return held
+            log.warning("rehash_failed", user=record.username, reason=error.reason)
+            return record
         if revision is None:
-            return held
-        newer = Credential(held.username, password, revision, read_revision=revision)
-        self._credentials.replace(held, newer)
+            return record
+        newer = Credential(record.username, password, revision, read_revision=revision)
+        self._credentials.replace(record, newer)
         return newer

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -12,6 +13,7 @@ from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, UnavailableError
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.authentication.recent import Recent
+from vecguard.proxy.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,19 @@ class Credential:
     read_revision: int
 
 
+class Cached(Enum):
+    """How current the cached record of a user is."""
+
+    #: It counts, and was read within the refresh interval: root coord need not be asked again.
+    RECENT = "recent"
+    #: It counts.
+    FRESH = "fresh"
+    #: Its TTL is over. Unknown users are not kept that long.
+    EXPIRED = "expired"
+    #: There is none.
+    ABSENT = "absent"
+
+
 class Held:
     """The cached record of a known user, with the end of its validity.
 
@@ -44,6 +59,11 @@ class Held:
     def __init__(self, credential: Credential, fresh_until: float) -> None:
         self.credential = credential
         self.fresh_until = fresh_until
+
+    @property
+    def principal(self) -> Principal:
+        """The user whom a login proves by this record."""
+        return Principal(self.credential.username, self.credential.revision)
 
 
 class CredentialSource(Protocol):
@@ -122,23 +142,22 @@ class CredentialCache:
         """
         return self.peek(username) or await self._fetch_once(username)
 
-    def is_familiar(self, username: str) -> bool:
-        """Returns whether this user is cached as known, fresh or not."""
-        return username in self._lasting
+    def state(self, username: str) -> Cached:
+        """Returns how current the cached record of a user is."""
+        if self.peek(username) is not None:
+            return Cached.RECENT if username in self._fetched_at else Cached.FRESH
+        return Cached.EXPIRED if username in self._lasting else Cached.ABSENT
 
-    def needs_refresh(self, held: Credential) -> bool:
-        """Returns whether `refresh` would fetch."""
-        return held.username not in self._fetched_at
+    async def newest(self, username: str) -> Credential:
+        """Returns the newest record of a user, fetched unless the cached one is recent.
 
-    async def refresh(self, held: Credential) -> Credential:
-        """Returns the newest record of a user whose cached one does not match.
-
-        Fetches at most once in `refresh_interval_seconds` for each user, whatever clients send,
-        and returns the cached record in between. Raises what the source raises.
+        So equal logins cause at most one fetch in `refresh_interval_seconds`, whatever clients
+        send. Raises what the source raises.
         """
-        if not self.needs_refresh(held):
-            return self.peek(held.username) or held
-        return await self._fetch_once(held.username)
+        cached = self.peek(username)
+        if cached is not None and username in self._fetched_at:
+            return cached
+        return await self._fetch_once(username)
 
     def replace(self, held: Credential, newer: Credential) -> None:
         """Replaces `held` by `newer`, unless `held` was replaced meanwhile."""

@@ -63,9 +63,9 @@ def parse(value: bytes) -> PresentedLogin:
     return PresentedLogin(username, Secret(password))
 
 
-def value_of(username: str, password: Secret[str]) -> bytes:
-    """Returns the header value of a login."""
-    return base64.b64encode(f"{username}:{password.reveal()}".encode())
+def value_of(login: PresentedLogin) -> bytes:
+    """Returns the value in which clients send a login."""
+    return base64.b64encode(f"{login.username}:{login.password.reveal()}".encode())
 
 
 def claimed_username(values: Sequence[bytes]) -> str | None:

@@ -1,17 +1,9 @@
 """Remembers checked logins, so that a known login costs no bcrypt."""
 
 import hashlib
-from dataclasses import dataclass
 
 from vecguard.proxy.authentication.recent import Recent
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The user of a login, and the revision of the record that proved it."""
-
-    username: str
-    revision: int
+from vecguard.proxy.principal import Principal
 
 
 class Logins:

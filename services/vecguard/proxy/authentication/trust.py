@@ -23,3 +23,8 @@ class Trust(ABC):
     @abstractmethod
     def explain(self) -> UnavailableError:
         """Returns the error that says why memory may not decide, and for how long."""
+
+    async def require(self) -> None:
+        """Waits a moment for it to become valid. Raises `explain()` if it does not."""
+        if not await self.wait():
+            raise self.explain()

@@ -11,7 +11,6 @@ from vecguard.errors import UnavailableError
 from vecguard.listening import listening_sockets
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.limits import LimitHits, Limits
-from vecguard.proxy.relay.calls.call import Admitted
 from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.tracing import Tracer
@@ -24,7 +23,6 @@ from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.reception import (
-    Admission,
     Client,
     Gatekeeper,
     PeerCertificate,
@@ -33,7 +31,7 @@ from vecguard.proxy.relay.reception import (
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
-__all__ = ["Admission", "Admitted", "Client", "Gatekeeper", "Listener", "PeerCertificate"]
+__all__ = ["Client", "Gatekeeper", "Listener", "PeerCertificate"]
 
 _BACKLOG = 1024
 # Clients may be silent for hours; a vanished one is found within little more than a minute.

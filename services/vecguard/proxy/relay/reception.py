@@ -3,15 +3,15 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.identity_headers import peer_fields, user_field
-from vecguard.proxy.relay.calls.call import Admitted, Call
+from vecguard.proxy.identity_headers import identity_fields
+from vecguard.proxy.principal import Principal
+from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.deadlines import Deadlines
 from vecguard.proxy.relay.calls.headers import RequestHead
@@ -23,15 +23,6 @@ from vecguard.proxy.relay.traffic import Traffic
 from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The decision of a gatekeeper that keeps nothing else: the user of a call."""
-
-    username: str | None
-    revision: int = 0
-
 
 # The verified certificate of a client, in the form of `SSLObject.getpeercert()`.
 PeerCertificate = Callable[[], Mapping[str, Any] | None]
@@ -59,17 +50,17 @@ class Gatekeeper(ABC):
 
     @abstractmethod
     def admit_now(
-        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
-    ) -> Admitted | None:
-        """Returns the decision if it is known; None: await `admit`.
+        self, authorization: Sequence[bytes], client: Client, earlier: Principal | None = None
+    ) -> Principal | None:
+        """Returns the principal if it is known; None: await `admit`.
 
-        `earlier` is the decision about another open call of the same client. It can only make
+        `earlier` is the principal of another open call of the same client. It can only make
         the new decision faster, not change it.
         """
 
     @abstractmethod
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admitted:
-        """Returns the decision after checking the login."""
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
+        """Returns the principal after checking the login."""
 
 
 class Reception(Host):
@@ -151,14 +142,14 @@ class Reception(Host):
             if head.length is not None:
                 call.require_length(head.length)
             newest = link.newest
-            admission = self._gatekeeper.admit_now(
-                head.authorization, link, None if newest is None else newest.admission
+            principal = self._gatekeeper.admit_now(
+                head.authorization, link, None if newest is None else newest.principal
             )
-            if admission is None:
+            if principal is None:
                 link.waits_for_decision()
                 self._wait(call, self._admit(link, call, head))
             else:
-                self._route(link, call, head, admission)
+                self._route(link, call, head, principal)
         except VecguardError as error:
             _refuse(link, call, error)
         except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
@@ -170,14 +161,10 @@ class Reception(Host):
             self._spans[call] = span
             head.replace(TRACEPARENT, span.traceparent)
 
-    def _route(self, link: ClientLink, call: Call, head: RequestHead, admission: Admitted) -> None:
+    def _route(self, link: ClientLink, call: Call, head: RequestHead, principal: Principal) -> None:
         upstream = self._routes.find(head.path.value)
-        link.admitted(call, admission)
-        identity = b""
-        if admission.username is not None:
-            identity = user_field(admission.username)
-        if upstream.policy.shows_peer:
-            identity += peer_fields(link.peer, admission.revision)
+        link.admitted(call, principal)
+        identity = identity_fields(principal, link.peer if upstream.policy.shows_peer else None)
         call.route(Request(upstream, head, identity, self._kept))
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:

@@ -69,4 +69,5 @@ class Revocations:
 
     def held(self) -> list[tuple[str, int]]:
         """Returns every user that is cached or has an open call, with the revision it relies on."""
-        return list({*self._credentials.held(), *self._active.identities()})
+        of_calls = {(user.username, user.revision) for user in self._active.users()}
+        return list(of_calls.union(self._credentials.held()))

@@ -30,7 +30,7 @@ from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential
-from vecguard.proxy.authentication.logins import Principal
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.root_coord.session import Identity, Invalidatable, Session
 
@@ -170,12 +170,12 @@ class RootCoordClient:
         password: PasswordHash,
         description: str,
         *,
-        asked_by: Principal | None,
+        asked_by: Principal,
     ) -> pb.MutationReply:
         """Adds a user; returns when every proxy has applied the change.
 
-        Root coord makes the change only if the record of `asked_by` is still at its revision.
-        None means that authorization is switched off.
+        Root coord makes the change only if the record of `asked_by` is still at its revision,
+        or `asked_by` is anonymous.
 
         Raises:
             OutcomeUnknownError: the change was sent, and its answer did not come.
@@ -202,7 +202,7 @@ class RootCoordClient:
         expected_revision: int | None,
         password: PasswordHash | None,
         description: str | None,
-        asked_by: Principal | None,
+        asked_by: Principal,
     ) -> pb.MutationReply:
         """Changes what is not None. `asked_by`, the return and the errors are as in `create`."""
         request = pb.UpdateCredentialRequest(
@@ -218,7 +218,7 @@ class RootCoordClient:
                 root_coord.update_credential(request), self._mutation_timeout_seconds
             )
 
-    async def delete(self, username: str, *, asked_by: Principal | None) -> pb.MutationReply:
+    async def delete(self, username: str, *, asked_by: Principal) -> pb.MutationReply:
         """Removes a user. `asked_by`, the return and the errors are as in `create`."""
         async with self._changing("DeleteCredential") as root_coord:
             return await in_own_task(
@@ -330,8 +330,8 @@ class RootCoordClient:
             ) from error
 
 
-def _actor(principal: Principal | None) -> pb.Actor:
-    if principal is None:
+def _actor(principal: Principal) -> pb.Actor:
+    if principal.is_anonymous:
         return pb.Actor(anonymous=True)
     return pb.Actor(username=principal.username, revision=principal.revision)
 

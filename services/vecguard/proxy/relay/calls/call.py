@@ -1,7 +1,7 @@
 """One call: relays between a stream of a client and a stream of an upstream."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vecguard.errors import (
     DeadlineError,
@@ -14,7 +14,7 @@ from vecguard.proxy.http2.errors import ErrorCode
 from vecguard.proxy.http2.handler import Fields
 from vecguard.proxy.http2.hpack.header_block import HeaderBlock
 from vecguard.proxy.http2.stream import Stream
-from vecguard.proxy.identity_headers import user_field
+from vecguard.proxy.identity_headers import identity_fields
 from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
 from vecguard.proxy.relay.calls.deadlines import Deadlines
 from vecguard.proxy.relay.calls.message_lengths import MessageMeter
@@ -40,16 +40,8 @@ from vecguard.proxy.relay.errors import (
 from vecguard.proxy.relay.link import Link
 from vecguard.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
 
-
-class Admitted(Protocol):
-    """The decision about a call: its user and the password's revision, or no user."""
-
-    @property
-    def username(self) -> str | None: ...
-
-    @property
-    def revision(self) -> int: ...
-
+if TYPE_CHECKING:
+    from vecguard.proxy.principal import Principal
 
 # The memory of an open call itself.
 _OWN_BYTES = 1024
@@ -66,12 +58,12 @@ class Call(Requester):
 
     Attributes:
         client_link: the client's connection.
-        admission: the decision about its user; None until it is made.
         client: the client's stream.
         upstream: the stream of the upstream; data waits in it until it is open.
         request_state: the state of the request; see `states`.
         answer_state: the state of the answer; see `states`.
         method: the path of its method; empty until its headers were read.
+        principal: the caller; None until it is admitted.
         code: the gRPC status that it ended with; CANCELLED until there is one.
     """
 
@@ -89,12 +81,12 @@ class Call(Requester):
         "_task",
         "_upstream_name",
         "_written_before",
-        "admission",
         "answer_state",
         "client",
         "client_link",
         "code",
         "method",
+        "principal",
         "request_state",
         "upstream",
     )
@@ -107,7 +99,7 @@ class Call(Requester):
         self.client = client
         client.owner = self
         self.upstream = Stream(self, client.account)
-        self.admission: Admitted | None = None
+        self.principal: Principal | None = None
         self.request_state = UNDECIDED
         self.answer_state = AWAITED
         self.method = b""
@@ -152,24 +144,16 @@ class Call(Requester):
         return self._deadline - self.client_link.loop.time()
 
     @property
-    def identity(self) -> tuple[str, int] | None:
-        """The user and revision that it was admitted by; None without a user, or not yet."""
-        admission = self.admission
-        if admission is None or admission.username is None:
-            return None
-        return admission.username, admission.revision
-
-    @property
     def caller(self) -> str:
         """The key of its share of the upstream: the user, or the client's address without a user.
 
         Without authorization, one client must not shut out all others either. No user name has
         a space, so the two kinds of keys are distinct.
         """
-        admission = self.admission
-        if admission is None or admission.username is None:
+        principal = self.principal
+        if principal is None or principal.is_anonymous:
             return f"address {self.client_link.origin}"
-        return admission.username
+        return principal.username
 
     def waits_for(self, task: asyncio.Task[Any]) -> None:
         """Cancels `task`, which decides about the call, if the call ends before."""
@@ -343,8 +327,8 @@ class Call(Requester):
         choose = request.upstream.choose
         other = None if choose is None else choose(b"".join(self.upstream.queue), request.encodings)
         if other is not None:
-            username = None if self.admission is None else self.admission.username
-            request.redirect(other, b"" if username is None else user_field(username))
+            principal = self.principal
+            request.redirect(other, b"" if principal is None else identity_fields(principal))
             self._upstream_name = other.name
         self.request_state = WAITING
         request.upstream.pool.send(self)

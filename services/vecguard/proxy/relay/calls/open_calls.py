@@ -5,14 +5,15 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from vecguard.errors import VecguardError
+from vecguard.proxy.principal import Principal
 
 
 class Call(Protocol):
     """An open call, as a revocation needs it."""
 
     @property
-    def identity(self) -> tuple[str, int] | None:
-        """The user and revision that it was admitted by; None without a user, or not yet."""
+    def principal(self) -> Principal | None:
+        """The caller; None until the call is admitted."""
         ...
 
     def end(self, reason: VecguardError) -> None:
@@ -65,10 +66,12 @@ class OpenCalls:
         """Removes a client that has disconnected."""
         self._clients.pop(client, None)
 
-    def identities(self) -> list[tuple[str, int]]:
-        """Returns the users and revisions that the open calls were admitted by."""
-        identities = (call.identity for call in self)
-        return [identity for identity in identities if identity is not None]
+    def users(self) -> Iterator[Principal]:
+        """Yields the users of the open calls."""
+        for call in self:
+            principal = call.principal
+            if principal is not None and not principal.is_anonymous:
+                yield principal
 
     def end_older(self, usernames: frozenset[str], revision: int, reason: VecguardError) -> int:
         """Ends the calls of the users that were admitted by a revision below `revision`.
@@ -80,11 +83,11 @@ class OpenCalls:
             if usernames.isdisjoint(client.usernames):
                 continue
             for call in client.calls():
-                identity = call.identity
+                principal = call.principal
                 if (
-                    identity is not None
-                    and identity[0] in usernames
-                    and identity[1] < revision
+                    principal is not None
+                    and principal.username in usernames
+                    and principal.revision < revision
                     and call.revoke(reason)
                 ):
                     ended += 1
@@ -92,7 +95,12 @@ class OpenCalls:
 
     def end_identified(self, reason: VecguardError) -> int:
         """Ends the calls of every user. Returns how many were ended."""
-        return sum(call.revoke(reason) for call in self if call.identity is not None)
+        ended = 0
+        for call in self:
+            principal = call.principal
+            if principal is not None and not principal.is_anonymous and call.revoke(reason):
+                ended += 1
+        return ended
 
     def end_all(self, reason: VecguardError) -> None:
         """Ends every call."""

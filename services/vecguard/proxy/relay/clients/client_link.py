@@ -17,7 +17,8 @@ from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, NoPrefa
 from vecguard.proxy.http2.handler import Fields
 from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
-from vecguard.proxy.relay.calls.call import Admitted, Call
+from vecguard.proxy.principal import Principal
+from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.calls.headers import check_trailers
 from vecguard.proxy.relay.clients.connection_limits import Place
 from vecguard.proxy.relay.clients.http1 import Http1Responder, may_be_request
@@ -369,7 +370,7 @@ class ClientLink(Link, Reader):
     def _serves_others(self) -> bool:
         """Returns whether an admitted call is open or recent, as of other users of a gateway."""
         return monotonic() < self._lately_until or any(
-            call.admission is not None for call in self.calls()
+            call.principal is not None for call in self.calls()
         )
 
     def _judge(self) -> None:
@@ -377,7 +378,7 @@ class ClientLink(Link, Reader):
         self.rank = reputation.rank
         self._is_settled = reputation.is_known and not reputation.refusals
 
-    def admitted(self, call: Call, admission: Admitted) -> None:
+    def admitted(self, call: Call, principal: Principal) -> None:
         """Records the decision about a call, so that a revocation finds the call."""
         if not self._is_settled:
             self._reputation.admitted()
@@ -386,16 +387,15 @@ class ClientLink(Link, Reader):
             self._judge()
             if not was_known:
                 # Users of one address take turns, however many connections each has.
-                user = "" if admission.username is None else admission.username
-                self._scheduler.promote(self, f"{self.origin} {user}")
+                self._scheduler.promote(self, f"{self.origin} {principal.username}")
             if not self._is_admitted:
                 self._is_admitted = True
                 self._place.admitted()
                 self._lifetime.admitted()
-        call.admission = admission
+        call.principal = principal
         self.newest = call
-        if admission.username is not None:
-            self.usernames.add(admission.username)
+        if principal.username:
+            self.usernames.add(principal.username)
 
     @property
     def calls_begun(self) -> int:

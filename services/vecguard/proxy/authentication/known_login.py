@@ -1,9 +1,10 @@
-"""A recognised login, which makes further calls with the same login cheaper."""
+"""A known login, which makes further calls with the same login cheaper."""
 
 import hmac
 from typing import Final
 
 from vecguard.proxy.authentication.credentials import Held
+from vecguard.proxy.principal import Principal
 
 _are_equal: Final = hmac.compare_digest
 # After this many calls the login is looked up again, so that it and its user count as used in the
@@ -11,19 +12,18 @@ _are_equal: Final = hmac.compare_digest
 _MAX_REPEATS: Final = 100
 
 
-class Recognition:
-    """The user of a login, with the `authorization` value and the record that prove it.
+class KnownLogin(Principal):
+    """The principal of a login, with the `authorization` value and the record that prove it.
 
     Only the call with this login keeps it, while it is open, because it holds the
     `authorization` value, which the call holds as well.
     """
 
-    __slots__ = ("_held", "_repeats", "_value", "revision", "username")
+    __slots__ = ("_held", "_repeats", "_value")
 
     def __init__(self, value: bytes, held: Held) -> None:
         """`held` has proved that `value` is right."""
-        self.username = held.credential.username
-        self.revision = held.credential.revision
+        super().__init__(held.credential.username, held.credential.revision)
         self._value = value
         self._held = held
         self._repeats = 0
