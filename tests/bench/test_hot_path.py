@@ -5,7 +5,7 @@ import pytest
 from tests.bench.hot_path import CALLS, Rig
 from tests.bench.memory import known_login
 from tests.support.waiting import eventually
-from vecguard.proxy.authentication.recognition import Recognition
+from vecguard.proxy.authentication.known_login import KnownLogin
 from vecguard.proxy.gatekeeper import LoginGatekeeper
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls.call import Call
@@ -40,5 +40,5 @@ def _found():
     return [
         found
         for found in gc.get_objects()
-        if isinstance(found, Call | Stream | Request | Recognition)
+        if isinstance(found, Call | Stream | Request | KnownLogin)
     ]

@@ -35,7 +35,7 @@ async def account_service(
         directory,
         credentials,
         verifier,
-        judge=authenticator_of(credentials, verifier, clock=clock),
+        authenticator=authenticator_of(credentials, verifier, clock=clock),
         permissions=Permissions(frozenset(super_users)),
         usernames=UsernamePolicy(),
         passwords=PasswordPolicy(),

@@ -9,7 +9,7 @@ class FakeClient:
 
     @property
     def usernames(self):
-        return {call.identity[0] for call in self.open if call.identity is not None}
+        return {call.principal.username for call in self.open if call.principal is not None}
 
     @property
     def calls_open(self):
@@ -22,9 +22,9 @@ class FakeClient:
 class FakeCall:
     """A call that is over as soon as it is ended. `reasons` are those that it was told."""
 
-    def __init__(self, client, identity, *, is_carried_through=False):
+    def __init__(self, client, principal, *, is_carried_through=False):
         self.client = client
-        self.identity = identity
+        self.principal = principal
         self.is_carried_through = is_carried_through
         self.reasons = []
 

@@ -92,7 +92,7 @@ class MemoryDirectory:
         )
 
     def _actor(self, asked_by):
-        if asked_by is None or not self.judges_actors:
+        if asked_by.is_anonymous or not self.judges_actors:
             return None
         return Actor(asked_by.username, asked_by.revision)
 

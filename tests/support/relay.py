@@ -17,11 +17,12 @@ from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.limits import LimitHits, Limits
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.clients.acceptor import Acceptor
 from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.link import Keepalive
-from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
+from vecguard.proxy.relay.listener import Client, Gatekeeper, Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
@@ -42,24 +43,24 @@ class ScriptedGatekeeper(Gatekeeper):
         refused: (authorization values, address, error) of every call that was refused.
     """
 
-    decide: Callable[[Sequence[bytes]], Awaitable[Admission]] | None = None
+    decide: Callable[[Sequence[bytes]], Awaitable[Principal]] | None = None
     seen: list[tuple[bytes, ...]] = field(default_factory=list)
-    earlier: list[Admitted | None] = field(default_factory=list)
+    earlier: list[Principal | None] = field(default_factory=list)
     refused: list[tuple] = field(default_factory=list)
 
     def admit_now(
-        self, authorization: Sequence[bytes], client: Client, earlier: Admitted | None = None
-    ) -> Admission | None:
+        self, authorization: Sequence[bytes], client: Client, earlier: Principal | None = None
+    ) -> Principal | None:
         if self.decide is not None:
             return None
         self.seen.append(tuple(authorization))
         self.earlier.append(earlier)
-        return Admission("alice", 7)
+        return Principal("alice", 7)
 
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Admission:
+    async def admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
         self.seen.append(tuple(authorization))
         if self.decide is None:
-            return Admission("alice", 7)
+            return Principal("alice", 7)
         try:
             return await self.decide(authorization)
         except VecguardError as error:
@@ -67,7 +68,7 @@ class ScriptedGatekeeper(Gatekeeper):
             raise
 
     def refuse(self, error: Exception) -> None:
-        async def decide(authorization: Sequence[bytes]) -> Admission:
+        async def decide(authorization: Sequence[bytes]) -> Principal:
             raise error
 
         self.decide = decide

@@ -11,7 +11,7 @@ from tests.support.relay import ScriptedGatekeeper
 from tests.support.waiting import eventually
 from vecguard.generated.grpc.health import v1 as pb
 from vecguard.generated.milvus.proto import milvus
-from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.principal import Principal
 
 LIST = b"/milvus.proto.milvus.MilvusService/ListCredUsers"
 CREATE = b"/milvus.proto.milvus.MilvusService/CreateCredential"
@@ -27,7 +27,7 @@ class Users(ScriptedGatekeeper):
     """Takes the authorization for the user's name."""
 
     def admit_now(self, authorization, client, earlier=None):
-        return Admission(authorization[0].decode(), 1)
+        return Principal(authorization[0].decode(), 1)
 
 
 def call(client, user, path):

@@ -16,7 +16,7 @@ from vecguard.addresses import Address
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.proxy.authentication.errors import RevokedError, WrongCredentialsError
 from vecguard.proxy.http2.limits import DEFAULT_WINDOW_BYTES
-from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
@@ -133,7 +133,7 @@ async def test_a_call_is_shown_what_was_decided_about_one_that_is_open(raw_relay
         await requests(peer, 2)
         [link] = [link for link in raw_relay.listener._reception.links if link.newest]
         assert gatekeeper.earlier[0] is None
-        assert gatekeeper.earlier[1] is link.calls()[0].admission
+        assert gatekeeper.earlier[1] is link.calls()[0].principal
         stranger = other.request()
         await requests(peer, 3)
         assert gatekeeper.earlier[2] is None
@@ -150,7 +150,7 @@ async def test_a_call_is_shown_what_was_decided_about_one_that_is_open(raw_relay
 
 async def test_nobody_in_particular_has_no_name_at_the_backend(relay, client, backend):
     async def nobody(_):
-        return Admission(None)
+        return ANONYMOUS
 
     relay.gatekeeper.decide = nobody
     await client.unary_unary("/a.B/Unary")(
@@ -161,7 +161,7 @@ async def test_nobody_in_particular_has_no_name_at_the_backend(relay, client, ba
 
 async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client, backend):
     async def by_name(authorization):
-        return Admission(authorization[0].decode(), 7)
+        return Principal(authorization[0].decode(), 7)
 
     relay.gatekeeper.decide = by_name
     calls = {}

@@ -16,9 +16,9 @@ from tests.support.raw_http2 import message, raw_client, request_headers, round_
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
 from vecguard.proxy.http2 import frames
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.limits import RelayLimit
-from vecguard.proxy.relay.listener import Admission
 
 GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")
 SILENT, GREETED = b"", GREETING
@@ -137,7 +137,7 @@ async def test_a_client_repeats_a_call_that_was_not_decided_when_it_made_room():
                 first = False
                 waiting.set()
                 await asyncio.Event().wait()
-            return Admission("alice", 1)
+            return Principal("alice", 1)
 
         relay.gatekeeper.decide = decide
         as_by_default = (("grpc.use_local_subchannel_pool", 1),)

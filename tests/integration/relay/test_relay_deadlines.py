@@ -12,7 +12,7 @@ from h2.events import RequestReceived, StreamReset
 from tests.support.raw_http2 import ANSWER, message, raw_client, request_headers
 from tests.support.relay import channel, relaying
 from tests.support.waiting import eventually
-from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.principal import ANONYMOUS
 
 TIMEOUT = 10.0
 PROMPTLY = 2.0
@@ -175,7 +175,7 @@ async def test_a_cancellation_while_the_gatekeeper_thinks_ends_its_thinking(rela
             await asyncio.Event().wait()
         finally:
             ended.set()
-        return Admission(None)
+        return ANONYMOUS
 
     relay.gatekeeper.decide = think
     async with raw_client(relay.port) as client:

@@ -22,8 +22,8 @@ from tests.support.raw_http2 import (
 )
 from tests.support.relay import ScriptedGatekeeper, relaying
 from tests.support.waiting import eventually
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.limits import RelayLimit
-from vecguard.proxy.relay.listener import Admission
 
 FOUR = pool_with(connections=4)
 STREAMS = 100
@@ -33,7 +33,7 @@ class Users(ScriptedGatekeeper):
     """Takes the authorization for the user's name."""
 
     def admit_now(self, authorization, client, earlier=None):
-        return Admission(authorization[0].decode() if authorization else None, 1)
+        return Principal(authorization[0].decode() if authorization else "", 1)
 
 
 @asynccontextmanager

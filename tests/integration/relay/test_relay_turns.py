@@ -17,9 +17,9 @@ from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.clients import read_scheduler
 from vecguard.proxy.relay.limits import RelayLimit
-from vecguard.proxy.relay.listener import Admission
 
 TIMEOUT = 10.0
 #: Strangers have used up their time for longer than any test takes, or for a moment.
@@ -60,7 +60,7 @@ async def test_a_client_that_logs_in_while_it_waits_need_not_wait_any_more():
 
     async def decide(authorization):
         await is_checked.wait()
-        return Admission("alice", 7)
+        return Principal("alice", 7)
 
     async with (
         running_raw_backend() as backend,

@@ -16,7 +16,7 @@ from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.passwords import hash_password
 from vecguard.proxy.accounts.errors import OutdatedRootCoordError
-from vecguard.proxy.authentication.logins import Principal
+from vecguard.proxy.principal import Principal
 from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_record import RootState
 from vecguard.secret import Secret

@@ -6,12 +6,11 @@ import pytest
 from tests.support.credentials import header_of
 from vecguard.errors import OverloadedError
 from vecguard.proxy.audit.event_aggregation import Refusal
-from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
 from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
-from vecguard.proxy.relay.listener import Admission
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.tls.peer import UserPattern
 
 
@@ -70,7 +69,7 @@ def authenticator():
 
 async def test_a_certificate_stands_for_its_user_where_the_setting_says_so(authenticator):
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"))
-    assert await gatekeeper.admit([], alice) == Admission("alice", 2)
+    assert await gatekeeper.admit([], alice) == Principal("alice", 2)
     assert authenticator.asked == ["certificate"]
 
 
@@ -81,7 +80,7 @@ async def test_without_the_setting_a_certificate_is_no_login(authenticator):
 
 async def test_a_login_that_is_shown_is_the_one_that_is_judged(authenticator):
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"))
-    assert await gatekeeper.admit([b"x"], alice) == Admission("from-password", 1)
+    assert await gatekeeper.admit([b"x"], alice) == Principal("from-password", 1)
     assert authenticator.asked == ["password"]
 
 
@@ -98,7 +97,7 @@ async def test_a_certificate_that_does_not_fit_the_pattern_needs_a_login(authent
 
 
 async def test_the_open_gatekeeper_admits_everybody_as_nobody():
-    assert await OpenGatekeeper().admit([], nobody) == Admission(username=None)
+    assert await OpenGatekeeper().admit([], nobody) == ANONYMOUS
 
 
 async def test_logins_are_judged_by_where_they_come_from(authenticator):

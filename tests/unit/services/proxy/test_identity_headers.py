@@ -11,12 +11,12 @@ from tests.support.header_blocks import UNLIMITED
 from vecguard.addresses import LOCAL
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.identity_headers import (
-    CallIdentity,
+    Caller,
+    identity_fields,
     is_reserved,
-    peer_fields,
-    read_identity,
-    user_field,
+    read_caller,
 )
+from vecguard.proxy.principal import ANONYMOUS, Principal
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1)
 
@@ -28,8 +28,9 @@ def metadata(*fields):
 
 @given(NAMES, st.integers(0, 2**63))
 def test_what_is_written_is_read(username, revision):
-    sent = metadata(user_field(username), peer_fields("192.0.2.7:50000", revision))
-    assert read_identity(sent) == CallIdentity(username, revision, "192.0.2.7")
+    principal = Principal(username, revision)
+    sent = metadata(identity_fields(principal, "192.0.2.7:50000"))
+    assert read_caller(sent) == Caller(principal, "192.0.2.7")
     assert all(is_reserved(name.encode()) for name in sent)
 
 
@@ -38,11 +39,22 @@ def test_what_is_written_is_read(username, revision):
     [("192.0.2.7:1", "192.0.2.7"), ("[2001:db8::7]:1", "2001:db8::7"), (LOCAL, None)],
 )
 def test_a_client_has_an_address_or_none(peer, host):
-    assert read_identity(metadata(peer_fields(peer, 0))) == CallIdentity(None, 0, host)
+    assert read_caller(metadata(identity_fields(ANONYMOUS, peer))) == Caller(ANONYMOUS, host)
 
 
 def test_without_headers_nothing_is_known_of_the_caller():
-    assert read_identity({}) == CallIdentity(None, 0, None)
+    assert read_caller({}) == Caller(ANONYMOUS, None)
+
+
+def test_a_backend_is_shown_the_user_alone():
+    assert metadata(identity_fields(Principal("alice", 7))) == {"x-vecguard-user": "alice"}
+    assert identity_fields(ANONYMOUS) == b""
+
+
+def test_the_database_is_the_one_that_the_client_names_or_milvus_default():
+    assert read_caller({"dbname": "books"}).database == "books"
+    assert read_caller({"dbname": ""}).database == "default"
+    assert read_caller({}).database == "default"
 
 
 @pytest.mark.parametrize("name", [b"x-vecguardian", b"x_vecguard", b"my-x-vecguard-user"])

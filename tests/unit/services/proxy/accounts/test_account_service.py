@@ -10,7 +10,7 @@ from tests.support.account_service import running_account_service
 from vecguard.errors import OutcomeUnknownError
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
-from vecguard.proxy.accounts import service as module
+from vecguard.proxy.accounts import accounts as module
 from vecguard.proxy.accounts.errors import InvalidAccountError, OutdatedRootCoordError
 
 

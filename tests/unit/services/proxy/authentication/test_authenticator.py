@@ -14,7 +14,6 @@ from tests.support.login_house import House
 from tests.support.waiting import eventually
 from vecguard.errors import DeadlineError, OverloadedError, Status, UnavailableError
 from vecguard.passwords import hash_password
-from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.errors import (
     ApiKeyError,
     AuthenticationError,
@@ -22,6 +21,7 @@ from vecguard.proxy.authentication.errors import (
     MissingHeaderError,
     WrongCredentialsError,
 )
+from vecguard.proxy.principal import Principal
 from vecguard.secret import Secret
 
 
@@ -68,6 +68,29 @@ async def test_an_unknown_user_and_a_wrong_password_are_answered_alike(house):
             await house.login(username, "wrong1")
         answers.append((type(refusal.value), str(refusal.value), refusal.value.status))
     assert answers[0] == answers[1]
+
+
+# --- a password without a header --------------------------------------------------------
+
+
+async def test_a_password_is_checked_as_a_login_with_it_is(house):
+    assert await house.authenticator.check_password("bob", Secret("first1")) == Principal(
+        "bob", 101
+    )
+    with pytest.raises(WrongCredentialsError):
+        await house.authenticator.check_password("bob", Secret("wrong1"))
+    # Both verdicts are known to logins, and a login's to passwords.
+    assert await house.login("bob", "first1") == Principal("bob", 101)
+    assert await house.refuses("bob", "wrong1")
+    await house.authenticator.check_password("bob", Secret("first1"))
+    assert house.verifier.checks == 2
+
+
+async def test_a_name_that_a_header_cannot_carry_is_not_taken_for_another_user(house):
+    house.source.put("bob", "first:1")
+    await house.login("bob", "first:1")
+    with pytest.raises(WrongCredentialsError):
+        await house.authenticator.check_password("bob:first", Secret("1"))
 
 
 # --- what is remembered -----------------------------------------------------------------

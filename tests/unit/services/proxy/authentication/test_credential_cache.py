@@ -226,10 +226,10 @@ async def test_a_user_who_was_deleted_is_held_once_as_unknown(cached):
 
 async def test_a_user_who_was_deleted_unnoticed_is_not_held_twice(cached):
     """Otherwise the older of both records would go on to be found first."""
-    held = await cached.cache.get("bob")
+    await cached.cache.get("bob")
     cached.clock.advance(1)
     cached.source.remove("bob")
-    await cached.cache.refresh(held)
+    await cached.cache.newest("bob")
     assert cached.cache.held() == [("bob", 0)]
     assert cached.cache.peek("bob").password is None
 
@@ -255,25 +255,25 @@ async def test_known_users_are_bounded_too():
 
 async def test_a_refresh_so_soon_after_a_fetch_asks_nobody(cached):
     held = await cached.cache.get("bob")
-    assert await cached.cache.refresh(held) is held
+    assert await cached.cache.newest("bob") is held
     assert cached.source.fetches["bob"] == 1
 
 
 async def test_a_refresh_after_the_interval_asks_once_for_all(cached):
-    held = await cached.cache.get("bob")
+    await cached.cache.get("bob")
     cached.clock.advance(1)
     revision = cached.source.put("bob", "second2")
-    refreshed = await asyncio.gather(*(cached.cache.refresh(held) for _ in range(5)))
+    refreshed = await asyncio.gather(*(cached.cache.newest("bob") for _ in range(5)))
     assert {each.revision for each in refreshed} == {revision}
-    await cached.cache.refresh(held)
+    await cached.cache.newest("bob")
     assert cached.source.fetches["bob"] == 2
 
 
 async def test_a_refresh_in_the_interval_answers_what_came_in_meanwhile(cached):
-    held = await cached.cache.get("bob")
+    await cached.cache.get("bob")
     cached.cache.invalidate("bob", cached.source.put("bob", "second2"))
     newer = await cached.cache.get("bob")
-    assert await cached.cache.refresh(held) is newer
+    assert await cached.cache.newest("bob") is newer
 
 
 async def test_a_failed_fetch_reaches_all_who_wait_and_is_not_kept(cached):
@@ -290,14 +290,14 @@ async def test_a_failed_fetch_reaches_all_who_wait_and_is_not_kept(cached):
 
 
 async def test_a_failed_refresh_does_not_count_as_one(cached):
-    held = await cached.cache.get("bob")
+    await cached.cache.get("bob")
     cached.clock.advance(1)
     cached.source.error = UnavailableError("down")
     with pytest.raises(UnavailableError):
-        await cached.cache.refresh(held)
+        await cached.cache.newest("bob")
     cached.source.error = None
     revision = cached.source.put("bob", "second2")
-    assert (await cached.cache.refresh(held)).revision == revision
+    assert (await cached.cache.newest("bob")).revision == revision
 
 
 async def test_a_caller_who_hangs_up_leaves_the_fetch_to_the_others(cached):
@@ -354,7 +354,7 @@ async def test_an_entry_that_expires_in_the_middle_of_a_look_up_is_simply_gone(s
         held = await cache.get("bob")
         cache.peek("bob")
         cache.held()
-        await cache.refresh(held)
+        await cache.newest("bob")
         cache.replace(held, held)
         cache.invalidate("bob", 10_000)
 

@@ -14,7 +14,6 @@ from tests.support.credentials import (
 from tests.support.waiting import eventually
 from vecguard.errors import OverloadedError
 from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
-from vecguard.proxy.authentication.authenticator import Principal
 from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import (
@@ -23,6 +22,7 @@ from vecguard.proxy.authentication.errors import (
     WrongCredentialsError,
 )
 from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
+from vecguard.proxy.principal import Principal
 
 ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))

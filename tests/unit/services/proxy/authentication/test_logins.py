@@ -1,6 +1,7 @@
 import pytest
 
-from vecguard.proxy.authentication.logins import Logins, Principal
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.principal import Principal
 
 
 def logins(key=b"k" * 32, *, max_accepted=10, max_refused=10):

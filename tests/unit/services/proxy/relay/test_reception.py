@@ -8,7 +8,7 @@ from tests.support.relay import ScriptedGatekeeper
 from vecguard.errors import Status
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.relay.reception import Admission
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 
 LOGIN = (b"authorization", b"bGV0IG1lIGlu")
@@ -33,7 +33,7 @@ async def test_an_admitted_call_is_forwarded_with_its_user():
         assert backend.value(there, b"x-vecguard-user") == b"alice"
         assert backend.value(there, b"authorization") is None
         assert backend.value(there, b"x-vecguard-peer") is None
-        assert relay.open_calls.identities() == [("alice", 7)]
+        assert list(relay.open_calls.users()) == [Principal("alice", 7)]
         assert client.link.account.held > 1024  # the call itself, and its headers
         client.reset(call)
 
@@ -66,11 +66,11 @@ async def test_a_call_waits_for_a_decision_and_others_go_on():
         await relay.quiet()
         assert not relay.backends
         assert len(relay.open_calls) == 1
-        assert relay.open_calls.identities() == []
+        assert list(relay.open_calls.users()) == []
         gate.decide = None
         call, there, backend = await relay.arrived(client, b"/a.B/Second")
         assert backend.value(there, b":path") == b"/a.B/Second"
-        gate.decision.set_result(Admission("bob", 3))
+        gate.decision.set_result(Principal("bob", 3))
         await relay.quiet()
         assert backend.value(max(backend.streams), b"x-vecguard-user") == b"bob"
         for stream_id in (there, max(backend.streams)):

@@ -4,7 +4,8 @@ from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
-from vecguard.proxy.authentication.logins import Logins, Principal
+from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 
@@ -27,7 +28,7 @@ class Proxy:
         self.revocations = Revocations(self.credentials, self.logins, active)
 
     def call_of(self, username, revision):
-        call = FakeCall(self.client, (username, revision))
+        call = FakeCall(self.client, Principal(username, revision))
         self.client.open.append(call)
         return call
 

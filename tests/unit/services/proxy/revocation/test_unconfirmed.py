@@ -6,6 +6,7 @@ from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
@@ -37,8 +38,8 @@ class Proxy:
         self.lease.granted_for(TTL)
         self.lease.renewed(self.lease.sending(self.clock()))
 
-    def call_of(self, identity, **options):
-        call = FakeCall(self.client, identity, **options)
+    def call_of(self, principal, **options):
+        call = FakeCall(self.client, principal, **options)
         self.client.open.append(call)
         return call
 
@@ -51,7 +52,7 @@ def proxy():
 
 
 def test_calls_end_when_the_lease_has_been_over_for_the_grace(proxy):
-    call = proxy.call_of(("bob", 1))
+    call = proxy.call_of(Principal("bob", 1))
     proxy.clock.advance(TTL + GRACE - 0.01)
     proxy.watch.look()
     assert call.reasons == []
@@ -65,7 +66,7 @@ def test_calls_end_when_the_lease_has_been_over_for_the_grace(proxy):
 
 
 def test_nothing_ends_when_the_lease_is_renewed_in_time(proxy):
-    call = proxy.call_of(("bob", 1))
+    call = proxy.call_of(Principal("bob", 1))
     for _ in range(5):
         proxy.clock.advance(TTL + GRACE - 0.01)
         proxy.watch.look()
@@ -75,7 +76,7 @@ def test_nothing_ends_when_the_lease_is_renewed_in_time(proxy):
 
 
 def test_a_lease_that_was_taken_back_is_over_from_then_on(proxy):
-    call = proxy.call_of(("bob", 1))
+    call = proxy.call_of(Principal("bob", 1))
     proxy.lease.surrender(proxy.clock())
     proxy.watch.look()
     assert call.reasons == []
@@ -85,8 +86,8 @@ def test_a_lease_that_was_taken_back_is_over_from_then_on(proxy):
 
 
 def test_calls_of_no_user_go_on_and_changes_that_are_carried_through(proxy):
-    anybody = proxy.call_of(None)
-    change = proxy.call_of(("root", 1), is_carried_through=True)
+    anybody = proxy.call_of(ANONYMOUS)
+    change = proxy.call_of(Principal("root", 1), is_carried_through=True)
     proxy.clock.advance(3600)
     proxy.watch.look()
     assert anybody.reasons == change.reasons == []

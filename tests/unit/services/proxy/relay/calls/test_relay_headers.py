@@ -14,7 +14,8 @@ from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.health.watch_limit import too_many_watchers
 from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
-from vecguard.proxy.identity_headers import user_field
+from vecguard.proxy.identity_headers import identity_fields
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.answers import answer, trailers
 from vecguard.proxy.relay.calls.headers import RequestHead, check_trailers, is_grpc
 from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
@@ -108,7 +109,7 @@ def test_metadata_is_forwarded_unchanged_and_in_order(metadata):
 def test_what_a_client_says_in_the_relay_s_name_is_dropped(metadata, own, random):
     mixed = [*metadata, *own]
     random.shuffle(mixed)
-    result = forwarded([*BASE, *mixed], identity=user_field("alice"))
+    result = forwarded([*BASE, *mixed], identity=identity_fields(Principal("alice", 7)))
     assert [header for header in result if _OWN_NAME(header[0])] == [(b"x-vecguard-user", b"alice")]
 
 

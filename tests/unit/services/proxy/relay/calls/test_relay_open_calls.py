@@ -1,8 +1,12 @@
+from collections import Counter
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.active import FakeCall, FakeClient
 from vecguard.errors import VecguardError
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 
 REASON = VecguardError("revoked")
@@ -19,13 +23,15 @@ def test_exactly_the_older_calls_of_the_users_are_ended(calls, usernames, revisi
     for client in clients:
         active.enter(client)
     for name, admitted, place in calls:
-        clients[place].open.append(FakeCall(clients[place], (name, admitted)))
+        clients[place].open.append(FakeCall(clients[place], Principal(name, admitted)))
     everything = [call for client in clients for call in client.open]
     assert len(active) == len(everything)
-    assert sorted(active.identities()) == sorted(call.identity for call in everything)
+    assert Counter(active.users()) == Counter(call.principal for call in everything)
     ended = active.end_older(usernames, revision, REASON)
     older = [
-        call for call in everything if call.identity[0] in usernames and call.identity[1] < revision
+        call
+        for call in everything
+        if call.principal.username in usernames and call.principal.revision < revision
     ]
     assert ended == len(older)
     for call in everything:
@@ -33,12 +39,14 @@ def test_exactly_the_older_calls_of_the_users_are_ended(calls, usernames, revisi
     assert len(active) == len(everything) - ended
 
 
-def test_a_call_that_is_not_identified_is_ended_only_with_all():
+@pytest.mark.parametrize("principal", [None, ANONYMOUS])
+def test_a_call_without_a_user_is_ended_only_with_all(principal):
     active, client = OpenCalls(), FakeClient()
     active.enter(client)
-    client.open.append(call := FakeCall(client, None))
-    assert active.identities() == []
+    client.open.append(call := FakeCall(client, principal))
+    assert list(active.users()) == []
     assert active.end_older(frozenset({"alice"}), 99, REASON) == 0
+    assert active.end_identified(REASON) == 0
     assert call.reasons == []
     active.end_all(REASON)
     assert call.reasons == [REASON]
@@ -47,7 +55,7 @@ def test_a_call_that_is_not_identified_is_ended_only_with_all():
 def test_a_client_that_is_gone_is_forgotten():
     active, client = OpenCalls(), FakeClient()
     active.enter(client)
-    client.open.append(call := FakeCall(client, ("alice", 1)))
+    client.open.append(call := FakeCall(client, Principal("alice", 1)))
     active.leave(client)
     assert active.end_older(frozenset({"alice"}), 2, REASON) == 0
     assert call.reasons == []
@@ -58,7 +66,9 @@ def test_a_call_that_is_carried_through_is_not_counted_as_ended():
     active, client = OpenCalls(), FakeClient()
     active.enter(client)
     for is_carried_through in (True, False):
-        client.open.append(FakeCall(client, ("alice", 1), is_carried_through=is_carried_through))
+        client.open.append(
+            FakeCall(client, Principal("alice", 1), is_carried_through=is_carried_through)
+        )
     assert active.end_older(frozenset({"alice"}), 2, REASON) == 1
 
 
@@ -69,5 +79,5 @@ def test_clients_that_have_shown_no_login_of_the_user_are_not_looked_at():
 
     active, client = OpenCalls(), Passed()
     active.enter(client)
-    client.open.append(FakeCall(client, ("bob", 1)))
+    client.open.append(FakeCall(client, Principal("bob", 1)))
     assert active.end_older(frozenset({"alice"}), 2, REASON) == 0

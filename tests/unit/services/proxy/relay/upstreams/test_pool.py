@@ -8,8 +8,8 @@ from tests.support.raw_http2 import message
 from vecguard.backoff import BackoffPolicy
 from vecguard.errors import Status
 from vecguard.proxy.http2.errors import ErrorCode
+from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.limits import RelayLimit
-from vecguard.proxy.relay.reception import Admission
 
 #: Longer than any test.
 NEVER = BackoffPolicy(first_seconds=1000.0, longest_seconds=1000.0)
@@ -96,7 +96,7 @@ async def test_one_caller_has_half_of_all_streams_and_waits_for_more():
 
 
 async def admit_bob(authorization):
-    return Admission("bob", 1)
+    return Principal("bob", 1)
 
 
 async def test_a_free_stream_goes_to_the_call_that_waits():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.credentials import header_of
 from tests.support.login_house import House
 from vecguard.proxy.authentication.errors import WrongCredentialsError
-from vecguard.proxy.authentication.recognition import _MAX_REPEATS
+from vecguard.proxy.authentication.known_login import _MAX_REPEATS
 
 BOB, EVE = [header_of("bob", "first1")], [header_of("eve", "first1")]
 
