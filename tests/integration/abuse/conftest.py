@@ -57,7 +57,7 @@ def _calling_again_what_was_not_sent(target: str) -> grpc.aio.Channel:
     """A channel with grpcio's own settings.
 
     Its connections grow old, too. grpcio fails a call that it has not sent yet when a GOAWAY
-    arrives, and repeats it unless that is switched off: test_relay_old_connections.py proves
+    arrives, and repeats it unless that is switched off: test_old_connections.py proves
     it by the frames, with a server of grpcio as well.
     """
     return grpc.aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)])

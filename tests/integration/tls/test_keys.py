@@ -5,7 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from tests.integration.tls.ends import server
-from tests.integration.tls.test_tls_grpc import grpc_server, is_accepted
+from tests.integration.tls.test_grpc import grpc_server, is_accepted
 from tests.unit.shared.tls.paper import Paper, Party, pem
 from vecguard.tls.grpcio import key_kind, unusable_key
 

@@ -1,4 +1,4 @@
-"""What is said of keys that grpcio cannot use. tests/integration/tls/test_tls_keys.py connects."""
+"""What is said of keys that grpcio cannot use. tests/integration/tls/test_keys.py connects."""
 
 import pytest
 

@@ -5,7 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.unit.shared.tls.paper import DAY, Paper, authority, client, issue, server_paper
-from tests.unit.shared.tls.test_tls_certificates import intermediate
+from tests.unit.shared.tls.test_certificates import intermediate
 from vecguard.errors import ConfigurationError
 from vecguard.tls import material
 from vecguard.tls.material import PemFile, TlsFiles, TlsMaterialError, judge, take_snapshot
