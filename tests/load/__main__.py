@@ -28,7 +28,7 @@ from tests.load.run import Finished, run
 from tests.load.target import GET_VERSION, Account, Encryption, Target
 from tests.load.thresholds import Threshold
 from tests.load.verdict import ExitCode, Verdict, figures_of, judge
-from vecguard.given_text import TextError, decoded
+from vecguard.input_text import TextError, decoded
 from vecguard.secret import Secret
 from vecguard.standard_streams import prepare_streams
 

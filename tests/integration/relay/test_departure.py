@@ -10,8 +10,8 @@ from tests.support.echo_backend import echo_backend
 from tests.support.frame_sequences import frame
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2 import frames
-from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay import link as relay_link
 
 GREETING = frames.PREFACE + frame(frames.SETTINGS, 0, 0, b"")

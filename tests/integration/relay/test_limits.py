@@ -25,9 +25,9 @@ from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from vecguard.errors import UnavailableError
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit
-from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.limits import RelayLimit
 

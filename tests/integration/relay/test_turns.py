@@ -16,7 +16,7 @@ from tests.support.relay import relaying
 from tests.support.waiting import eventually
 from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.authentication.errors import WrongCredentialsError
-from vecguard.proxy.interpreter import is_compiled
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.relay.clients import read_scheduler
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.listener import Admission

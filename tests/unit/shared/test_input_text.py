@@ -1,6 +1,6 @@
 import pytest
 
-from vecguard.given_text import TextError, cleaned, decoded
+from vecguard.input_text import TextError, cleaned, decoded
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.ports import Ports
 from vecguard.config import load_settings
 from vecguard.config.security import TlsMode
-from vecguard.tls import links
+from vecguard.tls import connections
 
 NOW = datetime.now(UTC)
 
@@ -80,8 +80,8 @@ def test_the_services_take_every_link_from_the_settings(tmp_path: Path, mode: Tl
     outside, inside = load_settings(proxy, {}), load_settings(root_coord, {})
 
     assert outside.tls_mode is mode
-    assert links.public_listener(outside) is not None
-    assert links.root_coord_client(outside) is not None
-    assert links.root_coord_listener(inside) is not None
-    assert links.etcd_client(inside) is not None
+    assert connections.public_listener(outside) is not None
+    assert connections.root_coord_client(outside) is not None
+    assert connections.root_coord_listener(inside) is not None
+    assert connections.etcd_client(inside) is not None
     assert inside.internaltls.allowed_names == ("vecguard-proxy",)

@@ -11,7 +11,7 @@ from tests.unit.shared.tls.paper import Paper, Party, authority, client, issue, 
 from vecguard.config import load_settings
 from vecguard.errors import ConfigurationError
 from vecguard.observability.health import HealthReport
-from vecguard.tls import links
+from vecguard.tls import connections
 from vecguard.tls.contexts import (
     client_context,
     load,
@@ -94,7 +94,7 @@ async def test_a_server_s_certificate_is_taken_by_a_client_that_warns(tmp_path):
         "VECGUARD__ETCD__SSL__TLSKEY": str(tmp_path / "own.key"),
     }
     settings = load_settings(None, environment)
-    for link in (links.backend_client(settings), links.etcd_client(settings)):
+    for link in (connections.backend_client(settings), connections.etcd_client(settings)):
         with capture_logs() as logs:
             running = asyncio.create_task(link.run())
 
@@ -128,9 +128,9 @@ def test_a_service_does_not_start_with_the_other_end_s_certificate(tmp_path):
     }
     settings = load_settings(None, environment)
     for link, setting in (
-        (links.public_listener, "tls.serverPemPath"),
-        (links.root_coord_listener, "internaltls.serverPemPath"),
-        (links.root_coord_client, "internaltls.clientPemPath"),
+        (connections.public_listener, "tls.serverPemPath"),
+        (connections.root_coord_listener, "internaltls.serverPemPath"),
+        (connections.root_coord_client, "internaltls.clientPemPath"),
     ):
         with pytest.raises(ConfigurationError, match=f"^{setting}: .*extended key usage"):
             link(settings)

@@ -2,7 +2,7 @@ from prometheus_client import CollectorRegistry
 
 from vecguard.clock_margin import ClockMargin
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.report import LeaseCollector
+from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 
 
 def collected(lease, now):

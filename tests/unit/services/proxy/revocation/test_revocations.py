@@ -6,7 +6,7 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins, Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.revocations import Revocations
 
 
 class Proxy:

@@ -11,8 +11,8 @@ from tests.support.memory_relay import memory_relay
 from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message
 from vecguard.errors import UnavailableError
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.calls import states
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.clients import client_link

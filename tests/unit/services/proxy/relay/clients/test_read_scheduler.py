@@ -2,8 +2,8 @@
 
 import pytest
 
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2.buffers import Buffers
-from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.clients import read_scheduler
 from vecguard.proxy.relay.clients.read_scheduler import SLICE_SECONDS, Reader, ReadScheduler
 from vecguard.proxy.relay.clients.reputation import KNOWN, SUSPECT, UNKNOWN

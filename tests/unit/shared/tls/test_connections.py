@@ -6,15 +6,15 @@ import yaml
 
 from vecguard.config import load_settings
 from vecguard.errors import ConfigurationError
-from vecguard.tls import links
+from vecguard.tls import connections
 from vecguard.tls.certificate_set import SetRequest, make_set, write_files
 
 LINKS = [
-    links.public_listener,
-    links.root_coord_listener,
-    links.root_coord_client,
-    links.backend_client,
-    links.etcd_client,
+    connections.public_listener,
+    connections.root_coord_listener,
+    connections.root_coord_client,
+    connections.backend_client,
+    connections.etcd_client,
 ]
 
 
@@ -54,21 +54,21 @@ def test_every_link_is_plain_unless_it_is_configured(settings, link):
 
 
 def test_mode_1_asks_nobody_for_a_certificate(settings):
-    tls = links.public_listener(settings(common={"security": {"tlsMode": 1}}, tls=PUBLIC))
+    tls = connections.public_listener(settings(common={"security": {"tlsMode": 1}}, tls=PUBLIC))
     assert tls.current().verify_mode is ssl.CERT_NONE
     assert tls.material.authorities == ()
 
 
 @pytest.mark.parametrize("security", [{"tlsMode": 2}, {"tlsEnabled": True}])
 def test_mode_2_requires_a_certificate(settings, security):
-    tls = links.public_listener(settings(common={"security": security}, tls=PUBLIC))
+    tls = connections.public_listener(settings(common={"security": security}, tls=PUBLIC))
     assert tls.current().verify_mode is ssl.CERT_REQUIRED
 
 
 def test_the_link_to_root_coord_is_mutual_and_tls_1_3_on_both_ends(settings):
     effective = settings(common=INTERNAL_ON, internaltls=INTERNAL)
-    listener = links.root_coord_listener(effective)
-    client = links.root_coord_client(effective)
+    listener = connections.root_coord_listener(effective)
+    client = connections.root_coord_client(effective)
     assert listener.current().verify_mode is ssl.CERT_REQUIRED
     assert client.material.chain
     assert client.server_name == "vecguard-root-coord"
@@ -80,15 +80,15 @@ def test_the_link_to_root_coord_is_mutual_and_tls_1_3_on_both_ends(settings):
 def test_a_setting_that_is_missing_is_named(settings, missing):
     internal = {name: path for name, path in INTERNAL.items() if name != missing}
     with pytest.raises(ConfigurationError, match=rf"internaltls\.{missing}"):
-        links.root_coord_listener(settings(common=INTERNAL_ON, internaltls=internal))
+        connections.root_coord_listener(settings(common=INTERNAL_ON, internaltls=internal))
 
 
 def test_the_backend_may_be_one_way_or_mutual(settings):
     one_way = {"enabled": True, "caPemPath": "@ca.pem", "serverName": "milvus"}
-    tls = links.backend_client(settings(backend={"tls": one_way}))
+    tls = connections.backend_client(settings(backend={"tls": one_way}))
     assert (tls.material.chain, tls.server_name) == ((), "milvus")
     mutual = one_way | {"clientPemPath": "@client.pem", "clientKeyPath": "@client.key"}
-    assert links.backend_client(settings(backend={"tls": mutual})).material.chain
+    assert connections.backend_client(settings(backend={"tls": mutual})).material.chain
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_etcd_is_reached_with_its_certificate_and_version(settings, asked, minim
         "tlsCACert": "@internal-ca.pem",
         "tlsMinVersion": asked,
     }
-    tls = links.etcd_client(settings(etcd={"ssl": etcd}))
+    tls = connections.etcd_client(settings(etcd={"ssl": etcd}))
     assert tls.material.chain
     assert tls.current().minimum_version is minimum
 
@@ -115,4 +115,4 @@ def test_etcd_is_reached_with_its_certificate_and_version(settings, asked, minim
 def test_an_unusable_file_is_named_with_its_setting(settings):
     ssl_section = {"enabled": True, "tlsCACert": "@etcd-client.key"}
     with pytest.raises(ConfigurationError, match=r"etcd\.ssl\.tlsCACert: .*etcd-client\.key"):
-        links.etcd_client(settings(etcd={"ssl": ssl_section}))
+        connections.etcd_client(settings(etcd={"ssl": ssl_section}))

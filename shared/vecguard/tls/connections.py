@@ -1,6 +1,6 @@
-"""Builds the five TLS links of the suite from the configuration.
+"""Builds the TLS contexts of the five connections of the suite from the configuration.
 
-Each function returns None when the link is configured to be plain.
+Each function returns None when the connection is configured without TLS.
 """
 
 import ssl
@@ -22,7 +22,7 @@ from vecguard.tls.reloading import ReloadingContext
 
 
 def public_listener(settings: Settings) -> ReloadingContext | None:
-    """Returns the link from clients to the proxy: `common.security.tlsMode` and `tls.*`.
+    """Returns the context of the public port: `common.security.tlsMode` and `tls.*`.
 
     Raises:
         ConfigurationError: a file is missing in the settings or not usable.
@@ -42,7 +42,7 @@ def public_listener(settings: Settings) -> ReloadingContext | None:
 
 
 def root_coord_listener(settings: Settings) -> ReloadingContext | None:
-    """Returns root coord's end of the link from proxies: always mutual.
+    """Returns root coord's context of connections from proxies: always mutual.
 
     Raises:
         ConfigurationError: a file is missing in the settings or not usable.
@@ -59,7 +59,7 @@ def root_coord_listener(settings: Settings) -> ReloadingContext | None:
 
 
 def root_coord_client(settings: Settings) -> ReloadingContext | None:
-    """Returns the proxy's end of the link to root coord: always mutual, TLS 1.3.
+    """Returns the proxy's context of the connection to root coord: always mutual, TLS 1.3.
 
     Raises:
         ConfigurationError: a file is missing in the settings or not usable.
@@ -76,7 +76,7 @@ def root_coord_client(settings: Settings) -> ReloadingContext | None:
 
 
 def backend_client(settings: Settings) -> ReloadingContext | None:
-    """Returns the link from the proxy to the backend: `backend.tls.*`; mutual with a certificate.
+    """Returns the context of backend connections: `backend.tls.*`; mutual with a certificate.
 
     Raises:
         ConfigurationError: a file is not usable.
@@ -93,7 +93,7 @@ def backend_client(settings: Settings) -> ReloadingContext | None:
 
 
 def etcd_client(settings: Settings) -> ReloadingContext | None:
-    """Returns the link from root coord to etcd: `etcd.ssl.*`; mutual with a certificate.
+    """Returns the context of etcd connections: `etcd.ssl.*`; mutual with a certificate.
 
     Raises:
         ConfigurationError: a file is not usable.

@@ -1,4 +1,4 @@
-"""Delays each TLS handshake until its ClientHello is there, and starts few at a time."""
+"""Delays each TLS handshake until its ClientHello has arrived, and starts few at a time."""
 
 import asyncio
 import select
@@ -9,14 +9,14 @@ from vecguard.proxy.relay.round_robin import RoundRobin
 # Each costs up to a millisecond, which delays all other work.
 _BEGUN_IN_A_TURN = 4
 # Readable connections that are examined in one turn of the event loop.
-_HEARD_IN_A_TURN = 32
+_POLLED_IN_A_TURN = 32
 # The head of a handshake record (RFC 8446, section 5.1): its type, a version, its length.
 _HANDSHAKE = 22
 _HEAD_BYTES = 5
 _MAX_RECORD_BYTES = 2**14
 
 
-class Hellos:
+class HandshakeScheduler:
     """Begins few handshakes in one turn of the event loop, and none before its ClientHello.
 
     A handshake takes some 80 KiB from its beginning, and its first message costs as much as many
@@ -25,14 +25,14 @@ class Hellos:
 
     def __init__(self) -> None:
         # By address, so that no address waits for all handshakes of another.
-        self._line: RoundRobin[asyncio.Future[None]] = RoundRobin()
-        self._is_due = False
-        self._silent: dict[int, tuple[socket.socket, asyncio.Future[None]]] = {}
+        self._queue: RoundRobin[asyncio.Future[None]] = RoundRobin()
+        self._is_scheduled = False
+        self._waiting: dict[int, tuple[socket.socket, asyncio.Future[None]]] = {}
         # Its own epoll, because the event loop would call back for every readable socket at once.
         self._poll: select.epoll | None = None
 
-    async def spoken(self, accepted: socket.socket) -> None:
-        """Returns when a first message has come on a non-blocking socket.
+    async def wait_for_message(self, accepted: socket.socket) -> None:
+        """Returns when the first message has arrived on a non-blocking socket.
 
         The message may be something else than TLS, or the end of the connection.
         """
@@ -41,28 +41,28 @@ class Hellos:
         loop = asyncio.get_running_loop()
         if self._poll is None:
             self._poll = select.epoll()
-            loop.add_reader(self._poll.fileno(), self._hear)
+            loop.add_reader(self._poll.fileno(), self._poll_sockets)
         number = accepted.fileno()
-        spoken = loop.create_future()
-        self._silent[number] = accepted, spoken
+        message = loop.create_future()
+        self._waiting[number] = accepted, message
         # Edge-triggered: one event for each packet.
         self._poll.register(number, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
         try:
-            await spoken
+            await message
         finally:
-            del self._silent[number]
+            del self._waiting[number]
             self._poll.unregister(number)
 
-    def _hear(self) -> None:
+    def _poll_sockets(self) -> None:
         if self._poll is None:
             return
-        for number, events in self._poll.poll(0, _HEARD_IN_A_TURN):
-            accepted, spoken = self._silent[number]
-            if not spoken.done() and (events != select.EPOLLIN or _has_come(accepted)):
-                spoken.set_result(None)
+        for number, events in self._poll.poll(0, _POLLED_IN_A_TURN):
+            accepted, message = self._waiting[number]
+            if not message.done() and (events != select.EPOLLIN or _has_first_message(accepted)):
+                message.set_result(None)
 
     def close(self) -> None:
-        """Closes the epoll; no `spoken` may be awaited any more."""
+        """Closes the epoll; no `wait_for_message` may be awaited any more."""
         if self._poll is not None:
             asyncio.get_running_loop().remove_reader(self._poll.fileno())
             self._poll.close()
@@ -71,30 +71,30 @@ class Hellos:
     async def turn(self, origin: str) -> None:
         """Returns when a handshake with this origin may begin."""
         turn = asyncio.get_running_loop().create_future()
-        self._line.enter(origin, turn)
-        if not self._is_due:
-            self._be_due()
+        self._queue.enter(origin, turn)
+        if not self._is_scheduled:
+            self._schedule()
         try:
             await turn
         finally:
-            self._line.leave(origin, turn)
+            self._queue.leave(origin, turn)
 
-    def _be_due(self) -> None:
-        self._is_due = True
+    def _schedule(self) -> None:
+        self._is_scheduled = True
         asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        self._is_due = False
-        for _ in range(min(_BEGUN_IN_A_TURN, self._line.total)):
-            turn = self._line.take_next()
+        self._is_scheduled = False
+        for _ in range(min(_BEGUN_IN_A_TURN, self._queue.total)):
+            turn = self._queue.take_next()
             if not turn.done():  # cancelled a moment ago
                 turn.set_result(None)
-        if self._line.total:
-            self._be_due()
+        if self._queue.total:
+            self._schedule()
 
 
-def _has_come(accepted: socket.socket) -> bool:
-    """Returns whether a whole handshake record has come, or something else."""
+def _has_first_message(accepted: socket.socket) -> bool:
+    """Returns whether a whole handshake record has arrived, or something else."""
     try:
         head = accepted.recv(_HEAD_BYTES, socket.MSG_PEEK)
         if not head or head[0] != _HANDSHAKE:
