@@ -161,7 +161,7 @@ class Authenticator:
         If the record changes meanwhile, the verdict belongs to an old revision and does not
         count.
         """
-        epoch = self._logins.epoch
+        generation = self._logins.generation
         held = None
         if self._was_judged(digest):
             # It is confirmed or refused again without limits and without a slot, so that failures
@@ -190,7 +190,7 @@ class Authenticator:
             await self._newest(held, origin)
             remember = self._logins.refuse
         # The store may have gone back meanwhile, and given a revision a second time.
-        if epoch == self._logins.epoch:
+        if generation == self._logins.generation:
             remember(digest, Principal(login.username, held.revision))
 
     async def _matches(
