@@ -13,7 +13,7 @@ import pytest
 from deploy.local.stack import CHECKOUT
 from tests.e2e.stacks import clean_environment, running_stack
 from tests.load.local import ROOT
-from tests.load.people import PREFIX
+from tests.load.users import PREFIX
 from tests.support.waiting import eventually
 from vecguard.generated.milvus.proto import milvus as pb
 

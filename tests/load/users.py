@@ -21,7 +21,7 @@ _AT_A_TIME = 8
 _REMOVE_SECONDS = 120.0
 
 
-class People:
+class LoadUsers:
     """Creates users on the target and removes every one of them again.
 
     Leaving it as an asynchronous context removes them. Names that could not be removed are

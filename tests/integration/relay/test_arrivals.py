@@ -7,7 +7,8 @@ from http.client import HTTPSConnection
 
 import pytest
 
-from tests.integration.tls.ends import lone_client, server
+from tests.integration.tls.endpoints import lone_client, server
+from tests.support.certificates import authority, issue, server_pems
 from tests.support.policies import (
     bounds_with,
     connection_limits_with,
@@ -19,7 +20,6 @@ from tests.support.raw_http2 import OK, Peer, message
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import ScriptedGatekeeper, own_tasks
 from tests.support.waiting import eventually
-from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.addresses import Address
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
@@ -47,7 +47,7 @@ def trusting(tmp_path, ca):
 
 @pytest.fixture
 def listening(tmp_path, ca):
-    tls = server(server_paper(tmp_path / "server", issue(ca)))
+    tls = server(server_pems(tmp_path / "server", issue(ca)))
 
     @asynccontextmanager
     async def run(bounds=None):

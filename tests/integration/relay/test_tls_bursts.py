@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.integration.tls.ends import lone_client, server
+from tests.integration.tls.endpoints import lone_client, server
+from tests.support.certificates import authority, issue, server_pems
 from tests.support.frame_sequences import frame
 from tests.support.policies import bounds_with, lifetime_with
 from tests.support.raw_http2 import OK, Peer, message, raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
-from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.relay.clients.http1 import ANSWER
 from vecguard.proxy.relay.limits import RelayLimit
@@ -53,7 +53,7 @@ def material(tmp_path):
     ca = authority("Public CA")
     client = lone_client(tmp_path / "client", ca)
     client.set_alpn_protocols(["h2"])
-    return server(server_paper(tmp_path / "server", issue(ca))).context, client
+    return server(server_pems(tmp_path / "server", issue(ca))).context, client
 
 
 class Shredder:

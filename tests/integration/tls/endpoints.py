@@ -5,7 +5,7 @@ import ssl
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.unit.shared.tls.paper import Paper
+from tests.support.certificates import PemFiles
 from vecguard.tls.contexts import client_context, mutual_server_context, server_context
 from vecguard.tls.reloading import ReloadingContext
 
@@ -15,9 +15,9 @@ GREETING = b"hello\n"
 REFUSED = (ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)
 
 
-def server(paper: Paper, *, mutual=False, **options) -> ReloadingContext:
+def server(pems: PemFiles, *, mutual=False, **options) -> ReloadingContext:
     return ReloadingContext(
-        paper.files(authorities=mutual),
+        pems.files(authorities=mutual),
         mutual_server_context if mutual else server_context,
         label="server",
         **options,
@@ -25,11 +25,11 @@ def server(paper: Paper, *, mutual=False, **options) -> ReloadingContext:
 
 
 def dialler(directory: Path, *authorities, identity=None, **options) -> ReloadingContext:
-    paper = Paper(directory)
-    paper.put_authorities(*authorities)
+    pems = PemFiles(directory)
+    pems.put_authorities(*authorities)
     if identity is not None:
-        paper.put_identity(identity)
-    files = paper.files(identity=identity is not None, authorities=True)
+        pems.put_identity(identity)
+    files = pems.files(identity=identity is not None, authorities=True)
     return ReloadingContext(files, client_context, label="client", **options)
 
 

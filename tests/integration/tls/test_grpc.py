@@ -10,8 +10,8 @@ from grpclib.client import Channel
 from grpclib.health.service import Health
 from grpclib.server import Server
 
-from tests.integration.tls.ends import DEADLINE_SECONDS, dialler, server
-from tests.unit.shared.tls.paper import authority, client, issue, server_paper, until
+from tests.integration.tls.endpoints import DEADLINE_SECONDS, dialler, server
+from tests.support.certificates import authority, client, issue, server_pems, until
 from vecguard.generated.grpc.health.v1 import (
     HealthCheckRequest,
     HealthStub,
@@ -91,13 +91,13 @@ def ca():
 
 
 async def test_grpcio_connects_one_way(tmp_path, ca):
-    tls = server(server_paper(tmp_path, issue(ca)))
+    tls = server(server_pems(tmp_path, issue(ca)))
     async with grpc_server(tls) as port, grpcio(port, ca) as channel:
         assert await is_accepted(channel)
 
 
 async def test_grpcio_connects_with_its_certificate(tmp_path, ca):
-    tls = server(server_paper(tmp_path, issue(ca), ca), mutual=True)
+    tls = server(server_pems(tmp_path, issue(ca), ca), mutual=True)
     async with grpc_server(tls) as port, grpcio(port, ca, client(ca)) as channel:
         assert await is_accepted(channel)
 
@@ -111,7 +111,7 @@ async def test_grpcio_connects_with_its_certificate(tmp_path, ca):
     ],
 )
 async def test_grpcio_without_a_good_certificate_is_unavailable(tmp_path, ca, identity):
-    tls = server(server_paper(tmp_path, issue(ca), ca), mutual=True)
+    tls = server(server_pems(tmp_path, issue(ca), ca), mutual=True)
     async with grpc_server(tls) as port, grpcio(port, ca, identity(ca)) as channel:
         error = await outcome(channel)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
@@ -127,14 +127,14 @@ async def test_grpcio_without_a_good_certificate_is_unavailable(tmp_path, ca, id
 )
 async def test_grpcio_refuses_a_server_that_is_wrong(tmp_path, ca, made_by, options, name):
     issuer = ca if made_by == "ca" else authority()
-    tls = server(server_paper(tmp_path, issue(issuer, **options)))
+    tls = server(server_pems(tmp_path, issue(issuer, **options)))
     async with grpc_server(tls) as port, grpcio(port, ca, name=name) as channel:
         error = await outcome(channel)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_grpcio_with_the_key_of_another_certificate_is_unavailable(tmp_path, ca):
-    tls = server(server_paper(tmp_path, issue(ca), ca), mutual=True)
+    tls = server(server_pems(tmp_path, issue(ca), ca), mutual=True)
     credentials = grpc.ssl_channel_credentials(
         ca.issued.certificate, client(ca).key.reveal(), client(ca).certificate
     )
@@ -150,12 +150,12 @@ async def test_an_open_grpcio_channel_survives_a_rotation_and_a_new_one_needs_th
     tmp_path, ca
 ):
     new_ca = authority("New")
-    paper = server_paper(tmp_path, issue(ca), ca)
-    tls = server(paper, mutual=True)
+    pems = server_pems(tmp_path, issue(ca), ca)
+    tls = server(pems, mutual=True)
     async with grpc_server(tls) as port, grpcio(port, ca, client(ca)) as early:
         assert await is_accepted(early)
-        paper.put_identity(issue(new_ca))
-        paper.put_authorities(new_ca)
+        pems.put_identity(issue(new_ca))
+        pems.put_authorities(new_ca)
         assert tls.check()
         assert await is_accepted(early)
         async with grpcio(port, ca, client(ca)) as behind:
@@ -166,8 +166,8 @@ async def test_an_open_grpcio_channel_survives_a_rotation_and_a_new_one_needs_th
 
 async def test_a_grpclib_channel_uses_the_newest_files_when_it_connects_again(tmp_path, ca):
     new_ca = authority("New")
-    paper = server_paper(tmp_path / "server", issue(ca), ca)
-    tls = server(paper, mutual=True)
+    pems = server_pems(tmp_path / "server", issue(ca), ca)
+    tls = server(pems, mutual=True)
     us = dialler(tmp_path / "client", ca, identity=client(ca), server_name="localhost")
 
     async def serves(channel):
@@ -176,11 +176,11 @@ async def test_a_grpclib_channel_uses_the_newest_files_when_it_connects_again(tm
 
     async with grpc_server(tls) as port, Channel("127.0.0.1", port, ssl=us.context) as channel:
         assert await serves(channel)
-        paper.put_identity(issue(new_ca))
-        paper.put_authorities(new_ca)
+        pems.put_identity(issue(new_ca))
+        pems.put_authorities(new_ca)
         assert tls.check()
         assert await serves(channel)
-        server_paper(tmp_path / "client", client(new_ca), new_ca)
+        server_pems(tmp_path / "client", client(new_ca), new_ca)
         assert us.check()
         channel.close()
         assert await serves(channel)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.integration.tls.ends import (
+from tests.integration.tls.endpoints import (
     dial,
     dialler,
     listening,
@@ -14,7 +14,7 @@ from tests.integration.tls.ends import (
     refusal,
     server,
 )
-from tests.unit.shared.tls.paper import KeyKind, authority, client, issue, server_paper
+from tests.support.certificates import KeyKind, authority, client, issue, server_pems
 from vecguard.tls.peer import UserPattern, peer_user
 
 
@@ -25,18 +25,18 @@ def ca():
 
 @pytest.fixture
 def one_way(tmp_path, ca):
-    return server(server_paper(tmp_path / "server", issue(ca)))
+    return server(server_pems(tmp_path / "server", issue(ca)))
 
 
 @pytest.fixture
 def mutual(tmp_path, ca):
-    return server(server_paper(tmp_path / "server", issue(ca), ca), mutual=True)
+    return server(server_pems(tmp_path / "server", issue(ca), ca), mutual=True)
 
 
 @pytest.mark.parametrize("kind", KeyKind)
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
 async def test_a_client_with_the_right_ca_gets_http2_over_tls_1_3(tmp_path, ca, kind, name):
-    tls = server(server_paper(tmp_path / "server", issue(ca, kind=kind)))
+    tls = server(server_pems(tmp_path / "server", issue(ca, kind=kind)))
     context = lone_client(tmp_path / "client", ca)
     async with listening(tls.context) as at, dial(at.port, context, name) as connection:
         assert connection.protocol == ("TLSv1.3", "h2")
@@ -78,7 +78,7 @@ async def test_a_client_with_another_ca_refuses_the_server(tmp_path, one_way):
 
 
 async def test_an_expired_server_is_refused_and_says_so(tmp_path, ca):
-    tls = server(server_paper(tmp_path / "server", issue(ca, days=-1)))
+    tls = server(server_pems(tmp_path / "server", issue(ca, days=-1)))
     async with listening(tls.context) as at:
         error = await refusal(at.port, lone_client(tmp_path / "client", ca))
     assert "certificate has expired" in str(error)
@@ -86,7 +86,7 @@ async def test_an_expired_server_is_refused_and_says_so(tmp_path, ca):
 
 async def test_a_server_of_the_future_is_refused_and_says_so(tmp_path, ca):
     issued = issue(ca, now=datetime.now(UTC) + timedelta(days=2))
-    tls = server(server_paper(tmp_path / "server", issued))
+    tls = server(server_pems(tmp_path / "server", issued))
     async with listening(tls.context) as at:
         error = await refusal(at.port, lone_client(tmp_path / "client", ca))
     assert "not yet valid" in str(error)
@@ -101,7 +101,7 @@ async def test_a_server_of_another_name_is_refused_and_says_so(tmp_path, ca, one
 
 async def test_a_server_name_of_its_own_replaces_the_dialled_one(tmp_path, ca):
     issued = issue(ca, names=("milvus.example.com",))
-    tls = server(server_paper(tmp_path / "server", issued))
+    tls = server(server_pems(tmp_path / "server", issued))
     named = dialler(tmp_path / "a", ca, server_name="milvus.example.com")
     plain = dialler(tmp_path / "b", ca)
     async with listening(tls.context) as at:
@@ -176,7 +176,7 @@ async def test_mode_2_refuses_a_client_certificate_in_the_handshake_and_says_why
     context = lone_client(tmp_path / "client", ca)
     if (issued := identity(ca)) is not None:
         # By hand: ours would not show a certificate that is for servers.
-        own = server_paper(tmp_path / "own", issued).directory
+        own = server_pems(tmp_path / "own", issued).directory
         context.load_cert_chain(own / "own.pem", own / "own.key")
     async with listening(mutual.context) as at:
         assert told in str(await refusal(at.port, context))

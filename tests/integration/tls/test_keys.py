@@ -4,9 +4,9 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from tests.integration.tls.ends import server
+from tests.integration.tls.endpoints import server
 from tests.integration.tls.test_grpc import grpc_server, is_accepted
-from tests.unit.shared.tls.paper import Paper, Party, pem
+from tests.support.certificates import Party, PemFiles, pem
 from vecguard.tls.grpcio import key_kind, unusable_key
 
 KEYS = {
@@ -25,14 +25,14 @@ KEYS = {
 async def connects(directory, chain, leaf, root, client=None):
     """Whether grpcio connects to a server with this chain, with a client's certificate if any."""
     own = root.certifies(root)
-    paper = Paper(directory)
-    paper.put("own.pem", pem(*chain))
-    paper.put("own.key", leaf.key_pem)
-    paper.put("ca.pem", pem(own))
+    pems = PemFiles(directory)
+    pems.put("own.pem", pem(*chain))
+    pems.put("own.key", leaf.key_pem)
+    pems.put("ca.pem", pem(own))
     credentials = grpc.ssl_channel_credentials(pem(own), *(client or (None, None)))
     options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.enable_retries", 0)]
     async with (
-        grpc_server(server(paper, mutual=client is not None)) as port,
+        grpc_server(server(pems, mutual=client is not None)) as port,
         grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel,
     ):
         return await is_accepted(channel)

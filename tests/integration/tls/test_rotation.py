@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.integration.tls.ends import (
+from tests.integration.tls.endpoints import (
     DEADLINE_SECONDS,
     dial,
     dialler,
@@ -14,7 +14,7 @@ from tests.integration.tls.ends import (
     refusal,
     server,
 )
-from tests.unit.shared.tls.paper import authority, client, issue, server_paper, until
+from tests.support.certificates import authority, client, issue, server_pems, until
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio")]
 try:
@@ -27,11 +27,11 @@ else:
 
 async def certificate_rotation(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path / "server", issue(ca, "old"))
-    tls = server(paper)
+    pems = server_pems(tmp_path / "server", issue(ca, "old"))
+    tls = server(pems)
     context = lone_client(tmp_path / "client", ca)
     async with listening(tls.context) as at, dial(at.port, context) as old:
-        paper.put_identity(issue(ca, "new"))
+        pems.put_identity(issue(ca, "new"))
         assert tls.check()
         async with dial(at.port, context) as new:
             assert (old.server, new.server) == ("old", "new")
@@ -47,11 +47,11 @@ def test_a_new_certificate_is_for_new_connections_and_old_ones_stay(tmp_path, lo
 
 async def test_a_client_s_certificate_is_not_taken_up_by_a_server(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path / "server", issue(ca, "old"))
-    tls = server(paper)
+    pems = server_pems(tmp_path / "server", issue(ca, "old"))
+    tls = server(pems)
     context = lone_client(tmp_path / "client", ca)
     async with listening(tls.context) as at:
-        paper.put_identity(client(ca, "alice", names=("localhost", "127.0.0.1")))
+        pems.put_identity(client(ca, "alice", names=("localhost", "127.0.0.1")))
         assert not tls.check()
         async with dial(at.port, context) as connection:
             assert connection.server == "old"
@@ -60,17 +60,17 @@ async def test_a_client_s_certificate_is_not_taken_up_by_a_server(tmp_path):
 
 async def client_ca_rotation(tmp_path):
     first, second = authority("First"), authority("Second")
-    paper = server_paper(tmp_path / "server", issue(first), first)
-    tls = server(paper, mutual=True)
+    pems = server_pems(tmp_path / "server", issue(first), first)
+    tls = server(pems, mutual=True)
     by_first = lone_client(tmp_path / "a", first, client(first, "alice"))
     by_second = lone_client(tmp_path / "b", first, client(second, "bob"))
     async with listening(tls.context) as at, dial(at.port, by_first) as early:
         await refusal(at.port, by_second)
-        paper.put_authorities(first, second)
+        pems.put_authorities(first, second)
         assert tls.check()
         async with dial(at.port, by_first), dial(at.port, by_second):
             pass
-        paper.put_authorities(second)
+        pems.put_authorities(second)
         assert tls.check()
         await refusal(at.port, by_first)
         async with dial(at.port, by_second) as late:
@@ -88,7 +88,7 @@ def test_a_ca_that_is_taken_away_admits_nobody_new_and_ends_nobody(tmp_path, loo
 def test_a_client_follows_the_servers_ca_there_and_back(tmp_path, loop):
     async def scenario():
         first, second = authority("First"), authority("Second")
-        server_files = server_paper(tmp_path / "server", issue(first, "by first"))
+        server_files = server_pems(tmp_path / "server", issue(first, "by first"))
         tls = server(server_files)
         us = dialler(tmp_path / "client", first)
         async with listening(tls.context) as at, dial(at.port, us.context) as early:
@@ -116,12 +116,12 @@ def test_a_client_follows_the_servers_ca_there_and_back(tmp_path, loop):
 
 async def test_a_client_shows_its_new_certificate_on_its_next_connection(tmp_path):
     ca = authority()
-    tls = server(server_paper(tmp_path / "server", issue(ca), ca), mutual=True)
+    tls = server(server_pems(tmp_path / "server", issue(ca), ca), mutual=True)
     us = dialler(tmp_path / "client", ca, identity=client(ca, "first"))
     async with listening(tls.context) as at:
         async with dial(at.port, us.context):
             pass
-        server_paper(tmp_path / "client", client(ca, "second"))
+        server_pems(tmp_path / "client", client(ca, "second"))
         assert us.check()
         async with dial(at.port, us.context):
             pass
@@ -131,18 +131,18 @@ async def test_a_client_shows_its_new_certificate_on_its_next_connection(tmp_pat
 
 async def test_a_half_written_set_changes_nothing_for_anybody(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path / "server", issue(ca, "old"), ca)
-    tls = server(paper, mutual=True)
+    pems = server_pems(tmp_path / "server", issue(ca, "old"), ca)
+    tls = server(pems, mutual=True)
     context = lone_client(tmp_path / "client", ca, client(ca))
     renewed = issue(ca, "new")
     async with listening(tls.context) as at, AsyncExitStack() as stack:
         for half in (renewed.certificate[:200], renewed.certificate, b""):
-            paper.put("own.pem", half)
+            pems.put("own.pem", half)
             assert not tls.check()
             connection = await stack.enter_async_context(dial(at.port, context))
             assert connection.server == "old"
         assert tls.failures == 3
-        paper.put_identity(renewed)
+        pems.put_identity(renewed)
         assert tls.check()
         connection = await stack.enter_async_context(dial(at.port, context))
         assert connection.server == "new"
@@ -150,8 +150,8 @@ async def test_a_half_written_set_changes_nothing_for_anybody(tmp_path):
 
 async def test_no_connection_fails_while_certificates_rotate_under_load(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path / "server", issue(ca, "0"), ca)
-    tls = server(paper, mutual=True, interval_seconds=0.01)
+    pems = server_pems(tmp_path / "server", issue(ca, "0"), ca)
+    tls = server(pems, mutual=True, interval_seconds=0.01)
     context = lone_client(tmp_path / "client", ca, client(ca))
     seen = []
 
@@ -167,7 +167,7 @@ async def test_no_connection_fails_while_certificates_rotate_under_load(tmp_path
             for _ in range(4):
                 group.create_task(visit(at.port, 5))
             for number in range(1, 6):
-                paper.put_identity(issue(ca, str(number)))
+                pems.put_identity(issue(ca, str(number)))
                 await until(lambda: tls.reloads == number)  # noqa: B023 - awaited in its round
                 assert await lasting.echo()
         watcher.cancel()
@@ -189,14 +189,14 @@ def resume(port, context, session):
 
 async def test_a_session_ends_with_the_certificates_that_granted_it(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path / "server", issue(ca))
-    tls = server(paper)
+    pems = server_pems(tmp_path / "server", issue(ca))
+    tls = server(pems)
     context = lone_client(tmp_path / "client", ca)
     async with listening(tls.context) as at:
         session, _ = await asyncio.to_thread(resume, at.port, context, None)
         session, resumed = await asyncio.to_thread(resume, at.port, context, session)
         assert resumed
-        paper.put_identity(issue(ca))
+        pems.put_identity(issue(ca))
         assert tls.check()
         _, resumed = await asyncio.to_thread(resume, at.port, context, session)
         assert not resumed
@@ -204,7 +204,7 @@ async def test_a_session_ends_with_the_certificates_that_granted_it(tmp_path):
 
 async def test_a_mutual_session_is_never_resumed(tmp_path):
     ca = authority()
-    tls = server(server_paper(tmp_path / "server", issue(ca), ca), mutual=True)
+    tls = server(server_pems(tmp_path / "server", issue(ca), ca), mutual=True)
     context = lone_client(tmp_path / "client", ca, client(ca))
     async with listening(tls.context) as at:
         session, _ = await asyncio.to_thread(resume, at.port, context, None)
@@ -214,5 +214,5 @@ async def test_a_mutual_session_is_never_resumed(tmp_path):
 
 
 def test_the_context_is_an_ssl_context_for_whoever_asks(tmp_path):
-    tls = server(server_paper(tmp_path, issue(authority())))
+    tls = server(server_pems(tmp_path, issue(authority())))
     assert isinstance(tls.context, ssl.SSLContext)

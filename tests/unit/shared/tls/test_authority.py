@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from tests.unit.shared.tls.paper import authority, client, issue
+from tests.support.certificates import authority, client, issue
 from vecguard.tls.authority import Authority, AuthorityError, KeyKind, Usage, parse_name
 from vecguard.tls.certificates import read_certificates
 

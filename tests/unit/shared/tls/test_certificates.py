@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from tests.unit.shared.tls.paper import Party, authority, client, issue
+from tests.support.certificates import Party, authority, client, issue
 from vecguard.tls.authority import Authority, Usage
 from vecguard.tls.certificates import (
     MAX_CERTIFICATES,

@@ -7,21 +7,21 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from tests.unit.shared.tls.paper import KeyKind, Paper, Usage, authority, issue, server_paper
+from tests.support.certificates import KeyKind, PemFiles, Usage, authority, issue, server_pems
 from vecguard.tls import contexts
 from vecguard.tls.contexts import client_context, load, mutual_server_context, server_context
 from vecguard.tls.material import TlsFiles, TlsMaterialError, judge, take_snapshot
 
 
 def test_a_one_way_server_asks_for_nothing_and_speaks_1_2(tmp_path):
-    _, context = load(server_paper(tmp_path, issue(authority())).files(), server_context)
+    _, context = load(server_pems(tmp_path, issue(authority())).files(), server_context)
     assert context.verify_mode is ssl.CERT_NONE
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 def test_a_mutual_server_requires_a_certificate_and_1_3(tmp_path):
     ca = authority()
-    files = server_paper(tmp_path, issue(ca), ca).files(authorities=True)
+    files = server_pems(tmp_path, issue(ca), ca).files(authorities=True)
     _, context = load(files, mutual_server_context)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
@@ -29,7 +29,7 @@ def test_a_mutual_server_requires_a_certificate_and_1_3(tmp_path):
 
 
 def test_a_mutual_server_without_a_ca_is_refused(tmp_path):
-    files = server_paper(tmp_path, issue(authority())).files()
+    files = server_pems(tmp_path, issue(authority())).files()
     with pytest.raises(TlsMaterialError, match="needs a CA file"):
         load(files, mutual_server_context)
 
@@ -40,9 +40,9 @@ def test_a_server_without_a_certificate_is_refused():
 
 
 def test_a_client_checks_chain_and_name(tmp_path):
-    paper = Paper(tmp_path)
-    paper.put_authorities(authority())
-    _, context = load(paper.files(identity=False, authorities=True), client_context)
+    pems = PemFiles(tmp_path)
+    pems.put_authorities(authority())
+    _, context = load(pems.files(identity=False, authorities=True), client_context)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert len(context.get_ca_certs()) == 1
@@ -60,7 +60,7 @@ def test_a_client_without_a_ca_file_takes_the_systems(monkeypatch):
 @pytest.mark.parametrize("build", [server_context, client_context])
 def test_weak_options_are_off_and_only_http2_suites_are_left(tmp_path, build):
     issued = issue(authority(), usage=Usage.BOTH)
-    _, context = load(server_paper(tmp_path, issued).files(), build)
+    _, context = load(server_pems(tmp_path, issued).files(), build)
     for option in (ssl.OP_NO_COMPRESSION, ssl.OP_NO_RENEGOTIATION):
         assert context.options & option
     old = [suite["name"] for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]
@@ -71,54 +71,54 @@ def test_weak_options_are_off_and_only_http2_suites_are_left(tmp_path, build):
 
 @pytest.mark.parametrize("kind", KeyKind)
 def test_both_kinds_of_keys_load(tmp_path, kind):
-    load(server_paper(tmp_path, issue(authority(), kind=kind)).files(), server_context)
+    load(server_pems(tmp_path, issue(authority(), kind=kind)).files(), server_context)
 
 
 def test_a_key_that_becomes_encrypted_is_refused_and_nobody_is_asked(tmp_path):
     ca = authority()
     issued = issue(ca)
-    paper = server_paper(tmp_path, issued)
-    accepted = judge(take_snapshot(paper.files()))
+    pems = server_pems(tmp_path, issued)
+    accepted = judge(take_snapshot(pems.files()))
     encrypted = ca.key.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
     )
-    paper.put("own.key", encrypted)
+    pems.put("own.key", encrypted)
     with pytest.raises(TlsMaterialError, match=r"own\.key.*encrypted"):
         server_context(accepted)
 
 
 def test_a_set_that_changes_while_it_is_read_is_read_again(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path, issue(ca, "first"))
+    pems = server_pems(tmp_path, issue(ca, "first"))
     rounds = []
 
     def build(material):
         context = server_context(material)
         rounds.append(material)
         if len(rounds) == 1:
-            paper.put_identity(issue(ca, "second"))
+            pems.put_identity(issue(ca, "second"))
         return context
 
-    material, _ = load(paper.files(), build)
+    material, _ = load(pems.files(), build)
     assert len(rounds) == 2
     assert "second" in material.chain[0].subject.rfc4514_string()
 
 
 def test_a_set_that_never_rests_is_refused(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path, issue(ca))
+    pems = server_pems(tmp_path, issue(ca))
 
     def build(material):
         context = server_context(material)
-        paper.put_identity(issue(ca))
+        pems.put_identity(issue(ca))
         return context
 
     with pytest.raises(TlsMaterialError, match="changed while being read"):
-        load(paper.files(), build)
+        load(pems.files(), build)
 
 
 def test_what_openssl_refuses_is_named_with_file_and_setting(tmp_path, monkeypatch):
-    paper = server_paper(tmp_path, issue(authority()))
+    pems = server_pems(tmp_path, issue(authority()))
 
     def refuse(*_arguments, **_options):
         error = ssl.SSLError(1, "[SSL: EE_KEY_TOO_SMALL] ee key too small")
@@ -127,4 +127,4 @@ def test_what_openssl_refuses_is_named_with_file_and_setting(tmp_path, monkeypat
 
     monkeypatch.setattr(contexts.ssl.SSLContext, "load_cert_chain", refuse)
     with pytest.raises(TlsMaterialError, match=r"tls\.serverPemPath: .*ee key too small"):
-        load(paper.files(), server_context)
+        load(pems.files(), server_context)

@@ -6,8 +6,8 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from structlog.testing import capture_logs
 
+from tests.support.certificates import Party, PemFiles, authority, client, issue, pem, server_pems
 from tests.support.waiting import eventually
-from tests.unit.shared.tls.paper import Paper, Party, authority, client, issue, pem, server_paper
 from vecguard.config import load_settings
 from vecguard.errors import ConfigurationError
 from vecguard.observability.health import HealthReport
@@ -31,11 +31,11 @@ OWN = ObjectIdentifier("1.3.6.1.4.1.99999.1")
 
 def shown(directory, usages):
     root, leaf = Party("root"), Party("leaf")
-    paper = Paper(directory)
-    paper.put("own.pem", pem(root.certifies(leaf, is_ca=False, usages=usages)))
-    paper.put("own.key", leaf.key_pem)
-    paper.put("ca.pem", pem(root.certifies(root)))
-    return paper.files(authorities=True)
+    pems = PemFiles(directory)
+    pems.put("own.pem", pem(root.certifies(leaf, is_ca=False, usages=usages)))
+    pems.put("own.key", leaf.key_pem)
+    pems.put("ca.pem", pem(root.certifies(root)))
+    return pems.files(authorities=True)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_is_for_servers_is_taken_by_them(tmp_path, usages):
 
 async def test_a_server_s_certificate_is_taken_by_a_client_that_warns(tmp_path):
     ca = authority()
-    server_paper(tmp_path, issue(ca), ca)
+    server_pems(tmp_path, issue(ca), ca)
     environment = {
         "VECGUARD__BACKEND__TLS__ENABLED": "true",
         "VECGUARD__BACKEND__TLS__CLIENTPEMPATH": str(tmp_path / "own.pem"),
@@ -112,8 +112,8 @@ async def test_a_server_s_certificate_is_taken_by_a_client_that_warns(tmp_path):
 
 def test_a_service_does_not_start_with_the_other_end_s_certificate(tmp_path):
     ca = authority()
-    server_paper(tmp_path / "server", issue(ca), ca)
-    server_paper(tmp_path / "client", client(ca, names=("localhost",)), ca)
+    server_pems(tmp_path / "server", issue(ca), ca)
+    server_pems(tmp_path / "client", client(ca, names=("localhost",)), ca)
     environment = {
         "VECGUARD__COMMON__SECURITY__TLSMODE": "2",
         "VECGUARD__COMMON__SECURITY__INTERNALTLSENABLED": "true",
@@ -138,14 +138,14 @@ def test_a_service_does_not_start_with_the_other_end_s_certificate(tmp_path):
 
 def test_a_rotation_to_the_other_end_s_certificate_is_refused_and_the_old_one_stays(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path, old := issue(ca), ca)
+    pems = server_pems(tmp_path, old := issue(ca), ca)
     tls = ReloadingContext(
-        paper.files(authorities=True), mutual_server_context, label="public", serves_clients=True
+        pems.files(authorities=True), mutual_server_context, label="public", serves_clients=True
     )
     health = HealthReport()
     register_checks([tls], health)
     before = tls.current()
-    paper.put_identity(client(ca, names=("localhost",)))
+    pems.put_identity(client(ca, names=("localhost",)))
     with capture_logs() as logs:
         assert not tls.check()
         assert not tls.check()
@@ -156,8 +156,8 @@ def test_a_rotation_to_the_other_end_s_certificate_is_refused_and_the_old_one_st
     (check,) = health.evaluate().checks
     assert not check.healthy
     assert "the previous ones stay in use: tls.serverPemPath" in check.message
-    paper.put_identity(old)
+    pems.put_identity(old)
     assert not tls.check()
     assert tls.last_error is None
-    paper.put_identity(issue(ca))
+    pems.put_identity(issue(ca))
     assert tls.check()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.shared.tls.paper import Party
+from tests.support.certificates import Party
 from vecguard.tls.certificates import read_certificates
 from vecguard.tls.grpcio import key_kind, unusable_key
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.unit.shared.tls.paper import DAY, Paper, authority, client, issue, server_paper
+from tests.support.certificates import DAY, PemFiles, authority, client, issue, server_pems
 from tests.unit.shared.tls.test_certificates import intermediate
 from vecguard.errors import ConfigurationError
 from vecguard.tls import material
@@ -25,8 +25,8 @@ def refused(files, *words):
 
 def test_a_whole_set_is_accepted(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path, issue(ca), ca)
-    found = read(paper.files(authorities=True))
+    pems = server_pems(tmp_path, issue(ca), ca)
+    found = read(pems.files(authorities=True))
     assert len(found.chain) == 1
     assert found.authorities == (ca.certificate,)
 
@@ -51,50 +51,50 @@ def test_a_whole_set_is_accepted(tmp_path):
 )
 def test_a_broken_file_is_named_with_its_setting(tmp_path, name, setting, content, word):
     ca = authority()
-    paper = server_paper(tmp_path, issue(ca), ca)
+    pems = server_pems(tmp_path, issue(ca), ca)
     (tmp_path / name).unlink()
     if content is not None:
-        paper.put(name, content)
-    refused(paper.files(authorities=True), setting, str(tmp_path / name), word)
+        pems.put(name, content)
+    refused(pems.files(authorities=True), setting, str(tmp_path / name), word)
 
 
 def test_a_directory_is_no_file(tmp_path):
     (tmp_path / "own.pem").mkdir(parents=True)
-    paper = Paper(tmp_path)
-    paper.put("own.key", b"x")
-    refused(paper.files(), "tls.serverPemPath", "cannot be read", "directory")
+    pems = PemFiles(tmp_path)
+    pems.put("own.key", b"x")
+    refused(pems.files(), "tls.serverPemPath", "cannot be read", "directory")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_named(tmp_path):
-    paper = server_paper(tmp_path, issue(authority()))
+    pems = server_pems(tmp_path, issue(authority()))
     (tmp_path / "own.key").chmod(0)
-    refused(paper.files(), "tls.serverKeyPath", "Permission denied")
+    refused(pems.files(), "tls.serverKeyPath", "Permission denied")
 
 
 def test_a_file_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(material, "MAX_FILE_BYTES", 100)
-    paper = server_paper(tmp_path, issue(authority()))
-    refused(paper.files(), "tls.serverPemPath", "larger than 100 bytes")
+    pems = server_pems(tmp_path, issue(authority()))
+    refused(pems.files(), "tls.serverPemPath", "larger than 100 bytes")
 
 
 def test_a_key_of_another_certificate_names_both_files(tmp_path):
     ca = authority()
-    paper = server_paper(tmp_path, issue(ca))
-    paper.put("own.key", issue(ca).key.reveal())
+    pems = server_pems(tmp_path, issue(ca))
+    pems.put("own.key", issue(ca).key.reveal())
     refused(
-        paper.files(), "tls.serverKeyPath", "own.key", "does not match", "own.pem", "serverPemPath"
+        pems.files(), "tls.serverKeyPath", "own.key", "does not match", "own.pem", "serverPemPath"
     )
 
 
 def test_a_new_leaf_above_old_intermediates_is_refused(tmp_path):
     root = authority("Root")
     old, new = intermediate(root, "Old"), intermediate(root, "New")
-    paper = Paper(tmp_path)
-    paper.put_identity(issue(new), old.certificate.public_bytes(Encoding.PEM))
-    refused(paper.files(), "none of them issued the first one")
-    paper.put_identity(issue(new), new.certificate.public_bytes(Encoding.PEM))
-    assert len(read(paper.files()).chain) == 2
+    pems = PemFiles(tmp_path)
+    pems.put_identity(issue(new), old.certificate.public_bytes(Encoding.PEM))
+    refused(pems.files(), "none of them issued the first one")
+    pems.put_identity(issue(new), new.certificate.public_bytes(Encoding.PEM))
+    assert len(read(pems.files()).chain) == 2
 
 
 def test_a_certificate_without_its_key_is_refused(tmp_path):
@@ -106,51 +106,51 @@ def test_a_certificate_without_its_key_is_refused(tmp_path):
 
 
 def test_an_expired_certificate_is_accepted(tmp_path):
-    paper = server_paper(tmp_path, issue(authority(), days=-1))
+    pems = server_pems(tmp_path, issue(authority(), days=-1))
     now = datetime.now(UTC).timestamp()
-    assert read(paper.files()).validity.ends(now) == pytest.approx(now - DAY, abs=60)
+    assert read(pems.files()).validity.ends(now) == pytest.approx(now - DAY, abs=60)
 
 
 def test_a_set_ends_with_its_first_own_certificate_or_its_last_ca(tmp_path):
     short, long = authority("Short", days=2), authority("Long", days=20)
     now = datetime.now(UTC).timestamp()
-    paper = server_paper(tmp_path, issue(long, days=10), short, long)
-    end = read(paper.files(authorities=True)).validity.ends(now)
+    pems = server_pems(tmp_path, issue(long, days=10), short, long)
+    end = read(pems.files(authorities=True)).validity.ends(now)
     assert end == pytest.approx(now + 10 * DAY, abs=60)
-    paper.put_authorities(short)
-    end = read(paper.files(authorities=True)).validity.ends(now)
+    pems.put_authorities(short)
+    end = read(pems.files(authorities=True)).validity.ends(now)
     assert end == pytest.approx(now + 2 * DAY, abs=60)
     assert read(TlsFiles()).validity.ends(now) is None
 
 
 def test_comments_in_any_language_are_allowed_in_a_ca_file(tmp_path):
     ca = authority()
-    paper = Paper(tmp_path)
-    paper.put("ca.pem", "# Schlüssel für Köln\n".encode() + ca.issued.certificate)
-    assert read(paper.files(identity=False, authorities=True)).authorities == (ca.certificate,)
+    pems = PemFiles(tmp_path)
+    pems.put("ca.pem", "# Schlüssel für Köln\n".encode() + ca.issued.certificate)
+    assert read(pems.files(identity=False, authorities=True)).authorities == (ca.certificate,)
 
 
 def test_the_digest_follows_content_and_absence(tmp_path):
-    paper = server_paper(tmp_path, issue(authority()))
-    files = paper.files()
+    pems = server_pems(tmp_path, issue(authority()))
+    files = pems.files()
     first = take_snapshot(files).digest
     content = (tmp_path / "own.pem").read_bytes()
-    paper.put("own.pem", content)
+    pems.put("own.pem", content)
     assert take_snapshot(files).digest == first
     (tmp_path / "own.pem").unlink()
     assert take_snapshot(files).digest != first
 
 
 def test_bytes_that_move_from_one_file_to_the_next_change_the_digest(tmp_path):
-    paper = Paper(tmp_path)
-    paper.put("own.pem", b"ab")
-    paper.put("own.key", b"c")
-    first = take_snapshot(paper.files()).digest
-    paper.put("own.pem", b"a")
-    paper.put("own.key", b"bc")
-    assert take_snapshot(paper.files()).digest != first
+    pems = PemFiles(tmp_path)
+    pems.put("own.pem", b"ab")
+    pems.put("own.key", b"c")
+    first = take_snapshot(pems.files()).digest
+    pems.put("own.pem", b"a")
+    pems.put("own.key", b"bc")
+    assert take_snapshot(pems.files()).digest != first
 
 
 def test_a_snapshot_does_not_print_its_key(tmp_path):
-    paper = server_paper(tmp_path, client(authority(), now=datetime.now(UTC) - timedelta(days=1)))
-    assert "PRIVATE" not in repr(take_snapshot(paper.files()))
+    pems = server_pems(tmp_path, client(authority(), now=datetime.now(UTC) - timedelta(days=1)))
+    assert "PRIVATE" not in repr(take_snapshot(pems.files()))

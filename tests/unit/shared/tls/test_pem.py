@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from tests.unit.shared.tls.paper import Paper, Party, pem
+from tests.support.certificates import Party, PemFiles, pem
 from vecguard.tls.certificates import read_certificates
 from vecguard.tls.contexts import load, server_context
 from vecguard.tls.material import TlsMaterialError
@@ -63,15 +63,15 @@ BAD = {
 }
 
 
-def loaded(paper):
-    return load(paper.files(), server_context)
+def loaded(pems):
+    return load(pems.files(), server_context)
 
 
 def put(tmp_path, certificate=CHAIN, key=KEY):
-    paper = Paper(tmp_path)
-    paper.put("own.pem", certificate)
-    paper.put("own.key", key)
-    return paper
+    pems = PemFiles(tmp_path)
+    pems.put("own.pem", certificate)
+    pems.put("own.key", key)
+    return pems
 
 
 def openssl_takes(tmp_path):
@@ -92,11 +92,11 @@ def test_what_openssl_reads_is_read(tmp_path, name):
 @pytest.mark.parametrize("name", BAD)
 def test_what_openssl_does_not_read_is_refused_in_words(tmp_path, name):
     content, words = BAD[name]
-    paper = put(tmp_path, content)
+    pems = put(tmp_path, content)
     with pytest.raises(PemError, match=words):
         read_certificates(content)
     with pytest.raises(TlsMaterialError, match=words):
-        loaded(paper)
+        loaded(pems)
     # The one form that OpenSSL alone reads.
     assert openssl_takes(tmp_path) is (name == "TRUSTED CERTIFICATE")
 
@@ -115,11 +115,11 @@ def test_what_openssl_does_not_read_is_refused_in_words(tmp_path, name):
     ],
 )
 def test_a_key_is_taken_as_openssl_takes_it(tmp_path, key, words):
-    paper = put(tmp_path, key=key)
+    pems = put(tmp_path, key=key)
     assert openssl_takes(tmp_path) is (words is None)
     if words is None:
-        loaded(paper)
+        loaded(pems)
     else:
         with pytest.raises(TlsMaterialError, match=words) as caught:
-            loaded(paper)
+            loaded(pems)
         assert KEY.splitlines()[1].decode() not in caught.value.message

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.shared.tls.paper import DAY, Party
+from tests.support.certificates import DAY, Party
 from vecguard.tls.path import Paths
 from vecguard.tls.validity import SetValidity, Stage, Validity
 
