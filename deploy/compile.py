@@ -31,7 +31,7 @@ MODULES = (
     "vecguard/proxy/authentication/trust.py",
     "vecguard/proxy/gatekeeper.py",
     "vecguard/proxy/http2/buffers.py",
-    "vecguard/proxy/http2/closed.py",
+    "vecguard/proxy/http2/closed_streams.py",
     "vecguard/proxy/http2/connection.py",
     "vecguard/proxy/http2/frames.py",
     "vecguard/proxy/http2/handler.py",

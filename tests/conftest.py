@@ -38,9 +38,9 @@ _SHARING_A_STACK = (
         "tests/e2e/test_tls_pymilvus.py",
     ),
     (
-        "tests/integration/cli/test_cli_doctor.py",
-        "tests/integration/cli/test_cli_status.py",
-        "tests/integration/cli/test_cli_users.py",
+        "tests/integration/cli/test_doctor.py",
+        "tests/integration/cli/test_status.py",
+        "tests/integration/cli/test_users.py",
     ),
 )
 _FIRST_OF_ITS_STACK = {file: files[0] for files in _SHARING_A_STACK for file in files}

@@ -19,8 +19,8 @@ from tests.bench.wire.frames import frame
 from tests.support.waiting import eventually
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.lifecycle import settle_memory
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper
-from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
@@ -119,7 +119,7 @@ class Rig:
     async def start(self):
         self.clients = []
         for _ in range(CONNECTIONS):
-            client = self.listener._welcome(self.listener.connection_limits.enter("127.0.0.1"))
+            client = self.listener._make_link(self.listener.connection_limits.enter("127.0.0.1"))
             client.connection_made(_Nowhere())
             client.data_received(frames.PREFACE + GREETING)
             self.clients.append(client)

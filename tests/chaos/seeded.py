@@ -57,7 +57,7 @@ def lease_from_receipt() -> None:
 
 def acknowledge_before_invalidating() -> None:
     """A proxy acknowledges a notice and applies it a little later."""
-    from vecguard.proxy.revocation.effects import Revocations  # noqa: PLC0415 - see above
+    from vecguard.proxy.revocation.revocations import Revocations  # noqa: PLC0415 - see above
 
     original = Revocations.invalidate
 

@@ -26,7 +26,9 @@ TLS_1_2 = ssl.TLSVersion.TLSv1_2
 
 
 def identity(stack: TlsStack, **changes: Any) -> Any:
-    return write_identity(stack.papers, "raw", client_certificate(stack.authority, **changes))
+    return write_identity(
+        stack.identity_directory, "raw", client_certificate(stack.authority, **changes)
+    )
 
 
 async def test_mode_1_accepts_tls_1_2_and_1_3(one_way: TlsStack):
@@ -77,7 +79,7 @@ async def test_mode_2_refuses_a_client_certificate_out_of_its_time(
 async def test_mode_2_refuses_a_foreign_client_certificate(mutual: TlsStack):
     # Under the same name, which is what a CA made anew looks like.
     other = new_authority("Vecguard CA")
-    own = write_identity(mutual.papers, "foreign", client_certificate(other))
+    own = write_identity(mutual.identity_directory, "foreign", client_certificate(other))
 
     with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca|decrypt.error"):
         await knock(mutual.port, client_context(mutual.authority, own))
@@ -91,7 +93,7 @@ async def test_mode_2_refuses_a_certificate_of_the_internal_ca(mutual: TlsStack)
 
 
 async def test_mode_2_refuses_a_certificate_that_is_for_servers(mutual: TlsStack):
-    own = write_identity(mutual.papers, "server", server_certificate(mutual.authority))
+    own = write_identity(mutual.identity_directory, "server", server_certificate(mutual.authority))
 
     with pytest.raises(ssl.SSLError, match=r"(?i)unsupported.certificate"):
         await knock(mutual.port, client_context(mutual.authority, own))

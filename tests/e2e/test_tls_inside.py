@@ -33,7 +33,9 @@ PROXY = "vecguard-proxy"
 
 def identity(stack: TlsStack, name: str = PROXY, *, foreign: bool = False) -> tuple[Path, Path]:
     authority = new_authority("Vecguard internal CA") if foreign else stack.inside
-    return write_identity(stack.papers, "inside", client_certificate(authority, name=name))
+    return write_identity(
+        stack.identity_directory, "inside", client_certificate(authority, name=name)
+    )
 
 
 async def users(stack: TlsStack, own: tuple[Path, Path] | None) -> list[str]:

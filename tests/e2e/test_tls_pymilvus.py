@@ -53,7 +53,7 @@ def assert_not_connected(results: dict[str, Any]) -> None:
 
 async def test_one_way_tls_needs_the_right_ca_and_name(one_way: TlsStack, pymilvus: Pymilvus):
     right = one_way.ways()
-    foreign = one_way.papers / "foreign-ca.pem"
+    foreign = one_way.identity_directory / "foreign-ca.pem"
     foreign.write_bytes(new_authority().issued.certificate)
     results = await outcomes(
         pymilvus,
@@ -74,7 +74,7 @@ async def test_one_way_tls_needs_the_right_ca_and_name(one_way: TlsStack, pymilv
 
 async def test_mutual_tls_needs_a_certificate_of_the_right_ca(mutual: TlsStack, pymilvus: Pymilvus):
     right, other = mutual.ways(), new_authority()
-    foreign = mutual.papers / "foreign-ca.pem"
+    foreign = mutual.identity_directory / "foreign-ca.pem"
     foreign.write_bytes(other.issued.certificate)
     new = client_certificate(mutual.authority)
     expired = client_certificate(mutual.authority, days=-1)
@@ -88,7 +88,7 @@ async def test_mutual_tls_needs_a_certificate_of_the_right_ca(mutual: TlsStack, 
         "early_certificate": right | mutual.client("early", early),
         "servers_certificate": right
         | mutual.client("server", server_certificate(mutual.authority)),
-        "wrong_key": right | {"client_key_path": str(mutual.papers / "expired.key")},
+        "wrong_key": right | {"client_key_path": str(mutual.identity_directory / "expired.key")},
         "wrong_ca": right | {"ca_pem_path": str(foreign)},
         "wrong_name": right | {"server_name": "milvus.example.com"},
     }

@@ -260,7 +260,7 @@ class Volume:
 
 
 def client_files(stack: TlsStack, authority: Authority) -> tuple[Path, Path]:
-    return write_identity(stack.papers, "rotation", client_certificate(authority))
+    return write_identity(stack.identity_directory, "rotation", client_certificate(authority))
 
 
 async def until_refused(stack: TlsStack, context: ssl.SSLContext) -> None:

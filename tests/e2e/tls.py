@@ -47,7 +47,7 @@ class TlsStack:
     mode: TlsMode
     authority: Authority
     inside: Authority
-    papers: Path
+    identity_directory: Path
 
     @property
     def address(self) -> str:
@@ -64,7 +64,7 @@ class TlsStack:
 
     def client(self, name: str, issued: Issued) -> dict[str, str]:
         """pymilvus's arguments for this client certificate, in files."""
-        certificate, key = write_identity(self.papers, name, issued)
+        certificate, key = write_identity(self.identity_directory, name, issued)
         return {"client_pem_path": str(certificate), "client_key_path": str(key)}
 
     def ways(self) -> dict[str, str]:
@@ -85,13 +85,13 @@ async def running_tls_stack(
 ) -> AsyncIterator[TlsStack]:
     """A stack with certificates of its own, which looks at its files all the time."""
     both = configuration.laid_over(WATCH_FILES, settings or {})
-    papers = directory / "papers"
-    papers.mkdir(parents=True)
+    identities = directory / "identities"
+    identities.mkdir(parents=True)
     async with running_stack(directory / "data", tls=mode, settings=both) as stack:
         assert stack.certificates is not None
         certs = stack.certificates.directory
         public, inside = (_authority(certs / name) for name in ("ca", "internal-ca"))
-        yield TlsStack(stack, mode, public, inside, papers)
+        yield TlsStack(stack, mode, public, inside, identities)
 
 
 def _authority(path: Path) -> Authority:

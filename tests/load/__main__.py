@@ -20,15 +20,15 @@ from tests.load import progress, report
 from tests.load.arrivals import Pattern
 from tests.load.errors import LoadError
 from tests.load.local import ROOT, local_stack
-from tests.load.people import PREFIX, People
 from tests.load.plan import DEFAULT_RATES, Plan
 from tests.load.raw import Raw
 from tests.load.record import Record
 from tests.load.run import Finished, run
 from tests.load.target import GET_VERSION, Account, Encryption, Target
 from tests.load.thresholds import Threshold
+from tests.load.users import PREFIX, LoadUsers
 from tests.load.verdict import ExitCode, Verdict, figures_of, judge
-from vecguard.given_text import TextError, decoded
+from vecguard.input_text import TextError, decoded
 from vecguard.secret import Secret
 from vecguard.standard_streams import prepare_streams
 
@@ -101,7 +101,7 @@ async def _main(options: argparse.Namespace, console: Console) -> int:
 async def _clean(target: Target, administrator: Account, console: Console) -> int:
     try:
         await target.open()
-        removed, left = await People(target, administrator).remove_left_over()
+        removed, left = await LoadUsers(target, administrator).remove_left_over()
     finally:
         await target.close()
     console.print(f"{removed} users of earlier runs removed, {len(left)} left")

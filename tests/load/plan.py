@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from tests.load.arrivals import Arrivals, Pattern
 from tests.load.driver import Scenario
-from tests.load.people import People
 from tests.load.scenarios.change import PasswordChanges
 from tests.load.scenarios.churn import ConnectionChurn
 from tests.load.scenarios.first import FirstLogins
 from tests.load.scenarios.known import KnownLogins
 from tests.load.scenarios.wrong import WrongPasswords
 from tests.load.target import Target
+from tests.load.users import LoadUsers
 
 #: Attempts per second. Each of `first`, `wrong` and `change` costs bcrypt: see docs/capacity.md.
 DEFAULT_RATES: Mapping[str, float] = {
@@ -39,13 +39,13 @@ class Plan:
     users: int = 5
     seed: int = 0
 
-    def scenarios(self, target: Target, people: People) -> Mapping[Scenario, Arrivals]:
+    def scenarios(self, target: Target, load_users: LoadUsers) -> Mapping[Scenario, Arrivals]:
         every: tuple[Scenario, ...] = (
-            KnownLogins(target, people, self.users),
-            FirstLogins(target, people, self.rates.get("first", 0.0) * self.seconds),
-            WrongPasswords(target, people, self.users),
-            PasswordChanges(target, people, self.users),
-            ConnectionChurn(target, people, self.users),
+            KnownLogins(target, load_users, self.users),
+            FirstLogins(target, load_users, self.rates.get("first", 0.0) * self.seconds),
+            WrongPasswords(target, load_users, self.users),
+            PasswordChanges(target, load_users, self.users),
+            ConnectionChurn(target, load_users, self.users),
         )
         return {
             each: Arrivals(rate, self.seconds, self.pattern)

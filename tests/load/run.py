@@ -8,11 +8,11 @@ from rich.console import Console
 from tests.load import progress, raw
 from tests.load.driver import Driver
 from tests.load.errors import LoadError
-from tests.load.people import People
 from tests.load.plan import Plan
 from tests.load.raw import Raw
 from tests.load.record import Record
 from tests.load.target import Account, Encryption, Target
+from tests.load.users import LoadUsers
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ async def run(
     Raises:
         LoadError: the load cannot be made.
     """
-    people = People(target, administrator)
+    load_users = LoadUsers(target, administrator)
     try:
         await target.open()
-        async with people:
-            scenarios = plan.scenarios(target, people)
+        async with load_users:
+            scenarios = plan.scenarios(target, load_users)
             records = {each: Record(each.name, plan.seconds) for each in scenarios}
             console.print("creating users ...")
             for scenario in scenarios:
@@ -67,16 +67,16 @@ async def run(
                 showing.cancel()
                 # Not awaited itself: a stop that comes meanwhile must not pass for its end.
                 await asyncio.wait({showing})
-            measured = await _raw(target, people, raw_seconds, encryption, console)
+            measured = await _raw(target, load_users, raw_seconds, encryption, console)
             console.print("removing users ...")
     finally:
         await target.close()
-    return Finished(shown, measured, people.left_over)
+    return Finished(shown, measured, load_users.left_over)
 
 
 async def _raw(
     target: Target,
-    people: People,
+    load_users: LoadUsers,
     seconds: float,
     encryption: Encryption | None,
     console: Console,
@@ -86,7 +86,7 @@ async def _raw(
     if not raw.is_installed():
         return raw.MISSING
     console.print("measuring raw throughput with h2load ...")
-    (account,) = await people.create(1)
+    (account,) = await load_users.create(1)
     answer = await target.call(0, account.header)
     try:
         return await raw.throughput(

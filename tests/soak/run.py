@@ -21,7 +21,7 @@ from tests.bench.fair.flood import Flood, Kind
 from tests.bench.fair.loads import flooded
 from tests.e2e.stacks import CHEAP_PASSWORDS, clean_environment, logs
 from tests.soak import memory
-from tests.soak.books import Books
+from tests.soak.call_log import CallLog
 from tests.soak.traffic import Client, login
 
 #: After the backend is back: the proxy's next attempt to connect, with its back-off.
@@ -76,7 +76,7 @@ class Plan:
 class Report:
     """What came of it."""
 
-    books: Books
+    call_log: CallLog
     seconds: float
     slope_bytes_per_second: float
     judged_seconds: float
@@ -91,26 +91,26 @@ class Report:
     @property
     def passed(self) -> bool:
         return (
-            self.books.are_balanced
+            self.call_log.are_balanced
             and self.growth_bytes <= self.growth_limit_bytes
             and self.exit_code == 0
         )
 
     def __str__(self) -> str:
-        books = self.books
+        log = self.call_log
         return "\n".join(
             (
-                books.table(),
+                log.table(),
                 (
-                    f"calls: {books.started.total()} made, {books.calls()} ended, "
-                    f"{books.calls('restart')} lost to {books.outages} restarts of the backend, "
-                    f"{books.calls('limit')} refused for the sake of the address, "
-                    f"{books.calls('unexplained')} unexplained"
+                    f"calls: {log.started.total()} made, {log.calls()} ended, "
+                    f"{log.calls('restart')} lost to {log.outages} restarts of the backend, "
+                    f"{log.calls('limit')} refused for the sake of the address, "
+                    f"{log.calls('unexplained')} unexplained"
                 ),
-                *(f"  unexplained: {each}" for each in books.unexplained),
+                *(f"  unexplained: {each}" for each in log.unexplained),
                 (
-                    f"unary calls: {_times(books.quiet)}; while other addresses flooded the proxy "
-                    f"({books.floods} times): {_times(books.flooded)}"
+                    f"unary calls: {_times(log.quiet)}; while other addresses flooded the proxy "
+                    f"({log.floods} times): {_times(log.flooded)}"
                 ),
                 (
                     f"memory of the proxy: {self.resident_bytes / _MIB:.1f} MiB at the end; "
@@ -135,7 +135,7 @@ def _times(taken: list[float]) -> str:
 
 async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None]) -> Report:
     """Runs the plan. Raises what a client raised that is no end of a call."""
-    books, stopping = Books(), asyncio.Event()
+    call_log, stopping = CallLog(), asyncio.Event()
     stack = EchoStack(
         folder,
         ports=Ports.free(proxies=1, root_coords=1),
@@ -146,7 +146,7 @@ async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None
         proxy = stack.proxies[0]
         log = memory.MemoryLog(proxy.pid)
         clients = [
-            Client(f"user{number}", proxy.address, books, Random(f"{seed}-{number}"))
+            Client(f"user{number}", proxy.address, call_log, Random(f"{seed}-{number}"))
             for number in range(plan.clients)
         ]
         began = time.monotonic()
@@ -159,10 +159,10 @@ async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None
                 pause = min(plan.restart_seconds, left)
                 await asyncio.sleep(max(0.0, pause - plan.flood_seconds))
                 if pause > plan.flood_seconds:
-                    await _flood(stack, books, *next(floods), plan.flood_seconds)
+                    await _flood(stack, call_log, *next(floods), plan.flood_seconds)
                 if time.monotonic() < began + plan.seconds - plan.restart_seconds / 2:
-                    await _restart(stack, books)
-                    tell(f"{books.calls()} calls, {log.after(0)[-1][1] / _MIB:.1f} MiB")
+                    await _restart(stack, call_log)
+                    tell(f"{call_log.calls()} calls, {log.after(0)[-1][1] / _MIB:.1f} MiB")
             stopping.set()
             ended = time.monotonic()
             sampling.cancel()
@@ -170,7 +170,7 @@ async def run(folder: Path, plan: Plan, *, seed: int, tell: Callable[[str], None
         samples = [sample for sample in log.after(judged_from) if sample[0] <= ended]
         await proxy.stop()
         return Report(
-            books=books,
+            call_log=call_log,
             seconds=ended - began,
             slope_bytes_per_second=memory.slope_bytes_per_second(samples),
             judged_seconds=ended - judged_from,
@@ -190,19 +190,19 @@ async def _logs_told(stack: LocalStack) -> AsyncIterator[None]:
 
 
 async def _flood(
-    stack: LocalStack, books: Books, kind: Kind, connections: int, seconds: float
+    stack: LocalStack, call_log: CallLog, kind: Kind, connections: int, seconds: float
 ) -> None:
     host, _, port = stack.proxies[0].address.rpartition(":")
     flood = Flood(kind, host, int(port), connections=connections, addresses=2)
     async with flooded(flood):
-        books.flood_begins()
+        call_log.flood_begins()
         await asyncio.sleep(seconds)
-    books.flood_ends()
+    call_log.flood_ends()
 
 
-async def _restart(stack: LocalStack, books: Books) -> None:
+async def _restart(stack: LocalStack, call_log: CallLog) -> None:
     """Kills the backend and starts it again; over when a call reaches it."""
-    books.outage_begins()
+    call_log.outage_begins()
     stack.backend.kill()
     await stack.backend.restart()
     until, answer = time.monotonic() + _RECOVERY_SECONDS, ""
@@ -218,7 +218,7 @@ async def _restart(stack: LocalStack, books: Books) -> None:
                 break
             if time.monotonic() > until:
                 raise AssertionError(
-                    f"the restarted backend was not reached: {answer}\n{books.table()}"
+                    f"the restarted backend was not reached: {answer}\n{call_log.table()}"
                 )
             await asyncio.sleep(0.1)
-    books.outage_ends()
+    call_log.outage_ends()

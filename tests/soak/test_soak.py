@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from tests.soak.books import Books
+from tests.soak.call_log import CallLog
 from tests.soak.memory import slope_bytes_per_second
 from tests.soak.run import Plan, run
 
@@ -18,17 +18,17 @@ async def test_twenty_seconds_of_everything_with_restarts_and_floods_lose_no_cal
     )
     report = await run(tmp_path, plan, seed=5, tell=print)
     assert report.passed, str(report)
-    assert report.books.outages >= 2
-    assert report.books.floods >= 2
-    assert report.books.flooded
-    assert report.books.calls("expected") > 100
+    assert report.call_log.outages >= 2
+    assert report.call_log.floods >= 2
+    assert report.call_log.flooded
+    assert report.call_log.calls("expected") > 100
 
 
 def test_a_failure_without_an_event_is_unexplained():
-    books = Books()
-    books.end("unary", books.begin("unary"), grpc.StatusCode.UNAVAILABLE, expected=False)
-    assert not books.are_balanced
-    assert books.unexplained == ["unary: UNAVAILABLE "]
+    call_log = CallLog()
+    call_log.end("unary", call_log.begin("unary"), grpc.StatusCode.UNAVAILABLE, expected=False)
+    assert not call_log.are_balanced
+    assert call_log.unexplained == ["unary: UNAVAILABLE "]
 
 
 @pytest.mark.parametrize(
@@ -36,35 +36,35 @@ def test_a_failure_without_an_event_is_unexplained():
     [(grpc.StatusCode.UNAVAILABLE, True), (grpc.StatusCode.INTERNAL, False)],
 )
 def test_a_restart_explains_its_own_statuses_alone(status, balanced):
-    books = Books()
-    began = books.begin("unary")
-    books.outage_begins()
-    books.outage_ends()
-    books.end("unary", began, status, expected=False)
-    assert books.are_balanced is balanced
+    call_log = CallLog()
+    began = call_log.begin("unary")
+    call_log.outage_begins()
+    call_log.outage_ends()
+    call_log.end("unary", began, status, expected=False)
+    assert call_log.are_balanced is balanced
 
 
 def test_a_restart_explains_nothing_that_came_after_it():
-    books = Books()
-    books.outage_begins()
-    books.outage_ends()
-    books.end("unary", books.begin("unary"), grpc.StatusCode.UNAVAILABLE, expected=False)
-    assert not books.are_balanced
+    call_log = CallLog()
+    call_log.outage_begins()
+    call_log.outage_ends()
+    call_log.end("unary", call_log.begin("unary"), grpc.StatusCode.UNAVAILABLE, expected=False)
+    assert not call_log.are_balanced
 
 
 def test_a_limit_explains_what_it_is_said_to():
-    books = Books()
+    call_log = CallLog()
     exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
-    books.end("unary", books.begin("unary"), exhausted, expected=False, limited=True)
-    assert books.are_balanced
-    books.end("unary", books.begin("unary"), exhausted, expected=False)
-    assert not books.are_balanced
+    call_log.end("unary", call_log.begin("unary"), exhausted, expected=False, limited=True)
+    assert call_log.are_balanced
+    call_log.end("unary", call_log.begin("unary"), exhausted, expected=False)
+    assert not call_log.are_balanced
 
 
 def test_a_call_that_never_ended_leaves_the_books_unbalanced():
-    books = Books()
-    books.begin("unary")
-    assert not books.are_balanced
+    call_log = CallLog()
+    call_log.begin("unary")
+    assert not call_log.are_balanced
 
 
 def test_the_slope_sees_a_leak_and_no_peaks():

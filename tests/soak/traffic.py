@@ -9,7 +9,7 @@ from random import Random
 import grpc
 import grpc.aio
 
-from tests.soak.books import Books
+from tests.soak.call_log import CallLog
 from tests.support.echo_backend import UNLIMITED, pattern
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
@@ -43,10 +43,10 @@ def login(user: str, password: str) -> tuple[tuple[str, str], ...]:
 class Client:
     """One user with a connection of its own, that does one thing after the other."""
 
-    def __init__(self, name: str, address: str, books: Books, random: Random) -> None:
+    def __init__(self, name: str, address: str, call_log: CallLog, random: Random) -> None:
         self.name = name
         self._address = address
-        self._books = books
+        self._call_log = call_log
         self._random = random
         self._password = "password-0"
         self._changes = 0
@@ -102,8 +102,8 @@ class Client:
         answers: Callable[[object], bool] = lambda _: True,
         statuses: frozenset[grpc.StatusCode] = frozenset((OK,)),
     ) -> None:
-        """Makes a call and books how it ended."""
-        began = self._books.begin(kind)
+        """Makes a call and records how it ended."""
+        began = self._call_log.begin(kind)
         detail, good = "", True
         try:
             answer = await call()
@@ -116,7 +116,7 @@ class Client:
         expected = status in statuses and good
         self._is_known = self._is_known or (expected and kind == "unary")
         limited = self._may_be_limited(kind, status, detail)
-        self._books.end(kind, began, status, expected=expected, limited=limited, detail=detail)
+        self._call_log.end(kind, began, status, expected=expected, limited=limited, detail=detail)
         if not expected:
             await asyncio.sleep(0.1)  # as a client that backs off
 
@@ -183,7 +183,7 @@ class Client:
     async def _cancelled(self) -> None:
         """Leaves in the middle of an endless answer, or before there is one."""
         method = self._random.choice(("Endless", "Silent", "Open"))
-        began = self._books.begin("cancelled")
+        began = self._call_log.begin("cancelled")
         assert self._channel is not None
         call = self._channel.unary_stream(f"/soak.Test/{method}")(
             b"x", metadata=self._login(), timeout=_BOUND_SECONDS
@@ -198,7 +198,7 @@ class Client:
         call.cancel()
         status = await call.code()
         detail = await call.details() or ""
-        self._books.end(
+        self._call_log.end(
             "cancelled",
             began,
             status,

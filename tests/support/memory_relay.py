@@ -67,7 +67,7 @@ class MemoryRelay:
         place = self.listener.connection_limits.enter(host)
         assert place is not None
         end = End(client_side=True, limits=limits)
-        link = self.listener._welcome(place)
+        link = self.listener._make_link(place)
         end.link = link
         join(end, link.as_protocol(), address=(host, 50_000))
         return end

@@ -16,8 +16,8 @@ from vecguard.addresses import Address
 from vecguard.cli.exit_codes import UsageError
 from vecguard.cli.password_source import PasswordSource
 from vecguard.errors import ConfigurationError, DeadlineError
-from vecguard.given_text import TextError, cleaned
 from vecguard.grpc.channel import Channel
+from vecguard.input_text import TextError, cleaned
 from vecguard.secret import Secret
 from vecguard.tls.contexts import client_context, load
 from vecguard.tls.material import PemFile, TlsFiles

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from vecguard.cli.exit_codes import UsageError
-from vecguard.given_text import TextError, cleaned, decoded
+from vecguard.input_text import TextError, cleaned, decoded
 from vecguard.secret import Secret
 
 #: The file name that means standard input.
@@ -41,7 +41,7 @@ class PasswordSource:
         """Returns the password.
 
         Raises:
-            UsageError: there is none, it breaks the rule of `vecguard.given_text`, the file cannot
+            UsageError: there is none, it breaks the rule of `vecguard.input_text`, the file cannot
                 be read, the two answers differ, or there is no terminal for the prompt.
         """
         if self.file is None:

@@ -11,7 +11,7 @@ from vecguard.config import Settings, load_settings
 from vecguard.errors import ConfigurationError
 from vecguard.etcd import EtcdClient
 from vecguard.etcd.configured import client_of
-from vecguard.tls import links
+from vecguard.tls import connections
 from vecguard.tls.reloading import context_of
 
 ConfigOption = Annotated[
@@ -48,4 +48,4 @@ def etcd_of(settings: Settings) -> EtcdClient:
     Raises:
         ConfigurationError: a TLS file is not usable.
     """
-    return client_of(settings.etcd, context_of(links.etcd_client(settings)))
+    return client_of(settings.etcd, context_of(connections.etcd_client(settings)))

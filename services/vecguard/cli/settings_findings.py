@@ -12,7 +12,7 @@ from vecguard.cli.service_settings import names_etcd
 from vecguard.config import Settings
 from vecguard.config.exposure import Exposure, proxy_exposure, root_coord_exposure
 from vecguard.errors import ConfigurationError
-from vecguard.tls import links
+from vecguard.tls import connections
 
 if TYPE_CHECKING:
     from vecguard.tls.reloading import ReloadingContext
@@ -79,11 +79,11 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
     """Yields findings about the configured TLS files at `now` (seconds since the epoch)."""
     internal = settings.internaltls
     named: tuple[tuple[str, bool, Callable[[Settings], ReloadingContext | None]], ...] = (
-        (PUBLIC_FILES, bool(settings.tls.server_pem_path), links.public_listener),
-        ("internaltls.server*", bool(internal.server_pem_path), links.root_coord_listener),
-        ("internaltls.client*", bool(internal.client_pem_path), links.root_coord_client),
-        ("backend.tls.*", True, links.backend_client),
-        ("etcd.ssl.*", True, links.etcd_client),
+        (PUBLIC_FILES, bool(settings.tls.server_pem_path), connections.public_listener),
+        ("internaltls.server*", bool(internal.server_pem_path), connections.root_coord_listener),
+        ("internaltls.client*", bool(internal.client_pem_path), connections.root_coord_client),
+        ("backend.tls.*", True, connections.backend_client),
+        ("etcd.ssl.*", True, connections.etcd_client),
     )
     for setting, is_set, open_link in named:
         if not is_set:

@@ -36,12 +36,12 @@ from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.cpus import usable_cpus
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.identity_headers import read_caller
-from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.metrics import (
     AuditCollector,
     LoginCollector,
@@ -57,15 +57,15 @@ from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process, over_tcp
-from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.report import LeaseCollector
+from vecguard.proxy.revocation.lease_metrics import LeaseCollector
+from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.revocation.trust import BoundedTrust, StrictTrust
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
 from vecguard.proxy.root_coord.client import RootCoordClient
 from vecguard.proxy.root_coord.session import Identity
 from vecguard.proxy.tracing.configured import open_tracer
-from vecguard.tls import links
+from vecguard.tls import connections
 from vecguard.tls.peer import UserPattern
 from vecguard.tls.reloading import ReloadingContext, context_of
 from vecguard.tls.report import TlsCollector, register_checks
@@ -167,9 +167,9 @@ class TlsLinks:
     def of(cls, settings: Settings) -> "TlsLinks":
         """Returns the configured contexts. Raises ConfigurationError if a file cannot be used."""
         return cls(
-            links.public_listener(settings),
-            links.root_coord_client(settings),
-            links.backend_client(settings),
+            connections.public_listener(settings),
+            connections.root_coord_client(settings),
+            connections.backend_client(settings),
         )
 
     @property

@@ -25,7 +25,7 @@ from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.pool import Pool
-from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.root_coord.client import RootCoordClient
 
 Name = TypeVar("Name", bound=str)

@@ -36,7 +36,7 @@ from vecguard.root_coord.role import Role
 from vecguard.root_coord.service import root_coord_server
 from vecguard.root_record import RootState, root_state
 from vecguard.secret import Secret
-from vecguard.tls import links
+from vecguard.tls import connections
 from vecguard.tls.peer import PeerNames
 from vecguard.tls.reloading import context_of
 from vecguard.tls.report import TlsCollector, register_checks
@@ -57,7 +57,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     if (exposure := root_coord_exposure(settings)) is not None:
         log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
-    inward, outward = links.root_coord_listener(settings), links.etcd_client(settings)
+    inward, outward = connections.root_coord_listener(settings), connections.etcd_client(settings)
     tls = [link for link in (inward, outward) if link is not None]
     role = Role()
     health, registry = HealthReport(), service_registry("root_coord")

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from vecguard.config.fields import Count, Seconds, Section
-from vecguard.config.limits import LoginLimitSettings
+from vecguard.config.login_limits import LoginLimitSettings
 from vecguard.passwords import MAX_COST, MIN_COST
 
 

@@ -20,7 +20,7 @@ from vecguard.config.sources import (
     read_environment,
     read_file,
 )
-from vecguard.given_text import TextError, cleaned
+from vecguard.input_text import TextError, cleaned
 
 Tree = dict[str, object]
 

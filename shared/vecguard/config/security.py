@@ -8,7 +8,7 @@ from pydantic import Field
 
 from vecguard.config.fields import Names, Seconds, SecretText, Section
 from vecguard.errors import ConfigurationError
-from vecguard.given_text import TextError, decoded
+from vecguard.input_text import TextError, decoded
 from vecguard.secret import Secret
 
 
@@ -63,7 +63,7 @@ class SecuritySettings(Section):
     def initial_root_password(self) -> Secret[str]:
         """Returns the password that root gets when the store is empty.
 
-        Reads `defaultRootPasswordFile` if there is one, by the rule of `vecguard.given_text`.
+        Reads `defaultRootPasswordFile` if there is one, by the rule of `vecguard.input_text`.
 
         Raises:
             ConfigurationError: the file cannot be read, or holds no usable text.

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from tests.bench.report import Report
-from tests.integration.metrics.site import Site
+from tests.integration.metrics.deployment import Deployment
 from tests.support.credentials import header_of
 from tests.support.cut_off_stack import stack_with_relay
 from tests.support.echo_backend import echo_backend
@@ -38,15 +38,17 @@ async def run(report: Report) -> None:
                 channel(stack.proxies[0].address) as cut_off,
                 channel(stack.proxies[1].address) as other,
             ):
-                site = Site(stack, backend, other)
-                await site.create_user("alice", _OLD)
+                deployment = Deployment(stack, backend, other)
+                await deployment.create_user("alice", _OLD)
                 stream = cut_off.unary_stream("/test.Echo/Open")(
                     b"hello", metadata=(("authorization", header_of("alice", _OLD).decode()),)
                 )
                 await stream.read()
                 cut_at = time.perf_counter()
                 relay.frozen = True
-                (code, ended_at), answered_at = await asyncio.gather(_ended(stream), _changed(site))
+                (code, ended_at), answered_at = await asyncio.gather(
+                    _ended(stream), _changed(deployment)
+                )
                 if code is not grpc.StatusCode.UNAVAILABLE:
                     raise AssertionError(f"the stream ended with {code}")
                 report.add("fair.cut_off.ends_after_cut_s", ended_at - cut_at)
@@ -58,6 +60,6 @@ async def _ended(stream: grpc.aio.UnaryStreamCall) -> tuple[grpc.StatusCode, flo
         return await stream.code(), time.perf_counter()
 
 
-async def _changed(site: Site) -> float:
-    await site.change_password("alice", _OLD, _NEW)
+async def _changed(deployment: Deployment) -> float:
+    await deployment.change_password("alice", _OLD, _NEW)
     return time.perf_counter()

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.stacks import running_stack
-from tests.integration.abuse.besieged import Besieged
+from tests.integration.abuse.attacked_proxy import AttackedProxy
 from tests.support.echo_backend import echo_backend
 from tests.support.relay import channel
 
@@ -41,35 +41,35 @@ PATIENT = (
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def besieged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Besieged]:
-    async with _besieged(tmp_path_factory.mktemp("besieged"), SETTINGS) as besieged:
-        yield besieged
+async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AttackedProxy]:
+    async with _attacked(tmp_path_factory.mktemp("attacked"), SETTINGS) as attacked:
+        yield attacked
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def short_lived(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Besieged]:
+async def short_lived(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AttackedProxy]:
     folder = tmp_path_factory.mktemp("short-lived")
-    async with _besieged(folder, SHORT_LIVED, honest=_calling_again_what_was_not_sent) as besieged:
-        yield besieged
+    async with _attacked(folder, SHORT_LIVED, honest=_calling_again_what_was_not_sent) as attacked:
+        yield attacked
 
 
 def _calling_again_what_was_not_sent(target: str) -> grpc.aio.Channel:
     """A channel with grpcio's own settings.
 
     Its connections grow old, too. grpcio fails a call that it has not sent yet when a GOAWAY
-    arrives, and repeats it unless that is switched off: test_relay_old_connections.py proves
+    arrives, and repeats it unless that is switched off: test_old_connections.py proves
     it by the frames, with a server of grpcio as well.
     """
     return grpc.aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
 @asynccontextmanager
-async def _besieged(
+async def _attacked(
     folder: Path,
     settings: dict[str, Any],
     *,
     honest: Callable[[str], grpc.aio.Channel] = channel,
-) -> AsyncIterator[Besieged]:
+) -> AsyncIterator[AttackedProxy]:
     async with echo_backend(options=PATIENT) as backend:
         settings = settings | {
             "backend": {"address": f"127.0.0.1:{backend.port}"},
@@ -79,4 +79,4 @@ async def _besieged(
             running_stack(folder / "data", settings=settings) as stack,
             honest(stack.proxies[0].address) as client,
         ):
-            yield Besieged(stack.proxies[0], client)
+            yield AttackedProxy(stack.proxies[0], client)

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from hpack import Encoder
 
-from tests.integration.abuse.besieged import ROOT, Besieged
+from tests.integration.abuse.attacked_proxy import ROOT, AttackedProxy
 from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import request_headers
@@ -319,97 +319,101 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_an_attack_is_counted_and_bounded_and_touches_nobody_else(besieged: Besieged, name):
+async def test_an_attack_is_counted_and_bounded_and_touches_nobody_else(
+    attacked: AttackedProxy, name
+):
     attack, limits = ATTACKS[name]
-    siege = await besieged.under(attack)
-    assert limits <= siege.hits.keys(), siege
-    assert siege.grown_bytes < (HELD_BOUND_BYTES if name == "streams" else BOUND_BYTES), siege
-    assert siege.honest_calls, siege
-    assert siege.connections > 2, "the attackers were cut, and came again"
+    result = await attacked.under(attack)
+    assert limits <= result.hits.keys(), result
+    assert result.grown_bytes < (HELD_BOUND_BYTES if name == "streams" else BOUND_BYTES), result
+    assert result.honest_calls, result
+    assert result.connections > 2, "the attackers were cut, and came again"
 
 
 @pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
-async def test_slow_greetings_hold_a_bounded_number_of_places(besieged: Besieged, attack):
-    siege = await besieged.under(attack, attackers=300)
-    assert siege.hits.keys() >= {RelayLimit.CONNECTIONS_PER_ADDRESS}, siege
-    assert siege.displaced.keys() == {RelayLimit.CONNECTIONS_PER_ADDRESS}, siege
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_slow_greetings_hold_a_bounded_number_of_places(attacked: AttackedProxy, attack):
+    result = await attacked.under(attack, attackers=300)
+    assert result.hits.keys() >= {RelayLimit.CONNECTIONS_PER_ADDRESS}, result
+    assert result.displaced.keys() == {RelayLimit.CONNECTIONS_PER_ADDRESS}, result
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
 @pytest.mark.parametrize("attack", [silent, begun], ids=["nothing", "half a preface"])
-async def test_slow_greetings_are_cut(besieged: Besieged, attack):
-    siege = await besieged.under(attack, attackers=200, seconds=3.0)
-    assert siege.hits.keys() == {RelayLimit.HANDSHAKE}, siege
-    assert siege.connections > 200, "those that were cut came again"
+async def test_slow_greetings_are_cut(attacked: AttackedProxy, attack):
+    result = await attacked.under(attack, attackers=200, seconds=3.0)
+    assert result.hits.keys() == {RelayLimit.HANDSHAKE}, result
+    assert result.connections > 200, "those that were cut came again"
 
 
-async def test_clients_that_do_not_read_hold_bounded_memory(besieged: Besieged):
-    siege = await besieged.under(never_reading, attackers=8, seconds=3.0)
-    assert RelayLimit.BUFFERED in siege.hits, siege
-    assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_clients_that_do_not_read_hold_bounded_memory(attacked: AttackedProxy):
+    result = await attacked.under(never_reading, attackers=8, seconds=3.0)
+    assert RelayLimit.BUFFERED in result.hits, result
+    assert result.grown_bytes < BUFFERED_BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
 @pytest.mark.parametrize(
     "attack", [large_headers(held), large_headers(unknown)], ids=["held", "refused late"]
 )
-async def test_the_headers_of_open_calls_hold_bounded_memory(besieged: Besieged, attack):
-    siege = await besieged.under(attack, attackers=4, seconds=3.0)
-    assert RelayLimit.BUFFERED in siege.hits, siege
-    assert siege.grown_bytes < HEADERS_BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_the_headers_of_open_calls_hold_bounded_memory(attacked: AttackedProxy, attack):
+    result = await attacked.under(attack, attackers=4, seconds=3.0)
+    assert RelayLimit.BUFFERED in result.hits, result
+    assert result.grown_bytes < HEADERS_BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
-async def test_headers_that_come_again_hold_bounded_memory(besieged: Besieged):
-    siege = await besieged.under(remembered_headers, attackers=40, seconds=3.0)
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
-    assert siege.hits.keys() <= {RelayLimit.IDLE}, siege
+async def test_headers_that_come_again_hold_bounded_memory(attacked: AttackedProxy):
+    result = await attacked.under(remembered_headers, attackers=40, seconds=3.0)
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result
+    assert result.hits.keys() <= {RelayLimit.IDLE}, result
 
 
-async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(besieged: Besieged):
-    siege = await besieged.under(begun_headers, attackers=240, seconds=3.0)
-    assert RelayLimit.BUFFERED in siege.hits, siege
-    assert siege.grown_bytes < BUFFERED_BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_headers_that_are_begun_and_not_gone_on_with_hold_bounded_memory(
+    attacked: AttackedProxy,
+):
+    result = await attacked.under(begun_headers, attackers=240, seconds=3.0)
+    assert RelayLimit.BUFFERED in result.hits, result
+    assert result.grown_bytes < BUFFERED_BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
-async def test_a_client_that_asks_and_does_not_read_is_cut(besieged: Besieged):
-    siege = await besieged.under(asking_and_not_reading, takes_little=True)
-    assert Limit.UNREAD in siege.hits, siege
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_a_client_that_asks_and_does_not_read_is_cut(attacked: AttackedProxy):
+    result = await attacked.under(asking_and_not_reading, takes_little=True)
+    assert Limit.UNREAD in result.hits, result
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
-async def test_connections_are_bounded_in_all_whoever_comes(besieged: Besieged):
-    siege = await besieged.under(greeted, attackers=480, addresses=2)
-    assert siege.hits.keys() & {RelayLimit.CONNECTIONS, RelayLimit.CONNECTIONS_PER_ADDRESS} == {
+async def test_connections_are_bounded_in_all_whoever_comes(attacked: AttackedProxy):
+    result = await attacked.under(greeted, attackers=480, addresses=2)
+    assert result.hits.keys() & {RelayLimit.CONNECTIONS, RelayLimit.CONNECTIONS_PER_ADDRESS} == {
         RelayLimit.CONNECTIONS
-    }, siege
-    assert siege.displaced.keys() == {RelayLimit.CONNECTIONS}, siege
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+    }, result
+    assert result.displaced.keys() == {RelayLimit.CONNECTIONS}, result
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
-async def test_idle_connections_are_ended_whatever_pings_come(besieged: Besieged):
-    siege = await besieged.under(pinging, attackers=200, seconds=5.0)
-    assert RelayLimit.IDLE in siege.hits, siege
-    assert siege.connections > 200, "those that were ended came again"
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_idle_connections_are_ended_whatever_pings_come(attacked: AttackedProxy):
+    result = await attacked.under(pinging, attackers=200, seconds=5.0)
+    assert RelayLimit.IDLE in result.hits, result
+    assert result.connections > 200, "those that were ended came again"
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
-async def test_old_connections_are_ended_whatever_calls_they_hold(short_lived: Besieged):
-    siege = await short_lived.under(holding, attackers=200, seconds=5.0)
-    assert siege.hits.keys() >= {RelayLimit.AGE, RelayLimit.AGE_GRACE}, siege
-    assert siege.connections > 200, "those that were ended came again"
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+async def test_old_connections_are_ended_whatever_calls_they_hold(short_lived: AttackedProxy):
+    result = await short_lived.under(holding, attackers=200, seconds=5.0)
+    assert result.hits.keys() >= {RelayLimit.AGE, RelayLimit.AGE_GRACE}, result
+    assert result.connections > 200, "those that were ended came again"
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result
 
 
-async def test_messages_that_say_they_are_huge_are_refused_by_their_length(besieged: Besieged):
+async def test_messages_that_say_they_are_huge_are_refused_by_their_length(attacked: AttackedProxy):
     attack = each(lambda number: held(number) + frame(frames.DATA, 0, number, OVERSIZED))
-    siege = await besieged.under(attack, are_cut=False)
-    assert siege.grown_bytes < BOUND_BYTES, siege
-    assert siege.honest_calls, siege
+    result = await attacked.under(attack, are_cut=False)
+    assert result.grown_bytes < BOUND_BYTES, result
+    assert result.honest_calls, result

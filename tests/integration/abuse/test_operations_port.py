@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.integration.abuse.besieged import ROOT, Besieged
+from tests.integration.abuse.attacked_proxy import ROOT, AttackedProxy
 from tests.support.metrics import scrape
 from tests.support.raw_http2 import message, raw_client, request_headers
 
@@ -33,19 +33,19 @@ def descriptors_of(pid: int, most: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_half_requests_leave_the_public_port_its_descriptors(besieged: Besieged):
-    host, _, port = besieged.proxy.operations_address.rpartition(":")
+async def test_half_requests_leave_the_public_port_its_descriptors(attacked: AttackedProxy):
+    host, _, port = attacked.proxy.operations_address.rpartition(":")
     loop = asyncio.get_running_loop()
-    with descriptors_of(besieged.proxy.pid, DESCRIPTORS), ExitStack() as opened:
+    with descriptors_of(attacked.proxy.pid, DESCRIPTORS), ExitStack() as opened:
         for _ in range(HALF_REQUESTS):
             half = opened.enter_context(socket.socket())
             half.setblocking(False)
             await loop.sock_connect(half, (host, int(port)))
             await loop.sock_sendall(half, b"GET /readyz HTTP/1.1\r\nHost: x\r\n")
         # Accepted last, so all of them were.
-        metrics = await scrape(besieged.proxy.operations_address)
+        metrics = await scrape(attacked.proxy.operations_address)
         assert metrics.value("process_open_fds") < DESCRIPTORS / 2
-        public = int(besieged.proxy.address.rpartition(":")[2])
+        public = int(attacked.proxy.address.rpartition(":")[2])
         for _ in range(20):
             async with raw_client(public) as client:
                 headers = request_headers(b"/test.Echo/Unary", (b"authorization", ROOT))

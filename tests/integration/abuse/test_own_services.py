@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from hpack import Encoder
 
-from tests.integration.abuse.besieged import ATTACKERS, ROOT, Besieged
+from tests.integration.abuse.attacked_proxy import ATTACKERS, ROOT, AttackedProxy
 from tests.support.credentials import header_of
 from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import message, request_headers
@@ -28,9 +28,9 @@ ATTACKER, PASSWORD = "eve", "attacker"
 
 
 @asynccontextmanager
-async def calling(besieged, path, body):
+async def calling(attacked, path, body):
     """A client with as many open calls as a connection may have."""
-    host, _, port = besieged.proxy.address.rpartition(":")
+    host, _, port = attacked.proxy.address.rpartition(":")
     encoder = Encoder()
     login = header_of(ATTACKER, PASSWORD)
     calls = b"".join(
@@ -63,12 +63,12 @@ async def calling(besieged, path, body):
             writer.transport.abort()
 
 
-async def create_attacker(besieged):
+async def create_attacker(attacked):
     """Does nothing where the user exists already."""
     request = pb.CreateCredentialRequest(
         username=ATTACKER, password=base64.b64encode(PASSWORD.encode()).decode()
     )
-    create = besieged.honest.unary_unary("/milvus.proto.milvus.MilvusService/CreateCredential")
+    create = attacked.honest.unary_unary("/milvus.proto.milvus.MilvusService/CreateCredential")
     await create(bytes(request), metadata=(("authorization", ROOT.decode()),), timeout=30.0)
 
 
@@ -82,16 +82,16 @@ async def _thrown_away(reader):
     [(b"Watch", message(b"")), (b"Check", b"")],
     ids=["watching", "never asking"],
 )
-async def test_nobody_else_s_question_about_the_health_waits(besieged: Besieged, path, body):
-    await create_attacker(besieged)
+async def test_nobody_else_s_question_about_the_health_waits(attacked: AttackedProxy, path, body):
+    await create_attacker(attacked)
     async with AsyncExitStack() as attack:
         for _ in range(CONNECTIONS):
-            await attack.enter_async_context(calling(besieged, HEALTH.encode() + path, body))
+            await attack.enter_async_context(calling(attacked, HEALTH.encode() + path, body))
         metadata = (("authorization", ROOT.decode()),)
         request = bytes(HealthCheckRequest())
-        check = besieged.honest.unary_unary(f"{HEALTH}Check")
+        check = attacked.honest.unary_unary(f"{HEALTH}Check")
         assert await check(request, metadata=metadata, timeout=30.0)
-        watch = besieged.honest.unary_stream(f"{HEALTH}Watch")(
+        watch = attacked.honest.unary_stream(f"{HEALTH}Watch")(
             request, metadata=metadata, timeout=30.0
         )
         assert await watch.read()

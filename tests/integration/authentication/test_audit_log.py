@@ -4,7 +4,7 @@ import json
 import grpc
 import pytest
 
-from tests.integration.authentication.house import HEALTH, authorization, running_house
+from tests.integration.authentication.deployment import HEALTH, authorization, running_deployment
 from tests.support.audit_schema import violations
 from tests.support.raw_http2 import message, request_headers
 from tests.support.waiting import eventually
@@ -18,9 +18,9 @@ def encoded(password):
 
 
 @pytest.fixture
-async def house(tmp_path):
-    async with running_house(tmp_path, {}) as house:
-        yield house
+async def deployment(tmp_path):
+    async with running_deployment(tmp_path, {}) as deployment:
+        yield deployment
 
 
 def entries(path):
@@ -29,8 +29,8 @@ def entries(path):
     return [json.loads(line) for line in lines]
 
 
-async def test_every_refused_login_is_counted_with_its_user_address_and_reason(house):
-    async with house.client() as client:
+async def test_every_refused_login_is_counted_with_its_user_address_and_reason(deployment):
+    async with deployment.client() as client:
         for _ in range(20):
             await client.health(authorization("root", "wrong1"))
         await client.health(authorization("nobody", "wrong1"))
@@ -38,10 +38,10 @@ async def test_every_refused_login_is_counted_with_its_user_address_and_reason(h
         await client.health(b"no base64")
         await client.health(base64.b64encode(b"some key"))
         await client.health(ROOT)
-    await house.stack.proxies[0].stop()
-    assert sum(entry["count"] for entry in entries(house.audit_file)) == 24
+    await deployment.stack.proxies[0].stop()
+    assert sum(entry["count"] for entry in entries(deployment.audit_file)) == 24
     counts = {}
-    for entry in entries(house.audit_file):
+    for entry in entries(deployment.audit_file):
         assert entry["event"] == "login_refused"
         assert entry["address"] == "127.0.0.1"
         key = (entry["user"], entry["reason"])
@@ -55,9 +55,9 @@ async def test_every_refused_login_is_counted_with_its_user_address_and_reason(h
     }
 
 
-async def test_every_account_change_is_written_with_what_became_of_it(house):
+async def test_every_account_change_is_written_with_what_became_of_it(deployment):
     bob = authorization("bob", "first1")
-    async with house.client() as client:
+    async with deployment.client() as client:
         create = pb.CreateCredentialRequest(username="bob", password=encoded("first1"))
         assert (await client.account("CreateCredential", create, ROOT)).code == 0
         await client.account("CreateCredential", create, ROOT)
@@ -73,10 +73,10 @@ async def test_every_account_change_is_written_with_what_became_of_it(house):
             await client.account("DeleteCredential", delete, ROOT)
 
     async def all_are_written():
-        return len(entries(house.audit_file)) == 8
+        return len(entries(deployment.audit_file)) == 8
 
     await eventually(all_are_written)
-    written = entries(house.audit_file)
+    written = entries(deployment.audit_file)
     assert {entry["event"] for entry in written} == {"account_change"}
     assert {entry["address"] for entry in written} == {"127.0.0.1"}
     assert [
@@ -100,8 +100,8 @@ async def test_guesses_at_an_old_password_are_limited_as_logins_are_and_counted(
     bob = authorization("bob", "first1")
     limits = {"pairBurst": 3, "pairPerMinute": 1}
     settings = {"authentication": {"loginLimits": limits}}
-    async with running_house(tmp_path, settings) as house:
-        async with house.client() as client:
+    async with running_deployment(tmp_path, settings) as deployment:
+        async with deployment.client() as client:
             create = pb.CreateCredentialRequest(username="bob", password=encoded("first1"))
             assert (await client.account("CreateCredential", create, ROOT)).code == 0
             assert (await client.health(bob)).status is grpc.StatusCode.OK
@@ -122,11 +122,11 @@ async def test_guesses_at_an_old_password_are_limited_as_logins_are_and_counted(
             assert wrong.status is grpc.StatusCode.UNAUTHENTICATED
             update.old_password = encoded("first1")
             assert (await client.account("UpdateCredential", update, bob)).code == 0
-        await house.stack.proxies[0].stop()
+        await deployment.stack.proxies[0].stop()
         counts = {
             outcome: sum(
                 entry["count"]
-                for entry in entries(house.audit_file)
+                for entry in entries(deployment.audit_file)
                 if entry.get("outcome") == outcome and entry["action"] == "update_user"
             )
             for outcome in ("wrong_old_password", "login_limited", "applied")
@@ -135,12 +135,12 @@ async def test_guesses_at_an_old_password_are_limited_as_logins_are_and_counted(
 
 
 async def test_what_was_counted_is_written_when_the_proxy_stops(tmp_path):
-    async with running_house(tmp_path, {}) as house:
-        async with house.client() as client:
+    async with running_deployment(tmp_path, {}) as deployment:
+        async with deployment.client() as client:
             for _ in range(20):
                 await client.health(authorization("root", "wrong1"))
-        await house.stack.proxies[0].stop()
-        assert [entry["count"] for entry in entries(house.audit_file)] == [1, 19]
+        await deployment.stack.proxies[0].stop()
+        assert [entry["count"] for entry in entries(deployment.audit_file)] == [1, 19]
 
 
 async def test_a_limited_login_is_told_when_to_come_again_and_others_are_not_concerned(tmp_path):
@@ -154,10 +154,10 @@ async def test_a_limited_login_is_told_when_to_come_again_and_others_are_not_con
         return dict(answer) | dict(trailers)
 
     async with (
-        running_house(tmp_path, settings) as house,
-        house.peer_from("127.0.0.2") as known,
-        house.peer_from("127.0.0.3") as attacker,
-        house.peer_from("127.0.0.4") as newcomer,
+        running_deployment(tmp_path, settings) as deployment,
+        deployment.peer_from("127.0.0.2") as known,
+        deployment.peer_from("127.0.0.3") as attacker,
+        deployment.peer_from("127.0.0.4") as newcomer,
     ):
         assert (await attempt(known, "Milvus"))[b"grpc-status"] == b"0"
         for number in range(3):

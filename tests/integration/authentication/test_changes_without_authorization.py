@@ -6,7 +6,7 @@ import json
 import grpc
 import pytest
 
-from tests.integration.authentication.house import authorization, running_house
+from tests.integration.authentication.deployment import authorization, running_deployment
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
 
@@ -30,7 +30,10 @@ async def _names(client):
 
 @pytest.mark.parametrize("values", [(), (authorization("root", "Milvus"),)], ids=["no", "a login"])
 async def test_changes_are_refused_in_the_reply_and_the_text_names_the_setting(tmp_path, values):
-    async with running_house(tmp_path, _settings()) as house, house.client() as client:
+    async with (
+        running_deployment(tmp_path, _settings()) as deployment,
+        deployment.client() as client,
+    ):
         for name, request in _CHANGES.items():
             answer = await client.account(name, request, *values)
             assert answer.status is grpc.StatusCode.OK
@@ -39,14 +42,14 @@ async def test_changes_are_refused_in_the_reply_and_the_text_names_the_setting(t
             assert "common.security.allowAnonymousChanges" in status.reason
         assert await _names(client) == ["root"]
         outcomes = [
-            json.loads(line)["outcome"] for line in house.audit_file.read_text().splitlines()
+            json.loads(line)["outcome"] for line in deployment.audit_file.read_text().splitlines()
         ]
         assert set(outcomes) == {"anonymous"}
 
 
 async def test_changes_are_made_where_the_setting_says_so(tmp_path):
     settings = _settings(allowAnonymousChanges=True)
-    async with running_house(tmp_path, settings) as house, house.client() as client:
+    async with running_deployment(tmp_path, settings) as deployment, deployment.client() as client:
         for name, request in _CHANGES.items():
             answer = await client.account(name, request)
             assert (answer.status, answer.code) == (grpc.StatusCode.OK, 0)

@@ -4,12 +4,12 @@ import base64
 
 import grpc
 
-from tests.integration.authentication.house import authorization, running_house
+from tests.integration.authentication.deployment import authorization, running_deployment
 from vecguard.generated.milvus.proto import milvus as pb
 
 
 async def test_a_login_is_taken_by_its_exact_text_only(tmp_path):
-    async with running_house(tmp_path, {}) as house, house.client() as client:
+    async with running_deployment(tmp_path, {}) as deployment, deployment.client() as client:
         for password in ("Milvus\0Milvus", "Milvus\0"):
             answer = await client.health(authorization("root", password))
             assert answer.status is grpc.StatusCode.UNAUTHENTICATED

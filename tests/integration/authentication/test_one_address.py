@@ -5,7 +5,7 @@ import base64
 import grpc
 import pytest
 
-from tests.integration.authentication.house import authorization, running_house
+from tests.integration.authentication.deployment import authorization, running_deployment
 from tests.support.guessing import at_fresh_names, at_names, guessing
 from tests.support.metrics import scrape
 from tests.support.waiting import eventually
@@ -56,17 +56,17 @@ async def _change(client, username, *, old=""):
 @pytest.mark.parametrize("limits", [True, False], ids=["limits on", "limits off"])
 async def test_guesses_do_not_keep_out_other_users_behind_their_address(tmp_path, limits):
     settings = _settings(limits=limits)
-    async with running_house(tmp_path, settings) as house, house.client() as client:
+    async with running_deployment(tmp_path, settings) as deployment, deployment.client() as client:
         users = [f"user{number}" for number in range(5)]
         for username in ("victim", "changed", "reset", *users):
             await _create(client, username)
-        async with guessing(house.address, at_names(*_GUESSED)) as guessers:
+        async with guessing(deployment.address, at_names(*_GUESSED)) as guessers:
 
             async def the_line_was_full():
                 return guessers.statuses[_EXHAUSTED] > 800
 
             async def the_address_has_used_up_its_failures():
-                metrics = await scrape(house.stack.proxies[0].operations_address)
+                metrics = await scrape(deployment.stack.proxies[0].operations_address)
                 return metrics.value("vecguard_login_limit_hits_total", limit="address") > 0
 
             await eventually(the_line_was_full, 60.0)
@@ -90,9 +90,9 @@ async def test_guesses_do_not_keep_out_other_users_behind_their_address(tmp_path
 
 async def test_guesses_at_fresh_names_do_not_stop_root_from_changing_passwords(tmp_path):
     settings = _settings(limits=False)
-    async with running_house(tmp_path, settings) as house, house.client() as client:
+    async with running_deployment(tmp_path, settings) as deployment, deployment.client() as client:
         await _create(client, "changed")
-        async with guessing(house.address, at_fresh_names()) as guessers:
+        async with guessing(deployment.address, at_fresh_names()) as guessers:
 
             async def the_line_is_full():
                 return guessers.statuses[_EXHAUSTED] > 800

@@ -5,7 +5,7 @@ import base64
 import grpc
 import pytest
 
-from tests.integration.authentication.house import authorization, running_house
+from tests.integration.authentication.deployment import authorization, running_deployment
 from tests.support.raw_http2 import message, request_headers
 from vecguard.generated.milvus.proto import milvus as pb
 
@@ -26,9 +26,9 @@ _CREATE = message(bytes(pb.CreateCredentialRequest(username="eve", password=_bas
 @pytest.mark.parametrize("sent", [0, len(_CREATE) - 1], ids=["nothing", "all but an octet"])
 async def test_a_call_that_was_begun_by_the_old_password_creates_no_user(tmp_path, sent):
     async with (
-        running_house(tmp_path, {}) as house,
-        house.peer_from("127.0.0.9") as attacker,
-        house.client() as client,
+        running_deployment(tmp_path, {}) as deployment,
+        deployment.peer_from("127.0.0.9") as attacker,
+        deployment.client() as client,
     ):
         begun = attacker.request(
             request_headers(_SERVICE + b"CreateCredential", (b"authorization", _OLD)),

@@ -6,7 +6,7 @@ import json
 
 import grpc
 
-from tests.integration.authentication.house import authorization, running_house
+from tests.integration.authentication.deployment import authorization, running_deployment
 from tests.support.waiting import eventually
 from vecguard.etcd import EtcdClient
 from vecguard.generated.milvus.proto import milvus as pb
@@ -36,12 +36,12 @@ def _create(username):
 
 
 async def test_no_change_of_a_deleted_super_user_is_made_after_the_deletion(tmp_path):
-    async with running_house(tmp_path, _SETTINGS) as house, house.client() as client:
+    async with running_deployment(tmp_path, _SETTINGS) as deployment, deployment.client() as client:
         for username in ("super", "victim"):
             answer = await client.account("CreateCredential", _create(username), _ROOT)
             assert (answer.status, answer.code) == (grpc.StatusCode.OK, 0)
         await client.account("ListCredUsers", b"", _SUPER)
-        async with EtcdClient([f"127.0.0.1:{house.stack.ports.etcd}"]) as etcd:
+        async with EtcdClient([f"127.0.0.1:{deployment.stack.ports.etcd}"]) as etcd:
             users = Keys.of("by-dev", "meta").users.encode()
 
             async def newest_change():
@@ -79,7 +79,7 @@ async def test_no_change_of_a_deleted_super_user_is_made_after_the_deletion(tmp_
             assert len(made) + len(refused) == _CHANGES
             [deleted_at] = [
                 entry["revision"]
-                for entry in map(json.loads, house.audit_file.read_text().splitlines())
+                for entry in map(json.loads, deployment.audit_file.read_text().splitlines())
                 if entry.get("action") == "delete_user"
             ]
             assert await newest_change() < deleted_at

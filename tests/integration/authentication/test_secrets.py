@@ -10,7 +10,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from tests.integration.authentication.house import House, authorization, running_house
+from tests.integration.authentication.deployment import (
+    Deployment,
+    authorization,
+    running_deployment,
+)
 from tests.support.audit_schema import violations
 from tests.support.waiting import eventually
 from vecguard.etcd import EtcdClient, Put
@@ -103,7 +107,7 @@ async def account_errors(client, marker, root):
     await client.account("OperatePrivilege", marker().encode(), root)
 
 
-async def root_coord_errors(house, marker):
+async def root_coord_errors(deployment, marker):
     """Root coord is called by somebody who is no proxy of ours."""
     broken = internal.PasswordHash(encrypted_password=marker())
     requests = (
@@ -115,7 +119,7 @@ async def root_coord_errors(house, marker):
         ("Session", marker().encode()),
         ("NoSuchMethod", marker().encode()),
     )
-    async with grpc.aio.insecure_channel(house.stack.root_coord.address) as channel:
+    async with grpc.aio.insecure_channel(deployment.stack.root_coord.address) as channel:
         for name, body in requests:
             try:
                 reply = await channel.unary_unary(_INTERNAL + name)(
@@ -123,7 +127,7 @@ async def root_coord_errors(house, marker):
                 )
             except grpc.aio.AioRpcError as error:
                 reply = f"{error.details()} {error.trailing_metadata()}"
-            house.lines.append(("answer", str(reply)))
+            deployment.lines.append(("answer", str(reply)))
 
 
 async def raw_garbage(address, marker):
@@ -154,16 +158,16 @@ async def corrupt_record(client, store, marker):
     return key
 
 
-async def losses(house: House, client, marker, root):
+async def losses(deployment: Deployment, client, marker, root):
     """Root coord goes away in the middle of things."""
-    await house.stack.etcd.stop()
+    await deployment.stack.etcd.stop()
     request = pb.CreateCredentialRequest(username="frank", password=encoded(marker()))
     try:
         async with asyncio.timeout(30):
             await client.account("CreateCredential", request, root)
     except TimeoutError:
         pass
-    await house.stack.root_coord.stop()
+    await deployment.stack.root_coord.stop()
     await client.health(authorization("grace", marker()))
     await client.account("CreateCredential", request, root)
 
@@ -179,37 +183,39 @@ async def test_no_secret_is_in_anything_that_comes_out(tmp_path):
     }
     root = authorization("root", _FIRST)
     pages = []
-    async with running_house(tmp_path, settings) as house, house.client() as client:
+    async with running_deployment(tmp_path, settings) as deployment, deployment.client() as client:
 
         async def look_around():
-            pages.extend([await house.page(path) for path in ("/healthz", "/metrics", "/livez")])
+            pages.extend(
+                [await deployment.page(path) for path in ("/healthz", "/metrics", "/livez")]
+            )
 
         assert (await client.health(root)).status is grpc.StatusCode.OK
         await wrong_logins(client, marker)
         await account_errors(client, marker, root)
-        await raw_garbage(house.address, marker)
-        await root_coord_errors(house, marker)
-        await raw_garbage(house.stack.root_coord.address, marker)
+        await raw_garbage(deployment.address, marker)
+        await root_coord_errors(deployment, marker)
+        await raw_garbage(deployment.stack.root_coord.address, marker)
         await look_around()
-        async with EtcdClient([f"127.0.0.1:{house.stack.ports.etcd}"]) as store:
+        async with EtcdClient([f"127.0.0.1:{deployment.stack.ports.etcd}"]) as store:
             await corrupt_record(client, store, marker)
             stored = await store.range(b"", prefix=True)
-        await losses(house, client, marker, root)
+        await losses(deployment, client, marker, root)
         await look_around()
-        await house.stack.stop()
+        await deployment.stack.stop()
 
         async def the_output_is_complete():
-            return not any(process.running for process in house.stack.processes)
+            return not any(process.running for process in deployment.stack.processes)
 
         await eventually(the_output_is_complete)
 
-    audit = house.audit_file.read_text()
-    log = "\n".join(line for _, line in house.lines)
+    audit = deployment.audit_file.read_text()
+    log = "\n".join(line for _, line in deployment.lines)
     outputs = {
         "log": log,
         "audit": audit,
         "metrics and health": "\n".join(pages),
-        "answers": "\n".join(answer.everything for answer in house.answers),
+        "answers": "\n".join(answer.everything for answer in deployment.answers),
         "keys in etcd": "\n".join(each.key.decode() for each in stored.kvs),
         "values in etcd": "\n".join(
             each.value.decode() for each in stored.kvs if not each.key.endswith(b"/bob")
@@ -226,7 +232,7 @@ async def test_no_secret_is_in_anything_that_comes_out(tmp_path):
     assert "login_refused" in audit
     assert "account_change" in audit
     assert [violations(line) for line in audit.splitlines() if violations(line)] == []
-    assert len(house.answers) > 60
+    assert len(deployment.answers) > 60
 
 
 def test_the_search_finds_what_is_hidden():

@@ -28,7 +28,7 @@ async def mutual_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest.fixture
-def house(shared_stack, tmp_path) -> Installation:
+def installation(shared_stack, tmp_path) -> Installation:
     return Installation(shared_stack, tmp_path)
 
 

@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.stacks import running_stack
-from tests.integration.metrics.site import Site
+from tests.integration.metrics.deployment import Deployment
 from tests.support.echo_backend import echo_backend
 
 
 @asynccontextmanager
-async def _running(folder: Path, more: dict[str, Any]) -> AsyncIterator[Site]:
+async def _running(folder: Path, more: dict[str, Any]) -> AsyncIterator[Deployment]:
     async with echo_backend() as backend, AsyncExitStack() as opened:
         settings = more | {
             "backend": {"address": f"127.0.0.1:{backend.port}"},
@@ -26,19 +26,19 @@ async def _running(folder: Path, more: dict[str, Any]) -> AsyncIterator[Site]:
                 options=[("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)],
             )
         )
-        yield Site(stack, backend, channel)
+        yield Deployment(stack, backend, channel)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """Shared by a module: its tests look at what has been added."""
     limits = {"pairBurst": 5, "pairPerMinute": 1}
     settings = {"authentication": {"bcryptCost": 4, "loginLimits": limits}}
-    async with _running(tmp_path_factory.mktemp("site"), settings) as running:
+    async with _running(tmp_path_factory.mktemp("deployment"), settings) as running:
         yield running
 
 
 @pytest.fixture
-def start_site(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Site]]:
+def start_deployment(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Deployment]]:
     """Starts one with these settings."""
     return lambda **settings: _running(tmp_path, settings)

@@ -27,8 +27,8 @@ from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
+from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.revocation.trust import StrictTrust
 from vecguard.proxy.root_coord.client import RootCoordClient
 from vecguard.proxy.root_coord.session import Identity

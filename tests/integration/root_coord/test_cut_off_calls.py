@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.stack import LocalStack
 from tests.e2e.stacks import CHEAP_PASSWORDS
-from tests.integration.metrics.site import Site
+from tests.integration.metrics.deployment import Deployment
 from tests.support.credentials import header_of
 from tests.support.cut_off_stack import stack_with_relay
 from tests.support.echo_backend import echo_backend
@@ -38,12 +38,12 @@ class Streams:
 
     stack: LocalStack
     relay: TcpRelay
-    cut_off: Site
-    other: Site
+    cut_off: Deployment
+    other: Deployment
 
-    async def opened(self, site, username):
+    async def opened(self, deployment, username):
         """A stream that has answered once and goes on."""
-        call = site.channel.unary_stream("/test.Echo/Open")(
+        call = deployment.channel.unary_stream("/test.Echo/Open")(
             b"hello", metadata=(("authorization", header_of(username, OLD).decode()),)
         )
         assert await call.read() == b"hello"
@@ -63,7 +63,7 @@ async def streams(folder, **lease):
             channel(stack.proxies[0].address) as first,
             channel(stack.proxies[1].address) as second,
         ):
-            cut_off, other = Site(stack, backend, first), Site(stack, backend, second)
+            cut_off, other = Deployment(stack, backend, first), Deployment(stack, backend, second)
             for username in ("alice", "bob"):
                 await other.create_user(username, OLD)
             yield Streams(stack, relay, cut_off, other)
@@ -76,13 +76,13 @@ async def ended(call, seconds):
 
 
 async def test_open_calls_end_at_a_proxy_that_is_cut_off(tmp_path):
-    async with streams(tmp_path) as site:
-        revoked = await site.opened(site.cut_off, "alice")
-        unchanged = await site.opened(site.cut_off, "bob")
-        reached = await site.opened(site.other, "alice")
+    async with streams(tmp_path) as deployment:
+        revoked = await deployment.opened(deployment.cut_off, "alice")
+        unchanged = await deployment.opened(deployment.cut_off, "bob")
+        reached = await deployment.opened(deployment.other, "alice")
         cut_at = time.monotonic()
-        site.relay.frozen = True
-        await site.other.change_password("alice", OLD, NEW)
+        deployment.relay.frozen = True
+        await deployment.other.change_password("alice", OLD, NEW)
         assert await ended(reached, MARGIN) is _REVOKED
         left = cut_at + TTL + GRACE + MARGIN - time.monotonic()
         for call in (revoked, unchanged):
@@ -90,18 +90,18 @@ async def test_open_calls_end_at_a_proxy_that_is_cut_off(tmp_path):
             assert "no contact with root coord" in await call.details()
         # Not before the lease was over: a shorter cut ends nothing.
         assert time.monotonic() - cut_at > TTL / 2
-        metrics = await scrape(site.stack.proxies[0].operations_address)
+        metrics = await scrape(deployment.stack.proxies[0].operations_address)
         assert metrics.value("vecguard_proxy_unconfirmed_calls_total") == 2
 
 
 async def test_open_calls_go_on_over_a_cut_that_is_shorter_than_the_lease(tmp_path):
-    async with streams(tmp_path, ttl=LONG_TTL) as site:
-        call = await site.opened(site.cut_off, "bob")
-        connections = site.relay.connections
-        site.relay.cut()
+    async with streams(tmp_path, ttl=LONG_TTL) as deployment:
+        call = await deployment.opened(deployment.cut_off, "bob")
+        connections = deployment.relay.connections
+        deployment.relay.cut()
 
         async def it_is_back():
-            return site.relay.connections > connections
+            return deployment.relay.connections > connections
 
         await eventually(it_is_back)
         # Longer than the lease that it had.
@@ -111,15 +111,15 @@ async def test_open_calls_go_on_over_a_cut_that_is_shorter_than_the_lease(tmp_pa
 
 
 async def test_by_the_setting_they_go_on_until_the_contact_is_back(tmp_path):
-    async with streams(tmp_path, ttl=LONG_TTL, endOpenCalls=False) as site:
-        revoked = await site.opened(site.cut_off, "alice")
-        unchanged = await site.opened(site.cut_off, "bob")
-        site.relay.frozen = True
-        await site.other.change_password("alice", OLD, NEW)
+    async with streams(tmp_path, ttl=LONG_TTL, endOpenCalls=False) as deployment:
+        revoked = await deployment.opened(deployment.cut_off, "alice")
+        unchanged = await deployment.opened(deployment.cut_off, "bob")
+        deployment.relay.frozen = True
+        await deployment.other.change_password("alice", OLD, NEW)
         with pytest.raises(TimeoutError):
             await ended(revoked, GRACE + 0.5)
-        site.relay.frozen = False
-        site.relay.cut()
+        deployment.relay.frozen = False
+        deployment.relay.cut()
         assert await ended(revoked, LONG_TTL + MARGIN) is _REVOKED
         assert not unchanged.done()
         unchanged.cancel()
@@ -127,12 +127,12 @@ async def test_by_the_setting_they_go_on_until_the_contact_is_back(tmp_path):
 
 async def test_a_proxy_that_was_paused_ends_them_when_it_wakes(tmp_path):
     grace = 4.0
-    async with streams(tmp_path, grace=grace) as site:
-        unchanged = await site.opened(site.cut_off, "bob")
-        paused = site.stack.proxies[0]
+    async with streams(tmp_path, grace=grace) as deployment:
+        unchanged = await deployment.opened(deployment.cut_off, "bob")
+        paused = deployment.stack.proxies[0]
 
         async def its_lease_is_over():
-            metrics = await scrape(site.stack.root_coord.operations_address)
+            metrics = await scrape(deployment.stack.root_coord.operations_address)
             return metrics.value("vecguard_root_coord_leases") == 1
 
         async def it_has_a_lease_again():

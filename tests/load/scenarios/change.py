@@ -7,9 +7,9 @@ from collections.abc import Callable
 import grpc
 
 from tests.load.outcome import ANSWERED, NOT_CHANGED, OLD_PASSWORD_ACCEPTED, Outcome, failure
-from tests.load.people import People, fresh_password
 from tests.load.scenarios.known import make_known
 from tests.load.target import Account, Target
+from tests.load.users import LoadUsers, fresh_password
 
 #: What a proxy may say to a password that is no longer right; the second one when there were
 #: too many failed logins from here.
@@ -28,16 +28,16 @@ class PasswordChanges:
     def __init__(
         self,
         target: Target,
-        people: People,
+        load_users: LoadUsers,
         users: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._target, self._people, self._users, self._clock = target, people, users, clock
+        self._target, self._load_users, self._users, self._clock = target, load_users, users, clock
         # One change at a time for each user, else nobody could say which password is right.
         self._idle: asyncio.Queue[Account] = asyncio.Queue(maxsize=users)
 
     async def prepare(self) -> None:
-        accounts = await self._people.create(self._users)
+        accounts = await self._load_users.create(self._users)
         await make_known(self._target, accounts)
         for account in accounts:
             self._idle.put_nowait(account)
@@ -49,7 +49,7 @@ class PasswordChanges:
         valid = account
         try:
             try:
-                is_changed = await self._people.change(proxy, account, changed)
+                is_changed = await self._load_users.change(proxy, account, changed)
             except grpc.RpcError:
                 valid = await self._whichever_is_right(proxy, account, changed)
                 raise

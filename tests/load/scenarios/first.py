@@ -5,8 +5,8 @@ from collections import deque
 
 from tests.load.errors import LoadError
 from tests.load.outcome import ANSWERED, Outcome
-from tests.load.people import People
 from tests.load.target import Account, Target
+from tests.load.users import LoadUsers
 
 #: More than the Poisson arrivals of a run can need, but for one run in a million.
 _SPREAD = 5.0
@@ -18,8 +18,8 @@ class FirstLogins:
 
     name = "first"
 
-    def __init__(self, target: Target, people: People, expected: float) -> None:
-        self._target, self._people = target, people
+    def __init__(self, target: Target, load_users: LoadUsers, expected: float) -> None:
+        self._target, self._load_users = target, load_users
         attempts = expected + _SPREAD * math.sqrt(expected) + 1
         self._users = math.ceil(attempts / len(target.addresses))
         self._ready: deque[tuple[int, Account]] = deque()
@@ -30,7 +30,7 @@ class FirstLogins:
                 f"so many first logins need {self._users} users, and {_MOST_USERS} are the most; "
                 "lower the rate of `first`, or --seconds"
             )
-        accounts = await self._people.create(self._users)
+        accounts = await self._load_users.create(self._users)
         proxies = range(len(self._target.addresses))
         self._ready.extend((proxy, account) for account in accounts for proxy in proxies)
 

@@ -7,8 +7,8 @@ import grpc
 
 from tests.load.errors import LoadError
 from tests.load.outcome import ANSWERED, Outcome
-from tests.load.people import People
 from tests.load.target import Account, Target
+from tests.load.users import LoadUsers
 from vecguard.secret import Secret
 
 
@@ -34,12 +34,12 @@ class KnownLogins:
 
     name = "known"
 
-    def __init__(self, target: Target, people: People, users: int) -> None:
-        self._target, self._people, self._users = target, people, users
+    def __init__(self, target: Target, load_users: LoadUsers, users: int) -> None:
+        self._target, self._load_users, self._users = target, load_users, users
         self._headers = itertools.cycle([Account("", Secret("")).header])
 
     async def prepare(self) -> None:
-        accounts = await self._people.create(self._users)
+        accounts = await self._load_users.create(self._users)
         await make_known(self._target, accounts)
         self._headers = itertools.cycle([account.header for account in accounts])
 

@@ -6,8 +6,8 @@ import secrets
 import grpc
 
 from tests.load.outcome import LIMITED, REFUSED, WRONG_PASSWORD_ACCEPTED, Outcome
-from tests.load.people import People
 from tests.load.target import Account, Target
+from tests.load.users import LoadUsers
 from vecguard.secret import Secret
 
 _RIGHT = {
@@ -20,12 +20,12 @@ _RIGHT = {
 class WrongPasswords:
     name = "wrong"
 
-    def __init__(self, target: Target, people: People, users: int) -> None:
-        self._target, self._people, self._users = target, people, users
+    def __init__(self, target: Target, load_users: LoadUsers, users: int) -> None:
+        self._target, self._load_users, self._users = target, load_users, users
         self._names = itertools.cycle([""])
 
     async def prepare(self) -> None:
-        accounts = await self._people.create(self._users)
+        accounts = await self._load_users.create(self._users)
         self._names = itertools.cycle([account.username for account in accounts])
 
     async def attempt(self) -> Outcome:

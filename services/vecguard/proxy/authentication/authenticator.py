@@ -187,7 +187,7 @@ class Authenticator:
         If the record changes meanwhile, the verdict belongs to an old revision and does not
         count.
         """
-        epoch = self._logins.epoch
+        generation = self._logins.generation
         username = login.username
         record = None
         if self._was_judged(digest):
@@ -219,7 +219,7 @@ class Authenticator:
             await self._lookups.record(username, origin, Standing.WRONG)
             remember = self._logins.refuse
         # The store may have gone back meanwhile, and given a revision a second time.
-        if epoch == self._logins.epoch:
+        if generation == self._logins.generation:
             remember(digest, Principal(username, record.revision))
 
     async def _record(self, username: str, origin: str, standing: Standing) -> Credential:

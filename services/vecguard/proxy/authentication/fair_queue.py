@@ -22,7 +22,7 @@ class FairQueue(Generic[T]):
     def __init__(self, *, limit: int, limit_per_origin: int) -> None:
         self._limit = limit
         self._limit_per_origin = limit_per_origin
-        self._lines: OrderedDict[str, _Line[T]] = OrderedDict()
+        self._queues: OrderedDict[str, _OriginQueue[T]] = OrderedDict()
         self._lengths = _Lengths()
         self._size = 0
 
@@ -31,28 +31,28 @@ class FairQueue(Generic[T]):
 
     def push(self, origin: str, entry: T, name: str = "") -> T | None:
         """Queues an entry. Returns the displaced entry: None, another one, or this one."""
-        line = self._lines.get(origin)
-        length = 0 if line is None else len(line)
+        queue = self._queues.get(origin)
+        length = 0 if queue is None else len(queue)
         is_full = self._size >= self._limit
         displaced = None
         if length >= self._limit_per_origin or (is_full and length + 1 >= self._lengths.longest):
-            if line is None or not line.has_longer_than(name):
+            if queue is None or not queue.has_longer_than(name):
                 return entry
             displaced = self._take_last(origin)
         elif is_full:
             displaced = self._take_last(self._lengths.longest_key())
-        self._lines.setdefault(origin, _Line()).push(name, entry)
+        self._queues.setdefault(origin, _OriginQueue()).push(name, entry)
         self._lengths.add(origin, 1)
         self._size += 1
         return displaced
 
     def pop(self, is_wanted: Callable[[T], bool]) -> T | None:
         """Removes and returns the next entry that is still wanted; None without one."""
-        while self._lines:
-            origin, line = self._lines.popitem(last=False)
-            entry = line.pop()
-            if line:
-                self._lines[origin] = line
+        while self._queues:
+            origin, queue = self._queues.popitem(last=False)
+            entry = queue.pop()
+            if queue:
+                self._queues[origin] = queue
             self._lengths.add(origin, -1)
             self._size -= 1
             if is_wanted(entry):
@@ -60,14 +60,14 @@ class FairQueue(Generic[T]):
         return None
 
     def _take_last(self, origin: str) -> T:
-        """The last entry of an origin that has two or more: its line does not become empty."""
-        entry = self._lines[origin].take_last()
+        """Removes and returns the last entry of an origin that has two or more."""
+        entry = self._queues[origin].take_last()
         self._lengths.add(origin, -1)
         self._size -= 1
         return entry
 
 
-class _Line(Generic[T]):
+class _OriginQueue(Generic[T]):
     """The entries of one origin; its names take turns."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ class Logins:
     its revision is the newest.
 
     Attributes:
-        epoch: how often everything was dropped; a verdict of an earlier epoch is about
+        generation: how often everything was dropped; a verdict of an earlier generation is about
             revisions that are no longer valid.
     """
 
@@ -24,11 +24,11 @@ class Logins:
         self._refused: Recent[bytes, Principal] = Recent(max_refused)
         # Copying a keyed hash costs a third less than creating one.
         self._keyed = hashlib.blake2b(digest_size=16, key=key)
-        self.epoch = 0
+        self.generation = 0
 
     def clear(self) -> None:
         """Drops every verdict."""
-        self.epoch += 1
+        self.generation += 1
         self._accepted.clear()
         self._refused.clear()
 

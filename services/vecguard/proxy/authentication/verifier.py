@@ -69,10 +69,10 @@ class Verifier:
         places = threads or usable_cpus()
         limits = QueueLimits(queue_limit, queue_limit_per_origin or queue_limit, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._line = AdmissionQueue(places, limits, pace=None, clock=clock)
-        self._suspects_line = AdmissionQueue(max(1, places // 2), limits, pace=None, clock=clock)
-        self._users_line = AdmissionQueue(places, limits, pace=None, clock=clock)
-        self._lines = (self._line, self._suspects_line, self._users_line)
+        self._queue = AdmissionQueue(places, limits, pace=None, clock=clock)
+        self._suspects_queue = AdmissionQueue(max(1, places // 2), limits, pace=None, clock=clock)
+        self._users_queue = AdmissionQueue(places, limits, pace=None, clock=clock)
+        self._queues = (self._queue, self._suspects_queue, self._users_queue)
         self._threads = ThreadPoolExecutor(
             places, thread_name_prefix="bcrypt", initializer=_step_back
         )
@@ -85,12 +85,12 @@ class Verifier:
     @property
     def waiting(self) -> int:
         """How many jobs run or wait."""
-        return self.running + sum(line.waiting for line in self._lines)
+        return self.running + sum(queue.waiting for queue in self._queues)
 
     @property
     def running(self) -> int:
         """How many jobs run."""
-        return sum(line.running for line in self._lines)
+        return sum(queue.running for queue in self._queues)
 
     @asynccontextmanager
     async def slot(
@@ -111,8 +111,10 @@ class Verifier:
         while True:
             seen = suspicion()
             name_failed = seen is Suspicion.NAME or seen is Suspicion.PAIR
-            line = self._line_of(origin, seen)
-            async with line.slot(origin, name=name, suspect=name_failed, deadline=deadline) as slot:
+            queue = self._queue_of(origin, seen)
+            async with queue.slot(
+                origin, name=name, suspect=name_failed, deadline=deadline
+            ) as slot:
                 if suspicion() <= seen:
                     yield slot
                     return
@@ -153,14 +155,14 @@ class Verifier:
 
     def close(self) -> None:
         """Drops the waiting jobs; running jobs end by themselves."""
-        for line in self._lines:
-            line.close()
+        for queue in self._queues:
+            queue.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _line_of(self, origin: str, seen: Suspicion) -> AdmissionQueue:
+    def _queue_of(self, origin: str, seen: Suspicion) -> AdmissionQueue:
         if is_user(origin):
-            return self._users_line
-        return self._line if seen < Suspicion.ORIGIN else self._suspects_line
+            return self._users_queue
+        return self._queue if seen < Suspicion.ORIGIN else self._suspects_queue
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[None]:

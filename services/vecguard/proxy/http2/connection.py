@@ -5,7 +5,7 @@ from math import inf
 
 from vecguard.proxy.http2 import frames, settings
 from vecguard.proxy.http2.buffers import UNCOUNTED, Account
-from vecguard.proxy.http2.closed import ClosedStreams
+from vecguard.proxy.http2.closed_streams import ClosedStreams
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError, Http2StreamError
 from vecguard.proxy.http2.handler import Fields, Handler, NoHandler
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder

@@ -98,7 +98,7 @@ class Listener:
         self._scheduler = ReadScheduler(asyncio.get_running_loop(), self.buffers)
         self._pressure = BufferRelief(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
-            self._welcome,
+            self._make_link,
             self.connection_limits,
             handshake_seconds=bounds.lifetime.greeting_seconds,
             origin_of=origin_of,
@@ -170,7 +170,7 @@ class Listener:
             for link in links:
                 link.abort()
 
-    def _welcome(self, place: Place) -> ClientLink:
+    def _make_link(self, place: Place) -> ClientLink:
         return ClientLink(
             self._reception,
             self._limits,

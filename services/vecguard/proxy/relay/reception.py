@@ -134,7 +134,7 @@ class Reception(Host):
                 raise
             call.method = head.path.value
             if fields is not None:
-                call.holds(fields)
+                call.count_memory(fields)
             if self._tracer is not None:
                 self._trace(self._tracer, call, head)
             if head.timeout_seconds is not None:
@@ -146,7 +146,7 @@ class Reception(Host):
                 head.authorization, link, None if newest is None else newest.principal
             )
             if principal is None:
-                link.waits_for_decision()
+                link.note_pending_decision()
                 self._wait(call, self._admit(link, call, head))
             else:
                 self._route(link, call, head, principal)
@@ -169,7 +169,7 @@ class Reception(Host):
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(decide)
-        call.waits_for(task)
+        call.set_decision_task(task)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

@@ -5,8 +5,8 @@ import asyncio
 from vecguard.clock import Clock
 from vecguard.errors import UnavailableError
 from vecguard.observability.log import get_logger
-from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
+from vecguard.proxy.revocation.revocations import Revocations
 
 log = get_logger(__name__)
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
-from tests.unit.shared.tls.paper import Party, authority, client, issue, pem
+from tests.support.certificates import Party, authority, client, issue, pem
 from vecguard.cli.__main__ import app
 from vecguard.tls.certificates import facts, read_certificates
 

@@ -6,8 +6,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
+from tests.support.certificates import Party, authority, issue, pem
 from tests.unit.services.cli.reports import proxy, root_coord
-from tests.unit.shared.tls.paper import Party, authority, issue, pem
 from vecguard.cli.doctor import without_repetitions
 from vecguard.cli.etcd_findings import judge_access, judge_members, judge_prefixes
 from vecguard.cli.finding import Finding, Severity

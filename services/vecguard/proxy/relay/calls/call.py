@@ -125,7 +125,7 @@ class Call(Requester):
         """Whether the client's stream is closed."""
         return self.answer_state == OVER
 
-    def holds(self, block: HeaderBlock) -> None:
+    def count_memory(self, block: HeaderBlock) -> None:
         """Counts the memory of an open call with these headers for its client."""
         # Fields that no other block shares are kept three times: decoded, encoded, and joined.
         self._held = held = _OWN_BYTES + block.known.size + 3 * block.others_size
@@ -155,7 +155,7 @@ class Call(Requester):
             return f"address {self.client_link.origin}"
         return principal.username
 
-    def waits_for(self, task: asyncio.Task[Any]) -> None:
+    def set_decision_task(self, task: asyncio.Task[Any]) -> None:
         """Cancels `task`, which decides about the call, if the call ends before."""
         self._task = task
 

@@ -15,7 +15,7 @@ from vecguard.observability.repeated import RepeatedFailure
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
-from vecguard.proxy.relay.clients.hellos import Hellos
+from vecguard.proxy.relay.clients.handshake_scheduler import HandshakeScheduler
 from vecguard.proxy.relay.limits import RelayLimit
 
 log = get_logger(__name__)
@@ -44,7 +44,7 @@ class Acceptor:
 
     def __init__(
         self,
-        welcome: Callable[[Place], ClientLink],
+        make_link: Callable[[Place], ClientLink],
         connection_limits: ConnectionLimits,
         *,
         handshake_seconds: float,
@@ -54,18 +54,18 @@ class Acceptor:
         """Takes the parts; nothing is accepted before `start`.
 
         Args:
-            welcome: returns the link for a new connection, which ends the place with it.
+            make_link: returns the link for a new connection, which ends the place with it.
             connection_limits: gives each connection its place.
             handshake_seconds: the time for the TLS handshake.
             origin_of: maps an address to its origin; one origin can have many addresses.
             hits: counts handshakes that are not done in time.
         """
-        self._welcome = welcome
+        self._make_link = make_link
         self._connection_limits = connection_limits
         self._handshake_seconds = handshake_seconds
         self._origin_of = origin_of
         self._hits = hits
-        self._hellos = Hellos()
+        self._handshakes = HandshakeScheduler()
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,7 +93,7 @@ class Acceptor:
         """Waits for its tasks to end, after `stop`."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-        self._hellos.close()
+        self._handshakes.close()
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
@@ -113,21 +113,21 @@ class Acceptor:
             if place is None:
                 accepted.close()
                 continue
-            arrival = _Arrival(accepted, self._welcome(place), place)
-            greeting = self._run(self._greet(arrival, tls))
-            greeting.add_done_callback(arrival.settle)
-            place.on_depart(partial(arrival.make_room, greeting))
+            arrival = _Arrival(accepted, self._make_link(place), place)
+            connecting = self._run(self._connect(arrival, tls))
+            connecting.add_done_callback(arrival.settle)
+            place.on_depart(partial(arrival.make_room, connecting))
             for _ in range(_DEPARTURE_TURNS):
                 if self._connection_limits.departing <= _MOST_DEPARTING:
                     break
                 await asyncio.sleep(0)
 
-    async def _greet(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
+    async def _connect(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
         seconds = self._handshake_seconds
         try:
             if tls is not None:
-                seconds -= await arrival.speak(self._hellos, seconds)
-            await arrival.shake_hands(tls, max(seconds, _LEAST_SECONDS))
+                seconds -= await arrival.wait_for_turn(self._handshakes, seconds)
+            await arrival.handshake(tls, max(seconds, _LEAST_SECONDS))
         except ConnectionAbortedError:  # how asyncio reports the timeout
             self._hits.hit(RelayLimit.HANDSHAKE)
         except OSError:
@@ -149,7 +149,7 @@ class _Arrival:
         self._place = place
         self._is_begun = False
 
-    async def speak(self, hellos: Hellos, timeout_seconds: float) -> float:
+    async def wait_for_turn(self, handshakes: HandshakeScheduler, timeout_seconds: float) -> float:
         """Waits until its TLS handshake may begin. Returns the seconds that the client took.
 
         Raises ConnectionAbortedError if the client sends nothing in time.
@@ -158,14 +158,14 @@ class _Arrival:
         begun_at = loop.time()
         try:
             async with asyncio.timeout(timeout_seconds):
-                await hellos.spoken(self._accepted)
+                await handshakes.wait_for_message(self._accepted)
         except TimeoutError:
-            raise ConnectionAbortedError("the client says nothing") from None
+            raise ConnectionAbortedError("the client sends nothing") from None
         seconds = loop.time() - begun_at
-        await hellos.turn(self._place.origin.name)
+        await handshakes.turn(self._place.origin.name)
         return seconds
 
-    async def shake_hands(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
+    async def handshake(self, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
         """Passes the socket to the loop, which closes it in every case. Raises OSError."""
         self._is_begun = True
         await asyncio.get_running_loop().connect_accepted_socket(
@@ -176,12 +176,12 @@ class _Arrival:
             ssl_shutdown_timeout=None if tls is None else _SHUTDOWN_SECONDS,
         )
 
-    def make_room(self, greeting: asyncio.Task[None]) -> None:
+    def make_room(self, connecting: asyncio.Task[None]) -> None:
         """Closes the displaced connection at once, in any state."""
         if self._link.was_made:
             self._link.make_room()
         else:
-            greeting.cancel()
+            connecting.cancel()
 
     def settle(self, task: asyncio.Task[None]) -> None:
         """Closes what is open if the handshake has failed, or was cancelled before it began."""

@@ -343,7 +343,7 @@ class ClientLink(Link, Reader):
         log.info("buffers_are_full", peer=self.peer, held=self.account.held)
         self.end_calls(TooMuchBufferedError(), only_buffered=True)
 
-    def waits_for_decision(self) -> None:
+    def note_pending_decision(self) -> None:
         """Notes that the decision about a call must be awaited, which ends the turn."""
         self._awaits_decision = True
         self._scheduler.charge(self, _DECISION_SECONDS)

@@ -122,10 +122,10 @@ def test_it_is_never_longer_than_allowed_and_loses_nothing(origins, pops, limit,
         assert len(queue) == len(inside) <= limit
         assert all(length <= limit_per_origin for length in lengths.values())
         assert queue._lengths.longest == max(lengths.values(), default=0)
-        for own, line in queue._lines.items():
+        for own, own_queue in queue._queues.items():
             names = Counter(each[2] for each in inside if each[0] == own)
-            assert len(line) == lengths[own]
-            assert line._lengths.longest == max(names.values())
+            assert len(own_queue) == lengths[own]
+            assert own_queue._lengths.longest == max(names.values())
     assert sorted(came_out + drained(queue)) == sorted(
         (origin, number, name) for number, (origin, name) in enumerate(origins)
     )

@@ -30,7 +30,7 @@ class Backend:
     failure = None
 
 
-class House:
+class Harness:
     def __init__(self, enabled, *, anonymous_changes=False):
         self.trust, self.client, self.backend = Trust(), Client(), Backend()
         self.draining = False
@@ -62,95 +62,95 @@ class House:
 
 
 @pytest.fixture
-def house():
-    return House(enabled=True)
+def harness():
+    return Harness(enabled=True)
 
 
-def test_all_is_well(house):
-    assert house.ready
-    assert house.warnings == []
+def test_all_is_well(harness):
+    assert harness.ready
+    assert harness.warnings == []
 
 
-def test_it_names_itself_as_root_coord_knows_it(house):
-    (message,) = (c.message for c in house.report.evaluate().checks if c.name == "root_coord")
+def test_it_names_itself_as_root_coord_knows_it(harness):
+    (message,) = (c.message for c in harness.report.evaluate().checks if c.name == "root_coord")
     assert message == "session with root coord at r1:53100 as proxy a1b2"
 
 
-def test_without_a_lease_it_is_not_ready(house):
-    house.trust.valid = False
-    (failure,) = house.report.evaluate().failures
+def test_without_a_lease_it_is_not_ready(harness):
+    harness.trust.valid = False
+    (failure,) = harness.report.evaluate().failures
     assert failure.name == "logins"
     assert "3.0 s" in failure.message
     assert "connection refused" in failure.message
 
 
-def test_before_the_first_session_it_is_not_ready(house):
-    house.client.sessions_opened = 0
-    assert not house.ready
+def test_before_the_first_session_it_is_not_ready(harness):
+    harness.client.sessions_opened = 0
+    assert not harness.ready
 
 
-def test_without_a_session_but_with_a_lease_it_is_ready(house):
-    house.client.address = None
-    assert house.ready
-    assert house.warnings == ["root_coord"]
+def test_without_a_session_but_with_a_lease_it_is_ready(harness):
+    harness.client.address = None
+    assert harness.ready
+    assert harness.warnings == ["root_coord"]
 
 
-def test_a_root_coord_that_takes_no_changes_is_named_with_what_to_do(house):
-    house.client.is_outdated = True
-    assert house.ready
-    (warning,) = house.report.evaluate().warnings
+def test_a_root_coord_that_takes_no_changes_is_named_with_what_to_do(harness):
+    harness.client.is_outdated = True
+    assert harness.ready
+    (warning,) = harness.report.evaluate().warnings
     assert warning.name == "root_coord"
     assert "r1:53100" in warning.message
     assert "upgrade root coord" in warning.message
 
 
 @pytest.mark.parametrize("has_lease", [True, False])
-def test_known_logins_are_said_to_go_on_only_while_they_do(house, has_lease):
-    house.client.address = None
-    house.trust.valid = has_lease
-    (warning,) = house.report.evaluate().warnings
+def test_known_logins_are_said_to_go_on_only_while_they_do(harness, has_lease):
+    harness.client.address = None
+    harness.trust.valid = has_lease
+    (warning,) = harness.report.evaluate().warnings
     assert warning.message.startswith("no session")
     assert ("known logins go on" in warning.message) is has_lease
 
 
-def test_while_it_drains_it_is_not_ready(house):
-    house.draining = True
-    assert not house.ready
+def test_while_it_drains_it_is_not_ready(harness):
+    harness.draining = True
+    assert not harness.ready
 
 
-def test_a_lost_backend_does_not_make_it_unready(house):
-    house.backend.failure = "backend b:1 cannot be reached (Connection refused), try again"
-    assert house.ready
-    assert house.warnings == ["backend"]
+def test_a_lost_backend_does_not_make_it_unready(harness):
+    harness.backend.failure = "backend b:1 cannot be reached (Connection refused), try again"
+    assert harness.ready
+    assert harness.warnings == ["backend"]
 
 
-def test_a_full_proxy_is_degraded_and_not_unready(house):
-    house.connection_limits.enter("192.0.2.1")
-    assert house.warnings == []
-    house.connection_limits.enter("192.0.2.1")
-    assert house.ready
-    assert house.warnings == ["connections"]
-    (check,) = house.report.evaluate().warnings
+def test_a_full_proxy_is_degraded_and_not_unready(harness):
+    harness.connection_limits.enter("192.0.2.1")
+    assert harness.warnings == []
+    harness.connection_limits.enter("192.0.2.1")
+    assert harness.ready
+    assert harness.warnings == ["connections"]
+    (check,) = harness.report.evaluate().warnings
     assert "1 connections, 1 of them without an admitted call" in check.message
     assert "192.0.2.1" not in check.message
-    house.now = 60.0
-    assert house.warnings == []
+    harness.now = 60.0
+    assert harness.warnings == []
 
 
 @pytest.mark.parametrize("anonymous_changes", [True, False])
 def test_with_authorization_off_it_says_whether_everybody_may_change_users(anonymous_changes):
-    house = House(enabled=False, anonymous_changes=anonymous_changes)
-    (warning,) = house.report.evaluate().warnings
+    harness = Harness(enabled=False, anonymous_changes=anonymous_changes)
+    (warning,) = harness.report.evaluate().warnings
     assert warning.message.startswith("off: every request passes")
     assert ("change the users" in warning.message) is anonymous_changes
 
 
 def test_anonymous_changes_mean_nothing_with_authorization_on():
-    assert House(enabled=True, anonymous_changes=True).warnings == []
+    assert Harness(enabled=True, anonymous_changes=True).warnings == []
 
 
 def test_with_authorization_off_no_lease_is_needed():
-    house = House(enabled=False)
-    house.trust.valid = False
-    assert house.ready
-    assert house.warnings == ["authorization", "logins"]
+    harness = Harness(enabled=False)
+    harness.trust.valid = False
+    assert harness.ready
+    assert harness.warnings == ["authorization", "logins"]

@@ -1,6 +1,6 @@
 """HPACK representation by representation, against `hpack`: what no encoder would choose too.
 
-`test_header_decoder.py` decodes what another encoder writes. Here the representations are
+`hpack/test_header_decoder.py` decodes what another encoder writes. Here the representations are
 chosen one by one (RFC 7541, section 6), with any index, length form and Huffman choice.
 """
 

@@ -7,7 +7,7 @@ from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.revocation.effects import Revocations
+from vecguard.proxy.revocation.revocations import Revocations
 
 
 class Proxy:

@@ -8,8 +8,8 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.revocation.lease import Lease
+from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.revocation.unconfirmed import OpenCallsWatch
 
 TTL, GRACE = 10.0, 1.0
