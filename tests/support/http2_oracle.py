@@ -68,7 +68,7 @@ class Ours:
         self.connection = Connection(
             self.handler, LIMITS, client_side=client_side, wake=lambda: None
         )
-        self.connection.greet()
+        self.connection.send_preface()
         self.connection.sender.take()
 
     def hear(self, data: bytes) -> Verdict:
@@ -96,14 +96,14 @@ class Ours:
         return self._done(lambda: self.connection.reset(stream, code))
 
     def _done(self, act: Callable[[], None]) -> Verdict:
-        verdict, before = Verdict(), len(self.handler.told)
+        verdict, before = Verdict(), len(self.handler.events)
         try:
             act()
         except Http2ConnectionError as fault:
             verdict.fatal = int(fault.code)
         verdict.note_output(self.connection.sender.take())
         verdict.events = [
-            event for item in self.handler.told[before:] if (event := _ours(item)) is not None
+            event for item in self.handler.events[before:] if (event := _ours(item)) is not None
         ]
         return verdict
 
@@ -112,7 +112,7 @@ def _ours(item: tuple) -> tuple | None:
     kind = item[0]
     if kind in {"sent", "finished"}:
         return None
-    if kind == "aborted":
+    if kind == "stream_reset":
         return ("reset", item[1], int(item[2])) if item[3] else None
     if kind == "data":
         return ("data", item[1], bytes(item[2]), item[3])
@@ -197,7 +197,7 @@ class Oracle:
     def _done(self, act: Callable[[], Sequence[Event]]) -> Verdict:
         verdict = Verdict()
         try:
-            verdict.events = [told for event in act() if (told := _theirs(event)) is not None]
+            verdict.events = [ours for event in act() if (ours := _theirs(event)) is not None]
         except ProtocolError as fault:
             verdict.fatal = int(fault.error_code)
         verdict.note_output(self.h2.data_to_send())
@@ -230,7 +230,7 @@ def _theirs(event: Event) -> tuple | None:
     if isinstance(event, StreamReset) and event.remote_reset:
         return ("reset", event.stream_id, int(event.error_code))
     if isinstance(event, RemoteSettingsChanged):
-        return ("settled",)
+        return ("settings_received",)
     if isinstance(event, ConnectionTerminated):
-        return ("leaving", event.last_stream_id)
+        return ("goaway_received", event.last_stream_id)
     return None

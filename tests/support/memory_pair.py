@@ -127,7 +127,7 @@ class End(RecordingHandler):
     def connection_made(self, transport):
         self.transport = transport
         if self._client_side:
-            self.connection.greet()
+            self.connection.send_preface()
             self.flush()
 
     def data_received(self, data):
@@ -223,12 +223,12 @@ class End(RecordingHandler):
 
     def was_reset(self, stream_id):
         """The code of the reset that ended the stream; None without one."""
-        codes = [item[2] for item in self.told if item[:2] == ("aborted", stream_id)]
+        codes = [item[2] for item in self.events if item[:2] == ("stream_reset", stream_id)]
         return codes[0] if codes else None
 
     def has_ended(self, stream_id):
         """Whether the other side has said all on the stream."""
         return any(
             item[0] in {"data", "headers"} and item[1] == stream_id and item[3]
-            for item in self.told
+            for item in self.events
         )

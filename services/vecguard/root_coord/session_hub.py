@@ -11,7 +11,7 @@ from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.log import get_logger
 from vecguard.root_coord.session_state import (
     Awaited,
-    Everything,
+    FullInvalidation,
     Invalidation,
     Notice,
     SessionState,
@@ -206,7 +206,7 @@ class SessionHub:
             )
         self._invalidated(seconds)
 
-    def announce(self, content: Invalidation | Everything) -> None:
+    def announce(self, content: Invalidation | FullInvalidation) -> None:
         """Sends a notice to every session without waiting for acknowledgements."""
         self._send(content)
 
@@ -224,7 +224,7 @@ class SessionHub:
             return False
         return True
 
-    def _send(self, content: Invalidation | Everything | Surrender) -> Notice:
+    def _send(self, content: Invalidation | FullInvalidation | Surrender) -> Notice:
         notice, connected = self._sessions.notify(content, self._clock())
         message = encode_notice(notice)
         for proxy_id in connected:

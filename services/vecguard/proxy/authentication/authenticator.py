@@ -184,7 +184,7 @@ class Authenticator:
                 return
             matches = await self._matches(login, held, origin, slot)
         if matches:
-            held = await self._modernised(login, held)
+            held = await self._rehashed(login, held)
             remember = self._logins.accept
         else:
             await self._newest(held, origin)
@@ -267,7 +267,7 @@ class Authenticator:
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
         return remembered == Principal(held.username, held.revision)
 
-    async def _modernised(self, login: header.PresentedLogin, held: Credential) -> Credential:
+    async def _rehashed(self, login: header.PresentedLogin, held: Credential) -> Credential:
         """Returns the credential with its hash at the configured cost; unchanged on failure."""
         if held.password is None or held.password.cost == self._verifier.cost:
             return held

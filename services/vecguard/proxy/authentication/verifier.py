@@ -74,7 +74,7 @@ class Verifier:
         self._users_queue = AdmissionQueue(places, limits, pace=None, clock=clock)
         self._queues = (self._queue, self._suspects_queue, self._users_queue)
         self._threads = ThreadPoolExecutor(
-            places, thread_name_prefix="bcrypt", initializer=_step_back
+            places, thread_name_prefix="bcrypt", initializer=_lower_priority
         )
         self._clock = clock
         self._observe = observe
@@ -185,7 +185,7 @@ class Verifier:
             raise OverloadedError("checking the login took too long, try again later") from None
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Lowers the priority of this thread, where the system allows it."""
     if sys.platform == "linux":  # pragma: no branch - elsewhere a thread has no niceness
         with suppress(OSError):
