@@ -32,7 +32,7 @@ log = get_logger(__name__)
 _OUTBOX_LIMIT = 4096
 _MAX_TEXT = 255
 _OPEN_TIMEOUT_SECONDS = 10.0
-# A change takes milliseconds. One that takes this long is logged with the proxies it waits for.
+# A change takes milliseconds. A longer one is logged with the proxies that it waits for.
 _LONG_WAIT_SECONDS = 1.0
 # A log line about thousands of proxies would be cut off.
 _NAMED_IN_LOG = 10

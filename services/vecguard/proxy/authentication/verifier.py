@@ -37,8 +37,8 @@ class Verifier:
     most one job for each thread. Within an origin user names take turns.
 
     Origins that have failed lately have a queue of their own with half as many slots, so that
-    they delay the others by one more job. In it, names that have failed come after those that
-    have not.
+    they delay the others by one more job. In it, names that have failed come after other
+    names.
 
     Users whose login is right, and who change passwords, have a third queue that other logins
     cannot enter, for the origins for which `is_user` is true.

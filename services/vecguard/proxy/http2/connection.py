@@ -191,7 +191,7 @@ class Connection(FrameSink):
             self.useless_weight = 0
 
     def abandon(self) -> list[Stream]:
-        """Closes all streams, because the socket is gone. Returns those that were open."""
+        """Closes all streams, because the socket is gone. Returns the streams that were open."""
         self._reader.close()
         streams = list(self.streams.values())
         for stream in streams:

@@ -14,7 +14,7 @@ Fields = HeaderBlock | None
 # A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Handler(ABC):
-    """Receives the events of a connection."""
+    """Receives the events of a connection. Each docstring says what has happened."""
 
     @abstractmethod
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
