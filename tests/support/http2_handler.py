@@ -1,4 +1,4 @@
-"""A connection's handler that notes what it is told, and a reader of what was said."""
+"""A handler that records the events of a connection, and a reader of frames."""
 
 from struct import Struct
 
@@ -44,7 +44,7 @@ class RecordingHandler(Handler):
         self.events.append(("finished", stream.id))
 
     def headers_of(self, stream_id):
-        """Every field of the stream, in order."""
+        """Returns every field of the stream, in order."""
         return [
             header
             for item in self.events
@@ -61,7 +61,7 @@ class RecordingHandler(Handler):
 
 
 def parsed(data):
-    """The (type, flags, stream, payload) of each frame; a client's preface is passed over."""
+    """Returns (type, flags, stream, payload) of each frame; skips a client's preface."""
     data = data.removeprefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     frames, at = [], 0
     while at < len(data):

@@ -1,7 +1,6 @@
-"""Our HTTP/2 connection and `h2`'s side by side, their answers in one form.
+"""Our HTTP/2 connection and `h2`'s side by side, their results in one form.
 
-Both are fed the same bytes and do the same things by themselves; after each step both say
-what they made of it as a `Verdict`.
+Both receive the same bytes and make the same calls; after each step both return a `Verdict`.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +37,7 @@ _BLOCK = b"\x88"
 
 @dataclass
 class Verdict:
-    """What one step led to.
+    """The result of one step.
 
     Attributes:
         events: what the peer's frames meant: headers, data, resets, settings, goodbyes.
@@ -127,7 +126,7 @@ def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
 
 
 class Oracle:
-    """`h2`'s connection, with its opinions about header fields switched off."""
+    """`h2`'s connection, without its checks of header fields."""
 
     def __init__(self, *, client_side: bool) -> None:
         self.h2 = H2Connection(
@@ -181,7 +180,7 @@ class Oracle:
         def act() -> Sequence[Event]:
             self.h2.send_headers(stream_id, [(b":status", b"200")], end_stream=end)
             if end and not self.h2.streams[stream_id].closed:
-                # As our server does: nobody reads the rest of the request.
+                # As our server does: it does not read the rest of the request.
                 self.h2.reset_stream(stream_id, 0)
             return ()
 
@@ -204,7 +203,7 @@ class Oracle:
         return verdict
 
     def _give_padding_back(self, event: Event) -> None:
-        # Ours does so by itself, because padding never reaches anybody.
+        # Ours does so by itself, because padding never reaches a receiver.
         if isinstance(event, DataReceived):
             padding = (event.flow_controlled_length or 0) - len(event.data or b"")
             stream = self.h2.streams.get(event.stream_id)
