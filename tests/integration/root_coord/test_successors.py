@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.integration.root_coord.active_terms import ELECTION_TTL_SECONDS, leading
-from tests.integration.root_coord.house import running_proxy
+from tests.integration.root_coord.harness import running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
