@@ -52,7 +52,7 @@ class TlsCollector(Collector):
 def register_checks(
     contexts: Sequence[ReloadingContext], health: HealthReport, wall_clock: Clock = time.time
 ) -> None:
-    """Registers an uncritical check `tls_<label>` for each context, whose old set stays in use."""
+    """Registers a check `tls_<label>` for each context; not critical: the old set stays in use."""
     for context in contexts:
         health.register(f"tls_{context.label}", partial(_check, context, wall_clock))
 
