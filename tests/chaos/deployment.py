@@ -118,7 +118,7 @@ class Logs:
 
 @dataclass(frozen=True)
 class Deployment:
-    """All parts. `etcd` is a client that nobody hurts, for looking and for external changes."""
+    """All parts. `etcd` is a client without faults, for reading and for external changes."""
 
     plan: Plan
     members: tuple[EtcdProcess, ...]
@@ -205,7 +205,7 @@ async def deployment(folder: Path, plan: Plan) -> AsyncIterator[Deployment]:
 
 
 async def _stop(process: Process) -> None:
-    # Whatever state it is in, and however many connections somebody holds.
+    # Whatever state it is in, and however many connections are open.
     process.resume()
     process.kill()
     await process.stop()

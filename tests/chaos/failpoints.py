@@ -38,7 +38,7 @@ class Action(StrEnum):
     """What happens at a point."""
 
     KILL = "kill"
-    #: SIGSTOP, until somebody sends SIGCONT.
+    #: SIGSTOP, until SIGCONT.
     STOP = "stop"
 
 

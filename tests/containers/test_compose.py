@@ -38,7 +38,7 @@ class ProxyAddress:
 def project(images: Images, tmp_path: Path) -> Iterator[Project]:
     engine = find_engine()
     override = tmp_path / "override.yaml"
-    # Any free port of this machine in place of those that somebody may use already.
+    # Any free port of this machine in place of ports that another program may use.
     ports = {"proxy-1": 19530, "proxy-2": 19530, "prometheus": 9090}
     lines = ["services:", f"  etcd: {{image: '{images.etcd}'}}"]
     lines += [

@@ -57,7 +57,7 @@ _LONGEST_TIMEOUT_SECONDS = 99_999_999 * 3600
 
 
 def authorization(data: bytes) -> None:
-    """A value is a login or refused; whom it names does not depend on who asks."""
+    """A value is a login or refused; the user whom it names does not depend on the caller."""
     claimed = header.claimed_username([data])
     try:
         login = header.parse(data)

@@ -1,4 +1,4 @@
-"""An etcd that runs out of its quota: what was written, and what is told."""
+"""An etcd that runs out of its quota: what was written, and what is reported."""
 
 import asyncio
 

@@ -220,7 +220,7 @@ async def test_a_backend_that_accepts_and_says_nothing_is_given_up_after_the_con
                 f"backend 127.0.0.1:{port} cannot be reached (no HTTP/2 within 0.3 s), try again"
             )
             assert 0.25 < seconds < AT_ONCE
-            # Nobody waits as long again while it is so.
+            # No other call waits as long while the backend is lost.
             assert (await failure(client))[:2] == (code, text)
         done.set()
 
@@ -404,7 +404,7 @@ def _noted(name):
 
 
 class Caller(Requester):
-    """Stands for a call, and notes what it is told."""
+    """Stands for a call, and records its events."""
 
     caller = "alice"
 

@@ -90,7 +90,7 @@ async def test_10_5_1_headers_over_the_limit_cost_their_call_only():
             assert headers[0] == (b":status", b"200")
             assert dict(headers)[b"grpc-status"] == b"8"
             assert dict(headers)[b"grpc-message"] == b"the headers are too large"
-            # The tables of both sides are still alike.
+            # The tables of both sides are still equal.
             good = client.request(request_headers(b"/a.B/C", *many[:3]))
             peer = raw._all[0]
             await peer.until(

@@ -48,7 +48,7 @@ async def test_calls_beyond_the_backend_s_streams_open_connections_up_to_half_of
             await requests(peer, 2)
         assert relay.upstream.pool.waiting == 2
         assert len(relay.upstream.links) == 3
-        # Whoever has room next gets the next call, in the order of their turns.
+        # The connection that has room next gets the next call, in the order of their turns.
         for stream_id in await requests(peers[1], 2):
             peers[1].answer(stream_id)
         late = (await requests(peers[1], 4))[2:]

@@ -18,7 +18,7 @@ FIRST, SECOND, THIRD = (hash_password(Secret(f"password-{n}"), 4) for n in range
 
 
 class Announced:
-    """What proxies would be told."""
+    """What root coord would send to proxies."""
 
     def __init__(self):
         self.contents = []
@@ -34,7 +34,7 @@ class Announced:
 
 
 class Watched:
-    """A store, somebody else who writes past it, and what the watch makes of it all."""
+    """A store, another program that writes past it, and what the watch reports."""
 
     def __init__(self, client, keys):
         self.client = client

@@ -52,7 +52,7 @@ async def test_a_long_password_keeps_its_scheme_over_the_wire_and_in_etcd(harnes
 
 
 async def test_an_unknown_user_is_a_reply_with_nobodys_credential(harness):
-    """As long as one about somebody, and with a hash that can be read like any other."""
+    """As long as the answer about a user, and with a hash that can be read like any other."""
     await harness.create("bob", FIRST)
     reply, other = await harness.get("nobody"), await harness.get("bob")
     assert reply.read_revision > 0

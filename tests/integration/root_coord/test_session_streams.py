@@ -224,7 +224,7 @@ async def test_a_caller_who_hangs_up_after_the_write_has_everybody_told_all_the_
 
 
 async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(harness):
-    """Whatever is stored in the end, every session was told of it."""
+    """Every session has received whatever is stored in the end."""
     revision = (await harness.create("bob", FIRST)).revision
     told = [revision]
     async with SessionEnd(harness) as session:

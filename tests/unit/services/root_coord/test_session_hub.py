@@ -258,7 +258,7 @@ async def test_a_proxy_that_does_not_read_gets_no_lease_for_ever():
 
 
 async def test_a_renewal_that_is_not_granted_is_not_answered(monkeypatch):
-    """An answer would let the proxy go on when nobody waits for it any more."""
+    """An answer would let the proxy go on when no change waits for it any more."""
     monkeypatch.setattr(session_state, "_LONGEST_PATIENCE_SECONDS", -1.0)
     hub = hub_with(LONG)
     proxy = FakeProxy(hub)

@@ -617,7 +617,7 @@ async def test_nobody_is_vouched_for_by_a_record_that_is_revoked_at_the_last_mom
     async def overtaken(username):
         credential = await fetch(username)
         harness.source.fetch = fetch
-        # After the fetch has ended and before whoever waits for it is told.
+        # After the fetch has ended and before its waiting callers learn of it.
         asyncio.get_running_loop().call_soon(harness.delete, "bob")
         return credential
 

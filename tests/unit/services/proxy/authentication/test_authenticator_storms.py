@@ -272,7 +272,7 @@ async def test_logins_wait_where_earlier_failures_have_put_them(harness, monkeyp
 @pytest.mark.parametrize("username", ["bob", "nobody"])
 @pytest.mark.parametrize("seconds", [1, 61], ids=["held", "held not long ago"])
 async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, seconds):
-    """Else all that is known of a name would be told by who waits, and who is refused at once."""
+    """Otherwise the delay of a refusal would show what is known of a name."""
     harness = StormHarness(queue=1)
     harness.source.put("bob", "first1")
     await harness.login("bob", "first1", HOME)
@@ -285,7 +285,7 @@ async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, s
         await harness.login(username, "wrong1", ATTACKER)
     assert harness.verifier.checks == checks
     assert harness.source.fetches[username] == (username == "bob")
-    # Whose login is known is read again at once, whoever else waits there.
+    # A user with a known login is read again at once, although others wait there.
     known = harness.starts(("bob", "first1", ATTACKER))
     if seconds > 60:
         await harness.source.gate.arrivals(3)

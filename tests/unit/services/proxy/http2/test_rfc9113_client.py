@@ -234,7 +234,7 @@ def test_10_5_resets_that_cross_ours_cost_no_other_stream():
 def test_6_8_a_goaway_says_which_streams_were_looked_at(client, last):
     client.hear(frame(7, 0, 0, last.to_bytes(4) + bytes(4) + b"reason"))
     assert ("goaway_received", last) in client.handler.events
-    # Those that were go on.
+    # The accepted ones go on.
     client.hear(answer(1, end=True))
     assert 1 not in client.connection.streams
 

@@ -1,4 +1,4 @@
-"""A client's connection: how it speaks, how it is told to go, and what it may hold."""
+"""A client's connection: its frames, its departure, and the limits of what it holds."""
 
 import asyncio
 

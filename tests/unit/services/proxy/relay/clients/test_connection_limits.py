@@ -53,7 +53,7 @@ def test_an_origin_that_is_gone_is_forgotten():
 
 
 class Connections:
-    """Places by name, and those that had to go, in order."""
+    """Places by name, and the names of displaced ones, in order."""
 
     def __init__(self, limits):
         self.limits, self.places, self.gone = limits, {}, []

@@ -58,7 +58,7 @@ class Loop:
 
 
 class CountedScheduler(ReadScheduler):
-    """Counts how often it serves those that wait."""
+    """Counts how often it serves waiting connections."""
 
     runs = 0
 
@@ -86,7 +86,7 @@ class Harness:
         return Connection(self, name, **attributes)
 
     def turn(self):
-        """One turn of the loop, in which those that wait are served once at most."""
+        """One turn of the loop, in which waiting connections are served once at most."""
         before = self.scheduler.runs
         self.loop.turn()
         assert self.scheduler.runs - before <= 1
@@ -107,7 +107,7 @@ class Harness:
 
 
 class Connection(Reader):
-    """One that needs time for what it sent, and says what happens to it.
+    """A connection that needs time for its data, and records what happens to it.
 
     Attributes:
         work: seconds that are needed for what was sent.
