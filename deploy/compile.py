@@ -63,7 +63,7 @@ MODULES = (
     "vecguard/proxy/relay/reception.py",
     "vecguard/proxy/relay/round_robin.py",
     "vecguard/proxy/relay/upstreams/header_policy.py",
-    "vecguard/proxy/relay/upstreams/holdings.py",
+    "vecguard/proxy/relay/upstreams/stream_counts.py",
     "vecguard/proxy/relay/upstreams/pool.py",
     "vecguard/proxy/relay/upstreams/routing.py",
     "vecguard/proxy/relay/upstreams/upstream.py",

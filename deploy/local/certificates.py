@@ -30,7 +30,8 @@ class LocalCertificates:
 
     Attributes:
         directory: where the files are.
-        mode: how clients reach the proxy; the links between the services are always mutual.
+        mode: how clients reach the proxy; the connections between the services are
+            always mutual.
         warnings: what the last `prepare` found that works but needs attention.
     """
 

@@ -91,8 +91,8 @@ class LocalStack:
             ports: where to listen; the fixed defaults, or any free ports for more processes.
             proxies: their number, unless `ports` gives it.
             root_coords: their number, unless `ports` gives it; one leads, the others stand by.
-            tls: how clients reach the proxies. Unless it is off, the links between the services
-                are mutual, except the link to Milvus Lite, which cannot speak TLS. The
+            tls: how clients reach the proxies. Unless it is off, connections between the services
+                are mutual, except the connection to Milvus Lite, which cannot speak TLS. The
                 certificates are in `certs` below the data directory, made if they are missing.
             listen: the address of the proxies' public ports.
             settings_overrides: settings laid over both services' own, as in their YAML file.

@@ -1,4 +1,4 @@
-"""What storms of wrong logins do to everybody else. Keys `abuse.*`.
+"""What storms of wrong logins do to other clients. Keys `abuse.*`.
 
 One proxy with default limits, alone on SERVER_CORE together with its bcrypt threads; etcd, root
 coord, an echoing backend, the load of known logins (16 forwarded calls at a time on one
@@ -115,7 +115,7 @@ class Attackers:
 async def connected(
     address: str, kind: Kind, rate: float | None = None
 ) -> AsyncIterator[Attackers]:
-    """Attackers are connected meanwhile, and do nothing until they are told to."""
+    """Attackers are connected meanwhile, and do nothing until they are started."""
     host, _, port = address.rpartition(":")
     with children_on(LOAD_CORE):
         process = await asyncio.create_subprocess_exec(

@@ -114,7 +114,7 @@ class Caller(asyncio.Protocol):
             _, found, tail = payload.partition(_STATUS)
             if found:
                 self._status = _string(tail)
-            # Whoever asked may have been told to stop.
+            # The attack may have been stopped meanwhile.
             if flags & frames.END_STREAM and self._answer is not None and not self._answer.done():
                 self._answer.set_result(int(self._status or b"-1"))
         elif kind == frames.SETTINGS and not flags & frames.ACK:

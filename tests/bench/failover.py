@@ -91,7 +91,7 @@ async def run(report: Report) -> None:
         stack = LocalStack(
             Path(folder),
             ports=Ports.free(proxies=1, root_coords=2),
-            # Shorter than an election, so that records grow old while nobody can be asked.
+            # Shorter than an election, so that records grow old while no root coord answers.
             settings_overrides={"log": {"level": "warn"}, "cache": {"ttl": 2}},
         )
         async with stack:

@@ -35,7 +35,7 @@ class _OneUser:
 
 
 def authenticator_of_one_user() -> Authenticator:
-    """An authenticator with a lease for an hour that knows `root` and asks nobody else."""
+    """An authenticator with a lease for an hour that knows `root` and asks no root coord."""
     source = _OneUser()
     lease = Lease(ClockMargin(0.01, 0.1))
     lease.granted_for(3600)

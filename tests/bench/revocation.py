@@ -1,4 +1,4 @@
-"""How long a password change takes until nobody can use the old password any more.
+"""How long a password change takes until the old password is of no use any more.
 
 Sessions are real streams over real connections, all in this process; root coord and etcd
 are real processes. Root coord has a core of its own, the sessions and etcd the other one.

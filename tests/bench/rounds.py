@@ -21,7 +21,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Target:
-    """A server that is measured, or another one that it is compared with.
+    """A measured server, or a server that it is compared with.
 
     Attributes:
         name: as in the figures' names.
@@ -147,7 +147,7 @@ async def load_generator() -> AsyncIterator[Load]:
 
 
 async def idle_load(pid: int, seconds: float = 2.0) -> float:
-    """Processor seconds that a process uses in a second while nobody asks anything of it."""
+    """Processor seconds that a process uses in a second without any request."""
     before = cpu_seconds(pid)
     await asyncio.sleep(seconds)
     return (cpu_seconds(pid) - before) / seconds

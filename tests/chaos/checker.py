@@ -70,7 +70,7 @@ class _Versions:
             yield change.new
 
     def was_ever_tried(self, version: int) -> bool:
-        """Whether somebody has ever set it, or tried to."""
+        """Whether a client has ever set it, or tried to."""
         return version == self._initial or any(each.new == version for each in self._changes)
 
 

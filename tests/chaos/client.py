@@ -150,7 +150,7 @@ def _decision(error: grpc.aio.AioRpcError) -> Decision:
 
 def _reason(error: grpc.aio.AioRpcError) -> str:
     details = error.details() or ""
-    # The client's own deadline; one that the proxy met and told has another text.
+    # The client's own deadline; a deadline that the proxy has reported has another text.
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and details == "Deadline Exceeded":
         return "hung"
     for words, reason in _REASONS.items():

@@ -16,7 +16,7 @@ from deploy.local.process import Process, Program
 from deploy.local.readiness import http_ok, speaks_http2
 from deploy.local.stack import CHECKOUT
 from tests.chaos import failpoints, seeded
-from tests.chaos.failpoints import Switchboard
+from tests.chaos.failpoints import FailpointDirectory
 from tests.chaos.network import Link
 from tests.e2e.stacks import clean_environment
 from tests.support.etcd import EtcdProcess, Ports, running_cluster, running_etcd
@@ -81,10 +81,12 @@ class Service(Process):
 class RootCoord(Service):
     """A root coord, with its failpoints."""
 
-    def __init__(self, program: Program, logs: "Logs", port: int, switchboard: Switchboard) -> None:
+    def __init__(
+        self, program: Program, logs: "Logs", port: int, failpoint_directory: FailpointDirectory
+    ) -> None:
         super().__init__(program, logs)
         self.port = port
-        self.failpoints = switchboard
+        self.failpoints = failpoint_directory
 
 
 class Proxy(Service):
@@ -116,7 +118,7 @@ class Logs:
 
 @dataclass(frozen=True)
 class Deployment:
-    """All parts. `etcd` is a client that nobody hurts, for looking and for external changes."""
+    """All parts. `etcd` is a client without faults, for reading and for external changes."""
 
     plan: Plan
     members: tuple[EtcdProcess, ...]
@@ -203,7 +205,7 @@ async def deployment(folder: Path, plan: Plan) -> AsyncIterator[Deployment]:
 
 
 async def _stop(process: Process) -> None:
-    # Whatever state it is in, and however many connections somebody holds.
+    # Whatever state it is in, and however many connections are open.
     process.resume()
     process.kill()
     await process.stop()
@@ -255,7 +257,7 @@ def _root_coord(
         operations=ports.health,
         environment={failpoints.VARIABLE: str(directory)},
     )
-    return RootCoord(program, logs, ports.client, Switchboard(directory))
+    return RootCoord(program, logs, ports.client, FailpointDirectory(directory))
 
 
 def _proxy(

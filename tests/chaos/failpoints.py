@@ -38,7 +38,7 @@ class Action(StrEnum):
     """What happens at a point."""
 
     KILL = "kill"
-    #: SIGSTOP, until somebody sends SIGCONT.
+    #: SIGSTOP, until SIGCONT.
     STOP = "stop"
 
 
@@ -47,7 +47,7 @@ SLOW_READS = "slow-reads"
 _SLOW_READ_SECONDS = 0.15
 
 
-class Switchboard:
+class FailpointDirectory:
     """The directory of one process's armed points."""
 
     def __init__(self, directory: Path) -> None:
@@ -86,26 +86,30 @@ class Switchboard:
         return (self._directory / SLOW_READS).exists()
 
 
-def install(switchboard: Switchboard) -> None:
+def install(failpoint_directory: FailpointDirectory) -> None:
     """Puts the points into this process's root coord."""
     _around(
         EtcdCredentialStore,
         "_guarded",
-        before=lambda: switchboard.reached(Point.BEFORE_WRITE),
-        after=lambda: switchboard.reached(Point.AFTER_WRITE),
+        before=lambda: failpoint_directory.reached(Point.BEFORE_WRITE),
+        after=lambda: failpoint_directory.reached(Point.AFTER_WRITE),
     )
-    _around(SessionHub, "invalidate", before=lambda: switchboard.reached(Point.BEFORE_NOTICES))
     _around(
-        Credentials, "_store_and_revoke", after=lambda: switchboard.reached(Point.BEFORE_ANSWER)
+        SessionHub, "invalidate", before=lambda: failpoint_directory.reached(Point.BEFORE_NOTICES)
+    )
+    _around(
+        Credentials,
+        "_store_and_revoke",
+        after=lambda: failpoint_directory.reached(Point.BEFORE_ANSWER),
     )
 
     async def when_sent() -> None:
-        if (switchboard._directory / Point.AFTER_NOTICES).exists():
+        if (failpoint_directory._directory / Point.AFTER_NOTICES).exists():
             await asyncio.sleep(_SENDING_SECONDS)
-            switchboard.reached(Point.AFTER_NOTICES)
+            failpoint_directory.reached(Point.AFTER_NOTICES)
 
     async def dawdle() -> None:
-        if switchboard.reads_are_slow():
+        if failpoint_directory.reads_are_slow():
             await asyncio.sleep(_SLOW_READ_SECONDS)
 
     _around(SessionHub, "_settle", before=when_sent)

@@ -23,7 +23,7 @@ class Decision(StrEnum):
     REFUSED = "refused"
     #: The proxy said that it cannot decide, or could not be reached.
     UNAVAILABLE = "unavailable"
-    #: Nobody answered within the bound.
+    #: No answer came within the bound.
     HUNG = "hung"
 
 

@@ -8,6 +8,6 @@ from vecguard.root_coord.__main__ import main
 
 if __name__ == "__main__":
     task_dump.install()
-    failpoints.install(failpoints.Switchboard(Path(os.environ[failpoints.VARIABLE])))
+    failpoints.install(failpoints.FailpointDirectory(Path(os.environ[failpoints.VARIABLE])))
     seeded.apply_from_environment()
     main()

@@ -214,7 +214,7 @@ async def _play_all(folder: Path, cast: Sequence[tuple[Scenario, str]]) -> Findi
         async with stages:
             try:
                 return await play(folder / (bug or scenario.story.__name__), scenario, bug)
-            except Exception as error:  # noqa: BLE001 - told as this scenario's result
+            except Exception as error:  # noqa: BLE001 - reported as this scenario's result
                 return error
 
     played = await asyncio.gather(*(one(scenario, bug) for scenario, bug in cast))

@@ -46,7 +46,7 @@ class Project:
         return "127.0.0.1:" + self.compose("port", service, str(port)).rpartition(":")[2]
 
     def exit_codes(self) -> dict[str, int]:
-        """By service, also of those that run."""
+        """By service, running ones included."""
         return {service: each["State"]["ExitCode"] for service, each in self._inspected()}
 
     def logs(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ _READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class ProxyAddress:
     address: str
 
 
@@ -38,7 +38,7 @@ class Door:
 def project(images: Images, tmp_path: Path) -> Iterator[Project]:
     engine = find_engine()
     override = tmp_path / "override.yaml"
-    # Any free port of this machine in place of those that somebody may use already.
+    # Any free port of this machine in place of ports that another program may use.
     ports = {"proxy-1": 19530, "proxy-2": 19530, "prometheus": 9090}
     lines = ["services:", f"  etcd: {{image: '{images.etcd}'}}"]
     lines += [
@@ -65,16 +65,16 @@ def project(images: Images, tmp_path: Path) -> Iterator[Project]:
 
 def test_two_proxies_are_one_and_watched_and_end_well(project: Project) -> None:
     project.compose("up", "--detach", *SERVICES)
-    doors = [Door(project.published(name, 19530)) for name in ("proxy-1", "proxy-2")]
+    proxies = [ProxyAddress(project.published(name, 19530)) for name in ("proxy-1", "proxy-2")]
 
     root, changed = Account("root", "Milvus"), Account("root", "another password")
-    for door in doors:
-        until(lambda door=door: answer(door, root) is OK, f"root logs in at {door.address}")
-    PublicPort(doors[0].address, None).change_password(
+    for proxy in proxies:
+        until(lambda proxy=proxy: answer(proxy, root) is OK, f"root logs in at {proxy.address}")
+    PublicPort(proxies[0].address, None).change_password(
         root, "root", root.password, changed.password
     )
-    assert [answer(door, root) for door in doors] == [REFUSED, REFUSED]
-    assert [answer(door, changed) for door in doors] == [OK, OK]
+    assert [answer(proxy, root) for proxy in proxies] == [REFUSED, REFUSED]
+    assert [answer(proxy, changed) for proxy in proxies] == [OK, OK]
 
     prometheus = project.published("prometheus", 9090)
     until(lambda: every_target_is_up(prometheus), "every target is scraped", _SCRAPE_SECONDS)
@@ -107,8 +107,8 @@ def ask(prometheus: str, path: str) -> dict:
     return found["data"]
 
 
-def answer(door: Door, account: Account) -> grpc.StatusCode:
-    with calling(door) as caller:
+def answer(proxy: ProxyAddress, account: Account) -> grpc.StatusCode:
+    with calling(proxy) as caller:
         return caller.answer(account)
 
 

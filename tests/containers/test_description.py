@@ -94,7 +94,7 @@ def test_stack_that_was_not_started_can_be_stopped():
 
 def test_engine_that_does_not_answer_is_said_to_be_the_cause(monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as bound:
-        # Nobody listens, and nobody else can.
+        # No process listens, and no other process can.
         bound.bind(("127.0.0.1", 0))
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{bound.getsockname()[1]}")
         with pytest.raises(StackError, match=r"the container engine: .*; Docker has to run, or"):

@@ -63,7 +63,7 @@ def found(engine: Engine) -> list[str]:
 
 
 def is_ours(port: int) -> bool:
-    """Whether who connects to this port reaches the one that listens there."""
+    """Whether a connection to this port reaches the process that listens there."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         listener.settimeout(5)
         with socket.create_connection(("127.0.0.1", port), timeout=5) as client:

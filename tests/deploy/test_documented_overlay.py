@@ -1,4 +1,4 @@
-"""The overlay that docs/kubernetes.md shows is one that works."""
+"""The overlay that docs/kubernetes.md shows works."""
 
 import os
 import re

@@ -20,7 +20,7 @@ EXTENSIONS = ["toc", "tables", "fenced_code", *SITE["markdown_extensions"]]
 
 @dataclass
 class Blocks:
-    """What a page consists of besides paragraphs, in its source or in its HTML."""
+    """The parts of a page other than paragraphs, in its source or in its HTML."""
 
     code: list[str] = field(default_factory=list)
     list_items: int = 0

@@ -1,4 +1,4 @@
-"""Stacks for tests: free ports, cheap passwords, logs told when something fails."""
+"""Stacks for tests: free ports, cheap passwords, logs shown when something fails."""
 
 import os
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def running_stack(
     tls: TlsMode = TlsMode.OFF,
     settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[LocalStack]:
-    """A stack of its own for one test; its logs are told beneath a failure."""
+    """A stack of its own for one test; its logs are added to a failure."""
     stack = LocalStack(
         data_dir,
         ports=Ports.free(proxies=proxies, root_coords=root_coords),
@@ -41,7 +41,7 @@ async def running_stack(
 
 
 def clean_environment() -> dict[str, str]:
-    """This environment without settings that somebody has made for a service of their own."""
+    """Returns this environment without Vecguard's settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("VECGUARD")}
 
 

@@ -277,7 +277,7 @@ def parent_of(pid: int) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it runs; one that has ended but is not yet waited for does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         return stat(pid)[0] not in "ZX"
     except OSError:

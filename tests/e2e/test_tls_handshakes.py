@@ -77,7 +77,7 @@ async def test_mode_2_refuses_a_client_certificate_out_of_its_time(
 
 
 async def test_mode_2_refuses_a_foreign_client_certificate(mutual: TlsStack):
-    # Under the same name, which is what a CA made anew looks like.
+    # Under the same name, as if the CA was made again.
     other = new_authority("Vecguard CA")
     own = write_identity(mutual.identity_directory, "foreign", client_certificate(other))
 

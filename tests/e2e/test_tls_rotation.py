@@ -1,4 +1,4 @@
-"""Certificates and CAs are exchanged under load; nobody notices but those who look."""
+"""Certificates and CAs are exchanged under load; no client notices without looking."""
 
 import asyncio
 import ssl

@@ -41,7 +41,7 @@ from vecguard.tls.pem import PemError
 
 Target = Callable[[bytes], None]
 
-_LIMITS = limits_with(concurrent_streams=4, header_list_bytes=2**14, nuisances=100)
+_LIMITS = limits_with(concurrent_streams=4, header_list_bytes=2**14, useless_weight=100)
 _MANY = 2**20
 _ACCOUNT_REQUESTS = (
     milvus.CreateCredentialRequest,
@@ -57,7 +57,7 @@ _LONGEST_TIMEOUT_SECONDS = 99_999_999 * 3600
 
 
 def authorization(data: bytes) -> None:
-    """A value is a login or refused; whom it names does not depend on who asks."""
+    """A value is a login or refused; the user whom it names does not depend on the caller."""
     claimed = header.claimed_username([data])
     try:
         login = header.parse(data)
@@ -209,7 +209,7 @@ TARGETS: dict[str, Target] = {
 def _connection(*, client_side: bool) -> tuple[Connection, RecordingHandler]:
     handler = RecordingHandler()
     connection = Connection(handler, _LIMITS, client_side=client_side, wake=lambda: None)
-    connection.greet()
+    connection.send_preface()
     return connection, handler
 
 
@@ -219,7 +219,7 @@ def _heard(connection: Connection, handler: RecordingHandler, data: bytes) -> No
         connection.receive(bytes(3) + struct.pack(">BBI", 4, 0, 0))
         for part in (data[1 : 1 + cut], data[1 + cut :]):
             connection.receive(part)
-    assert not [told for told in handler.told if told[0] == "failed"]
+    assert not [event for event in handler.events if event[0] == "failed"]
     assert len(connection.streams) <= _LIMITS.concurrent_streams
     connection.abandon()
     assert not connection.streams

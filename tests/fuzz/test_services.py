@@ -9,7 +9,7 @@ from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from tests.fuzz.seeds import BCRYPT, SEEDS
-from tests.integration.root_coord.house import RootCoordHouse
+from tests.integration.root_coord.harness import RootCoordHarness
 from tests.support.account_service import running_account_service
 from tests.support.etcd import etcd, own_etcd, prefix
 from tests.support.logs import every_log_line
@@ -104,13 +104,13 @@ async def test_arbitrary_requests_of_a_proxy_get_an_answer_of_grpc(etcd, prefix)
     dice = random.Random(1)
     async with (
         EtcdClient([etcd.endpoint]) as client,
-        RootCoordHouse.open(client, prefix.decode()) as house,
+        RootCoordHarness.open(client, prefix.decode()) as harness,
     ):
         with every_log_line() as logs:
             for method, cardinality in ROOT_COORD_METHODS.items():
                 for _ in range(SAMPLES):
                     with suppress(GRPCError, StreamTerminatedError):
-                        async with house.stub.channel.request(
+                        async with harness.stub.channel.request(
                             f"/vecguard.internal.v1.RootCoord/{method}",
                             cardinality,
                             Raw,

@@ -1,4 +1,4 @@
-"""Every target on its seeds, on parts of them that are put together anew, and on anything."""
+"""Every target on its seeds, on new combinations of their parts, and on anything."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

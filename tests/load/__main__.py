@@ -159,7 +159,7 @@ def _facts(plan: Plan, addresses: list[str], finished: Finished) -> dict[str, st
 
 
 def _check_names(plan: Plan, thresholds: list[Threshold]) -> None:
-    """A misspelt threshold is told before the run, not after it."""
+    """Reports a misspelt threshold before the run, not after it."""
     running = [name for name, rate in plan.rates.items() if rate]
     figures = figures_of([Record(name, plan.seconds) for name in running])
     for threshold in thresholds:

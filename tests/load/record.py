@@ -47,7 +47,7 @@ class Record:
 
     @property
     def attempts(self) -> int:
-        """All that have ended, those that were not made included."""
+        """All ended attempts, including attempts that were not made."""
         return self.outcomes.total()
 
     @property

@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 
 
 class _Scripted:
-    """Answers attempts when it is told to."""
+    """Answers attempts when the test says so."""
 
     name = "scripted"
 

@@ -42,7 +42,7 @@ class LoadUsers:
 
     async def __aexit__(self, *_: object) -> None:
         self._is_closing = True
-        # One failure was told already; the others say the same.
+        # One failure was reported already; the others say the same.
         await asyncio.gather(*self._creating, return_exceptions=True)
         self.left_over = await self._remove(self._names)
 
@@ -154,7 +154,7 @@ class LoadUsers:
                 for name in sorted(left):
                     tasks.create_task(remove(name))
         except TimeoutError:
-            pass  # those that are left are named
+            pass  # the remaining ones are named
         return sorted(left)
 
 

@@ -50,7 +50,7 @@ class Protocol:
         self._settled = cache(settled)
 
     def initial(self) -> State:
-        """Root coord 1 leads, nobody has connected, no lease was ever granted."""
+        """Root coord 1 leads, no proxy has connected, no lease was ever granted."""
         rules = self.rules
         return State(
             World(holder=0, election_lease=rules.election_ttl, longest=rules.lease_ttl_of(0)),
@@ -163,7 +163,7 @@ class Protocol:
             yield Step("suspended", text), self._tick(state, "root", 0, drift=False)
 
     def _tick(self, state: State, who: str, ticks: int, *, drift: bool = True) -> State:
-        """One tick for everybody, except `ticks` for the clock of `who`."""
+        """One tick for each clock, except `ticks` for the clock of `who`."""
         world, roots, proxies = state
         behind = int(ticks == 0) if drift and who else world.behind
         first = ticks if who == "root" else 1

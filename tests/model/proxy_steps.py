@@ -213,7 +213,7 @@ class ProxySteps:
                 return step, proxy._replace(sent=0, lease=max(proxy.lease, lease))
             return step, proxy._replace(sent=0, next_lease=max(proxy.next_lease, lease))
         if message == SURRENDER:
-            # On a dead stream nobody learns of it: root coord waits for the lease.
+            # On a dead stream root coord does not learn of it: it waits for the lease.
             voided = proxy._replace(lease=0, next_lease=0, granted=0, owes=0)
             return Step("void", f"{name}: receives Surrender, voids its lease"), _closed(voided)
         return self._invalidated(name, proxy, message - INVALIDATE, change)

@@ -107,7 +107,7 @@ class Proxy(NamedTuple):
     #: 1: the change under way waits for this session's acknowledgement.
     owes: int = 0
     #: For each root coord: longest lease of a broken stream which the change under way
-    #: waits for, and longest one of those that it need not wait for.
+    #: waits for, and longest one of the others.
     orphans: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
     #: Seeded bugs only: a lease check made before the request was read; an

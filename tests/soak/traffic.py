@@ -50,8 +50,8 @@ class Client:
         self._random = random
         self._password = "password-0"
         self._changes = 0
-        # Whether the proxy has accepted the present password: from then on nobody's
-        # mistakes may cost this user a call.
+        # Whether the proxy has accepted the present password: from then on mistakes
+        # of others may not cost this user a call.
         self._is_known = False
         self._resources = AsyncExitStack()
         self._channel: grpc.aio.Channel | None = None
@@ -69,7 +69,7 @@ class Client:
         }
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Creates the user, then acts until told to stop; a call under way is finished."""
+        """Creates the user, then acts until it is stopped; an open call is finished."""
         try:
             await self._reconnect()
             await self._account(

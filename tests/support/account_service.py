@@ -1,4 +1,4 @@
-"""The real account service over a directory in memory, alone or on a port of its own."""
+"""The real account service over a directory in memory, without or with a port."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from vecguard.usernames import UsernamePolicy
 async def account_service(
     *usernames: str, super_users: Collection[str] = ()
 ) -> AsyncIterator[tuple[MemoryDirectory, AccountService]]:
-    """With these users, whose passwords are their names and `-first1`."""
+    """Yields the directory and the service; each user's password is the name and `-first1`."""
     directory, verifier, clock = MemoryDirectory(), ObservedVerifier(), ManualClock()
     credentials = CredentialCache(
         directory,
@@ -53,7 +53,7 @@ async def account_service(
 async def running_account_service(
     *usernames: str,
 ) -> AsyncIterator[tuple[MemoryDirectory, Channel]]:
-    """The same, and a channel to it."""
+    """Yields the directory of a running account service, and a channel to the service."""
     async with account_service(*usernames) as (directory, service):
         server = GrpcServer([service])
         await server.start("127.0.0.1", 0)

@@ -1,8 +1,8 @@
-"""Clients and calls for those who look for calls that are open."""
+"""Fake clients and calls for tests of code that looks for open calls."""
 
 
 class FakeClient:
-    """Somebody who is connected; `open` are the calls that are."""
+    """A connected client; `open` holds its open calls."""
 
     def __init__(self):
         self.open = []
@@ -20,7 +20,7 @@ class FakeClient:
 
 
 class FakeCall:
-    """A call that is over as soon as it is ended. `reasons` are those that it was told."""
+    """A call that is over as soon as it is ended. `reasons` holds the reasons it was ended with."""
 
     def __init__(self, client, principal, *, is_carried_through=False):
         self.client = client

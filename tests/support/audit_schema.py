@@ -1,4 +1,4 @@
-"""The schema of docs/audit.md, read from that page, and lines held against it."""
+"""Reads the schema from docs/audit.md, and compares lines with it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _KINDS = {
 
 
 def schema() -> dict[str, dict[str, list[str]]]:
-    """For each event its fields with the kinds of value they may have."""
+    """Returns the fields of each event, with the permitted kinds of value."""
     sections: dict[str, dict[str, list[str]]] = {}
     current: dict[str, list[str]] = {}
     for line in _PAGE.read_text().splitlines():
@@ -30,7 +30,7 @@ def schema() -> dict[str, dict[str, list[str]]]:
 
 
 def violations(line: str) -> list[str]:
-    """What is wrong with a line of the audit log; nothing if it keeps to the schema."""
+    """Returns what is wrong with a line of the audit log; empty if it keeps to the schema."""
     entry = json.loads(line)
     fields = schema().get(entry.get("event"))
     if fields is None:

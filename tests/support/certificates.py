@@ -17,9 +17,9 @@ DAY = 86_400.0
 
 
 async def until(condition, *, seconds=10.0):
-    """Wait until a plain attribute has changed."""
+    """Waits until a condition holds; fails if it does not in time."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the state that is waited for has no event
+        while not condition():  # noqa: ASYNC110 - the awaited state has no event
             await asyncio.sleep(0.005)
 
 
@@ -52,16 +52,17 @@ def client(ca: Authority, name="alice", *, names=(), days=10.0, now=None) -> Iss
 
 
 class Party:
-    """A name with a key of any kind, which signs certificates of any dates."""
+    """A subject with a key of any kind, which signs certificates with any dates."""
 
     def __init__(self, name, key=None):
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self.key = key or ec.generate_private_key(ec.SECP256R1())
 
     def certifies(self, subject, *, begins=-1.0, ends=100.0, is_ca=True, below=None, usages=()):
-        """A certificate for `subject`, whose dates are days from now, for `below` levels of CAs.
+        """Returns a certificate for `subject`.
 
-        It has an extended key usage if `usages` are given.
+        `begins` and `ends` are days from now; `below` limits the CA levels below it. It has an
+        extended key usage if `usages` are given.
         """
         now = datetime.now(UTC)
         builder = (
@@ -93,14 +94,14 @@ def pem(*all_certificates):
 
 
 class PemFiles:
-    """The files of one end of a link, in a directory of their own."""
+    """The TLS files of one end of a connection, in their own directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
 
     def put(self, name: str, content: bytes) -> Path:
-        """Replace a file the way careful people do."""
+        """Replaces a file by renaming a new one."""
         temporary = self.directory / f".{secrets.token_hex(4)}"
         temporary.write_bytes(content)
         return temporary.replace(self.directory / name)

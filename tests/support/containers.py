@@ -1,4 +1,4 @@
-"""Our images, built by whichever container engine this machine has.
+"""Builds our images with the container engine of this machine.
 
 With Docker, or podman that reaches a registry, nothing here is special. What is special is a
 machine without a registry: the base image is then made by debootstrap, and etcd's from the
@@ -56,12 +56,12 @@ _CA_BUNDLE: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class NoContainersError(VecguardError):
-    """Containers cannot be had here; the message says what is missing."""
+    """Containers cannot run here; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Names under which the engine knows our images."""
+    """The names of our images in the engine."""
 
     proxy: str
     root_coord: str
@@ -72,7 +72,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A container engine that answers.
+    """A container engine that answers requests.
 
     Attributes:
         program: docker or podman.
@@ -87,7 +87,7 @@ class Engine:
         return self.program == "podman"
 
     def run(self, *arguments: str, timeout_seconds: float = _SHORT_SECONDS) -> str:
-        """What the engine prints.
+        """Runs the engine and returns its output.
 
         Raises:
             NoContainersError: it failed, or took too long.
@@ -115,7 +115,7 @@ class Engine:
         return bool(self.run("images", "--quiet", name))
 
     def build(self, dockerfile: Path, context: Path, tag: str, *options: str, digest: str) -> None:
-        """Build one image, unless it was made of the same already. Raises NoContainersError.
+        """Builds one image unless it exists with this digest. Raises NoContainersError.
 
         Args:
             dockerfile: how it is made.
@@ -147,7 +147,7 @@ class Engine:
         if not self.is_podman:
             return ()
         own_bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT")
-        # Whoever reaches the package index only through a CA of his own has said so here.
+        # Machines that reach the package index only through their own CA set this variable.
         return ("--network", "host") + (
             ("--volume", f"{own_bundle}:{_CA_BUNDLE}:ro") if own_bundle else ()
         )
@@ -155,7 +155,7 @@ class Engine:
 
 @cache
 def find_engine() -> Engine:
-    """Docker if its daemon answers, else podman; or the one that is asked for.
+    """Returns the requested engine, or Docker if its daemon answers, else podman.
 
     Raises:
         NoContainersError: there is none.
@@ -185,18 +185,18 @@ def find_engine() -> Engine:
 
 
 def is_required() -> bool:
-    """Whether somebody has asked for an engine by name, so that its absence is a failure."""
+    """Returns whether `VECGUARD_CONTAINERS` names an engine, so that its absence is a failure."""
     return os.environ.get(_ENGINE_VARIABLE, "") not in ("", "off")
 
 
 def are_compiled() -> bool:
-    """Whether the images are to have compiled modules."""
+    """Returns whether to build images with compiled modules."""
     return os.environ.get(_COMPILED_VARIABLE, "") not in ("", "0")
 
 
 @cache
 def build_images() -> Images:
-    """Every image, built once per process; the engine's cache makes it quick the next time.
+    """Builds every image once per process, and returns their names.
 
     Raises:
         NoContainersError: there is no engine, or an image cannot be built.
@@ -228,7 +228,7 @@ def build_images() -> Images:
 
 @cache
 def build_prometheus() -> str | None:
-    """An image like the official one, of Debian's program; None where that is not to be had.
+    """Builds an image like the official one from Debian's program; None without that program.
 
     Raises:
         NoContainersError: there is no engine, or the image cannot be built.
@@ -249,7 +249,7 @@ def build_prometheus() -> str | None:
 
 @contextlib.contextmanager
 def variables_for_testcontainers() -> Iterator[Mapping[str, str]]:
-    """Variables with which testcontainers finds the engine; podman serves its API meanwhile.
+    """Yields the variables with which testcontainers finds the engine; podman serves its API.
 
     Raises:
         NoContainersError: there is no engine.
@@ -356,7 +356,7 @@ def _checked(*command: str) -> None:
 
 
 def _build_etcd(engine: Engine, base: str) -> None:
-    """Like the official image: the program on the path, in the command, no entry point."""
+    """Builds an image like the official one: the program on the path, no entry point."""
     recipe = f'FROM {base}\nCOPY etcd /usr/local/bin/etcd\nUSER 10001:10001\nCMD ["etcd"]\n'
     _build_of_program(engine, "etcd", Path(find_etcd_binary()), recipe)
 

@@ -1,4 +1,4 @@
-"""Parts for tests of logins: a clock to turn, a root coord to script, cheap hashes, a gate."""
+"""Parts for tests of logins: a manual clock, a scripted root coord, cheap hashes, a gate."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ CHEAP = 4
 
 
 def hashed(password: str, cost: int = CHEAP) -> PasswordHash:
-    """The same hash at each call."""
+    """Returns the hash of a password; the same at each call."""
     return _hashed(password, cost)
 
 
@@ -44,7 +44,7 @@ class ManualClock:
 
 
 class Gate:
-    """Where tasks can be held up, open at first."""
+    """Holds up tasks while it is closed; it is open at first."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -68,13 +68,13 @@ class Gate:
             self.waiting -= 1
 
     async def arrivals(self, count: int = 1) -> None:
-        """Returns when so many tasks wait here; fails if they do not come."""
+        """Returns when this many tasks wait here; fails if they do not arrive in time."""
         async with asyncio.timeout(10), self._arrival:
             await self._arrival.wait_for(lambda: self.waiting >= count)
 
 
 class ScriptedSource:
-    """Root coord as a proxy sees it. A read sees the records as they are when it begins."""
+    """Root coord as a proxy sees it. A read returns the records of the moment at which it began."""
 
     def __init__(self) -> None:
         self.revision = 100
@@ -104,7 +104,7 @@ class ScriptedSource:
 
 
 class ObservedVerifier(Verifier):
-    """The real verifier at the least cost. Its answers can be held up at the gate."""
+    """The real verifier at the least cost. A closed gate holds up its answers."""
 
     def __init__(self, cost: int = CHEAP, queue_limit: int = 100) -> None:
         super().__init__(
@@ -121,19 +121,19 @@ class ObservedVerifier(Verifier):
 
 
 class NoRehash:
-    """Stored hashes stay as they are."""
+    """Replaces no stored hash."""
 
     async def rehash(self, username, revision, password):
         return None
 
 
 def wide_queue():
-    """One at which nobody waits."""
+    """Returns a queue that is too wide for any request to wait."""
     return AdmissionQueue(1000, QueueLimits(1000, 1000, 60.0), pace=None, clock=boot_clock)
 
 
 def authenticator_of(credentials, verifier, *, clock, limits=None, lookup_queue=None):
-    """An authenticator that trusts its memory."""
+    """Returns an authenticator that always trusts its memory."""
     return Authenticator(
         logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
         credentials=credentials,

@@ -1,4 +1,4 @@
-"""A stack of two proxies, of which the first reaches root coord through a relay."""
+"""A stack of two proxies; the first one reaches root coord through a relay."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from tests.support.tcp_relay import TcpRelay
 
 
 class _StackWithRelay(LocalStack):
-    """The first proxy connects to the relay.
+    """A stack whose first proxy connects to the relay.
 
     Attributes:
         relay_address: where the relay listens.
@@ -32,7 +32,7 @@ class _StackWithRelay(LocalStack):
 async def stack_with_relay(
     folder: Path, settings: dict[str, Any]
 ) -> AsyncIterator[tuple[LocalStack, TcpRelay]]:
-    """The stack, and the relay by which its first proxy is cut off. A failure has the logs."""
+    """Yields the stack, and the relay that can cut off its first proxy. Adds logs to failures."""
     ports = Ports.free(proxies=2)
     async with TcpRelay(ports.root_coord) as relay:
         stack = _StackWithRelay(

@@ -1,4 +1,4 @@
-"""Programs out of Debian's packages, unpacked below build/: nothing is installed."""
+"""Unpacks programs of Debian packages below build/, without installing them."""
 
 import shutil
 import subprocess
@@ -13,10 +13,10 @@ _SECONDS: Final = 120
 
 @cache
 def program_of(package: str, path: str) -> Path | None:
-    """A program that is in a package of this machine's Debian, downloaded the first time.
+    """Returns a program of a Debian package, which is downloaded at the first call.
 
-    None where there is no apt, or it does not get the package. The program finds no libraries
-    but those that the machine has.
+    Returns None without apt or without the package. The program finds only libraries that are
+    installed on this machine.
 
     Args:
         package: its name.
@@ -38,7 +38,7 @@ def _unpack(package: str, target: Path) -> None:
         try:
             _run(work, "apt-get", "download", "--quiet", package)
         except subprocess.CalledProcessError:
-            # Nobody has fetched the lists of packages; into a folder of our own it needs no root.
+            # The lists of packages are missing; fetching them into our own folder needs no root.
             own = ("--option", f"Dir::State::lists={work}", "--option", f"Dir::Cache={work}")
             (work / "partial").mkdir()
             (work / "archives" / "partial").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Root coord as the accounts see it: a store in memory that revokes in one proxy's cache."""
+"""Root coord as the accounts see it: a store in memory that revokes in the cache of one proxy."""
 
 from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
@@ -17,7 +17,7 @@ _OUTCOMES = {
 
 
 class MemoryDirectory:
-    """A `Directory` and a `CredentialSource`.
+    """Implements `Directory` and `CredentialSource` in memory.
 
     Attributes:
         on_change: called with (username, revision) after each change, as an invalidation.

@@ -1,6 +1,6 @@
-"""A gRPC server (grpcio) of methods that take and give bytes, whatever the service's name.
+"""A gRPC server (grpcio) whose methods take and return bytes, for any service name.
 
-The last part of the path chooses what is done; see `_METHODS`.
+The last part of the path chooses the method; see `_METHODS`.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ _PIECE = bytes(range(256)) * 4096
 
 
 def pattern(size: int) -> bytes:
-    """That many bytes, which are not all alike."""
+    """Returns this many bytes of a pattern, so that lost or exchanged parts show."""
     return (_PIECE * (size // len(_PIECE) + 1))[:size]
 
 
 @dataclass(eq=False)
 class SeenCall:
-    """What the backend saw of one call.
+    """One call as the backend saw it.
 
     Attributes:
         time_remaining: seconds until the deadline at the start; None without one.
@@ -47,7 +47,7 @@ class SeenCall:
 
 
 class EchoBackend:
-    """The methods, and a record of the calls.
+    """Serves the methods and records the calls.
 
     Attributes:
         calls: every call that has arrived, oldest first.
@@ -73,7 +73,7 @@ class EchoBackend:
             await server.stop(grace)
 
     async def call_number(self, number: int, timeout_seconds: float = 10.0) -> SeenCall:
-        """The call with this number (from 0), when it has arrived."""
+        """Waits for the call with this number (from 0), and returns it."""
         async with asyncio.timeout(timeout_seconds), self._arrival:
             await self._arrival.wait_for(lambda: len(self.calls) > number)
         return self.calls[number]
@@ -104,14 +104,14 @@ def _noted(call: SeenCall) -> Iterator[None]:
 
 
 class _Methods:
-    """One call; the methods are named like the last part of the path."""
+    """Handles one call; each method has the name of the last part of the path."""
 
     def __init__(self, backend: EchoBackend, path: str) -> None:
         self._backend = backend
         self._path = path
 
     async def Unary(self, request, context):  # noqa: N802 - as on the wire
-        """Echo, with metadata before and after."""
+        """Returns the request, with metadata before and after it."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             call.received.append(request)
@@ -120,33 +120,33 @@ class _Methods:
             return request
 
     async def Compressed(self, request, context):  # noqa: N802
-        """Echo whose answer is compressed."""
+        """Returns the request, compressed."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             context.set_compression(grpc.Compression.Gzip)
             return request
 
     async def Count(self, request, context):  # noqa: N802
-        """The length of the request as text."""
+        """Returns the length of the request as text."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             return str(len(request)).encode()
 
     async def Large(self, request, context):  # noqa: N802
-        """As many bytes as the request says."""
+        """Returns as many bytes as the request says."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             return pattern(int(request))
 
     async def Wordy(self, request, context):  # noqa: N802
-        """40,000 bytes of headers, then an empty message."""
+        """Returns 40,000 bytes of headers, then an empty message."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             await context.send_initial_metadata((("words", "x" * 40_000),))
             return b""
 
     async def Fail(self, request, context):  # noqa: N802
-        """An error of the code that the request names, with everything an error can have."""
+        """Fails with the code that the request names, and everything that an error can have."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             code = next(code for code in grpc.StatusCode if code.name == request.decode())
@@ -163,14 +163,14 @@ class _Methods:
             await asyncio.Event().wait()
 
     async def Gated(self, request, context):  # noqa: N802
-        """Echo when the gate is open."""
+        """Returns the request when the gate is open."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             await self._backend.gate.wait()
             return request
 
     async def ServerStream(self, request, context):  # noqa: N802
-        """As many messages as the request says, then the trailers."""
+        """Returns as many messages as the request says, then the trailers."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             for number in range(int(request)):
@@ -178,7 +178,7 @@ class _Methods:
             context.set_trailing_metadata((("late", "1"),))
 
     async def FailAfter(self, request, context):  # noqa: N802
-        """As many messages as the request says, then an error."""
+        """Returns as many messages as the request says, then fails."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             for number in range(int(request)):
@@ -186,7 +186,7 @@ class _Methods:
             await context.abort(grpc.StatusCode.ABORTED, "enough")
 
     async def Endless(self, request, context):  # noqa: N802
-        """Messages of a mebibyte for ever; `received` counts those that were taken."""
+        """Sends messages of a mebibyte without end; `received` counts the accepted messages."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             message = pattern(2**20)
@@ -195,14 +195,14 @@ class _Methods:
                 call.received.append(b"")
 
     async def Open(self, request, context):  # noqa: N802
-        """One message, then nothing more."""
+        """Sends one message, then stays open."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             yield request
             await asyncio.Event().wait()
 
     async def ClientStream(self, requests, context):  # noqa: N802
-        """Every message, joined by commas."""
+        """Returns all messages, joined by commas."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             async for request in requests:
@@ -210,7 +210,7 @@ class _Methods:
             return b",".join(call.received)
 
     async def Early(self, requests, context):  # noqa: N802
-        """Answers after the first message, whatever else comes."""
+        """Answers after the first message, and ignores the others."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             async for request in requests:
@@ -229,7 +229,7 @@ class _Methods:
             return str(total).encode()
 
     async def Bidi(self, requests, context):  # noqa: N802
-        """Every message at once."""
+        """Returns each message as it arrives."""
         call = await self._backend.arrived(self._path, context)
         with _noted(call):
             await context.send_initial_metadata((("early", "1"),))

@@ -37,12 +37,12 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports that are this test process's own."""
+        """Returns ports that this test process reserves."""
         return cls(*free_ports(3))
 
 
 class EtcdProcess:
-    """One member, on loopback; the same ports and data through all its restarts.
+    """One member on loopback; it keeps its ports and data through restarts.
 
     All methods block; in an async test that has other tasks, use `asyncio.to_thread`.
 
@@ -107,7 +107,7 @@ class EtcdProcess:
                     raise
             else:
                 return
-        raise EtcdStartError("every choice of ports was taken by somebody else")
+        raise EtcdStartError("other processes took every choice of ports")
 
     def launch(self) -> None:
         """Starts it without waiting: a member of a cluster is healthy only with the others."""
@@ -167,19 +167,19 @@ class EtcdProcess:
         raise EtcdStartError(f"etcd is not healthy in time:\n{self._log_tail()}")
 
     def stop(self) -> None:
-        """Ends it in good order."""
+        """Stops the process with SIGTERM."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kills the process with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Starts it again, on the same ports with the same data."""
+        """Starts the process again, on the same ports with the same data."""
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: the kernel still accepts and acknowledges, the process does nothing."""
+        """Stops the process with SIGSTOP: the kernel still accepts and acknowledges."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -206,7 +206,7 @@ class EtcdProcess:
 
 
 class EtcdCluster:
-    """Three members."""
+    """A cluster of three members."""
 
     def __init__(self, directory: Path, *, arguments: Sequence[str] = ()) -> None:
         names = ("one", "two", "three")
@@ -245,7 +245,7 @@ def running_etcd(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[
 
 @contextmanager
 def running_cluster(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[EtcdCluster]:
-    """Three members. Ports that somebody else takes first are replaced."""
+    """Yields three members. Tries other ports if another process takes one first."""
     for attempt in range(_START_ATTEMPTS):
         cluster = EtcdCluster(directory / str(attempt), arguments=arguments)
         with ExitStack() as stack:
@@ -258,31 +258,31 @@ def running_cluster(directory: Path, *, arguments: Sequence[str] = ()) -> Iterat
                 continue
             yield cluster
             return
-    raise EtcdStartError("every choice of ports was taken by somebody else")
+    raise EtcdStartError("other processes took every choice of ports")
 
 
 @pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
-    """One member for the whole session. Do not stop it; use your own `prefix`."""
+    """Yields one member for the whole session. Do not stop it; use your own `prefix`."""
     with running_etcd(tmp_path_factory.mktemp("etcd")) as process:
         yield process
 
 
 @pytest.fixture
 def own_etcd(tmp_path: Path) -> Iterator[EtcdProcess]:
-    """One member for one test, which may kill it."""
+    """Yields one member for one test, which may kill it."""
     with running_etcd(tmp_path / "etcd") as process:
         yield process
 
 
 @pytest.fixture
 def etcd_cluster(tmp_path: Path) -> Iterator[EtcdCluster]:
-    """Three members for one test, which may kill them."""
+    """Yields three members for one test, which may kill them."""
     with running_cluster(tmp_path / "etcd") as cluster:
         yield cluster
 
 
 @pytest.fixture
 def prefix() -> bytes:
-    """Keys that no other test uses."""
+    """Returns a prefix of keys that no other test uses."""
     return f"test/{uuid.uuid4()}/".encode()

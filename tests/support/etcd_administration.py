@@ -1,4 +1,4 @@
-"""What an operator does to etcd; our client has no door for it."""
+"""What an operator does to etcd, which our client cannot do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ async def channel_to(endpoint: str) -> AsyncIterator[Channel]:
 
 
 async def compact(endpoint: str, revision: int) -> None:
-    """Forgets all that was before a revision."""
+    """Compacts everything before a revision."""
     async with channel_to(endpoint) as channel:
         await pb.KvStub(channel).compact(
             pb.CompactionRequest(revision=revision, physical=True), timeout=10
@@ -28,7 +28,7 @@ async def compact(endpoint: str, revision: int) -> None:
 async def enable_authentication(
     endpoint: str, *, root_password: str, user: str, password: str, user_prefix: bytes
 ) -> None:
-    """Creates root and one user who may read and write below a prefix, then locks the door."""
+    """Creates root and a user with access below a prefix, then enables authentication."""
     async with channel_to(endpoint) as channel:
         auth = pb.AuthStub(channel, timeout=20)
         await auth.user_add(pb.AuthUserAddRequest(name="root", password=root_password))

@@ -26,7 +26,7 @@ FLOODS = {
 
 @asynccontextmanager
 async def flooded(port: int, kind: str, count: int = 4) -> AsyncIterator[None]:
-    """The flood goes on meanwhile."""
+    """Keeps the flood running in the context."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.flooding", str(port), str(count), kind),
         cwd=_ROOT,

@@ -1,4 +1,4 @@
-"""A TCP relay that writes down the HTTP/2 frames of both sides as they pass."""
+"""A TCP relay that records the HTTP/2 frames of both sides."""
 
 import asyncio
 import time
@@ -58,7 +58,7 @@ class Seen:
 
 @dataclass
 class FrameLog:
-    """What has passed, oldest first.
+    """The recorded frames, oldest first.
 
     Attributes:
         port: where the relay listens.
@@ -79,11 +79,11 @@ class FrameLog:
         self.seen.append(Seen(seconds, connection, by_client, name, **more))
 
     def requests(self) -> int:
-        """Calls that the client has sent: its HEADERS, on all connections."""
+        """Returns the HEADERS that the client has sent, on all connections."""
         return sum(each.by_client and each.name == "HEADERS" for each in self.seen)
 
     def unanswered(self) -> list[tuple[int, int]]:
-        """(connection, stream) of calls that were sent and to which no end was sent."""
+        """Returns (connection, stream) of the calls that the server has not ended."""
         opened = {
             (each.connection, each.stream)
             for each in self.seen
@@ -104,7 +104,7 @@ class FrameLog:
 
 @asynccontextmanager
 async def frame_log(target_port: int) -> AsyncIterator[FrameLog]:
-    """A relay to this port of loopback, and what passes through it."""
+    """Yields a relay to this port of loopback, with its record."""
     log = FrameLog()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -167,7 +167,7 @@ async def _pass_on(
 
 
 def _noted(log: FrameLog, number: int, data: bytes, *, by_client: bool) -> bytes:
-    """Notes every whole frame; what is left of the data."""
+    """Records every whole frame. Returns the rest of the data."""
     at = 0
     while len(data) - at >= frames.HEAD_BYTES:
         word, flags, stream = frames.HEAD.unpack_from(data, at)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what a peer may send: mostly legal frames, now and then not.
+"""Hypothesis strategies for what a peer may send: legal frames, and sometimes illegal ones.
 
 A script names streams by their place among those that were opened, so that most steps meet
 a stream that exists; numbers that were made up are among them on purpose.
@@ -23,18 +23,18 @@ TRAILERS = ((b"grpc-status", b"0"),)
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Any frame, whether it makes sense or not."""
+    """Returns a frame of any content, legal or not."""
     return len(payload).to_bytes(3) + bytes([kind, flags]) + stream_id.to_bytes(4) + payload
 
 
 def goaway(last_stream_id: int, code: int = 0) -> bytes:
-    """GOAWAY: streams above this one are not looked at; 0 is NO_ERROR."""
+    """Returns a GOAWAY: its sender ignores streams above this one; code 0 is NO_ERROR."""
     return frame(7, 0, 0, last_stream_id.to_bytes(4) + int(code).to_bytes(4))
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens.
+    """One step of a script.
 
     Attributes:
         kind: what it is, such as `data`; `answer` and `reset` are done by our side.
@@ -90,7 +90,7 @@ class Writer:
     """Turns steps into bytes, as the peer of a server or of a client."""
 
     def __init__(self, *, client_side: bool, opened: Sequence[int] = ()) -> None:
-        """`client_side`: whether the writer plays the client."""
+        """`client_side`: whether the writer acts as the client."""
         self._client_side = client_side
         self._encoder = Encoder()
         self._next_id = 1
@@ -98,7 +98,7 @@ class Writer:
         self._answered: set[int] = set()
 
     def target(self, step: Step) -> int:
-        """The stream that the step is about; to be asked before `write`."""
+        """Returns the stream of the step; call it before `write`."""
         if step.kind == "open" and self._client_side:
             return self._next_id
         if step.place is None or not self._opened:
@@ -106,7 +106,7 @@ class Writer:
         return self._opened[-1 - step.place % len(self._opened)]
 
     def write(self, step: Step) -> bytes:
-        """The step's frames."""
+        """Returns the frames of the step."""
         return getattr(self, "_" + step.kind)(step, self.target(step))
 
     def _open(self, step: Step, target: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Wrong logins over raw HTTP/2: so many in flight from one address, repeated at once."""
+"""Wrong logins over raw HTTP/2: many in flight from one address, each repeated at once."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ Guess = Callable[[], bytes]
 
 
 def at_names(*names: str) -> Guess:
-    """Ever new passwords for these names, by turns."""
+    """Returns guesses at these names in turn, each with a new password."""
     numbers = count()
 
     def guess() -> bytes:
@@ -40,7 +40,7 @@ def at_names(*names: str) -> Guess:
 
 
 def at_fresh_names() -> Guess:
-    """A new name with each guess."""
+    """Returns guesses that each have a new name."""
     numbers = count()
 
     def guess() -> bytes:
@@ -121,7 +121,7 @@ class Guessers:
 
     @property
     def statuses(self) -> Counter[int]:
-        """How often each gRPC status came. Raises ConnectionError if a connection was lost."""
+        """Counts the answers by gRPC status. Raises ConnectionError if a connection was lost."""
         if any(each.lost for each in self._connections):
             raise ConnectionError("the proxy has closed a connection of the guesser")
         return sum((each.statuses for each in self._connections), Counter[int]())
@@ -131,7 +131,7 @@ class Guessers:
 async def guessing(
     address: str, guess: Guess, *, in_flight: int = 800, source: str = "127.0.0.1"
 ) -> AsyncIterator[Guessers]:
-    """So many guesses are in flight meanwhile."""
+    """Keeps this many guesses in flight in the context."""
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     connections: list[Guesses] = []

@@ -1,4 +1,4 @@
-"""Header lists to and from our fields and blocks, by way of the `hpack` library."""
+"""Converts between header lists and our fields and blocks, with the `hpack` library."""
 
 from hpack import Decoder, Encoder
 
@@ -9,10 +9,10 @@ UNLIMITED = limits_with(header_list_bytes=2**24, header_block_bytes=2**24)
 
 
 def fields(headers, *, huffman=True):
-    """What our decoder makes of the headers, as another encoder sends them."""
+    """Returns the fields that our decoder reads from another encoder's block of these headers."""
     return HeaderDecoder(UNLIMITED).decode(Encoder().encode(list(headers), huffman=huffman))
 
 
 def headers(block):
-    """What another decoder that has seen nothing before makes of a block of ours."""
+    """Returns the headers that a new decoder of another library reads from our block."""
     return [(bytes(name), bytes(value)) for name, value in Decoder().decode(block, raw=True)]

@@ -1,4 +1,4 @@
-"""A connection's handler that notes what it is told, and a reader of what was said."""
+"""A handler that records the events of a connection, and a reader of frames."""
 
 from struct import Struct
 
@@ -10,7 +10,7 @@ _HEAD = Struct(">IBI")
 class RecordingHandler(Handler):
     def __init__(self):
         self.streams = {}
-        self.told = []
+        self.events = []
 
     def accepted(self, stream, fields, end):
         self.streams[stream.id] = stream
@@ -20,48 +20,48 @@ class RecordingHandler(Handler):
         self._fields(stream, fields, end)
 
     def data(self, stream, payload, end):
-        self.told.append(("data", stream.id, payload, end))
+        self.events.append(("data", stream.id, payload, end))
 
     def sent(self, stream, size):
-        self.told.append(("sent", stream.id, size))
+        self.events.append(("sent", stream.id, size))
 
-    def aborted(self, stream, code, *, by_peer):
-        self.told.append(("aborted", stream.id, code, by_peer))
+    def stream_reset(self, stream, code, *, by_peer):
+        self.events.append(("stream_reset", stream.id, code, by_peer))
 
-    def settled(self):
-        self.told.append(("settled",))
+    def settings_received(self):
+        self.events.append(("settings_received",))
 
-    def leaving(self, last_stream_id):
-        self.told.append(("leaving", last_stream_id))
+    def goaway_received(self, last_stream_id):
+        self.events.append(("goaway_received", last_stream_id))
 
-    def ponged(self):
-        self.told.append(("ponged",))
+    def ping_acknowledged(self):
+        self.events.append(("ping_acknowledged",))
 
     def failed(self, error):
-        self.told.append(("failed", type(error).__name__))
+        self.events.append(("failed", type(error).__name__))
 
     def finished(self, stream):
-        self.told.append(("finished", stream.id))
+        self.events.append(("finished", stream.id))
 
     def headers_of(self, stream_id):
-        """Every field of the stream, in order."""
+        """Returns every field of the stream, in order."""
         return [
             header
-            for item in self.told
+            for item in self.events
             if item[0] == "headers" and item[1] == stream_id
             for header in item[2]
         ]
 
     def data_of(self, stream_id):
-        return b"".join(item[2] for item in self.told if item[:2] == ("data", stream_id))
+        return b"".join(item[2] for item in self.events if item[:2] == ("data", stream_id))
 
     def _fields(self, stream, fields, end):
         seen = None if fields is None else [(field.name, field.value) for field in fields]
-        self.told.append(("headers", stream.id, seen, end))
+        self.events.append(("headers", stream.id, seen, end))
 
 
 def parsed(data):
-    """The (type, flags, stream, payload) of each frame; a client's preface is passed over."""
+    """Returns (type, flags, stream, payload) of each frame; skips a client's preface."""
     data = data.removeprefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     frames, at = [], 0
     while at < len(data):

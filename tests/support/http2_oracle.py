@@ -1,7 +1,6 @@
-"""Our HTTP/2 connection and `h2`'s side by side, their answers in one form.
+"""Our HTTP/2 connection and `h2`'s side by side, their results in one form.
 
-Both are fed the same bytes and do the same things by themselves; after each step both say
-what they made of it as a `Verdict`.
+Both receive the same bytes and make the same calls; after each step both return a `Verdict`.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +37,7 @@ _BLOCK = b"\x88"
 
 @dataclass
 class Verdict:
-    """What one step led to.
+    """The result of one step.
 
     Attributes:
         events: what the peer's frames meant: headers, data, resets, settings, goodbyes.
@@ -68,7 +67,7 @@ class Ours:
         self.connection = Connection(
             self.handler, LIMITS, client_side=client_side, wake=lambda: None
         )
-        self.connection.greet()
+        self.connection.send_preface()
         self.connection.sender.take()
 
     def hear(self, data: bytes) -> Verdict:
@@ -96,14 +95,14 @@ class Ours:
         return self._done(lambda: self.connection.reset(stream, code))
 
     def _done(self, act: Callable[[], None]) -> Verdict:
-        verdict, before = Verdict(), len(self.handler.told)
+        verdict, before = Verdict(), len(self.handler.events)
         try:
             act()
         except Http2ConnectionError as fault:
             verdict.fatal = int(fault.code)
         verdict.note_output(self.connection.sender.take())
         verdict.events = [
-            event for item in self.handler.told[before:] if (event := _ours(item)) is not None
+            event for item in self.handler.events[before:] if (event := _ours(item)) is not None
         ]
         return verdict
 
@@ -112,7 +111,7 @@ def _ours(item: tuple) -> tuple | None:
     kind = item[0]
     if kind in {"sent", "finished"}:
         return None
-    if kind == "aborted":
+    if kind == "stream_reset":
         return ("reset", item[1], int(item[2])) if item[3] else None
     if kind == "data":
         return ("data", item[1], bytes(item[2]), item[3])
@@ -127,7 +126,7 @@ def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
 
 
 class Oracle:
-    """`h2`'s connection, with its opinions about header fields switched off."""
+    """`h2`'s connection, without its checks of header fields."""
 
     def __init__(self, *, client_side: bool) -> None:
         self.h2 = H2Connection(
@@ -181,7 +180,7 @@ class Oracle:
         def act() -> Sequence[Event]:
             self.h2.send_headers(stream_id, [(b":status", b"200")], end_stream=end)
             if end and not self.h2.streams[stream_id].closed:
-                # As our server does: nobody reads the rest of the request.
+                # As our server does: it does not read the rest of the request.
                 self.h2.reset_stream(stream_id, 0)
             return ()
 
@@ -197,14 +196,14 @@ class Oracle:
     def _done(self, act: Callable[[], Sequence[Event]]) -> Verdict:
         verdict = Verdict()
         try:
-            verdict.events = [told for event in act() if (told := _theirs(event)) is not None]
+            verdict.events = [ours for event in act() if (ours := _theirs(event)) is not None]
         except ProtocolError as fault:
             verdict.fatal = int(fault.error_code)
         verdict.note_output(self.h2.data_to_send())
         return verdict
 
     def _give_padding_back(self, event: Event) -> None:
-        # Ours does so by itself, because padding never reaches anybody.
+        # Ours does so by itself, because padding never reaches a receiver.
         if isinstance(event, DataReceived):
             padding = (event.flow_controlled_length or 0) - len(event.data or b"")
             stream = self.h2.streams.get(event.stream_id)
@@ -230,7 +229,7 @@ def _theirs(event: Event) -> tuple | None:
     if isinstance(event, StreamReset) and event.remote_reset:
         return ("reset", event.stream_id, int(event.error_code))
     if isinstance(event, RemoteSettingsChanged):
-        return ("settled",)
+        return ("settings_received",)
     if isinstance(event, ConnectionTerminated):
-        return ("leaving", event.last_stream_id)
+        return ("goaway_received", event.last_stream_id)
     return None

@@ -1,8 +1,7 @@
-"""Containers of runs that were killed, which would disturb those that come after them.
+"""Removes the containers of killed runs, which would disturb later runs.
 
-Testcontainers has a helper for it, Ryuk, whose image only a registry has. Without it, a port
-that a killed run has published stays redirected: a test that is given it by the kernel later
-and listens there is reached by nobody.
+Testcontainers' own helper, Ryuk, needs an image from a registry. Without it, a port that a
+killed run has published stays redirected: a later test that listens on it gets no connection.
 """
 
 import contextlib
@@ -22,14 +21,14 @@ _DEFAULT_NETWORK: Final = "podman"
 def claim_containers(
     podman: Callable[..., str], image_prefix: str, *, lock: Path = LOCK
 ) -> IO[bytes]:
-    """What must stay open for as long as this process runs containers.
+    """Returns a claim, which must stay open while this process runs containers.
 
-    If no other process has one, every container that there is was left behind, and is removed.
+    If no other process has a claim, all containers of our images are leftovers, and are removed.
 
     Args:
-        podman: runs it with these arguments and gives what it printed.
-        image_prefix: with which the names of our images begin.
-        lock: the file that all who run them agree upon.
+        podman: runs podman with these arguments, and returns its output.
+        image_prefix: the common beginning of the names of our images.
+        lock: the file that all such processes share.
     """
     claim = lock.open("ab")
     with contextlib.suppress(BlockingIOError):

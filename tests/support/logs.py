@@ -1,4 +1,4 @@
-"""What the code under test says in its log."""
+"""Reads the log of the code under test."""
 
 import io
 import logging
@@ -14,7 +14,7 @@ from vecguard.observability.log import configure_logging
 
 @contextmanager
 def every_log_line() -> Iterator[list[MutableMapping[str, Any]]]:
-    """Collects the lines of all levels, also where an earlier test has set one."""
+    """Collects the lines of all levels, even if an earlier test has set a level."""
     before = structlog.get_config()
     structlog.reset_defaults()
     try:
@@ -26,7 +26,7 @@ def every_log_line() -> Iterator[list[MutableMapping[str, Any]]]:
 
 @contextmanager
 def written_log() -> Iterator[io.StringIO]:
-    """What a process writes, one JSON object in a line, entries of libraries included."""
+    """Yields what a process writes: a JSON object in each line, entries of libraries included."""
     before, root = structlog.get_config(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()

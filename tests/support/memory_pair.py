@@ -1,4 +1,4 @@
-"""Two ends of HTTP/2 joined in memory: what one writes the other reads, without a socket."""
+"""Two HTTP/2 ends joined in memory: each reads what the other writes, without a socket."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ HIGH_WATER = 64 * 1024
 
 
 class MemoryTransport(asyncio.Transport):
-    """One direction's writer and the other one's reader.
+    """Writes in one direction and reads in the other.
 
     Attributes:
         is_closed: `connection_lost` was called, or is about to be.
@@ -97,7 +97,7 @@ class MemoryTransport(asyncio.Transport):
 
 
 def join(one, other, *, address=None):
-    """Connects two protocols; `address` is what the second one sees of the first."""
+    """Connects two protocols; `address` is the first one's address as the second one sees it."""
     first, second = MemoryTransport(one), MemoryTransport(other, address)
     first.peer, second.peer = second, first
     one.connection_made(first)
@@ -105,7 +105,7 @@ def join(one, other, *, address=None):
 
 
 class End(RecordingHandler):
-    """One side, which a test speaks for.
+    """One side, which the test controls.
 
     Attributes:
         fault: the error by which our reader ended the connection.
@@ -127,7 +127,7 @@ class End(RecordingHandler):
     def connection_made(self, transport):
         self.transport = transport
         if self._client_side:
-            self.connection.greet()
+            self.connection.send_preface()
             self.flush()
 
     def data_received(self, data):
@@ -181,13 +181,13 @@ class End(RecordingHandler):
         return stream.id
 
     def answer(self, stream_id, data=b"", *, status=b"0"):
-        """Says all of an answer (server side)."""
+        """Sends a complete answer (server side)."""
         self.begin(stream_id)
         self.say(stream_id, data)
         self.finish(stream_id, (b"grpc-status", status))
 
     def begin(self, stream_id, *headers, http_status=b"200", end=False):
-        """Says the first block of an answer."""
+        """Sends the first header block of an answer."""
         block = literal(b":status", http_status)
         if http_status == b"200":
             block += literal(b"content-type", b"application/grpc")
@@ -195,11 +195,11 @@ class End(RecordingHandler):
         self.connection.sender.headers(self.streams[stream_id], block, end=end)
 
     def say(self, stream_id, data, *, end=False):
-        """Says data."""
+        """Sends data."""
         self.connection.sender.data(self.streams[stream_id], data, end=end)
 
     def finish(self, stream_id, *trailers):
-        """Says trailers."""
+        """Sends trailers."""
         block = b"".join(literal(name, value) for name, value in trailers)
         self.connection.sender.finish(self.streams[stream_id], block)
 
@@ -207,28 +207,28 @@ class End(RecordingHandler):
         self.connection.reset(self.streams[stream_id], code)
 
     def cut(self):
-        """The connection breaks."""
+        """Breaks the connection."""
         self.transport.abort()
 
     # What a test looks at.
 
     def value(self, stream_id, name):
-        """The last value of a header; None without one."""
+        """Returns the last value of a header; None without one."""
         return dict(self.headers_of(stream_id)).get(name)
 
     def status(self, stream_id):
-        """The gRPC status of a call that has ended; None while it has not."""
+        """Returns the gRPC status of a call; None before its end."""
         status = self.value(stream_id, b"grpc-status")
         return None if status is None else int(status)
 
     def was_reset(self, stream_id):
-        """The code of the reset that ended the stream; None without one."""
-        codes = [item[2] for item in self.told if item[:2] == ("aborted", stream_id)]
+        """Returns the code of the reset that ended the stream; None without one."""
+        codes = [item[2] for item in self.events if item[:2] == ("stream_reset", stream_id)]
         return codes[0] if codes else None
 
     def has_ended(self, stream_id):
-        """Whether the other side has said all on the stream."""
+        """Returns whether the other side has ended the stream."""
         return any(
             item[0] in {"data", "headers"} and item[1] == stream_id and item[3]
-            for item in self.told
+            for item in self.events
         )

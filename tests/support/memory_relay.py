@@ -1,4 +1,4 @@
-"""A relay without a socket: its clients and its backend are ends that a test speaks for."""
+"""A relay without a socket: the test controls its clients and its backend."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -15,9 +15,11 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 
 
 class MemoryRelay:
-    """Attributes:
-    backends: the backend's side of every connection that the pool has made, the oldest first.
-    refuses: why the backend takes no connection; None: it does.
+    """A relay between clients and a backend in memory.
+
+    Attributes:
+        backends: the backend's side of every connection that the pool has made, oldest first.
+        refuses: the error with which the backend refuses connections; None: it accepts them.
     """
 
     def __init__(
@@ -59,11 +61,11 @@ class MemoryRelay:
 
     @property
     def links(self):
-        """The clients' connections."""
+        """The connections of clients."""
         return self.listener._reception.links
 
     def client(self, host="192.0.2.1", limits=None):
-        """A client that is connected."""
+        """Returns a connected client."""
         place = self.listener.connection_limits.enter(host)
         assert place is not None
         end = End(client_side=True, limits=limits)
@@ -73,16 +75,19 @@ class MemoryRelay:
         return end
 
     async def quiet(self):
-        """Returns when nothing is left to do but what a timer, or a test, begins."""
+        """Returns when only a timer or the test can cause further work."""
         loop = asyncio.get_running_loop()
         while True:
-            # Others were called before this goes on; what they have begun stands in line now.
+            # Other callbacks run first; whatever they schedule is in the loop's queue afterwards.
             await asyncio.sleep(0)
             if not loop._ready and not any(link.is_waiting for link in self.links):
                 return
 
     async def arrived(self, client, *args, **options):
-        """Makes a call that the backend has. Returns its numbers here, there, and the backend."""
+        """Makes a call that reaches the backend.
+
+        Returns its stream numbers at the client and at the backend, and the backend.
+        """
         call = client.request(*args, **options)
         await self.quiet()
         backend = self.backends[-1]
@@ -101,7 +106,7 @@ class MemoryRelay:
 
 @asynccontextmanager
 async def memory_relay(**options):
-    """A relay that must leave nothing behind."""
+    """Yields a relay, which must leave nothing behind."""
     relay = MemoryRelay(**options)
     try:
         yield relay

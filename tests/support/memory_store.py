@@ -1,4 +1,4 @@
-"""A credential store in memory. The contract suite keeps it equal to the one in etcd."""
+"""A credential store in memory. The contract suite compares it with the store in etcd."""
 
 from vecguard.root_coord.store.interface import (
     Mutation,

@@ -1,4 +1,4 @@
-"""What a process tells Prometheus, and what it says about its condition."""
+"""Reads the metrics and the health report of a process."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Exposition:
-    """One scrape.
+    """The result of one scrape.
 
     Attributes:
         text: as it came.
@@ -34,11 +34,11 @@ class Exposition:
         )
 
     def value(self, name: str, **labels: str) -> float:
-        """The sample with just these labels; 0 if there is none."""
+        """Returns the sample with exactly these labels; 0 without one."""
         return self.samples.get((name, frozenset(labels.items())), 0.0)
 
     def labelled(self, name: str, label: str) -> dict[str, float]:
-        """All samples of that name by one label, added up."""
+        """Returns the sums of the samples of this name by one label."""
         found: dict[str, float] = {}
         for (sample, labels), value in self.samples.items():
             if sample == name:
@@ -48,12 +48,12 @@ class Exposition:
 
     @property
     def names(self) -> set[str]:
-        """Of all samples."""
+        """The names of all samples."""
         return {name for name, _ in self.samples}
 
     @property
     def families(self) -> set[str]:
-        """Of what was announced, with or without a sample."""
+        """The names of all announced metrics, with or without a sample."""
         return {line.split()[2] for line in self.text.splitlines() if line.startswith("# TYPE ")}
 
 
@@ -64,7 +64,7 @@ async def scrape(operations_address: str) -> Exposition:
 
 
 async def health(operations_address: str) -> tuple[int, dict[str, Any]]:
-    """The status of /readyz and its report."""
+    """Returns the status of /readyz and its report."""
     status, text = await ask(operations_address, "/readyz")
     return status, json.loads(text)
 

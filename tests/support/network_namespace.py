@@ -1,4 +1,4 @@
-"""Work in a network of its own, where every port is free and nothing else can be reached."""
+"""Runs work in its own network, where every port is free and nothing else can be reached."""
 
 import asyncio
 import ctypes
@@ -21,9 +21,9 @@ _IFF_UP = 1
 
 
 def run_in_own_network(work: Callable[[], Coroutine[None, None, T]]) -> T:
-    """The result of `work`, run in a thread that has nothing but a loopback of its own.
+    """Runs `work` in a thread whose network has only its own loopback, and returns its result.
 
-    The threads and processes that it starts have the same. Skips the test where the kernel
+    Threads and processes that it starts share this network. Skips the test where the kernel
     does not allow it.
     """
     with ThreadPoolExecutor(1) as alone:
@@ -34,7 +34,7 @@ def run_in_own_network(work: Callable[[], Coroutine[None, None, T]]) -> T:
 
 
 def _leave_network() -> str | None:
-    """Give this thread a new network; why not, if that is refused."""
+    """Gives this thread a new network. Returns the reason if the kernel refuses it."""
     if sys.platform != "linux":
         return "only Linux has them"
     # Of this thread alone: the others stay where they are.

@@ -1,4 +1,4 @@
-"""The services inside the proxy, wired as there, behind a relay that admits everybody as alice."""
+"""The services inside the proxy, behind a relay that admits every client as alice."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -25,9 +25,10 @@ async def own_services(
     list_gate: Gate | None = None,
     gatekeeper: ScriptedGatekeeper | None = None,
 ) -> AsyncIterator[Relay]:
-    """`super_users` may administer; the backend is asked about named services.
+    """Yields the running services.
 
-    Each call that lists the users is held up at `list_gate`.
+    `super_users` may administer; the backend answers health checks of named services. Calls that
+    list the users wait at `list_gate`.
     """
     async with account_service("alice", super_users=super_users) as (directory, accounts):
         if list_gate is not None:

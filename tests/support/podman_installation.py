@@ -1,4 +1,4 @@
-"""podman on a machine that has none. Only on request: it changes the machine."""
+"""Installs podman on a machine without it. Only on request: it changes the machine."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ _SECONDS: Final = 300
 
 
 def can_install_podman() -> bool:
-    """Whether this is root on Debian or something like it."""
+    """Returns whether this is root on Debian or a similar system."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def install_podman() -> None:
-    """Install it from the distribution's packages.
+    """Installs podman from the distribution's packages.
 
     Raises:
         subprocess.SubprocessError: that failed, or took too long.

@@ -1,4 +1,4 @@
-"""The relay's bounds as the settings' defaults have them, with what a test changes."""
+"""The relay's bounds by the defaults of the settings, with changes of a test."""
 
 from dataclasses import replace
 from typing import Any

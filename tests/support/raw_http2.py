@@ -1,4 +1,4 @@
-"""HTTP/2 peers made of the `h2` library alone: they send what no gRPC library would."""
+"""HTTP/2 peers of the plain `h2` library, which send what no gRPC library sends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -114,14 +114,14 @@ class Peer:
         self.writer.write(data)
 
     def stop_reading(self) -> None:
-        """Takes nothing from the socket any more."""
+        """Stops reading from the socket."""
         self._running.clear()
 
     def resume_reading(self) -> None:
         self._running.set()
 
     async def wait_for(self, kind: type[E], stream_id: int | None = None) -> E:
-        """The first event of this kind (and stream)."""
+        """Waits for the first event of this kind (and stream), and returns it."""
 
         def found() -> E | None:
             for event in self.events:
@@ -135,7 +135,7 @@ class Peer:
         return await self.until(found)
 
     async def until(self, condition: Callable[[], object]):
-        """What the condition gives when that is something."""
+        """Returns the first true result of the condition."""
         async with asyncio.timeout(DEADLINE_SECONDS), self._news:
             return await self._news.wait_for(condition)
 
@@ -146,7 +146,7 @@ class Peer:
     def request(
         self, headers: Sequence[Header] | None = None, body: bytes = b"", *, end: bool = True
     ) -> int:
-        """Opens a stream; the body goes out if the windows let it."""
+        """Opens a stream, and sends the body as far as the windows allow."""
         stream_id = self.h2.get_next_available_stream_id()
         headers = list(request_headers() if headers is None else headers)
         self.h2.send_headers(stream_id, headers, end_stream=end and not body)
@@ -163,7 +163,7 @@ class Peer:
         headers: Sequence[Header] = ANSWER,
         trailers: Sequence[Header] | None = OK,
     ) -> None:
-        """A response; without trailers it stays open."""
+        """Sends a response; without trailers it stays open."""
         self.h2.send_headers(stream_id, list(headers))
         if body:
             self.h2.send_data(stream_id, body)
@@ -172,7 +172,7 @@ class Peer:
         self.flush()
 
     async def response(self, stream_id: int) -> tuple[list[Header], bytes, list[Header]]:
-        """Headers, body and trailers, when the response is over."""
+        """Returns headers, body and trailers at the end of the response."""
         await self.until(
             lambda: any(
                 isinstance(event, StreamEnded | StreamReset) and event.stream_id == stream_id
@@ -246,7 +246,7 @@ class Pump:
         self.sent = 0
 
     def push(self):
-        """Whether anything could be sent."""
+        """Sends as much as possible. Returns whether anything was sent."""
         before = self.sent
         while self._left:
             window = self._peer.h2.local_flow_control_window(self._stream_id)
@@ -260,7 +260,7 @@ class Pump:
         return self.sent > before
 
     async def until_stalled(self):
-        """Pushes until the other side gives no more window through several round trips."""
+        """Pushes until the other side extends no window during several round trips."""
         quiet = 0
         while quiet < 20:
             quiet = 0 if self.push() else quiet + 1
@@ -275,7 +275,7 @@ class Pump:
 
 
 async def round_trip(peer):
-    """The relay has seen all that was sent before."""
+    """Returns when the peer has received everything that was sent before."""
     before = sum(isinstance(event, PingAckReceived) for event in peer.events)
     peer.h2.ping(b"12345678")
     peer.flush()
@@ -300,7 +300,7 @@ async def raw_client(port: int, **options) -> AsyncIterator[Peer]:
 
 
 class RawBackend:
-    """A server whose every connection is a `Peer` that the test answers by hand."""
+    """A server with a `Peer` for each connection, which the test answers step by step."""
 
     def __init__(self, **options) -> None:
         self._options = options
@@ -321,12 +321,12 @@ class RawBackend:
         await self._server.wait_closed()
 
     async def accepted(self) -> Peer:
-        """The next connection."""
+        """Waits for the next connection, and returns it."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await self._peers.get()
 
     async def requested(self) -> tuple[Peer, int]:
-        """The next connection, and the first stream on it."""
+        """Waits for the next connection. Returns it and the first stream on it."""
         peer = await self.accepted()
         return peer, (await peer.wait_for(RequestReceived)).stream_id
 
@@ -347,13 +347,13 @@ async def raw_backend(**options) -> AsyncIterator[RawBackend]:
 
 
 async def status(client: Peer, call: int) -> int:
-    """The gRPC status that the call ended with."""
+    """Returns the gRPC status of the call, at its end."""
     headers, _, trailers = await client.response(call)
     return int(dict(headers + trailers)[b"grpc-status"])
 
 
 async def requests(peer: Peer, count: int) -> list[int]:
-    """The stream ids of the first requests on a connection, when there are as many."""
+    """Waits for this many requests on a connection. Returns their stream ids."""
 
     def seen() -> list[int] | None:
         found = [e.stream_id for e in peer.events if isinstance(e, RequestReceived)]

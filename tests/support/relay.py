@@ -1,4 +1,4 @@
-"""The real relay, started in this process or in its own, in front of any port."""
+"""The real relay in front of any port, in this process or in its own."""
 
 import asyncio
 import ssl
@@ -34,7 +34,7 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass
 class ScriptedGatekeeper(Gatekeeper):
-    """Admits everybody as alice unless told otherwise.
+    """Admits every call as alice, unless `decide` does otherwise.
 
     Attributes:
         decide: what is done about a call; raises to refuse.
@@ -117,7 +117,7 @@ async def relaying(
     bounds: Bounds | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Relay]:
-    """A relay that must leave nothing behind when it has been drained."""
+    """Yields a relay, which must leave nothing behind after its drain."""
     upstream = Upstream(
         f"backend 127.0.0.1:{backend_port}",
         connect
@@ -152,13 +152,13 @@ async def relaying(
 
 
 async def nothing_is_left(relay: Relay) -> None:
-    """No call, stream, connection or task of ours."""
+    """Fails if a call, a stream, a connection or a task is left."""
     await relay.idle()
 
-    async def nobody_is_connected() -> bool:
+    async def no_client_is_connected() -> bool:
         return not relay.listener.connections
 
-    await eventually(nobody_is_connected, 5.0)
+    await eventually(no_client_is_connected, 5.0)
 
     async def no_task_of_ours_runs() -> bool:
         return not own_tasks()
@@ -167,7 +167,7 @@ async def nothing_is_left(relay: Relay) -> None:
 
 
 def own_tasks() -> list[asyncio.Task]:
-    """The running tasks whose code is the project's and no test's, but for the listener's."""
+    """Returns the running tasks of project code, without the listener's and without tests'."""
     own = (str(_ROOT / "services"), str(_ROOT / "shared"))
     codes = {task: getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks()}
     return [
@@ -180,7 +180,7 @@ def own_tasks() -> list[asyncio.Task]:
 
 
 def channel(target: str, *options: tuple[str, object], **arguments) -> grpc.aio.Channel:
-    """A grpcio channel with a connection of its own that repeats nothing by itself."""
+    """Returns a grpcio channel with its own connection and without retries."""
     return grpc.aio.insecure_channel(
         target,
         options=(
@@ -201,11 +201,11 @@ class RelayProcess:
     pid: int
 
     def memory_bytes(self) -> int:
-        """Resident now."""
+        """The resident memory."""
         return self._status("VmRSS")
 
     def peak_memory_bytes(self) -> int:
-        """The most that was ever resident."""
+        """The peak of the resident memory."""
         return self._status("VmHWM")
 
     def _status(self, name: str) -> int:

@@ -11,7 +11,7 @@ from vecguard.root_coord.session_wire import decode_request
 
 
 class MemoryStream:
-    """The server's end. What the proxy reads can be held up, as by flow control."""
+    """The server's end. It can hold up what the proxy reads, as flow control does."""
 
     def __init__(self):
         self.up = asyncio.Queue()
@@ -76,13 +76,13 @@ class FakeProxy:
         return invalidate
 
     async def hang_up(self):
-        """The connection breaks: grpclib cancels the handler."""
+        """Breaks the connection: grpclib cancels the handler."""
         self.serving.cancel()
         with suppress(asyncio.CancelledError):
             await self.serving
 
     async def ended(self):
-        """What the handler ends with."""
+        """Waits for the handler's end, and returns its exception."""
         async with asyncio.timeout(10):
             await asyncio.wait([self.serving])
         return self.serving.exception()

@@ -1,4 +1,4 @@
-"""Who serves which connection: read from Linux's /proc, without asking the processes."""
+"""Reads from Linux's /proc which process serves which connection."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +9,7 @@ _LISTENING = "0A"
 
 
 def children(parent: int) -> list[int]:
-    """The processes that this one started, oldest first."""
+    """Returns the children of a process, oldest first."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -22,13 +22,13 @@ def children(parent: int) -> list[int]:
 
 
 def listening(parent: int, port: int) -> list[int]:
-    """Those children that listen on a TCP port of IPv4."""
+    """Returns the children that listen on a TCP port of IPv4."""
     inodes = {inode for _, state, inode in _rows(port) if state == _LISTENING}
     return [pid for pid in children(parent) if inodes & _sockets(pid)]
 
 
 def served_by(pid: int, port: int) -> set[int]:
-    """The clients' ports of the connections to `port` that a process has accepted."""
+    """Returns the client ports of a process's accepted connections to `port`."""
     own = _sockets(pid)
     return {
         client for client, state, inode in _rows(port) if state == _ESTABLISHED and inode in own
@@ -36,7 +36,7 @@ def served_by(pid: int, port: int) -> set[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs; one that nobody has reaped yet does not."""
+    """Returns whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -44,7 +44,7 @@ def alive(pid: int) -> bool:
 
 
 def _rows(port: int) -> Iterator[tuple[int, str, str]]:
-    """(remote port, state, inode) of the sockets with this local port."""
+    """Yields (remote port, state, inode) of the sockets with this local port."""
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if int(fields[1].rpartition(":")[2], 16) == port:

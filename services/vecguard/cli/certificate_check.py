@@ -85,7 +85,7 @@ def _check_load(files: FileSet, chain: _Chain) -> Iterator[Finding]:
     else:
         build = contexts.mutual_server_context if files.authorities else contexts.server_context
     try:
-        contexts.load(files.as_link, build)
+        contexts.load(files.tls_files, build)
     except WrongUsageError:
         return  # see `_check_use`
     except TlsMaterialError as error:
@@ -101,12 +101,12 @@ def _check_handshake(files: FileSet) -> Iterator[Finding]:
         return
     if _is_for_server(files, chain[0]):
         peer, purpose = "clients", "sslserver"
-        refusal = server_refusal(files.as_link, files.name)
+        refusal = server_refusal(files.tls_files, files.name)
     elif not certificates.facts(chain[0]).is_for_clients:
         return  # see `_check_use`
     else:
         peer, purpose = "servers", "sslclient"
-        refusal = client_refusal(files.as_link)
+        refusal = client_refusal(files.tls_files)
     file = str(files.certificate)
     if refusal is None:
         detail = f"{peer} that trust {files.authorities} accept the certificate"

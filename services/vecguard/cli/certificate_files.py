@@ -31,7 +31,7 @@ class FileSet:
         return self.certificate is not None and self.key is not None
 
     @property
-    def as_link(self) -> TlsFiles:
+    def tls_files(self) -> TlsFiles:
         """Returns the files as a service takes them: certificate and key together, or neither."""
         return TlsFiles(
             PemFile(self.certificate, "certificate") if self.certificate and self.key else None,
@@ -51,7 +51,7 @@ class FileSet:
 
     @property
     def is_inside(self) -> bool:
-        """Whether the file's name means a link between the services."""
+        """Whether the file's name means a connection between the services."""
         return self.certificate is not None and self.certificate.stem.startswith(_INSIDE)
 
     @property
@@ -84,7 +84,7 @@ def _if_there(path: Path) -> Path | None:
 
 
 def _authority_of(leaf: Path, authorities: Sequence[Path]) -> Path | None:
-    """Returns the internal CA for links between the services, otherwise the public CA."""
+    """Returns the internal CA for connections between the services, otherwise the public CA."""
     prefix = "internal-" if leaf.stem.startswith(_INSIDE) else ""
     wanted = leaf.with_name(f"{prefix}ca.pem")
     return wanted if wanted in authorities else next(iter(authorities), None)

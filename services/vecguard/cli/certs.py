@@ -1,4 +1,4 @@
-"""`vecguard certs`: make certificates, and explain those that exist."""
+"""`vecguard certs`: makes certificates, and explains existing ones."""
 
 import time
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ def addresses_of(given: Sequence[str] | None) -> tuple[Address, ...]:
 async def ask_processes(
     addresses: Iterable[Address], *, timeout_seconds: float, wall_clock: Callable[[], float]
 ) -> tuple[ProcessReport, ...]:
-    """Returns a report for each process; the report of one that does not answer says why.
+    """Returns a report for each process; without an answer, it says why.
 
     Args:
         addresses: operations ports. A host with several addresses counts as several processes.

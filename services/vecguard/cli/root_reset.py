@@ -40,8 +40,8 @@ async def root_exists(client: EtcdClient, keys: Keys, *, allow_similar_prefix: b
     """Returns whether etcd has a record of root, which a reset otherwise creates.
 
     Raises:
-        SimilarPrefixError: this prefix is empty, and there are credentials under one that differs
-            only in slashes, dots, letter case or blanks.
+        SimilarPrefixError: this prefix is empty, and another prefix, which differs only in
+            slashes, dots, letter case or blanks, has credentials.
         EtcdError: etcd refuses, or cannot be reached.
     """
     state = await root_state(client, keys)

@@ -85,11 +85,11 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
         ("backend.tls.*", True, connections.backend_client),
         ("etcd.ssl.*", True, connections.etcd_client),
     )
-    for setting, is_set, open_link in named:
+    for setting, is_set, open_context in named:
         if not is_set:
             continue
         try:
-            link = open_link(settings)
+            context = open_context(settings)
         except ConfigurationError as error:
             yield Finding(
                 Severity.WRONG,
@@ -98,9 +98,9 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
                 "vecguard certs check --cert FILE --key FILE --ca FILE tells more",
             )
             continue
-        if link is not None:
-            yield from judge_validity(setting, link.material.validity, now)
-            yield from judge_key(setting, link.unusable_key)
+        if context is not None:
+            yield from judge_validity(setting, context.material.validity, now)
+            yield from judge_key(setting, context.unusable_key)
 
 
 async def examine_reach(settings: Settings) -> list[Finding]:

@@ -1,7 +1,7 @@
 """The headers in which the relay says who makes a call: written, stripped and read here alone.
 
-An upstream may trust them, because the relay drops every header of a client that has such a name,
-or one that an upstream may take for it: CGI and WSGI make variables of headers
+An upstream may trust them, because the relay drops every header of a client that has such a name
+or a name that an upstream may take for it: CGI and WSGI make variables of headers
 (`HTTP_X_VECGUARD_USER`), in which `-` becomes `_`, as `.` and others do in PHP, and either of two
 spellings may win there. Our own services read them at the other end of an in-process connection.
 """

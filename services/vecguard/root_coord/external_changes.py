@@ -8,7 +8,7 @@ from vecguard.etcd import CompactedError, EtcdClient, Event
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
-from vecguard.root_coord.session_state import Everything, Invalidation
+from vecguard.root_coord.session_state import FullInvalidation, Invalidation
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.usernames import ROOT
 
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 class Broadcast(Protocol):
     """Sends to every proxy without waiting for acknowledgements."""
 
-    def announce(self, content: Invalidation | Everything) -> None: ...
+    def announce(self, content: Invalidation | FullInvalidation) -> None: ...
 
 
 class RootSeen(Protocol):
@@ -82,7 +82,7 @@ class ExternalChanges:
                 # another program later, they would pass as our own.
                 self._own.clear()
                 # After that read: everything that a proxy reads from now on is at least as new.
-                self._broadcast.announce(Everything())
+                self._broadcast.announce(FullInvalidation())
 
     async def _follow(self, start_revision: int) -> None:
         changes = self._client.watch(

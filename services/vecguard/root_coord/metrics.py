@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from vecguard.root_coord.role import Role
 
-# From a healthy change (milliseconds) to one that waits for a whole lease.
+# From a healthy change (milliseconds) to a change that waits for a whole lease.
 _CHANGE_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 _ETCD_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 

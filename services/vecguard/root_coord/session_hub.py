@@ -11,7 +11,7 @@ from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.log import get_logger
 from vecguard.root_coord.session_state import (
     Awaited,
-    Everything,
+    FullInvalidation,
     Invalidation,
     Notice,
     SessionState,
@@ -32,7 +32,7 @@ log = get_logger(__name__)
 _OUTBOX_LIMIT = 4096
 _MAX_TEXT = 255
 _OPEN_TIMEOUT_SECONDS = 10.0
-# A change takes milliseconds. One that takes this long is logged with the proxies it waits for.
+# A change takes milliseconds. A longer one is logged with the proxies that it waits for.
 _LONG_WAIT_SECONDS = 1.0
 # A log line about thousands of proxies would be cut off.
 _NAMED_IN_LOG = 10
@@ -206,7 +206,7 @@ class SessionHub:
             )
         self._invalidated(seconds)
 
-    def announce(self, content: Invalidation | Everything) -> None:
+    def announce(self, content: Invalidation | FullInvalidation) -> None:
         """Sends a notice to every session without waiting for acknowledgements."""
         self._send(content)
 
@@ -224,7 +224,7 @@ class SessionHub:
             return False
         return True
 
-    def _send(self, content: Invalidation | Everything | Surrender) -> Notice:
+    def _send(self, content: Invalidation | FullInvalidation | Surrender) -> Notice:
         notice, connected = self._sessions.notify(content, self._clock())
         message = encode_notice(notice)
         for proxy_id in connected:

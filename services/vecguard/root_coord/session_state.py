@@ -20,7 +20,7 @@ class Invalidation:
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
+class FullInvalidation:
     """Tells proxies to trust no cached entry before they have read it again."""
 
 
@@ -38,7 +38,7 @@ class Notice:
     """
 
     sequence: int
-    content: Invalidation | Everything | Surrender
+    content: Invalidation | FullInvalidation | Surrender
     made_at: float
 
 
@@ -174,7 +174,7 @@ class SessionState:
         return []
 
     def notify(
-        self, content: Invalidation | Everything | Surrender, now: float
+        self, content: Invalidation | FullInvalidation | Surrender, now: float
     ) -> tuple[Notice, tuple[str, ...]]:
         """Makes a notice. Returns it with the ids of the connected sessions to send it to.
 

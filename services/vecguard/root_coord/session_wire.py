@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import betterproto
 
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.root_coord.session_state import Everything, Invalidation, Notice, Surrender
+from vecguard.root_coord.session_state import FullInvalidation, Invalidation, Notice, Surrender
 
 # Tags of SessionRequest.renew, .acknowledge and of their only field; of SessionReply.renewed
 # and its two fields (protobuf's encoding: field number << 3 | wire type).
@@ -85,7 +85,7 @@ def encode_notice(notice: Notice) -> bytes:
     match notice.content:
         case Surrender():
             reply = pb.SessionReply(surrender=pb.Surrender(sequence=notice.sequence))
-        case Everything():
+        case FullInvalidation():
             reply = pb.SessionReply(
                 invalidate=pb.Invalidate(sequence=notice.sequence, everything=True)
             )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from vecguard.concurrency.shared_attempt import SharedAttempt
 from vecguard.etcd.channel import Metadata, Rpc
+from vecguard.etcd.endpoint import Endpoint
 from vecguard.etcd.failure import AttemptError, is_auth_disabled
-from vecguard.etcd.link import Link
 from vecguard.generated.etcdserverpb import AuthenticateRequest, AuthenticateResponse
 from vecguard.secret import Secret
 
@@ -41,8 +41,8 @@ class TokenSource:
     def can_renew(self) -> bool:
         return self._credentials is not None
 
-    async def token(self, link: Link, timeout_seconds: float) -> Secret[str] | None:
-        """Returns the current token, or a new one from the endpoint behind `link`.
+    async def token(self, endpoint: Endpoint, timeout_seconds: float) -> Secret[str] | None:
+        """Returns the current token, or a new one from `endpoint`.
 
         Returns:
             None if there are no credentials; an empty secret if etcd requires no token.
@@ -54,7 +54,7 @@ class TokenSource:
         if credentials is None:
             return None
         return await self._flight.get(
-            lambda: self._token, lambda: self._authenticate(credentials, link, timeout_seconds)
+            lambda: self._token, lambda: self._authenticate(credentials, endpoint, timeout_seconds)
         )
 
     def refuse(self, token: Secret[str] | None) -> None:
@@ -63,13 +63,13 @@ class TokenSource:
             self._token = None
 
     async def _authenticate(
-        self, credentials: Credentials, link: Link, timeout_seconds: float
+        self, credentials: Credentials, endpoint: Endpoint, timeout_seconds: float
     ) -> Secret[str]:
         request = AuthenticateRequest(
             name=credentials.username, password=credentials.password.reveal()
         )
         try:
-            reply = await link.call(
+            reply = await endpoint.call(
                 _AUTHENTICATE, request, metadata={}, timeout_seconds=timeout_seconds
             )
         except AttemptError as error:
@@ -79,7 +79,7 @@ class TokenSource:
                 self._warned = True
                 _log.warning(
                     "etcd at %s runs without authentication; the configured user %s is not used",
-                    link.endpoint,
+                    endpoint.address,
                     credentials.username,
                 )
             self._token = Secret(_NO_TOKEN)

@@ -218,13 +218,13 @@ class RpcStream(Generic[RequestT, ReplyT]):
         try:
             reply = await self._stream.recv_message()
         except StreamTerminatedError:
-            self._raise_last_words()
+            self._raise_final_status()
             raise
         if reply is None:
-            self._raise_last_words()
+            self._raise_final_status()
         return reply
 
-    def _raise_last_words(self) -> None:
+    def _raise_final_status(self) -> None:
         # The status at the end of the stream says more than the end itself. grpclib checks it only
         # where the request was ended, too.
         self._stream._maybe_raise()  # noqa: SLF001 - it has no public name

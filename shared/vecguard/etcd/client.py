@@ -13,7 +13,7 @@ from vecguard.errors import ConfigurationError
 from vecguard.etcd import kv, lease
 from vecguard.etcd.authentication import Credentials
 from vecguard.etcd.cluster import Cluster, Observe
-from vecguard.etcd.link import STATUS
+from vecguard.etcd.endpoint import STATUS
 from vecguard.etcd.model import (
     Compare,
     LeaseGrant,
@@ -217,12 +217,14 @@ class EtcdClient:
             ValueError: the endpoint is not one of the client's.
         """
         cluster = self._cluster
-        link = cluster.current if endpoint is None else cluster.link_to(Address.parse(endpoint))
+        member = (
+            cluster.current if endpoint is None else cluster.endpoint_at(Address.parse(endpoint))
+        )
         if timeout_seconds is None:
             timeout_seconds = cluster.request_timeout_seconds
-        reply = await cluster.call_one(link, STATUS, pb.StatusRequest(), timeout_seconds)
+        reply = await cluster.call_one(member, STATUS, pb.StatusRequest(), timeout_seconds)
         return MemberStatus(
-            endpoint=str(link.endpoint),
+            endpoint=str(member.address),
             version=reply.version,
             member_id=reply.header.member_id,
             leader=reply.leader,

@@ -10,9 +10,9 @@ from vecguard.clock import Clock
 from vecguard.errors import VecguardError
 from vecguard.etcd.authentication import Credentials, TokenSource, metadata_of
 from vecguard.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, RpcStream, attempt
+from vecguard.etcd.endpoint import Endpoint
 from vecguard.etcd.errors import EtcdOutcomeUnknownError, EtcdUnavailableError
 from vecguard.etcd.failure import AttemptError, Verdict, final_error, judge
-from vecguard.etcd.link import Link
 from vecguard.etcd.revisions import RevisionGuard
 from vecguard.etcd.rounds import Rounds
 from vecguard.generated.etcdserverpb import ResponseHeader
@@ -60,9 +60,9 @@ class Cluster:
         observe: Observe,
     ) -> None:
         self._guard = RevisionGuard()
-        self._links = tuple(
-            Link(endpoint, tls=tls, server_name=server_name, vet=self.observe)
-            for endpoint in endpoints
+        self._endpoints = tuple(
+            Endpoint(address, tls=tls, server_name=server_name, vet=self.observe)
+            for address in endpoints
         )
         self._current = 0
         self._tokens = TokenSource(credentials)
@@ -72,9 +72,9 @@ class Cluster:
         self._observe = observe
 
     @property
-    def current(self) -> Link:
+    def current(self) -> Endpoint:
         """The endpoint to try first."""
-        return self._links[self._current]
+        return self._endpoints[self._current]
 
     @property
     def request_timeout_seconds(self) -> float:
@@ -87,32 +87,32 @@ class Cluster:
 
     def rounds(self) -> Rounds:
         """Returns the rounds of a series of attempts."""
-        return Rounds(len(self._links), self._jitter)
+        return Rounds(len(self._endpoints), self._jitter)
 
-    def leave(self, link: Link) -> None:
-        """Switches to the next endpoint, unless another task has left `link` already."""
-        if self.current is link:
-            self._current = (self._current + 1) % len(self._links)
+    def leave(self, endpoint: Endpoint) -> None:
+        """Switches to the next endpoint, unless another task has left `endpoint` already."""
+        if self.current is endpoint:
+            self._current = (self._current + 1) % len(self._endpoints)
 
-    def link_to(self, endpoint: Address) -> Link:
-        """Returns the link of an endpoint. Raises ValueError if it is not one of this cluster's."""
-        for link in self._links:
-            if link.endpoint == endpoint:
-                return link
-        raise ValueError(f"{endpoint} is not one of the configured etcd endpoints")
+    def endpoint_at(self, address: Address) -> Endpoint:
+        """Returns the endpoint at an address. Raises ValueError if the cluster has none there."""
+        for endpoint in self._endpoints:
+            if endpoint.address == address:
+                return endpoint
+        raise ValueError(f"{address} is not one of the configured etcd endpoints")
 
-    def observe(self, header: ResponseHeader, endpoint: Address) -> None:
+    def observe(self, header: ResponseHeader, address: Address) -> None:
         """Passes an answer's header to the stale read guard.
 
         Raises:
             ClusterMismatchError: it comes from another cluster.
         """
-        self._guard.observe(header, endpoint)
+        self._guard.observe(header, address)
 
     async def close(self) -> None:
         """Ends all connections; running calls fail."""
-        for link in self._links:
-            await link.close()
+        for endpoint in self._endpoints:
+            await endpoint.close()
 
     async def call(
         self,
@@ -172,14 +172,16 @@ class Cluster:
         failures: dict[Address, str] = {}
         renewed = False
         while True:
-            link = self.current
+            endpoint = self.current
             if self._clock() >= deadline:
                 raise _unavailable(rpc.path, failures, timeout_seconds)
             token: Secret[str] | None = None
             try:
-                token = await self.token(link, self._attempt_seconds(Access.REPEATABLE, deadline))
+                token = await self.token(
+                    endpoint, self._attempt_seconds(Access.REPEATABLE, deadline)
+                )
                 return await self._attempt(
-                    link,
+                    endpoint,
                     rpc,
                     request,
                     header=header,
@@ -188,19 +190,19 @@ class Cluster:
                     deadline=deadline,
                 )
             except AttemptError as error:
-                failures[link.endpoint] = error.text
+                failures[endpoint.address] = error.text
                 verdict = judge(error)
                 if verdict is Verdict.TOKEN_REFUSED and self.can_renew and not renewed:
                     renewed = True
                     self.refuse(token)
                     continue
                 if verdict in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
-                    raise final_error(error, str(link.endpoint)) from error
-                self.leave(link)
+                    raise final_error(error, str(endpoint.address)) from error
+                self.leave(endpoint)
                 if verdict is Verdict.UNKNOWN and access is Access.WRITE:
                     raise EtcdOutcomeUnknownError(
                         f"etcd write: outcome unknown, safe to repeat. It was sent to "
-                        f"{link.endpoint} and no answer came: {error.text}"
+                        f"{endpoint.address} and no answer came: {error.text}"
                     ) from error
                 delay = rounds.failed()
                 if self._clock() + delay >= deadline:
@@ -208,7 +210,11 @@ class Cluster:
             await asyncio.sleep(delay)
 
     async def call_one(
-        self, link: Link, rpc: Rpc[RequestT, ReplyT], request: RequestT, timeout_seconds: float
+        self,
+        endpoint: Endpoint,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        timeout_seconds: float,
     ) -> ReplyT:
         """Calls one endpoint once, even a member that is cut off from the others.
 
@@ -217,8 +223,8 @@ class Cluster:
             EtcdError: it refuses the request.
         """
         try:
-            token = await self.token(link, timeout_seconds)
-            return await link.call(
+            token = await self.token(endpoint, timeout_seconds)
+            return await endpoint.call(
                 rpc,
                 request,
                 metadata=metadata_of(token, need_leader=False),
@@ -226,18 +232,18 @@ class Cluster:
             )
         except AttemptError as error:
             if judge(error) in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
-                raise final_error(error, str(link.endpoint)) from error
-            raise _unavailable(rpc.path, {link.endpoint: error.text}, timeout_seconds) from error
+                raise final_error(error, str(endpoint.address)) from error
+            raise _unavailable(rpc.path, {endpoint.address: error.text}, timeout_seconds) from error
 
     async def open(
-        self, link: Link, rpc: Rpc[RequestT, ReplyT], token: Secret[str] | None
+        self, endpoint: Endpoint, rpc: Rpc[RequestT, ReplyT], token: Secret[str] | None
     ) -> RpcStream[RequestT, ReplyT]:
         """Prepares a stream at one endpoint.
 
         Raises:
             AttemptError: the endpoint cannot be reached.
         """
-        return await link.open(
+        return await endpoint.open(
             rpc, metadata=metadata_of(token), timeout_seconds=self._request_timeout_seconds
         )
 
@@ -250,7 +256,7 @@ class Cluster:
         """Makes the next request get a new token in place of this one, which etcd refused."""
         self._tokens.refuse(token)
 
-    async def token(self, link: Link, timeout_seconds: float) -> Secret[str] | None:
+    async def token(self, endpoint: Endpoint, timeout_seconds: float) -> Secret[str] | None:
         """Returns the token that a request to this endpoint must carry.
 
         Raises:
@@ -259,13 +265,13 @@ class Cluster:
         with attempt(Progress()):
             async with asyncio.timeout(timeout_seconds):
                 try:
-                    return await self._tokens.token(link, timeout_seconds)
+                    return await self._tokens.token(endpoint, timeout_seconds)
                 except AttemptError as error:
                     raise AttemptError(error.text, status=error.status, sent=False) from error
 
     async def _attempt(
         self,
-        link: Link,
+        endpoint: Endpoint,
         rpc: Rpc[RequestT, ReplyT],
         request: RequestT,
         *,
@@ -276,9 +282,11 @@ class Cluster:
     ) -> ReplyT:
         floor = self._guard.newest
         timeout_seconds = self._attempt_seconds(access, deadline)
-        reply = await link.call(rpc, request, metadata=metadata, timeout_seconds=timeout_seconds)
+        reply = await endpoint.call(
+            rpc, request, metadata=metadata, timeout_seconds=timeout_seconds
+        )
         seen = header(reply)
-        self.observe(seen, link.endpoint)
+        self.observe(seen, endpoint.address)
         if access is Access.READ and seen.revision < floor:
             raise AttemptError(
                 f"stale read: it answered at revision {seen.revision} after revision {floor} had "
@@ -289,7 +297,7 @@ class Cluster:
 
     def _attempt_seconds(self, access: Access, deadline: float) -> float:
         remaining = max(0.0, deadline - self._clock())
-        if access is Access.WRITE or len(self._links) == 1:
+        if access is Access.WRITE or len(self._endpoints) == 1:
             return remaining
         return min(remaining, max(_SHORTEST_ATTEMPT_SECONDS, remaining * _ATTEMPT_SHARE))
 

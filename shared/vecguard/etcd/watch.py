@@ -7,6 +7,7 @@ from grpclib.const import Cardinality
 
 from vecguard.etcd.channel import Rpc
 from vecguard.etcd.cluster import Cluster
+from vecguard.etcd.endpoint import Endpoint
 from vecguard.etcd.errors import CompactedError
 from vecguard.etcd.failure import (
     AttemptError,
@@ -16,7 +17,6 @@ from vecguard.etcd.failure import (
     judge,
     watch_cancelled,
 )
-from vecguard.etcd.link import Link
 from vecguard.etcd.model import WatchBatch
 from vecguard.etcd.watch_cursor import WatchCursor
 from vecguard.generated import etcdserverpb as pb
@@ -50,12 +50,12 @@ class Watcher:
     async def batches(self) -> AsyncGenerator[WatchBatch, None]:
         """Yields every change, without end."""
         while True:
-            link = self._cluster.current
+            endpoint = self._cluster.current
             # One token for each attempt, so that a refusal names the right one.
             token: Secret[str] | None = None
             try:
-                token = await self._cluster.token(link, self._cluster.request_timeout_seconds)
-                stream = await self._cluster.open(link, _WATCH, token)
+                token = await self._cluster.token(endpoint, self._cluster.request_timeout_seconds)
+                stream = await self._cluster.open(endpoint, _WATCH, token)
                 async with stream:
                     await stream.send(self._request(), self._cluster.request_timeout_seconds)
                     # The first answer has a deadline. After it silence is normal, and HTTP/2 pings
@@ -64,11 +64,11 @@ class Watcher:
                     while True:
                         response = await stream.receive(wait_seconds)
                         wait_seconds = None
-                        batch = self._take(response, link)
+                        batch = self._take(response, endpoint)
                         if batch is not None:
                             yield batch
             except AttemptError as error:
-                await self._recover(error, link, token)
+                await self._recover(error, endpoint, token)
 
     def _request(self) -> pb.WatchRequest:
         return pb.WatchRequest(
@@ -82,11 +82,11 @@ class Watcher:
             )
         )
 
-    def _take(self, response: pb.WatchResponse, link: Link) -> WatchBatch | None:
-        self._cluster.observe(response.header, link.endpoint)
+    def _take(self, response: pb.WatchResponse, endpoint: Endpoint) -> WatchBatch | None:
+        self._cluster.observe(response.header, endpoint.address)
         if response.compact_revision:
             raise CompactedError(
-                f"etcd at {link.endpoint} has compacted the changes from revision "
+                f"etcd at {endpoint.address} has compacted the changes from revision "
                 f"{self._cursor.next_revision} on; the oldest that is left is "
                 f"{response.compact_revision}",
                 response.compact_revision,
@@ -101,7 +101,9 @@ class Watcher:
             return None
         return self._cursor.feed(response)
 
-    async def _recover(self, error: AttemptError, link: Link, token: Secret[str] | None) -> None:
+    async def _recover(
+        self, error: AttemptError, endpoint: Endpoint, token: Secret[str] | None
+    ) -> None:
         """Prepares the next attempt after a failure. Raises errors that no attempt can repair."""
         if (
             error.status is not None
@@ -114,12 +116,12 @@ class Watcher:
             return
         verdict = judge(error)
         if verdict in {Verdict.FINAL, Verdict.TOKEN_REFUSED}:
-            raise final_error(error, str(link.endpoint)) from error
-        self._cluster.leave(link)
+            raise final_error(error, str(endpoint.address)) from error
+        self._cluster.leave(endpoint)
         delay = self._rounds.failed()
         self._failure.failed(
-            f"{link.endpoint}: {error.text}",
-            endpoint=str(link.endpoint),
+            f"{endpoint.address}: {error.text}",
+            endpoint=str(endpoint.address),
             error=error.text,
             resumes_at=self._cursor.next_revision,
         )

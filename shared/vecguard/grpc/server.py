@@ -57,8 +57,8 @@ class GrpcServer(Server):
 
         `max_message_bytes` limits each message of a request, also when it is decompressed.
         `accepted_encodings` says how it may be compressed: `ACCEPTED` or `IDENTITY`.
-        `max_streams` is the number of calls that one connection may have open at a time; the client
-        is told the limit and queues further calls.
+        `max_streams` is the number of calls that one connection may have open at a time; a client
+        that respects it queues further calls.
         """
         super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
         self._policy = CallPolicy(

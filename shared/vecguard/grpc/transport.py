@@ -27,8 +27,8 @@ from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, GoAwayFrame
 
-# A GOAWAY with the highest stream id asks for no new streams and ends none of those that
-# are under way (RFC 9113, section 6.8).
+# A GOAWAY with the highest stream id asks for no new streams and ends no open
+# stream (RFC 9113, section 6.8).
 _NO_STREAM_REFUSED = 2**31 - 1
 # h2's default of 100 is reached by 100 long streams, which block every other call of the
 # same client. The connection's window limits what they hold in memory.

@@ -56,7 +56,8 @@ class OperationsServer:
         health: answers /livez, /readyz and /healthz.
         registry: answers /metrics.
         key: the configuration section of ip and port, for errors.
-        shares_port: whether other processes may hold the same port, such as one that reserved it.
+        shares_port: whether other processes may hold the same port, such as the process that
+            reserved it.
     """
 
     def __init__(

@@ -52,9 +52,9 @@ class ClientFiles:
 
 
 class StackCertificates:
-    """Makes two CAs and a certificate for each end of each link, and assigns them to the parts.
+    """Makes two CAs and certificates for all ends of connections, and assigns them to the parts.
 
-    The links inside the stack are always mutual.
+    The connections inside the stack are always mutual.
     """
 
     def __init__(self, mode: TlsMode, names: Sequence[str], now: datetime) -> None:

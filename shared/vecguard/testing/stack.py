@@ -78,10 +78,10 @@ class VecguardStack:
                 Lite by default.
             backend_port: the port on which a given container listens.
             tls: True or `TlsMode.SERVER`: proxies show a certificate; `TlsMode.MUTUAL`:
-                they ask clients for one too. The links inside are then mutual.
+                they ask clients for one too. The inner connections are then mutual.
             settings: laid over the settings of all services, as in their YAML file.
             root_password: root's first password; a random one by default.
-            images: the images to start; by default those that the environment names.
+            images: the images to start; by default the images that the environment names.
             start_seconds: the limit of a start, without the time for pulling images.
         """
         if proxies < 1 or root_coords < 1:

@@ -42,7 +42,7 @@ class PemFile:
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The files of one end of a link.
+    """The files of one end of a connection.
 
     `certificate` (the leaf first, then its intermediates) and `key` are both set or both
     missing. `authorities` holds the CAs by which the peer is judged.

@@ -100,7 +100,7 @@ class Paths:
                 return tuple(path)
             issuer = min(issuers, key=lambda each: rank(each, now))
             # Above an intermediate, a certificate that ended before the leaf began was never part
-            # of a working path, and one that has not begun is part of none yet: a
+            # of a working path, and a certificate that has not begun is not part of one yet: a
             # cross-certificate whose subject the clients know as a root.
             ended_before = issuer.not_valid_after_utc < leaf.not_valid_before_utc
             begins_later = issuer.not_valid_before_utc.timestamp() > now

@@ -65,7 +65,7 @@ class ReloadingContext:
     Pass `context` to the listener or channel once, or call `current()` for each connection.
 
     Attributes:
-        label: the link's name in logs, metrics and health ("public", "etcd").
+        label: the connection's name in logs, metrics and health ("public", "etcd").
         context: always uses the newest accepted context.
         reloads: the number of new sets that were accepted.
         failures: the number of new sets that were refused.
@@ -90,7 +90,7 @@ class ReloadingContext:
         """Loads the files for the first time.
 
         Args:
-            files: the files of the link.
+            files: the files of this end of the connection.
             build: makes the context; a function of `vecguard.tls.contexts`.
             label: see above.
             server_name: for clients, see LiveContext.
@@ -264,9 +264,9 @@ class ReloadingContext:
         self._warned_at = now
 
 
-def context_of(link: ReloadingContext | None) -> ssl.SSLContext | None:
-    """Returns the context to pass to a listener or a client; None for a plain link."""
-    return None if link is None else link.context
+def context_of(reloading: ReloadingContext | None) -> ssl.SSLContext | None:
+    """Returns the context to pass to a listener or a client; None without TLS."""
+    return None if reloading is None else reloading.context
 
 
 def _days(seconds: float | None) -> float | None:

@@ -14,10 +14,10 @@ from vecguard.tls.validity import Stage
 
 
 class TlsCollector(Collector):
-    """Reads expiry, reloads and failed handshakes of every link at each scrape."""
+    """Reads expiry, reloads and failed handshakes of every context at each scrape."""
 
-    def __init__(self, links: Sequence[ReloadingContext], wall_clock: Clock = time.time) -> None:
-        self._links = links
+    def __init__(self, contexts: Sequence[ReloadingContext], wall_clock: Clock = time.time) -> None:
+        self._contexts = contexts
         self._wall_clock = wall_clock
 
     def collect(self) -> Iterable[Metric]:
@@ -38,32 +38,32 @@ class TlsCollector(Collector):
             "Failed handshakes by OpenSSL's reason.",
             labels=("link", "reason"),
         )
-        for link in self._links:
-            expires_in = link.expires_in(self._wall_clock())
+        for context in self._contexts:
+            expires_in = context.expires_in(self._wall_clock())
             if expires_in is not None:
-                expiry.add_metric((link.label,), expires_in)
-            reloads.add_metric((link.label,), link.reloads)
-            failures.add_metric((link.label,), link.failures)
-            for reason, count in link.handshake_failures.items():
-                handshakes.add_metric((link.label, reason), count)
+                expiry.add_metric((context.label,), expires_in)
+            reloads.add_metric((context.label,), context.reloads)
+            failures.add_metric((context.label,), context.failures)
+            for reason, count in context.handshake_failures.items():
+                handshakes.add_metric((context.label, reason), count)
         return (expiry, reloads, failures, handshakes)
 
 
 def register_checks(
-    links: Sequence[ReloadingContext], health: HealthReport, wall_clock: Clock = time.time
+    contexts: Sequence[ReloadingContext], health: HealthReport, wall_clock: Clock = time.time
 ) -> None:
-    """Registers a check `tls_<label>` for each link. None is critical: the old set stays in use."""
-    for link in links:
-        health.register(f"tls_{link.label}", partial(_check, link, wall_clock))
+    """Registers a check `tls_<label>` for each context; not critical: the old set stays in use."""
+    for context in contexts:
+        health.register(f"tls_{context.label}", partial(_check, context, wall_clock))
 
 
-def _check(link: ReloadingContext, wall_clock: Clock) -> Check:
-    name = f"tls_{link.label}"
-    if link.last_error is not None:
-        message = f"the files cannot be used, the previous ones stay in use: {link.last_error}"
+def _check(context: ReloadingContext, wall_clock: Clock) -> Check:
+    name = f"tls_{context.label}"
+    if context.last_error is not None:
+        message = f"the files cannot be used, the previous ones stay in use: {context.last_error}"
         return Check(name, healthy=False, critical=False, message=message)
     now = wall_clock()
-    worst = link.worst(now)
+    worst = context.worst(now)
     if worst is None:
         return Check(name, healthy=True, critical=False, message="no certificate that expires")
     return Check(

@@ -54,7 +54,7 @@ class Call:
             await self._client.send_headers(refusal(error), end_stream=True)
 
     def end(self, reason: VecguardError) -> None:
-        """Ends it for a reason that its client is told."""
+        """Ends it for a reason, which its client receives."""
         if self._reason is None and self._task is not None:
             self._reason = reason
             self._task.cancel()

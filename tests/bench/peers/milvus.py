@@ -42,7 +42,7 @@ def is_installed() -> bool:
 
 @asynccontextmanager
 async def milvus(folder: Path) -> AsyncIterator[Milvus]:
-    """Raises LocalStackError when it does not come up, or lets somebody in without a login."""
+    """Raises LocalStackError when it does not come up, or admits a client without a login."""
     port, health, configuration = await asyncio.to_thread(_install, folder)
     binaries = folder / "bin"
     environment = {

@@ -118,7 +118,7 @@ class Proxies:
 
 
 def _require(process: Process, *, compiled: bool) -> None:
-    """The figures of one must not be told as those of the other."""
+    """The figures of one must not be reported as the other's."""
     loaded = Path(f"/proc/{process.pid}/maps").read_text()
     modules = [
         line

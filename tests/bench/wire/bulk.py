@@ -194,6 +194,6 @@ def _frames(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def _pattern(size: int) -> bytes:
-    """Bytes in which no two pieces of a frame's length are alike by chance."""
+    """Bytes in which no two pieces of a frame's length are equal by chance."""
     step = bytes(number * 89 % 251 for number in range(251))
     return (step * (size // len(step) + 1))[:size]

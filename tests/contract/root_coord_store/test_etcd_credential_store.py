@@ -40,7 +40,7 @@ def store(client, keys):
 
 
 class InterferingClient:
-    """Lets somebody else act between the store's reads and its transaction, once."""
+    """Runs another change between the store's reads and its transaction, once."""
 
     def __init__(self, client, before_txn=None, after_txn=None):
         self._client = client
@@ -62,7 +62,7 @@ class InterferingClient:
 
 
 class CountingClient:
-    """Counts the pages that are read, and lets somebody else act after the first one, once."""
+    """Counts the pages that are read, and runs another change after the first one, once."""
 
     def __init__(self, client, after_first_page=None):
         self._client = client

@@ -69,7 +69,7 @@ def described(error: BaseException) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value in JSON's types; what has no equal there is told with its type."""
+    """The value in JSON's types; other values are shown with their types."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):

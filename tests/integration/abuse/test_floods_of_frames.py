@@ -20,7 +20,7 @@ from tests.support.relay import relaying
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit
 
-LIMITS = limits_with(nuisances=500)
+LIMITS = limits_with(useless_weight=500)
 ONE = (1).to_bytes(4)
 #: Of a message that is longer than what comes of it.
 PREFIX = b"\0" + (2**20).to_bytes(4)
@@ -85,7 +85,7 @@ async def test_10_5_a_flood_of_useless_frames_costs_its_connection_only(useless)
     ids=["DATA", "trailers", "RST_STREAM", "window"],
 )
 async def test_10_5_talk_on_streams_that_were_refused_costs_the_connection(talk):
-    limits = limits_with(nuisances=500, concurrent_streams=1)
+    limits = limits_with(useless_weight=500, concurrent_streams=1)
     async with (
         running_raw_backend() as backend,
         relaying(backend.port, limits=limits) as relay,
@@ -151,7 +151,7 @@ async def test_resets_that_a_client_makes_us_send_count_like_its_own(provocation
     ids=["whole", "prefix by itself", "empty", "larger"],
 )
 async def test_many_small_messages_are_no_flood(pieces):
-    count = LIMITS.nuisances * 2
+    count = LIMITS.useless_weight * 2
     async with (
         running_raw_backend() as backend,
         relaying(backend.port, limits=LIMITS) as relay,
@@ -185,7 +185,7 @@ async def test_6_9_an_update_for_every_byte_that_came_is_no_flood():
         _, body, trailers = await client.response(mine)
         assert (len(body), trailers) == (size + 5, list(OK))
         pieces = sum(isinstance(event, DataReceived) for event in client.events)
-        assert pieces > LIMITS.nuisances // 2, "or the limit would not be reached anyway"
+        assert pieces > LIMITS.useless_weight // 2, "or the limit would not be reached anyway"
         client.send_raw(frame(frames.WINDOW_UPDATE, 0, 0, ONE) * 2 * pieces)
         await round_trip(client)
         assert not client.closed.is_set()

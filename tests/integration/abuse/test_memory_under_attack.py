@@ -188,7 +188,7 @@ async def holding(reader, writer):
 
 
 def unknown(stream_id):
-    """A call of somebody who must be looked up, checked, and in the end made to wait."""
+    """A call of a user who must be looked up, checked, and in the end made to wait."""
     login = header_of(f"nobody{stream_id}", "whatever")
     block = Encoder().encode(request_headers(b"/test.Echo/Unary", (b"authorization", login)))
     return frame(frames.HEADERS, frames.END_HEADERS, stream_id, block)

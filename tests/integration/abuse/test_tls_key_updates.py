@@ -1,4 +1,4 @@
-"""TLS answers some messages by itself, however many come: whoever sends nothing else is cut."""
+"""TLS answers any number of some messages by itself: a client that sends only those is cut."""
 
 import asyncio
 import ctypes

@@ -167,7 +167,7 @@ async def test_a_limited_login_is_told_when_to_come_again_and_others_are_not_con
         assert answer[b"grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]).encode()
         assert 0 < int(answer[b"grpc-retry-pushback-ms"]) <= 60_000
         assert b"try again in" in answer[b"grpc-message"]
-        # The login is known, whoever shows it.
+        # The login is known at every address.
         assert (await attempt(attacker, "Milvus"))[b"grpc-status"] == b"0"
         assert (await attempt(known, "Milvus"))[b"grpc-status"] == b"0"
         assert (await attempt(newcomer, "Milvus"))[b"grpc-status"] == b"0"

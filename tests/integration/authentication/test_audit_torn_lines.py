@@ -18,7 +18,7 @@ import json, os, resource, sys, threading
 from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile, StandardOutput
 from vecguard.observability.log import configure_logging
 
-class Noted:
+class ObservedTarget:
     def __init__(self, target):
         self.target, self.entry = target, threading.Event()
 
@@ -34,7 +34,7 @@ class Noted:
 
 configure_logging("warn", "json", service="proxy")
 path = sys.argv[1]
-noted = Noted(StandardOutput() if path == "stdout" else RotatedFile(path))
+noted = ObservedTarget(StandardOutput() if path == "stdout" else RotatedFile(path))
 lines = LineWriter(
     noted,
     limit=100,

@@ -108,7 +108,7 @@ async def account_errors(client, marker, root):
 
 
 async def root_coord_errors(deployment, marker):
-    """Root coord is called by somebody who is no proxy of ours."""
+    """Calls root coord as a program that is no proxy of ours."""
     broken = internal.PasswordHash(encrypted_password=marker())
     requests = (
         ("CreateCredential", bytes(internal.CreateCredentialRequest("dave", broken))),
@@ -148,7 +148,7 @@ async def raw_garbage(address, marker):
 
 
 async def corrupt_record(client, store, marker):
-    """A record that nobody can read is somebody's secret all the same."""
+    """An unreadable record is still a user's secret."""
     found = await store.range(b"", prefix=True)
     key = next(each.key for each in found.kvs if each.key.endswith(b"/bob"))
     hashes = (f"$2a$04${marker()}", marker())
@@ -224,7 +224,7 @@ async def test_no_secret_is_in_anything_that_comes_out(tmp_path):
     found = {name: marker.found_in(text) for name, text in outputs.items()}
     assert found == {name: [] for name in outputs}
     outside_etcd = "\n".join(text for name, text in outputs.items() if "values" not in name)
-    # Root coord's answer about nobody looks like one about somebody.
+    # Root coord's answer about an unknown user looks like an answer about a user.
     outside_etcd = outside_etcd.replace(f"$2b$10${'.' * 53}", "")
     assert re.findall(r"\$2[aby]\$\d\d\$", outside_etcd) == []
     # It was searched where there is something to find.

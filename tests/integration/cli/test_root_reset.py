@@ -130,7 +130,7 @@ async def test_the_environment_can_name_etcd():
     assert ended.code == 3
 
 
-class Meanwhile:
+class OvertakenClient:
     """An etcd client whose user is overtaken between reading and writing."""
 
     def __init__(self, client: EtcdClient) -> None:
@@ -184,7 +184,7 @@ async def test_a_reset_that_is_overtaken_writes_nothing(client: EtcdClient):
     password = hash_password(Secret(NEW), 4)
     await reset_root(client, KEYS, password)
     with pytest.raises(ChangedMeanwhileError):
-        await reset_root(Meanwhile(client), KEYS, hash_password(Secret("other"), 4))
+        await reset_root(OvertakenClient(client), KEYS, hash_password(Secret("other"), 4))
     assert (await record(client)).fields == {"description": "other"}
 
 

@@ -1,10 +1,10 @@
-"""An etcd that runs out of its quota: what was written, and what is told."""
+"""An etcd that runs out of its quota: what was written, and what is reported."""
 
 import asyncio
 
 import pytest
 
-from tests.integration.root_coord.house import RootCoordHouse, running_proxy
+from tests.integration.root_coord.harness import RootCoordHarness, running_proxy
 from tests.support.credentials import hashed
 from tests.support.etcd import running_etcd
 from tests.support.logs import every_log_line
@@ -164,8 +164,8 @@ async def test_whether_a_full_etcd_wrote_is_unknown_while_it_cannot_be_read(
 
 async def test_a_change_is_refused_and_not_called_unknown_when_etcd_is_full(small):
     async with (
-        RootCoordHouse.open(small, "full") as house,
-        running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
+        RootCoordHarness.open(small, "full") as harness,
+        running_proxy(harness.address, ClockMargin(0.01, 0.05)) as proxy,
     ):
         created = await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
         await fill(small)
@@ -183,8 +183,8 @@ async def test_a_change_is_refused_and_not_called_unknown_when_etcd_is_full(smal
                 await change
             assert refusal.value.status is Status.RESOURCE_EXHAUSTED
             assert not isinstance(refusal.value, OutcomeUnknownError)
-        assert (await house.get("eve")).credential.username == ""
-        assert (await house.get("bob")).credential.revision == created.revision
+        assert (await harness.get("eve")).credential.username == ""
+        assert (await harness.get("bob")).credential.revision == created.revision
 
 
 class Observer:
@@ -243,8 +243,8 @@ async def test_a_change_that_was_not_sent_to_etcd_is_not_called_unknown(tmp_path
     with running_etcd(tmp_path) as process:
         async with (
             EtcdClient([process.endpoint], request_timeout_seconds=0.5) as client,
-            RootCoordHouse.open(client, "away") as house,
-            running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
+            RootCoordHarness.open(client, "away") as harness,
+            running_proxy(harness.address, ClockMargin(0.01, 0.05)) as proxy,
         ):
             await asyncio.to_thread(process.kill)
             with pytest.raises(UnavailableError) as refusal:
@@ -256,8 +256,8 @@ async def test_a_change_whose_answer_etcd_owes_is_called_unknown(etcd, prefix):
     async with (
         TcpRelay(etcd.ports.client) as relay,
         EtcdClient([relay.endpoint], request_timeout_seconds=0.5) as cut,
-        RootCoordHouse.open(cut, prefix.decode()) as house,
-        running_proxy(house.address, ClockMargin(0.01, 0.05)) as proxy,
+        RootCoordHarness.open(cut, prefix.decode()) as harness,
+        running_proxy(harness.address, ClockMargin(0.01, 0.05)) as proxy,
     ):
         await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
         ask = cut.range

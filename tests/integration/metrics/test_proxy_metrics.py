@@ -147,7 +147,7 @@ async def test_a_client_cannot_add_series_by_inventing_methods_or_names(deployme
     await settled(deployment, before, 300, "vecguard_relay_calls_total", **labels)
     after = await deployment.metrics()
     new = {(name, labels) for name, labels in after.samples if (name, labels) not in before.samples}
-    # At most the one that was never needed before.
+    # At most the record that was never needed before.
     assert {name for name, _ in new} <= {"vecguard_relay_calls_total"}
     assert len(new) <= 2
     assert "invented" not in after.text

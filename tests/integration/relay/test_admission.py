@@ -230,7 +230,7 @@ async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
 async def test_a_request_that_has_not_arrived_ends_with_its_login_wherever_it_goes(
     raw_backend, sent
 ):
-    """Else whoever has begun it could make it of use long after the revocation."""
+    """Otherwise its client could complete it long after the revocation."""
     accounts = not_revocable(raw_backend.port)
     async with (
         relaying(raw_backend.port, table={b"/own.Accounts/*": accounts}) as relay,

@@ -220,7 +220,7 @@ async def test_a_backend_that_accepts_and_says_nothing_is_given_up_after_the_con
                 f"backend 127.0.0.1:{port} cannot be reached (no HTTP/2 within 0.3 s), try again"
             )
             assert 0.25 < seconds < AT_ONCE
-            # Nobody waits as long again while it is so.
+            # No other call waits as long while the backend is lost.
             assert (await failure(client))[:2] == (code, text)
         done.set()
 
@@ -400,16 +400,16 @@ REQUEST = b"".join(
 
 
 def _noted(name):
-    return lambda self, *arguments, **named: self.told.append(name)
+    return lambda self, *arguments, **named: self.events.append(name)
 
 
 class Caller(Requester):
-    """Stands for a call, and notes what it is told."""
+    """Stands for a call, and records its events."""
 
     caller = "alice"
 
     def __init__(self):
-        self.told = []
+        self.events = []
         self.link = self.reason = None
 
     def forward(self, link):
@@ -440,12 +440,12 @@ async def test_stream_ids_that_run_out_mean_a_new_connection(raw_backend):
     peer.flush()
 
     async def answered() -> bool:
-        return bool(first.told)
+        return bool(first.events)
 
     await eventually(answered)
     first.link.connection.reset(first.link.connection.streams[stream_id], ErrorCodes.CANCEL)
     await peer.wait_closed()
-    assert first.told == ["answered"]
+    assert first.events == ["answered"]
     upstream.close()
 
 
@@ -459,7 +459,7 @@ async def test_whoever_waits_for_room_on_a_lost_connection_goes_to_the_next(raw_
     assert upstream.pool.waiting == 1
     peer.writer.transport.abort()
     await raw_backend.requested()
-    assert first.told == ["upstream_lost"]
+    assert first.events == ["upstream_lost"]
     assert waiting.link is not first.link
     upstream.close()
 

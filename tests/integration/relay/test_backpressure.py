@@ -1,4 +1,4 @@
-"""A slow receiver slows its own sender, and nobody else; memory stays bounded."""
+"""A slow receiver slows only its own sender; memory stays bounded."""
 
 import asyncio
 

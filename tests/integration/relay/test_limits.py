@@ -90,7 +90,7 @@ async def test_10_5_1_headers_over_the_limit_cost_their_call_only():
             assert headers[0] == (b":status", b"200")
             assert dict(headers)[b"grpc-status"] == b"8"
             assert dict(headers)[b"grpc-message"] == b"the headers are too large"
-            # The tables of both sides are still alike.
+            # The tables of both sides are still equal.
             good = client.request(request_headers(b"/a.B/C", *many[:3]))
             peer = raw._all[0]
             await peer.until(
@@ -140,7 +140,7 @@ async def test_a_frame_over_the_size_costs_the_connection():
     ids=["PING", "SETTINGS", "PRIORITY", "unknown", "PING acknowledgements"],
 )
 async def test_10_5_floods_cost_the_connection(useless):
-    async with limited(limits=limits_with(nuisances=500)) as (relay, _):
+    async with limited(limits=limits_with(useless_weight=500)) as (relay, _):
         async with raw_client(relay.port) as client:
             client.send_raw(useless)
             assert await connection_error(client) == ErrorCodes.ENHANCE_YOUR_CALM
@@ -148,7 +148,7 @@ async def test_10_5_floods_cost_the_connection(useless):
 
 
 async def test_10_5_rapid_resets_cost_the_connection_and_reach_no_backend():
-    async with limited(limits=limits_with(nuisances=500)) as (relay, raw):
+    async with limited(limits=limits_with(useless_weight=500)) as (relay, raw):
         async with raw_client(relay.port) as client:
             for _ in range(150):
                 client.h2.reset_stream(client.request(), ErrorCodes.CANCEL)
@@ -167,11 +167,11 @@ async def test_pings_as_grpc_s_keepalive_sends_them_are_answered_for_ever():
             await round_trip(client)
         assert hits(relay) == {}
         [link] = [link for link in relay.listener._reception.links if not link.calls_open]
-        assert link.connection.nuisances <= 500
+        assert link.connection.useless_weight <= 500
 
 
 async def test_a_client_that_talks_and_never_reads_is_cut():
-    limits = limits_with(unread_bytes=50_000, nuisances=10**9)
+    limits = limits_with(unread_bytes=50_000, useless_weight=10**9)
     async with limited(limits=limits) as (relay, _):
         async with raw_client(relay.port) as client:
             await round_trip(client)

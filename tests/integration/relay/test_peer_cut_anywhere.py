@@ -195,7 +195,7 @@ async def assert_nothing_is_left(exchange, calls):
             await drained(connection)
             await round_trip(peer)
             # The connection's windows in both directions: all credit is back, or with the
-            # peer, and both sides count alike.
+            # peer, and both sides count the same.
             limit = connection._limits.connection_window_bytes
             assert connection._window + connection._owed == limit
             assert connection._window == peer.h2.outbound_flow_control_window

@@ -48,7 +48,7 @@ async def test_calls_beyond_the_backend_s_streams_open_connections_up_to_half_of
             await requests(peer, 2)
         assert relay.upstream.pool.waiting == 2
         assert len(relay.upstream.links) == 3
-        # Whoever has room next gets the next call, in the order of their turns.
+        # The connection that has room next gets the next call, in the order of their turns.
         for stream_id in await requests(peers[1], 2):
             peers[1].answer(stream_id)
         late = (await requests(peers[1], 4))[2:]
@@ -216,11 +216,11 @@ async def test_a_call_that_comes_when_a_stream_is_free_again_goes_behind_those_t
         await eventually(it_waits)
         [link] = relay.upstream.links
         [stream] = link.connection.streams.values()
-        told = []
-        # In one turn: the stream ends, and another call comes before the waiting one is told.
+        events = []
+        # In one turn: the stream ends, and another call comes before the waiting one is forwarded.
         link.connection.reset(stream, ErrorCodes.CANCEL)
-        relay.upstream.pool.send(late := LateCall(told))
-        assert told == []
+        relay.upstream.pool.send(late := LateCall(events))
+        assert events == []
         relay.upstream.pool.forget(late)
         assert (b":path", b"/a.B/Waiting") in peer.headers((await requests(peer, 2))[1])
 
@@ -228,14 +228,14 @@ async def test_a_call_that_comes_when_a_stream_is_free_again_goes_behind_those_t
 class LateCall:
     caller = "bob"
 
-    def __init__(self, told):
-        self.told = told
+    def __init__(self, events):
+        self.events = events
 
     def forward(self, link):
-        self.told.append(link)
+        self.events.append(link)
 
     def end(self, reason):
-        self.told.append(reason)
+        self.events.append(reason)
 
 
 async def test_a_call_that_waits_for_a_stream_ends_at_its_deadline_and_holds_up_nobody():

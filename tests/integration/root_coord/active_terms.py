@@ -63,7 +63,7 @@ async def leading(
     lease_ttl_seconds: float,
     prepare: Callable[[Leadership], Awaitable[None]] = _nothing,
 ) -> AsyncIterator[Leader]:
-    """A root coord that was elected and serves; it ends like one that was killed."""
+    """A root coord that was elected and serves; it ends like a killed one."""
     settings = Settings.model_validate(
         {
             "lease": {"ttl": lease_ttl_seconds, "renewInterval": 0.1},

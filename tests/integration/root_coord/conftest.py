@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.root_coord.house import RootCoordHouse
+from tests.integration.root_coord.harness import RootCoordHarness
 from tests.support.etcd import EtcdProcess, etcd, own_etcd, prefix
 from vecguard.etcd import EtcdClient
 
@@ -10,9 +10,9 @@ __all__ = ["etcd", "own_etcd", "prefix"]
 
 
 @pytest.fixture
-async def house(etcd: EtcdProcess, prefix: bytes) -> AsyncIterator[RootCoordHouse]:
+async def harness(etcd: EtcdProcess, prefix: bytes) -> AsyncIterator[RootCoordHarness]:
     async with (
         EtcdClient([etcd.endpoint]) as client,
-        RootCoordHouse.open(client, prefix.decode()) as house,
+        RootCoordHarness.open(client, prefix.decode()) as harness,
     ):
-        yield house
+        yield harness

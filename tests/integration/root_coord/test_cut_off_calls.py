@@ -1,4 +1,4 @@
-"""Open calls at a proxy that no invalidation reaches, beside one that receives it."""
+"""Open calls at a proxy that no invalidation reaches, beside a proxy that receives it."""
 
 import asyncio
 import os

@@ -9,7 +9,7 @@ from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.passwords import hash_password
 from vecguard.root_coord.external_changes import ExternalChanges
-from vecguard.root_coord.session_state import Everything, Invalidation
+from vecguard.root_coord.session_state import FullInvalidation, Invalidation
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.secret import Secret
@@ -18,7 +18,7 @@ FIRST, SECOND, THIRD = (hash_password(Secret(f"password-{n}"), 4) for n in range
 
 
 class Announced:
-    """What proxies would be told."""
+    """What root coord would send to proxies."""
 
     def __init__(self):
         self.contents = []
@@ -34,7 +34,7 @@ class Announced:
 
 
 class Watched:
-    """A store, somebody else who writes past it, and what the watch makes of it all."""
+    """A store, another program that writes past it, and what the watch reports."""
 
     def __init__(self, client, keys):
         self.client = client
@@ -143,9 +143,9 @@ async def test_changes_that_were_compacted_unseen_make_everything_be_read_again(
     await watched.put("bob", THIRD)
     await compact(etcd.endpoint, (await watched.store.list_all()).revision)
     async with watched.following(before):
-        await watched.announced.become([Everything()])
+        await watched.announced.become([FullInvalidation()])
         revision = await watched.delete("bob")
-        await watched.announced.become([Everything(), Invalidation("bob", revision)])
+        await watched.announced.become([FullInvalidation(), Invalidation("bob", revision)])
 
 
 async def test_an_own_hash_of_the_gap_that_somebody_puts_back_later_is_their_change(watched, etcd):
@@ -157,6 +157,6 @@ async def test_an_own_hash_of_the_gap_that_somebody_puts_back_later_is_their_cha
         )
     await compact(etcd.endpoint, (await watched.store.list_all()).revision)
     async with watched.following(before):
-        await watched.announced.become([Everything()])
+        await watched.announced.become([FullInvalidation()])
         revision = await watched.put("bob", SECOND)
-        await watched.announced.become([Everything(), Invalidation("bob", revision)])
+        await watched.announced.become([FullInvalidation(), Invalidation("bob", revision)])

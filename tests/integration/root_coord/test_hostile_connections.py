@@ -8,7 +8,7 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
-from tests.integration.root_coord.house import MAX_CONNECTIONS, SessionEnd
+from tests.integration.root_coord.harness import MAX_CONNECTIONS, SessionEnd
 from tests.support.flooding import FLOODS, GREETING, flooded
 from tests.support.logs import every_log_line
 from tests.support.raw_http2 import raw_client, round_trip
@@ -34,16 +34,16 @@ def fresh_log(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-async def test_changes_are_answered_while_frames_flood_in(house, kind):
-    async with flooded(house.address.port, kind, count=12):
+async def test_changes_are_answered_while_frames_flood_in(harness, kind):
+    async with flooded(harness.address.port, kind, count=12):
         for number in range(3):
-            reply = await asyncio.wait_for(house.create(f"user{number}", HASH), ANSWER_SECONDS)
+            reply = await asyncio.wait_for(harness.create(f"user{number}", HASH), ANSWER_SECONDS)
             assert reply.outcome is pb.MutationOutcome.APPLIED
 
 
-async def test_a_client_that_floods_is_cut(house):
+async def test_a_client_that_floods_is_cut(harness):
     with every_log_line() as lines:
-        async with raw_client(house.address.port) as client:
+        async with raw_client(harness.address.port) as client:
             await round_trip(client)
             client.send_raw(FLOODS["ping"] * 5000)
             await client.wait_closed()
@@ -57,10 +57,10 @@ async def test_a_client_that_floods_is_cut(house):
     assert line["peer"].startswith("127.0.0.1:")
 
 
-async def test_a_request_in_many_pieces_or_many_in_one_are_served(house):
+async def test_a_request_in_many_pieces_or_many_in_one_are_served(harness):
     """What is handled in several turns comes out whole, and in order."""
     for piece in (1, 1000, 10**6):
-        async with raw_client(house.address.port) as client:
+        async with raw_client(harness.address.port) as client:
             await round_trip(client)
             for _ in range(40):
                 client.h2.ping(b"12345678")
@@ -82,14 +82,14 @@ async def until_greeted(each):
 
 
 @asynccontextmanager
-async def crowd(house, count, said=b""):
+async def crowd(harness, count, said=b""):
     loop = asyncio.get_running_loop()
     sockets = []
     try:
         for _ in range(count):
             sockets.append(each := socket.socket())
             each.setblocking(False)
-            await loop.sock_connect(each, ("127.0.0.1", house.address.port))
+            await loop.sock_connect(each, ("127.0.0.1", harness.address.port))
             await loop.sock_sendall(each, said)
             await (until_greeted(each) if said else asyncio.sleep(0))
         yield sockets
@@ -110,11 +110,11 @@ def is_open(each):
 
 
 @pytest.mark.parametrize("said", [b"", GREETING], ids=["silent", "greeted"])
-async def test_a_full_port_has_room_for_a_newcomer_and_sessions_keep_their_place(house, said):
-    async with SessionEnd(house) as session, AsyncExitStack() as stack:
+async def test_a_full_port_has_room_for_a_newcomer_and_sessions_keep_their_place(harness, said):
+    async with SessionEnd(harness) as session, AsyncExitStack() as stack:
         await session.open()
-        sockets = await stack.enter_async_context(crowd(house, 2 * MAX_CONNECTIONS, said))
-        reply = await asyncio.wait_for(house.create("newcomer", HASH), ANSWER_SECONDS)
+        sockets = await stack.enter_async_context(crowd(harness, 2 * MAX_CONNECTIONS, said))
+        reply = await asyncio.wait_for(harness.create("newcomer", HASH), ANSWER_SECONDS)
         assert reply.outcome is pb.MutationOutcome.APPLIED
 
         async def the_oldest_are_gone() -> bool:
@@ -126,17 +126,17 @@ async def test_a_full_port_has_room_for_a_newcomer_and_sessions_keep_their_place
 
 
 @pytest.mark.parametrize("said", [b"", frames.PREFACE, frames.PREFACE + b"\0"])
-async def test_the_first_words_have_their_time_and_no_more(house, said, monkeypatch):
+async def test_the_first_words_have_their_time_and_no_more(harness, said, monkeypatch):
     monkeypatch.setattr(server_transport, "_GREETING_SECONDS", 0.2)
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.address.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", harness.address.port)
     writer.write(said)
     await asyncio.wait_for(reader.read(), ANSWER_SECONDS)
     writer.close()
 
 
-async def test_a_connection_without_a_call_is_let_go_in_good_order(house, monkeypatch):
+async def test_a_connection_without_a_call_is_let_go_in_good_order(harness, monkeypatch):
     monkeypatch.setattr(server_transport, "_IDLE_SECONDS", 0.4)
-    async with SessionEnd(house) as session, raw_client(house.address.port) as client:
+    async with SessionEnd(harness) as session, raw_client(harness.address.port) as client:
         await session.open()
         terminated = await client.wait_for(ConnectionTerminated)
         assert (terminated.last_stream_id, terminated.error_code) == (2**31 - 1, 0)
@@ -144,14 +144,14 @@ async def test_a_connection_without_a_call_is_let_go_in_good_order(house, monkey
         assert isinstance(await session.renew(), pb.Renewed)
 
 
-async def test_one_that_asks_and_does_not_read_is_cut(house, monkeypatch):
+async def test_one_that_asks_and_does_not_read_is_cut(harness, monkeypatch):
     monkeypatch.setattr(server_transport, "_UNREAD_BYTES", 2**16)
     monkeypatch.setattr(metered_frames, "MAX_WEIGHT", 10**9)
     with every_log_line() as lines, socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(slow, ("127.0.0.1", house.address.port))
+        await loop.sock_connect(slow, ("127.0.0.1", harness.address.port))
         await loop.sock_sendall(slow, GREETING)
 
         async def it_is_cut() -> bool:

@@ -1,4 +1,4 @@
-"""Root coord's port is taken by somebody else's connection, or for good."""
+"""Root coord's port is taken by a connection of another program, or for good."""
 
 import asyncio
 import socket
@@ -30,10 +30,10 @@ def tries(monkeypatch):
 
 @pytest.fixture
 def outgoing():
-    """An open connection to somebody else; its own port is the one that is wanted."""
+    """An open connection to another server; its own port is the wanted port."""
     with socket.create_server(("127.0.0.1", 0)) as somebody, socket.socket() as connection:
         connection.connect(somebody.getsockname())
-        # Closed without the wait in which nobody could have the port.
+        # Closed without the wait in which no process could have the port.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         yield connection
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.integration.root_coord.house import SessionEnd
+from tests.integration.root_coord.harness import SessionEnd
 from vecguard.errors import UnavailableError
 from vecguard.etcd import EtcdClient
 from vecguard.passwords import hash_password
@@ -14,35 +14,35 @@ from vecguard.secret import Secret
 HASH = hash_password(Secret("password"), 4)
 
 
-async def test_changes_are_counted_by_what_was_asked_and_how_it_ended(house):
-    await house.create("bob", HASH)
-    await house.create("bob", hash_password(Secret("another"), 4))
+async def test_changes_are_counted_by_what_was_asked_and_how_it_ended(harness):
+    await harness.create("bob", HASH)
+    await harness.create("bob", hash_password(Secret("another"), 4))
 
     def changes(outcome):
-        return house.registry.get_sample_value(
+        return harness.registry.get_sample_value(
             "vecguard_credential_changes_total", {"operation": "create", "outcome": outcome}
         )
 
     assert changes("applied") == 1
     assert changes("user_exists") == 1
-    count = house.registry.get_sample_value(
+    count = harness.registry.get_sample_value(
         "vecguard_credential_change_seconds_count", {"operation": "create"}
     )
     assert count == 2
 
 
-async def test_the_wait_for_a_proxy_is_in_the_invalidation_latency(house):
-    async with SessionEnd(house) as proxy:
+async def test_the_wait_for_a_proxy_is_in_the_invalidation_latency(harness):
+    async with SessionEnd(harness) as proxy:
         await proxy.open_with_lease()
-        change = asyncio.create_task(house.create("bob", HASH))
+        change = asyncio.create_task(harness.create("bob", HASH))
         notice = await proxy.receive()
-        assert house.hub.unacknowledged == 1
-        assert house.hub.leases == house.hub.connected == 1
-        assert house.registry.get_sample_value("vecguard_invalidation_seconds_count") == 0
+        assert harness.hub.unacknowledged == 1
+        assert harness.hub.leases == harness.hub.connected == 1
+        assert harness.registry.get_sample_value("vecguard_invalidation_seconds_count") == 0
         await proxy.acknowledge(notice.sequence)
         await change
-    assert house.registry.get_sample_value("vecguard_invalidation_seconds_count") == 1
-    assert house.hub.unacknowledged == 0
+    assert harness.registry.get_sample_value("vecguard_invalidation_seconds_count") == 1
+    assert harness.hub.unacknowledged == 0
 
 
 async def test_requests_to_etcd_are_counted_by_outcome(etcd):

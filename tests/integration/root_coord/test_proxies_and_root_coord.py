@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.integration.root_coord.house import Proxy, RootCoordHouse, running_proxy
+from tests.integration.root_coord.harness import Proxy, RootCoordHarness, running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
@@ -33,7 +33,7 @@ async def stack():
 async def short(etcd, prefix, stack):
     client = await stack.enter_async_context(EtcdClient([etcd.endpoint]))
     return await stack.enter_async_context(
-        RootCoordHouse.open(client, prefix.decode(), ttl_seconds=TTL)
+        RootCoordHarness.open(client, prefix.decode(), ttl_seconds=TTL)
     )
 
 
@@ -42,23 +42,25 @@ async def refuses(proxy, username, password):
         await proxy.login(username, password)
 
 
-async def test_after_a_change_no_proxy_accepts_the_old_password(house, stack):
-    await house.create("bob", FIRST)
-    proxies = [await stack.enter_async_context(running_proxy(house.address)) for _ in range(3)]
+async def test_after_a_change_no_proxy_accepts_the_old_password(harness, stack):
+    await harness.create("bob", FIRST)
+    proxies = [await stack.enter_async_context(running_proxy(harness.address)) for _ in range(3)]
     for number in range(5):
         old, new = (FIRST, SECOND) if number % 2 == 0 else (SECOND, FIRST)
         names = {FIRST: "first1", SECOND: "second2"}
         for proxy in proxies:
             await proxy.login("bob", names[old])
-        reply = await house.update("bob", new)
+        reply = await harness.update("bob", new)
         for proxy in proxies:
             await refuses(proxy, "bob", names[old])
             assert await proxy.login("bob", names[new]) == reply.revision
 
 
-async def test_under_load_no_request_after_the_answer_is_decided_by_the_old_password(house, stack):
-    await house.create("bob", hashed("password0"))
-    proxies = [await stack.enter_async_context(running_proxy(house.address)) for _ in range(2)]
+async def test_under_load_no_request_after_the_answer_is_decided_by_the_old_password(
+    harness, stack
+):
+    await harness.create("bob", hashed("password0"))
+    proxies = [await stack.enter_async_context(running_proxy(harness.address)) for _ in range(2)]
     answered = 0
     stop = False
     violations = []
@@ -83,7 +85,7 @@ async def test_under_load_no_request_after_the_answer_is_decided_by_the_old_pass
         asyncio.create_task(client(proxy, offset)) for proxy in proxies for offset in (0, 1, 2)
     ]
     for number in range(1, 25):
-        await house.update("bob", hashed(f"password{number}"))
+        await harness.update("bob", hashed(f"password{number}"))
         answered = number
 
         async def logins_go_on():
@@ -95,21 +97,21 @@ async def test_under_load_no_request_after_the_answer_is_decided_by_the_old_pass
     assert violations == []
 
 
-async def test_a_created_user_is_known_everywhere_at_once(house, stack):
-    proxies = [await stack.enter_async_context(running_proxy(house.address)) for _ in range(2)]
+async def test_a_created_user_is_known_everywhere_at_once(harness, stack):
+    proxies = [await stack.enter_async_context(running_proxy(harness.address)) for _ in range(2)]
     for proxy in proxies:
         await refuses(proxy, "bob", "first1")
-    await house.create("bob", FIRST)
+    await harness.create("bob", FIRST)
     for proxy in proxies:
         await proxy.login("bob", "first1")
 
 
-async def test_a_proxy_that_stops_in_good_order_delays_no_change(house):
-    await house.create("bob", FIRST)
-    async with running_proxy(house.address) as proxy:
+async def test_a_proxy_that_stops_in_good_order_delays_no_change(harness):
+    await harness.create("bob", FIRST)
+    async with running_proxy(harness.address) as proxy:
         await proxy.login("bob", "first1")
     began = time.monotonic()
-    await house.update("bob", SECOND)
+    await harness.update("bob", SECOND)
     assert time.monotonic() - began < 10  # the lease would run for 30 s
 
 
@@ -178,10 +180,10 @@ async def test_a_broken_connection_costs_no_bcrypt_for_what_is_unchanged(short, 
     assert proxy.verifier.checks == 1
 
 
-async def test_a_hash_of_another_cost_is_replaced_and_no_proxy_loses_the_login(house, stack):
-    await house.create("bob", hashed("first1", 5))
+async def test_a_hash_of_another_cost_is_replaced_and_no_proxy_loses_the_login(harness, stack):
+    await harness.create("bob", hashed("first1", 5))
     first, second = [
-        await stack.enter_async_context(running_proxy(house.address)) for _ in range(2)
+        await stack.enter_async_context(running_proxy(harness.address)) for _ in range(2)
     ]
     second.verifier.cost = 5
     await second.login("bob", "first1")
@@ -189,9 +191,9 @@ async def test_a_hash_of_another_cost_is_replaced_and_no_proxy_loses_the_login(h
     checks = second.verifier.checks
     await second.login("bob", "first1")
     assert second.verifier.checks == checks
-    stored = (await house.store.get("bob")).value
+    stored = (await harness.store.get("bob")).value
     assert stored.password.cost == 4
-    await house.update("bob", SECOND)
+    await harness.update("bob", SECOND)
     for proxy in (first, second):
         await refuses(proxy, "bob", "first1")
 

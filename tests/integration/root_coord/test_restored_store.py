@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.integration.root_coord.active_terms import leading
-from tests.integration.root_coord.house import running_proxy
+from tests.integration.root_coord.harness import running_proxy
 from tests.support.credentials import hashed
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually

@@ -6,7 +6,7 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from tests.integration.root_coord.house import USER_LIMIT, running_proxy
+from tests.integration.root_coord.harness import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line, written_log
 from tests.support.raw_http2 import message, raw_client, request_headers
@@ -31,11 +31,11 @@ async def refusal_of(call):
     return refusal.value.status
 
 
-async def test_a_created_user_is_read_with_hash_revision_and_term(house):
-    created = await house.create("bob", FIRST, "a friend")
+async def test_a_created_user_is_read_with_hash_revision_and_term(harness):
+    created = await harness.create("bob", FIRST, "a friend")
     assert created.outcome is Outcome.APPLIED
-    reply = await house.get("bob")
-    assert reply.term == house.term
+    reply = await harness.get("bob")
+    assert reply.term == harness.term
     assert reply.read_revision >= created.revision
     assert reply.credential == pb.Credential(
         username="bob",
@@ -45,16 +45,16 @@ async def test_a_created_user_is_read_with_hash_revision_and_term(house):
     )
 
 
-async def test_a_long_password_keeps_its_scheme_over_the_wire_and_in_etcd(house):
+async def test_a_long_password_keeps_its_scheme_over_the_wire_and_in_etcd(harness):
     password = hash_password(Secret("x" * 100), 4)
-    await house.create("bob", password)
-    assert (await house.get("bob")).credential.password == hash_to_wire(password)
+    await harness.create("bob", password)
+    assert (await harness.get("bob")).credential.password == hash_to_wire(password)
 
 
-async def test_an_unknown_user_is_a_reply_with_nobodys_credential(house):
-    """As long as one about somebody, and with a hash that can be read like any other."""
-    await house.create("bob", FIRST)
-    reply, other = await house.get("nobody"), await house.get("bob")
+async def test_an_unknown_user_is_a_reply_with_nobodys_credential(harness):
+    """As long as the answer about a user, and with a hash that can be read like any other."""
+    await harness.create("bob", FIRST)
+    reply, other = await harness.get("nobody"), await harness.get("bob")
     assert reply.read_revision > 0
     assert (reply.credential.username, reply.credential.revision) == ("", 0)
     hash_from_wire(reply.credential.password)
@@ -62,35 +62,35 @@ async def test_an_unknown_user_is_a_reply_with_nobodys_credential(house):
 
 
 @pytest.mark.parametrize("value", [b"not JSON", b"[]", b"{}", b'{"encrypted_password":"x"}'])
-async def test_a_corrupt_record_is_like_no_user_and_can_be_reset(house, value):
-    await house.create("eve", FIRST)
-    await house.client.txn([], [Put(house.keys.user("bob").encode(), value)])
-    assert (await house.get("bob")).credential.username == ""
-    assert (await house.get("eve")).credential.username == "eve"
-    listed = await house.stub.list_users(pb.ListUsersRequest())
+async def test_a_corrupt_record_is_like_no_user_and_can_be_reset(harness, value):
+    await harness.create("eve", FIRST)
+    await harness.client.txn([], [Put(harness.keys.user("bob").encode(), value)])
+    assert (await harness.get("bob")).credential.username == ""
+    assert (await harness.get("eve")).credential.username == "eve"
+    listed = await harness.stub.list_users(pb.ListUsersRequest())
     assert [user.username for user in listed.users] == ["bob", "eve"]
-    assert (await house.update("bob", SECOND)).outcome is Outcome.APPLIED
-    assert (await house.get("bob")).credential.password == hash_to_wire(SECOND)
+    assert (await harness.update("bob", SECOND)).outcome is Outcome.APPLIED
+    assert (await harness.get("bob")).credential.password == hash_to_wire(SECOND)
 
 
-async def test_users_are_listed_in_order_and_without_hashes(house):
+async def test_users_are_listed_in_order_and_without_hashes(harness):
     for username in ("zoe", "bob", "root"):
-        await house.create(username, FIRST)
-    reply = await house.stub.list_users(pb.ListUsersRequest())
+        await harness.create(username, FIRST)
+    reply = await harness.stub.list_users(pb.ListUsersRequest())
     assert [user.username for user in reply.users] == ["bob", "root", "zoe"]
     assert all(user.password == pb.PasswordHash() for user in reply.users)
 
 
-async def test_of_two_creations_of_one_name_exactly_one_succeeds(house):
-    replies = await asyncio.gather(house.create("bob", FIRST), house.create("bob", SECOND))
+async def test_of_two_creations_of_one_name_exactly_one_succeeds(harness):
+    replies = await asyncio.gather(harness.create("bob", FIRST), harness.create("bob", SECOND))
     assert sorted(reply.outcome for reply in replies) == [Outcome.APPLIED, Outcome.USER_EXISTS]
 
 
-async def test_of_two_changes_from_one_revision_exactly_one_succeeds(house):
-    created = await house.create("bob", FIRST)
+async def test_of_two_changes_from_one_revision_exactly_one_succeeds(harness):
+    created = await harness.create("bob", FIRST)
     replies = await asyncio.gather(
-        house.update("bob", SECOND, expected_revision=created.revision),
-        house.update("bob", hashed("third3"), expected_revision=created.revision),
+        harness.update("bob", SECOND, expected_revision=created.revision),
+        harness.update("bob", hashed("third3"), expected_revision=created.revision),
     )
     assert sorted(reply.outcome for reply in replies) == [
         Outcome.APPLIED,
@@ -98,54 +98,54 @@ async def test_of_two_changes_from_one_revision_exactly_one_succeeds(house):
     ]
 
 
-async def test_concurrent_creations_fill_the_user_limit_exactly(house):
+async def test_concurrent_creations_fill_the_user_limit_exactly(harness):
     replies = await asyncio.gather(
-        *(house.create(f"user{number}", FIRST) for number in range(USER_LIMIT + 8))
+        *(harness.create(f"user{number}", FIRST) for number in range(USER_LIMIT + 8))
     )
     outcomes = [reply.outcome for reply in replies]
     assert outcomes.count(Outcome.APPLIED) == USER_LIMIT
     assert outcomes.count(Outcome.USER_LIMIT_REACHED) == 8
 
 
-async def test_a_deletion_is_idempotent(house):
-    await house.create("bob", FIRST)
+async def test_a_deletion_is_idempotent(harness):
+    await harness.create("bob", FIRST)
     request = pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="bob")
-    assert (await house.stub.delete_credential(request)).outcome is Outcome.APPLIED
-    assert (await house.stub.delete_credential(request)).outcome is Outcome.USER_NOT_FOUND
+    assert (await harness.stub.delete_credential(request)).outcome is Outcome.APPLIED
+    assert (await harness.stub.delete_credential(request)).outcome is Outcome.USER_NOT_FOUND
 
 
 @pytest.mark.parametrize("username", ["x" * 30_000, "no/body", ""])
-async def test_a_name_that_no_store_holds_is_nobodys_and_leaves_no_line(house, username):
+async def test_a_name_that_no_store_holds_is_nobodys_and_leaves_no_line(harness, username):
     with written_log() as log:
-        deleted = await house.stub.delete_credential(
+        deleted = await harness.stub.delete_credential(
             pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username=username)
         )
         assert deleted.outcome is Outcome.USER_NOT_FOUND
-        assert (await house.update(username, SECOND)).outcome is Outcome.USER_NOT_FOUND
+        assert (await harness.update(username, SECOND)).outcome is Outcome.USER_NOT_FOUND
     assert log.getvalue() == ""
 
 
-async def test_the_outcome_of_a_change_is_unknown_after_a_bug(house, monkeypatch):
-    await house.create("bob", FIRST)
+async def test_the_outcome_of_a_change_is_unknown_after_a_bug(harness, monkeypatch):
+    await harness.create("bob", FIRST)
 
     async def invalidate(_invalidation):
         raise KeyError
 
-    async with running_proxy(house.address) as proxy:
+    async with running_proxy(harness.address) as proxy:
         with monkeypatch.context() as patched:
-            patched.setattr(house.hub, "invalidate", invalidate)  # after the write to etcd
+            patched.setattr(harness.hub, "invalidate", invalidate)  # after the write to etcd
             with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
                 await proxy.root_coord.delete("bob", asked_by=None)
-        assert (await house.get("bob")).credential.username == ""
+        assert (await harness.get("bob")).credential.username == ""
         assert (
             await proxy.root_coord.delete("bob", asked_by=None)
         ).outcome is Outcome.USER_NOT_FOUND
 
 
-async def test_a_compressed_message_is_refused_with_the_encoding_that_is_accepted(house):
+async def test_a_compressed_message_is_refused_with_the_encoding_that_is_accepted(harness):
     path = b"/vecguard.internal.v1.RootCoord/ListUsers"
     headers = request_headers(path, (b"grpc-encoding", b"gzip"))
-    async with raw_client(house.address.port) as client:
+    async with raw_client(harness.address.port) as client:
         bomb = message(gzip.compress(b"\x78\x00" * 400_000), flag=1)
         begun, _, _ = await client.response(client.request(headers, bomb))
         assert dict(begun)[b"grpc-status"] == str(Status.UNIMPLEMENTED.value).encode()
@@ -155,30 +155,30 @@ async def test_a_compressed_message_is_refused_with_the_encoding_that_is_accepte
         assert dict(begun)[b"grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value).encode()
 
 
-async def test_a_rehash_is_made_at_its_revision_only(house):
-    created = await house.create("bob", FIRST)
+async def test_a_rehash_is_made_at_its_revision_only(harness):
+    created = await harness.create("bob", FIRST)
     request = pb.RehashCredentialRequest(
         username="bob",
         expected_revision=created.revision,
         password=hash_to_wire(hashed("first1", 5)),
     )
-    first = await house.stub.rehash_credential(request)
+    first = await harness.stub.rehash_credential(request)
     assert first.outcome is Outcome.APPLIED
-    assert (await house.get("bob")).credential.revision == first.revision
+    assert (await harness.get("bob")).credential.revision == first.revision
     request.password = hash_to_wire(SECOND)
-    assert (await house.stub.rehash_credential(request)).outcome is Outcome.REVISION_CHANGED
+    assert (await harness.stub.rehash_credential(request)).outcome is Outcome.REVISION_CHANGED
 
 
-async def test_a_description_is_changed_and_emptied_alone(house):
-    await house.create("bob", FIRST, "old")
+async def test_a_description_is_changed_and_emptied_alone(harness):
+    await harness.create("bob", FIRST, "old")
 
     async def described(text):
-        await house.stub.update_credential(
+        await harness.stub.update_credential(
             pb.UpdateCredentialRequest(
                 actor=pb.Actor(anonymous=True), username="bob", description=text
             )
         )
-        credential = (await house.get("bob")).credential
+        credential = (await harness.get("bob")).credential
         assert credential.password == hash_to_wire(FIRST)
         return credential.description
 
@@ -197,45 +197,47 @@ async def test_a_description_is_changed_and_emptied_alone(house):
         ),
     ],
 )
-async def test_an_update_without_anything_usable_is_refused(house, request_):
-    await house.create("bob", FIRST)
-    assert await refusal_of(house.stub.update_credential(request_)) is Status.INVALID_ARGUMENT
-    assert (await house.get("bob")).credential.password == hash_to_wire(FIRST)
+async def test_an_update_without_anything_usable_is_refused(harness, request_):
+    await harness.create("bob", FIRST)
+    assert await refusal_of(harness.stub.update_credential(request_)) is Status.INVALID_ARGUMENT
+    assert (await harness.get("bob")).credential.password == hash_to_wire(FIRST)
 
 
 @pytest.mark.parametrize("encrypted", ["", "Milvus", "$2a$10$short", "$2a$99$" + "a" * 53])
-async def test_what_is_no_hash_is_never_stored(house, encrypted):
+async def test_what_is_no_hash_is_never_stored(harness, encrypted):
     password = pb.PasswordHash(encrypted_password=encrypted)
     for call in (
-        house.stub.create_credential(
+        harness.stub.create_credential(
             pb.CreateCredentialRequest(
                 actor=pb.Actor(anonymous=True), username="bob", password=password
             )
         ),
-        house.stub.rehash_credential(pb.RehashCredentialRequest(username="bob", password=password)),
+        harness.stub.rehash_credential(
+            pb.RehashCredentialRequest(username="bob", password=password)
+        ),
     ):
         assert await refusal_of(call) is Status.INVALID_ARGUMENT
-    assert (await house.store.list_all()).value == ()
+    assert (await harness.store.list_all()).value == ()
 
 
 @pytest.mark.parametrize("username", ["", "a/b", "a:b", "é", "../x"])
-async def test_a_name_that_would_break_the_key_is_never_stored(house, username):
-    assert await refusal_of(house.create(username, FIRST)) is Status.INVALID_ARGUMENT
+async def test_a_name_that_would_break_the_key_is_never_stored(harness, username):
+    assert await refusal_of(harness.create(username, FIRST)) is Status.INVALID_ARGUMENT
 
 
-async def test_root_is_never_deleted(house):
-    await house.create("root", FIRST)
-    call = house.stub.delete_credential(
+async def test_root_is_never_deleted(harness):
+    await harness.create("root", FIRST)
+    call = harness.stub.delete_credential(
         pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="root")
     )
     assert await refusal_of(call) is Status.INVALID_ARGUMENT
-    assert (await house.get("root")).credential.username == "root"
+    assert (await harness.get("root")).credential.username == "root"
 
 
-async def test_revisions_that_changed_or_are_gone_are_stale(house):
-    revisions = {name: (await house.create(name, FIRST)).revision for name in ("a", "b", "c")}
-    changed = await house.update("b", SECOND)
-    await house.stub.delete_credential(
+async def test_revisions_that_changed_or_are_gone_are_stale(harness):
+    revisions = {name: (await harness.create(name, FIRST)).revision for name in ("a", "b", "c")}
+    changed = await harness.update("b", SECOND)
+    await harness.stub.delete_credential(
         pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="c")
     )
     held = [pb.UserRevision(username=name, revision=rev) for name, rev in revisions.items()]
@@ -245,47 +247,47 @@ async def test_revisions_that_changed_or_are_gone_are_stale(house):
         pb.UserRevision(username="never", revision=7),
         pb.UserRevision(username="b", revision=0),
     ]
-    reply = await house.stub.sync_revisions(pb.SyncRevisionsRequest(held=held))
+    reply = await harness.stub.sync_revisions(pb.SyncRevisionsRequest(held=held))
     assert reply.stale == ["b", "c", "a", "never", "b"]
-    assert reply.term == house.term
+    assert reply.term == harness.term
     assert reply.read_revision > changed.revision
 
 
-async def test_root_is_created_once_however_many_start_and_never_overwritten(house):
+async def test_root_is_created_once_however_many_start_and_never_overwritten(harness):
     async def milvus():
         return hash_password(Secret("Milvus"), 4)
 
-    created = await asyncio.gather(*(ensure_root(house.store, milvus) for _ in range(4)))
+    created = await asyncio.gather(*(ensure_root(harness.store, milvus) for _ in range(4)))
     assert created.count(RootState.NEW) == 1
-    before = await house.get("root")
+    before = await harness.get("root")
 
     async def other():
         return hash_password(Secret("other-password"), 4)
 
-    assert await ensure_root(house.store, other) is RootState.FOUND
-    assert (await house.get("root")).credential == before.credential
+    assert await ensure_root(harness.store, other) is RootState.FOUND
+    assert (await harness.get("root")).credential == before.credential
 
 
-async def test_what_milvus_left_in_etcd_is_served(house):
+async def test_what_milvus_left_in_etcd_is_served(harness):
     value = json.dumps({"encrypted_password": FIRST.encrypted.reveal(), "sha256_password": "x"})
-    await house.client.txn([], [Put(house.keys.user("old-1.x").encode(), value.encode())])
-    assert (await house.get("old-1.x")).credential.password == hash_to_wire(FIRST)
+    await harness.client.txn([], [Put(harness.keys.user("old-1.x").encode(), value.encode())])
+    assert (await harness.get("old-1.x")).credential.password == hash_to_wire(FIRST)
 
 
 @pytest.mark.parametrize("actor", [pb.Actor(), pb.Actor(revision=7)])
-async def test_a_change_that_names_no_actor_is_refused_and_says_what_to_upgrade(house, actor):
+async def test_a_change_that_names_no_actor_is_refused_and_says_what_to_upgrade(harness, actor):
     """As a proxy of an earlier version sends it. The log says so once, for all of them."""
-    await house.create("bob", FIRST)
+    await harness.create("bob", FIRST)
     password = hash_to_wire(SECOND)
     with every_log_line() as lines:
         for call in (
-            house.stub.create_credential(
+            harness.stub.create_credential(
                 pb.CreateCredentialRequest(actor=actor, username="eve", password=password)
             ),
-            house.stub.update_credential(
+            harness.stub.update_credential(
                 pb.UpdateCredentialRequest(actor=actor, username="bob", password=password)
             ),
-            house.stub.delete_credential(pb.DeleteCredentialRequest(actor=actor, username="bob")),
+            harness.stub.delete_credential(pb.DeleteCredentialRequest(actor=actor, username="bob")),
         ):
             with pytest.raises(GRPCError, match="upgrade the proxy") as refused:
                 await call
@@ -293,11 +295,11 @@ async def test_a_change_that_names_no_actor_is_refused_and_says_what_to_upgrade(
     (line,) = [line for line in lines if line["event"] == "change_without_actor"]
     assert "upgrade the proxy" in line["error"]
     assert line["peer"].startswith("127.0.0.1:")
-    assert (await house.get("bob")).credential.password == hash_to_wire(FIRST)
-    assert [user.username for user in (await house.store.list_all()).value] == ["bob"]
+    assert (await harness.get("bob")).credential.password == hash_to_wire(FIRST)
+    assert [user.username for user in (await harness.store.list_all()).value] == ["bob"]
 
 
-async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(house, monkeypatch):
+async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(harness, monkeypatch):
     """As a root coord of an earlier version opens a session."""
 
     def opened(*, term, ttl_seconds, renew_interval_seconds):
@@ -311,9 +313,9 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(hou
         )
 
     monkeypatch.setattr("vecguard.root_coord.session_hub.encode_opened", opened)
-    created = await house.create("bob", FIRST)
+    created = await harness.create("bob", FIRST)
     with every_log_line() as lines:
-        async with running_proxy(house.address) as proxy:
+        async with running_proxy(harness.address) as proxy:
             assert await proxy.login("bob", "first1") == created.revision
             assert proxy.root_coord.is_outdated
             for _ in range(2):
@@ -324,18 +326,18 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(hou
     (line,) = [line for line in lines if line["event"] == "root_coord_outdated"]
     assert line["log_level"] == "warning"
     assert "upgrade root coord" in line["error"]
-    assert (await house.get("bob")).credential.username == "bob"
+    assert (await harness.get("bob")).credential.username == "bob"
 
 
-async def test_the_actor_travels_with_each_change(house):
-    admin = await house.create("admin", FIRST)
-    await house.create("bob", FIRST)
-    async with running_proxy(house.address) as proxy:
+async def test_the_actor_travels_with_each_change(harness):
+    admin = await harness.create("admin", FIRST)
+    await harness.create("bob", FIRST)
+    async with running_proxy(harness.address) as proxy:
         now = Principal("admin", admin.revision)
         assert (
             await proxy.root_coord.create("eve", FIRST, "", asked_by=now)
         ).outcome is Outcome.APPLIED
-        await house.update("admin", SECOND)
+        await harness.update("admin", SECOND)
         for reply in (
             await proxy.root_coord.create("new", FIRST, "", asked_by=now),
             await proxy.root_coord.update(

@@ -6,7 +6,7 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from tests.integration.root_coord.house import RootCoordHouse, SessionEnd
+from tests.integration.root_coord.harness import RootCoordHarness, SessionEnd
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.waiting import eventually
@@ -24,13 +24,13 @@ SHORT = 1.0
 async def short(etcd, prefix):
     async with (
         EtcdClient([etcd.endpoint]) as client,
-        RootCoordHouse.open(client, prefix.decode(), ttl_seconds=SHORT) as house,
+        RootCoordHarness.open(client, prefix.decode(), ttl_seconds=SHORT) as harness,
     ):
-        yield house
+        yield harness
 
 
-def updating(house):
-    return asyncio.create_task(house.update("bob", SECOND))
+def updating(harness):
+    return asyncio.create_task(harness.update("bob", SECOND))
 
 
 async def finished(task):
@@ -55,23 +55,23 @@ async def ended(session, status):
         assert refusal.value.status is status
 
 
-async def disconnected(house):
+async def disconnected(harness):
     async def nobody():
-        return house.hub.connected == 0
+        return harness.hub.connected == 0
 
     await eventually(nobody)
 
 
-async def test_a_change_is_answered_after_every_session_has_acknowledged(house):
-    await house.create("bob", FIRST)
-    async with SessionEnd(house, "a") as a, SessionEnd(house, "b") as b:
+async def test_a_change_is_answered_after_every_session_has_acknowledged(harness):
+    await harness.create("bob", FIRST)
+    async with SessionEnd(harness, "a") as a, SessionEnd(harness, "b") as b:
         await a.open_with_lease()
         await b.open_with_lease()
-        update = updating(house)
+        update = updating(harness)
         for session in (a, b):
             assert not update.done()
             notice = await session.receive()
-            stored = (await house.get("bob")).credential
+            stored = (await harness.get("bob")).credential
             assert notice.invalidations == [
                 pb.Invalidation(username="bob", revision=stored.revision)
             ]
@@ -81,12 +81,12 @@ async def test_a_change_is_answered_after_every_session_has_acknowledged(house):
     assert reply.revision == stored.revision
 
 
-async def test_one_session_that_does_not_acknowledge_holds_the_answer_back(house):
-    await house.create("bob", FIRST)
-    async with SessionEnd(house, "a") as a, SessionEnd(house, "b") as b:
+async def test_one_session_that_does_not_acknowledge_holds_the_answer_back(harness):
+    await harness.create("bob", FIRST)
+    async with SessionEnd(harness, "a") as a, SessionEnd(harness, "b") as b:
         await a.open_with_lease()
         await b.open_with_lease()
-        update = updating(house)
+        update = updating(harness)
         await a.acknowledge((await a.receive()).sequence)
         notice = await b.receive()
         await a.renew()
@@ -95,33 +95,33 @@ async def test_one_session_that_does_not_acknowledge_holds_the_answer_back(house
         await finished(update)
 
 
-def conditions_of(house):
+def conditions_of(harness):
     """What the operations port would say of the changes."""
     role, health = Role(), HealthReport()
-    role.assume(house)
+    role.assume(harness)
     register_health_checks(role, health)
     return next(check for check in health.evaluate().checks if check.name == "changes")
 
 
-async def test_whom_a_change_waits_for_is_told_once_it_waits_for_long(house):
-    await house.create("bob", FIRST)
+async def test_whom_a_change_waits_for_is_told_once_it_waits_for_long(harness):
+    await harness.create("bob", FIRST)
     with every_log_line() as logs:
-        async with SessionEnd(house, "a") as a, SessionEnd(house, "b") as b:
+        async with SessionEnd(harness, "a") as a, SessionEnd(harness, "b") as b:
             await a.open_with_lease()
             await b.open_with_lease()
-            update = updating(house)
+            update = updating(harness)
             await a.acknowledge((await a.receive()).sequence)
             notice = await b.receive()
-            assert conditions_of(house).healthy
+            assert conditions_of(harness).healthy
 
             async def told():
-                return not conditions_of(house).healthy
+                return not conditions_of(harness).healthy
 
             await eventually(told)
-            assert "waits for proxy b, for at most" in conditions_of(house).message
+            assert "waits for proxy b, for at most" in conditions_of(harness).message
             await b.acknowledge(notice.sequence)
             reply = await finished(update)
-            assert conditions_of(house).healthy
+            assert conditions_of(harness).healthy
     opened, waits, settled = (
         [line for line in logs if line["event"] == event]
         for event in ("session_opened", "change_waits", "change_settled")
@@ -139,17 +139,17 @@ async def test_whom_a_change_waits_for_is_told_once_it_waits_for_long(house):
     assert settled["seconds"] >= 1.0
 
 
-async def test_of_very_many_who_are_awaited_some_are_named(house):
-    await house.create("bob", FIRST)
+async def test_of_very_many_who_are_awaited_some_are_named(harness):
+    await harness.create("bob", FIRST)
     async with AsyncExitStack() as stack:
         sessions = [
-            await stack.enter_async_context(SessionEnd(house, f"p{number:02}"))
+            await stack.enter_async_context(SessionEnd(harness, f"p{number:02}"))
             for number in range(12)
         ]
         for session in sessions:
             await session.open_with_lease()
         with every_log_line() as logs:
-            update = updating(house)
+            update = updating(harness)
 
             async def told():
                 return [line for line in logs if line["event"] == "change_waits"]
@@ -158,7 +158,7 @@ async def test_of_very_many_who_are_awaited_some_are_named(house):
         (line,) = await told()
         assert line["proxies"] == [f"p{number:02}" for number in range(10)]
         assert line["more_proxies"] == 2
-        assert "p00, p01, p02, p03, p04 and 7 more" in conditions_of(house).message
+        assert "p00, p01, p02, p03, p04 and 7 more" in conditions_of(harness).message
         for session in sessions:
             await session.acknowledge((await session.receive()).sequence)
         await finished(update)
@@ -184,15 +184,15 @@ async def test_a_session_that_is_gone_holds_the_answer_back_for_its_lease_and_no
     assert SHORT - 0.2 <= waited <= SHORT + 5
 
 
-async def test_a_new_stream_of_the_same_process_can_acknowledge_at_once(house):
-    await house.create("bob", FIRST)
-    async with SessionEnd(house) as first:
+async def test_a_new_stream_of_the_same_process_can_acknowledge_at_once(harness):
+    await harness.create("bob", FIRST)
+    async with SessionEnd(harness) as first:
         await first.open_with_lease()
-        update = updating(house)
+        update = updating(harness)
         notice = await first.receive()
         first.cut()
-        await disconnected(house)
-    async with SessionEnd(house) as second:
+        await disconnected(harness)
+    async with SessionEnd(harness) as second:
         await second.open()
         assert await second.receive() == notice
         assert not update.done()
@@ -200,34 +200,34 @@ async def test_a_new_stream_of_the_same_process_can_acknowledge_at_once(house):
         await finished(update)
 
 
-async def test_a_second_stream_of_one_process_ends_the_first_one(house):
-    async with SessionEnd(house) as first, SessionEnd(house) as second:
+async def test_a_second_stream_of_one_process_ends_the_first_one(harness):
+    async with SessionEnd(harness) as first, SessionEnd(harness) as second:
         await first.open_with_lease()
         await second.open_with_lease()
         await ended(first, Status.UNAVAILABLE)
         await second.renew()
-        assert house.hub.connected == 1
+        assert harness.hub.connected == 1
 
 
-async def test_a_caller_who_hangs_up_after_the_write_has_everybody_told_all_the_same(house):
-    await house.create("bob", FIRST)
-    async with SessionEnd(house) as session:
+async def test_a_caller_who_hangs_up_after_the_write_has_everybody_told_all_the_same(harness):
+    await harness.create("bob", FIRST)
+    async with SessionEnd(harness) as session:
         await session.open_with_lease()
-        update = updating(house)
+        update = updating(harness)
         notice = await session.receive()
         update.cancel()
         await asyncio.wait([update])
         await session.acknowledge(notice.sequence)
         async with asyncio.timeout(10):
-            await house.credentials.drain(10.0)
-    assert (await house.get("bob")).credential.revision == notice.invalidations[0].revision
+            await harness.credentials.drain(10.0)
+    assert (await harness.get("bob")).credential.revision == notice.invalidations[0].revision
 
 
-async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(house):
-    """Whatever is stored in the end, every session was told of it."""
-    revision = (await house.create("bob", FIRST)).revision
+async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(harness):
+    """Every session has received whatever is stored in the end."""
+    revision = (await harness.create("bob", FIRST)).revision
     told = [revision]
-    async with SessionEnd(house) as session:
+    async with SessionEnd(harness) as session:
         await session.open_with_lease()
 
         async def acknowledging():
@@ -238,27 +238,27 @@ async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(
 
         listening = asyncio.create_task(acknowledging())
         for number in range(20):
-            update = asyncio.create_task(house.update("bob", hashed(f"password{number % 5}")))
+            update = asyncio.create_task(harness.update("bob", hashed(f"password{number % 5}")))
             await asyncio.sleep(number * 0.0005)
             update.cancel()
             await asyncio.wait([update])
 
         async def all_told():
-            return told[-1] == (await house.get("bob")).credential.revision
+            return told[-1] == (await harness.get("bob")).credential.revision
 
         await eventually(all_told)
-        await house.credentials.drain(10.0)
+        await harness.credentials.drain(10.0)
         await eventually(all_told)
         listening.cancel()
         await asyncio.wait([listening])
 
 
-async def test_a_deletion_tells_everybody(house):
-    await house.create("bob", FIRST)
-    async with SessionEnd(house) as session:
+async def test_a_deletion_tells_everybody(harness):
+    await harness.create("bob", FIRST)
+    async with SessionEnd(harness) as session:
         await session.open_with_lease()
         deletion = asyncio.create_task(
-            house.stub.delete_credential(
+            harness.stub.delete_credential(
                 pb.DeleteCredentialRequest(actor=pb.Actor(anonymous=True), username="bob")
             )
         )
@@ -269,11 +269,11 @@ async def test_a_deletion_tells_everybody(house):
         assert notice.invalidations == [pb.Invalidation(username="bob", revision=reply.revision)]
 
 
-async def test_a_rehash_and_a_description_tell_nobody(house):
-    created = await house.create("bob", FIRST)
-    async with SessionEnd(house) as session:
+async def test_a_rehash_and_a_description_tell_nobody(harness):
+    created = await harness.create("bob", FIRST)
+    async with SessionEnd(harness) as session:
         await session.open_with_lease()
-        rehashed = await house.stub.rehash_credential(
+        rehashed = await harness.stub.rehash_credential(
             pb.RehashCredentialRequest(
                 username="bob",
                 expected_revision=created.revision,
@@ -281,7 +281,7 @@ async def test_a_rehash_and_a_description_tell_nobody(house):
             )
         )
         assert rehashed.outcome is pb.MutationOutcome.APPLIED
-        await house.stub.update_credential(
+        await harness.stub.update_credential(
             pb.UpdateCredentialRequest(
                 actor=pb.Actor(anonymous=True), username="bob", description="me"
             )
@@ -289,14 +289,14 @@ async def test_a_rehash_and_a_description_tell_nobody(house):
         assert isinstance(await session.renew(), pb.Renewed)
 
 
-async def test_a_hundred_sessions_are_told_and_awaited(house):
-    await house.create("bob", FIRST)
-    sessions = [SessionEnd(house, f"proxy{number}") for number in range(100)]
+async def test_a_hundred_sessions_are_told_and_awaited(harness):
+    await harness.create("bob", FIRST)
+    sessions = [SessionEnd(harness, f"proxy{number}") for number in range(100)]
     try:
         for session in sessions:
             await session.__aenter__()
             await session.open_with_lease()
-        update = updating(house)
+        update = updating(harness)
         for session in sessions[:-1]:
             await session.acknowledge((await session.receive()).sequence)
         last = await sessions[-1].receive()
@@ -308,8 +308,8 @@ async def test_a_hundred_sessions_are_told_and_awaited(house):
             await session.__aexit__()
 
 
-async def test_a_message_that_is_no_open_is_refused(house):
-    async with SessionEnd(house) as session:
+async def test_a_message_that_is_no_open_is_refused(harness):
+    async with SessionEnd(harness) as session:
         await session.send(pb.SessionRequest(renew=pb.Renew(number=1)))
         await ended(session, Status.INVALID_ARGUMENT)
-        assert house.hub.connected == 0
+        assert harness.hub.connected == 0

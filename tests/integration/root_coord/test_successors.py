@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.integration.root_coord.active_terms import ELECTION_TTL_SECONDS, leading
-from tests.integration.root_coord.house import running_proxy
+from tests.integration.root_coord.harness import running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
@@ -23,7 +23,7 @@ FIRST, SECOND = hashed("first1"), hashed("second2")
 
 
 async def test_a_shorter_lease_in_the_settings_does_not_shorten_those_that_run(own_etcd):
-    """A proxy that is cut off holds a lease of the old length, which nobody can take back."""
+    """A proxy that is cut off holds a lease of the old length, which cannot be taken back."""
     async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=5.0) as before:
         await before.create("bob", FIRST)
         async with (
@@ -59,7 +59,7 @@ async def test_the_wait_for_the_leases_of_one_that_was_killed_is_told(own_etcd):
 
 
 async def test_preparing_for_longer_than_the_election_lasts_costs_no_leadership(own_etcd):
-    """A first hash of high cost on a slow machine; else nobody would ever lead."""
+    """A first hash of high cost on a slow machine; otherwise no root coord would ever lead."""
 
     async def prepare(leadership):
         first_end = leadership._valid_until

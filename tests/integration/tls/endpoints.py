@@ -98,7 +98,7 @@ async def refusal(port, context, name="localhost"):
 
 
 class Listener:
-    """Greets whoever has passed the handshake, and echoes lines."""
+    """Greets each client after its handshake, and echoes lines."""
 
     def __init__(self):
         self.port = 0

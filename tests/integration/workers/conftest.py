@@ -95,7 +95,7 @@ class Workers:
 
     @property
     def all_pids(self) -> list[int]:
-        """The workers and whoever serves the operations port."""
+        """The workers and the process that serves the operations port."""
         return children(self.proxy.pid)
 
     async def ask(self, path: str) -> tuple[int, str]:
@@ -164,7 +164,7 @@ async def shared_workers(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 @pytest.fixture
 def start_workers(tmp_path: Path) -> Callable[[dict[str, Any]], AbstractAsyncContextManager]:
-    """Start a stack of its own with these settings besides."""
+    """Starts a separate stack with these settings in addition."""
     return lambda settings: _running(tmp_path / "stack", settings)
 
 

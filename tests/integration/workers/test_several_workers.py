@@ -87,7 +87,7 @@ async def test_a_killed_worker_is_replaced_and_the_others_notice_nothing(workers
         await calls[0]
     assert lost.value.code() is grpc.StatusCode.UNAVAILABLE
 
-    # Its client comes back by itself, whoever serves it now. The kernel may end its connection
+    # Its client comes back by itself, to any worker. The kernel may end its connection
     # before the port of the same process: then the next one is lost as well.
     async def it_is_served_again():
         try:

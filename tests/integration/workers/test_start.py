@@ -51,14 +51,14 @@ def _hangups_arrive():
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a proxy with three workers and these settings besides."""
+    """Start a proxy with three workers and these settings."""
     processes = []
 
     def start(**settings):
         own = {"ip": "127.0.0.1", "port": 0, "workers": 3}
         operations = {"ip": "127.0.0.1", "port": 0}
         proxy = {**own, "operations": operations, **settings.pop("proxy", {})}
-        # Nobody listens on the discard port.
+        # No process listens on the discard port.
         nowhere = {"addresses": ["127.0.0.1:9"]}
         file = tmp_path / "proxy.json"  # which is YAML too
         file.write_text(json.dumps({"proxy": proxy, "rootCoord": nowhere, **settings}))
@@ -105,7 +105,7 @@ def test_a_broken_configuration_ends_all_at_once_and_is_told_once(start, tmp_pat
 @pytest.mark.parametrize("key", ["proxy.port", "proxy.operations.port"])
 def test_a_port_that_somebody_has_ends_the_start(start, key):
     with socket.socket() as taken:
-        # Even one that would share it: another proxy, started by mistake.
+        # Even a process that would share it: another proxy, started by mistake.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -33,7 +33,7 @@ class PasswordChanges:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._target, self._load_users, self._users, self._clock = target, load_users, users, clock
-        # One change at a time for each user, else nobody could say which password is right.
+        # One change at a time for each user, or it would be unknown which password is right.
         self._idle: asyncio.Queue[Account] = asyncio.Queue(maxsize=users)
 
     async def prepare(self) -> None:

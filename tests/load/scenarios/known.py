@@ -13,7 +13,7 @@ from vecguard.secret import Secret
 
 
 async def make_known(target: Target, accounts: Sequence[Account]) -> None:
-    """Log everybody in at every proxy, so that later logins need no bcrypt there.
+    """Logs every user in at every proxy, so that later logins need no bcrypt there.
 
     Raises:
         LoadError: a right password was not accepted, or the call is not answered.

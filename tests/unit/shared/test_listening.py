@@ -60,7 +60,7 @@ def test_two_colons_serve_ipv4_and_ipv6_at_one_port_and_addresses_stay_as_they_a
 
 
 def test_a_free_port_is_free_in_both_families(monkeypatch):
-    """The port that is free for IPv6 is one that something else has in IPv4."""
+    """The port that is free for IPv6 is taken in IPv4."""
     plain, ports = socket.socket, []
     with plain() as other:
 

@@ -68,7 +68,7 @@ class _Appender:
                 self._is_torn = data[written - 1 : written] != b"\n"
 
     def close(self) -> None:
-        """Closes its own descriptor, not the one that it was given."""
+        """Closes its own descriptor; the given one stays open."""
         if self._reader >= 0:
             os.close(self._reader)
             self._reader = -1

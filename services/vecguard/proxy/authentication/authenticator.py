@@ -213,7 +213,7 @@ class Authenticator:
                 return
             matches = await self._matches(login, record, origin, slot)
         if matches:
-            record = await self._modernised(login, record)
+            record = await self._rehashed(login, record)
             remember = self._logins.accept
         else:
             await self._lookups.record(username, origin, Standing.WRONG)
@@ -255,7 +255,7 @@ class Authenticator:
         remembered = self._logins.accepted(digest) or self._logins.refused(digest)
         return remembered is not None and remembered.revision == record.revision
 
-    async def _modernised(self, login: PresentedLogin, record: Credential) -> Credential:
+    async def _rehashed(self, login: PresentedLogin, record: Credential) -> Credential:
         """Returns the credential with its hash at the configured cost; unchanged on failure."""
         if record.password is None or record.password.cost == self._verifier.cost:
             return record

@@ -37,8 +37,8 @@ class Verifier:
     most one job for each thread. Within an origin user names take turns.
 
     Origins that have failed lately have a queue of their own with half as many slots, so that
-    they delay the others by one more job. In it, names that have failed come after those that
-    have not.
+    they delay the others by one more job. In it, names that have failed come after other
+    names.
 
     Users whose login is right, and who change passwords, have a third queue that other logins
     cannot enter, for the origins for which `is_user` is true.
@@ -74,7 +74,7 @@ class Verifier:
         self._users_queue = AdmissionQueue(places, limits, pace=None, clock=clock)
         self._queues = (self._queue, self._suspects_queue, self._users_queue)
         self._threads = ThreadPoolExecutor(
-            places, thread_name_prefix="bcrypt", initializer=_step_back
+            places, thread_name_prefix="bcrypt", initializer=_lower_priority
         )
         self._clock = clock
         self._observe = observe
@@ -185,7 +185,7 @@ class Verifier:
             raise OverloadedError("checking the login took too long, try again later") from None
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Lowers the priority of this thread, where the system allows it."""
     if sys.platform == "linux":  # pragma: no branch - elsewhere a thread has no niceness
         with suppress(OSError):

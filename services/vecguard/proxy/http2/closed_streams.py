@@ -24,7 +24,7 @@ class ClosedStreams:
             self._by_peer[stream_id] = None
             self._trim(self._by_peer)
 
-    def may_be_spoken_on(self, stream_id: int) -> bool:
+    def may_be_in_flight(self, stream_id: int) -> bool:
         """Returns whether a frame may have been in flight when we reset the stream.
 
         A client has no more open streams than are remembered. A server may have answered

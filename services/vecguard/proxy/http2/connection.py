@@ -16,7 +16,7 @@ from vecguard.proxy.http2.limits import (
     Limit,
     LimitHits,
     Limits,
-    Nuisance,
+    UselessWeight,
 )
 from vecguard.proxy.http2.reader import FrameReader, FrameSink
 from vecguard.proxy.http2.sender import UPDATES_PER_FRAME, Sender
@@ -32,7 +32,7 @@ class Connection(FrameSink):
     Attributes:
         streams: the streams that are open or half closed, by number.
         sender: the outgoing half; use it only for streams that are open.
-        nuisances: the weight of useless frames since `forgive`.
+        useless_weight: the weight of useless frames since `clear_useless`.
     """
 
     def __init__(
@@ -81,25 +81,25 @@ class Connection(FrameSink):
         # The highest stream number that the peer skipped. Numbers up to it count as never used.
         self._skipped_id = 0
         self._closed = ClosedStreams(limits.concurrent_streams, client_side=client_side)
-        self._has_greeted = False
+        self._has_sent_preface = False
         self._settled = False
         self._acknowledged = False
         self._pings = 0
         # The last stream that our GOAWAY accepted; None before a GOAWAY that refuses streams.
         self._last_taken: int | None = None
         self.streams: dict[int, Stream] = {}
-        self.nuisances = 0
+        self.useless_weight = 0
         self.sender = Sender(limits, self._peer, handler, wake=wake, ended=self._local_end)
 
-    def greet(self) -> None:
+    def send_preface(self) -> None:
         """Sends the preface (as a client) and our settings, at the first call only.
 
         A server calls it after it has received the client's preface: before that, the peer may
         speak another protocol.
         """
-        if self._has_greeted:
+        if self._has_sent_preface:
             return
-        self._has_greeted = True
+        self._has_sent_preface = True
         if self._client_side:
             self.sender.write(frames.PREFACE)
         self.sender.write(
@@ -142,7 +142,7 @@ class Connection(FrameSink):
 
     def fail(self, code: int) -> None:
         """Sends a GOAWAY with the code of the failure."""
-        self.greet()
+        self.send_preface()
         if self._client_side:
             newest = 0  # a server opens no streams
         else:
@@ -153,9 +153,9 @@ class Connection(FrameSink):
     def go_away(self) -> None:
         """Sends a GOAWAY that asks for no new streams and refuses none in flight.
 
-        At `Handler.ponged` the peer has received it, and `refuse_new` can follow.
+        At `Handler.ping_acknowledged` the peer has received it, and `refuse_new` can follow.
         """
-        self.greet()
+        self.send_preface()
         # RFC 9113, section 6.8.
         self.sender.write(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
         self.ping()
@@ -168,30 +168,30 @@ class Connection(FrameSink):
 
     def refuse_all(self) -> None:
         """Sends a GOAWAY that accepts no stream, so that the peer can retry all elsewhere."""
-        if self._has_greeted:
+        if self._has_sent_preface:
             self._last_taken = 0
             self.sender.write(frames.goaway(0, ErrorCode.NO_ERROR))
 
     def ping(self) -> None:
-        """Sends a PING; `Handler.ponged` follows the answer."""
+        """Sends a PING; `Handler.ping_acknowledged` follows the answer."""
         self._pings += 1
         self.sender.write(frames.ping(_PING, ack=False))
 
-    def spoke_uselessly(self) -> None:
+    def count_useless_frame(self) -> None:
         """Counts a frame of the peer whose content the handler found useless.
 
         Raises:
             Http2ConnectionError: there were too many useless frames.
         """
-        self._nuisance(Nuisance.FRAME)
+        self._add_useless(UselessWeight.FRAME)
 
-    def forgive(self) -> None:
+    def clear_useless(self) -> None:
         """Resets the count of useless frames; to be called at intervals."""
         if not self.sender.is_paused:
-            self.nuisances = 0
+            self.useless_weight = 0
 
     def abandon(self) -> list[Stream]:
-        """Closes all streams, because the socket is gone. Returns those that were open."""
+        """Closes all streams, because the socket is gone. Returns the streams that were open."""
         self._reader.close()
         streams = list(self.streams.values())
         for stream in streams:
@@ -267,7 +267,7 @@ class Connection(FrameSink):
     # The callbacks of the reader.
 
     def on_preface(self) -> None:
-        self.greet()
+        self.send_preface()
 
     def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
         if length > self._window:
@@ -276,7 +276,7 @@ class Connection(FrameSink):
         stream = self.streams.get(stream_id)
         if stream is None or stream.received_end:
             self._give_back(length)
-            self._data_nowhere(stream_id)
+            self._data_of_no_stream(stream_id)
             return
         if length > stream.receive_window:
             self._give_back(length)
@@ -288,7 +288,7 @@ class Connection(FrameSink):
         if size != length:
             self.consumed(stream, length - size)  # padding
         if not size and not end:
-            self._nuisance(Nuisance.FRAME)
+            self._add_useless(UselessWeight.FRAME)
         if end:
             stream.received_end = True
         self._handler.data(stream, payload, end=end)
@@ -309,7 +309,7 @@ class Connection(FrameSink):
             # list over the limit takes time.
             self._hits.hit(Limit.HEADER_LIST)
             surplus, self._decoder.surplus = self._decoder.surplus, 0
-            self._nuisance(Nuisance.REFUSAL + surplus)
+            self._add_useless(UselessWeight.REFUSAL + surplus)
         stream = self.streams.get(stream_id)
         if stream is None:
             self._headers_of_no_stream(stream_id, fields, end=end)
@@ -329,14 +329,14 @@ class Connection(FrameSink):
         stream = self.streams.get(stream_id)
         if stream is None:
             self._require_not_idle(stream_id)
-            self._spoken_in_vain()
+            self._count_ignored_frame()
             return
         self._close(stream)
         self._closed.reset_by_peer(stream_id)
-        self._handler.aborted(stream, code, by_peer=True)
+        self._handler.stream_reset(stream, code, by_peer=True)
         if not self._client_side:
             # A server can reset only streams that we opened, and clients can cause its resets.
-            self._nuisance(Nuisance.RESET)
+            self._add_useless(UselessWeight.RESET)
 
     def on_settings(self, payload: bytes) -> None:
         before = self._peer.window_bytes
@@ -349,10 +349,12 @@ class Connection(FrameSink):
             self._settled = True
         elif change and not self._client_side:
             # A frame of 15 bytes has changed the window of every stream.
-            self._nuisance(Nuisance.SETTINGS + len(self.streams) // Nuisance.MOVED_WINDOWS)
+            self._add_useless(
+                UselessWeight.SETTINGS + len(self.streams) // UselessWeight.MOVED_WINDOWS
+            )
         else:
-            self._nuisance(Nuisance.SETTINGS)
-        self._handler.settled()
+            self._add_useless(UselessWeight.SETTINGS)
+        self._handler.settings_received()
 
     def on_settings_ack(self) -> None:
         """Counts repeated acknowledgements as useless.
@@ -360,30 +362,30 @@ class Connection(FrameSink):
         Our settings only loosen HTTP/2's defaults, so they apply without an acknowledgement.
         """
         if self._acknowledged:
-            self._nuisance(Nuisance.FRAME)
+            self._add_useless(UselessWeight.FRAME)
         self._acknowledged = True
 
     def on_pong(self, payload: bytes) -> None:
         if self._pings and payload == _PING:
             self._pings -= 1
-            self._handler.ponged()
+            self._handler.ping_acknowledged()
         else:
-            self._nuisance(Nuisance.FRAME)
+            self._add_useless(UselessWeight.FRAME)
 
     def on_ping(self, payload: bytes) -> None:
         self.sender.write(frames.ping(payload, ack=True))
-        self._nuisance(Nuisance.FRAME)
+        self._add_useless(UselessWeight.FRAME)
 
     def on_goaway(self, last_stream_id: int, code: int) -> None:
         del code  # the refused streams end in the same way for every code
-        self._handler.leaving(last_stream_id)
-        self._nuisance(Nuisance.FRAME)
+        self._handler.goaway_received(last_stream_id)
+        self._add_useless(UselessWeight.FRAME)
 
     def on_window_update(self, stream_id: int, increment: int) -> None:
         if self.sender.updates_due:
             self.sender.updates_due -= 1
         else:
-            self._spoken_in_vain()
+            self._count_ignored_frame()
         if not stream_id:
             self.sender.window += increment
             if self.sender.window > MAX_WINDOW_BYTES:
@@ -400,8 +402,8 @@ class Connection(FrameSink):
         if stream.queued:
             self.sender.advance(stream)
 
-    def on_nothing(self) -> None:
-        self._nuisance(Nuisance.FRAME)
+    def on_ignored_frame(self) -> None:
+        self._add_useless(UselessWeight.FRAME)
 
     def on_stream_fault(self, fault: Http2StreamError) -> None:
         stream = self.streams.get(fault.stream_id)
@@ -413,8 +415,8 @@ class Connection(FrameSink):
             self.sender.write(frames.rst_stream(fault.stream_id, fault.code))
         else:
             self.reset(stream, fault.code)
-            self._handler.aborted(stream, fault.code, by_peer=False)
-        self._nuisance(Nuisance.RESET)
+            self._handler.stream_reset(stream, fault.code, by_peer=False)
+        self._add_useless(UselessWeight.RESET)
 
     def on_failure(self, stream_id: int, error: Exception) -> None:
         self._handler.failed(error)
@@ -431,8 +433,8 @@ class Connection(FrameSink):
         self.sender.updates_due += UPDATES_PER_FRAME
 
     def _headers_of_no_stream(self, stream_id: int, fields: Fields, end: bool) -> None:
-        if self._closed.may_be_spoken_on(stream_id):
-            self._spoken_in_vain()
+        if self._closed.may_be_in_flight(stream_id):
+            self._count_ignored_frame()
             return
         if self._client_side and self._closed.was_reset_by_peer(stream_id):
             raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
@@ -447,7 +449,7 @@ class Connection(FrameSink):
         self._highest_id = stream_id
         if self._last_taken is not None:
             self._closed.reset_by_us(stream_id)
-            self._spoken_in_vain()
+            self._count_ignored_frame()
             return
         if len(self.streams) >= self._limits.concurrent_streams:
             self._hits.hit(Limit.STREAMS)
@@ -458,9 +460,9 @@ class Connection(FrameSink):
         self._register(stream)
         self._handler.accepted(stream, fields, end=end)
 
-    def _data_nowhere(self, stream_id: int) -> None:
-        if self._closed.may_be_spoken_on(stream_id):
-            self._spoken_in_vain()
+    def _data_of_no_stream(self, stream_id: int) -> None:
+        if self._closed.may_be_in_flight(stream_id):
+            self._count_ignored_frame()
             return
         self._require_not_idle(stream_id)
         raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
@@ -510,15 +512,15 @@ class Connection(FrameSink):
                 if stream.queued:
                     self.sender.advance(stream)
 
-    def _spoken_in_vain(self) -> None:
+    def _count_ignored_frame(self) -> None:
         # Clients cause what a server sends about cancelled calls, and other clients share the
         # connection to the server.
         if not self._client_side:
-            self._nuisance(Nuisance.FRAME)
+            self._add_useless(UselessWeight.FRAME)
 
-    def _nuisance(self, weight: int) -> None:
-        self.nuisances += weight
-        if self.nuisances > self._limits.nuisances:
+    def _add_useless(self, weight: int) -> None:
+        self.useless_weight += weight
+        if self.useless_weight > self._limits.useless_weight:
             raise Http2ConnectionError(
                 ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames", limit=Limit.USELESS_FRAMES
             )

@@ -14,7 +14,7 @@ Fields = HeaderBlock | None
 # A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Handler(ABC):
-    """Receives the events of a connection."""
+    """Receives the events of a connection. Each docstring says what has happened."""
 
     @abstractmethod
     def accepted(self, stream: Stream, fields: Fields, end: bool) -> None:
@@ -33,15 +33,15 @@ class Handler(ABC):
         """`size` bytes of the stream's data went out."""
 
     @abstractmethod
-    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+    def stream_reset(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         """A RST_STREAM was received, or was sent because of the peer's error."""
 
     @abstractmethod
-    def settled(self) -> None:
+    def settings_received(self) -> None:
         """The peer's settings have come."""
 
     @abstractmethod
-    def leaving(self, last_stream_id: int) -> None:
+    def goaway_received(self, last_stream_id: int) -> None:
         """The peer's GOAWAY has come: it ignores streams above `last_stream_id`."""
 
     @abstractmethod
@@ -49,7 +49,7 @@ class Handler(ABC):
         """Both halves of the stream are closed, or it was reset."""
 
     @abstractmethod
-    def ponged(self) -> None:
+    def ping_acknowledged(self) -> None:
         """Our PING was answered: the peer has received all that we sent before it."""
 
     @abstractmethod
@@ -72,19 +72,19 @@ class NoHandler(Handler):
     def sent(self, stream: Stream, size: int) -> None:
         """Does nothing."""
 
-    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+    def stream_reset(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         """Does nothing."""
 
-    def settled(self) -> None:
+    def settings_received(self) -> None:
         """Does nothing."""
 
-    def leaving(self, last_stream_id: int) -> None:
+    def goaway_received(self, last_stream_id: int) -> None:
         """Does nothing."""
 
     def finished(self, stream: Stream) -> None:
         """Does nothing."""
 
-    def ponged(self) -> None:
+    def ping_acknowledged(self) -> None:
         """Does nothing."""
 
     def failed(self, error: Exception) -> None:

@@ -34,9 +34,9 @@ class Limits:
         header_frames: the most HEADERS and CONTINUATIONs of one block. Empty frames cost a peer
             nothing, and no sender needs them (CVE-2024-27316).
         table_bytes: the size of the dynamic table that the peer's encoder may use.
-        nuisances: the most weight of frames that make work and carry nothing, between two calls
-            of `Connection.forgive`; see `Nuisance`. gRPC's keepalive needs less than one a
-            second, a thousand cancelled calls ten thousand.
+        useless_weight: the most weight of frames that make work and carry nothing, between two
+            calls of `Connection.clear_useless`; see `UselessWeight`. gRPC's keepalive needs less
+            than one a second, a thousand cancelled calls ten thousand.
         unread_bytes: the most bytes other than data (headers, resets, acknowledgements) that wait
             for a peer that does not read; windows bound the data. A thousand answers of 4 KiB
             of headers each fit.
@@ -49,7 +49,7 @@ class Limits:
     header_block_bytes: int
     header_frames: int = 64
     table_bytes: int = DEFAULT_TABLE_BYTES
-    nuisances: int = 10_000
+    useless_weight: int = 10_000
     unread_bytes: int = 4 * 2**20
 
 
@@ -79,12 +79,12 @@ class LimitHits:
         self.counts[limit] += 1
 
 
-class Nuisance:
+class UselessWeight:
     """Weights of the frames that floods consist of (RFC 9113, section 10.5)."""
 
     # PING, PRIORITY, GOAWAY, an unknown type, DATA without data, an acknowledgement or a
     # WINDOW_UPDATE without a reason, any frame on a stream that we have reset, and what the
-    # handler calls useless (`Connection.spoke_uselessly`).
+    # handler calls useless (`Connection.count_useless_frame`).
     FRAME: Final = 1
     REFUSAL: Final = 10  # of a stream: our answer is longer than the peer's frame
     SETTINGS: Final = 10

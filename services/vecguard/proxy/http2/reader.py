@@ -68,7 +68,7 @@ class FrameSink(ABC):
     def on_window_update(self, stream_id: int, increment: int) -> None: ...
 
     @abstractmethod
-    def on_nothing(self) -> None:
+    def on_ignored_frame(self) -> None:
         """A frame has come that we ignore."""
 
     @abstractmethod
@@ -245,7 +245,7 @@ class FrameReader:
             _require_stream(stream_id)
             if len(payload) != _PRIORITY_BYTES:
                 raise Http2StreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is 5 bytes")
-            self._sink.on_nothing()
+            self._sink.on_ignored_frame()
         elif kind == frames.DATA:
             _require_stream(stream_id)
         elif kind == frames.PUSH_PROMISE:
@@ -257,7 +257,7 @@ class FrameReader:
                 )
             self._connection_frame(kind, flags, payload)
         else:
-            self._sink.on_nothing()  # RFC 9113, section 5.5
+            self._sink.on_ignored_frame()  # RFC 9113, section 5.5
 
     def _connection_frame(self, kind: int, flags: int, payload: bytes) -> None:
         if kind == frames.SETTINGS:

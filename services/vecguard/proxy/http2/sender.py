@@ -48,7 +48,7 @@ class Sender:
         """Takes the callbacks.
 
         Args:
-            limits: `unread_bytes` is the one that it uses.
+            limits: only `unread_bytes` is used.
             peer: the peer's settings.
             handler: `sent` is called for data that went out.
             wake: called when there is output after there was none.

@@ -68,7 +68,7 @@ class PeerSettings:
 
 
 def announced(limits: Limits, *, client_side: bool) -> dict[int, int]:
-    """Returns our limits as settings, without those that are HTTP/2's defaults."""
+    """Returns our limits as settings, without HTTP/2's defaults."""
     values = {
         INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
         MAX_HEADER_LIST_SIZE: limits.header_list_bytes,

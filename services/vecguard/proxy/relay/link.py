@@ -19,7 +19,7 @@ from vecguard.proxy.relay.unexpected import unexpected_error
 
 log = SparseLog(get_logger(__name__))
 
-_FORGIVING_SECONDS = 1.0
+_CLEARING_SECONDS = 1.0
 # How long a peer that does not read its last bytes is waited for.
 _CLOSING_SECONDS = 5.0
 # How long a peer that has its last bytes is waited for to close its side.
@@ -70,7 +70,7 @@ class Link(Handler):
         self._was_heard = True
         self._timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
-        self._forgiven_at = self.loop.time()
+        self._cleared_at = self.loop.time()
         self.writes = 0
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -106,8 +106,8 @@ class Link(Handler):
 
         Returns whether the connection continues.
         """
-        if self.connection.nuisances:
-            self._forgive()
+        if self.connection.useless_weight:
+            self._clear_useless()
         try:
             self.connection.receive(data, until)
         except Http2ConnectionError as fault:
@@ -267,11 +267,11 @@ class Link(Handler):
         self.connection.fail(fault.code)
         self.close()
 
-    def _forgive(self) -> None:
+    def _clear_useless(self) -> None:
         now = self.loop.time()
-        if now - self._forgiven_at > _FORGIVING_SECONDS:
-            self._forgiven_at = now
-            self.connection.forgive()
+        if now - self._cleared_at > _CLEARING_SECONDS:
+            self._cleared_at = now
+            self.connection.clear_useless()
 
     def _ask(self) -> None:
         if self._was_heard:

@@ -34,7 +34,7 @@ _METRICS_SECONDS: Final = 5.0
 _METRICS_FORMAT: Final = {"Accept": "text/plain; version=0.0.4"}
 
 
-class Silence(Enum):
+class NoAnswer(Enum):
     """Why a worker gave no answer; the value is the text for users."""
 
     GONE = "not running; it is being replaced"
@@ -79,7 +79,7 @@ class WorkersReport:
     async def is_alive(self) -> bool:
         """Returns whether no worker hangs. A worker that is gone does not count: it is replaced."""
         answers = await self._ask_all("/livez", _PROBE_SECONDS)
-        return Silence.HANGS not in answers.values()
+        return NoAnswer.HANGS not in answers.values()
 
     async def gather(self) -> CollectorRegistry:
         """Returns the metrics of all workers that answer, and of this process."""
@@ -92,7 +92,7 @@ class WorkersReport:
         registry.register(self._up)
         return registry
 
-    async def _ask_all(self, path: str, seconds: float) -> dict[int, str | Silence]:
+    async def _ask_all(self, path: str, seconds: float) -> dict[int, str | NoAnswer]:
         async with asyncio.TaskGroup() as group:
             questions = {
                 number: group.create_task(self._ask(port, path, seconds))
@@ -100,7 +100,7 @@ class WorkersReport:
             }
         return {number: question.result() for number, question in questions.items()}
 
-    async def _ask(self, port: int, path: str, seconds: float) -> str | Silence:
+    async def _ask(self, port: int, path: str, seconds: float) -> str | NoAnswer:
         if self._client is None:
             raise RuntimeError("the context is not open")
         try:
@@ -111,16 +111,16 @@ class WorkersReport:
             ) as answer:
                 # 503 has a report as well.
                 known = answer.status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
-                return await answer.text() if known else Silence.GIBBERISH
+                return await answer.text() if known else NoAnswer.GIBBERISH
         except TimeoutError:
-            return Silence.HANGS
+            return NoAnswer.HANGS
         except aiohttp.ClientError:
-            return Silence.GONE
+            return NoAnswer.GONE
 
 
-def _added(families: Families, number: int, answer: str | Silence) -> bool:
+def _added(families: Families, number: int, answer: str | NoAnswer) -> bool:
     """Adds a worker's metrics. Returns whether there were valid ones."""
-    if isinstance(answer, Silence):
+    if isinstance(answer, NoAnswer):
         return False
     try:
         families.add_text(str(number), answer)
@@ -130,11 +130,11 @@ def _added(families: Families, number: int, answer: str | Silence) -> bool:
     return True
 
 
-def _health(answer: str | Silence) -> Health | str:
-    if isinstance(answer, Silence):
+def _health(answer: str | NoAnswer) -> Health | str:
+    if isinstance(answer, NoAnswer):
         return answer.value
     try:
         return read_health(answer)
     except ValueError:
         _log.error("a worker's report of its health cannot be read")
-        return Silence.GIBBERISH.value
+        return NoAnswer.GIBBERISH.value

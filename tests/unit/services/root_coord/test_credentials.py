@@ -109,7 +109,7 @@ async def test_a_deletion_is_revoked(credentials, revoker, store):
 
 
 async def test_a_deletion_of_nobody_is_revoked_too(credentials, revoker, store):
-    """It is a success, and the deletion itself may be an earlier one that told nobody."""
+    """It is a success, and the deletion itself may be an earlier one that no proxy has heard of."""
     mutation = await credentials.delete("nobody", actor=None)
     assert mutation.outcome is Outcome.USER_NOT_FOUND
     assert revoker.invalidations == [Invalidation("nobody", store.revision)]

@@ -9,7 +9,7 @@ from vecguard.errors import DeadlineError, InvalidParameterError, Status, Unavai
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.root_coord import session_hub, session_state
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
-from vecguard.root_coord.session_state import Everything, Invalidation, SessionState
+from vecguard.root_coord.session_state import FullInvalidation, Invalidation, SessionState
 
 CHANGE = Invalidation("bob", 7)
 # Long enough never to run out in a test, and short enough to wait for.
@@ -208,7 +208,7 @@ async def test_a_connected_session_whose_lease_ran_out_hears_the_change_before_i
 async def test_announcing_waits_for_nobody(hub):
     proxy = FakeProxy(hub)
     await proxy.open_with_lease()
-    hub.announce(Everything())
+    hub.announce(FullInvalidation())
     assert (await proxy.notice()).everything
 
 
@@ -258,7 +258,7 @@ async def test_a_proxy_that_does_not_read_gets_no_lease_for_ever():
 
 
 async def test_a_renewal_that_is_not_granted_is_not_answered(monkeypatch):
-    """An answer would let the proxy go on when nobody waits for it any more."""
+    """An answer would let the proxy go on when no change waits for it any more."""
     monkeypatch.setattr(session_state, "_LONGEST_PATIENCE_SECONDS", -1.0)
     hub = hub_with(LONG)
     proxy = FakeProxy(hub)

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from vecguard.errors import UnavailableError
 from vecguard.root_coord.session_state import (
     Awaited,
-    Everything,
+    FullInvalidation,
     Invalidation,
     SessionState,
     Surrender,
@@ -325,7 +325,7 @@ def test_a_surrendered_lease_settles_what_came_after_the_surrender_too(sessions)
 
 def test_everything_can_be_revoked_like_one_user(sessions):
     leased(sessions, "a")
-    sequence, connected = notify(sessions, 0.1, Everything())
+    sequence, connected = notify(sessions, 0.1, FullInvalidation())
     assert connected == ("a",)
     assert not sessions.is_settled(sequence)
 
@@ -384,7 +384,7 @@ class SessionsMachine(RuleBasedStateMachine):
         if granted:
             self.lease_until[proxy] = self.now + TTL
 
-    @rule(content=st.sampled_from([CHANGE, Everything()]))
+    @rule(content=st.sampled_from([CHANGE, FullInvalidation()]))
     def notify(self, content):
         notice, connected = self.sessions.notify(content, self.now)
         assert set(connected) == self.connected

@@ -6,7 +6,7 @@ from tests.support.credentials import Gate
 from vecguard.concurrency.shared_attempt import SharedAttempt
 
 
-class Workshop:
+class Factory:
     """Makes a thing as soon as its gate opens, or fails."""
 
     def __init__(self):
@@ -36,30 +36,30 @@ class Workshop:
 
 
 async def test_one_makes_it_and_all_get_it():
-    workshop = Workshop()
-    tasks = await workshop.callers(5)
-    workshop.gate.open()
+    factory = Factory()
+    tasks = await factory.callers(5)
+    factory.gate.open()
     assert await asyncio.gather(*tasks) == ["thing 1"] * 5
-    assert await workshop.get() == "thing 1"
-    assert workshop.begun == 1
+    assert await factory.get() == "thing 1"
+    assert factory.begun == 1
 
 
 async def test_all_that_wait_fail_together_and_the_next_caller_tries_again():
-    workshop = Workshop()
-    tasks = await workshop.callers(5)
-    workshop.error = OSError("no way")
-    workshop.gate.open()
-    assert await asyncio.gather(*tasks, return_exceptions=True) == [workshop.error] * 5
-    assert workshop.begun == 1
-    workshop.error = None
-    assert await workshop.get() == "thing 2"
+    factory = Factory()
+    tasks = await factory.callers(5)
+    factory.error = OSError("no way")
+    factory.gate.open()
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [factory.error] * 5
+    assert factory.begun == 1
+    factory.error = None
+    assert await factory.get() == "thing 2"
 
 
 async def test_the_next_in_line_makes_it_when_the_first_is_cancelled():
-    workshop = Workshop()
-    first, *others = await workshop.callers(3)
+    factory = Factory()
+    first, *others = await factory.callers(3)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    workshop.gate.open()
+    factory.gate.open()
     assert await asyncio.gather(*others) == ["thing 2"] * 2

@@ -122,7 +122,7 @@ async def test_a_call_that_ends_slowly_after_cancellation_does_not_end_its_succe
 
 
 async def test_nobody_joins_a_call_that_has_ended():
-    """Its answer was right when it ended; whoever asks later asks about a later moment."""
+    """Its answer was right when it ended; a later caller asks about a later moment."""
     flights = SingleFlight()
     ending = asyncio.get_running_loop().create_future()
 
@@ -131,7 +131,7 @@ async def test_nobody_joins_a_call_that_has_ended():
         return await flights.do("key", Calls())
 
     async def ends():
-        # Wakes the late one after this call has ended, before anybody is told of its end.
+        # Wakes the late one after this call has ended, before any caller learns of its end.
         ending.set_result(None)
         return "old"
 

@@ -290,7 +290,7 @@ def test_a_repeated_section_is_one_problem(complaint):
 
 
 def test_a_faulty_value_causes_no_second_complaint(complaint):
-    # The default of lease.ttl would not go with this renewInterval; nobody chose it, though.
+    # The default of lease.ttl would not go with this renewInterval; but no source sets it.
     message = complaint("lease: {ttl: x, renewInterval: 9}")
     assert "lease.ttl: expected a number above 0" in message
     assert "too rare" not in message

@@ -30,7 +30,7 @@ FIGURES = {
     "cache.maxRefusals": app.MAX_REFUSED_LOGINS,
     "proxy.http2.maxFrameSize": DEFAULT_FRAME_BYTES,
     "proxy.http2.maxUnread": _LIMITS.unread_bytes,
-    "proxy.http2.maxUselessFrames": _LIMITS.nuisances,
+    "proxy.http2.maxUselessFrames": _LIMITS.useless_weight,
 }
 
 

@@ -7,7 +7,7 @@ from vecguard.secret import Secret
 
 def test_endpoints_are_deduplicated_and_not_none():
     client = EtcdClient(["a:1", "b:1", "a:1"])
-    assert [str(link.endpoint) for link in client._cluster._links] == ["a:1", "b:1"]
+    assert [str(endpoint.address) for endpoint in client._cluster._endpoints] == ["a:1", "b:1"]
     with pytest.raises(ConfigurationError, match="no etcd endpoint"):
         EtcdClient([])
 

@@ -147,7 +147,7 @@ def test_format_follows_the_setting_or_the_terminal(log_format, stream, text):
     get_logger("x").info("hello")
     line = stream.getvalue()
     assert line.startswith("{") is not text
-    # Colour only where somebody sees it.
+    # Colour only on a terminal.
     assert ("\x1b[" in line) is (text and stream.isatty())
 
 

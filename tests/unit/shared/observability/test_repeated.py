@@ -3,7 +3,7 @@ from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
 
 
-class Moment:
+class ManualClock:
     def __init__(self):
         self.now = 1000.0
 
@@ -13,7 +13,7 @@ class Moment:
 
 def lines_of(actions):
     """What these actions on a failure (and its clock) write."""
-    clock = Moment()
+    clock = ManualClock()
     with every_log_line() as lines:
         failure = RepeatedFailure(get_logger("test"), "it_failed", over="it_works", clock=clock)
         actions(failure, clock)

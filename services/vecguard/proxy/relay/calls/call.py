@@ -323,7 +323,7 @@ class Call(Requester):
                 self.end(error)
 
     def _send_whole(self, request: Request) -> None:
-        """Passes a complete request to its upstream, or to the one that this chooses."""
+        """Passes a complete request to its upstream, or to the upstream that this one chooses."""
         choose = request.upstream.choose
         other = None if choose is None else choose(b"".join(self.upstream.queue), request.encodings)
         if other is not None:

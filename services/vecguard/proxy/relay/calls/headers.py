@@ -1,4 +1,4 @@
-"""Reads the header blocks of requests, and writes those that are forwarded.
+"""Reads the header blocks of requests, and writes the forwarded ones.
 
 Headers of a client that say who calls (`identity_headers`) are dropped.
 """

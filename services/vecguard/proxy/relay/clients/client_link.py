@@ -145,7 +145,7 @@ class ClientLink(Link, Reader):
             encrypted.bound_records()
         if encrypted is not None and encrypted.selected_alpn_protocol() != "h2":
             # RFC 9113, section 3.3. Python's ssl module leaves it to us.
-            self._hear_http1(b"", self._no_http2_negotiated)
+            self._switch_to_http1(b"", self._no_http2_negotiated)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -153,14 +153,14 @@ class ClientLink(Link, Reader):
 
     def _give_up_on(self, fault: Http2ConnectionError) -> None:
         if isinstance(fault, NoPrefaceError) and may_be_request(fault.said):
-            self._hear_http1(fault.said, partial(self._refuse, fault))
+            self._switch_to_http1(fault.said, partial(self._refuse, fault))
         else:
             self._refuse(fault)
 
     def _refuse(self, fault: Http2ConnectionError) -> None:
         super()._give_up_on(fault)
 
-    def _hear_http1(self, said: bytes, foreign: Callable[[], None]) -> None:
+    def _switch_to_http1(self, said: bytes, foreign: Callable[[], None]) -> None:
         """Answers a client that speaks HTTP/1; calls `foreign` for any other."""
         if self._transport is not None:
             # The bytes after its request must be read, or it may lose the answer.
@@ -466,26 +466,26 @@ class ClientLink(Link, Reader):
         call: Call = stream.owner
         call.request_data(payload, end=end)
         if len(payload) < _SHRED_BYTES and payload and not end and call.request_is_cut:
-            self.connection.spoke_uselessly()
+            self.connection.count_useless_frame()
 
     def sent(self, stream: Stream, size: int) -> None:
         call: Call = stream.owner
         call.response_sent(size)
 
-    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+    def stream_reset(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         """Does nothing: closing the stream has ended its call."""
 
-    def settled(self) -> None:
+    def settings_received(self) -> None:
         """Notes the first SETTINGS, which must come in time."""
         if not self._is_greeted:
             self._is_greeted = True
             self._lifetime.greeted()
 
-    def ponged(self) -> None:
+    def ping_acknowledged(self) -> None:
         if self._leaving is not None:
             self._part()
 
-    def leaving(self, last_stream_id: int) -> None:
+    def goaway_received(self, last_stream_id: int) -> None:
         del last_stream_id  # we open no streams to a client
         self._is_left = True
 

@@ -19,8 +19,8 @@ from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.round_robin import RoundRobin
 from vecguard.proxy.relay.traffic import Traffic
 from vecguard.proxy.relay.unexpected import unexpected_error
-from vecguard.proxy.relay.upstreams.holdings import Holdings
 from vecguard.proxy.relay.upstreams.idleness import Idleness
+from vecguard.proxy.relay.upstreams.stream_counts import StreamCounts
 from vecguard.proxy.relay.upstreams.upstream_link import Owner, UpstreamLink
 
 log = get_logger(__name__)
@@ -121,7 +121,7 @@ class Pool(Owner):
         self._links: list[UpstreamLink] = []
         self._waiting: RoundRobin[WaitingCall] = RoundRobin()
         # None while few streams are open, so that no caller can hold too many.
-        self._holdings: Holdings | None = None
+        self._stream_counts: StreamCounts | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: str | None = None
@@ -216,8 +216,8 @@ class Pool(Owner):
 
     def finished(self, stream: Stream) -> None:
         """A stream is closed: its connection may have room for another call."""
-        if self._holdings is not None:
-            self._holdings.finished(stream)
+        if self._stream_counts is not None:
+            self._stream_counts.finished(stream)
         if self._waiting.total and not self._is_dispatch_due:
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
@@ -257,10 +257,10 @@ class Pool(Owner):
 
     def _forward(self, call: WaitingCall, link: UpstreamLink) -> None:
         call.forward(link)
-        if self._holdings is not None:
+        if self._stream_counts is not None:
             stream = link.connection.streams.get(link.connection.highest_id)
             if stream is not None:
-                self._holdings.opened(stream, call.caller)
+                self._stream_counts.opened(stream, call.caller)
 
     def _is_first(self, call: WaitingCall) -> bool:
         """Returns whether the call may overtake the waiting ones.
@@ -274,19 +274,19 @@ class Pool(Owner):
         """Returns the caller whose turn it is; None if no waiting caller may get a stream."""
         share = self._share() if self._waiting.total else 0
         for caller in self._waiting.keys:
-            if self._holdings is None or self._holdings.count(caller) < share:
+            if self._stream_counts is None or self._stream_counts.count(caller) < share:
                 return caller
         return None
 
     def _may_open(self, caller: str) -> bool:
         share = self._share()
-        return self._holdings is None or self._holdings.count(caller) < share
+        return self._stream_counts is None or self._stream_counts.count(caller) < share
 
     def _share(self) -> int:
         """Returns the number of streams at which a caller gets no further one.
 
         It is the number of free streams, including those of connections that may still be made.
-        Sets `_holdings` if the number can matter.
+        Sets `_stream_counts` if the number can matter.
         """
         used = free = usable = allowed = 0
         for link in self._links:
@@ -296,17 +296,17 @@ class Pool(Owner):
                 allowed = max(allowed, link.max_streams)
                 free += max(0, link.max_streams - link.calls_open)
         if not usable or allowed >= _ALL:
-            self._holdings = None
+            self._stream_counts = None
             return _ALL
         if self._timer is None:  # otherwise the last attempt to connect has failed
             free += allowed * max(0, self._policy.connections - usable)
         if used >= free:
-            if self._holdings is None:
-                self._holdings = Holdings(
+            if self._stream_counts is None:
+                self._stream_counts = StreamCounts(
                     stream for link in self._links for stream in link.connection.streams.values()
                 )
         elif 2 * used < free:
-            self._holdings = None
+            self._stream_counts = None
         return free
 
     def _grow(self) -> None:

@@ -10,7 +10,7 @@ _MAX_FOUND = 1024
 _MAX_PATH_BYTES = 200
 
 
-# No dataclass: mypyc does not compile one that is generic and has slots.
+# No dataclass: mypyc compiles no generic dataclass with slots.
 class Routes(Generic[T]):
     """Maps `/package.Service/Method` or `/package.Service/*` to an upstream.
 

@@ -114,7 +114,7 @@ class UpstreamLink(Link):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.connection.greet()
+        self.connection.send_preface()
 
     def data_received(self, data: bytes) -> None:
         """Handles received bytes for a few milliseconds, and the rest in later loop turns."""
@@ -224,15 +224,15 @@ class UpstreamLink(Link):
         requester: Requester = stream.owner
         requester.request_sent(size)
 
-    def aborted(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+    def stream_reset(self, stream: Stream, code: int, *, by_peer: bool) -> None:
         stream.owner.upstream_reset(code, by_peer=by_peer)
 
-    def settled(self) -> None:
+    def settings_received(self) -> None:
         self.is_limited = self.max_streams < MAX_STREAM_ID
         self.greeted.set()
         self._owner.has_room(self)
 
-    def leaving(self, last_stream_id: int) -> None:
+    def goaway_received(self, last_stream_id: int) -> None:
         self.is_leaving = True
         for stream in tuple(self.connection.streams.values()):
             if stream.id > last_stream_id:
@@ -245,5 +245,5 @@ class UpstreamLink(Link):
             self.loop.call_soon(self.close)
         self._owner.finished(stream)
 
-    def ponged(self) -> None:
+    def ping_acknowledged(self) -> None:
         """Does nothing: any received frame shows that the peer is alive."""

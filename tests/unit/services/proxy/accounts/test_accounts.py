@@ -52,7 +52,7 @@ def encoded(password):
     return base64.b64encode(password.encode()).decode()
 
 
-class Office:
+class AccountsHarness:
     def __init__(self, *, notices=True):
         self.clock = ManualClock()
         self.directory = MemoryDirectory(user_limit=10)
@@ -107,76 +107,76 @@ class Office:
 
 
 @pytest.fixture
-async def office():
-    office = Office()
+async def harness():
+    harness = AccountsHarness()
     for username in ("root", "bob", "eve", "super"):
-        await office.directory.add(username, f"{username}-first1")
-    yield office
-    office.verifier.close()
+        await harness.directory.add(username, f"{username}-first1")
+    yield harness
+    harness.verifier.close()
 
 
 # --- creating ---------------------------------------------------------------------------
 
 
-async def test_an_administrator_creates_users(office):
+async def test_an_administrator_creates_users(harness):
     for number, actor in enumerate((ROOT, SUPER, NOBODY)):
-        await office.create(actor, f"new{number}", description="a friend")
-        assert office.has_password(f"new{number}", "first1")
-        assert office.stored(f"new{number}").description == "a friend"
+        await harness.create(actor, f"new{number}", description="a friend")
+        assert harness.has_password(f"new{number}", "first1")
+        assert harness.stored(f"new{number}").description == "a friend"
 
 
-async def test_the_hash_is_made_here_at_the_configured_cost(office):
-    await office.create(ROOT, "new")
-    assert office.stored("new").password.cost == 4
+async def test_the_hash_is_made_here_at_the_configured_cost(harness):
+    await harness.create(ROOT, "new")
+    assert harness.stored("new").password.cost == 4
 
 
-async def test_a_long_password_is_stored_whole(office):
-    await office.create(ROOT, "new", "x" * 256)
-    assert office.stored("new").password.scheme is PasswordScheme.BCRYPT_SHA256
-    assert office.has_password("new", "x" * 256)
-    assert not office.has_password("new", "x" * 255)
+async def test_a_long_password_is_stored_whole(harness):
+    await harness.create(ROOT, "new", "x" * 256)
+    assert harness.stored("new").password.scheme is PasswordScheme.BCRYPT_SHA256
+    assert harness.has_password("new", "x" * 256)
+    assert not harness.has_password("new", "x" * 255)
 
 
-async def test_white_space_around_the_name_is_dropped(office):
-    await office.create(ROOT, "  new\t")
-    assert "new" in office.directory.store.users
+async def test_white_space_around_the_name_is_dropped(harness):
+    await harness.create(ROOT, "  new\t")
+    assert "new" in harness.directory.store.users
 
 
-async def test_others_create_nobody(office):
+async def test_others_create_nobody(harness):
     with pytest.raises(PermissionDeniedError):
-        await office.create(BOB, "new")
+        await harness.create(BOB, "new")
     with pytest.raises(PermissionDeniedError):
-        await office.create(BOB, "bob")
-    assert office.directory.changes == []
+        await harness.create(BOB, "bob")
+    assert harness.directory.changes == []
 
 
 @pytest.mark.parametrize("username", ["", "1a", "a-b", "u" * 33, "a b"])
-async def test_a_name_against_the_rules_is_refused(office, username):
+async def test_a_name_against_the_rules_is_refused(harness, username):
     with pytest.raises(InvalidParameterError):
-        await office.create(ROOT, username)
-    assert office.directory.changes == []
+        await harness.create(ROOT, username)
+    assert harness.directory.changes == []
 
 
 @pytest.mark.parametrize("password", ["", "short", "x" * 257])
-async def test_a_password_against_the_rules_is_refused(office, password):
+async def test_a_password_against_the_rules_is_refused(harness, password):
     with pytest.raises(InvalidParameterError, match="invalid password length"):
-        await office.create(ROOT, "new", password)
-    assert office.directory.changes == []
+        await harness.create(ROOT, "new", password)
+    assert harness.directory.changes == []
 
 
-async def test_a_taken_name_is_refused_in_milvus_words(office):
+async def test_a_taken_name_is_refused_in_milvus_words(harness):
     with pytest.raises(UserExistsError) as refusal:
-        await office.create(ROOT, "bob", "other-password")
+        await harness.create(ROOT, "bob", "other-password")
     assert refusal.value.message == "user already exists: bob: invalid parameter"
     assert (refusal.value.code, refusal.value.legacy) == (1100, 29)
-    assert office.has_password("bob", "bob-first1")
+    assert harness.has_password("bob", "bob-first1")
 
 
-async def test_one_user_too_many_is_refused_in_milvus_words(office):
+async def test_one_user_too_many_is_refused_in_milvus_words(harness):
     for number in range(6):
-        await office.create(ROOT, f"new{number}")
+        await harness.create(ROOT, f"new{number}")
     with pytest.raises(UserLimitError) as refusal:
-        await office.create(ROOT, "new")
+        await harness.create(ROOT, "new")
     assert refusal.value.message == (
         "unable to add user because the number of users has reached the limit"
     )
@@ -184,95 +184,95 @@ async def test_one_user_too_many_is_refused_in_milvus_words(office):
 
 
 @pytest.mark.parametrize(("description", "length"), [("x" * 21, 21), ("é" * 11, 22)])
-async def test_a_description_counts_in_bytes(office, description, length):
+async def test_a_description_counts_in_bytes(harness, description, length):
     for change in (
-        office.create(ROOT, "new", description=description),
-        office.update(ROOT, "bob", description=description),
+        harness.create(ROOT, "new", description=description),
+        harness.update(ROOT, "bob", description=description),
     ):
         with pytest.raises(InvalidAccountError) as refusal:
             await change
         assert f"[{length} out of range 0 <= value <= 20]" in refusal.value.message
-    assert office.directory.changes == []
+    assert harness.directory.changes == []
 
 
-async def test_a_description_of_just_the_limit_is_kept(office):
-    await office.create(ROOT, "new", description="é" * 10)
-    assert office.stored("new").description == "é" * 10
+async def test_a_description_of_just_the_limit_is_kept(harness):
+    await harness.create(ROOT, "new", description="é" * 10)
+    assert harness.stored("new").description == "é" * 10
 
 
 # --- changing ---------------------------------------------------------------------------
 
 
-async def test_everybody_changes_the_own_password_with_the_old_one(office):
-    await office.update(BOB, "bob", "second2", old="bob-first1")
-    assert office.has_password("bob", "second2")
+async def test_everybody_changes_the_own_password_with_the_old_one(harness):
+    await harness.update(BOB, "bob", "second2", old="bob-first1")
+    assert harness.has_password("bob", "second2")
 
 
 @pytest.mark.parametrize("old", ["", "wrong", "bob-first1 ", "Bob-first1", "second2"])
-async def test_without_the_right_old_password_nothing_changes(office, old):
+async def test_without_the_right_old_password_nothing_changes(harness, old):
     with pytest.raises(WrongOldPasswordError) as refusal:
-        await office.update(BOB, "bob", "second2", old=old)
+        await harness.update(BOB, "bob", "second2", old=old)
     assert refusal.value.message == "old password not correct for bob: not authenticated"
     assert (refusal.value.code, refusal.value.legacy) == (1400, 1)
-    assert office.has_password("bob", "bob-first1")
+    assert harness.has_password("bob", "bob-first1")
 
 
-async def test_nobody_else_changes_a_password_not_even_with_the_old_one(office):
+async def test_nobody_else_changes_a_password_not_even_with_the_old_one(harness):
     with pytest.raises(PermissionDeniedError) as refusal:
-        await office.update(EVE, "bob", "second2", old="bob-first1")
+        await harness.update(EVE, "bob", "second2", old="bob-first1")
     assert refusal.value.message == (
         "PrivilegeUpdateUser: permission deny to eve in the `default` database"
     )
-    assert office.verifier.checks == 0
+    assert harness.verifier.checks == 0
 
 
 @pytest.mark.parametrize("actor", [ROOT, SUPER, NOBODY])
-async def test_administrators_reset_others_without_the_old_one(office, actor):
-    await office.update(actor, "bob", "second2")
-    assert office.has_password("bob", "second2")
-    assert office.verifier.checks == 0
+async def test_administrators_reset_others_without_the_old_one(harness, actor):
+    await harness.update(actor, "bob", "second2")
+    assert harness.has_password("bob", "second2")
+    assert harness.verifier.checks == 0
 
 
 @pytest.mark.parametrize("actor", [ROOT, NOBODY])
 @pytest.mark.parametrize("username", ["bob", "root", "ghost"])
-async def test_an_old_password_that_is_given_is_checked_for_every_caller(office, actor, username):
+async def test_an_old_password_that_is_given_is_checked_for_every_caller(harness, actor, username):
     with pytest.raises(WrongOldPasswordError) as refusal:
-        await office.update(actor, username, "second2", old="wrong")
+        await harness.update(actor, username, "second2", old="wrong")
     assert refusal.value.message == f"old password not correct for {username}: not authenticated"
     with pytest.raises(WrongOldPasswordError):
-        await office.update(actor, username, description="x", old="wrong")
-    assert office.directory.changes == []
+        await harness.update(actor, username, description="x", old="wrong")
+    assert harness.directory.changes == []
 
 
-async def test_root_changes_another_password_with_the_right_old_one(office):
-    await office.update(ROOT, "bob", "second2", old="bob-first1")
-    assert office.has_password("bob", "second2")
+async def test_root_changes_another_password_with_the_right_old_one(harness):
+    await harness.update(ROOT, "bob", "second2", old="bob-first1")
+    assert harness.has_password("bob", "second2")
 
 
-async def test_the_old_password_that_a_super_user_gives_is_not_checked(office):
-    await office.update(SUPER, "bob", "second2", old="wrong")
-    assert office.has_password("bob", "second2")
-    assert office.verifier.checks == 0
+async def test_the_old_password_that_a_super_user_gives_is_not_checked(harness):
+    await harness.update(SUPER, "bob", "second2", old="wrong")
+    assert harness.has_password("bob", "second2")
+    assert harness.verifier.checks == 0
 
 
-async def test_root_shows_its_own_old_password(office):
+async def test_root_shows_its_own_old_password(harness):
     with pytest.raises(WrongOldPasswordError):
-        await office.update(ROOT, "root", "second2")
-    await office.update(ROOT, "root", "second2", old="root-first1")
-    assert office.has_password("root", "second2")
+        await harness.update(ROOT, "root", "second2")
+    await harness.update(ROOT, "root", "second2", old="root-first1")
+    assert harness.has_password("root", "second2")
 
 
-async def test_a_super_user_resets_itself_and_root(office):
-    await office.update(SUPER, "super", "second2")
-    await office.update(SUPER, "root", "second2")
-    assert office.has_password("root", "second2")
+async def test_a_super_user_resets_itself_and_root(harness):
+    await harness.update(SUPER, "super", "second2")
+    await harness.update(SUPER, "root", "second2")
+    assert harness.has_password("root", "second2")
 
 
-async def test_an_administrator_hears_that_there_is_no_such_user(office):
+async def test_an_administrator_hears_that_there_is_no_such_user(harness):
     for change in (
-        office.update(ROOT, "nobody", "second2"),
-        office.update(ROOT, "nobody", description="x"),
-        office.update(ROOT, "no/body", "second2"),
+        harness.update(ROOT, "nobody", "second2"),
+        harness.update(ROOT, "nobody", description="x"),
+        harness.update(ROOT, "no/body", "second2"),
     ):
         with pytest.raises(UserNotFoundError) as refusal:
             await change
@@ -282,279 +282,279 @@ async def test_an_administrator_hears_that_there_is_no_such_user(office):
 
 @pytest.mark.parametrize("username", ["ghost", "gh/ost", "é"])
 async def test_somebody_who_was_deleted_meanwhile_hears_that_the_old_password_is_wrong(
-    office, username
+    harness, username
 ):
     with pytest.raises(WrongOldPasswordError):
-        await office.update(user(username), username, "second2", old="first1")
+        await harness.update(user(username), username, "second2", old="first1")
 
 
-async def test_nothing_to_change_is_refused_in_milvus_words(office):
+async def test_nothing_to_change_is_refused_in_milvus_words(harness):
     with pytest.raises(InvalidAccountError) as refusal:
-        await office.update(BOB, "bob", old="bob-first1")
+        await harness.update(BOB, "bob", old="bob-first1")
     assert refusal.value.message == "must update either password or description: invalid parameter"
     assert (refusal.value.code, refusal.value.legacy) == (1100, 5)
 
 
 @pytest.mark.parametrize("new", ["short", "x" * 257])
-async def test_a_new_password_against_the_rules_is_refused(office, new):
+async def test_a_new_password_against_the_rules_is_refused(harness, new):
     with pytest.raises(InvalidParameterError):
-        await office.update(BOB, "bob", new, old="bob-first1")
-    assert office.has_password("bob", "bob-first1")
+        await harness.update(BOB, "bob", new, old="bob-first1")
+    assert harness.has_password("bob", "bob-first1")
 
 
-async def test_a_description_alone_needs_no_old_password_and_keeps_the_password(office):
-    await office.update(BOB, "bob", description="me")
-    assert office.stored("bob").description == "me"
-    assert office.has_password("bob", "bob-first1")
+async def test_a_description_alone_needs_no_old_password_and_keeps_the_password(harness):
+    await harness.update(BOB, "bob", description="me")
+    assert harness.stored("bob").description == "me"
+    assert harness.has_password("bob", "bob-first1")
 
 
-async def test_nobody_else_changes_a_description(office):
+async def test_nobody_else_changes_a_description(harness):
     with pytest.raises(PermissionDeniedError):
-        await office.update(EVE, "bob", description="not me")
+        await harness.update(EVE, "bob", description="not me")
 
 
-async def test_a_password_beside_a_description_needs_the_old_one(office):
+async def test_a_password_beside_a_description_needs_the_old_one(harness):
     with pytest.raises(WrongOldPasswordError):
-        await office.update(BOB, "bob", "second2", description="me")
-    assert office.stored("bob").description == ""
+        await harness.update(BOB, "bob", "second2", description="me")
+    assert harness.stored("bob").description == ""
 
 
-async def test_a_password_may_be_changed_to_itself(office):
-    await office.update(BOB, "bob", "bob-first1", old="bob-first1")
-    assert office.has_password("bob", "bob-first1")
+async def test_a_password_may_be_changed_to_itself(harness):
+    await harness.update(BOB, "bob", "bob-first1", old="bob-first1")
+    assert harness.has_password("bob", "bob-first1")
 
 
-async def test_an_old_password_of_more_than_72_bytes_is_compared_whole(office):
-    await office.update(ROOT, "bob", "x" * 100)
+async def test_an_old_password_of_more_than_72_bytes_is_compared_whole(harness):
+    await harness.update(ROOT, "bob", "x" * 100)
     with pytest.raises(WrongOldPasswordError):
-        await office.update(BOB, "bob", "second2", old="x" * 72)
-    await office.update(BOB, "bob", "second2", old="x" * 100)
+        await harness.update(BOB, "bob", "second2", old="x" * 72)
+    await harness.update(BOB, "bob", "second2", old="x" * 100)
 
 
-async def test_wrong_old_passwords_are_limited_by_the_user_who_shows_them(office):
+async def test_wrong_old_passwords_are_limited_by_the_user_who_shows_them(harness):
     for number in range(3):
         with pytest.raises(WrongOldPasswordError):
-            await office.update(BOB, "bob", "second2", old=f"guess-{number}")
-    checks = office.verifier.checks
+            await harness.update(BOB, "bob", "second2", old=f"guess-{number}")
+    checks = harness.verifier.checks
     with pytest.raises(LoginLimitedError) as refusal:
-        await office.update(BOB, "bob", "second2", old="bob-first1")
+        await harness.update(BOB, "bob", "second2", old="bob-first1")
     assert refusal.value.retry_after_seconds > 0
-    assert office.verifier.checks == checks
+    assert harness.verifier.checks == checks
     # Another address makes no difference.
     with pytest.raises(LoginLimitedError):
-        await office.update(user("bob", host="192.0.2.9"), "bob", "second2", old="guess-4")
-    await office.update(ROOT, "bob", "second2")
-    assert office.has_password("bob", "second2")
+        await harness.update(user("bob", host="192.0.2.9"), "bob", "second2", old="guess-4")
+    await harness.update(ROOT, "bob", "second2")
+    assert harness.has_password("bob", "second2")
 
 
-async def test_wrong_logins_of_others_keep_no_user_from_changing_a_password(office):
+async def test_wrong_logins_of_others_keep_no_user_from_changing_a_password(harness):
     for number in range(3):
         with pytest.raises(WrongCredentialsError):
-            await office.log_in("bob", f"guess-{number}")
+            await harness.log_in("bob", f"guess-{number}")
     with pytest.raises(LoginLimitedError):
-        await office.log_in("bob", "bob-first1")
-    await office.update(BOB, "bob", "second2", old="bob-first1")
-    assert office.has_password("bob", "second2")
+        await harness.log_in("bob", "bob-first1")
+    await harness.update(BOB, "bob", "second2", old="bob-first1")
+    assert harness.has_password("bob", "second2")
 
 
-async def test_without_authorization_old_passwords_count_as_logins_from_there(office):
+async def test_without_authorization_old_passwords_count_as_logins_from_there(harness):
     for number in range(3):
         with pytest.raises(WrongOldPasswordError):
-            await office.update(NOBODY, "bob", "second2", old=f"guess-{number}")
+            await harness.update(NOBODY, "bob", "second2", old=f"guess-{number}")
     with pytest.raises(LoginLimitedError):
-        await office.update(NOBODY, "bob", "second2", old="bob-first1")
+        await harness.update(NOBODY, "bob", "second2", old="bob-first1")
     with pytest.raises(LoginLimitedError):
-        await office.log_in("bob", "bob-first1")
+        await harness.log_in("bob", "bob-first1")
 
 
-async def test_whoever_is_logged_in_changes_the_password_whatever_others_have_guessed(office):
-    await office.log_in("bob", "bob-first1")
+async def test_whoever_is_logged_in_changes_the_password_whatever_others_have_guessed(harness):
+    await harness.log_in("bob", "bob-first1")
     for number in range(3):
         with pytest.raises(WrongOldPasswordError):
-            await office.update(BOB, "bob", "second2", old=f"guess-{number}")
-    await office.update(BOB, "bob", "second2", old="bob-first1")
-    assert office.has_password("bob", "second2")
+            await harness.update(BOB, "bob", "second2", old=f"guess-{number}")
+    await harness.update(BOB, "bob", "second2", old="bob-first1")
+    assert harness.has_password("bob", "second2")
 
 
-async def test_one_wrong_old_password_that_is_repeated_is_refused_from_memory(office):
+async def test_one_wrong_old_password_that_is_repeated_is_refused_from_memory(harness):
     for _ in range(10):
         with pytest.raises(WrongOldPasswordError):
-            await office.update(BOB, "bob", "second2", old="guess-0")
-    assert office.verifier.checks == 1
+            await harness.update(BOB, "bob", "second2", old="guess-0")
+    assert harness.verifier.checks == 1
 
 
 # --- changing while others do -----------------------------------------------------------
 
 
-async def test_of_two_changes_from_one_old_password_exactly_one_succeeds(office):
-    office.directory.gate.close()
+async def test_of_two_changes_from_one_old_password_exactly_one_succeeds(harness):
+    harness.directory.gate.close()
     updates = [
-        asyncio.create_task(office.update(BOB, "bob", f"second{number}", old="bob-first1"))
+        asyncio.create_task(harness.update(BOB, "bob", f"second{number}", old="bob-first1"))
         for number in range(2)
     ]
-    await office.directory.gate.arrivals(2)
-    office.directory.gate.open()
+    await harness.directory.gate.arrivals(2)
+    harness.directory.gate.open()
     results = await asyncio.gather(*updates, return_exceptions=True)
     failures = [result for result in results if result is not None]
     assert [type(failure) for failure in failures] == [WrongOldPasswordError]
     winner = results.index(None)
-    assert office.has_password("bob", f"second{winner}")
+    assert harness.has_password("bob", f"second{winner}")
 
 
 async def test_a_change_that_came_first_refuses_even_when_no_notice_told_of_it():
-    office = Office(notices=False)
-    await office.directory.add("bob", "first1")
-    await office.credentials.get("bob")
-    await office.directory.store.update(
+    harness = AccountsHarness(notices=False)
+    await harness.directory.add("bob", "first1")
+    await harness.credentials.get("bob")
+    await harness.directory.store.update(
         "bob", expected_revision=None, password=hashed("second2"), description=None
     )
     with pytest.raises(WrongOldPasswordError):
-        await office.update(BOB, "bob", "third3", old="first1")
-    assert office.has_password("bob", "second2")
-    office.verifier.close()
+        await harness.update(BOB, "bob", "third3", old="first1")
+    assert harness.has_password("bob", "second2")
+    harness.verifier.close()
 
 
 async def test_an_unnoticed_change_does_not_hide_the_right_old_password():
-    office = Office(notices=False)
-    await office.directory.add("bob", "first1")
-    await office.credentials.get("bob")
-    await office.directory.store.update(
+    harness = AccountsHarness(notices=False)
+    await harness.directory.add("bob", "first1")
+    await harness.credentials.get("bob")
+    await harness.directory.store.update(
         "bob", expected_revision=None, password=hashed("second2"), description=None
     )
-    office.clock.advance(1)
-    await office.update(BOB, "bob", "third3", old="second2")
-    assert office.has_password("bob", "third3")
-    office.verifier.close()
+    harness.clock.advance(1)
+    await harness.update(BOB, "bob", "third3", old="second2")
+    assert harness.has_password("bob", "third3")
+    harness.verifier.close()
 
 
-async def test_a_change_of_the_record_that_keeps_the_password_is_no_obstacle(office):
+async def test_a_change_of_the_record_that_keeps_the_password_is_no_obstacle(harness):
     """A rehash or a new description elsewhere changes the revision and not the password."""
-    await office.credentials.get("bob")
-    await office.directory.store.update(
+    await harness.credentials.get("bob")
+    await harness.directory.store.update(
         "bob", expected_revision=None, password=None, description="elsewhere"
     )
-    await office.update(BOB, "bob", "second2", old="bob-first1")
-    assert office.has_password("bob", "second2")
-    assert office.stored("bob").description == "elsewhere"
+    await harness.update(BOB, "bob", "second2", old="bob-first1")
+    assert harness.has_password("bob", "second2")
+    assert harness.stored("bob").description == "elsewhere"
 
 
-async def test_a_record_that_never_stops_changing_is_no_endless_work(office):
-    update = office.directory.store.update
+async def test_a_record_that_never_stops_changing_is_no_endless_work(harness):
+    update = harness.directory.store.update
 
     async def overtaken(username, **options):
         await update(username, expected_revision=None, password=None, description="again")
         return await update(username, **options)
 
-    office.directory.store.update = overtaken
+    harness.directory.store.update = overtaken
     with pytest.raises(OverloadedError):
-        await office.update(BOB, "bob", "second2", old="bob-first1")
+        await harness.update(BOB, "bob", "second2", old="bob-first1")
 
 
-async def test_a_deletion_between_check_and_change_hears_that_the_old_password_is_wrong(office):
-    office.directory.gate.close()
-    update = asyncio.create_task(office.update(BOB, "bob", "second2", old="bob-first1"))
-    await office.directory.gate.arrivals()
-    await office.directory.store.delete("bob")
-    office.directory.gate.open()
+async def test_a_deletion_between_check_and_change_hears_that_the_old_password_is_wrong(harness):
+    harness.directory.gate.close()
+    update = asyncio.create_task(harness.update(BOB, "bob", "second2", old="bob-first1"))
+    await harness.directory.gate.arrivals()
+    await harness.directory.store.delete("bob")
+    harness.directory.gate.open()
     with pytest.raises(WrongOldPasswordError):
         await update
-    assert "bob" not in office.directory.store.users
+    assert "bob" not in harness.directory.store.users
 
 
-async def test_an_unreachable_root_coord_is_no_wrong_password(office):
+async def test_an_unreachable_root_coord_is_no_wrong_password(harness):
     async def unreachable(username):
         raise UnavailableError("away")
 
-    office.directory.fetch = unreachable
+    harness.directory.fetch = unreachable
     with pytest.raises(UnavailableError):
-        await office.update(BOB, "bob", "second2", old="bob-first1")
+        await harness.update(BOB, "bob", "second2", old="bob-first1")
 
 
 # --- deleting, listing, describing ------------------------------------------------------
 
 
 @pytest.mark.parametrize("actor", [ROOT, SUPER, NOBODY])
-async def test_administrators_delete(office, actor):
-    await office.accounts.delete(actor, "bob")
-    assert "bob" not in office.directory.store.users
+async def test_administrators_delete(harness, actor):
+    await harness.accounts.delete(actor, "bob")
+    assert "bob" not in harness.directory.store.users
 
 
-async def test_a_deletion_needs_a_name(office):
+async def test_a_deletion_needs_a_name(harness):
     with pytest.raises(InvalidAccountError) as refusal:
-        await office.accounts.delete(ROOT, "")
+        await harness.accounts.delete(ROOT, "")
     assert refusal.value.message == "username must be not empty: invalid parameter"
 
 
 @pytest.mark.parametrize("username", ["nobody", "no/body"])
-async def test_deleting_nobody_is_a_success(office, username):
-    await office.accounts.delete(ROOT, username)
-    assert len(office.directory.store.users) == 4
+async def test_deleting_nobody_is_a_success(harness, username):
+    await harness.accounts.delete(ROOT, username)
+    assert len(harness.directory.store.users) == 4
 
 
 @pytest.mark.parametrize("username", ["x" * 256, "x" * 30_000, "no/body", "имя", "a b"])
-async def test_a_name_that_no_store_holds_is_deleted_without_root_coord(office, username):
-    office.directory.delete = None  # a call would fail
-    assert await office.accounts.delete(ROOT, username) is None
+async def test_a_name_that_no_store_holds_is_deleted_without_root_coord(harness, username):
+    harness.directory.delete = None  # a call would fail
+    assert await harness.accounts.delete(ROOT, username) is None
 
 
-async def test_others_delete_nobody_not_even_themselves(office):
+async def test_others_delete_nobody_not_even_themselves(harness):
     for username in ("eve", "bob", "root", "nobody"):
         with pytest.raises(PermissionDeniedError) as refusal:
-            await office.accounts.delete(BOB, username)
+            await harness.accounts.delete(BOB, username)
         assert refusal.value.message.startswith("PrivilegeDropOwnership: ")
 
 
 @pytest.mark.parametrize("actor", [ROOT, SUPER, NOBODY])
-async def test_root_is_protected(office, actor):
+async def test_root_is_protected(harness, actor):
     with pytest.raises(RootProtectedError) as refusal:
-        await office.accounts.delete(actor, "root")
+        await harness.accounts.delete(actor, "root")
     assert refusal.value.message == "root user cannot be deleted: privilege not permitted"
     assert (refusal.value.code, refusal.value.legacy) == (1401, 1)
-    assert office.directory.changes == []
+    assert harness.directory.changes == []
 
 
-async def test_administrators_list_everybody(office):
+async def test_administrators_list_everybody(harness):
     for actor in (ROOT, SUPER, NOBODY):
-        users = await office.accounts.list_users(actor)
+        users = await harness.accounts.list_users(actor)
         assert [user.username for user in users] == ["bob", "eve", "root", "super"]
 
 
-async def test_others_list_nobody(office):
+async def test_others_list_nobody(harness):
     with pytest.raises(PermissionDeniedError) as refusal:
-        await office.accounts.list_users(BOB)
+        await harness.accounts.list_users(BOB)
     assert refusal.value.message.startswith("PrivilegeSelectOwnership: ")
 
 
-async def test_everybody_describes_themselves_and_administrators_everybody(office):
-    assert [user.username for user in await office.accounts.describe(BOB, "bob")] == ["bob"]
-    assert [user.username for user in await office.accounts.describe(ROOT, "bob")] == ["bob"]
-    assert len(await office.accounts.describe(ROOT, None)) == 4
-    assert await office.accounts.describe(ROOT, "nobody") == []
+async def test_everybody_describes_themselves_and_administrators_everybody(harness):
+    assert [user.username for user in await harness.accounts.describe(BOB, "bob")] == ["bob"]
+    assert [user.username for user in await harness.accounts.describe(ROOT, "bob")] == ["bob"]
+    assert len(await harness.accounts.describe(ROOT, None)) == 4
+    assert await harness.accounts.describe(ROOT, "nobody") == []
 
 
 @pytest.mark.parametrize("target", [None, "eve", "root", "nobody", ""])
-async def test_others_describe_nobody_else(office, target):
+async def test_others_describe_nobody_else(harness, target):
     with pytest.raises(PermissionDeniedError) as refusal:
-        await office.accounts.describe(BOB, target)
+        await harness.accounts.describe(BOB, target)
     assert refusal.value.message.startswith("PrivilegeSelectUser: ")
 
 
 @pytest.mark.parametrize("change", ["create", "update", "delete"])
-async def test_a_change_whose_actor_was_revoked_meanwhile_is_refused_as_a_login_is(office, change):
-    office.directory.judges_actors = True
-    revision = (await office.credentials.get("super")).revision
+async def test_a_change_whose_actor_was_revoked_meanwhile_is_refused_as_a_login_is(harness, change):
+    harness.directory.judges_actors = True
+    revision = (await harness.credentials.get("super")).revision
     actor = user("super", revision)
-    office.directory.on_change = lambda username, revision: None  # the notice is late
-    await office.directory.store.update(
+    harness.directory.on_change = lambda username, revision: None  # the notice is late
+    await harness.directory.store.update(
         "super", expected_revision=None, password=hashed("second2"), description=None
     )
     calls = {
-        "create": lambda: office.create(actor, "new"),
-        "update": lambda: office.update(actor, "bob", "second2"),
-        "delete": lambda: office.accounts.delete(actor, "bob"),
+        "create": lambda: harness.create(actor, "new"),
+        "update": lambda: harness.update(actor, "bob", "second2"),
+        "delete": lambda: harness.accounts.delete(actor, "bob"),
     }
     with pytest.raises(RevokedError):
         await calls[change]()
-    assert office.has_password("bob", "bob-first1")
+    assert harness.has_password("bob", "bob-first1")
     # The next login is judged by the newest record.
-    assert office.credentials.peek("super") is None
+    assert harness.credentials.peek("super") is None

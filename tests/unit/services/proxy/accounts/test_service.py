@@ -18,7 +18,7 @@ def encoded(text):
     return base64.b64encode(text.encode()).decode()
 
 
-class Desk:
+class ServiceHarness:
     def __init__(self, directory, channel):
         self.directory = directory
         self._channel = channel
@@ -30,9 +30,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk():
+async def harness():
     async with running_account_service("root", "bob") as (directory, channel):
-        yield Desk(directory, channel)
+        yield ServiceHarness(directory, channel)
 
 
 def create_request(username="new", password="first1", **options):
@@ -51,8 +51,8 @@ async def refusal_of(call):
     return refusal.value.status, refusal.value.message
 
 
-async def test_a_success_is_an_all_default_status(desk):
-    root = desk.as_("root")
+async def test_a_success_is_an_all_default_status(harness):
+    root = harness.as_("root")
     assert await root.create_credential(create_request()) == common.Status()
     assert await root.update_credential(update_request("new", "", "second2")) == common.Status()
     assert (
@@ -60,22 +60,22 @@ async def test_a_success_is_an_all_default_status(desk):
     )
 
 
-async def test_that_root_coord_is_outdated_is_a_status_in_the_reply(desk, monkeypatch):
+async def test_that_root_coord_is_outdated_is_a_status_in_the_reply(harness, monkeypatch):
     """pymilvus repeats a call for minutes that ends with UNAVAILABLE or FAILED_PRECONDITION."""
 
     async def refuse(*_, **__):
         raise OutdatedRootCoordError("r1:53100")
 
-    monkeypatch.setattr(desk.directory, "create", refuse)
-    status = await desk.as_("root").create_credential(create_request())
+    monkeypatch.setattr(harness.directory, "create", refuse)
+    status = await harness.as_("root").create_credential(create_request())
     assert status.code == 65535
     assert "r1:53100" in status.reason
     assert "upgrade root coord" in status.reason
     assert not status.retriable
 
 
-async def test_a_failure_is_a_status_in_the_reply(desk):
-    status = await desk.as_("root").create_credential(create_request("bob"))
+async def test_a_failure_is_a_status_in_the_reply(harness):
+    status = await harness.as_("root").create_credential(create_request("bob"))
     assert (status.code, status.error_code) == (1100, 29)
     assert status.reason == "user already exists: bob: invalid parameter"
     assert not status.retriable
@@ -103,20 +103,22 @@ async def test_a_failure_is_a_status_in_the_reply(desk):
         ),
     ],
 )
-async def test_broken_rules_have_milvus_codes_and_texts(desk, request_, code, legacy, reason):
-    status = await desk.as_("root").create_credential(request_)
+async def test_broken_rules_have_milvus_codes_and_texts(harness, request_, code, legacy, reason):
+    status = await harness.as_("root").create_credential(request_)
     assert (status.code, status.error_code, status.reason) == (code, legacy, reason)
 
 
-async def test_a_wrong_old_password_has_milvus_code_and_text(desk):
-    status = await desk.as_("bob").update_credential(update_request("bob", "wrong", "second2"))
+async def test_a_wrong_old_password_has_milvus_code_and_text(harness):
+    status = await harness.as_("bob").update_credential(update_request("bob", "wrong", "second2"))
     assert (status.code, status.error_code) == (1400, 1)
     assert status.reason == "old password not correct for bob: not authenticated"
     assert status.extra_info == {}
 
 
-async def test_root_protection_has_milvus_code_and_text(desk):
-    status = await desk.as_("root").delete_credential(pb.DeleteCredentialRequest(username="root"))
+async def test_root_protection_has_milvus_code_and_text(harness):
+    status = await harness.as_("root").delete_credential(
+        pb.DeleteCredentialRequest(username="root")
+    )
     assert (status.code, status.error_code) == (1401, 1)
     assert status.reason == "root user cannot be deleted: privilege not permitted"
 
@@ -125,8 +127,8 @@ BAD_BASE64 = ["first1!", "a", "YQ", "пароль", "\u0661", base64.b64encode(b
 
 
 @pytest.mark.parametrize("text", BAD_BASE64)
-async def test_passwords_that_are_no_base64_are_refused_in_milvus_words(desk, text):
-    root, bob = desk.as_("root"), desk.as_("bob")
+async def test_passwords_that_are_no_base64_are_refused_in_milvus_words(harness, text):
+    root, bob = harness.as_("root"), harness.as_("bob")
     answers = [
         await root.create_credential(pb.CreateCredentialRequest(username="new", password=text)),
         await bob.update_credential(
@@ -148,7 +150,7 @@ async def test_passwords_that_are_no_base64_are_refused_in_milvus_words(desk, te
     for status, beginning in zip(answers, beginnings, strict=True):
         assert (status.code, status.error_code) == (1100, 5)
         assert status.reason == f"{beginning}not base64 of UTF-8: invalid parameter"
-    assert desk.directory.changes == []
+    assert harness.directory.changes == []
 
 
 @pytest.mark.parametrize("octets", [b"hunter2-marker\xff", b"hunter2-marker"])
@@ -161,55 +163,57 @@ def test_a_refused_password_is_not_carried_by_the_error(octets):
 
 
 @pytest.mark.parametrize("password", ["pass:word", "пароль", "a\1bcde", "x" * 256, " spaces "])
-async def test_every_password_arrives_unchanged(desk, password):
-    await desk.as_("root").create_credential(create_request("new", password))
+async def test_every_password_arrives_unchanged(harness, password):
+    await harness.as_("root").create_credential(create_request("new", password))
     request = update_request("new", password, "second2")
-    assert await desk.as_("new").update_credential(request) == common.Status()
+    assert await harness.as_("new").update_credential(request) == common.Status()
 
 
 @pytest.mark.parametrize("password", ["\0" * 6, "secret\0secret", "x" * 99 + "\0"])
-async def test_a_new_password_with_nul_is_refused_in_the_reply(desk, password):
-    root = desk.as_("root")
+async def test_a_new_password_with_nul_is_refused_in_the_reply(harness, password):
+    root = harness.as_("root")
     for status in (
         await root.create_credential(create_request("new", password)),
         await root.update_credential(update_request("bob", "bob-first1", password)),
     ):
         assert (status.code, status.error_code) == (1100, common.ErrorCode.IllegalArgument)
         assert "NUL" in status.reason
-    assert desk.directory.changes == []
+    assert harness.directory.changes == []
 
 
-async def test_an_empty_new_password_with_a_description_changes_the_description(desk):
+async def test_an_empty_new_password_with_a_description_changes_the_description(harness):
     request = pb.UpdateCredentialRequest(username="bob", description="me")
-    assert await desk.as_("bob").update_credential(request) == common.Status()
-    assert desk.directory.store.users["bob"].description == "me"
+    assert await harness.as_("bob").update_credential(request) == common.Status()
+    assert harness.directory.store.users["bob"].description == "me"
 
 
-async def test_an_empty_description_is_a_change_and_a_missing_one_is_none(desk):
-    root = desk.as_("root")
+async def test_an_empty_description_is_a_change_and_a_missing_one_is_none(harness):
+    root = harness.as_("root")
     await root.update_credential(pb.UpdateCredentialRequest(username="bob", description="me"))
     await root.update_credential(update_request("bob", "", "second2"))
-    assert desk.directory.store.users["bob"].description == "me"
+    assert harness.directory.store.users["bob"].description == "me"
     await root.update_credential(pb.UpdateCredentialRequest(username="bob", description=""))
-    assert desk.directory.store.users["bob"].description == ""
+    assert harness.directory.store.users["bob"].description == ""
     status = await root.update_credential(pb.UpdateCredentialRequest(username="bob"))
     assert status.reason == "must update either password or description: invalid parameter"
 
 
-async def test_a_missing_permission_is_a_grpc_status_that_names_the_database(desk):
-    bob = desk.as_("bob", dbname="books")
+async def test_a_missing_permission_is_a_grpc_status_that_names_the_database(harness):
+    bob = harness.as_("bob", dbname="books")
     expected = (
         Status.PERMISSION_DENIED,
         "PrivilegeCreateOwnership: permission deny to bob in the `books` database",
     )
     assert await refusal_of(bob.create_credential(create_request())) == expected
-    status, message = await refusal_of(desk.as_("bob").list_cred_users(pb.ListCredUsersRequest()))
+    status, message = await refusal_of(
+        harness.as_("bob").list_cred_users(pb.ListCredUsersRequest())
+    )
     assert status is Status.PERMISSION_DENIED
     assert message.endswith("permission deny to bob in the `default` database")
 
 
-async def test_a_missing_permission_comes_before_every_other_complaint(desk):
-    bob = desk.as_("bob")
+async def test_a_missing_permission_comes_before_every_other_complaint(harness):
+    bob = harness.as_("bob")
     for call in (
         bob.create_credential(pb.CreateCredentialRequest(username="", password="!")),
         bob.update_credential(
@@ -220,53 +224,53 @@ async def test_a_missing_permission_comes_before_every_other_complaint(desk):
         assert (await refusal_of(call))[0] is Status.PERMISSION_DENIED
 
 
-async def test_an_unknown_outcome_is_unavailable_and_says_so(desk):
+async def test_an_unknown_outcome_is_unavailable_and_says_so(harness):
     async def unknown(*args, **options):
         raise OutcomeUnknownError("the outcome of the change is unknown, it is safe to repeat it")
 
-    desk.directory.delete = unknown
+    harness.directory.delete = unknown
     status, message = await refusal_of(
-        desk.as_("root").delete_credential(pb.DeleteCredentialRequest(username="bob"))
+        harness.as_("root").delete_credential(pb.DeleteCredentialRequest(username="bob"))
     )
     assert status is Status.UNAVAILABLE
     assert "safe to repeat" in message
 
 
-async def test_users_are_listed_with_root(desk):
-    reply = await desk.as_("root").list_cred_users(pb.ListCredUsersRequest())
+async def test_users_are_listed_with_root(harness):
+    reply = await harness.as_("root").list_cred_users(pb.ListCredUsersRequest())
     assert sorted(reply.usernames) == ["bob", "root"]
     assert reply.status == common.Status()
 
 
-async def test_users_are_described_without_roles_that_they_were_not_given(desk):
+async def test_users_are_described_without_roles_that_they_were_not_given(harness):
     request = pb.SelectUserRequest(include_role_info=True)
-    reply = await desk.as_("root").select_user(request)
+    reply = await harness.as_("root").select_user(request)
     roles = {result.user.name: result.roles for result in reply.results}
     assert roles == {"root": [], "bob": []}
 
 
-async def test_a_user_that_was_stored_under_other_rules_is_described(desk):
-    await desk.directory.add("1.old-user", "first1")
+async def test_a_user_that_was_stored_under_other_rules_is_described(harness):
+    await harness.directory.add("1.old-user", "first1")
 
     def asked_for(name):
         return pb.SelectUserRequest(user=pb.UserEntity(name=name))
 
-    root = desk.as_("root")
+    root = harness.as_("root")
     reply = await root.select_user(asked_for("1.old-user"))
     assert [result.user.name for result in reply.results] == ["1.old-user"]
     refused = await root.select_user(asked_for("1.new-user"))
     assert (refused.status.code, refused.results) == (1100, [])
 
 
-async def test_one_user_is_described_by_name(desk):
+async def test_one_user_is_described_by_name(harness):
     def asked_for(name):
         return pb.SelectUserRequest(user=pb.UserEntity(name=name))
 
-    bob = desk.as_("bob")
+    bob = harness.as_("bob")
     assert [result.user.name for result in (await bob.select_user(asked_for("bob"))).results] == [
         "bob"
     ]
-    unknown = await desk.as_("root").select_user(asked_for("nobody"))
+    unknown = await harness.as_("root").select_user(asked_for("nobody"))
     assert (unknown.results, unknown.status) == ([], common.Status())
     assert (await refusal_of(bob.select_user(asked_for("root"))))[0] is Status.PERMISSION_DENIED
     assert (await refusal_of(bob.select_user(pb.SelectUserRequest())))[0] is (
@@ -274,8 +278,8 @@ async def test_one_user_is_described_by_name(desk):
     )
 
 
-async def test_roles_are_listed_without_users_that_were_not_given_them(desk):
-    root = desk.as_("root")
+async def test_roles_are_listed_without_users_that_were_not_given_them(harness):
+    root = harness.as_("root")
     everything = await root.select_role(pb.SelectRoleRequest(include_user_info=True))
     assert {
         result.role.name: [user.name for user in result.users] for result in everything.results
@@ -290,14 +294,14 @@ def grants_of(role):
     return pb.SelectGrantRequest(entity=pb.GrantEntity(role=pb.RoleEntity(name=role)))
 
 
-async def test_grants_of_a_known_role_are_none_and_an_unknown_role_is_an_error(desk):
-    root = desk.as_("root")
+async def test_grants_of_a_known_role_are_none_and_an_unknown_role_is_an_error(harness):
+    root = harness.as_("root")
     assert await root.select_grant(grants_of("admin")) == pb.SelectGrantResponse()
     assert (await root.select_grant(grants_of("nothing"))).status.error_code == 42
 
 
-async def test_others_ask_for_no_roles(desk):
-    bob = desk.as_("bob")
+async def test_others_ask_for_no_roles(harness):
+    bob = harness.as_("bob")
     for call in (
         bob.select_role(pb.SelectRoleRequest()),
         bob.select_grant(pb.SelectGrantRequest()),
@@ -306,6 +310,6 @@ async def test_others_ask_for_no_roles(desk):
         assert (await refusal_of(call))[0] is Status.PERMISSION_DENIED
 
 
-async def test_users_may_ask_for_the_grants_of_public(desk):
-    reply = await desk.as_("bob").select_grant(grants_of("public"))
+async def test_users_may_ask_for_the_grants_of_public(harness):
+    reply = await harness.as_("bob").select_grant(grants_of("public"))
     assert reply == pb.SelectGrantResponse()

@@ -34,7 +34,7 @@ class Lines:
         return [json.loads(line) for line in self.written]
 
 
-class Moments:
+class ManualClock:
     now = 1_700_000_000.25
 
     def __call__(self):
@@ -47,14 +47,14 @@ def lines():
 
 
 @pytest.fixture
-def moments():
-    return Moments()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture
-def audit(lines, moments):
+def audit(lines, clock):
     storms, changes = (EventAggregator(window_seconds=60, max_groups=10) for _ in range(2))
-    return AuditLog(lines, storms, changes, service="proxy", wall_clock=moments)
+    return AuditLog(lines, storms, changes, service="proxy", wall_clock=clock)
 
 
 def refusal(user="bob", address="192.0.2.1", reason="wrong_credentials"):
@@ -92,11 +92,11 @@ def test_a_storm_is_counted_and_what_is_left_is_told_at_the_end(audit, lines):
     assert lines.closed
 
 
-async def test_counts_are_written_when_their_window_is_over(audit, lines, moments, monkeypatch):
+async def test_counts_are_written_when_their_window_is_over(audit, lines, clock, monkeypatch):
     monkeypatch.setattr("vecguard.proxy.audit.audit_log._TICK_SECONDS", 0.001)
     for _ in range(5):
         audit.login_refused(refusal())
-    moments.now += 60
+    clock.now += 60
     running = asyncio.create_task(audit.run())
 
     async def the_count_is_written():
@@ -162,11 +162,11 @@ def test_whoever_repeats_a_change_fills_no_disk(audit, lines, outcome):
     assert [(entry["count"], entry["revision"]) for entry in lines.entries] == [(1, 1), (999, 1000)]
 
 
-async def test_changes_are_counted_until_their_window_is_over(audit, lines, moments, monkeypatch):
+async def test_changes_are_counted_until_their_window_is_over(audit, lines, clock, monkeypatch):
     monkeypatch.setattr("vecguard.proxy.audit.audit_log._TICK_SECONDS", 0.001)
     for revision in (1, 2, 3):
         changed(audit, revision=revision)
-    moments.now += 60
+    clock.now += 60
     running = asyncio.create_task(audit.run())
 
     async def the_count_is_written():

@@ -52,7 +52,7 @@ def test_too_many_names_are_counted_by_address_and_too_many_addresses_together()
     assert together.scope is Scope.ALL
     assert together.event == Refusal(None, None, "wrong_credentials")
     assert storms.record(Refusal("joe", "192.0.2.3", "wrong_credentials"), 100.0) is None
-    # When the windows are over, names are told apart again.
+    # When the windows are over, names are distinguished again.
     list(storms.expired(160.0))
     assert (
         storms.record(Refusal("eve", "192.0.2.1", "wrong_credentials"), 161.0).scope is Scope.USER

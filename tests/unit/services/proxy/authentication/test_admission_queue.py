@@ -10,7 +10,7 @@ from vecguard.proxy.authentication.buckets import Rate, TokenBucket
 
 
 class Work:
-    """Jobs that go through a queue and stay inside until they are told to end."""
+    """Jobs that go through a queue and stay inside until the test ends them."""
 
     def __init__(
         self, places=1, *, total=100, per_origin=100, timeout_seconds=10.0, pace=None, clock=None

@@ -1,4 +1,4 @@
-"""What the authenticator does when it is stormed: limits, turns and look-ups together."""
+"""What the authenticator does when it is harness: limits, turns and look-ups together."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
 
 
-class Stormed:
+class StormHarness:
     def __init__(self, *, fetch_rate=None, queue=100):
         self.clock = ManualClock()
         self.source = ScriptedSource()
@@ -67,18 +67,18 @@ class Stormed:
 
 
 @pytest.fixture
-async def stormed():
-    stormed = Stormed()
-    stormed.source.put("bob", "right1")
-    yield stormed
-    stormed.lookup_queue.close()
-    stormed.verifier.close()
+async def harness():
+    harness = StormHarness()
+    harness.source.put("bob", "right1")
+    yield harness
+    harness.lookup_queue.close()
+    harness.verifier.close()
 
 
-async def fail_until_limited(stormed, username="bob", origin=ATTACKER):
+async def fail_until_limited(harness, username="bob", origin=ATTACKER):
     for number in range(100):
         try:
-            await stormed.login(username, f"wrong{number}", origin)
+            await harness.login(username, f"wrong{number}", origin)
         except WrongCredentialsError:
             continue
         except LoginLimitedError:
@@ -86,110 +86,110 @@ async def fail_until_limited(stormed, username="bob", origin=ATTACKER):
     raise AssertionError("there is no limit")
 
 
-async def test_guessing_comes_to_an_end_before_bcrypt_and_fetch(stormed):
-    assert await fail_until_limited(stormed) == 3
-    checks, fetches = stormed.verifier.checks, stormed.source.fetches.total()
+async def test_guessing_comes_to_an_end_before_bcrypt_and_fetch(harness):
+    assert await fail_until_limited(harness) == 3
+    checks, fetches = harness.verifier.checks, harness.source.fetches.total()
     for number in range(50):
         with pytest.raises(LoginLimitedError):
-            await stormed.login("bob", f"other{number}", ATTACKER)
-    assert (stormed.verifier.checks, stormed.source.fetches.total()) == (checks, fetches)
+            await harness.login("bob", f"other{number}", ATTACKER)
+    assert (harness.verifier.checks, harness.source.fetches.total()) == (checks, fetches)
 
 
-async def test_guessing_at_many_names_comes_to_an_end_before_anything_is_decoded(stormed):
+async def test_guessing_at_many_names_comes_to_an_end_before_anything_is_decoded(harness):
     for number in range(6):
-        await stormed.fails(f"nobody{number}", "wrong1", ATTACKER)
+        await harness.fails(f"nobody{number}", "wrong1", ATTACKER)
     with pytest.raises(LoginLimitedError):
-        await stormed.authenticator.authenticate([b"no base64 !"], ATTACKER)
+        await harness.authenticator.authenticate([b"no base64 !"], ATTACKER)
     with pytest.raises(MalformedHeaderError):
-        await stormed.authenticator.authenticate([b"no base64 !"], HOME)
+        await harness.authenticator.authenticate([b"no base64 !"], HOME)
 
 
-async def test_an_unknown_name_is_limited_just_as_one_that_exists(stormed):
-    assert await fail_until_limited(stormed, "nobody") == await fail_until_limited(
-        stormed, "bob", HOME
+async def test_an_unknown_name_is_limited_just_as_one_that_exists(harness):
+    assert await fail_until_limited(harness, "nobody") == await fail_until_limited(
+        harness, "bob", HOME
     )
 
 
-async def test_whoever_holds_a_known_login_notices_nothing(stormed):
-    await stormed.login("bob", "right1", ATTACKER)
-    await fail_until_limited(stormed)
-    checks = stormed.verifier.checks
+async def test_whoever_holds_a_known_login_notices_nothing(harness):
+    await harness.login("bob", "right1", ATTACKER)
+    await fail_until_limited(harness)
+    checks = harness.verifier.checks
     for _ in range(20):
-        assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+        assert await harness.login("bob", "right1", ATTACKER) == Principal("bob", 101)
     # Nor when its credential has to be read again.
-    stormed.clock.advance(61)
-    await fail_until_limited(stormed)
-    stormed.credentials.invalidate_all()
-    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
-    assert stormed.verifier.checks <= checks + 10
+    harness.clock.advance(61)
+    await fail_until_limited(harness)
+    harness.credentials.invalidate_all()
+    assert await harness.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+    assert harness.verifier.checks <= checks + 10
 
 
-async def test_a_known_login_is_judged_anew_whatever_the_limits_say(stormed):
-    await stormed.login("bob", "right1", ATTACKER)
-    await fail_until_limited(stormed)
+async def test_a_known_login_is_judged_anew_whatever_the_limits_say(harness):
+    await harness.login("bob", "right1", ATTACKER)
+    await fail_until_limited(harness)
     # The same password under a new revision, as after another description.
-    revision = stormed.source.put("bob", "right1")
-    stormed.credentials.invalidate_all()
-    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", revision)
+    revision = harness.source.put("bob", "right1")
+    harness.credentials.invalidate_all()
+    assert await harness.login("bob", "right1", ATTACKER) == Principal("bob", revision)
 
 
-async def test_a_user_under_attack_from_elsewhere_gets_in_at_the_first_try(stormed):
+async def test_a_user_under_attack_from_elsewhere_gets_in_at_the_first_try(harness):
     for attacker in range(10):
-        await fail_until_limited(stormed, origin=f"198.51.100.{attacker}")
-    assert await stormed.login("bob", "right1", HOME) == Principal("bob", 101)
+        await fail_until_limited(harness, origin=f"198.51.100.{attacker}")
+    assert await harness.login("bob", "right1", HOME) == Principal("bob", 101)
 
 
-async def test_a_wrong_password_that_is_repeated_never_reaches_a_limit(stormed):
+async def test_a_wrong_password_that_is_repeated_never_reaches_a_limit(harness):
     for _ in range(100):
-        await stormed.fails("bob", "wrong1", ATTACKER)
-    assert stormed.verifier.checks == 1
-    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+        await harness.fails("bob", "wrong1", ATTACKER)
+    assert harness.verifier.checks == 1
+    assert await harness.login("bob", "right1", ATTACKER) == Principal("bob", 101)
 
 
-async def test_parallel_guesses_do_not_get_past_the_limit(stormed):
-    guesses = stormed.starts(*(("bob", f"wrong{number}", ATTACKER) for number in range(50)))
+async def test_parallel_guesses_do_not_get_past_the_limit(harness):
+    guesses = harness.starts(*(("bob", f"wrong{number}", ATTACKER) for number in range(50)))
     results = await asyncio.gather(*guesses, return_exceptions=True)
     assert {type(result) for result in results} == {WrongCredentialsError, LoginLimitedError}
     # Each of the two threads may have been given the next one when the bucket ran dry.
-    assert stormed.verifier.checks <= RATES.pair.burst + 2
+    assert harness.verifier.checks <= RATES.pair.burst + 2
 
 
-async def test_parallel_right_logins_of_many_users_reach_no_limit(stormed):
+async def test_parallel_right_logins_of_many_users_reach_no_limit(harness):
     for number in range(50):
-        stormed.source.put(f"user{number}", "right1")
-    logins = stormed.starts(*((f"user{number}", "right1", HOME) for number in range(50)))
+        harness.source.put(f"user{number}", "right1")
+    logins = harness.starts(*((f"user{number}", "right1", HOME) for number in range(50)))
     principals = await asyncio.gather(*logins)
     assert {each.username for each in principals} == {f"user{number}" for number in range(50)}
 
 
-async def test_hanging_up_on_bcrypt_costs_what_a_wrong_password_costs(stormed):
-    stormed.verifier.gate.close()
+async def test_hanging_up_on_bcrypt_costs_what_a_wrong_password_costs(harness):
+    harness.verifier.gate.close()
     for number in range(3):
-        (guess,) = stormed.starts(("bob", f"wrong{number}", ATTACKER))
-        await stormed.verifier.gate.arrivals()
+        (guess,) = harness.starts(("bob", f"wrong{number}", ATTACKER))
+        await harness.verifier.gate.arrivals()
         guess.cancel()
         await asyncio.wait([guess])
 
         async def nobody_is_at_the_gate():
-            return not stormed.verifier.gate.waiting
+            return not harness.verifier.gate.waiting
 
         await eventually(nobody_is_at_the_gate, 5.0)
-    stormed.verifier.gate.open()
+    harness.verifier.gate.open()
     with pytest.raises(LoginLimitedError):
-        await stormed.login("bob", "wrong9", ATTACKER)
+        await harness.login("bob", "wrong9", ATTACKER)
 
 
-async def test_guesses_at_other_names_lock_no_first_login_out_of_the_same_address(stormed):
-    stormed.source.put("carol", "right1")
+async def test_guesses_at_other_names_lock_no_first_login_out_of_the_same_address(harness):
+    harness.source.put("carol", "right1")
     for name in ("bob", "dave", "erin"):
-        await fail_until_limited(stormed, name)
-    assert await stormed.login("carol", "right1", ATTACKER) == Principal("carol", 102)
+        await fail_until_limited(harness, name)
+    assert await harness.login("carol", "right1", ATTACKER) == Principal("carol", 102)
 
 
-async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(stormed):
-    await fail_until_limited(stormed)
+async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(harness):
+    await fail_until_limited(harness)
     results = await asyncio.gather(
-        *stormed.starts(("bob", "right1", ATTACKER), ("bob", "right1", HOME)),
+        *harness.starts(("bob", "right1", ATTACKER), ("bob", "right1", HOME)),
         return_exceptions=True,
     )
     assert isinstance(results[0], LoginLimitedError)
@@ -197,69 +197,69 @@ async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(stormed)
 
 
 async def test_names_that_are_not_held_are_looked_up_at_a_pace():
-    stormed = Stormed(fetch_rate=Rate(5, 1000.0), queue=10)
-    logins = stormed.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(100)))
+    harness = StormHarness(fetch_rate=Rate(5, 1000.0), queue=10)
+    logins = harness.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(100)))
     # Two threads, and ten who wait for one.
     results = await asyncio.gather(*logins[12:], return_exceptions=True)
     assert {type(result) for result in results} == {OverloadedError}
 
     async def the_burst_was_looked_up():
-        return stormed.source.fetches.total() == 5
+        return harness.source.fetches.total() == 5
 
     await eventually(the_burst_was_looked_up, 5.0)
     await asyncio.sleep(0.01)  # longer than the pace, by a clock that stands still here
-    assert stormed.source.fetches.total() == 5
+    assert harness.source.fetches.total() == 5
     for login in logins:
         login.cancel()
     await asyncio.wait(logins)
-    stormed.lookup_queue.close()
-    stormed.verifier.close()
+    harness.lookup_queue.close()
+    harness.verifier.close()
 
 
-async def test_names_are_looked_up_as_slowly_as_passwords_are_checked(stormed):
-    stormed.source.gate.close()
-    guesses = stormed.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(20)))
-    await stormed.source.gate.arrivals(2)
-    assert stormed.source.fetches.total() == 2
-    stormed.source.gate.open()
+async def test_names_are_looked_up_as_slowly_as_passwords_are_checked(harness):
+    harness.source.gate.close()
+    guesses = harness.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(20)))
+    await harness.source.gate.arrivals(2)
+    assert harness.source.fetches.total() == 2
+    harness.source.gate.open()
     await asyncio.gather(*guesses, return_exceptions=True)
-    assert stormed.source.fetches.total() == 20
+    assert harness.source.fetches.total() == 20
 
 
 async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
-    stormed = Stormed(fetch_rate=Rate(2, 0.001))
-    stormed.source.put("bob", "right1")
-    await stormed.login("bob", "right1", HOME)
-    unknown = stormed.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
+    harness = StormHarness(fetch_rate=Rate(2, 0.001))
+    harness.source.put("bob", "right1")
+    await harness.login("bob", "right1", HOME)
+    unknown = harness.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
 
     async def unknown_wait():
-        return stormed.lookup_queue.waiting and stormed.verifier.waiting > 5
+        return harness.lookup_queue.waiting and harness.verifier.waiting > 5
 
     await eventually(unknown_wait, 5.0)
-    stormed.clock.advance(61)
-    assert await stormed.login("bob", "right1", HOME) == Principal("bob", 101)
-    assert await stormed.login("bob", "right1", ATTACKER) == Principal("bob", 101)
+    harness.clock.advance(61)
+    assert await harness.login("bob", "right1", HOME) == Principal("bob", 101)
+    assert await harness.login("bob", "right1", ATTACKER) == Principal("bob", 101)
     for login in unknown:
         login.cancel()
     await asyncio.wait(unknown)
-    stormed.lookup_queue.close()
-    stormed.verifier.close()
+    harness.lookup_queue.close()
+    harness.verifier.close()
 
 
-async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeypatch):
+async def test_logins_wait_where_earlier_failures_have_put_them(harness, monkeypatch):
     seen = []
-    slot = stormed.verifier.slot
+    slot = harness.verifier.slot
 
     def noting(origin, name, suspicion):
         seen.append(suspicion())
         return slot(origin, name, suspicion)
 
-    monkeypatch.setattr(stormed.verifier, "slot", noting)
-    await stormed.fails("bob", "wrong1", ATTACKER)
-    await stormed.fails("nobody", "wrong1", ATTACKER)
-    await stormed.login("bob", "right1", HOME)
-    await stormed.fails("nobody", "wrong2", OFFICE)
-    await stormed.fails("somebody", "wrong1", HOME)
+    monkeypatch.setattr(harness.verifier, "slot", noting)
+    await harness.fails("bob", "wrong1", ATTACKER)
+    await harness.fails("nobody", "wrong1", ATTACKER)
+    await harness.login("bob", "right1", HOME)
+    await harness.fails("nobody", "wrong2", OFFICE)
+    await harness.fails("somebody", "wrong1", HOME)
     assert seen == [
         Suspicion.NONE,
         Suspicion.ORIGIN,
@@ -272,24 +272,24 @@ async def test_logins_wait_where_earlier_failures_have_put_them(stormed, monkeyp
 @pytest.mark.parametrize("username", ["bob", "nobody"])
 @pytest.mark.parametrize("seconds", [1, 61], ids=["held", "held not long ago"])
 async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, seconds):
-    """Else all that is known of a name would be told by who waits, and who is refused at once."""
-    stormed = Stormed(queue=1)
-    stormed.source.put("bob", "first1")
-    await stormed.login("bob", "first1", HOME)
-    stormed.clock.advance(seconds)
-    checks = stormed.verifier.checks
-    stormed.source.gate.close()
-    flood = stormed.starts(*((f"name{number}", "x", ATTACKER) for number in range(5)))
-    await stormed.source.gate.arrivals(2)
+    """Otherwise the delay of a refusal would show what is known of a name."""
+    harness = StormHarness(queue=1)
+    harness.source.put("bob", "first1")
+    await harness.login("bob", "first1", HOME)
+    harness.clock.advance(seconds)
+    checks = harness.verifier.checks
+    harness.source.gate.close()
+    flood = harness.starts(*((f"name{number}", "x", ATTACKER) for number in range(5)))
+    await harness.source.gate.arrivals(2)
     with pytest.raises(OverloadedError):
-        await stormed.login(username, "wrong1", ATTACKER)
-    assert stormed.verifier.checks == checks
-    assert stormed.source.fetches[username] == (username == "bob")
-    # Whose login is known is read again at once, whoever else waits there.
-    known = stormed.starts(("bob", "first1", ATTACKER))
+        await harness.login(username, "wrong1", ATTACKER)
+    assert harness.verifier.checks == checks
+    assert harness.source.fetches[username] == (username == "bob")
+    # A user with a known login is read again at once, although others wait there.
+    known = harness.starts(("bob", "first1", ATTACKER))
     if seconds > 60:
-        await stormed.source.gate.arrivals(3)
-    stormed.source.gate.open()
+        await harness.source.gate.arrivals(3)
+    harness.source.gate.open()
     await asyncio.gather(*known)
     await asyncio.gather(*flood, return_exceptions=True)
-    stormed.verifier.close()
+    harness.verifier.close()

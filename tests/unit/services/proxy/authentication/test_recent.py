@@ -27,7 +27,7 @@ def test_what_was_used_last_is_kept(steps, most):
         order = order[-most:]
         assert [key in recent for key in range(4)] == [key in order for key in range(4)]
         assert len(recent) == len(order) == len(list(recent.values()))
-        # Whoever is here no more was told of, and nobody else.
+        # `forgotten` was called for the entries that are gone, and for no other.
         put = {number for number, (step, _) in enumerate(steps[:number], 1) if step == "put"}
         assert sorted(gone) == sorted(put - set(recent.values()))
     recent.clear()

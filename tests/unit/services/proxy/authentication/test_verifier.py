@@ -225,7 +225,7 @@ async def test_origins_that_have_failed_have_a_line_of_their_own(line):
 async def test_what_an_origin_has_sent_at_once_gets_one_turn_before_it_is_suspect(line):
     await line.comes("A1", "A2", "A3", "B1", "B2", "c1")
     await line.ends_with("A1", Suspicion.ORIGIN)
-    # Its next one has gone over to the suspects, and keeps nobody here waiting.
+    # Its next one has gone over to the suspects, and delays no job here.
     assert sorted(line.order) == ["A1", "A2", "B1"]
     await line.ends_with("B1", Suspicion.ORIGIN)
     assert sorted(line.order) == ["A1", "A2", "B1", "c1"]
@@ -309,7 +309,7 @@ async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
     await checks.verify(Secret("Milvus"), hashed("Milvus"))
     async with checks.slot("S", suspicion=lambda: Suspicion.ORIGIN) as slot:
         await checks.verify(Secret("Milvus"), hashed("Milvus"), slot=slot)
-    # One that has the interpreter lock must not be pushed aside by another.
+    # A thread that holds the interpreter lock must not be preempted by another one.
     assert priorities == [min(19, own + module._NICENESS)] * 2
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
     checks.close()

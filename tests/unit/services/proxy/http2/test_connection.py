@@ -33,7 +33,7 @@ class Peer:
             hits=self.hits,
         )
         if greeted:
-            self.connection.greet()
+            self.connection.send_preface()
             self.says((b"" if client_side else frames.PREFACE) + frames.settings({}))
             self.hears()
 
@@ -84,24 +84,24 @@ def test_a_bug_of_the_decoder_is_reported_and_ends_the_connection():
     with pytest.raises(Http2ConnectionError) as caught:
         peer.says(OPENED)
     assert caught.value.code == ErrorCode.INTERNAL_ERROR
-    assert ("failed", "LookupError") in peer.handler.told
+    assert ("failed", "LookupError") in peer.handler.events
 
 
 def test_a_list_over_the_limit_is_counted_and_handed_on_as_none():
     peer = Peer(header_list_bytes=40)
     peer.says(OPENED)
-    assert ("headers", 1, None, False) in peer.handler.told
+    assert ("headers", 1, None, False) in peer.handler.events
     assert peer.hits.counts[Limit.HEADER_LIST] == 1
-    assert peer.connection.nuisances > 0
+    assert peer.connection.useless_weight > 0
 
 
 def test_an_acknowledgement_too_many_is_useless():
     peer = Peer()
     acknowledgement = frame(frames.SETTINGS, 0x1, 0, b"")
     peer.says(acknowledgement)
-    assert peer.connection.nuisances == 0
+    assert peer.connection.useless_weight == 0
     peer.says(acknowledgement)
-    assert peer.connection.nuisances > 0
+    assert peer.connection.useless_weight > 0
 
 
 def test_6_9_what_was_taken_on_of_all_streams_opens_the_connection_s_window():
@@ -169,8 +169,8 @@ def test_a_connection_that_is_over_tells_nothing():
     peer.says(OPENED)
     [stream] = peer.connection.abandon()
     peer.connection.release()
-    told, wakes = list(peer.handler.told), peer.wakes
+    events, wakes = list(peer.handler.events), peer.wakes
     peer.connection.sender.headers(stream, REQUEST, end=True)
-    assert peer.handler.told == told
+    assert peer.handler.events == events
     assert peer.wakes == wakes
     assert not stream.sent_end

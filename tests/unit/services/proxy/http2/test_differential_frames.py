@@ -137,7 +137,7 @@ class Pair:
             target = self.writer.target(step)
             ours, theirs = self._step(step, target)
             if ours.fatal is not None and ours.fatal == theirs.fatal:
-                return None  # nobody acts on what was acknowledged just before
+                return None  # neither side acts on what was acknowledged just before
             if ours != theirs:
                 difference = Difference(
                     step.kind,

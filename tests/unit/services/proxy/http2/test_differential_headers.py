@@ -36,7 +36,7 @@ def strings(draw):
 
 
 def integer_in_long_form(value, prefix, pattern):
-    """With zero bytes that nobody needs (RFC 7541, section 5.1 allows them)."""
+    """With needless zero bytes (RFC 7541, section 5.1 allows them)."""
     if value < prefix:
         return integers.encode(value, prefix, pattern)
     encoded = bytearray(integers.encode(value, prefix, pattern))

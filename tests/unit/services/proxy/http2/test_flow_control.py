@@ -24,7 +24,7 @@ class Client:
         self.connection = Connection(
             self.handler, limits_with(), client_side=True, wake=lambda: None
         )
-        self.connection.greet()
+        self.connection.send_preface()
         self.connection.receive(settings)
         self.connection.sender.take()
 
@@ -98,7 +98,7 @@ def test_5_1_answers_to_any_number_of_streams_that_we_reset_are_ignored():
             + frame(frames.DATA, 0, stream.id, b"x")
         )
     assert client.connection.sender.take() == b""
-    assert client.connection.nuisances == 0
+    assert client.connection.useless_weight == 0
 
 
 def test_what_waits_is_charged_until_it_is_sent_or_dropped():
@@ -202,7 +202,7 @@ def test_whatever_the_windows_the_bytes_arrive_in_order_and_within_them(payloads
         take()
     assert bytes(got) == b"".join(payloads)
     assert stream.sent_end
-    assert sum(item[2] for item in client.handler.told if item[0] == "sent") == len(got)
+    assert sum(item[2] for item in client.handler.events if item[0] == "sent") == len(got)
 
 
 @given(st.lists(st.integers(1, 60), max_size=60))
@@ -224,6 +224,6 @@ def test_a_server_s_answer_cut_anywhere_means_the_same(cuts):
         cut.connection.receive(said[at : at + size])
         at += size
     cut.connection.receive(said[at:])
-    assert cut.handler.told == whole.handler.told
+    assert cut.handler.events == whole.handler.events
     assert whole.handler.data_of(1) == b"payloadmore"
     assert cut.connection.sender.take() == whole.connection.sender.take()

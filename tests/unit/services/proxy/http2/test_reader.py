@@ -64,7 +64,7 @@ def outcome(handler, connection, act):
         act()
     except Http2ConnectionError as fault:
         code = fault.code
-    return list(handler.told), connection.sender.take(), code
+    return list(handler.events), connection.sender.take(), code
 
 
 def at_once(data):
@@ -123,7 +123,7 @@ def test_what_fits_into_a_kibibyte_is_read_whatever_the_time():
     handler, connection, _ = connected()
     connection.receive(HELLO + PING * 3, PAST)
     assert not connection.has_more
-    assert handler.told == [("settled",)]
+    assert handler.events == [("settings_received",)]
 
 
 def test_time_that_is_up_leaves_the_rest_for_the_next_read():

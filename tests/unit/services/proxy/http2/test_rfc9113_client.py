@@ -30,7 +30,7 @@ class Client:
     def __init__(self, limits=LIMITS):
         self.handler = RecordingHandler()
         self.connection = Connection(self.handler, limits, client_side=True, wake=lambda: None)
-        self.connection.greet()
+        self.connection.send_preface()
         self.connection.receive(frames.settings({}))
         self.streams = [self.open(end=True), self.open(end=False)]
         self.said()
@@ -115,7 +115,7 @@ def test_connection_error(client, section, said, code):
 )
 def test_3_4_a_server_that_does_not_begin_with_settings(said):
     connection = Connection(RecordingHandler(), LIMITS, client_side=True, wake=lambda: None)
-    connection.greet()
+    connection.send_preface()
     with pytest.raises(Http2ConnectionError) as caught:
         connection.receive(said)
     assert caught.value.code in {ErrorCode.PROTOCOL_ERROR, ErrorCode.FRAME_SIZE_ERROR}
@@ -173,7 +173,7 @@ def test_5_1_what_was_under_way_to_a_stream_that_we_reset_is_ignored(client, lat
 def test_4_3_a_block_for_a_stream_that_we_reset_still_changes_the_table(client):
     client.connection.reset(client.streams[0], ErrorCode.CANCEL)
     client.hear(frame(1, 4, 1, b"\x88\x40\x01a\x01b"), frame(1, 4, 3, b"\x88\xbe"))
-    assert (b"a", b"b") in client.handler.told[-1][2]
+    assert (b"a", b"b") in client.handler.events[-1][2]
 
 
 @pytest.mark.parametrize(
@@ -220,21 +220,21 @@ def test_6_8_our_goaway_names_no_stream_of_our_own(client):
 
 def test_10_5_resets_that_cross_ours_cost_no_other_stream():
     """How many calls are cancelled is up to clients that know nothing of each other."""
-    client = Client(limits_with(nuisances=10))
+    client = Client(limits_with(useless_weight=10))
     crossing = []
     for _ in range(20):
         stream = client.open(end=True)
         client.connection.reset(stream, ErrorCode.CANCEL)
         crossing.append(frame(frames.RST_STREAM, 0, stream.id, bytes(4)))
     client.hear(*crossing, answer(1, end=True))
-    assert client.handler.told[-1] == ("finished", 1)
+    assert client.handler.events[-1] == ("finished", 1)
 
 
 @pytest.mark.parametrize("last", [0, 1, 2, 3, MAX_STREAM_ID])
 def test_6_8_a_goaway_says_which_streams_were_looked_at(client, last):
     client.hear(frame(7, 0, 0, last.to_bytes(4) + bytes(4) + b"reason"))
-    assert ("leaving", last) in client.handler.told
-    # Those that were go on.
+    assert ("goaway_received", last) in client.handler.events
+    # The accepted ones go on.
     client.hear(answer(1, end=True))
     assert 1 not in client.connection.streams
 
@@ -261,7 +261,7 @@ def test_6_9_data_that_nobody_wants_is_given_back_to_the_connection(client):
 def test_8_1_a_server_may_stop_the_request_after_its_answer(client):
     client.hear(answer(3, end=True), frame(3, 0, 3, bytes(4)))
     assert 3 not in client.connection.streams
-    assert ("aborted", 3, 0, True) in client.handler.told
+    assert ("stream_reset", 3, 0, True) in client.handler.events
 
 
 def test_5_1_1_the_last_number_uses_the_connection_up(client):

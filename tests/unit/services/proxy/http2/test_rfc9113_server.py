@@ -39,7 +39,7 @@ class Server:
     def __init__(self, limits=LIMITS):
         self.handler = RecordingHandler()
         self.connection = Connection(self.handler, limits, client_side=False, wake=lambda: None)
-        self.connection.greet()
+        self.connection.send_preface()
         self.said()
 
     def hear(self, *data):
@@ -335,16 +335,16 @@ def test_6_7_only_the_acknowledgement_of_our_ping_tells_that_a_goaway_was_heard(
     server.connection.go_away()
     [ours] = [payload for kind, _, _, payload in server.said() if kind == frames.PING]
     server.hear(frame(6, 1, 0, b"anything"))
-    assert "ponged" not in [item[0] for item in server.handler.told]
+    assert "ping_acknowledged" not in [item[0] for item in server.handler.events]
     server.hear(frame(6, 1, 0, ours), frame(6, 1, 0, ours))
-    assert [item[0] for item in server.handler.told].count("ponged") == 1
+    assert [item[0] for item in server.handler.events].count("ping_acknowledged") == 1
 
 
 class Faulty(RecordingHandler):
     def data(self, stream, payload, end):
         raise KeyError("a bug")
 
-    def leaving(self, last_stream_id):
+    def goaway_received(self, last_stream_id):
         raise KeyError("a bug")
 
 
@@ -353,7 +353,7 @@ def test_5_4_2_a_bug_met_on_a_stream_ends_that_stream(server):
     server.hear(request(1), request(3))
     assert server.resets(frame(0, 0, 1, b"x")) == [(1, ErrorCode.INTERNAL_ERROR)]
     assert list(server.connection.streams) == [3]
-    assert [item[1] for item in server.handler.told if item[0] == "failed"] == ["KeyError"]
+    assert [item[1] for item in server.handler.events if item[0] == "failed"] == ["KeyError"]
 
 
 def test_5_4_1_a_bug_met_anywhere_else_ends_the_connection(server):
@@ -419,9 +419,9 @@ def test_10_5_rapid_resets_are_a_flood():
 def test_10_5_useless_frames_are_forgiven_with_time_but_not_to_a_peer_that_does_not_read(server):
     for _ in range(3):
         server.hear(frame(6, 0, 0, bytes(8)) * 9000)
-        server.connection.forgive()
+        server.connection.clear_useless()
     server.connection.sender.pause()
     server.hear(frame(6, 0, 0, bytes(8)) * 9000)
-    server.connection.forgive()
+    server.connection.clear_useless()
     with pytest.raises(Http2ConnectionError):
         server.hear(frame(6, 0, 0, bytes(8)) * 9000)

@@ -126,7 +126,7 @@ def test_6_5_2_both_values_of_enable_push_are_taken(value):
     server = Ours(client_side=False)
     server.hear(HELLO)
     verdict = server.hear(frames.settings({2: value}))
-    assert verdict == Verdict(events=[("settled",)], replies=[(frames.SETTINGS, b"")])
+    assert verdict == Verdict(events=[("settings_received",)], replies=[(frames.SETTINGS, b"")])
 
 
 def test_6_5_2_the_last_of_several_values_counts():

@@ -1,4 +1,4 @@
-"""What is told of workers, some of which are there; over real sockets."""
+"""The report about workers of which some do not answer, over real sockets."""
 
 from contextlib import asynccontextmanager
 
@@ -23,7 +23,7 @@ async def worker(*, healthy=True):
 
 @asynccontextmanager
 async def confused_worker():
-    """Answers everything with what nobody can read."""
+    """Answers every request with unreadable text."""
 
     async def answer(_request):
         return web.Response(text='{"checks": 1} {')

@@ -130,8 +130,8 @@ class Opened(betterproto.Message):
     renew_interval_ms: int = betterproto.uint32_field(3)
     judges_actors: bool = betterproto.bool_field(4)
     """
-    Every change is made only while its actor's record stands. A proxy asks for no change where
-     this is not said: that root coord is older than `Actor`.
+    Root coord makes a change only while its actor's record stands. A proxy requests no change
+     without this flag: that root coord is older than `Actor`.
     """
 
 
@@ -144,13 +144,15 @@ class Renewed(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class Invalidate(betterproto.Message):
     """
-    Forget what you hold of these users that is older. Acknowledged by sequence.
+    The proxy must forget older records of these users. It acknowledges by sequence.
     """
 
     sequence: int = betterproto.uint64_field(1)
     invalidations: List["Invalidation"] = betterproto.message_field(2)
     everything: bool = betterproto.bool_field(3)
-    """Trust nothing that you hold: compare every revision again."""
+    """
+    The proxy must compare every revision again before it trusts a record.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -218,9 +220,9 @@ class ListUsersReply(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class Actor(betterproto.Message):
     """
-    Who asks for a change. The change is made only if, in its own transaction, this user exists and
-     has the password by which the proxy admitted the request. A request without an actor is refused:
-     its proxy is older than this message.
+    The user who requests a change. Root coord makes the change only if, in the same transaction,
+     this user exists and has the password by which the proxy admitted the request. It refuses a
+     request without an actor: the proxy is older than this message.
     """
 
     username: str = betterproto.string_field(1)
@@ -229,7 +231,7 @@ class Actor(betterproto.Message):
 
     anonymous: bool = betterproto.bool_field(3)
     """
-    The proxy's authorization is switched off, so that it knows no user. Nothing is judged.
+    The proxy's authorization is switched off, so it knows no user. Root coord checks no actor.
     """
 
 
@@ -266,7 +268,7 @@ class DeleteCredentialRequest(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class RehashCredentialRequest(betterproto.Message):
-    """Has no actor: a proxy asks for it by itself, after a good login."""
+    """Has no actor: a proxy requests it by itself, after a right login."""
 
     username: str = betterproto.string_field(1)
     expected_revision: int = betterproto.int64_field(2)

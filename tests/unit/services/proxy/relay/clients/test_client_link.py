@@ -1,4 +1,4 @@
-"""A client's connection: how it speaks, how it is told to go, and what it may hold."""
+"""A client's connection: its frames, its departure, and the limits of what it holds."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from vecguard.proxy.relay.limits import RelayLimit
 
 
 def goaways(end):
-    return [item[1] for item in end.told if item[0] == "leaving"]
+    return [item[1] for item in end.events if item[0] == "goaway_received"]
 
 
 async def until(condition):
@@ -113,7 +113,7 @@ async def test_too_many_streams_are_refused_and_the_others_go_on():
 
 
 async def test_a_message_in_shreds_ends_the_connection():
-    async with memory_relay(limits=limits_with(nuisances=50)) as relay:
+    async with memory_relay(limits=limits_with(useless_weight=50)) as relay:
         client = relay.client()
         call, _, _ = await relay.arrived(client, end=False)
         for byte in message(bytes(200)):

@@ -52,8 +52,8 @@ def test_an_origin_that_is_gone_is_forgotten():
     assert limits._levels == [{}]
 
 
-class Inside:
-    """Places by name, and those that had to go, in order."""
+class Connections:
+    """Places by name, and the names of displaced ones, in order."""
 
     def __init__(self, limits):
         self.limits, self.places, self.gone = limits, {}, []
@@ -66,7 +66,7 @@ class Inside:
 
 def test_the_oldest_without_an_admitted_call_makes_room_in_a_full_address():
     limits, counts = limited(10, 3)
-    inside = Inside(limits)
+    inside = Connections(limits)
     inside.enter("b1", "a1", "a2", "a3")
     inside.places["a1"].admitted()
     inside.enter("a4", "a5")
@@ -82,7 +82,7 @@ def test_the_oldest_without_an_admitted_call_makes_room_in_a_full_address():
 
 def test_the_address_with_most_of_them_makes_room_where_the_whole_is_full():
     limits, _ = limited(5, 4)
-    inside = Inside(limits)
+    inside = Connections(limits)
     inside.enter("h1", "a1", "a2", "a3", "a4")
     inside.enter("b1", "c1")
     assert inside.gone == ["a1", "a2"]

@@ -40,10 +40,10 @@ class Timer:
 class Connection:
     def __init__(self):
         self.calls_begun = self.calls_open = 0
-        self.told = []
+        self.events = []
 
     def __getattr__(self, name):
-        return lambda: self.told.append(name)
+        return lambda: self.events.append(name)
 
 
 def begun(**policy):
@@ -57,9 +57,9 @@ def begun(**policy):
 def test_silence_is_noticed_in_time():
     _, connection, clock = begun(greeting_seconds=10.0)
     clock.advance(9.9)
-    assert connection.told == []
+    assert connection.events == []
     clock.advance(10.0)
-    assert connection.told == ["was_silent"]
+    assert connection.events == ["was_silent"]
 
 
 def test_a_connection_without_an_admitted_call_is_noticed_in_time():
@@ -67,9 +67,9 @@ def test_a_connection_without_an_admitted_call_is_noticed_in_time():
     lifetime.greeted()
     connection.calls_begun = connection.calls_open = 5  # refused, or not decided
     clock.advance(59.9)
-    assert connection.told == []
+    assert connection.events == []
     clock.advance(60.0)
-    assert connection.told == ["showed_no_call"]
+    assert connection.events == ["showed_no_call"]
 
 
 def test_after_its_first_call_a_connection_is_asked_for_none():
@@ -77,14 +77,14 @@ def test_after_its_first_call_a_connection_is_asked_for_none():
     lifetime.greeted()
     lifetime.admitted()
     clock.advance(1e6)
-    assert connection.told == []
+    assert connection.events == []
 
 
 def test_whoever_spoke_in_time_is_not_silent():
     lifetime, connection, clock = begun(greeting_seconds=10.0, idle_seconds=None)
     lifetime.greeted()
     clock.advance(1e6)
-    assert connection.told == []
+    assert connection.events == []
 
 
 def test_an_idle_connection_is_noticed_after_its_time_and_a_quarter_at_most():
@@ -93,9 +93,9 @@ def test_an_idle_connection_is_noticed_after_its_time_and_a_quarter_at_most():
     clock.advance(30.0)
     connection.calls_begun = 1  # it came and went between two looks
     clock.advance(149.9)
-    assert connection.told == []
+    assert connection.events == []
     clock.advance(150.0)
-    assert connection.told == ["was_idle"]
+    assert connection.events == ["was_idle"]
 
 
 def test_an_open_call_is_no_idleness_however_long_it_is():
@@ -103,10 +103,10 @@ def test_an_open_call_is_no_idleness_however_long_it_is():
     lifetime.greeted()
     connection.calls_begun = connection.calls_open = 1
     clock.advance(10_000.0)
-    assert connection.told == []
+    assert connection.events == []
     connection.calls_open = 0
     clock.advance(10_125.0)
-    assert connection.told == ["was_idle"]
+    assert connection.events == ["was_idle"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -119,11 +119,11 @@ def test_an_age_is_reached_give_or_take_a_tenth_and_then_the_grace(seed):
     lifetime.begin()
     lifetime.greeted()
     clock.advance(899.0)
-    assert connection.told == []
+    assert connection.events == []
     clock.advance(1101.0)
-    assert connection.told[:1] == ["grew_old"]
+    assert connection.events[:1] == ["grew_old"]
     clock.advance(1151.0)
-    assert connection.told == ["grew_old", "outlived"]
+    assert connection.events == ["grew_old", "outlived"]
 
 
 def test_a_connection_that_is_gone_is_told_nothing():
@@ -131,4 +131,4 @@ def test_a_connection_that_is_gone_is_told_nothing():
     lifetime.greeted()
     lifetime.end()
     clock.advance(1000.0)
-    assert connection.told == []
+    assert connection.events == []

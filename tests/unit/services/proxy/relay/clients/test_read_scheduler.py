@@ -58,7 +58,7 @@ class Loop:
 
 
 class CountedScheduler(ReadScheduler):
-    """Counts how often it serves those that wait."""
+    """Counts how often it serves waiting connections."""
 
     runs = 0
 
@@ -86,7 +86,7 @@ class Harness:
         return Connection(self, name, **attributes)
 
     def turn(self):
-        """One turn of the loop, in which those that wait are served once at most."""
+        """One turn of the loop, in which waiting connections are served once at most."""
         before = self.scheduler.runs
         self.loop.turn()
         assert self.scheduler.runs - before <= 1
@@ -107,12 +107,12 @@ class Harness:
 
 
 class Connection(Reader):
-    """One that needs time for what it sent, and says what happens to it.
+    """A connection that needs time for its data, and records what happens to it.
 
     Attributes:
         work: seconds that are needed for what was sent.
         rests: how long it rests after each turn.
-        told: what else was done to it.
+        events: what else was done to it.
     """
 
     # Of the abstract property.
@@ -125,7 +125,7 @@ class Connection(Reader):
         self.is_read = True
         self.work = 0.0
         self.unread = self.counted = 0
-        self.told = []
+        self.events = []
         self.bug = None
 
     @property
@@ -159,11 +159,11 @@ class Connection(Reader):
         return self.rests
 
     def give_up(self):
-        self.told.append("gave up")
+        self.events.append("gave up")
         self.is_closed = True
 
     def met(self, bug):
-        self.told.append(bug)
+        self.events.append(bug)
         self.is_closed = True
 
     def stop_reading(self):
@@ -335,7 +335,7 @@ def test_one_that_waited_for_five_seconds_is_closed(harness):
     harness.let_wait(unknown, work=0.0001)
     harness.loop.now += 5.1
     harness.go_on()
-    assert unknown.told == ["gave up"]
+    assert unknown.events == ["gave up"]
     assert harness.served == []
 
 
@@ -346,7 +346,7 @@ def test_a_known_one_is_not_closed_for_having_waited(harness, becomes_known):
     client.rank = KNOWN
     harness.loop.now += 5.1
     harness.go_on()
-    assert client.told == []
+    assert client.events == []
     assert client.is_read
 
 
@@ -400,7 +400,7 @@ def test_a_bug_in_one_turn_ends_that_connection_and_no_others_turns(harness, ran
     broken.bug = ValueError("a bug")
     harness.let_wait(broken, other, work=0.0001)
     harness.go_on()
-    assert broken.told == [broken.bug]
+    assert broken.events == [broken.bug]
     assert other.is_read
     harness.let_wait(other, work=0.0001)
     harness.go_on()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from vecguard.proxy.http2.stream import Stream
 
 
-class Holdings:
+class StreamCounts:
     """Counts the open streams by caller.
 
     Exists only while streams are scarce, so that calls cost nothing here otherwise.

@@ -46,7 +46,7 @@ _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 
 
 @dataclass
-class RootCoordHouse:
+class RootCoordHarness:
     """One root coord, active for ever."""
 
     term: int
@@ -76,15 +76,15 @@ class RootCoordHouse:
             invalidated=metrics.invalidated,
         )
         credentials = Credentials(store, hub, user_limit=USER_LIMIT)
-        house: Self
-        server = root_coord_server(lambda: house, changed=metrics.changed)
+        harness: Self
+        server = root_coord_server(lambda: harness, changed=metrics.changed)
         sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
         address = Address("127.0.0.1", sockets[0].getsockname()[1])
         server.listen(sockets, name="rootCoord", max_connections=MAX_CONNECTIONS)
         channel = Channel(address)
-        house = cls(term, client, keys, store, hub, credentials, address, channel, registry)
+        harness = cls(term, client, keys, store, hub, credentials, address, channel, registry)
         try:
-            yield house
+            yield harness
         finally:
             channel.close()
             hub.close()
@@ -125,8 +125,8 @@ class RootCoordHouse:
 class SessionEnd:
     """A proxy's end of one real session stream, driven by hand."""
 
-    def __init__(self, house: RootCoordHouse, proxy_id: str = "proxy") -> None:
-        self._channel = Channel(house.address)
+    def __init__(self, harness: RootCoordHarness, proxy_id: str = "proxy") -> None:
+        self._channel = Channel(harness.address)
         self._proxy_id = proxy_id
         self._number = 0
         self.stream = self._channel.request(

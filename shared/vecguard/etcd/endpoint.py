@@ -1,4 +1,4 @@
-"""Connects to one endpoint."""
+"""Sends requests to one endpoint of a cluster."""
 
 import asyncio
 import ssl
@@ -40,14 +40,14 @@ _RETICENT = frozenset(
 )
 
 
-class Link:
+class Endpoint:
     """Connects to one endpoint when needed, and again when the connection is lost.
 
     A new connection must first answer a Status request, so that a write never goes to a
     process that does not answer, to a learner or to another cluster.
 
     Args:
-        endpoint: the address.
+        address: host and port.
         tls: None for a plain connection.
         server_name: the name that the server's certificate must carry, if not the host.
         vet: checks the header of the first answer; raises an error to refuse the endpoint.
@@ -55,13 +55,13 @@ class Link:
 
     def __init__(
         self,
-        endpoint: Address,
+        address: Address,
         *,
         tls: ssl.SSLContext | None,
         server_name: str | None,
         vet: Callable[[ResponseHeader, Address], None],
     ) -> None:
-        self.endpoint = endpoint
+        self.address = address
         self._tls = tls
         self._server_name = server_name
         self._vet = vet
@@ -130,7 +130,7 @@ class Link:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
-        channel = EtcdChannel(self.endpoint, tls=self._tls, server_name=self._server_name)
+        channel = EtcdChannel(self.address, tls=self._tls, server_name=self._server_name)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await channel.connect()
@@ -155,4 +155,4 @@ class Link:
                 raise
         if status.is_learner:
             raise AttemptError("the member is a learner, which does not serve", sent=False)
-        self._vet(status.header, self.endpoint)
+        self._vet(status.header, self.address)

@@ -55,7 +55,7 @@ class ScriptedRehasher:
         return self._source.revision
 
 
-class House:
+class LoginHarness:
     """An authenticator with everything around it under control."""
 
     def __init__(self, *, max_accepted=100, max_refused=100, max_known=100):
