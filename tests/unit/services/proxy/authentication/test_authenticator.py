@@ -73,24 +73,24 @@ async def test_an_unknown_user_and_a_wrong_password_are_answered_alike(harness):
 # --- a password without a header --------------------------------------------------------
 
 
-async def test_a_password_is_checked_as_a_login_with_it_is(house):
-    assert await house.authenticator.check_password("bob", Secret("first1")) == Principal(
+async def test_a_password_is_checked_as_a_login_with_it_is(harness):
+    assert await harness.authenticator.check_password("bob", Secret("first1")) == Principal(
         "bob", 101
     )
     with pytest.raises(WrongCredentialsError):
-        await house.authenticator.check_password("bob", Secret("wrong1"))
+        await harness.authenticator.check_password("bob", Secret("wrong1"))
     # Both verdicts are known to logins, and a login's to passwords.
-    assert await house.login("bob", "first1") == Principal("bob", 101)
-    assert await house.refuses("bob", "wrong1")
-    await house.authenticator.check_password("bob", Secret("first1"))
-    assert house.verifier.checks == 2
+    assert await harness.login("bob", "first1") == Principal("bob", 101)
+    assert await harness.refuses("bob", "wrong1")
+    await harness.authenticator.check_password("bob", Secret("first1"))
+    assert harness.verifier.checks == 2
 
 
-async def test_a_name_that_a_header_cannot_carry_is_not_taken_for_another_user(house):
-    house.source.put("bob", "first:1")
-    await house.login("bob", "first:1")
+async def test_a_name_that_a_header_cannot_carry_is_not_taken_for_another_user(harness):
+    harness.source.put("bob", "first:1")
+    await harness.login("bob", "first:1")
     with pytest.raises(WrongCredentialsError):
-        await house.authenticator.check_password("bob:first", Secret("1"))
+        await harness.authenticator.check_password("bob:first", Secret("1"))
 
 
 # --- what is remembered -----------------------------------------------------------------
