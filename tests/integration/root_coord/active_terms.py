@@ -87,7 +87,7 @@ async def leading(
         active_term = ActiveTerm(
             client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
-        server = root_coord_server(role.require)
+        server = root_coord_server(role.require, changed=metrics.changed)
         await server.start("127.0.0.1", 0)
         port = server._server.sockets[0].getsockname()[1]
         channel = Channel(Address("127.0.0.1", port))
