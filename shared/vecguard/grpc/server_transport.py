@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 
 from vecguard.bounded_listener import ConnectionSlot
 from vecguard.grpc.frames import FrameMeter
-from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
+from vecguard.grpc.transport import Protocol
 from vecguard.observability.log import get_logger
 from vecguard.observability.sparse import SparseLog
 
@@ -38,7 +38,7 @@ class ServerProtocol(Protocol):
         h2_config: H2Configuration,
         connections: "set[ServerProtocol]",
         *,
-        max_streams: int = MAX_CONCURRENT_STREAMS,
+        max_streams: int,
     ) -> None:
         """Adds itself to `connections` until the connection ends."""
         super().__init__(handler, config, h2_config, max_streams=max_streams)
@@ -107,7 +107,7 @@ class GuardedProtocol(ServerProtocol):
         connections: set[ServerProtocol],
         *,
         slot: ConnectionSlot,
-        max_streams: int = MAX_CONCURRENT_STREAMS,
+        max_streams: int,
     ) -> None:
         """Frees `slot` when the connection ends."""
         super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
