@@ -83,10 +83,6 @@ class GrpcServer(Server):
             max_streams=self._max_streams,
         )
 
-    def _protocol_factory(self) -> ServerProtocol:
-        """Returns the protocol for grpclib's own `start`."""
-        return self.accept()
-
     def _make_protocol(self, slot: ConnectionSlot) -> GuardedProtocol:
         return GuardedProtocol(
             self._new_handler(),
@@ -136,8 +132,6 @@ class GrpcServer(Server):
 
         Calls that still run after `timeout_seconds` are cancelled.
         """
-        if self._server is not None:
-            self._server.close()
         if self._listener is not None:
             self._listener.stop()
         for protocol in self._protocols:
