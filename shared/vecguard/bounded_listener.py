@@ -1,26 +1,19 @@
 """Accepts connections on the sockets of an inner port, with a bound on their number."""
 
 import asyncio
-import errno
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from vecguard.listening import close_all
+from vecguard.accept_loop import AcceptLoop
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
 
 log = get_logger(__name__)
 
-# How long no connection is accepted when the process has no file descriptor left, as in asyncio.
-_PAUSE_SECONDS: Final = 1.0
-# While connections wait, `sock_accept` does not yield to the event loop.
 _ACCEPTED_IN_A_TURN: Final = 32
-# Connections beyond the bound that are being closed, and the turns of the loop that each takes.
-_MOST_CLOSING: Final = 32
-_CLOSING_TURNS: Final = 8
 # For the closing messages of TLS.
 _SHUTDOWN_SECONDS: Final = 5.0
 
@@ -100,61 +93,40 @@ class BoundedListener:
         self._handshake_seconds = handshake_seconds
         self._full = RepeatedFailure(log, "inner_connections_full")
         self._name = name
-        self._sockets: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._slots: dict[ConnectionSlot, None] = {}
         self._closing: set[ConnectionSlot] = set()
+        self._loop = AcceptLoop(
+            self._accepted,
+            closing=self._closing.__len__,
+            in_a_turn=_ACCEPTED_IN_A_TURN,
+            port=name,
+        )
 
     def __len__(self) -> int:
         return len(self._slots)
 
     def start(self, sockets: Sequence[socket.socket]) -> None:
         """Starts to accept on listening sockets, which the listener owns from now on."""
-        self._sockets += sockets
-        for listening in sockets:
-            self._run(self._accept(listening))
+        self._loop.start(sockets)
 
     def stop(self) -> None:
         """Stops accepting and breaks off handshakes. Other connections stay open."""
-        for task in self._tasks:
-            task.cancel()
-        close_all(self._sockets)
-        self._sockets.clear()
+        self._loop.stop()
 
     async def stopped(self) -> None:
         """Returns when all tasks of the listener have ended. `stop` must have been called."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._loop.stopped()
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
-        number = 0
-        while True:
-            number += 1
-            if not number % _ACCEPTED_IN_A_TURN:
-                await asyncio.sleep(0)
-            try:
-                connection, _ = await loop.sock_accept(listening)
-            except OSError as error:
-                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    failure.failed(str(error.strerror), error=error.strerror, port=self._name)
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                continue  # otherwise the client disconnected before it was accepted
-            failure.ended()
-            if len(self._slots) < self._most or self._close_an_idle_one():
-                self._add(connection)
-            else:
-                connection.close()
-            for _ in range(_CLOSING_TURNS):
-                if len(self._closing) <= _MOST_CLOSING:
-                    break
-                await asyncio.sleep(0)
+    def _accepted(self, connection: socket.socket, _address: object) -> None:
+        if len(self._slots) < self._most or self._close_an_idle_one():
+            self._add(connection)
+        else:
+            connection.close()
 
     def _add(self, connection: socket.socket) -> None:
         slot = ConnectionSlot(self._release)
         self._slots[slot] = None
-        task = self._run(self._establish(connection, slot))
+        task = self._loop.run(self._establish(connection, slot))
         slot.handshake_started(task)
         # A task that is cancelled before its first step would not close the connection.
         task.add_done_callback(lambda _: self._clean_up(connection, slot))
@@ -196,12 +168,6 @@ class BoundedListener:
     def _release(self, slot: ConnectionSlot) -> None:
         self._slots.pop(slot, None)
         self._closing.discard(slot)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _never() -> bool:

@@ -82,7 +82,7 @@ def settle_memory() -> None:
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
-def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int:
+def run_service(name: str, main: Main) -> int:
     """Runs a service until it ends or a signal stops it. Returns the exit code.
 
     SIGTERM and SIGINT set the shutdown signal; `main` is expected to drain and return. A
@@ -91,21 +91,18 @@ def run_service(name: str, main: Main, argv: Sequence[str] | None = None) -> int
     Args:
         name: the service's name in its log entries.
         main: the service; called with the settings and the shutdown signal.
-        argv: the arguments without the program's name; by default those of the process.
     """
-    return run_process(name, lambda settings: serve(main, settings), argv)
+    return run_process(name, lambda settings: serve(main, settings))
 
 
-def run_process(
-    name: str, body: Callable[[Settings], None], argv: Sequence[str] | None = None
-) -> int:
+def run_process(name: str, body: Callable[[Settings], None]) -> int:
     """Reads the settings and runs `body` with them. Returns the exit code.
 
     `body` handles signals itself: by `serve`, or as a supervisor of processes that use `serve`.
     The arguments are those of `run_service`.
     """
     prepare_streams()
-    arguments = _parse(name, argv)
+    arguments = _parse(name)
     handle_hangup(lambda *_: None)
     # Until the settings are read; errors in them are logged this way.
     configure_logging("info", "auto", service=name)
@@ -131,7 +128,7 @@ def handle_hangup(handler: Callable[[int, FrameType | None], None]) -> None:
         signal.signal(signal.SIGHUP, handler)
 
 
-def _parse(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(name: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"vecguard-{name.replace('_', '-')}", allow_abbrev=False)
     parser.add_argument(
         "--config",
@@ -145,7 +142,7 @@ def _parse(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
         help="print the effective settings, secrets masked, and exit",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {vecguard_version()}")
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
 def _config_file(arguments: argparse.Namespace) -> Path | None:

@@ -145,6 +145,9 @@ class Rig:
             await asyncio.sleep(0)
         for answer in answers:
             self.backend.data_received(answer)
+        # Answers are handled in slices of time; a profiled loop needs several.
+        while self.backend.connection.streams:  # noqa: ASYNC110 - no event says it
+            await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def _is_waited_for(self):

@@ -8,6 +8,7 @@ from tests.support.directory import MemoryDirectory
 from vecguard.addresses import Address
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer
+from vecguard.listening import listening_sockets
 from vecguard.passwords import PasswordPolicy
 from vecguard.proxy.accounts.accounts import Accounts
 from vecguard.proxy.accounts.permissions import Permissions
@@ -56,8 +57,9 @@ async def running_account_service(
     """Yields the directory of a running account service, and a channel to the service."""
     async with account_service(*usernames) as (directory, service):
         server = GrpcServer([service])
-        await server.start("127.0.0.1", 0)
-        channel = Channel(Address("127.0.0.1", server._server.sockets[0].getsockname()[1]))
+        sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
+        channel = Channel(Address("127.0.0.1", sockets[0].getsockname()[1]))
+        server.listen(sockets)
         try:
             yield directory, channel
         finally:

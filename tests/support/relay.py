@@ -14,12 +14,12 @@ import grpc.aio
 from tests.support.echo_backend import UNLIMITED
 from tests.support.policies import bounds_with, limits_with, pool_with
 from tests.support.waiting import eventually
+from vecguard.accept_loop import AcceptLoop
 from vecguard.addresses import Address
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.relay.clients.acceptor import Acceptor
 from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.listener import Client, Gatekeeper, Listener
@@ -175,7 +175,7 @@ def own_tasks() -> list[asyncio.Task]:
         for task, code in codes.items()
         if code is not None
         and code.co_filename.startswith(own)
-        and code is not Acceptor._accept.__code__
+        and code is not AcceptLoop._accept.__code__
     ]
 
 

@@ -95,7 +95,7 @@ def code_after_output(code: int) -> int:
     return code or ExitCode.OUTPUT_LOST
 
 
-def print_error(message: str, output: Output, *, reason: str | None = None) -> None:
+def print_error(message: str, output: Output, *, reason: str | None) -> None:
     """Prints an error: to standard error for people, as JSON to standard output for programs."""
     if output is Output.JSON:
         more = {} if reason is None else {"reason": reason}

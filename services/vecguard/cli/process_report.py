@@ -13,7 +13,6 @@ from vecguard.observability.health_json import read_health
 
 State = Literal["ready", "standby", "not_ready", "unreachable"]
 
-_PROXY = "proxy"
 _ROOT_COORD = "root_coord"
 # Only a standby fails this check.
 _ROLE = "role"
@@ -34,7 +33,7 @@ class Certificate:
 
     link: str
     expires_seconds: float | None
-    problem: str = ""
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

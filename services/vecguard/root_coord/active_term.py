@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from vecguard.clock import Clock
 from vecguard.config import Settings
@@ -12,6 +11,7 @@ from vecguard.observability.log import get_logger
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.external_changes import ExternalChanges
+from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import SessionState
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
@@ -22,16 +22,6 @@ log = get_logger(__name__)
 
 # A longer wait would delay the stop; leases that are not given back run out by themselves.
 _SURRENDER_SECONDS = 1.0
-
-
-class Metrics(Protocol):
-    """Counts the events of a term."""
-
-    def invalidated(self, seconds: float) -> None:
-        """Counts an invalidation and the seconds that it took to hold at every proxy."""
-
-    def external_change_seen(self) -> None:
-        """Counts a change of a credential in etcd that root coord did not make."""
 
 
 class ActiveTerm:
@@ -49,7 +39,7 @@ class ActiveTerm:
         *,
         settings: Settings,
         clock: Clock,
-        metrics: Metrics,
+        metrics: RootCoordMetrics,
     ) -> None:
         own_writes = OwnWrites()
         self.leadership = leadership
@@ -79,7 +69,7 @@ class ActiveTerm:
             own_writes,
             self.hub,
             seen=metrics.external_change_seen,
-            root_seen=self.root_seen,
+            root_seen=lambda is_there: self.root_seen(is_there=is_there),
         )
 
     @property

@@ -31,8 +31,9 @@ from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.listener import listen
-from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
+from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.role import Role
+from vecguard.root_coord.role_collector import RoleCollector
 from vecguard.root_coord.service import root_coord_server
 from vecguard.root_record import RootState, root_state
 from vecguard.secret import Secret

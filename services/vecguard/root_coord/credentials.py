@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Protocol
 
 from vecguard.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.root_coord.errors import LeadershipLostError
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.session_state import Invalidation
 from vecguard.root_coord.store.interface import Actor, CredentialStore, Mutation, Outcome
 from vecguard.root_record import RootState
@@ -22,12 +22,6 @@ _AFTER_EVERY_REVISION = 2**63 - 1
 _NO_SUCH_USER = Mutation(Outcome.USER_NOT_FOUND)
 
 
-class Revoker(Protocol):
-    """Makes every proxy drop a user's older state."""
-
-    async def invalidate(self, invalidation: Invalidation) -> None: ...
-
-
 class Credentials:
     """Stores each change, revokes the older state at every proxy, then answers.
 
@@ -38,9 +32,9 @@ class Credentials:
     means that the proxy's authorization is off.
     """
 
-    def __init__(self, store: CredentialStore, revoker: Revoker, *, user_limit: int) -> None:
+    def __init__(self, store: CredentialStore, hub: SessionHub, *, user_limit: int) -> None:
         self._store = store
-        self._revoker = revoker
+        self._hub = hub
         self._user_limit = user_limit
         self._running: set[asyncio.Task[Mutation]] = set()
         self._closed = False
@@ -137,14 +131,14 @@ class Credentials:
             mutation = await change()
         except OutcomeUnknownError:
             # It may have been applied: proxies that hold the older state must read again.
-            await self._revoker.invalidate(
+            await self._hub.invalidate(
                 Invalidation(username, await self._newest_revision(username))
             )
             raise
         # Also for a user who was not there to be deleted: an earlier attempt may have deleted
         # the user without reaching all proxies.
         if mutation.revision:
-            await self._revoker.invalidate(Invalidation(username, mutation.revision))
+            await self._hub.invalidate(Invalidation(username, mutation.revision))
         log.info(
             "credential_changed" if mutation.applied else "credential_unchanged",
             user=username,

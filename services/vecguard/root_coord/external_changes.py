@@ -2,33 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Protocol
 
 from vecguard.etcd import CompactedError, EtcdClient, Event
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.session_state import FullInvalidation, Invalidation
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.usernames import ROOT
 
 log = get_logger(__name__)
-
-
-class Broadcast(Protocol):
-    """Sends to every proxy without waiting for acknowledgements."""
-
-    def announce(self, content: Invalidation | FullInvalidation) -> None: ...
-
-
-class RootSeen(Protocol):
-    """Receives whether root's record is in the store."""
-
-    def __call__(self, *, is_there: bool) -> None: ...
-
-
-def _ignore(*, is_there: bool) -> None:
-    del is_there
 
 
 class ExternalChanges:
@@ -39,10 +23,10 @@ class ExternalChanges:
         client: EtcdClient,
         keys: Keys,
         own: OwnWrites,
-        broadcast: Broadcast,
+        hub: SessionHub,
         *,
-        seen: Callable[[], None] = lambda: None,
-        root_seen: RootSeen = _ignore,
+        seen: Callable[[], None],
+        root_seen: Callable[[bool], None],
     ) -> None:
         """Prepares a watch, which `run` begins.
 
@@ -50,7 +34,7 @@ class ExternalChanges:
             client: the client of the etcd cluster.
             keys: where the credentials are.
             own: the changes that this root coord made itself.
-            broadcast: sends the revocations.
+            hub: sends the revocations; nothing waits for the acknowledgements.
             seen: called at each change that this root coord did not make.
             root_seen: called at each change of root's record with whether it is there.
         """
@@ -59,7 +43,7 @@ class ExternalChanges:
         self._client = client
         self._keys = keys
         self._own = own
-        self._broadcast = broadcast
+        self._hub = hub
 
     async def run(self, after_revision: int) -> None:
         """Follows every change after a revision, until cancelled.
@@ -77,12 +61,12 @@ class ExternalChanges:
                 current = await self._client.range(prefix, prefix=True, count_only=True)
                 revision = current.revision
                 root = await self._client.range(self._keys.user(ROOT).encode(), count_only=True)
-                self._root_seen(is_there=bool(root.count))
+                self._root_seen(bool(root.count))
                 # Hashes written in the gap are never taken out of this record; put back by
                 # another program later, they would pass as our own.
                 self._own.clear()
                 # After that read: everything that a proxy reads from now on is at least as new.
-                self._broadcast.announce(FullInvalidation())
+                self._hub.announce(FullInvalidation())
 
     async def _follow(self, start_revision: int) -> None:
         changes = self._client.watch(
@@ -96,7 +80,7 @@ class ExternalChanges:
     def _judge(self, event: Event) -> None:
         username = event.kv.key.decode(errors="replace").removeprefix(self._keys.users)
         if username == ROOT:
-            self._root_seen(is_there=event.kind == "put")
+            self._root_seen(event.kind == "put")
         if event.kind == "delete" and self._own.take(username):
             return
         if event.kind == "put":
@@ -106,7 +90,7 @@ class ExternalChanges:
                 return
         self._seen()
         log.info("changed_in_store", user=username, revision=event.kv.mod_revision)
-        self._broadcast.announce(Invalidation(username, event.kv.mod_revision))
+        self._hub.announce(Invalidation(username, event.kv.mod_revision))
 
 
 def _password(value: bytes) -> PasswordHash | None:

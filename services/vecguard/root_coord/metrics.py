@@ -1,12 +1,6 @@
-"""Defines root coord's metrics for Prometheus."""
-
-from collections.abc import Iterable
+"""Defines root coord's counters and histograms for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from vecguard.root_coord.role import Role
 
 # From a healthy change (milliseconds) to a change that waits for a whole lease.
 _CHANGE_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
@@ -14,7 +8,7 @@ _ETCD_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 class RootCoordMetrics:
-    """Holds counters and histograms. `RoleCollector` reads the rest at each scrape."""
+    """Counts and times what happens. `RoleCollector` reads the rest at each scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._changes = Counter(
@@ -79,36 +73,3 @@ class RootCoordMetrics:
         """Counts a finished request to etcd and its duration."""
         self._etcd_requests.labels(method, outcome).inc()
         self._etcd_seconds.labels(method).observe(seconds)
-
-
-class RoleCollector(Collector):
-    """Reads the role and the sessions of this process at each scrape."""
-
-    def __init__(self, role: Role) -> None:
-        self._role = role
-
-    def collect(self) -> Iterable[Metric]:
-        """Returns the metrics at this moment."""
-        active_term = self._role.active_term
-        hub = active_term.hub if active_term else None
-        for name, explanation, value in (
-            ("active", "1 on the active root coord, 0 on a standby.", int(active_term is not None)),
-            (
-                "term",
-                "The term that is served; 0 on a standby.",
-                active_term.term if active_term else 0,
-            ),
-            ("sessions", "Proxy processes that are connected.", hub.connected if hub else 0),
-            ("leases", "Proxy processes that hold a lease.", hub.leases if hub else 0),
-            (
-                "invalidations_pending",
-                "Invalidations that some proxy has not acknowledged.",
-                hub.unacknowledged if hub else 0,
-            ),
-        ):
-            yield GaugeMetricFamily(f"vecguard_root_coord_{name}", explanation, value)
-        yield GaugeMetricFamily(
-            "vecguard_root_lost",
-            "1 on the active root coord while root's record is lost.",
-            int(active_term is not None and active_term.root_is_lost),
-        )

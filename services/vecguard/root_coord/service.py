@@ -1,7 +1,7 @@
 """Serves root coord's gRPC calls: translates messages and leaves decisions to the current term."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import betterproto
 from grpclib.const import Handler
@@ -17,13 +17,11 @@ from vecguard.grpc.server import GrpcServer, PeerCertificate, current_caller
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import DUMMY_HASH
-from vecguard.root_coord.credentials import Credentials
+from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.errors import UnnamedActorError
-from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.session_wire import decode_request
 from vecguard.root_coord.store.interface import (
     Actor,
-    CredentialStore,
     Mutation,
     Outcome,
     StoredCredential,
@@ -45,33 +43,13 @@ log = get_logger(__name__)
 Changed = Callable[[str, str, float], None]
 
 
-class ServedTerm(Protocol):
-    """The parts of the current term that calls need."""
-
-    @property
-    def term(self) -> int: ...
-
-    @property
-    def store(self) -> CredentialStore: ...
-
-    @property
-    def credentials(self) -> Credentials: ...
-
-    @property
-    def hub(self) -> SessionHub: ...
-
-
 class RootCoordService(pb.RootCoordBase):
     """Answers the calls of proxies.
 
     Every method raises StandbyError on standby.
     """
 
-    def __init__(
-        self,
-        active: Callable[[], ServedTerm],
-        changed: Changed = lambda _operation, _outcome, _seconds: None,
-    ) -> None:
+    def __init__(self, active: Callable[[], ActiveTerm], changed: Changed) -> None:
         """Calls `active` at each request to get the term; on standby it raises StandbyError."""
         self._active = active
         self._changed = changed
@@ -210,10 +188,10 @@ class RootCoordService(pb.RootCoordBase):
 
 
 def root_coord_server(
-    active: Callable[[], ServedTerm],
+    active: Callable[[], ActiveTerm],
     *,
     admits: Callable[[PeerCertificate], bool] | None = None,
-    changed: Changed = lambda _operation, _outcome, _seconds: None,
+    changed: Changed,
 ) -> GrpcServer:
     """Returns a server for proxies; `admits` checks their certificates."""
     return GrpcServer(

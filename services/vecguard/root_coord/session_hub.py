@@ -96,7 +96,8 @@ class SessionHub:
         sessions: SessionState,
         terms: LeaseTerms,
         clock: Clock,
-        may_grant: Callable[[], bool] = lambda: True,
+        *,
+        may_grant: Callable[[], bool],
         invalidated: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Creates a hub without streams.

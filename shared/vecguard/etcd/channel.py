@@ -66,9 +66,7 @@ class Progress:
 class EtcdChannel(Channel):
     """Holds one connection to one endpoint until it is lost. Close it, connected or not."""
 
-    def __init__(
-        self, endpoint: Address, *, tls: ssl.SSLContext | None, server_name: str | None
-    ) -> None:
+    def __init__(self, endpoint: Address, *, tls: ssl.SSLContext | None) -> None:
         super().__init__(
             endpoint.host,
             endpoint.port,
@@ -81,7 +79,6 @@ class EtcdChannel(Channel):
                 _http2_min_sent_ping_interval_without_data=KEEPALIVE_SECONDS / 2,
                 http2_connection_window_size=_CONNECTION_WINDOW_BYTES,
                 http2_stream_window_size=_STREAM_WINDOW_BYTES,
-                ssl_target_name_override=server_name,
             ),
         )
 

@@ -1,14 +1,11 @@
 """The interface of the etcd client: reads, transactions, leases and watches."""
 
-import random
 import ssl
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Self
 
 from vecguard.addresses import Address
-from vecguard.boot_clock import boot_clock
-from vecguard.clock import Clock
 from vecguard.errors import ConfigurationError
 from vecguard.etcd import kv, lease
 from vecguard.etcd.authentication import Credentials
@@ -48,13 +45,10 @@ class EtcdClient:
     Args:
         endpoints: `host:port` of each member; names are resolved at each connection.
         ssl: None for plain connections. It must offer HTTP/2 by ALPN.
-        server_name: the name that the members' certificates must carry, if not the host.
         username: a user of etcd, together with `password`. If etcd runs without
             authentication they are not used, and a warning says so.
         password: the user's password.
         request_timeout_seconds: for each request, all attempts together.
-        clock: measures deadlines.
-        jitter: returns numbers evenly spread over [0, 1), for the delays between attempts.
         observe: called after each request with its method, "ok" or the error's reason, and
             its duration in seconds.
 
@@ -68,22 +62,16 @@ class EtcdClient:
         endpoints: Sequence[str],
         *,
         ssl: ssl.SSLContext | None = None,
-        server_name: str | None = None,
         username: str | None = None,
         password: Secret[str] | None = None,
         request_timeout_seconds: float = 10.0,
-        clock: Clock = boot_clock,
-        jitter: Callable[[], float] = random.random,
         observe: Observe = lambda _method, _outcome, _seconds: None,
     ) -> None:
         self._cluster = Cluster(
             _addresses(endpoints),
             tls=ssl,
-            server_name=server_name,
             credentials=_credentials(username, password),
             request_timeout_seconds=request_timeout_seconds,
-            clock=clock,
-            jitter=jitter,
             observe=observe,
         )
 
@@ -184,11 +172,10 @@ class EtcdClient:
         key: bytes,
         *,
         prefix: bool = False,
-        range_end: bytes | None = None,
         start_revision: int = 0,
         prev_kv: bool = False,
     ) -> AsyncGenerator[WatchBatch, None]:
-        """Yields every change of a key or of a range, in order, each exactly once.
+        """Yields every change of a key, or of all keys with a prefix, in order, each exactly once.
 
         It survives broken connections and continues at another endpoint, without a time limit. To
         miss no change, read the current state and start at `RangeResult.revision + 1`; without a
@@ -201,7 +188,7 @@ class EtcdClient:
             EtcdRequestError: etcd refuses the watch itself.
             ClusterMismatchError: an endpoint belongs to another cluster.
         """
-        first, end = key_range(key, prefix=prefix, range_end=range_end)
+        first, end = key_range(key, prefix=prefix)
         return Watcher(self._cluster, first, end, start_revision, prev_kv=prev_kv).batches()
 
     async def status(

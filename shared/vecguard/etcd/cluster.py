@@ -4,9 +4,10 @@ import asyncio
 import enum
 import ssl
 from collections.abc import Callable, Sequence
+from random import random
 
 from vecguard.addresses import Address
-from vecguard.clock import Clock
+from vecguard.boot_clock import boot_clock
 from vecguard.errors import VecguardError
 from vecguard.etcd.authentication import Credentials, TokenSource, metadata_of
 from vecguard.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, RpcStream, attempt
@@ -52,23 +53,17 @@ class Cluster:
         endpoints: Sequence[Address],
         *,
         tls: ssl.SSLContext | None,
-        server_name: str | None,
         credentials: Credentials | None,
         request_timeout_seconds: float,
-        clock: Clock,
-        jitter: Callable[[], float],
         observe: Observe,
     ) -> None:
         self._guard = RevisionGuard()
         self._endpoints = tuple(
-            Endpoint(address, tls=tls, server_name=server_name, vet=self.observe)
-            for address in endpoints
+            Endpoint(address, tls=tls, vet=self.observe) for address in endpoints
         )
         self._current = 0
         self._tokens = TokenSource(credentials)
         self._request_timeout_seconds = request_timeout_seconds
-        self._clock = clock
-        self._jitter = jitter
         self._observe = observe
 
     @property
@@ -87,7 +82,7 @@ class Cluster:
 
     def rounds(self) -> Rounds:
         """Returns the rounds of a series of attempts."""
-        return Rounds(len(self._endpoints), self._jitter)
+        return Rounds(len(self._endpoints), random)
 
     def leave(self, endpoint: Endpoint) -> None:
         """Switches to the next endpoint, unless another task has left `endpoint` already."""
@@ -138,7 +133,7 @@ class Cluster:
             EtcdError: any other is etcd's definite answer; nothing was changed.
             ClusterMismatchError: an endpoint belongs to another cluster.
         """
-        began = self._clock()
+        began = boot_clock()
         outcome = "cancelled"
         try:
             reply = await self._ask(
@@ -155,7 +150,7 @@ class Cluster:
             outcome = error.reason
             raise
         finally:
-            self._observe(rpc.path.rpartition("/")[2], outcome, self._clock() - began)
+            self._observe(rpc.path.rpartition("/")[2], outcome, boot_clock() - began)
         return reply
 
     async def _ask(
@@ -167,13 +162,13 @@ class Cluster:
         access: Access,
         timeout_seconds: float,
     ) -> ReplyT:
-        deadline = self._clock() + timeout_seconds
+        deadline = boot_clock() + timeout_seconds
         rounds = self.rounds()
         failures: dict[Address, str] = {}
         renewed = False
         while True:
             endpoint = self.current
-            if self._clock() >= deadline:
+            if boot_clock() >= deadline:
                 raise _unavailable(rpc.path, failures, timeout_seconds)
             token: Secret[str] | None = None
             try:
@@ -205,7 +200,7 @@ class Cluster:
                         f"{endpoint.address} and no answer came: {error.text}"
                     ) from error
                 delay = rounds.failed()
-                if self._clock() + delay >= deadline:
+                if boot_clock() + delay >= deadline:
                     raise _unavailable(rpc.path, failures, timeout_seconds) from error
             await asyncio.sleep(delay)
 
@@ -296,7 +291,7 @@ class Cluster:
         return reply
 
     def _attempt_seconds(self, access: Access, deadline: float) -> float:
-        remaining = max(0.0, deadline - self._clock())
+        remaining = max(0.0, deadline - boot_clock())
         if access is Access.WRITE or len(self._endpoints) == 1:
             return remaining
         return min(remaining, max(_SHORTEST_ATTEMPT_SECONDS, remaining * _ATTEMPT_SHARE))

@@ -49,7 +49,6 @@ class Endpoint:
     Args:
         address: host and port.
         tls: None for a plain connection.
-        server_name: the name that the server's certificate must carry, if not the host.
         vet: checks the header of the first answer; raises an error to refuse the endpoint.
     """
 
@@ -58,12 +57,10 @@ class Endpoint:
         address: Address,
         *,
         tls: ssl.SSLContext | None,
-        server_name: str | None,
         vet: Callable[[ResponseHeader, Address], None],
     ) -> None:
         self.address = address
         self._tls = tls
-        self._server_name = server_name
         self._vet = vet
         self._channel: EtcdChannel | None = None
         self._connecting: SharedAttempt[EtcdChannel] = SharedAttempt()
@@ -130,7 +127,7 @@ class Endpoint:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
-        channel = EtcdChannel(self.address, tls=self._tls, server_name=self._server_name)
+        channel = EtcdChannel(self.address, tls=self._tls)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await channel.connect()

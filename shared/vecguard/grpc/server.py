@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from grpclib.config import Configuration
 from grpclib.encoding.base import CodecBase
 from grpclib.protocol import Stream as H2Stream
 from grpclib.server import Handler, Server
@@ -46,7 +45,6 @@ class GrpcServer(Server):
         self,
         handlers: Collection["IServable"],
         *,
-        configuration: Configuration | None = None,
         admits: Callable[[PeerCertificate], bool] | None = None,
         codec: CodecBase | None = None,
         max_message_bytes: int = _MAX_MESSAGE_BYTES,
@@ -60,7 +58,7 @@ class GrpcServer(Server):
         `max_streams` is the number of calls that one connection may have open at a time; a client
         that respects it queues further calls.
         """
-        super().__init__(handlers, config=configuration, codec=codec or RequestCodec())
+        super().__init__(handlers, codec=codec or RequestCodec())
         self._policy = CallPolicy(
             self._mapping,
             self._codec,
@@ -84,10 +82,6 @@ class GrpcServer(Server):
             self._protocols,
             max_streams=self._max_streams,
         )
-
-    def _protocol_factory(self) -> ServerProtocol:
-        """Returns the protocol for grpclib's own `start`."""
-        return self.accept()
 
     def _make_protocol(self, slot: ConnectionSlot) -> GuardedProtocol:
         return GuardedProtocol(
@@ -138,8 +132,6 @@ class GrpcServer(Server):
 
         Calls that still run after `timeout_seconds` are cancelled.
         """
-        if self._server is not None:
-            self._server.close()
         if self._listener is not None:
             self._listener.stop()
         for protocol in self._protocols:

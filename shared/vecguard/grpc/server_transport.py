@@ -10,7 +10,8 @@ from h2.errors import ErrorCodes
 
 from vecguard.bounded_listener import ConnectionSlot
 from vecguard.grpc.frames import FrameMeter
-from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS, Protocol
+from vecguard.grpc.transport import Protocol
+from vecguard.idle_watch import LOOKS, IdleWatch
 from vecguard.observability.log import get_logger
 from vecguard.observability.sparse import SparseLog
 
@@ -20,7 +21,6 @@ log = SparseLog(get_logger(__name__))
 _GREETING_SECONDS: Final = 10.0
 # The limit without a call. A proxy has a call open while it is connected: its session.
 _IDLE_SECONDS: Final = 300.0
-_IDLE_LOOKS: Final = 4
 # More than all windows of a peer let wait for it: the peer sends requests and does not read.
 _UNREAD_BYTES: Final = 32 * 2**20
 
@@ -38,7 +38,7 @@ class ServerProtocol(Protocol):
         h2_config: H2Configuration,
         connections: "set[ServerProtocol]",
         *,
-        max_streams: int = MAX_CONCURRENT_STREAMS,
+        max_streams: int,
     ) -> None:
         """Adds itself to `connections` until the connection ends."""
         super().__init__(handler, config, h2_config, max_streams=max_streams)
@@ -107,14 +107,24 @@ class GuardedProtocol(ServerProtocol):
         connections: set[ServerProtocol],
         *,
         slot: ConnectionSlot,
-        max_streams: int = MAX_CONCURRENT_STREAMS,
+        max_streams: int,
     ) -> None:
         """Frees `slot` when the connection ends."""
         super().__init__(handler, config, h2_config, connections, max_streams=max_streams)
         self._slot = slot
         self._timer: asyncio.TimerHandle | None = None
-        self._quiet_looks = 0
-        self._calls_seen = 0
+        self._watch = IdleWatch()
+
+    @property
+    def calls_begun(self) -> int:
+        """A number that grows with each call."""
+        newest: int = self.connection._connection.highest_inbound_stream_id  # noqa: SLF001 - grpclib has no public name for it
+        return newest
+
+    @property
+    def calls_open(self) -> int:
+        """How many calls are open."""
+        return len(self.processor.streams)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -150,20 +160,14 @@ class GuardedProtocol(ServerProtocol):
     def _await_calls(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(_IDLE_SECONDS / _IDLE_LOOKS, self._look)
+        self._timer = self._loop.call_later(_IDLE_SECONDS / LOOKS, self._look)
 
     def _look(self) -> None:
-        calls = self.connection._connection.highest_inbound_stream_id  # noqa: SLF001 - the same
-        if self.processor.streams or calls != self._calls_seen:
-            self._calls_seen = calls
-            self._quiet_looks = 0
-        else:
-            self._quiet_looks += 1
-        if self._quiet_looks < _IDLE_LOOKS:
-            self._await_calls()
-        else:
+        if self._watch.look(self):
             self.go_away()
             self.retire()
+        else:
+            self._await_calls()
 
 
 def _peer(transport: asyncio.Transport) -> str | None:

@@ -78,7 +78,7 @@ class SetFile:
 class _Role:
     stem: str
     what: str
-    certificate_setting: str = ""
+    certificate_setting: str
     key_setting: str = ""
 
 

@@ -3,7 +3,6 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from cryptography import x509
@@ -41,9 +40,6 @@ class CertificateFacts:
     dns_names: tuple[str, ...]
     uris: tuple[str, ...]
     ip_addresses: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]
-    not_before: datetime
-    not_after: datetime
-    is_authority: bool
     is_for_servers: bool
     is_for_clients: bool
 
@@ -130,9 +126,6 @@ def _facts(certificate: x509.Certificate) -> CertificateFacts:
         dns_names=tuple(names.get_values_for_type(x509.DNSName)) if names else (),
         uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)) if names else (),
         ip_addresses=_addresses(names) if names else (),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        is_authority=_is_authority(certificate),
         is_for_servers=_allows(usages, ExtendedKeyUsageOID.SERVER_AUTH),
         is_for_clients=_allows(usages, ExtendedKeyUsageOID.CLIENT_AUTH),
     )

@@ -70,8 +70,6 @@ class ReloadingContext:
         reloads: the number of new sets that were accepted.
         failures: the number of new sets that were refused.
         last_error: why the present files are refused; None when they are in use.
-        loaded_at: when the set in use was accepted, in seconds since the epoch.
-        checked_at: when the files were last checked, in seconds since the epoch.
         handshake_failures: the number of failed handshakes, by OpenSSL's reason in capitals.
     """
 
@@ -117,7 +115,6 @@ class ReloadingContext:
         self._refused_digest: bytes | None = None
         self._warned_at: float | None = None
         self._material, self._context = load(files, build)
-        self.loaded_at = self.checked_at = wall_clock()
         self.context = LiveContext(self.current, server_name, self._count_failure)
 
     @property
@@ -195,7 +192,7 @@ class ReloadingContext:
         return _Accepted(material, context)
 
     def _apply(self, finding: _Finding) -> bool:
-        now = self.checked_at = self._wall_clock()
+        now = self._wall_clock()
         if isinstance(finding, _Refused):
             self._refuse(finding)
         elif isinstance(finding, _Accepted):
@@ -222,7 +219,6 @@ class ReloadingContext:
     def _take_up(self, accepted: _Accepted, now: float) -> None:
         self._material, self._context = accepted.material, accepted.context
         self._warned_at = None
-        self.loaded_at = now
         self.reloads += 1
         self._settle()
         _log.info("tls_reloaded", label=self.label, days_left=_days(self.expires_in(now)))

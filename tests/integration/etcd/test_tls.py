@@ -13,7 +13,8 @@ from tests.support.tcp_relay import TcpRelay
 from vecguard.etcd import EtcdClient, EtcdUnavailableError, Put
 from vecguard.tls.authority import Authority, Usage, parse_name
 
-SERVER_NAME = "etcd.example"
+# The address that its certificate names; no host name is in it.
+ADDRESS = "127.0.0.1"
 
 
 @dataclass
@@ -57,10 +58,10 @@ def tls_etcd(secured: tuple[EtcdProcess, Files]) -> EtcdProcess:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EtcdProcess, Files]]:
-    """etcd that demands client certificates; its own is for a name, not for its address."""
+    """etcd that demands client certificates; its own is for its address, not for a name."""
     directory = tmp_path_factory.mktemp("tls")
     authority = Authority.create("etcd test CA", now=datetime.now(UTC), days=2)
-    server = issue(directory, authority, "server", [f"DNS:{SERVER_NAME}"])
+    server = issue(directory, authority, "server", [ADDRESS])
     client = issue(directory, authority, "client", ["DNS:client"])
     process = EtcdProcess(
         directory / "etcd",
@@ -81,9 +82,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EtcdProc
 async def test_a_client_certificate_and_the_servers_name_open_the_door(
     tls_etcd, client_files, prefix
 ):
-    async with EtcdClient(
-        [tls_etcd.endpoint], ssl=client_files.context(), server_name=SERVER_NAME
-    ) as client:
+    async with EtcdClient([tls_etcd.endpoint], ssl=client_files.context()) as client:
         result = await client.txn([], [Put(prefix + b"k", b"v")])
         async with aclosing(
             client.watch(prefix, prefix=True, start_revision=result.revision)
@@ -99,27 +98,23 @@ async def refused(endpoint: str, match: str | None = None, **arguments) -> None:
 
 async def test_without_a_client_certificate_nothing_is_served(tls_etcd, client_files):
     context = client_files.context(with_certificate=False)
-    await refused(tls_etcd.endpoint, ssl=context, server_name=SERVER_NAME)
+    await refused(tls_etcd.endpoint, ssl=context)
 
 
 async def test_a_server_of_another_name_is_refused_and_the_error_says_so(tls_etcd, client_files):
-    await refused(tls_etcd.endpoint, "certificate verify failed", ssl=client_files.context())
+    by_name = f"localhost:{tls_etcd.ports.client}"
+    await refused(by_name, "certificate verify failed", ssl=client_files.context())
 
 
 async def test_a_server_of_another_authority_is_refused(tls_etcd, tmp_path):
     foreign = Authority.create("another CA", now=datetime.now(UTC), days=2)
     files = issue(tmp_path, foreign, "client", ["DNS:client"])
-    await refused(
-        tls_etcd.endpoint,
-        "certificate verify failed",
-        ssl=files.context(),
-        server_name=SERVER_NAME,
-    )
+    await refused(tls_etcd.endpoint, "certificate verify failed", ssl=files.context())
 
 
 async def test_plain_and_tls_do_not_mix_and_do_not_hang(tls_etcd, etcd, client_files):
     await refused(tls_etcd.endpoint)
-    await refused(etcd.endpoint, ssl=client_files.context(), server_name=SERVER_NAME)
+    await refused(etcd.endpoint, ssl=client_files.context())
 
 
 async def test_a_connection_that_fell_silent_is_left_promptly_under_tls(
@@ -128,11 +123,11 @@ async def test_a_connection_that_fell_silent_is_left_promptly_under_tls(
     """Over TLS a polite close would wait half a minute for the silent peer."""
     monkeypatch.setattr("vecguard.etcd.channel.KEEPALIVE_SECONDS", 1.0)
     monkeypatch.setattr("vecguard.etcd.channel.KEEPALIVE_TIMEOUT_SECONDS", 0.5)
-    security = {"ssl": client_files.context(), "server_name": SERVER_NAME}
+    context = client_files.context()
     async with (
         TcpRelay(tls_etcd.ports.client) as relay,
-        EtcdClient([tls_etcd.endpoint], **security) as writer,
-        EtcdClient([relay.endpoint, tls_etcd.endpoint], **security) as client,
+        EtcdClient([tls_etcd.endpoint], ssl=context) as writer,
+        EtcdClient([relay.endpoint, tls_etcd.endpoint], ssl=context) as client,
     ):
         first = await writer.txn([], [Put(prefix + b"k", b"1")])
         batches = client.watch(prefix, prefix=True, start_revision=first.revision)

@@ -19,6 +19,7 @@ from vecguard.errors import OverloadedError, VecguardError
 from vecguard.generated.grpc.health import v1 as pb
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer, current_caller
+from vecguard.listening import listening_sockets
 
 TIMEOUT = 10.0
 CHECK = "/grpc.health.v1.Health/Check"
@@ -87,9 +88,11 @@ class Running:
 async def serving():
     service = Service()
     server = GrpcServer([service])
-    await server.start("127.0.0.1", 0)
+    sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
+    port = sockets[0].getsockname()[1]
+    server.listen(sockets)
     try:
-        yield Running(server, service, server._server.sockets[0].getsockname()[1])
+        yield Running(server, service, port)
     finally:
         await server.drain(0.0)
         assert not server._protocols

@@ -15,6 +15,7 @@ from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.credentials import hash_to_wire
+from vecguard.listening import listening_sockets
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import PasswordHash
 from vecguard.root_coord.active_term import ActiveTerm
@@ -87,10 +88,11 @@ async def leading(
         active_term = ActiveTerm(
             client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
         )
-        server = root_coord_server(role.require)
-        await server.start("127.0.0.1", 0)
-        port = server._server.sockets[0].getsockname()[1]
+        server = root_coord_server(role.require, changed=metrics.changed)
+        sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
+        port = sockets[0].getsockname()[1]
         channel = Channel(Address("127.0.0.1", port))
+        server.listen(sockets)
         serving = asyncio.Event()
 
         def serve() -> None:

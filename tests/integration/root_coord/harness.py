@@ -73,6 +73,7 @@ class RootCoordHarness:
             SessionState(ttl_seconds),
             LeaseTerms(term, ttl_seconds, 0.1),
             boot_clock,
+            may_grant=lambda: True,
             invalidated=metrics.invalidated,
         )
         credentials = Credentials(store, hub, user_limit=USER_LIMIT)

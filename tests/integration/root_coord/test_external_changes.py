@@ -42,7 +42,14 @@ class Watched:
         self.own = OwnWrites()
         self.announced = Announced()
         self.store = EtcdCredentialStore(client, keys, own_writes=self.own)
-        self.changes = ExternalChanges(client, keys, self.own, self.announced)
+        self.changes = ExternalChanges(
+            client,
+            keys,
+            self.own,
+            self.announced,
+            seen=lambda: None,
+            root_seen=lambda _is_there: None,
+        )
 
     async def put(self, username, password, description=""):
         value = Record.new(password, description).encode()

@@ -25,8 +25,9 @@ from vecguard.passwords import verify_password
 from vecguard.root_coord import app
 from vecguard.root_coord.errors import StandbyError
 from vecguard.root_coord.health_checks import register_health_checks
-from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
+from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.role import Role
+from vecguard.root_coord.role_collector import RoleCollector
 from vecguard.secret import Secret
 
 

@@ -7,8 +7,9 @@ from tests.integration.root_coord.harness import SessionEnd
 from vecguard.errors import UnavailableError
 from vecguard.etcd import EtcdClient
 from vecguard.passwords import hash_password
-from vecguard.root_coord.metrics import RoleCollector, RootCoordMetrics
+from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.role import Role
+from vecguard.root_coord.role_collector import RoleCollector
 from vecguard.secret import Secret
 
 HASH = hash_password(Secret("password"), 4)

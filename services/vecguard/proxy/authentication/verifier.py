@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
-from vecguard.addresses import LOCAL
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
 from vecguard.passwords import PasswordHash, hash_password, verify_password
@@ -124,34 +123,30 @@ class Verifier:
         password: Secret[str],
         expected: PasswordHash | None,
         *,
-        origin: str = LOCAL,
-        slot: Slot | None = None,
+        slot: Slot,
     ) -> bool:
         """Returns whether the password is right. For None it does the same work, and is False.
 
-        Waits for a slot unless it is given one.
-
         Raises:
-            OverloadedError: too many jobs wait, or this one has waited or run too long.
+            OverloadedError: it has run too long.
         """
 
         def job() -> bool:
             with self._observed("verify"):
                 return verify_password(password, expected or self._dummy)
 
-        matches = await (self._run(slot, job) if slot else self._in_slot(origin, job))
+        matches = await self._run(slot, job)
         return matches and expected is not None
 
-    async def hash(
-        self, password: Secret[str], *, origin: str = LOCAL, slot: Slot | None = None
-    ) -> PasswordHash:
+    async def hash(self, password: Secret[str], *, origin: str) -> PasswordHash:
         """Returns a hash of a new password at the configured cost. Raises OverloadedError."""
 
         def job() -> PasswordHash:
             with self._observed("hash"):
                 return hash_password(password, self.cost)
 
-        return await (self._run(slot, job) if slot else self._in_slot(origin, job))
+        async with self.slot(origin) as slot:
+            return await self._run(slot, job)
 
     def close(self) -> None:
         """Drops the waiting jobs; running jobs end by themselves."""
@@ -169,10 +164,6 @@ class Verifier:
         began = self._clock()
         yield
         self._observe(operation, self._clock() - began)
-
-    async def _in_slot(self, origin: str, job: Callable[[], T]) -> T:
-        async with self.slot(origin) as slot:
-            return await self._run(slot, job)
 
     async def _run(self, slot: Slot, job: Callable[[], T]) -> T:
         work = asyncio.get_running_loop().run_in_executor(self._threads, job)

@@ -33,7 +33,6 @@ class HealthService(pb.HealthBase):
         *,
         is_draining: Callable[[], bool] = lambda: False,
         origin: Callable[[], str] = lambda: LOCAL,
-        max_watchers: int = _MAX_WATCHERS,
     ) -> None:
         """Takes the report to answer from.
 
@@ -42,12 +41,11 @@ class HealthService(pb.HealthBase):
             is_draining: whether the proxy is stopping. Watches end then, because the proxy would
                 wait for them until its drain timeout.
             origin: returns the origin of the call that is being handled.
-            max_watchers: the most watches at a time, of all origins.
         """
         self._report = report
         self._is_draining = is_draining
         self._origin = origin
-        self._watch_limit = WatchLimit(max_watchers)
+        self._watch_limit = WatchLimit(_MAX_WATCHERS)
 
     async def check(self, health_check_request: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
         del health_check_request

@@ -94,7 +94,7 @@ class FrameReader:
         *,
         expects_preface: bool,
         clock: Callable[[], float],
-        account: Account = UNCOUNTED,
+        account: Account,
     ) -> None:
         """`account` counts the kept bytes, until `close`."""
         self._clock = clock

@@ -37,7 +37,7 @@ class PeerSettings:
             acknowledge that (RFC 7541, section 4.2).
     """
 
-    is_server: bool = False
+    is_server: bool
     concurrent_streams: int = 2**32 - 1
     window_bytes: int = DEFAULT_WINDOW_BYTES
     frame_bytes: int = DEFAULT_FRAME_BYTES

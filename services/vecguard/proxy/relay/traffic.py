@@ -1,17 +1,8 @@
 """Counts the bytes of all connections, open and closed."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
-
-class Metered(Protocol):
-    """A connection that counts its bytes."""
-
-    @property
-    def bytes_received(self) -> int: ...
-
-    @property
-    def bytes_sent(self) -> int: ...
+from vecguard.proxy.relay.link import Link
 
 
 class Traffic:
@@ -26,12 +17,12 @@ class Traffic:
         self.bytes_received = 0
         self.bytes_sent = 0
 
-    def closed(self, connection: Metered) -> None:
+    def closed(self, connection: Link) -> None:
         """Adds the bytes of a connection that is closed."""
         self.bytes_received += connection.bytes_received
         self.bytes_sent += connection.bytes_sent
 
-    def totals(self, opened: Iterable[Metered]) -> dict[str, int]:
+    def totals(self, opened: Iterable[Link]) -> dict[str, int]:
         """Returns all bytes so far, including those of the open connections."""
         received, sent = self.bytes_received, self.bytes_sent
         for connection in opened:

@@ -32,7 +32,8 @@ from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.root_coord.session import Identity, Invalidatable, Session
+from vecguard.proxy.revocation.revocations import Revocations
+from vecguard.proxy.root_coord.session import Identity, Session
 
 log = get_logger(__name__)
 
@@ -108,7 +109,7 @@ class RootCoordClient:
         """Why the last session ended or could not be opened."""
         return self._last_error
 
-    async def run(self, caches: Invalidatable) -> None:
+    async def run(self, revocations: Revocations) -> None:
         """Opens a session, and a new one whenever it breaks, until cancelled.
 
         Tries every address in turn, because only one root coord is active. The pause between
@@ -123,7 +124,7 @@ class RootCoordClient:
             opened_before = self.sessions_opened
             for address in self._addresses:
                 try:
-                    await in_own_task(self._hold_session(address, caches), None)
+                    await in_own_task(self._hold_session(address, revocations), None)
                 except* (VecguardError, OSError) as group:
                     self._last_error = _first_message(group)
                     failures[address].failed(
@@ -246,7 +247,7 @@ class RootCoordClient:
             )
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
-    async def _hold_session(self, address: Address, caches: Invalidatable) -> None:
+    async def _hold_session(self, address: Address, revocations: Revocations) -> None:
         channel = self._connect(address)
 
         def opened(message: pb.Opened) -> None:
@@ -269,7 +270,7 @@ class RootCoordClient:
                 channel,
                 self._identity,
                 self._lease,
-                caches,
+                revocations,
                 self._clock,
                 renewed=self._renewed,
             )

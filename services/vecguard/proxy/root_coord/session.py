@@ -1,10 +1,10 @@
 """The session stream to the active root coord: renews the lease, applies invalidations."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import betterproto
 from grpclib.client import Stream
@@ -15,6 +15,7 @@ from vecguard.errors import UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel, translated_errors
 from vecguard.observability.log import get_logger
+from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.revocation.lease import Lease
 
 log = get_logger(__name__)
@@ -28,23 +29,6 @@ _RELEASE_TIMEOUT_SECONDS = 1.0
 # A root coord that leaves this many renewals unanswered is paused or cut off, even if the
 # connection looks alive: a successor may have been elected.
 _UNANSWERED_RENEWALS = 3
-
-
-class Invalidatable(Protocol):
-    """The caches that root coord can invalidate."""
-
-    def invalidate(self, username: str, revision: int) -> None: ...
-
-    def invalidate_all(self) -> None: ...
-
-    def invalidate_stale(self, usernames: Iterable[str], revision: int) -> None: ...
-
-    def start_afresh(self) -> None: ...
-
-    @property
-    def newest_read(self) -> int: ...
-
-    def held(self) -> list[tuple[str, int]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +52,7 @@ class Session:
         channel: Channel,
         identity: Identity,
         lease: Lease,
-        caches: Invalidatable,
+        revocations: Revocations,
         clock: Clock,
         *,
         renewed: Callable[[], None],
@@ -77,7 +61,7 @@ class Session:
         self._channel = channel
         self._identity = identity
         self._lease = lease
-        self._caches = caches
+        self._revocations = revocations
         self._clock = clock
         self._renewed = renewed
         self._renew_interval_seconds = 1.0
@@ -142,7 +126,7 @@ class Session:
                 await asyncio.sleep(self._renew_interval_seconds)
 
     async def _resynchronise(self, term: int) -> None:
-        held, newest_read = self._caches.held(), self._caches.newest_read
+        held, newest_read = self._revocations.held(), self._revocations.newest_read
         if not held and not newest_read:
             return
         reply = await pb.RootCoordStub(self._channel).sync_revisions(
@@ -159,9 +143,9 @@ class Session:
         if reply.read_revision < newest_read:
             # etcd was restored from a backup: the cached revisions only seem newer than the store.
             log.warning("store_went_back", seen=newest_read, now=reply.read_revision)
-            self._caches.start_afresh()
+            self._revocations.start_afresh()
             return
-        self._caches.invalidate_stale(reply.stale, reply.read_revision)
+        self._revocations.invalidate_stale(reply.stale, reply.read_revision)
         log.info("session_resynchronised", held=len(held), stale=len(reply.stale))
 
     async def _release(self, stream: Stream[Any, Any]) -> None:
@@ -196,10 +180,10 @@ class Session:
 
     async def _apply(self, notice: pb.Invalidate, term: int) -> None:
         if notice.everything:
-            self._caches.invalidate_all()
+            self._revocations.invalidate_all()
             await self._resynchronise(term)  # also finds open calls of users that are not cached
         for invalidation in notice.invalidations:
-            self._caches.invalidate(invalidation.username, invalidation.revision)
+            self._revocations.invalidate(invalidation.username, invalidation.revision)
 
     async def _acknowledge(self, stream: Stream[Any, Any], sequence: int) -> None:
         await stream.send_message(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=sequence)))

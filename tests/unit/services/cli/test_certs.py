@@ -57,9 +57,9 @@ def test_init_makes_a_set_that_check_finds_good(tmp_path):
 def test_init_follows_its_options(tmp_path):
     options = ("--client-name", "alice", "--days", "7", "--ca-days", "8", "--key-type", "rsa")
     assert run("init", tmp_path, "--internal-san", "coord.internal", *options).exit_code == 0
-    found = facts(read_certificates((tmp_path / "client.pem").read_bytes())[0])
-    assert found.common_name == "alice"
-    assert found.not_after - datetime.now(UTC) == pytest.approx(
+    (client,) = read_certificates((tmp_path / "client.pem").read_bytes())
+    assert facts(client).common_name == "alice"
+    assert client.not_valid_after_utc - datetime.now(UTC) == pytest.approx(
         timedelta(days=7), abs=timedelta(minutes=1)
     )
     inside = facts(read_certificates((tmp_path / "internal-server.pem").read_bytes())[0])

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.support.metrics import Exposition
+from vecguard.addresses import LOCAL
 from vecguard.boot_clock import boot_clock
 from vecguard.config.loading import load_settings
 from vecguard.errors import OverloadedError
@@ -81,10 +82,15 @@ async def test_bcrypt_is_timed_in_its_thread_and_its_queue_is_seen():
         clock=boot_clock,
         observe=ProxyMetrics(registry).bcrypt_ran,
     )
+
+    async def verified():
+        async with verifier.slot(LOCAL) as slot:
+            await verifier.verify(Secret("one"), hash_password(Secret("one"), 4), slot=slot)
+
     try:
         jobs = [
-            asyncio.create_task(verifier.verify(Secret("one"), hash_password(Secret("one"), 4))),
-            asyncio.create_task(verifier.hash(Secret("two"))),
+            asyncio.create_task(verified()),
+            asyncio.create_task(verifier.hash(Secret("two"), origin=LOCAL)),
         ]
         await asyncio.sleep(0)  # each has asked for its turn
         assert (verifier.running, verifier.waiting) == (1, 2)

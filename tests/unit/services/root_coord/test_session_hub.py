@@ -16,9 +16,12 @@ CHANGE = Invalidation("bob", 7)
 LONG, SHORT = 60.0, 0.3
 
 
-def hub_with(ttl_seconds, **options):
+def hub_with(ttl_seconds, *, may_grant=lambda: True):
     return SessionHub(
-        SessionState(ttl_seconds), LeaseTerms(42, ttl_seconds, 1.0), boot_clock, **options
+        SessionState(ttl_seconds),
+        LeaseTerms(42, ttl_seconds, 1.0),
+        boot_clock,
+        may_grant=may_grant,
     )
 
 
@@ -49,7 +52,7 @@ async def test_an_opened_session_is_told_its_terms(hub):
 
 
 async def test_a_lease_is_never_announced_longer_than_it_is_counted():
-    hub = SessionHub(SessionState(0.0009), LeaseTerms(1, 0.0009, 1.0), boot_clock)
+    hub = hub_with(0.0009)
     assert (await FakeProxy(hub).open()).lease_ttl_ms == 0
 
 

@@ -85,8 +85,6 @@ def test_unchanged_files_are_left_alone(pems, wall_clock):
     assert not tls.check()
     assert tls.current() is before
     assert (tls.reloads, tls.failures, tls.last_error) == (0, 0, None)
-    assert tls.checked_at == wall_clock.now
-    assert tls.loaded_at == wall_clock.now - 10
 
 
 def test_a_file_rewritten_with_the_same_content_is_no_change(pems, wall_clock):
@@ -105,7 +103,6 @@ def test_a_new_set_is_taken_up(pems, wall_clock, ca):
     assert tls.current() is not before
     assert subject(tls) == "CN=renewed"
     assert (tls.reloads, tls.failures, tls.last_error) == (1, 0, None)
-    assert tls.loaded_at == wall_clock.now
     assert tls.expires_in(wall_clock.now) == pytest.approx(200 * DAY, abs=60)
     assert [(line["event"], line["label"]) for line in logs] == [("tls_reloaded", "public")]
 

@@ -474,7 +474,7 @@ class Call(Requester):
         self.code = ending.code
         self.client_link.connection.sender.finish(self.client, ending.block)
         link = self._link
-        if link is not None and not self.is_over and not self.upstream.sent_end:
+        if link is not None and self.answer_state != OVER and not self.upstream.sent_end:
             # The upstream does not need the rest of the request.
             link.cancels()
             link.connection.reset(self.upstream, ErrorCode.CANCEL)

@@ -10,18 +10,6 @@ from vecguard.proxy.relay.unexpected import unexpected_error
 SLOT_SECONDS = 0.01
 
 
-class Loop(Protocol):
-    """The methods of an event loop that are used here."""
-
-    def time(self) -> float: ...
-
-    def call_at(self, when: float, callback: "_Callback", /) -> asyncio.TimerHandle: ...
-
-
-class _Callback(Protocol):
-    def __call__(self) -> object: ...
-
-
 class TimedCall(Protocol):
     """A call with a deadline."""
 
@@ -36,7 +24,7 @@ class Deadlines:
     a timer that is created and cancelled.
     """
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._slots: dict[int, dict[TimedCall, None]] = {}
         self._timer: asyncio.TimerHandle | None = None

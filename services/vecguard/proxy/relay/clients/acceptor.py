@@ -1,34 +1,21 @@
 """Accepts connections: counts each one, then does its TLS handshake."""
 
 import asyncio
-import errno
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count
 from typing import Any
 
-from vecguard.listening import close_all
-from vecguard.observability.log import get_logger
-from vecguard.observability.repeated import RepeatedFailure
+from vecguard.accept_loop import AcceptLoop
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
 from vecguard.proxy.relay.clients.handshake_scheduler import HandshakeScheduler
 from vecguard.proxy.relay.limits import RelayLimit
 
-log = get_logger(__name__)
-
-# The pause when the process has no file descriptor left, as in asyncio.
-_PAUSE_SECONDS = 1.0
-# `sock_accept` does not yield to the loop while connections wait. Each costs some 0.1 ms.
+# Each costs some 0.1 ms.
 _ACCEPTED_IN_A_TURN = 8
-# The most displaced connections that may still be closing while the next one is accepted. They
-# hold file descriptors beyond the limit; `descriptors.py` reserves some.
-_MOST_DEPARTING = 32
-# Turns of the loop after which an aborted connection or handshake is closed.
-_DEPARTURE_TURNS = 8
 # The least time for a handshake whose client took all its time for the first byte.
 _LEAST_SECONDS = 0.01
 # How long a client has to read its last bytes, as without TLS.
@@ -36,11 +23,7 @@ _SHUTDOWN_SECONDS = 5.0
 
 
 class Acceptor:
-    """Accepts connections itself, because `create_server` reports a client too late.
-
-    A TLS handshake costs more than most calls, and a connection holds a file descriptor from
-    its first packet. So it must get its place before that.
-    """
+    """Gives each accepted connection its place and its link, then does its TLS handshake."""
 
     def __init__(
         self,
@@ -66,64 +49,44 @@ class Acceptor:
         self._origin_of = origin_of
         self._hits = hits
         self._handshakes = HandshakeScheduler()
-        self._sockets: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tls: ssl.SSLContext | None = None
+        self._loop = AcceptLoop(
+            self._accepted,
+            closing=lambda: connection_limits.departing,
+            in_a_turn=_ACCEPTED_IN_A_TURN,
+        )
 
     def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         """Accepts on listening sockets; closes them at `stop`."""
-        self._sockets += sockets
-        for listening in self._sockets:
-            self._run(self._accept(listening, tls))
+        self._tls = tls
+        self._loop.start(sockets)
 
     @property
     def port(self) -> int:
         """The port of the first socket. Raises RuntimeError before `start`."""
-        if not self._sockets:
-            raise RuntimeError("the listener is not started")
-        return int(self._sockets[0].getsockname()[1])
+        return self._loop.port
 
     def stop(self) -> None:
         """Stops accepting, and cancels handshakes."""
-        for task in self._tasks:
-            task.cancel()
-        close_all(self._sockets)
-        self._sockets.clear()
+        self._loop.stop()
 
     async def stopped(self) -> None:
         """Waits for its tasks to end, after `stop`."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._loop.stopped()
         self._handshakes.close()
 
-    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
-        failure = RepeatedFailure(log, "cannot_accept", over="accepts_again", level="error")
-        for number in count(1):
-            if not number % _ACCEPTED_IN_A_TURN:
-                await asyncio.sleep(0)
-            try:
-                accepted, address = await loop.sock_accept(listening)
-            except OSError as error:
-                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    failure.failed(str(error.strerror), error=error.strerror)
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                continue  # otherwise the client has disconnected before it was accepted
-            failure.ended()
-            place = self._connection_limits.enter(self._origin_of(str(address[0])))
-            if place is None:
-                accepted.close()
-                continue
-            arrival = _Arrival(accepted, self._make_link(place), place)
-            connecting = self._run(self._connect(arrival, tls))
-            connecting.add_done_callback(arrival.settle)
-            place.on_depart(partial(arrival.make_room, connecting))
-            for _ in range(_DEPARTURE_TURNS):
-                if self._connection_limits.departing <= _MOST_DEPARTING:
-                    break
-                await asyncio.sleep(0)
+    def _accepted(self, connection: socket.socket, address: Any) -> None:
+        place = self._connection_limits.enter(self._origin_of(str(address[0])))
+        if place is None:
+            connection.close()
+            return
+        arrival = _Arrival(connection, self._make_link(place), place)
+        connecting = self._loop.run(self._connect(arrival))
+        connecting.add_done_callback(arrival.settle)
+        place.on_depart(partial(arrival.make_room, connecting))
 
-    async def _connect(self, arrival: "_Arrival", tls: ssl.SSLContext | None) -> None:
-        seconds = self._handshake_seconds
+    async def _connect(self, arrival: "_Arrival") -> None:
+        tls, seconds = self._tls, self._handshake_seconds
         try:
             if tls is not None:
                 seconds -= await arrival.wait_for_turn(self._handshakes, seconds)
@@ -132,12 +95,6 @@ class Acceptor:
             self._hits.hit(RelayLimit.HANDSHAKE)
         except OSError:
             pass  # the context counts and logs why
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 class _Arrival:

@@ -20,6 +20,7 @@ from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.calls.headers import check_trailers
+from vecguard.proxy.relay.calls.states import OVER
 from vecguard.proxy.relay.clients.connection_limits import Place
 from vecguard.proxy.relay.clients.http1 import Http1Responder, may_be_request
 from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
@@ -280,7 +281,7 @@ class ClientLink(Link, Reader):
             self._arrived = arrived[_BATCH:]
             del arrived[_BATCH:]
             for call, fields in arrived:
-                if not call.is_over:
+                if call.answer_state != OVER:
                     host.arrived(self, call, fields)
             if self._arrived and monotonic() >= until:
                 return False

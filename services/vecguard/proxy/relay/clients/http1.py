@@ -60,7 +60,7 @@ class Http1Responder:
         answered: Callable[[], None],
         foreign: Callable[[], None],
         lost: Callable[[Exception | None], None],
-        tls: Handshake | None = None,
+        tls: Handshake | None,
     ) -> None:
         """Takes the transport and the callbacks.
 

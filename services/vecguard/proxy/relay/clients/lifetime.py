@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from vecguard.proxy.relay.idle_watch import LOOKS, CallCarrier, IdleWatch
+from vecguard.idle_watch import LOOKS, CallCarrier, IdleWatch
 
 _AGE_JITTER = 0.1
 

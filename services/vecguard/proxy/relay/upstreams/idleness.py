@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from vecguard.proxy.relay.idle_watch import CallCarrier, IdleWatch
+from vecguard.idle_watch import CallCarrier, IdleWatch
 
 T = TypeVar("T", bound=CallCarrier)
 

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.errors import OverloadedError, VecguardError
+from vecguard.idle_watch import LOOKS
 from vecguard.observability.log import get_logger
 from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.errors import UpstreamUnavailableError
-from vecguard.proxy.relay.idle_watch import LOOKS
 from vecguard.proxy.relay.limits import RelayLimit
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.round_robin import RoundRobin

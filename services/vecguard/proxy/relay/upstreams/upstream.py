@@ -110,7 +110,6 @@ def over_tcp(
     *,
     timeout_seconds: float,
     tls: ssl.SSLContext | None = None,
-    server_name: str | None = None,
 ) -> Connector:
     """Returns a connector to another process, by TCP.
 
@@ -126,7 +125,6 @@ def over_tcp(
                     address.host,
                     address.port,
                     ssl=tls,
-                    server_hostname=server_name,
                 )
                 _keep_alive(transport.get_extra_info("socket"))
                 try:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.credentials import hashed
 from tests.support.waiting import eventually
+from vecguard.addresses import LOCAL
 from vecguard.boot_clock import boot_clock
 from vecguard.errors import OverloadedError, Status
 from vecguard.proxy.authentication import verifier as module
@@ -25,6 +26,11 @@ def verifier(*, threads=1, queue_limit=1, timeout_seconds=10.0, cost=4):
         cost=cost,
         clock=boot_clock,
     )
+
+
+async def verified(checks, password, expected, origin=LOCAL):
+    async with checks.slot(origin) as slot:
+        return await checks.verify(password, expected, slot=slot)
 
 
 class HeldBcrypt:
@@ -55,8 +61,8 @@ def bcrypt(monkeypatch):
 
 async def test_the_right_password_matches_and_another_does_not():
     checks = verifier()
-    assert await checks.verify(Secret("Milvus"), hashed("Milvus"))
-    assert not await checks.verify(Secret("milvus"), hashed("Milvus"))
+    assert await verified(checks, Secret("Milvus"), hashed("Milvus"))
+    assert not await verified(checks, Secret("milvus"), hashed("Milvus"))
     checks.close()
 
 
@@ -69,32 +75,32 @@ async def test_an_unknown_user_costs_one_bcrypt_and_never_matches(monkeypatch):
 
     monkeypatch.setattr(module, "verify_password", always)
     checks = verifier(cost=5)
-    assert not await checks.verify(Secret("Milvus"), None)
+    assert not await verified(checks, Secret("Milvus"), None)
     assert [expected.cost for expected in judged] == [5]
     checks.close()
 
 
 async def test_no_password_opens_the_dummy_account():
     checks = verifier()
-    assert not await checks.verify(Secret("nobody has this password"), None)
+    assert not await verified(checks, Secret("nobody has this password"), None)
     checks.close()
 
 
 async def test_new_passwords_are_hashed_at_the_configured_cost():
     checks = verifier(cost=5)
-    assert (await checks.hash(Secret("Milvus"))).cost == 5
+    assert (await checks.hash(Secret("Milvus"), origin=LOCAL)).cost == 5
     checks.close()
 
 
 async def test_more_than_the_queue_holds_is_refused_at_once(bcrypt):
     checks = verifier(threads=1, queue_limit=1)
     jobs = [
-        asyncio.create_task(checks.verify(Secret("Milvus"), hashed("Milvus"))) for _ in range(2)
+        asyncio.create_task(verified(checks, Secret("Milvus"), hashed("Milvus"))) for _ in range(2)
     ]
     await bcrypt.until_started()
     assert checks.waiting == 2
     with pytest.raises(OverloadedError) as refusal:
-        await checks.verify(Secret("Milvus"), hashed("Milvus"))
+        await verified(checks, Secret("Milvus"), hashed("Milvus"))
     assert refusal.value.status is Status.RESOURCE_EXHAUSTED
     bcrypt.release.set()
     assert await asyncio.gather(*jobs) == [True, True]
@@ -104,13 +110,13 @@ async def test_more_than_the_queue_holds_is_refused_at_once(bcrypt):
 
 async def test_a_job_that_waits_too_long_is_refused_and_never_runs(bcrypt):
     checks = verifier(threads=1, queue_limit=5, timeout_seconds=0.05)
-    first = asyncio.create_task(checks.verify(Secret("Milvus"), hashed("Milvus")))
+    first = asyncio.create_task(verified(checks, Secret("Milvus"), hashed("Milvus")))
     await bcrypt.until_started()
     with pytest.raises(OverloadedError):
-        await checks.verify(Secret("Milvus"), hashed("Milvus"))
+        await verified(checks, Secret("Milvus"), hashed("Milvus"))
     bcrypt.release.set()
     assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], OverloadedError)
-    await checks.verify(Secret("Milvus"), hashed("Milvus"))
+    await verified(checks, Secret("Milvus"), hashed("Milvus"))
     assert bcrypt.runs == 2
     checks.close()
 
@@ -118,21 +124,21 @@ async def test_a_job_that_waits_too_long_is_refused_and_never_runs(bcrypt):
 async def test_a_job_whose_caller_hangs_up_is_dropped_from_the_queue(bcrypt):
     checks = verifier(threads=1, queue_limit=5)
     running, queued = (
-        asyncio.create_task(checks.verify(Secret("Milvus"), hashed("Milvus"))) for _ in range(2)
+        asyncio.create_task(verified(checks, Secret("Milvus"), hashed("Milvus"))) for _ in range(2)
     )
     await bcrypt.until_started()
     queued.cancel()
     await asyncio.wait([queued])
     bcrypt.release.set()
     assert await running
-    assert await checks.verify(Secret("Milvus"), hashed("Milvus"))
+    assert await verified(checks, Secret("Milvus"), hashed("Milvus"))
     assert bcrypt.runs == 2
     checks.close()
 
 
 async def test_the_event_loop_runs_while_bcrypt_does(bcrypt):
     checks = verifier()
-    job = asyncio.create_task(checks.verify(Secret("Milvus"), hashed("Milvus")))
+    job = asyncio.create_task(verified(checks, Secret("Milvus"), hashed("Milvus")))
     await bcrypt.until_started()
     await asyncio.sleep(0)
     assert not job.done()
@@ -143,7 +149,7 @@ async def test_the_event_loop_runs_while_bcrypt_does(bcrypt):
 
 async def test_a_job_that_nobody_waits_for_any_more_occupies_its_thread_to_the_end(bcrypt):
     checks = verifier(threads=1, queue_limit=5)
-    running = asyncio.create_task(checks.verify(Secret("Milvus"), hashed("Milvus")))
+    running = asyncio.create_task(verified(checks, Secret("Milvus"), hashed("Milvus")))
     await bcrypt.until_started()
     running.cancel()
     await asyncio.wait([running])
@@ -262,7 +268,7 @@ async def test_names_that_failed_come_after_other_names_of_their_origin():
 async def test_users_whose_login_is_right_have_a_line_that_guesses_cannot_fill(bcrypt):
     checks = verifier(threads=1, queue_limit=2)
     guesses = [
-        asyncio.create_task(checks.verify(Secret("wrong"), hashed("Milvus"), origin=origin))
+        asyncio.create_task(verified(checks, Secret("wrong"), hashed("Milvus"), origin=origin))
         for origin in ("192.0.2.1", "192.0.2.2", "192.0.2.3")
     ]
     await bcrypt.until_started()
@@ -306,7 +312,7 @@ async def test_bcrypt_lets_the_event_loop_go_first(monkeypatch):
     monkeypatch.setattr(module, "verify_password", note_priority)
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     checks = verifier()
-    await checks.verify(Secret("Milvus"), hashed("Milvus"))
+    await verified(checks, Secret("Milvus"), hashed("Milvus"))
     async with checks.slot("S", suspicion=lambda: Suspicion.ORIGIN) as slot:
         await checks.verify(Secret("Milvus"), hashed("Milvus"), slot=slot)
     # A thread that holds the interpreter lock must not be preempted by another one.

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from vecguard.proxy.relay.idle_watch import LOOKS
+from vecguard.idle_watch import LOOKS
 from vecguard.proxy.relay.upstreams.idleness import Idleness
 
 
