@@ -46,7 +46,7 @@ class Connection(FrameSink):
         hits: LimitHits | None = None,
         account: Account = UNCOUNTED,
     ) -> None:
-        """Takes the parts; nothing is sent before `greet`.
+        """Takes the parts; nothing is sent before `send_preface`.
 
         Args:
             handler: is called for what the peer does.
