@@ -12,11 +12,11 @@ from tests.fuzz.seeds import BCRYPT, SEEDS
 from tests.integration.root_coord.harness import RootCoordHarness
 from tests.support.account_service import running_account_service
 from tests.support.etcd import etcd, own_etcd, prefix
+from tests.support.etcd_store import etcd_store
 from tests.support.logs import every_log_line
 from vecguard.etcd import EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.passwords import PasswordHash, PasswordScheme
-from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.secret import Secret
 
 __all__ = ["etcd", "own_etcd", "prefix"]
@@ -126,7 +126,7 @@ async def test_a_corrupt_record_harms_its_user_only_and_is_named_in_the_log(etcd
     dice = random.Random(1)
     async with EtcdClient([etcd.endpoint]) as client:
         keys = Keys.of(prefix.decode(), "meta")
-        store = EtcdCredentialStore(client, keys)
+        store = await etcd_store(client, keys)
         await client.txn([], [Put(keys.user("good").encode(), Record.new(GOOD, "").encode())])
         seeds = SEEDS["stored_credential"]
         for number in range(200):

@@ -6,11 +6,11 @@ import pytest
 
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
+from tests.support.etcd_store import etcd_store
 from tests.support.memory_store import MemoryCredentialStore
 from vecguard.etcd import EtcdClient
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import hash_password
-from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from vecguard.root_record import RootState
 from vecguard.secret import Secret
@@ -28,7 +28,7 @@ async def store(request):
     process = request.getfixturevalue("etcd")
     below = request.getfixturevalue("prefix").decode()
     async with EtcdClient([process.endpoint]) as client:
-        yield EtcdCredentialStore(client, Keys.of(below, "meta"))
+        yield await etcd_store(client, Keys.of(below, "meta"))
 
 
 async def create(store, username, password="first1", description="", user_limit=LIMIT):

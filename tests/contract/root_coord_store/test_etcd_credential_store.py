@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
-from vecguard.etcd import Compare, Delete, EtcdClient, EtcdOutcomeUnknownError, Put
+from tests.support.etcd_store import elected
+from vecguard.etcd import Delete, EtcdClient, EtcdOutcomeUnknownError, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.root_coord.errors import LeadershipLostError
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
-from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.interface import Actor, Outcome
 from vecguard.root_coord.store.own_writes import OwnWrites
 
@@ -35,8 +35,17 @@ def keys(prefix):
 
 
 @pytest.fixture
-def store(client, keys):
-    return EtcdCredentialStore(client, keys)
+async def fence(client, keys):
+    return await elected(client, keys)
+
+
+def store_with(client, keys, fence, own=None):
+    return EtcdCredentialStore(client, keys, fence=fence, own_writes=own or OwnWrites())
+
+
+@pytest.fixture
+def store(client, keys, fence):
+    return store_with(client, keys, fence)
 
 
 class InterferingClient:
@@ -170,37 +179,37 @@ async def test_the_user_and_the_roles_go_at_one_revision(store, client, keys):
 # --- interleavings ----------------------------------------------------------------------
 
 
-async def test_a_user_who_is_created_between_count_and_write_counts(client, keys):
-    other = EtcdCredentialStore(client, keys)
+async def test_a_user_who_is_created_between_count_and_write_counts(client, keys, fence):
+    other = store_with(client, keys, fence)
 
     async def somebody_else():
         await other.create("eve", FIRST, "", user_limit=LIMIT)
 
-    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    store = store_with(InterferingClient(client, somebody_else), keys, fence)
     mutation = await store.create("bob", SECOND, "", user_limit=1)
     assert mutation.outcome is Outcome.USER_LIMIT_REACHED
     assert [user.username for user in (await store.list_all()).value] == ["eve"]
 
 
-async def test_the_same_name_created_between_read_and_write_is_taken(client, keys):
-    other = EtcdCredentialStore(client, keys)
+async def test_the_same_name_created_between_read_and_write_is_taken(client, keys, fence):
+    other = store_with(client, keys, fence)
 
     async def somebody_else():
         await other.create("bob", FIRST, "", user_limit=LIMIT)
 
-    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    store = store_with(InterferingClient(client, somebody_else), keys, fence)
     assert (await store.create("bob", SECOND, "", user_limit=LIMIT)).outcome is Outcome.USER_EXISTS
     assert (await store.get("bob")).value.password == FIRST
 
 
-async def test_a_change_between_read_and_write_refuses_a_guarded_update(client, keys):
-    other = EtcdCredentialStore(client, keys)
+async def test_a_change_between_read_and_write_refuses_a_guarded_update(client, keys, fence):
+    other = store_with(client, keys, fence)
     created = await other.create("bob", FIRST, "", user_limit=LIMIT)
 
     async def somebody_else():
         await other.update("bob", expected_revision=None, password=SECOND, description=None)
 
-    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    store = store_with(InterferingClient(client, somebody_else), keys, fence)
     mutation = await store.update(
         "bob", expected_revision=created.revision, password=hashed("third3"), description=None
     )
@@ -208,27 +217,29 @@ async def test_a_change_between_read_and_write_refuses_a_guarded_update(client, 
     assert (await store.get("bob")).value.password == SECOND
 
 
-async def test_a_change_between_read_and_write_survives_an_update_of_other_fields(client, keys):
-    other = EtcdCredentialStore(client, keys)
+async def test_a_change_between_read_and_write_survives_an_update_of_other_fields(
+    client, keys, fence
+):
+    other = store_with(client, keys, fence)
     await other.create("bob", FIRST, "", user_limit=LIMIT)
 
     async def somebody_else():
         await other.update("bob", expected_revision=None, password=SECOND, description=None)
 
-    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    store = store_with(InterferingClient(client, somebody_else), keys, fence)
     await store.update("bob", expected_revision=None, password=None, description="a friend")
     stored = (await store.get("bob")).value
     assert (stored.password, stored.description) == (SECOND, "a friend")
 
 
-async def test_a_deletion_between_read_and_write_is_not_undone(client, keys):
-    other = EtcdCredentialStore(client, keys)
+async def test_a_deletion_between_read_and_write_is_not_undone(client, keys, fence):
+    other = store_with(client, keys, fence)
     await other.create("bob", FIRST, "", user_limit=LIMIT)
 
     async def somebody_else():
         await other.delete("bob")
 
-    store = EtcdCredentialStore(InterferingClient(client, somebody_else), keys)
+    store = store_with(InterferingClient(client, somebody_else), keys, fence)
     mutation = await store.update("bob", expected_revision=None, password=SECOND, description=None)
     assert mutation.outcome is Outcome.USER_NOT_FOUND
     assert (await store.get("bob")).value is None
@@ -299,14 +310,8 @@ async def test_a_key_that_is_no_text_harms_nobody_else(store, client, keys):
 # --- fences and own writes --------------------------------------------------------------
 
 
-async def elected(client, keys):
-    leader = f"{keys.root}/leader".encode()
-    result = await client.txn([Compare.version(leader, "==", 0)], [Put(leader, b"me")])
-    return Fence(leader, result.revision)
-
-
-async def test_within_its_term_every_change_passes(client, keys):
-    store = EtcdCredentialStore(client, keys, fence=await elected(client, keys))
+async def test_within_its_term_every_change_passes(client, keys, fence):
+    store = store_with(client, keys, fence)
     assert (await store.create("bob", FIRST, "", user_limit=LIMIT)).applied
     assert (
         await store.update("bob", expected_revision=None, password=SECOND, description=None)
@@ -316,9 +321,8 @@ async def test_within_its_term_every_change_passes(client, keys):
 
 
 @pytest.mark.parametrize("successor", [True, False])
-async def test_after_its_term_no_change_passes(client, keys, successor):
-    fence = await elected(client, keys)
-    store = EtcdCredentialStore(client, keys, fence=fence)
+async def test_after_its_term_no_change_passes(client, keys, successor, fence):
+    store = store_with(client, keys, fence)
     created = await store.create("bob", FIRST, "", user_limit=LIMIT)
     await client.txn([], [Delete(fence.key)])
     if successor:
@@ -336,19 +340,18 @@ async def test_after_its_term_no_change_passes(client, keys, successor):
     assert (user.username, user.password) == ("bob", FIRST)
 
 
-async def test_a_term_that_ends_between_read_and_write_lets_nothing_pass(client, keys):
-    fence = await elected(client, keys)
+async def test_a_term_that_ends_between_read_and_write_lets_nothing_pass(client, keys, fence):
 
     async def deposed():
         await client.txn([], [Delete(fence.key)])
 
-    store = EtcdCredentialStore(InterferingClient(client, deposed), keys, fence=fence)
+    store = store_with(InterferingClient(client, deposed), keys, fence)
     with pytest.raises(LeadershipLostError):
         await store.create("bob", FIRST, "", user_limit=LIMIT)
     assert (await store.list_all()).value == ()
 
 
-async def test_a_hash_is_known_as_our_own_before_it_can_be_seen(client, keys):
+async def test_a_hash_is_known_as_our_own_before_it_can_be_seen(client, keys, fence):
     own = OwnWrites()
     seen = []
 
@@ -356,23 +359,19 @@ async def test_a_hash_is_known_as_our_own_before_it_can_be_seen(client, keys):
         seen.append(own.take(FIRST))
         own.add(FIRST)
 
-    store = EtcdCredentialStore(
-        InterferingClient(client, about_to_be_written), keys, own_writes=own
-    )
+    store = store_with(InterferingClient(client, about_to_be_written), keys, fence, own)
     await store.create("bob", FIRST, "", user_limit=LIMIT)
     assert seen == [True]
     assert own.take(FIRST)
 
 
-async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys):
+async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys, fence):
     own = OwnWrites()
 
     async def answer_is_lost():
         raise EtcdOutcomeUnknownError("lost")
 
-    store = EtcdCredentialStore(
-        InterferingClient(client, after_txn=answer_is_lost), keys, own_writes=own
-    )
+    store = store_with(InterferingClient(client, after_txn=answer_is_lost), keys, fence, own)
     with pytest.raises(EtcdOutcomeUnknownError):
         await store.create("bob", FIRST, "", user_limit=LIMIT)
     assert not own.take(FIRST)
@@ -382,7 +381,7 @@ async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys):
 # --- Many users -------------------------------------------------------------------------
 
 
-async def test_many_users_are_read_in_pages_of_one_moment(client, keys):
+async def test_many_users_are_read_in_pages_of_one_moment(client, keys, fence):
     """One long page would keep a leader from its keepalives."""
     names = await put_users(client, keys, 1200)
 
@@ -390,7 +389,7 @@ async def test_many_users_are_read_in_pages_of_one_moment(client, keys):
         await client.txn([], [Delete(keys.user(names[-1]).encode())])
 
     counting = CountingClient(client, somebody_else)
-    store = EtcdCredentialStore(counting, keys)
+    store = store_with(counting, keys, fence)
     snapshot = await store.list_all()
     assert [user.username for user in snapshot.value] == names
     assert counting.pages == 3
@@ -399,21 +398,21 @@ async def test_many_users_are_read_in_pages_of_one_moment(client, keys):
     assert later.revision > snapshot.revision
 
 
-async def test_pages_that_were_compacted_in_the_middle_are_read_anew(client, keys, etcd):
+async def test_pages_that_were_compacted_in_the_middle_are_read_anew(client, keys, etcd, fence):
     names = await put_users(client, keys, 600)
 
     async def somebody_else():
         deleted = await client.txn([], [Delete(keys.user(names[-1]).encode())])
         await compact(etcd.endpoint, deleted.revision)
 
-    store = EtcdCredentialStore(CountingClient(client, somebody_else), keys)
+    store = store_with(CountingClient(client, somebody_else), keys, fence)
     assert [user.username for user in (await store.list_all()).value] == names[:-1]
 
 
-async def test_however_many_ask_at_once_all_users_are_read_twice_at_most(client, keys):
+async def test_however_many_ask_at_once_all_users_are_read_twice_at_most(client, keys, fence):
     await put_users(client, keys, 3)
     counting = CountingClient(client)
-    store = EtcdCredentialStore(counting, keys)
+    store = store_with(counting, keys, fence)
     first = asyncio.create_task(store.list_all())
     await asyncio.sleep(0)
     snapshots = await asyncio.gather(first, *(store.list_all() for _ in range(20)))
@@ -436,8 +435,9 @@ _CHANGES = {
 @pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
 @pytest.mark.parametrize("how", ["deleted", "new password"])
 async def test_an_actor_who_ends_between_the_read_and_the_transaction_makes_no_change(
-    client, keys, store, change, how
+    client, keys, fence, change, how
 ):
+    store = store_with(client, keys, fence)
     await store.create("bob", FIRST, "", user_limit=LIMIT)
     created = await store.create("admin", FIRST, "", user_limit=LIMIT)
 
@@ -447,7 +447,7 @@ async def test_an_actor_who_ends_between_the_read_and_the_transaction_makes_no_c
         else:
             await store.update("admin", expected_revision=None, password=SECOND, description=None)
 
-    late = EtcdCredentialStore(InterferingClient(client, before_txn=end), keys)
+    late = store_with(InterferingClient(client, before_txn=end), keys, fence)
     mutation = await change(late, Actor("admin", created.revision))
     assert mutation.outcome is Outcome.ACTOR_REVOKED
     assert (await store.get("bob")).value.password == FIRST
@@ -456,7 +456,7 @@ async def test_an_actor_who_ends_between_the_read_and_the_transaction_makes_no_c
 
 @pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
 async def test_a_rehash_of_the_actor_between_the_read_and_the_transaction_does_no_harm(
-    client, keys, store, change
+    client, keys, fence, store, change
 ):
     await store.create("bob", FIRST, "", user_limit=LIMIT)
     created = await store.create("admin", FIRST, "", user_limit=LIMIT)
@@ -464,7 +464,7 @@ async def test_a_rehash_of_the_actor_between_the_read_and_the_transaction_does_n
     async def rehash():
         assert (await store.rehash("admin", created.revision, hashed("first1", 5))).applied
 
-    late = EtcdCredentialStore(InterferingClient(client, before_txn=rehash), keys)
+    late = store_with(InterferingClient(client, before_txn=rehash), keys, fence)
     assert (await change(late, Actor("admin", created.revision))).applied
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.integration.root_coord.harness import RootCoordHarness, running_proxy
 from tests.support.credentials import hashed
 from tests.support.etcd import running_etcd
+from tests.support.etcd_store import elected
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
@@ -142,7 +143,8 @@ def _transaction(put: Put) -> pb.TxnRequest:
 async def test_a_deletion_that_was_refused_for_want_of_space_is_not_taken_for_an_own_one(small):
     """An outside deletion of that user must still be announced."""
     own = OwnWrites()
-    store = EtcdCredentialStore(small, Keys.of("full", "meta"), own_writes=own)
+    keys = Keys.of("full", "meta")
+    store = EtcdCredentialStore(small, keys, fence=await elected(small, keys), own_writes=own)
     await fill(small)
     with pytest.raises(VecguardError):
         await store.delete("eve")

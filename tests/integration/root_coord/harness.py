@@ -12,6 +12,7 @@ from grpclib.const import Cardinality
 from prometheus_client import CollectorRegistry
 
 from tests.support.credentials import ObservedVerifier, header_of, wide_queue
+from tests.support.etcd_store import etcd_store
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
@@ -65,7 +66,7 @@ class RootCoordHarness:
         cls, client: EtcdClient, root: str, *, ttl_seconds: float = 30.0
     ) -> AsyncIterator[Self]:
         keys = Keys.of(root, "meta")
-        store = EtcdCredentialStore(client, keys)
+        store = await etcd_store(client, keys)
         term = (await store.get("root")).revision
         registry = CollectorRegistry()
         metrics = RootCoordMetrics(registry)

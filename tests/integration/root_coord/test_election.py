@@ -11,6 +11,7 @@ from vecguard.passwords import hash_password
 from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.errors import LeadershipLostError
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.secret import Secret
 
 TTL_SECONDS = 2.0
@@ -186,7 +187,9 @@ async def test_a_leader_that_loses_touch_with_etcd_stops_by_its_own_clock(candid
 async def test_a_deposed_leader_cannot_write(candidates, request):
     leadership = await candidates[0].elected()
     keys = Keys.of(request.node.name, "meta")
-    store = EtcdCredentialStore(candidates[0].client, keys, fence=leadership.fence)
+    store = EtcdCredentialStore(
+        candidates[0].client, keys, fence=leadership.fence, own_writes=OwnWrites()
+    )
     assert (await store.create("bob", HASH, "", user_limit=9)).applied
     await candidates[1].client.txn([], [Delete(candidates[1].keys.leader)])
     await candidates[1].elected()

@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.etcd_administration import compact
+from tests.support.etcd_store import elected
 from tests.support.waiting import eventually
 from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
@@ -36,12 +37,12 @@ class Announced:
 class Watched:
     """A store, another program that writes past it, and what the watch reports."""
 
-    def __init__(self, client, keys):
+    def __init__(self, client, keys, fence):
         self.client = client
         self.keys = keys
         self.own = OwnWrites()
         self.announced = Announced()
-        self.store = EtcdCredentialStore(client, keys, own_writes=self.own)
+        self.store = EtcdCredentialStore(client, keys, fence=fence, own_writes=self.own)
         self.changes = ExternalChanges(
             client,
             keys,
@@ -79,7 +80,8 @@ class Watched:
 @pytest.fixture
 async def watched(etcd, request):
     async with EtcdClient([etcd.endpoint]) as client:
-        yield Watched(client, Keys.of(request.node.name, "meta"))
+        keys = Keys.of(request.node.name, "meta")
+        yield Watched(client, keys, await elected(client, keys))
 
 
 async def test_a_password_that_somebody_else_writes_is_announced(watched):

@@ -45,16 +45,15 @@ class EtcdCredentialStore:
         client: EtcdClient,
         keys: Keys,
         *,
-        fence: Fence | None = None,
-        own_writes: OwnWrites | None = None,
+        fence: Fence,
+        own_writes: OwnWrites,
     ) -> None:
         """Creates a store below `keys`.
 
         Args:
             client: the client of the etcd cluster.
             keys: where the credentials are.
-            fence: refuses writes with LeadershipLostError once the term is over. None: no
-                fence.
+            fence: refuses writes with LeadershipLostError once the term is over.
             own_writes: records every hash before it is written.
         """
         self._client = client
@@ -252,7 +251,7 @@ class EtcdCredentialStore:
         changes: Sequence[Operation],
     ) -> Mutation | None:
         """Does `_guarded` and records the change as our own for the watch."""
-        if self._own_writes is None or write is None:
+        if write is None:
             return await self._guarded(conditions, changes)
         self._own_writes.add(write)
         mutation = None
@@ -267,16 +266,12 @@ class EtcdCredentialStore:
         self, conditions: Sequence[Compare], changes: Sequence[Operation]
     ) -> Mutation | None:
         """Returns the applied change; None when a condition does not hold."""
-        fence = self._fence
         result = await self._client.txn(
-            [*conditions, fence.condition] if fence else conditions,
-            changes,
-            [fence.question] if fence else (),
+            [*conditions, self._fence.condition], changes, [self._fence.question]
         )
         if result.succeeded:
             return Mutation(Outcome.APPLIED, result.revision)
-        if fence:
-            fence.require(result.responses[0])
+        self._fence.require(result.responses[0])
         return None
 
     def _credential(self, stored: KeyValue) -> StoredCredential:
