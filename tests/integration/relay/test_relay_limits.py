@@ -523,6 +523,6 @@ async def test_5_4_2_a_bug_ends_one_stream_and_is_logged_without_what_was_sent(m
 
 async def relay_forgets(relay):
     async def only_the_honest_call_is_left() -> bool:
-        return len(relay.active) == 1
+        return len(relay.open_calls) == 1
 
     await eventually(only_the_honest_call_is_left)
