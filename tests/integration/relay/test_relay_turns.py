@@ -7,14 +7,12 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
-from tests.integration.tls.ends import lone_client, server
 from tests.support.echo_backend import pattern
 from tests.support.policies import limits_with
 from tests.support.raw_http2 import OK, Peer, message, raw_client, round_trip
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
 from tests.support.waiting import eventually
-from tests.unit.shared.tls.paper import authority, issue, server_paper
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.interpreter import is_compiled
 from vecguard.proxy.relay.clients import read_scheduler
@@ -201,18 +199,10 @@ async def test_a_client_that_waits_can_be_let_go():
         await client.wait_closed()
 
 
-@pytest.fixture
-def papers(tmp_path):
-    ca = authority("Public CA")
-    client = lone_client(tmp_path / "client", ca)
-    client.set_alpn_protocols(["h2"])
-    return server(server_paper(tmp_path / "server", issue(ca))).context, client
-
-
 @pytest.mark.parametrize("goes_at_once", [False, True])
-async def test_a_tls_client_that_waits_loses_nothing_and_may_go(papers, goes_at_once):
+async def test_a_tls_client_that_waits_loses_nothing_and_may_go(tls_contexts, goes_at_once):
     """TLS reads on, and has what it has read when its reader wants no more."""
-    at_server, at_client = papers
+    at_server, at_client = tls_contexts
     sent = pattern(300_000)
     async with (
         running_raw_backend() as backend,
