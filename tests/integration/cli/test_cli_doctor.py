@@ -5,7 +5,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.e2e.stacks import running_stack
-from tests.integration.cli.command import Ended, vecguard, written
+from tests.integration.cli.command import Ended, vecguard, vecguard_process, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 from tests.support.metrics import health
 from tests.support.waiting import eventually
@@ -72,7 +72,7 @@ async def test_a_full_proxy_is_a_warning_that_says_what_to_do(tmp_path):
 
 
 async def test_people_read_causes_and_remedies(house: Installation):
-    ended = await vecguard("doctor", "-a", house.address, *house.operations)
+    ended = await vecguard_process("doctor", "-a", house.address, *house.operations)
     assert ended.code == 1
     assert "-> vecguard user passwd root" in ended.out
     assert "1 wrong" in ended.out
