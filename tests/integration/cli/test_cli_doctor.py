@@ -125,6 +125,22 @@ async def test_a_file_that_is_no_configuration_is_a_usage_error(house: Installat
     assert "proxy.port" in ended.json["error"]
 
 
+async def test_each_fault_of_a_configuration_is_a_line_of_its_own(house: Installation):
+    config = house.directory / "config.yaml"
+    config.write_text('proxy: {prot: 1}\n"a\\nb": 1\n')
+    ended = await vecguard("doctor", "--config", config)
+    assert ended.code == 2
+    assert ended.err.splitlines() == [
+        "✗ the configuration has 2 problems:",
+        f"  {config}, line 1: proxy.prot: unknown key; did you mean proxy.port?",
+        # What is quoted makes no line.
+        f"  {config}, line 2: a\\nb: unknown key",
+    ]
+    for_programs = await vecguard("doctor", "--config", config, "-o", "json")
+    assert for_programs.json["reason"] == "usage"
+    assert "problems:\n  " in for_programs.json["error"]
+
+
 async def test_a_removed_setting_is_a_usage_error_that_says_what_holds(house: Installation):
     config = house.directory / "config.yaml"
     config.write_text("proxy:\n  http2:\n    maxFrameSize: 32768\n")
