@@ -7,12 +7,14 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from tests.support.logs import restored_logging
 from vecguard.proxy.cpus import usable_cpus
 
 # The same examples in every run, so that a red one can be repeated and a green one stays
-# green; HYPOTHESIS_PROFILE=explore looks for new ones.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("explore")
+# green; HYPOTHESIS_PROFILE=explore looks for new ones. How long an example takes depends on what
+# else the machine does.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 _UNIT = Path(__file__).parent / "unit"
@@ -44,6 +46,13 @@ _SHARING_A_STACK = (
     ),
 )
 _FIRST_OF_ITS_STACK = {file: files[0] for files in _SHARING_A_STACK for file in files}
+
+
+@pytest.fixture(autouse=True)
+def logging_of_other_tests():
+    """A command or a service that runs in this process sets up the logging of all of it."""
+    with restored_logging():
+        yield
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

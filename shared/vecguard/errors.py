@@ -138,7 +138,15 @@ class InvalidParameterError(VecguardError):
 
 
 class ConfigurationError(VecguardError):
-    """The configuration cannot be used. The process must not start."""
+    """The configuration cannot be used. The process must not start.
+
+    Attributes:
+        lines: the lines of the text. One that quotes a file may hold further line breaks.
+    """
 
     status = Status.FAILED_PRECONDITION
     reason = "configuration"
+
+    def __init__(self, message: str, *problems: str) -> None:
+        super().__init__("\n  ".join((message, *problems)))
+        self.lines = (message, *problems)

@@ -72,8 +72,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        window = frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW)
-        self._transport.write(frames.PREFACE + frames.settings({2: 0}) + window)
+        self._transport.write(frames.GREETING)
 
     async def log_in(self, authorization: bytes) -> int:
         """The status of the answer. Raises ConnectionError when there is none."""

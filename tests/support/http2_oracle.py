@@ -21,8 +21,8 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
 
+from tests.support.h2_goaway import read_on_after_goaway
 from tests.support.http2_handler import RecordingHandler, parsed
 from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
@@ -118,13 +118,6 @@ def _ours(item: tuple) -> tuple | None:
     return item
 
 
-def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-    event = ConnectionTerminated()
-    event.error_code = frame.error_code
-    event.last_stream_id = frame.last_stream_id
-    return [], [event]
-
-
 class Oracle:
     """`h2`'s connection, without its checks of header fields."""
 
@@ -147,8 +140,7 @@ class Oracle:
                 SettingCodes.ENABLE_PUSH: 0,
             },
         )
-        # h2 itself takes nothing in after a GOAWAY, though open streams go on.
-        self.h2._frame_dispatch_table[GoAwayFrame] = _goaway_received
+        read_on_after_goaway(self.h2)
         self.h2.initiate_connection()
         self.h2.data_to_send()
 

@@ -1,4 +1,7 @@
-"""Two HTTP/2 ends joined in memory: each reads what the other writes, without a socket."""
+"""Two ends of HTTP/2 joined in memory: each reads what the other writes, without a socket.
+
+A side can be closed alone, as with TCP.
+"""
 
 import asyncio
 
@@ -18,6 +21,7 @@ class MemoryTransport(asyncio.Transport):
 
     Attributes:
         is_closed: `connection_lost` was called, or is about to be.
+        is_eof_written: this side has said its last.
     """
 
     def __init__(self, protocol, address=None):
@@ -28,10 +32,13 @@ class MemoryTransport(asyncio.Transport):
         self._waiting = bytearray()
         self._is_due = self._is_paused = self._is_closing = self._is_aborted = False
         self._is_reading = True
+        self._is_eof_read = False
         self.peer = None
-        self.is_closed = False
+        self.is_closed = self.is_eof_written = False
 
     def write(self, data):
+        if self.is_eof_written:
+            raise RuntimeError("nothing can be written after write_eof()")
         if self._is_closing or self.is_closed:
             return
         self._waiting += data
@@ -60,7 +67,12 @@ class MemoryTransport(asyncio.Transport):
         self.close()
 
     def can_write_eof(self):
-        return False
+        return True
+
+    def write_eof(self):
+        if not self._is_closing and not self.is_eof_written:
+            self.is_eof_written = True
+            self._be_due()
 
     def is_closing(self):
         return self._is_closing
@@ -86,9 +98,17 @@ class MemoryTransport(asyncio.Transport):
             if self._is_paused and not self._waiting:
                 self._is_paused = False
                 self._protocol.resume_writing()
+        if self.is_eof_written and not self._waiting:
+            peer._read_eof()
         if self._is_closing and (not self._waiting or peer.is_closed or self._is_aborted):
             self._lose()
             peer._lose()
+
+    def _read_eof(self):
+        if self._is_reading and not self._is_eof_read and not self._is_closing:
+            self._is_eof_read = True
+            if not self._protocol.eof_received():
+                self.close()
 
     def _lose(self):
         if not self.is_closed:
@@ -109,6 +129,8 @@ class End(RecordingHandler):
 
     Attributes:
         fault: the error by which our reader ended the connection.
+        stays: keeps its side open when the other one has closed its own.
+        has_read_all: the other side has closed its side.
         is_lost: the connection is closed.
     """
 
@@ -120,7 +142,7 @@ class End(RecordingHandler):
             self, limits or limits_with(), client_side=client_side, wake=self.wake
         )
         self.fault = None
-        self.is_lost = False
+        self.stays = self.has_read_all = self.is_lost = False
 
     # What asyncio calls.
 
@@ -138,6 +160,10 @@ class End(RecordingHandler):
             self.connection.fail(fault.code)
             self.flush()
             self.transport.close()
+
+    def eof_received(self):
+        self.has_read_all = True
+        return self.stays
 
     def pause_writing(self):
         self.connection.sender.pause()
@@ -157,7 +183,9 @@ class End(RecordingHandler):
 
     def flush(self):
         self._is_flush_due = False
-        self.transport.write(self.connection.sender.take())
+        data = self.connection.sender.take()
+        if not self.transport.is_eof_written:
+            self.transport.write(data)
 
     # What a test says.
 
@@ -205,6 +233,11 @@ class End(RecordingHandler):
 
     def reset(self, stream_id, code=ErrorCode.CANCEL):
         self.connection.reset(self.streams[stream_id], code)
+
+    def close_side(self):
+        """Says no more, and reads on."""
+        self.flush()
+        self.transport.write_eof()
 
     def cut(self):
         """Breaks the connection."""

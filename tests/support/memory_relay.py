@@ -4,17 +4,10 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from tests.support.memory_pair import End, join
-from tests.support.policies import bounds_with, limits_with, pool_with
-from tests.support.relay import MAX_MESSAGE_BYTES, ScriptedGatekeeper, own_tasks
-from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.relay.limits import limit_hits
-from vecguard.proxy.relay.listener import Listener
-from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
-from vecguard.proxy.relay.upstreams.routing import Routes
-from vecguard.proxy.relay.upstreams.upstream import Upstream
+from tests.support.relay_parts import RelayParts, own_tasks
 
 
-class MemoryRelay:
+class MemoryRelay(RelayParts):
     """A relay between clients and a backend in memory.
 
     Attributes:
@@ -22,42 +15,11 @@ class MemoryRelay:
         refuses: the error with which the backend refuses connections; None: it accepts them.
     """
 
-    def __init__(
-        self,
-        *,
-        gatekeeper=None,
-        backend_limits=None,
-        limits=None,
-        bounds=None,
-        request_bytes=MAX_MESSAGE_BYTES,
-        answer_bytes=MAX_MESSAGE_BYTES,
-        tracer=None,
-        **upstream,
-    ):
+    def __init__(self, *, backend_limits=None, **parts):
         self._backend_limits = backend_limits
         self.backends = []
         self.refuses = None
-        self.hits = limit_hits()
-        self.gatekeeper = gatekeeper or ScriptedGatekeeper()
-        self.open_calls = OpenCalls()
-        self.upstream = Upstream(
-            "the backend",
-            self._connect,
-            authority="backend:1",
-            hits=self.hits,
-            **{"policy": HeaderPolicy(), "pool": pool_with()} | upstream,
-        )
-        self.listener = Listener(
-            self.gatekeeper,
-            Routes(table={}, default=self.upstream),
-            self.open_calls,
-            max_request_bytes=request_bytes,
-            max_answer_bytes=answer_bytes,
-            limits=limits or limits_with(),
-            bounds=bounds or bounds_with(),
-            hits=self.hits,
-            tracer=tracer,
-        )
+        super().__init__("backend:1", self._connect, **parts)
 
     @property
     def links(self):

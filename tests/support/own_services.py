@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from tests.support.account_service import account_service
 from tests.support.credentials import Gate
-from tests.support.relay import Relay, ScriptedGatekeeper, relaying
+from tests.support.relay import Relay, relaying
+from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.app import (

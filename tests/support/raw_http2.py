@@ -8,7 +8,6 @@ from typing import TypeVar
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import (
-    ConnectionTerminated,
     DataReceived,
     Event,
     PingAckReceived,
@@ -20,9 +19,9 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
 
 from tests.support.echo_backend import pattern
+from tests.support.h2_goaway import read_on_after_goaway
 
 Header = tuple[bytes, bytes]
 E = TypeVar("E", bound=Event)
@@ -46,13 +45,6 @@ def request_headers(path: bytes = b"/any.Service/Unary", *more: Header) -> list[
 
 def message(payload: bytes, *, flag: int = 0) -> bytes:
     return bytes([flag]) + len(payload).to_bytes(4) + payload
-
-
-def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-    event = ConnectionTerminated()
-    event.error_code = frame.error_code
-    event.last_stream_id = frame.last_stream_id
-    return [], [event]
 
 
 class Peer:
@@ -98,8 +90,7 @@ class Peer:
                 SettingCodes.MAX_CONCURRENT_STREAMS: max_streams,
             },
         )
-        # h2 itself takes nothing in after a GOAWAY, though open streams go on.
-        self.h2._frame_dispatch_table[GoAwayFrame] = _goaway_received
+        read_on_after_goaway(self.h2)
         self.h2.initiate_connection()
         self._task = asyncio.create_task(self._read())
         self.flush()

@@ -3,83 +3,25 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import grpc.aio
 
 from tests.support.echo_backend import UNLIMITED
-from tests.support.policies import bounds_with, limits_with, pool_with
+from tests.support.relay_parts import RelayParts, own_tasks
 from tests.support.waiting import eventually
-from vecguard.accept_loop import AcceptLoop
 from vecguard.addresses import Address
-from vecguard.errors import VecguardError
-from vecguard.proxy.http2.limits import LimitHits, Limits
-from vecguard.proxy.principal import Principal
-from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.relay.configured import Bounds
-from vecguard.proxy.relay.link import Keepalive
-from vecguard.proxy.relay.listener import Client, Gatekeeper, Listener
-from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
-from vecguard.proxy.relay.upstreams.pool import PoolPolicy
-from vecguard.proxy.relay.upstreams.routing import Routes
-from vecguard.proxy.relay.upstreams.upstream import Connector, Upstream, over_tcp
+from vecguard.proxy.relay.upstreams.upstream import Connector, over_tcp
 
-MAX_MESSAGE_BYTES = 256 * 2**20
 _ROOT = Path(__file__).parents[2]
 
 
-@dataclass
-class ScriptedGatekeeper(Gatekeeper):
-    """Admits every call as alice, unless `decide` does otherwise.
-
-    Attributes:
-        decide: what is done about a call; raises to refuse.
-        seen: the authorization values of every call.
-        earlier: the decision that was shown with each call.
-        refused: (authorization values, address, error) of every call that was refused.
-    """
-
-    decide: Callable[[Sequence[bytes]], Awaitable[Principal]] | None = None
-    seen: list[tuple[bytes, ...]] = field(default_factory=list)
-    earlier: list[Principal | None] = field(default_factory=list)
-    refused: list[tuple] = field(default_factory=list)
-
-    def admit_now(
-        self, authorization: Sequence[bytes], client: Client, earlier: Principal | None = None
-    ) -> Principal | None:
-        if self.decide is not None:
-            return None
-        self.seen.append(tuple(authorization))
-        self.earlier.append(earlier)
-        return Principal("alice", 7)
-
-    async def admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
-        self.seen.append(tuple(authorization))
-        if self.decide is None:
-            return Principal("alice", 7)
-        try:
-            return await self.decide(authorization)
-        except VecguardError as error:
-            self.refused.append((tuple(authorization), client.peer_name(), error))
-            raise
-
-    def refuse(self, error: Exception) -> None:
-        async def decide(authorization: Sequence[bytes]) -> Principal:
-            raise error
-
-        self.decide = decide
-
-
-@dataclass
-class Relay:
-    listener: Listener
-    active: OpenCalls
-    upstream: Upstream
-    gatekeeper: ScriptedGatekeeper
+class Relay(RelayParts):
+    """Accepts connections at a port of this machine, and connects to another one."""
 
     @property
     def port(self) -> int:
@@ -93,7 +35,7 @@ class Relay:
         """Returns when no call is open, on either side."""
 
         async def no_call_is_open() -> bool:
-            return not self.active and not any(
+            return not self.open_calls and not any(
                 link.connection.streams for link in self.upstream.links
             )
 
@@ -104,50 +46,25 @@ class Relay:
 async def relaying(
     backend_port: int,
     *,
-    gatekeeper: ScriptedGatekeeper | None = None,
-    policy: HeaderPolicy | None = None,
     connect: Connector | None = None,
     connect_timeout_seconds: float = 2.0,
-    table: Mapping[bytes, Upstream] | None = None,
-    max_request_bytes: int = MAX_MESSAGE_BYTES,
-    max_answer_bytes: int = MAX_MESSAGE_BYTES,
-    keepalive: Keepalive | None = None,
-    pool: PoolPolicy | None = None,
-    limits: Limits | None = None,
-    bounds: Bounds | None = None,
     tls: ssl.SSLContext | None = None,
+    **parts,
 ) -> AsyncIterator[Relay]:
-    """Yields a relay, which must leave nothing behind after its drain."""
-    upstream = Upstream(
-        f"backend 127.0.0.1:{backend_port}",
-        connect
-        or over_tcp(Address("127.0.0.1", backend_port), timeout_seconds=connect_timeout_seconds),
-        authority=f"127.0.0.1:{backend_port}",
-        policy=policy or HeaderPolicy(),
-        pool=pool or pool_with(),
-        hits=(hits := LimitHits()),
-        **({} if keepalive is None else {"keepalive": keepalive}),
-    )
-    active = OpenCalls()
-    gatekeeper = gatekeeper or ScriptedGatekeeper()
-    listener = Listener(
-        gatekeeper,
-        Routes(table=table or {}, default=upstream),
-        active,
-        max_request_bytes=max_request_bytes,
-        max_answer_bytes=max_answer_bytes,
-        limits=limits or limits_with(),
-        bounds=bounds or bounds_with(),
-        hits=hits,
-    )
-    listener.start(Address("127.0.0.1", 0), tls=tls)
-    relay = Relay(listener, active, upstream, gatekeeper)
+    """Yields a relay, which must leave nothing behind after its drain.
+
+    `parts` are arguments of `RelayParts`.
+    """
+    backend = Address("127.0.0.1", backend_port)
+    connect = connect or over_tcp(backend, timeout_seconds=connect_timeout_seconds)
+    relay = Relay(str(backend), connect, **parts)
+    relay.listener.start(Address("127.0.0.1", 0), tls=tls)
     try:
         yield relay
     finally:
         async with asyncio.timeout(20.0):
-            await listener.drain(0.0)
-        upstream.close()
+            await relay.listener.drain(0.0)
+        relay.upstream.close()
         await nothing_is_left(relay)
 
 
@@ -164,19 +81,6 @@ async def nothing_is_left(relay: Relay) -> None:
         return not own_tasks()
 
     await eventually(no_task_of_ours_runs, 5.0)
-
-
-def own_tasks() -> list[asyncio.Task]:
-    """Returns the running tasks of project code, without the listener's and without tests'."""
-    own = (str(_ROOT / "services"), str(_ROOT / "shared"))
-    codes = {task: getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks()}
-    return [
-        task
-        for task, code in codes.items()
-        if code is not None
-        and code.co_filename.startswith(own)
-        and code is not AcceptLoop._accept.__code__
-    ]
 
 
 def channel(target: str, *options: tuple[str, object], **arguments) -> grpc.aio.Channel:

@@ -55,6 +55,22 @@ class TcpRelay:
             await asyncio.wait(self._tasks)
         await self._server.wait_closed()
 
+    async def heard(self, words: bytes, timeout_seconds: float = 20.0) -> None:
+        """Returns when a client says these words in one piece, after this began to wait."""
+        said, before = asyncio.Event(), self.asked
+
+        def asked(data: bytes) -> None:
+            before(data)
+            if words in data:
+                said.set()
+
+        self.asked = asked
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await said.wait()
+        finally:
+            self.asked = before
+
     def cut(self) -> None:
         """Resets every connection; new ones are accepted."""
         for writer in list(self._writers):

@@ -93,7 +93,7 @@ def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -
 
         verdict = connection.ask(judged)
     if verdict.refusal is not None:
-        print_error(verdict.refusal, output, reason=LoginRefusedError.reason)
+        print_error(LoginRefusedError(verdict.refusal), output)
         raise typer.Exit(ExitCode.NEGATIVE)
     if output is Output.JSON:
         print_json(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vecguard.cli.exit_codes import ExitCode, exit_code_of
-from vecguard.errors import VecguardError
+from vecguard.errors import ConfigurationError, VecguardError
 from vecguard.standard_streams import take_output_failure
 
 
@@ -76,7 +76,7 @@ def report_of_change() -> Iterator[None]:
     yield
     failure = take_output_failure()
     if failure is not None and not isinstance(failure, BrokenPipeError):
-        _print_error_line(
+        _print_error_lines(
             f"the change is made, but standard output cannot be written: {failure.strerror}"
         )
 
@@ -91,23 +91,25 @@ def code_after_output(code: int) -> int:
         return code
     if isinstance(failure, BrokenPipeError):
         return code or ExitCode.PIPE_CLOSED
-    _print_error_line(f"standard output cannot be written: {failure.strerror}")
+    _print_error_lines(f"standard output cannot be written: {failure.strerror}")
     return code or ExitCode.OUTPUT_LOST
 
 
-def print_error(message: str, output: Output, *, reason: str | None) -> None:
+def print_error(error: VecguardError, output: Output) -> None:
     """Prints an error: to standard error for people, as JSON to standard output for programs."""
     if output is Output.JSON:
-        more = {} if reason is None else {"reason": reason}
-        print_json({"error": message, **more}, ok=False)
+        print_json({"error": error.message, "reason": error.reason}, ok=False)
+    elif isinstance(error, ConfigurationError):
+        _print_error_lines(*error.lines)
     else:
-        _print_error_line(message)
+        _print_error_lines(error.message)
 
 
-def _print_error_line(message: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
-        f"{mark('wrong')} {printable(message)}"
-    )
+def _print_error_lines(message: str, *details: str) -> None:
+    err = Console(stderr=True, soft_wrap=True, highlight=False)
+    err.print(f"{mark('wrong')} {printable(message)}")
+    for detail in details:
+        err.print(f"  {printable(detail)}")
 
 
 @contextmanager
@@ -120,5 +122,5 @@ def reporting_errors(output: Output) -> Iterator[None]:
     try:
         yield
     except VecguardError as error:
-        print_error(error.message, output, reason=error.reason)
+        print_error(error, output)
         raise typer.Exit(exit_code_of(error)) from None

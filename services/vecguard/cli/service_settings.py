@@ -25,16 +25,22 @@ ConfigOption = Annotated[
 ]
 
 
+class UnusableSettingsError(ConfigurationError):
+    """The settings that the command was given cannot be used."""
+
+    reason = UsageError.reason
+
+
 def settings_of(config: Path | None) -> Settings:
     """Returns the settings of a service that is given this file and this environment.
 
     Raises:
-        UsageError: the settings are wrong; the text lists every fault.
+        UnusableSettingsError: the settings are wrong; the text lists every fault.
     """
     try:
         return load_settings(config, os.environ)
     except ConfigurationError as error:
-        raise UsageError(error.message) from error
+        raise UnusableSettingsError(*error.lines) from error
 
 
 def names_etcd(settings: Settings) -> bool:

@@ -32,8 +32,9 @@ def as_error(problems: Sequence[Problem]) -> ConfigurationError:
     """Returns one error that lists all faults."""
     if len(problems) == 1:
         return ConfigurationError(str(problems[0]))
-    lines = (f"\n  {problem}" for problem in problems)
-    return ConfigurationError(f"the configuration has {len(problems)} problems:{''.join(lines)}")
+    return ConfigurationError(
+        f"the configuration has {len(problems)} problems:", *map(str, problems)
+    )
 
 
 def describe(value: object, *, secret: bool = False) -> str:

@@ -21,6 +21,8 @@ _LEVELS: Final[dict[LogLevel, int]] = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+# At level debug asyncio logs its selector, and hpack every header with its value.
+_NOISY: Final = ("asyncio", "hpack", "h2")
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -81,8 +83,7 @@ def _replace_handler(handler: _Handler, level: int) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    # At level debug asyncio logs its selector, and hpack every header with its value.
-    for noisy in ("asyncio", "hpack", "h2"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(level, logging.INFO))
 
 

@@ -97,8 +97,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        window = frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW)
-        self._transport.write(frames.PREFACE + frames.settings({2: 0}) + window)
+        self._transport.write(frames.GREETING)
 
     def begin(self) -> None:
         self._is_running = True

@@ -7,9 +7,9 @@ from grpclib.protocol import AbstractHandler, Stream
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, Event, StreamEnded, StreamReset
-from hyperframe.frame import Frame, GoAwayFrame
+from h2.events import ConnectionTerminated, StreamEnded, StreamReset
 
+from tests.support.h2_goaway import read_on_after_goaway
 from vecguard.grpc.transport import Processor, Protocol
 
 
@@ -45,8 +45,7 @@ class RelayProtocol(Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # By h2's own rules nothing may be received after a GOAWAY.
-        self.connection._connection._frame_dispatch_table[GoAwayFrame] = _goaway_received
+        read_on_after_goaway(self.connection._connection)
         self.processor = _RelayProcessor(self)
 
 
@@ -70,13 +69,6 @@ class _RelayProcessor(Processor):
                 if stream_id > (event.last_stream_id or 0):
                     _refused(stream)
         self._protocol.retire()
-
-
-def _goaway_received(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-    event = ConnectionTerminated()
-    event.error_code = frame.error_code
-    event.last_stream_id = frame.last_stream_id
-    return [], [event]
 
 
 def _refused(stream: Stream) -> None:

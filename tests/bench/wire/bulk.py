@@ -10,6 +10,7 @@ from typing import cast
 
 from tests.bench.wire import frames
 from tests.bench.wire.blocks import AnswerBlocks, RequestBlocks
+from tests.bench.wire.connection import LoadConnection
 from tests.bench.wire.frames import HEAD, HEAD_BYTES
 from tests.bench.wire.outbox import Outbox
 
@@ -18,20 +19,15 @@ _REPLENISH_BYTES = 2**28
 _AHEAD_BYTES = 2**21
 
 
-class BulkConnection(asyncio.Protocol):
+class BulkConnection(LoadConnection):
     """One call at a time on one connection.
 
     Attributes:
-        ready: done when a first call was answered.
-        finished: done when the last call was answered.
         moved: bytes of messages that came back since `go`.
     """
 
     def __init__(self, blocks: RequestBlocks, message_bytes: int, *, streaming: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = loop.create_future()
-        self.finished: asyncio.Future[None] = loop.create_future()
-        self.is_over = False
+        super().__init__()
         self.moved = 0
         self._blocks = blocks
         self._message = frames.message(_pattern(message_bytes))
@@ -43,8 +39,6 @@ class BulkConnection(asyncio.Protocol):
         self._stream_id = 1
         self._put = self._got = 0
         self._unacknowledged = 0
-        self._rest = b""
-        self._transport: asyncio.Transport | None = None
         self._outbox: Outbox | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,22 +62,6 @@ class BulkConnection(asyncio.Protocol):
     def go(self) -> None:
         """Starts the loop."""
         self._next()
-
-    def close(self) -> None:
-        for future in (self.ready, self.finished):
-            future.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(ConnectionError(f"the connection was lost ({exc})"))
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._read(self._rest + data if self._rest else data)
-        except (AssertionError, ConnectionError) as error:
-            self._fail(error)
-            self.close()
 
     def _read(self, data: bytes) -> None:
         view = memoryview(data)
@@ -174,11 +152,6 @@ class BulkConnection(asyncio.Protocol):
     def _own_outbox(self) -> Outbox:
         assert self._outbox is not None
         return self._outbox
-
-    def _fail(self, error: Exception) -> None:
-        for future in (self.ready, self.finished):
-            if not future.done():
-                future.set_exception(error)
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:

@@ -6,28 +6,24 @@ from typing import cast
 
 from tests.bench.wire import frames
 from tests.bench.wire.blocks import AnswerBlocks, RequestBlocks
+from tests.bench.wire.connection import LoadConnection
 from tests.bench.wire.frames import HEAD, HEAD_BYTES
 
 _REPLENISH_BYTES = 2**30
 
 
-class CallConnection(asyncio.Protocol):
+class CallConnection(LoadConnection):
     """Sends the next call of a stream as soon as an answer is there.
 
     Attributes:
-        ready: done when the first call was answered.
-        finished: done when the last call was answered.
         latencies: in seconds, of each call since `go`.
     """
 
     def __init__(
         self, number: int, blocks: RequestBlocks, request: bytes, expected: bytes, streams: int
     ) -> None:
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = loop.create_future()
-        self.finished: asyncio.Future[None] = loop.create_future()
+        super().__init__()
         self.latencies: list[float] = []
-        self.is_over = False
         self._blocks, self._streams = blocks, streams
         self._body = frames.message(request)
         self._expected = frames.message(expected)
@@ -44,13 +40,11 @@ class CallConnection(asyncio.Protocol):
         self._answers = AnswerBlocks()
         self._next_id = 1
         self._unique = number << 64
-        self._rest = b""
         self._window = frames.DEFAULT_WINDOW
         self._taken = 0
         self._sent: dict[int, float] = {}
         self._partial: dict[int, bytes] = {}
         self._answered: set[int] = set()
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -69,22 +63,6 @@ class CallConnection(asyncio.Protocol):
         """Starts the loop."""
         self.latencies.clear()
         self._send(self._streams, time.perf_counter())
-
-    def close(self) -> None:
-        for future in (self.ready, self.finished):
-            future.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(ConnectionError(f"the connection was lost ({exc})"))
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._read(self._rest + data if self._rest else data)
-        except (AssertionError, ConnectionError) as error:
-            self._fail(error)
-            self.close()
 
     def _read(self, data: bytes) -> None:
         at, end, ended = 0, len(data), []
@@ -169,8 +147,3 @@ class CallConnection(asyncio.Protocol):
             self._transport.write(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif kind in (frames.RST_STREAM, frames.GOAWAY):
             raise AssertionError(f"the server broke off (frame type {kind}, {payload.hex()})")
-
-    def _fail(self, error: Exception) -> None:
-        for future in (self.ready, self.finished):
-            if not future.done():
-                future.set_exception(error)

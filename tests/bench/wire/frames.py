@@ -55,3 +55,7 @@ def literal(name: bytes, value: bytes, *, indexed: bool = False) -> bytes:
         + bytes((len(value),))
         + value
     )
+
+
+#: How a client begins that wants no push and does not limit the connection.
+GREETING = PREFACE + settings({2: 0}) + window_update(0, MAX_WINDOW - DEFAULT_WINDOW)

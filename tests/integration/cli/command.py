@@ -1,19 +1,28 @@
-"""Runs the real `vecguard` command, and a person at its terminal."""
+"""Runs the real `vecguard` command: in this process, in its own, and at a person's terminal.
+
+A process costs half a second. What its own process proves is proved a few times: that exit codes
+arrive, that streams may be closed, that a terminal is asked.
+"""
 
 import asyncio
+import io
 import json
 import os
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from deploy.local.stack import CHECKOUT
 from tests.e2e.stacks import clean_environment
+from tests.support.logs import restored_logging
+from vecguard.cli.__main__ import main
 
 _TIMEOUT_SECONDS = 60.0
 # As it is installed, in the environment that runs the tests.
@@ -42,10 +51,54 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean_environment(), **plain, **more}
 
 
-async def vecguard(
+async def vecguard(*arguments: object, stdin: str = "", **variables: str) -> Ended:
+    """Runs the command in a thread of this process, without a terminal."""
+    words = [str(each) for each in arguments]
+    with _process_of(words, stdin, variables) as (out, err):
+        code = await asyncio.to_thread(_main)
+        return Ended(code, _text(out), _text(err))
+
+
+@contextmanager
+def _process_of(
+    arguments: Sequence[str], stdin: str, variables: dict[str, str]
+) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
+    """What a process has of its own; the streams of its output."""
+    out, err = _stream(), _stream()
+    with (
+        restored_logging(),
+        mock.patch.dict(os.environ, environment(**variables), clear=True),
+        mock.patch.multiple(
+            sys, argv=["vecguard", *arguments], stdin=_stream(stdin), stdout=out, stderr=err
+        ),
+    ):
+        yield out, err
+
+
+def _stream(content: str = "") -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content.encode()), "utf-8")
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode()
+
+
+def _main() -> int:
+    try:
+        main()
+    except SystemExit as end:
+        return end.code or 0
+    raise AssertionError("the command did not end by sys.exit")
+
+
+async def vecguard_process(
     *arguments: object, stdin: str = "", stdout: int = subprocess.PIPE, **variables: str
 ) -> Ended:
-    """Runs the command without a terminal; `stdout` is another descriptor for its output."""
+    """Runs the command in its own process and session, without a terminal.
+
+    `stdout` is another descriptor for its output.
+    """
     words = [str(each) for each in arguments]
     return await asyncio.to_thread(_run, words, stdin, stdout, variables)
 

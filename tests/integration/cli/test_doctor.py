@@ -5,7 +5,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.e2e.stacks import running_stack
-from tests.integration.cli.command import Ended, vecguard, written
+from tests.integration.cli.command import Ended, vecguard, vecguard_process, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 from tests.support.metrics import health
 from tests.support.waiting import eventually
@@ -74,7 +74,7 @@ async def test_a_full_proxy_is_a_warning_that_says_what_to_do(tmp_path):
 
 
 async def test_people_read_causes_and_remedies(installation: Installation):
-    ended = await vecguard("doctor", "-a", installation.address, *installation.operations)
+    ended = await vecguard_process("doctor", "-a", installation.address, *installation.operations)
     assert ended.code == 1
     assert "-> vecguard user passwd root" in ended.out
     assert "1 wrong" in ended.out
@@ -127,6 +127,22 @@ async def test_a_file_that_is_no_configuration_is_a_usage_error(installation: In
     ended = await vecguard("doctor", "--config", config, "-o", "json")
     assert ended.code == 2
     assert "proxy.port" in ended.json["error"]
+
+
+async def test_each_fault_of_a_configuration_is_a_line_of_its_own(installation: Installation):
+    config = installation.directory / "config.yaml"
+    config.write_text('proxy: {prot: 1}\n"a\\nb": 1\n')
+    ended = await vecguard("doctor", "--config", config)
+    assert ended.code == 2
+    assert ended.err.splitlines() == [
+        "✗ the configuration has 2 problems:",
+        f"  {config}, line 1: proxy.prot: unknown key; did you mean proxy.port?",
+        # What is quoted makes no line.
+        f"  {config}, line 2: a\\nb: unknown key",
+    ]
+    for_programs = await vecguard("doctor", "--config", config, "-o", "json")
+    assert for_programs.json["reason"] == "usage"
+    assert "problems:\n  " in for_programs.json["error"]
 
 
 async def test_a_removed_setting_is_a_usage_error_that_says_what_holds(installation: Installation):

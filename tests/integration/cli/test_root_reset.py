@@ -5,7 +5,7 @@ import pytest_asyncio
 
 from deploy.local.stack import LocalStack
 from tests.e2e.stacks import running_stack
-from tests.integration.cli.command import at_terminal, vecguard, written
+from tests.integration.cli.command import at_terminal, vecguard, vecguard_process, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 from tests.support.waiting import eventually
 from vecguard.cli.root_reset import ChangedMeanwhileError, reset_root, root_exists
@@ -43,7 +43,7 @@ def reset(place: Installation, password: str, *more: str) -> tuple[object, ...]:
 
 async def test_a_reset_revokes_the_old_password_everywhere_and_is_told(place: Installation):
     assert await place.logs_in("root", ROOT_PASSWORD)
-    ended = await vecguard(*reset(place, NEW, "--yes", "-o", "json"))
+    ended = await vecguard_process(*reset(place, NEW, "--yes", "-o", "json"))
     assert ended.code == 0, ended.all
     assert ended.json["username"] == "root"
     assert ended.json["created"] is False
@@ -67,7 +67,7 @@ async def test_a_reset_revokes_the_old_password_everywhere_and_is_told(place: In
     await eventually(root_coord_has_told_it)
     place.require_hidden(ended, NEW)
     # Back to the first password, for the other tests.
-    assert (await vecguard(*reset(place, ROOT_PASSWORD, "--yes"))).code == 0
+    assert (await vecguard_process(*reset(place, ROOT_PASSWORD, "--yes"))).code == 0
     await eventually(lambda: place.logs_in("root", ROOT_PASSWORD))
 
 
@@ -80,7 +80,7 @@ async def test_a_reset_is_confirmed_at_the_terminal(place: Installation):
 
 
 async def test_without_a_terminal_a_reset_wants_yes(place: Installation):
-    ended = await vecguard(*reset(place, NEW))
+    ended = await vecguard_process(*reset(place, NEW))
     assert ended.code == 2
     assert "--yes" in ended.err
     assert await place.logs_in("root", ROOT_PASSWORD)
@@ -103,7 +103,7 @@ async def test_a_reset_without_etcd_is_exit_code_3_before_anything_is_asked(tmp_
     config = tmp_path / "config.yaml"
     config.write_text("etcd: {endpoints: ['127.0.0.1:1'], requestTimeout: 500}\n")
     # There is no terminal: a question would be exit code 2.
-    ended = await vecguard("root", "reset", "--offline", "--config", config)
+    ended = await vecguard_process("root", "reset", "--offline", "--config", config)
     assert ended.code == 3
     assert "127.0.0.1:1" in ended.err
 

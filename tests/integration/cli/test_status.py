@@ -1,6 +1,6 @@
 import pytest
 
-from tests.integration.cli.command import vecguard
+from tests.integration.cli.command import vecguard, vecguard_process
 from tests.integration.cli.installation import Installation
 from tests.support.waiting import eventually
 
@@ -37,7 +37,7 @@ async def test_status_says_who_is_active_and_who_is_connected(installation: Inst
 
 
 async def test_status_is_a_table_for_people(installation: Installation):
-    ended = await vecguard("status", *installation.operations)
+    ended = await vecguard_process("status", *installation.operations)
     assert ended.code == 0, ended.all
     for words in ("active, term", "2 proxies connected", "standby", "strict revocation", "no TLS"):
         assert words in " ".join(ended.out.split())

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.integration.cli.command import vecguard
+from tests.integration.cli.command import vecguard, vecguard_process
 from tests.integration.cli.installation import Installation
 
 # The output of the stack is read on this loop.
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_users_are_listed_over_mutual_tls(mutual: Installation):
-    ended = await vecguard("user", "list", *mutual.as_root())
+    ended = await vecguard_process("user", "list", *mutual.as_root())
     assert ended.code == 0, ended.all
     assert ended.out == "root\n"
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from tests.integration.cli.command import at_terminal, vecguard, written
+from tests.integration.cli.command import at_terminal, vecguard, vecguard_process, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 
 # The output of the stack is read on this loop.
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_user_is_created_described_listed_and_deleted(installation: Installation):
     password = "correct horse battery"
     file = written(installation.directory, "new", password)
-    created = await vecguard(
+    created = await vecguard_process(
         *("user", "create", "alice", "--new-password-file", file),
         *("--description", "of the search team"),
         *installation.as_root(),
@@ -22,19 +22,19 @@ async def test_a_user_is_created_described_listed_and_deleted(installation: Inst
     assert "user alice is created" in created.out
     assert await installation.logs_in("alice", password, proxy=1)
 
-    described = await vecguard("user", "describe", "alice", *installation.as_root())
+    described = await vecguard_process("user", "describe", "alice", *installation.as_root())
     assert described.code == 0, described.all
     for word in ("alice", "none", "of the search team"):
         assert word in described.out
 
-    listed = await vecguard("user", "list", *installation.as_root())
+    listed = await vecguard_process("user", "list", *installation.as_root())
     assert {"alice", "root"} <= set(listed.out.split())
 
-    deleted = await vecguard("user", "delete", "alice", *installation.as_root())
+    deleted = await vecguard_process("user", "delete", "alice", *installation.as_root())
     assert deleted.code == 0, deleted.all
     assert deleted.out == "✓ user alice is deleted\n"
     assert not await installation.logs_in("alice", password)
-    again = await vecguard("user", "describe", "alice", *installation.as_root())
+    again = await vecguard_process("user", "describe", "alice", *installation.as_root())
     assert again.code == 1
     assert "there is no user alice" in again.err
     installation.require_hidden(created, password)
@@ -83,7 +83,7 @@ async def test_a_change_is_no_failure_where_its_report_cannot_be_written(
     installation: Installation,
 ):
     file = written(installation.directory, "new", "first password")
-    latin = await vecguard(
+    latin = await vecguard_process(
         *("user", "create", "mute", "--new-password-file", file, *installation.as_root()),
         PYTHONIOENCODING="latin-1",
     )
@@ -91,7 +91,7 @@ async def test_a_change_is_no_failure_where_its_report_cannot_be_written(
     file = written(installation.directory, "new", "second password")
     reading, closed_pipe = os.pipe()
     os.close(reading)
-    piped = await vecguard(
+    piped = await vecguard_process(
         *("user", "passwd", "mute", "--new-password-file", file, *installation.as_root()),
         stdout=closed_pipe,
     )
@@ -99,7 +99,7 @@ async def test_a_change_is_no_failure_where_its_report_cannot_be_written(
     assert (piped.code, piped.err) == (0, "")
     assert await installation.logs_in("mute", "second password")
     full_disk = os.open("/dev/full", os.O_WRONLY)
-    unwritten = await vecguard(
+    unwritten = await vecguard_process(
         "user", "delete", "mute", *installation.as_root(), "-o", "json", stdout=full_disk
     )
     os.close(full_disk)
@@ -127,7 +127,7 @@ async def test_a_rule_that_is_broken_is_told_in_the_servers_words(installation: 
 
 async def test_a_wrong_password_is_one_sentence_and_exit_code_4(installation: Installation):
     wrong = "surely not this one"
-    ended = await vecguard("user", "list", *installation.as_user("root", wrong))
+    ended = await vecguard_process("user", "list", *installation.as_user("root", wrong))
     assert ended.code == 4
     assert ended.out == ""
     assert ended.err.count("\n") == 1
@@ -145,7 +145,7 @@ async def test_a_user_without_rights_gets_exit_code_4(installation: Installation
 
 
 async def test_an_unreachable_proxy_is_one_sentence_and_exit_code_3(installation: Installation):
-    ended = await vecguard(
+    ended = await vecguard_process(
         "user", "list", *installation.as_user("root", ROOT_PASSWORD, "127.0.0.1:1")
     )
     assert ended.code == 3
@@ -154,7 +154,7 @@ async def test_an_unreachable_proxy_is_one_sentence_and_exit_code_3(installation
 
 async def test_both_passwords_can_come_from_standard_input(installation: Installation):
     name = await installation.user("the old one!")
-    changed = await vecguard(
+    changed = await vecguard_process(
         *("user", "passwd", "--address", installation.address, "--user", name),
         *("--password-file", "-", "--new-password-file", "-"),
         stdin="the old one!\nthe new one!\n",
@@ -211,16 +211,16 @@ async def test_prompts_that_differ_change_nothing(installation: Installation):
 async def test_without_a_terminal_and_a_file_nothing_waits_for_a_password(
     installation: Installation,
 ):
-    ended = await vecguard("user", "list", "--address", installation.address)
+    ended = await vecguard_process("user", "list", "--address", installation.address)
     assert ended.code == 2
     assert "--password-file" in ended.err
 
 
 async def test_a_password_cannot_be_an_argument_or_a_variable(installation: Installation):
-    argument = await vecguard("user", "list", "--password", ROOT_PASSWORD)
+    argument = await vecguard_process("user", "list", "--password", ROOT_PASSWORD)
     assert argument.code == 2
     assert "No such option" in argument.err
-    variable = await vecguard(
+    variable = await vecguard_process(
         "user", "list", "--address", installation.address, VECGUARD_PASSWORD=ROOT_PASSWORD
     )
     assert variable.code == 2
@@ -254,7 +254,9 @@ async def test_login_of_a_plain_user_is_accepted_as_well(installation: Installat
 
 
 async def test_login_says_why_not_with_exit_code_1(installation: Installation):
-    ended = await vecguard("login", *installation.as_user("nobody", "whatever it is"), "-o", "json")
+    ended = await vecguard_process(
+        "login", *installation.as_user("nobody", "whatever it is"), "-o", "json"
+    )
     assert ended.code == 1
     assert ended.json["reason"] == "login_refused"
     assert "check username and password" in ended.json["error"]

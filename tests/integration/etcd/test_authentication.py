@@ -156,7 +156,7 @@ async def test_a_write_was_not_sent_when_only_the_answer_to_its_authentication_i
         client._cluster._tokens._token = None
         first.swallow_answers = True
         write = asyncio.ensure_future(client.txn([], [Put(PREFIX + b"k", b"v")]))
-        await asyncio.sleep(0.05)  # any moment will do
+        await first.heard(PASSWORD.encode())
         first.cut()
         await write
         assert second.connections == 1

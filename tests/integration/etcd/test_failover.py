@@ -143,8 +143,8 @@ async def test_a_cancelled_call_ends_at_once_and_stays_cancelled(etcd):
     async with TcpRelay(etcd.ports.client) as relay, EtcdClient([relay.endpoint]) as client:
         await client.range(b"k")
         relay.frozen = True
-        call = asyncio.ensure_future(client.range(b"k"))
-        await asyncio.sleep(0.05)  # any moment will do
+        call = asyncio.ensure_future(client.range(b"asked for"))
+        await relay.heard(b"asked for")
         call.cancel()
         async with asyncio.timeout(1):
             with pytest.raises(asyncio.CancelledError):
@@ -157,7 +157,7 @@ async def test_a_broken_call_leaves_no_trace_in_the_task_that_made_it(etcd, pref
         await client.range(prefix)
         relay.swallow_answers = True
         call = asyncio.ensure_future(cancellations_after_failure(client, prefix))
-        await asyncio.sleep(0.05)  # any moment will do
+        await relay.heard(prefix + b"k")
         relay.cut()
         assert await call == 0
 
@@ -183,8 +183,8 @@ async def test_closing_ends_calls_that_are_under_way(etcd):
         client = EtcdClient([relay.endpoint], request_timeout_seconds=1)
         await client.range(b"k")
         relay.frozen = True
-        call = asyncio.ensure_future(client.range(b"k"))
-        await asyncio.sleep(0.05)  # any moment will do
+        call = asyncio.ensure_future(client.range(b"asked for"))
+        await relay.heard(b"asked for")
         await client.close()
         with pytest.raises(EtcdUnavailableError):
             await call

@@ -13,6 +13,7 @@ from vecguard.etcd import (
     Get,
     Put,
 )
+from vecguard.generated import etcdserverpb as pb
 
 
 async def test_a_write_whose_answer_is_lost_is_applied_once_and_reported_as_unknown(
@@ -78,6 +79,7 @@ async def test_what_is_safe_to_repeat_is_repeated_when_its_answer_is_lost(
     etcd, client, prefix, call
 ):
     grant = await client.lease_grant(60)
+    lease_words = bytes(pb.LeaseRevokeRequest(id=grant.id))
     async with (
         TcpRelay(etcd.ports.client) as first,
         TcpRelay(etcd.ports.client) as second,
@@ -92,7 +94,8 @@ async def test_what_is_safe_to_repeat_is_repeated_when_its_answer_is_lost(
         await cut.range(prefix)
         first.swallow_answers = True
         pending = asyncio.ensure_future(calls[call]())
-        await asyncio.sleep(0.05)  # any moment will do
+        # A lease's id is the first field of both requests.
+        await first.heard(prefix if call in {"range", "txn"} else lease_words)
         first.cut()
         await pending
         assert second.connections == 1

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.raw_http2 import ANSWER, message, raw_backend
-from tests.support.relay import own_tasks
+from tests.support.relay_parts import own_tasks
 from vecguard.addresses import Address
 from vecguard.errors import DeadlineError, UnavailableError
 from vecguard.generated.grpc.health import v1 as pb

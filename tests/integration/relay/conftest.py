@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from tests.integration.tls.endpoints import lone_client, server
+from tests.support.certificates import authority, issue, server_pems
 from tests.support.echo_backend import echo_backend
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import channel, relaying
@@ -38,6 +40,15 @@ async def raw_relay(raw_backend):
 async def client(relay):
     async with channel(relay.target) as opened:
         yield opened
+
+
+@pytest.fixture
+def tls_contexts(tmp_path):
+    """Contexts of a server and of a client that trusts it."""
+    ca = authority("Public CA")
+    client = lone_client(tmp_path / "client", ca)
+    client.set_alpn_protocols(["h2"])
+    return server(server_pems(tmp_path / "server", issue(ca))).context, client
 
 
 @pytest.fixture

@@ -174,13 +174,13 @@ async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client,
         assert await down.read() == b"1"
         calls[name] = (bidi, down)
 
-    relay.active.end_older(frozenset({"alice"}), 7, RevokedError())
-    relay.active.end_older(frozenset({"carol"}), 99, RevokedError())
+    relay.open_calls.end_older(frozenset({"alice"}), 7, RevokedError())
+    relay.open_calls.end_older(frozenset({"carol"}), 99, RevokedError())
     bidi, _ = calls["alice"]
     await bidi.write(b"2")
     assert await bidi.read() == b"2", "a revision that is not newer ends nothing"
 
-    relay.active.end_older(frozenset({"alice"}), 8, RevokedError())
+    relay.open_calls.end_older(frozenset({"alice"}), 8, RevokedError())
     for call in calls["alice"]:
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
         assert await call.details() == RevokedError().message
@@ -193,7 +193,7 @@ async def test_a_revocation_ends_the_open_calls_of_that_user_only(relay, client,
                 await seen.over.wait()
         else:
             assert not seen.over.is_set()
-    assert len(relay.active) == 2
+    assert len(relay.open_calls) == 2
     bidi.cancel()
     down.cancel()
     await relay.idle()
@@ -220,7 +220,7 @@ async def test_calls_to_an_upstream_that_is_not_revocable_go_on(backend):
         call = client.unary_unary("/own.Accounts/Gated")(b"mine", timeout=TIMEOUT)
         asyncio.ensure_future(call.wait_for_connection())  # noqa: RUF006 - starts the call
         await backend.call_number(0)
-        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
+        relay.open_calls.end_older(frozenset({"alice"}), 99, RevokedError())
         backend.gate.set()
         assert await call == b"mine"
     accounts.close()
@@ -238,8 +238,8 @@ async def test_a_request_that_has_not_arrived_ends_with_its_login_wherever_it_go
     ):
         mine = client.request(request_headers(b"/own.Accounts/Change"), body=sent, end=False)
         await round_trip(client)
-        assert len(relay.active) == 1
-        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
+        assert len(relay.open_calls) == 1
+        relay.open_calls.end_older(frozenset({"alice"}), 99, RevokedError())
         headers, _, _ = await client.response(mine)
         assert (b"grpc-status", b"16") in headers
         await relay.idle()
@@ -352,7 +352,7 @@ async def test_a_request_that_waits_for_its_upstream_ends_with_its_login(backend
             return accounts.pool.waiting == 1
 
         await eventually(it_waits, 5.0)
-        relay.active.end_older(frozenset({"alice"}), 99, RevokedError())
+        relay.open_calls.end_older(frozenset({"alice"}), 99, RevokedError())
         headers, _, _ = await client.response(mine)
         assert (b"grpc-status", b"16") in headers
         assert accounts.pool.waiting == 0

@@ -18,7 +18,7 @@ from tests.support.policies import (
 )
 from tests.support.raw_http2 import OK, Peer, message
 from tests.support.raw_http2 import raw_backend as running_raw_backend
-from tests.support.relay import ScriptedGatekeeper, own_tasks
+from tests.support.relay_parts import ScriptedGatekeeper, own_tasks
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.proxy.http2 import frames

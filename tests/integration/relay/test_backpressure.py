@@ -18,7 +18,8 @@ from tests.support.raw_http2 import (
     request_headers,
     round_trip,
 )
-from tests.support.relay import MAX_MESSAGE_BYTES, channel, relay_process
+from tests.support.relay import channel, relay_process
+from tests.support.relay_parts import MAX_MESSAGE_BYTES
 
 MEBIBYTE = 2**20
 # What may lie between the two ends: the window that the relay gives to the sender, what the

@@ -7,13 +7,10 @@ from h2.errors import ErrorCodes
 from h2.events import PingAckReceived, StreamReset
 
 from tests.support.echo_backend import pattern
+from tests.support.frame_sequences import frame
 from tests.support.raw_http2 import ANSWER, OK, message, raw_client, request_headers, round_trip
 
 TIMEOUT = 10.0
-
-
-def frame(kind, flags, stream_id, payload=b""):
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream_id.to_bytes(4) + payload
 
 
 def without(name, *more):

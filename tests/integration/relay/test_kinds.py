@@ -7,7 +7,8 @@ import grpc.aio
 import pytest
 
 from tests.support.echo_backend import pattern
-from tests.support.relay import MAX_MESSAGE_BYTES, channel, relaying
+from tests.support.relay import channel, relaying
+from tests.support.relay_parts import MAX_MESSAGE_BYTES
 
 SERVICES = ["/milvus.proto.milvus.MilvusService", "/never.heard.Of"]
 TIMEOUT = 10.0
@@ -108,7 +109,7 @@ async def test_messages_around_the_sizes_of_frames_and_windows_pass(client, size
 
 async def test_an_answer_over_its_limit_is_refused_and_a_larger_request_passes(backend):
     async with (
-        relaying(backend.port, max_answer_bytes=1000) as relay,
+        relaying(backend.port, answer_bytes=1000) as relay,
         channel(relay.target) as client,
     ):
         assert len(await client.unary_unary("/a.B/Large")(b"1000", timeout=TIMEOUT)) == 1000
@@ -124,7 +125,7 @@ async def test_an_answer_over_its_limit_is_refused_and_a_larger_request_passes(b
 
 async def test_a_request_over_its_limit_is_refused_and_a_larger_answer_passes(backend):
     async with (
-        relaying(backend.port, max_request_bytes=1000) as relay,
+        relaying(backend.port, request_bytes=1000) as relay,
         channel(relay.target) as client,
     ):
         assert len(await client.unary_unary("/a.B/Large")(b"100000", timeout=TIMEOUT)) == 100_000

@@ -20,6 +20,7 @@ from tests.support.raw_http2 import (
     raw_client,
     request_headers,
     round_trip,
+    status,
 )
 from tests.support.raw_http2 import raw_backend as running_raw_backend
 from tests.support.relay import relaying
@@ -61,11 +62,6 @@ async def connection_error(client):
     return terminated.error_code
 
 
-async def grpc_status(client, call):
-    headers, _, trailers = await client.response(call)
-    return int(dict(headers + trailers)[b"grpc-status"])
-
-
 # One connection.
 
 
@@ -98,7 +94,7 @@ async def test_10_5_1_headers_over_the_limit_cost_their_call_only():
             )
             assert set(many[:3]) <= set(peer.headers(3))
             peer.answer(3)
-            assert await grpc_status(client, good) == 0
+            assert await status(client, good) == 0
         assert hits(relay) == {Limit.HEADER_LIST: 1}
 
 
@@ -236,7 +232,7 @@ async def test_when_requests_wait_for_too_long_the_client_of_most_of_them_loses_
             pumps = [Pump(greedy, greedy.request(end=False), 2 * MEBIBYTE) for _ in range(4)]
             for pump in pumps:
                 await pump.until_stalled()
-            ended = [await grpc_status(greedy, pump._stream_id) for pump in pumps[:3]]
+            ended = [await status(greedy, pump._stream_id) for pump in pumps[:3]]
             assert ended == [8, 8, 8]
             assert not greedy.headers(idle), "nothing waits for it"
             assert relay.listener.buffers.held < bounds.buffered_bytes
@@ -265,7 +261,7 @@ async def test_when_answers_wait_for_too_long_their_client_loses_them():
                 peer.h2.send_headers(2 * number + 1, list(ANSWER))
                 with suppress(ProtocolError):  # h2 sends nothing on a stream that was reset
                     await Pump(peer, 2 * number + 1, 2 * MEBIBYTE).until_stalled()
-            assert [await grpc_status(greedy, call) for call in calls[:3]] == [8, 8, 8]
+            assert [await status(greedy, call) for call in calls[:3]] == [8, 8, 8]
         assert hits(relay)[RelayLimit.BUFFERED] >= 1
         assert relay.listener.buffers.held < bounds.buffered_bytes
 
@@ -372,7 +368,7 @@ async def test_a_refused_call_is_no_admitted_one():
     async with limited(bounds=bounds) as (relay, _):
         relay.gatekeeper.refuse(UnavailableError("refused by the test"))
         async with raw_client(relay.port) as client:
-            assert await grpc_status(client, client.request()) == Status.UNAVAILABLE.value
+            assert await status(client, client.request()) == Status.UNAVAILABLE.value
             assert await connection_error(client) == ErrorCodes.NO_ERROR
         assert hits(relay) == {RelayLimit.FIRST_CALL: 1}
 
@@ -441,7 +437,7 @@ async def test_calls_that_use_up_their_grace_on_an_old_connection_end_with_unava
     ):
         mine = client.request()
         peer, stream_id = await raw.requested()
-        assert await grpc_status(client, mine) == 14
+        assert await status(client, mine) == 14
         await peer.wait_for(StreamReset, stream_id)
         await client.wait_closed()
         assert hits(relay) == {RelayLimit.AGE: 1, RelayLimit.AGE_GRACE: 1}
@@ -523,6 +519,6 @@ async def test_5_4_2_a_bug_ends_one_stream_and_is_logged_without_what_was_sent(m
 
 async def relay_forgets(relay):
     async def only_the_honest_call_is_left() -> bool:
-        return len(relay.active) == 1
+        return len(relay.open_calls) == 1
 
     await eventually(only_the_honest_call_is_left)

@@ -7,7 +7,7 @@ from grpclib.const import Status
 from tests.support.credentials import Gate
 from tests.support.own_services import own_services
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
-from tests.support.relay import ScriptedGatekeeper
+from tests.support.relay_parts import ScriptedGatekeeper
 from tests.support.waiting import eventually
 from vecguard.generated.grpc.health import v1 as pb
 from vecguard.generated.milvus.proto import milvus

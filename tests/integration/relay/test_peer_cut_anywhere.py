@@ -18,7 +18,8 @@ from tests.support.raw_http2 import (
     request_headers,
     round_trip,
 )
-from tests.support.relay import own_tasks, relaying
+from tests.support.relay import relaying
+from tests.support.relay_parts import own_tasks
 from tests.support.waiting import eventually
 from vecguard.errors import DeadlineError, VecguardError
 from vecguard.proxy.relay.calls.call import Call
@@ -106,7 +107,7 @@ class Exchange:
 
     async def _queued(self, stream_of):
         async def something_waits():
-            return any(stream_of(call).queued for call in self.relay.active)
+            return any(stream_of(call).queued for call in self.relay.open_calls)
 
         await eventually(something_waits, 5.0)
 
@@ -156,12 +157,12 @@ class Cut:
 
     @staticmethod
     async def deadline_passes(exchange):
-        for call in tuple(exchange.relay.active):
+        for call in tuple(exchange.relay.open_calls):
             call.end(DeadlineError("the deadline of the call has passed"))
 
     @staticmethod
     async def login_is_revoked(exchange):
-        exchange.relay.active.end_older(frozenset({"alice"}), 8, VecguardError("revoked"))
+        exchange.relay.open_calls.end_older(frozenset({"alice"}), 8, VecguardError("revoked"))
 
 
 CUTS = [name for name in vars(Cut) if not name.startswith("_")]
@@ -226,7 +227,7 @@ async def test_a_call_cut_after_any_frame_leaves_nothing(frames, cut):
                 exchange = Exchange(relay, client, backend, number)
                 for frame in frames[:point]:
                     await exchange.play(frame)
-                calls = list(relay.active)
+                calls = list(relay.open_calls)
                 if point < len(frames) or options:
                     assert len(calls) == 1
                     await getattr(Cut, cut)(exchange)
@@ -265,6 +266,6 @@ async def test_many_calls_cut_in_mid_message_cost_no_window():
             exchange.peer.flush()
             exchange.client.flush()
             await client.wait_for(DataReceived, exchange.mine)
-            calls = list(relay.active)
+            calls = list(relay.open_calls)
             await Cut.client_resets(exchange)
             await assert_nothing_is_left(exchange, calls)

@@ -20,7 +20,8 @@ from tests.support.raw_http2 import (
     round_trip,
     status,
 )
-from tests.support.relay import ScriptedGatekeeper, relaying
+from tests.support.relay import relaying
+from tests.support.relay_parts import ScriptedGatekeeper
 from tests.support.waiting import eventually
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.limits import RelayLimit

@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.integration.tls.endpoints import lone_client, server
-from tests.support.certificates import authority, issue, server_pems
 from tests.support.frame_sequences import frame
 from tests.support.policies import bounds_with, lifetime_with
 from tests.support.raw_http2 import OK, Peer, message, raw_backend
@@ -46,14 +44,6 @@ class Turns:
 
     def stop(self):
         self._handle.cancel()
-
-
-@pytest.fixture
-def material(tmp_path):
-    ca = authority("Public CA")
-    client = lone_client(tmp_path / "client", ca)
-    client.set_alpn_protocols(["h2"])
-    return server(server_pems(tmp_path / "server", issue(ca))).context, client
 
 
 class Shredder:
@@ -132,8 +122,8 @@ def records(monkeypatch):
     return counts_of
 
 
-async def cut_message(material, records, payload):
-    tls, context = material
+async def cut_message(tls_contexts, records, payload):
+    tls, context = tls_contexts
     async with (
         raw_backend() as backend,
         relaying(backend.port, tls=tls) as relay,
@@ -156,14 +146,14 @@ async def cut_message(material, records, payload):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_message_in_many_tiny_records_arrives_and_takes_many_turns(material, records, loop):
+def test_a_message_in_many_tiny_records_arrives_and_takes_many_turns(tls_contexts, records, loop):
     payload = bytes(range(256)) * 30
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(cut_message(material, records, payload))
+        runner.run(cut_message(tls_contexts, records, payload))
 
 
-async def cut_http1_request(material, records, protocols):
-    tls, context = material
+async def cut_http1_request(tls_contexts, records, protocols):
+    tls, context = tls_contexts
     context.set_alpn_protocols(protocols)
     async with (
         raw_backend() as backend,
@@ -181,13 +171,13 @@ async def cut_http1_request(material, records, protocols):
 
 @pytest.mark.parametrize("protocols", [["h2"], []], ids=["h2", "none"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_an_http1_request_in_tiny_records_is_answered(material, records, loop, protocols):
+def test_an_http1_request_in_tiny_records_is_answered(tls_contexts, records, loop, protocols):
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(cut_http1_request(material, records, protocols))
+        runner.run(cut_http1_request(tls_contexts, records, protocols))
 
 
-async def cut_nonsense(material, records):
-    tls, context = material
+async def cut_nonsense(tls_contexts, records):
+    tls, context = tls_contexts
     async with (
         raw_backend() as backend,
         relaying(backend.port, tls=tls) as relay,
@@ -207,9 +197,9 @@ async def cut_nonsense(material, records):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_tiny_records_are_not_read_when_the_connection_is_closed(material, records, loop):
+def test_tiny_records_are_not_read_when_the_connection_is_closed(tls_contexts, records, loop):
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(cut_nonsense(material, records))
+        runner.run(cut_nonsense(tls_contexts, records))
 
 
 def hello(context):
@@ -220,8 +210,8 @@ def hello(context):
     return outgoing.read()
 
 
-async def crowd(material, begun, count):
-    tls, context = material
+async def crowd(tls_contexts, begun, count):
+    tls, context = tls_contexts
     said = hello(context)
     async with raw_backend() as backend, relaying(backend.port, tls=tls) as relay:
         async with AsyncExitStack() as stack:
@@ -261,7 +251,7 @@ async def crowd(material, begun, count):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_handshakes_begin_when_their_clients_speak_and_few_at_once(material, monkeypatch, loop):
+def test_handshakes_begin_when_their_clients_speak_and_few_at_once(tls_contexts, monkeypatch, loop):
     begun = {"turns": None, "counts": Counter()}
     wrap = LiveContext.wrap_bio
 
@@ -271,11 +261,11 @@ def test_handshakes_begin_when_their_clients_speak_and_few_at_once(material, mon
 
     monkeypatch.setattr(LiveContext, "wrap_bio", counted)
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(crowd(material, begun, 50))
+        runner.run(crowd(tls_contexts, begun, 50))
 
 
-async def silence(material):
-    tls, _ = material
+async def silence(tls_contexts):
+    tls, _ = tls_contexts
     bounds = bounds_with(lifetime=lifetime_with(greeting_seconds=0.2))
     async with raw_backend() as backend, relaying(backend.port, tls=tls, bounds=bounds) as relay:
         reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
@@ -286,6 +276,6 @@ async def silence(material):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_client_that_never_speaks_has_the_time_of_a_handshake(material, loop):
+def test_a_client_that_never_speaks_has_the_time_of_a_handshake(tls_contexts, loop):
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(silence(material))
+        runner.run(silence(tls_contexts))

@@ -7,8 +7,6 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 
-from tests.integration.tls.endpoints import lone_client, server
-from tests.support.certificates import authority, issue, server_pems
 from tests.support.echo_backend import pattern
 from tests.support.policies import limits_with
 from tests.support.raw_http2 import OK, Peer, message, raw_client, round_trip
@@ -199,14 +197,6 @@ async def test_a_client_that_waits_can_be_let_go():
         await waits(relay)
         await relay.listener.drain(0.0)
         await client.wait_closed()
-
-
-@pytest.fixture
-def tls_contexts(tmp_path):
-    ca = authority("Public CA")
-    client = lone_client(tmp_path / "client", ca)
-    client.set_alpn_protocols(["h2"])
-    return server(server_pems(tmp_path / "server", issue(ca))).context, client
 
 
 @pytest.mark.parametrize("goes_at_once", [False, True])

@@ -1,6 +1,7 @@
 """The Makefile's targets, with a Python that installs nothing."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,15 +9,17 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[3]
+CI_RUN = CHECKOUT / ".ci" / "run"
 #: In the place of npm, which would install packages.
 FAKE_NPM = "#!/bin/sh\n"
-#: Notes how it is called. As `python -m venv [--clear] DIR` it makes DIR/bin/python a copy.
+#: Notes how it is called. As `python -m venv [--clear] DIR` it makes DIR/bin/python a copy, and
+#: DIR/bin/coverage.
 FAKE_PYTHON = """\
 #!/bin/sh
 echo "$@" >>"$CALLS"
 [ "$1 $2" = "-m venv" ] || exit 0
 for last in "$@"; do :; done
-mkdir -p "$last/bin" && cp "$0" "$last/bin/python"
+mkdir -p "$last/bin" && cp "$0" "$last/bin/python" && cp "$0" "$last/bin/coverage"
 """
 
 
@@ -92,6 +95,20 @@ def test_every_test_is_part_of_one_tier(checkout: Checkout):
     assert short.endswith(" tests/e2e -x")
     assert unit.endswith(" -m not long tests/unit")
     assert long == "-m pytest -m long -x"
+
+
+def test_ci_runs_every_tier_once_and_measures_the_unit_tests(checkout: Checkout):
+    checkout.make("test")
+    lines = CI_RUN.read_text().splitlines()
+    check, *tests = [shlex.split(line)[1:] for line in lines if line.startswith("make ")]
+    assert check == ["check"]
+
+    [unit], [others], [long] = (pytest_calls(checkout.make(*target)) for target in tests)
+    assert " -m not long " in unit
+    assert unit.endswith(" --cov --cov-report= tests/unit")
+    assert " -m not long " in others
+    assert others.endswith(" --ignore tests/unit")
+    assert long == "-m pytest -m long"
 
 
 def test_clean_keeps_data_and_distclean_does_not(checkout: Checkout):

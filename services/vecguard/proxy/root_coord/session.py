@@ -15,8 +15,8 @@ from vecguard.errors import UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel, translated_errors
 from vecguard.observability.log import get_logger
-from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.revocation.lease import Lease
+from vecguard.proxy.revocation.revocations import Revocations
 
 log = get_logger(__name__)
 

@@ -13,13 +13,6 @@ from vecguard.cli.__main__ import app
 from vecguard.tls.certificates import facts, read_certificates
 
 
-@pytest.fixture(autouse=True)
-def plain_output(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("TERM", "dumb")
-
-
 def run(*arguments):
     return CliRunner().invoke(app, ["certs", *map(str, arguments)])
 

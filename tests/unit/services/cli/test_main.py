@@ -9,26 +9,13 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from tests.support.logs import our_handlers
 from vecguard.cli import __main__ as command
 from vecguard.cli.exit_codes import ExitCode, exit_code_of
 from vecguard.cli.output import printable
 from vecguard.etcd import EtcdNoSpaceError
 
 COMMAND = str(Path(sys.executable).with_name("vecguard"))
-
-
-@pytest.fixture(autouse=True)
-def plain_output(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("TERM", "dumb")
-
-
-@pytest.fixture(autouse=True)
-def logging_of_others():
-    """The command's `main` sets up the logging of a whole process, and this one has more tests."""
-    yield
-    structlog.reset_defaults()
 
 
 def run(*arguments):
@@ -177,6 +164,17 @@ def test_an_interrupt_ends_with_its_code(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_a_command_leaves_no_logging_behind_for_the_next_test(monkeypatch, turn):
+    assert our_handlers() == []
+    assert not structlog.is_configured()
+    monkeypatch.setattr(command, "app", sys.exit)
+    with pytest.raises(SystemExit):
+        command.main()
+    assert len(our_handlers()) == 1
+    assert structlog.is_configured()
 
 
 def test_text_from_elsewhere_neither_steers_the_terminal_nor_is_markup():

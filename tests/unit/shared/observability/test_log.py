@@ -18,17 +18,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def _restored_logging():
-    root = logging.getLogger()
-    level = root.level
-    yield
-    for handler in [each for each in root.handlers if not type(each).__module__.startswith("_pyt")]:
-        root.removeHandler(handler)
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
 @pytest.fixture
 def json_log():
     stream = io.StringIO()

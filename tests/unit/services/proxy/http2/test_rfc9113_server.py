@@ -3,6 +3,7 @@
 import pytest
 from hpack import Decoder, Encoder
 
+from tests.support.frame_sequences import REQUEST, frame
 from tests.support.http2_handler import RecordingHandler, parsed
 from tests.support.policies import limits_with
 from vecguard.proxy.http2 import frames
@@ -10,19 +11,9 @@ from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
 from vecguard.proxy.http2.limits import Limit
 
-REQUEST = (
-    (b":method", b"POST"),
-    (b":scheme", b"http"),
-    (b":path", b"/a.B/C"),
-    (b":authority", b"x"),
-)
 END_STREAM, END_HEADERS, PADDED, PRIORITIZED = 1, 4, 8, 32
 HELLO = frames.PREFACE + frames.settings({})
 LIMITS = limits_with(concurrent_streams=4, stream_window_bytes=1000, connection_window_bytes=70_000)
-
-
-def frame(kind, flags, stream_id, payload=b""):
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream_id.to_bytes(4) + payload
 
 
 def block(*more):

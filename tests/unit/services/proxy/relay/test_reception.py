@@ -4,7 +4,7 @@ import asyncio
 
 from tests.support.memory_relay import memory_relay
 from tests.support.raw_http2 import message
-from tests.support.relay import ScriptedGatekeeper
+from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.errors import Status
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.http2.errors import ErrorCode
