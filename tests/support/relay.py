@@ -17,9 +17,9 @@ from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.limits import LimitHits, Limits
+from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.clients.acceptor import Acceptor
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.listener import Admission, Admitted, Client, Gatekeeper, Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
@@ -131,7 +131,7 @@ async def relaying(
     gatekeeper = gatekeeper or ScriptedGatekeeper()
     listener = Listener(
         gatekeeper,
-        Routes(table=table or {}, default=upstream),
+        Routes(table={} if table is None else table, default=upstream),
         active,
         max_request_bytes=max_request_bytes,
         max_answer_bytes=max_answer_bytes,

@@ -1,4 +1,4 @@
-from vecguard.proxy.app import fetch_rate
+from vecguard.proxy.authentication.configured import fetch_rate
 
 
 def test_all_users_that_there_may_be_are_looked_up_at_once_after_a_restart():
