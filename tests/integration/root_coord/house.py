@@ -1,7 +1,6 @@
 """Root coord's service on a real port over a real etcd, and proxies with real sessions."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import betterproto
 from grpclib.const import Cardinality
 from prometheus_client import CollectorRegistry
 
-from tests.support.credentials import ObservedVerifier, header_of, wide_queue
+from tests.support.credentials import header_of, login_settings, observed_authentication
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
@@ -23,15 +22,9 @@ from vecguard.grpc.credentials import hash_to_wire
 from vecguard.listening import listening_sockets
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import PasswordHash
-from vecguard.proxy.authentication.authenticator import Authenticator
-from vecguard.proxy.authentication.credentials import CredentialCache
-from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
-from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.trust import StrictTrust
-from vecguard.proxy.root_coord.client import RootCoordClient
-from vecguard.proxy.root_coord.session import Identity
+from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.service import root_coord_server
@@ -174,40 +167,30 @@ class SessionEnd:
 
 
 class Proxy:
-    """What a proxy process holds, with a real link to root coord."""
+    """What a proxy process holds, with a real session with root coord."""
 
     def __init__(self, address: Address, margin: ClockMargin) -> None:
-        self.lease = Lease(margin)
-        self.root_coord = RootCoordClient(
-            [address],
-            Channel,
-            identity=Identity(secrets.token_hex(8), "1", "strict"),
-            lease=self.lease,
-            clock=boot_clock,
-            renewed=lambda: None,
-            mutation_timeout_seconds=20.0,
+        settings = login_settings(
+            root_coord={"addresses": (str(address),)},
+            lease={
+                "grace": 0.0,
+                "clock_margin": {"ratio": margin.ratio, "fixed": margin.fixed_seconds},
+            },
         )
-        self.cache = CredentialCache(
+        access = open_root_coord(settings, tls=None, clock=boot_clock)
+        self.root_coord, self.lease, self.trust = access.client, access.lease, access.trust
+        self.authentication = observed_authentication(
             self.root_coord,
-            ttl_seconds=600,
-            max_known=100,
-            max_unknown=100,
-            refresh_interval_seconds=0.01,
+            settings=settings,
             clock=boot_clock,
-        )
-        self.verifier = ObservedVerifier()
-        self.trust = StrictTrust(self.lease, boot_clock, grace_seconds=0)
-        self.logins = Logins(max_accepted=100, max_refused=100, key=secrets.token_bytes(32))
-        self.authenticator = Authenticator(
-            logins=self.logins,
-            credentials=self.cache,
-            verifier=self.verifier,
-            trust=self.trust,
             rehasher=self.root_coord,
-            clock=boot_clock,
-            lookup_queue=wide_queue(),
+            trust=self.trust,
+            under_lease=access.is_under_lease,
         )
-        self.revocations = Revocations(self.cache, self.logins, OpenCalls())
+        self.authenticator = self.authentication.authenticator
+        self.cache = self.authentication.credentials
+        self.verifier = self.authentication.verifier
+        self.revocations = Revocations(self.cache, self.authentication.logins, OpenCalls())
 
     async def login(self, username: str, password: str) -> int:
         principal = await self.authenticator.authenticate([header_of(username, password)])
@@ -230,4 +213,4 @@ async def running_proxy(
     finally:
         link.cancel()
         await asyncio.wait([link])
-        proxy.verifier.close()
+        proxy.authentication.close()

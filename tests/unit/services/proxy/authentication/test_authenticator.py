@@ -30,7 +30,7 @@ async def house():
     house = House()
     house.source.put("bob", "first1")
     yield house
-    house.verifier.close()
+    house.close()
 
 
 # --- what is presented ------------------------------------------------------------------
@@ -170,7 +170,7 @@ async def test_a_change_that_no_notice_told_of_is_seen_when_the_ttl_is_over(hous
 
 
 async def test_a_flood_of_wrong_logins_evicts_no_right_one():
-    house = House(max_accepted=2, max_refused=5)
+    house = House(cache={"max_logins": 2})
     house.source.put("bob", "first1")
     await house.login("bob", "first1")
     for number in range(20):
@@ -179,7 +179,7 @@ async def test_a_flood_of_wrong_logins_evicts_no_right_one():
     checks = house.verifier.checks
     await house.login("bob", "first1")
     assert house.verifier.checks == checks
-    house.verifier.close()
+    house.close()
 
 
 # --- revocation -------------------------------------------------------------------------
@@ -268,12 +268,25 @@ async def test_a_login_of_somebody_held_is_looked_up_and_then_checked_as_a_stran
 async def test_without_an_answer_what_is_held_shows_that_a_login_is_right_but_not_that_it_is_wrong(
     house, error
 ):
+    """Without a lease, as in bounded mode."""
+    house.trust.is_bounded = True
     held = await house.authenticator.vouch_for("bob")
     house.clock.advance(1)
     house.source.error = error("root coord does not answer")
     with pytest.raises(error, match="does not answer"):
         await house.login("bob", "wrong1")
     assert await house.login("bob", "first1") == held
+
+
+@pytest.mark.parametrize("error", [UnavailableError, DeadlineError])
+async def test_under_a_lease_what_is_held_shows_that_a_login_is_wrong_without_an_answer(
+    house, error
+):
+    """A change would have come as a notice."""
+    await house.authenticator.vouch_for("bob")
+    house.clock.advance(1)
+    house.source.error = error("root coord does not answer")
+    assert await house.refuses("bob", "wrong1")
 
 
 async def test_an_old_password_is_refused_when_the_change_comes_during_bcrypt(house):

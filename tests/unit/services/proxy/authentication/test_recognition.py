@@ -17,11 +17,11 @@ BOB, EVE = [header_of("bob", "first1")], [header_of("eve", "first1")]
 
 @pytest.fixture
 async def house():
-    house = House(max_known=2, max_accepted=2)
+    house = House(cache={"max_credentials": 2, "max_logins": 2})
     for name in ("bob", "eve", "joe"):
         house.source.put(name, "first1")
     yield house
-    house.verifier.close()
+    house.close()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_what_was_recognised_before_never_changes_the_answer(steps):
                 with_it, without = _answer(house, earlier), _answer(house, None)
                 assert with_it == without
         finally:
-            house.verifier.close()
+            house.close()
 
     asyncio.run(play())
 
