@@ -3,33 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Self
 
 import betterproto
 from grpclib.const import Cardinality
-from prometheus_client import CollectorRegistry
 
+from tests.integration.root_coord.active_terms import Leader, elected
 from tests.support.credentials import header_of, login_settings, observed_authentication
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
 from vecguard.clock_margin import ClockMargin
+from vecguard.config import Settings
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel
-from vecguard.grpc.credentials import hash_to_wire
-from vecguard.listening import listening_sockets
-from vecguard.milvus_layout import Keys
-from vecguard.passwords import PasswordHash
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.effects import Revocations
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.root_coord.credentials import Credentials
-from vecguard.root_coord.metrics import RootCoordMetrics
-from vecguard.root_coord.service import root_coord_server
-from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
-from vecguard.root_coord.session_state import SessionState
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 
 USER_LIMIT = 20
@@ -38,81 +31,37 @@ MAX_CONNECTIONS = 200
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 
 
-@dataclass
-class RootCoordHouse:
-    """One root coord, active for ever."""
-
-    term: int
-    client: EtcdClient
-    keys: Keys
-    store: EtcdCredentialStore
-    hub: SessionHub
-    credentials: Credentials
-    address: Address
-    channel: Channel
-    registry: CollectorRegistry
+class RootCoordHouse(Leader):
+    """A root coord that was elected and serves, with what it holds at hand."""
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, client: EtcdClient, root: str, *, ttl_seconds: float = 30.0
     ) -> AsyncIterator[Self]:
-        keys = Keys.of(root, "meta")
-        store = EtcdCredentialStore(client, keys)
-        term = (await store.get("root")).revision
-        registry = CollectorRegistry()
-        metrics = RootCoordMetrics(registry)
-        hub = SessionHub(
-            SessionState(ttl_seconds),
-            LeaseTerms(term, ttl_seconds, 0.1),
-            boot_clock,
-            invalidated=metrics.invalidated,
+        settings = Settings(
+            lease={"ttl": ttl_seconds, "renew_interval": 0.1},
+            election={"ttl": min(5.0, ttl_seconds / 2)},
+            proxy={"max_user_num": USER_LIMIT},
         )
-        credentials = Credentials(store, hub, user_limit=USER_LIMIT)
-        house: Self
-        server = root_coord_server(lambda: house, changed=metrics.changed)
-        sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
-        address = Address("127.0.0.1", sockets[0].getsockname()[1])
-        server.listen(sockets, name="rootCoord", max_connections=MAX_CONNECTIONS)
-        channel = Channel(address)
-        house = cls(term, client, keys, store, hub, credentials, address, channel, registry)
-        try:
-            yield house
-        finally:
-            channel.close()
-            hub.close()
-            await server.drain(5.0)
+        async with elected(client, root, settings, max_connections=MAX_CONNECTIONS) as leader:
+            yield cls(**vars(leader))
 
     @property
-    def stub(self) -> pb.RootCoordStub:
-        return pb.RootCoordStub(self.channel, timeout=20)
+    def term(self) -> int:
+        return self.active_term.term
 
-    async def create(
-        self, username: str, password: PasswordHash, description: str = ""
-    ) -> pb.MutationReply:
-        return await self.stub.create_credential(
-            pb.CreateCredentialRequest(
-                actor=pb.Actor(anonymous=True),
-                username=username,
-                password=hash_to_wire(password),
-                description=description,
-            )
-        )
+    @property
+    def store(self) -> EtcdCredentialStore:
+        return self.active_term.store
 
-    async def update(
-        self, username: str, password: PasswordHash, *, expected_revision: int = 0
-    ) -> pb.MutationReply:
-        return await self.stub.update_credential(
-            pb.UpdateCredentialRequest(
-                actor=pb.Actor(anonymous=True),
-                username=username,
-                expected_revision=expected_revision,
-                password=hash_to_wire(password),
-            )
-        )
+    @property
+    def hub(self) -> SessionHub:
+        return self.active_term.hub
 
-    async def get(self, username: str) -> pb.GetCredentialReply:
-        return await self.stub.get_credential(pb.GetCredentialRequest(username=username))
+    @property
+    def credentials(self) -> Credentials:
+        return self.active_term.credentials
 
 
 class SessionEnd:
@@ -169,13 +118,22 @@ class SessionEnd:
 class Proxy:
     """What a proxy process holds, with a real session with root coord."""
 
-    def __init__(self, address: Address, margin: ClockMargin) -> None:
+    def __init__(
+        self,
+        address: Address,
+        margin: ClockMargin | None = None,
+        *,
+        grace_seconds: float = 0.0,
+        cache_ttl_seconds: float = 600.0,
+    ) -> None:
+        margin = margin or ClockMargin(0.01, 0.05)
         settings = login_settings(
             root_coord={"addresses": (str(address),)},
             lease={
-                "grace": 0.0,
+                "grace": grace_seconds,
                 "clock_margin": {"ratio": margin.ratio, "fixed": margin.fixed_seconds},
             },
+            cache={"ttl": cache_ttl_seconds},
         )
         access = open_root_coord(settings, tls=None, clock=boot_clock)
         self.root_coord, self.lease, self.trust = access.client, access.lease, access.trust
@@ -202,10 +160,10 @@ class Proxy:
 
 @asynccontextmanager
 async def running_proxy(
-    address: Address, margin: ClockMargin | None = None
+    address: Address, margin: ClockMargin | None = None, **options: float
 ) -> AsyncIterator[Proxy]:
     """A proxy that holds its lease; `address` is root coord's or a relay's to it."""
-    proxy = Proxy(address, margin or ClockMargin(0.01, 0.05))
+    proxy = Proxy(address, margin, **options)
     link = asyncio.create_task(proxy.root_coord.run(proxy.revocations))
     try:
         await eventually(proxy.has_lease)
