@@ -17,13 +17,14 @@ from tests.bench.wire import frames
 from tests.bench.wire.blocks import RequestBlocks
 from tests.bench.wire.frames import frame
 from tests.support.waiting import eventually
-from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
+from vecguard.config import Settings
 from vecguard.lifecycle import settle_memory
+from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
@@ -96,21 +97,22 @@ class Rig:
 
     def __init__(self, gatekeeper):
         self.active = OpenCalls()
+        settings, hits = Settings(), limit_hits()
         upstream = Upstream(
             "backend",
             self._connect,
             authority="backend:1",
             policy=HeaderPolicy(),
-            pool=configured.pool(PoolSettings()),
+            pool=configured.pool(settings.backend.pool),
+            hits=hits,
         )
-        self.listener = Listener(
+        self.listener = configured.listener(
+            settings.proxy,
             gatekeeper,
             Routes(table={b"/our.Service/*": upstream}, default=upstream),
             self.active,
-            max_request_bytes=2**28,
-            max_answer_bytes=2**28,
-            limits=configured.limits(Http2Settings()),
-            bounds=configured.bounds(Http2Settings(), ConnectionSettings()),
+            hits=hits,
+            origin_of=origin_of,
         )
         self._requests = [_Requests() for _ in range(CONNECTIONS)]
         self._next_id = 1

@@ -1,20 +1,16 @@
 """What the decision itself costs: a known login answered from memory, in this process."""
 
-import secrets
 import time
 
 from tests.bench.load import login
 from tests.bench.report import Report
 from vecguard.boot_clock import boot_clock
-from vecguard.clock_margin import ClockMargin
+from vecguard.config import Settings
 from vecguard.passwords import hash_password
-from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
 from vecguard.proxy.authentication.authenticator import Authenticator
-from vecguard.proxy.authentication.credentials import Credential, CredentialCache
-from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.authentication.verifier import Verifier
-from vecguard.proxy.revocation.lease import Lease
-from vecguard.proxy.revocation.trust import StrictTrust
+from vecguard.proxy.authentication.configured import open_authentication, open_verifier
+from vecguard.proxy.authentication.credentials import Credential
+from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.secret import Secret
 
 ROUNDS = 100_000
@@ -35,27 +31,21 @@ class _OneUser:
 
 
 def authenticator_of_one_user() -> Authenticator:
-    """An authenticator with a lease for an hour that knows `root` and asks no root coord."""
+    """The proxy's authenticator with a lease for an hour, of which only `root` is known."""
+    settings = Settings(authentication={"bcrypt_cost": 4}, cache={"ttl": 3600.0})
+    root_coord = open_root_coord(settings, tls=None, clock=boot_clock)
+    root_coord.lease.granted_for(3600)
+    root_coord.lease.renewed(root_coord.lease.sending(boot_clock()))
     source = _OneUser()
-    lease = Lease(ClockMargin(0.01, 0.1))
-    lease.granted_for(3600)
-    lease.renewed(lease.sending(boot_clock()))
-    return Authenticator(
-        logins=Logins(max_accepted=1000, max_refused=1000, key=secrets.token_bytes(32)),
-        credentials=CredentialCache(
-            source,
-            ttl_seconds=3600,
-            max_known=1000,
-            max_unknown=1000,
-            refresh_interval_seconds=1,
-            clock=boot_clock,
-        ),
-        verifier=Verifier(threads=1, queue_limit=1, timeout_seconds=10, cost=4, clock=boot_clock),
-        trust=StrictTrust(lease, boot_clock, grace_seconds=0),
+    return open_authentication(
+        settings,
+        source=source,
         rehasher=source,
+        trust=root_coord.trust,
+        under_lease=root_coord.is_under_lease,
+        verifier=open_verifier(settings, clock=boot_clock),
         clock=boot_clock,
-        lookup_queue=AdmissionQueue(1, QueueLimits(1, 1, 10.0), pace=None, clock=boot_clock),
-    )
+    ).authenticator
 
 
 async def known_login() -> Authenticator:

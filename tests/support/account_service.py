@@ -3,18 +3,14 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from tests.support.credentials import ManualClock, ObservedVerifier, authenticator_of
+from tests.support.credentials import ManualClock, login_settings, observed_authentication
 from tests.support.directory import MemoryDirectory
 from vecguard.addresses import Address
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
-from vecguard.passwords import PasswordPolicy
-from vecguard.proxy.accounts.accounts import Accounts
-from vecguard.proxy.accounts.permissions import Permissions
+from vecguard.proxy.accounts import configured
 from vecguard.proxy.accounts.service import AccountService
-from vecguard.proxy.authentication.credentials import CredentialCache
-from vecguard.usernames import UsernamePolicy
 
 
 @asynccontextmanager
@@ -22,32 +18,16 @@ async def account_service(
     *usernames: str, super_users: Collection[str] = ()
 ) -> AsyncIterator[tuple[MemoryDirectory, AccountService]]:
     """Yields the directory and the service; each user's password is the name and `-first1`."""
-    directory, verifier, clock = MemoryDirectory(), ObservedVerifier(), ManualClock()
-    credentials = CredentialCache(
-        directory,
-        ttl_seconds=60,
-        max_known=100,
-        max_unknown=100,
-        refresh_interval_seconds=1,
-        clock=clock,
-    )
-    directory.on_change = credentials.invalidate
-    accounts = Accounts(
-        directory,
-        credentials,
-        verifier,
-        authenticator=authenticator_of(credentials, verifier, clock=clock),
-        permissions=Permissions(frozenset(super_users)),
-        usernames=UsernamePolicy(),
-        passwords=PasswordPolicy(),
-        max_description_bytes=1024,
-    )
+    settings = login_settings(common={"security": {"super_users": tuple(super_users)}})
+    directory = MemoryDirectory()
+    authentication = observed_authentication(directory, settings=settings, clock=ManualClock())
+    directory.on_change = authentication.credentials.invalidate
     for username in usernames:
         await directory.add(username, f"{username}-first1")
     try:
-        yield directory, AccountService(accounts)
+        yield directory, configured.account_service(settings, directory, authentication)
     finally:
-        verifier.close()
+        authentication.close()
 
 
 @asynccontextmanager

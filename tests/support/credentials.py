@@ -5,12 +5,14 @@ import base64
 import functools
 from collections import Counter
 
-from vecguard.boot_clock import boot_clock
+from vecguard.config import Settings
 from vecguard.passwords import PasswordHash, hash_password
-from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
-from vecguard.proxy.authentication.authenticator import Authenticator
+from vecguard.proxy.authentication.configured import (
+    Authentication,
+    open_authentication,
+    open_verifier,
+)
 from vecguard.proxy.authentication.credentials import Credential
-from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.revocation.trust import BoundedTrust
 from vecguard.secret import Secret
@@ -104,12 +106,10 @@ class ScriptedSource:
 
 
 class ObservedVerifier(Verifier):
-    """The real verifier at the least cost. A closed gate holds up its answers."""
+    """The real verifier. A closed gate holds up its answers."""
 
-    def __init__(self, cost: int = CHEAP, queue_limit: int = 100) -> None:
-        super().__init__(
-            threads=2, queue_limit=queue_limit, timeout_seconds=10.0, cost=cost, clock=boot_clock
-        )
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
         self.checks = 0
         self.gate = Gate()
 
@@ -127,20 +127,26 @@ class NoRehash:
         return None
 
 
-def wide_queue():
-    """Returns a queue that is too wide for any request to wait."""
-    return AdmissionQueue(1000, QueueLimits(1000, 1000, 60.0), pace=None, clock=boot_clock)
+def login_settings(*, authentication=None, **sections) -> Settings:
+    """Returns the defaults with cheap hashes and two threads, and with these changes."""
+    cheap = {"bcrypt_cost": CHEAP, "verifier_threads": 2}
+    return Settings(authentication=cheap | (authentication or {}), **sections)
 
 
-def authenticator_of(credentials, verifier, *, clock, limits=None, lookup_queue=None):
-    """Returns an authenticator that always trusts its memory."""
-    return Authenticator(
-        logins=Logins(max_accepted=100, max_refused=1000, key=b"k" * 32),
-        credentials=credentials,
-        verifier=verifier,
-        trust=BoundedTrust(),
-        rehasher=NoRehash(),
+def observed_authentication(
+    source, *, settings=None, clock, rehasher=None, trust=None, under_lease=lambda: False
+) -> Authentication:
+    """Returns the proxy's authentication with an observed verifier.
+
+    Without `trust` it always trusts its memory. `source` takes the place of root coord.
+    """
+    settings = settings or login_settings()
+    return open_authentication(
+        settings,
+        source=source,
+        rehasher=rehasher or NoRehash(),
+        trust=trust or BoundedTrust(),
+        under_lease=under_lease,
+        verifier=open_verifier(settings, clock=clock, kind=ObservedVerifier),
         clock=clock,
-        limits=limits,
-        lookup_queue=lookup_queue or wide_queue(),
     )

@@ -1,4 +1,4 @@
-"""An authenticator with everything around it under control."""
+"""The proxy's authentication with everything around it under control."""
 
 import asyncio
 
@@ -7,22 +7,28 @@ import pytest
 from tests.support.credentials import (
     Gate,
     ManualClock,
-    ObservedVerifier,
     ScriptedSource,
     header_of,
-    wide_queue,
+    login_settings,
+    observed_authentication,
 )
 from vecguard.errors import UnavailableError
-from vecguard.proxy.authentication.authenticator import Authenticator
-from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import WrongCredentialsError
-from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.trust import Trust
 
 
 class SwitchableTrust(Trust):
+    """Attributes:
+    valid: whether memory may decide.
+    is_bounded: whether it may without a lease, as `revocation: bounded` allows.
+    """
+
     def __init__(self):
         self.valid = True
+        self.is_bounded = False
+
+    def has_lease(self):
+        return self.valid and not self.is_bounded
 
     def is_valid(self, now=None):
         return self.valid
@@ -56,32 +62,28 @@ class ScriptedRehasher:
 
 
 class LoginHarness:
-    """An authenticator with everything around it under control."""
+    """The proxy's authentication with everything around it under control."""
 
-    def __init__(self, *, max_accepted=100, max_refused=100, max_known=100):
+    def __init__(self, **sections):
         self.clock = ManualClock()
         self.source = ScriptedSource()
-        self.verifier = ObservedVerifier()
         self.trust = SwitchableTrust()
         self.rehasher = ScriptedRehasher(self.source)
-        self.credentials = CredentialCache(
+        self.authentication = observed_authentication(
             self.source,
-            ttl_seconds=60,
-            max_known=max_known,
-            max_unknown=100,
-            refresh_interval_seconds=1,
+            settings=login_settings(**sections),
             clock=self.clock,
-        )
-        self.logins = Logins(max_accepted=max_accepted, max_refused=max_refused, key=b"k" * 32)
-        self.authenticator = Authenticator(
-            logins=self.logins,
-            credentials=self.credentials,
-            verifier=self.verifier,
-            trust=self.trust,
             rehasher=self.rehasher,
-            clock=self.clock,
-            lookup_queue=wide_queue(),
+            trust=self.trust,
+            under_lease=self.trust.has_lease,
         )
+        self.authenticator = self.authentication.authenticator
+        self.credentials = self.authentication.credentials
+        self.logins = self.authentication.logins
+        self.verifier = self.authentication.verifier
+
+    def close(self):
+        self.authentication.close()
 
     async def login(self, username, password):
         return await self.authenticator.authenticate([header_of(username, password)])

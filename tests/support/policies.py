@@ -6,9 +6,9 @@ from typing import Any
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.relay import configured
+from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 
 _BOUNDS = configured.bounds(Http2Settings(), ConnectionSettings())

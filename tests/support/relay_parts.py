@@ -10,8 +10,8 @@ from vecguard.accept_loop import AcceptLoop
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.principal import Principal
+from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.listener import Client, Gatekeeper, Listener
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
@@ -97,7 +97,7 @@ class RelayParts:
         )
         self.listener = Listener(
             self.gatekeeper,
-            Routes(table=table or {}, default=self.upstream),
+            Routes(table={} if table is None else table, default=self.upstream),
             self.open_calls,
             max_request_bytes=request_bytes,
             max_answer_bytes=answer_bytes,

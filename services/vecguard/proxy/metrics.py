@@ -14,13 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
-from vecguard.proxy.authentication.admission_queue import AdmissionQueue
-from vecguard.proxy.authentication.credentials import CredentialCache
-from vecguard.proxy.authentication.limits import LoginLimits
-from vecguard.proxy.authentication.login_counts import LoginCounts
-from vecguard.proxy.authentication.logins import Logins
-from vecguard.proxy.authentication.tarpit import Tarpit
-from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.authentication.configured import Authentication
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
@@ -76,13 +70,7 @@ class LoginCollector(Collector):
     """Reports the results of logins, their queues and their caches."""
 
     authorization_enabled: bool
-    login_counts: LoginCounts
-    limits: LoginLimits
-    logins: Logins
-    credentials: CredentialCache
-    verifier: Verifier
-    lookup_queue: AdmissionQueue
-    tarpit: Tarpit
+    authentication: Authentication
 
     def collect(self) -> Iterable[Metric]:
         """Returns the current metrics."""
@@ -96,54 +84,65 @@ class LoginCollector(Collector):
             "Calls by what came of their login, and why.",
             labels=("result", "reason"),
         )
-        for (result, reason), count in self.login_counts.endings().items():
+        for (result, reason), count in self.authentication.counts.endings().items():
             logins.add_metric((result, reason), count)
         yield logins
         yield _counter(
             "vecguard_login_lookups",
             "Logins by what memory said about them; missed ones are checked.",
             "outcome",
-            self.login_counts.lookups(),
+            self.authentication.counts.lookups(),
         )
         yield _counter(
             "vecguard_login_limit_hits",
             "Logins that were not checked, by the kind of limit on failures.",
             "limit",
-            self.limits.hits,
+            self.authentication.limits.hits,
         )
         yield _gauge(
             "vecguard_login_limit_tracked",
             "Entries of each table of names, addresses and pairs whose failures are remembered.",
             "limit",
-            self.limits.tracked(),
+            self.authentication.limits.tracked(),
         )
         yield _gauge(
             "vecguard_cache_entries",
             "What the caches hold.",
             "cache",
             {
-                **{f"logins_{name}": size for name, size in self.logins.sizes().items()},
-                **{f"credentials_{name}": size for name, size in self.credentials.sizes().items()},
+                **{
+                    f"logins_{name}": size
+                    for name, size in self.authentication.logins.sizes().items()
+                },
+                **{
+                    f"credentials_{name}": size
+                    for name, size in self.authentication.credentials.sizes().items()
+                },
             },
         )
         yield from self._queues()
 
     def _queues(self) -> Iterator[Metric]:
-        running = self.verifier.running
+        running = self.authentication.verifier.running
         yield _gauge(
             "vecguard_verifier_jobs",
             "Passwords that bcrypt works on, and those that wait for it.",
             "state",
-            {"running": running, "waiting": self.verifier.waiting - running},
+            {"running": running, "waiting": self.authentication.verifier.waiting - running},
         )
         yield _gauge(
             "vecguard_fetch_jobs",
             "Users that are not held and looked up at root coord, and those that wait for it.",
             "state",
-            {"running": self.lookup_queue.running, "waiting": self.lookup_queue.waiting},
+            {
+                "running": self.authentication.lookup_queue.running,
+                "waiting": self.authentication.lookup_queue.waiting,
+            },
         )
         yield GaugeMetricFamily(
-            "vecguard_tarpit_held", "Refusals that are held back for a moment.", self.tarpit.held
+            "vecguard_tarpit_held",
+            "Refusals that are held back for a moment.",
+            self.authentication.tarpit.held,
         )
 
 

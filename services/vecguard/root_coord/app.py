@@ -1,13 +1,11 @@
 """Builds root coord from its parts and runs it; no other module knows every concrete class."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import random
 from typing import Any
 
-from vecguard.addresses import Address
 from vecguard.backoff import Backoff, BackoffPolicy
 from vecguard.boot_clock import boot_clock
 from vecguard.concurrency.cancellation import raise_if_cancelled
@@ -26,9 +24,9 @@ from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
 from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
+from vecguard.root_coord import configured
 from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.credentials import ensure_root
-from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.listener import listen
 from vecguard.root_coord.metrics import RootCoordMetrics
@@ -119,16 +117,7 @@ async def _lead(
 ) -> None:
     """Stands for election and serves a term, repeatedly, until cancelled or `shutdown` is set."""
     keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
-    election = Election(
-        etcd,
-        ElectionKeys.of(keys),
-        address=_advertised_address(settings),
-        ttl_seconds=settings.election.ttl,
-        lease_ttl_seconds=settings.lease.ttl,
-        margin=settings.lease.margin,
-        clock=boot_clock,
-        observer=role,
-    )
+    election = configured.election(settings, etcd, keys, clock=boot_clock, observer=role)
     pauses = Backoff(_PAUSES, random)
     failure = RepeatedFailure(log, "term_ended")
     while not shutdown.is_set():
@@ -202,18 +191,6 @@ def _initial_root_password(settings: Settings) -> Secret[str]:
             f"common.security.defaultRootPassword (or its file): {error.message}"
         ) from error
     return password
-
-
-def _advertised_address(settings: Settings) -> str:
-    """Returns the address that standbys name to users; the host name if it listens everywhere.
-
-    Proxies do not use it: they try all configured addresses.
-    """
-    own = settings.root_coord
-    if own.advertised_address:
-        return own.advertised_address
-    everywhere = own.ip in {"0.0.0.0", "::"}
-    return str(Address(socket.gethostname() if everywhere else own.ip, own.port))
 
 
 async def _prepare(

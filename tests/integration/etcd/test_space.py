@@ -25,6 +25,7 @@ from vecguard.etcd import (
 )
 from vecguard.generated import etcdserverpb as pb
 from vecguard.milvus_layout import Keys
+from vecguard.proxy.principal import ANONYMOUS
 from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
@@ -169,16 +170,16 @@ async def test_a_change_is_refused_and_not_called_unknown_when_etcd_is_full(smal
         RootCoordHarness.open(small, "full") as harness,
         running_proxy(harness.address, ClockMargin(0.01, 0.05)) as proxy,
     ):
-        created = await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
+        created = await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=ANONYMOUS)
         await fill(small)
         for change in (
-            proxy.root_coord.create("eve", hashed("first1"), "", asked_by=None),
+            proxy.root_coord.create("eve", hashed("first1"), "", asked_by=ANONYMOUS),
             proxy.root_coord.update(
                 "bob",
                 expected_revision=None,
                 password=hashed("second2"),
                 description=None,
-                asked_by=None,
+                asked_by=ANONYMOUS,
             ),
         ):
             with pytest.raises(VecguardError, match="out of space") as refusal:
@@ -250,7 +251,7 @@ async def test_a_change_that_was_not_sent_to_etcd_is_not_called_unknown(tmp_path
         ):
             await asyncio.to_thread(process.kill)
             with pytest.raises(UnavailableError) as refusal:
-                await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
+                await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=ANONYMOUS)
     assert not isinstance(refusal.value, OutcomeUnknownError)
 
 
@@ -261,7 +262,7 @@ async def test_a_change_whose_answer_etcd_owes_is_called_unknown(etcd, prefix):
         RootCoordHarness.open(cut, prefix.decode()) as harness,
         running_proxy(harness.address, ClockMargin(0.01, 0.05)) as proxy,
     ):
-        await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=None)
+        await proxy.root_coord.create("bob", hashed("first1"), "", asked_by=ANONYMOUS)
         ask = cut.range
 
         async def then_silent(*arguments, **options):
@@ -276,5 +277,5 @@ async def test_a_change_whose_answer_etcd_owes_is_called_unknown(etcd, prefix):
                 expected_revision=None,
                 password=None,
                 description="a friend",
-                asked_by=None,
+                asked_by=ANONYMOUS,
             )

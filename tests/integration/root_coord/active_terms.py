@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
-from vecguard.clock_margin import ClockMargin
 from vecguard.config import Settings
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
@@ -19,7 +18,8 @@ from vecguard.listening import listening_sockets
 from vecguard.milvus_layout import Keys
 from vecguard.passwords import PasswordHash
 from vecguard.root_coord.active_term import ActiveTerm
-from vecguard.root_coord.election import Election, ElectionKeys, Leadership
+from vecguard.root_coord.configured import election
+from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.role import Role
 from vecguard.root_coord.service import root_coord_server
@@ -34,22 +34,41 @@ class Leader:
     active_term: ActiveTerm
     running: asyncio.Task[None]
     client: EtcdClient
-    port: int
-    stub: pb.RootCoordStub
+    keys: Keys
+    address: Address
+    channel: Channel
+    registry: CollectorRegistry
 
-    async def create(self, username: str, password: PasswordHash) -> pb.MutationReply:
+    @property
+    def stub(self) -> pb.RootCoordStub:
+        return pb.RootCoordStub(self.channel, timeout=30)
+
+    async def create(
+        self, username: str, password: PasswordHash, description: str = ""
+    ) -> pb.MutationReply:
         return await self.stub.create_credential(
             pb.CreateCredentialRequest(
-                actor=pb.Actor(anonymous=True), username=username, password=hash_to_wire(password)
+                actor=pb.Actor(anonymous=True),
+                username=username,
+                password=hash_to_wire(password),
+                description=description,
             )
         )
 
-    async def update(self, username: str, password: PasswordHash) -> pb.MutationReply:
+    async def update(
+        self, username: str, password: PasswordHash, *, expected_revision: int = 0
+    ) -> pb.MutationReply:
         return await self.stub.update_credential(
             pb.UpdateCredentialRequest(
-                actor=pb.Actor(anonymous=True), username=username, password=hash_to_wire(password)
+                actor=pb.Actor(anonymous=True),
+                username=username,
+                expected_revision=expected_revision,
+                password=hash_to_wire(password),
             )
         )
+
+    async def get(self, username: str) -> pb.GetCredentialReply:
+        return await self.stub.get_credential(pb.GetCredentialRequest(username=username))
 
 
 async def _nothing(leadership: Leadership) -> None:
@@ -64,51 +83,55 @@ async def leading(
     lease_ttl_seconds: float,
     prepare: Callable[[Leadership], Awaitable[None]] = _nothing,
 ) -> AsyncIterator[Leader]:
-    """A root coord that was elected and serves; it ends like a killed one."""
-    settings = Settings.model_validate(
-        {
-            "lease": {"ttl": lease_ttl_seconds, "renewInterval": 0.1},
-            "election": {"ttl": ELECTION_TTL_SECONDS},
-        }
+    """A root coord that was elected and serves; it ends like one that was killed."""
+    settings = Settings(
+        lease={"ttl": lease_ttl_seconds, "renew_interval": 0.1},
+        election={"ttl": ELECTION_TTL_SECONDS},
     )
-    keys, role = Keys.of(root, "meta"), Role()
-    async with EtcdClient([endpoint]) as client:
-        election = Election(
-            client,
-            ElectionKeys.of(keys),
-            address="somewhere",
-            ttl_seconds=ELECTION_TTL_SECONDS,
-            lease_ttl_seconds=lease_ttl_seconds,
-            margin=ClockMargin(0.01, 0.1),
-            clock=boot_clock,
-            observer=role,
-        )
-        leadership = await election.campaign()
-        metrics = RootCoordMetrics(CollectorRegistry())
-        active_term = ActiveTerm(
-            client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
-        )
-        server = root_coord_server(role.require, changed=metrics.changed)
-        sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
-        port = sockets[0].getsockname()[1]
-        channel = Channel(Address("127.0.0.1", port))
-        server.listen(sockets)
-        serving = asyncio.Event()
+    async with (
+        EtcdClient([endpoint]) as client,
+        elected(client, root, settings, prepare=prepare) as leader,
+    ):
+        yield leader
 
-        def serve() -> None:
-            role.assume(active_term)
-            serving.set()
 
-        running = asyncio.create_task(active_term.run(lambda: prepare(leadership), serve))
-        try:
-            started = asyncio.create_task(serving.wait())
-            await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
-            started.cancel()
-            assert serving.is_set(), running.exception()
-            yield Leader(active_term, running, client, port, pb.RootCoordStub(channel, timeout=30))
-        finally:
-            channel.close()
-            running.cancel()
-            await asyncio.wait([running])
-            role.release()
-            await server.drain(1.0)
+@asynccontextmanager
+async def elected(
+    client: EtcdClient,
+    root: str,
+    settings: Settings,
+    *,
+    prepare: Callable[[Leadership], Awaitable[None]] = _nothing,
+    max_connections: int = 200,
+) -> AsyncIterator[Leader]:
+    """The same with settings and a client of etcd of the caller."""
+    keys, role, registry = Keys.of(root, "meta"), Role(), CollectorRegistry()
+    metrics = RootCoordMetrics(registry)
+    leadership = await election(settings, client, keys, clock=boot_clock, observer=role).campaign()
+    active_term = ActiveTerm(
+        client, keys, leadership, settings=settings, clock=boot_clock, metrics=metrics
+    )
+    server = root_coord_server(role.require, changed=metrics.changed)
+    sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
+    address = Address("127.0.0.1", sockets[0].getsockname()[1])
+    server.listen(sockets, name="rootCoord", max_connections=max_connections)
+    channel = Channel(address)
+    serving = asyncio.Event()
+
+    def serve() -> None:
+        role.assume(active_term)
+        serving.set()
+
+    running = asyncio.create_task(active_term.run(lambda: prepare(leadership), serve))
+    try:
+        started = asyncio.create_task(serving.wait())
+        await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        assert serving.is_set(), running.exception()
+        yield Leader(active_term, running, client, keys, address, channel, registry)
+    finally:
+        channel.close()
+        running.cancel()
+        await asyncio.wait([running])
+        role.release()
+        await server.drain(5.0)

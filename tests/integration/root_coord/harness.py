@@ -1,43 +1,28 @@
 """Root coord's service on a real port over a real etcd, and proxies with real sessions."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Self
 
 import betterproto
 from grpclib.const import Cardinality
-from prometheus_client import CollectorRegistry
 
-from tests.support.credentials import ObservedVerifier, header_of, wide_queue
-from tests.support.etcd_store import etcd_store
+from tests.integration.root_coord.active_terms import Leader, elected
+from tests.support.credentials import header_of, login_settings, observed_authentication
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
 from vecguard.clock_margin import ClockMargin
+from vecguard.config import Settings
 from vecguard.etcd import EtcdClient
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.channel import Channel
-from vecguard.grpc.credentials import hash_to_wire
-from vecguard.listening import listening_sockets
-from vecguard.milvus_layout import Keys
-from vecguard.passwords import PasswordHash
-from vecguard.proxy.authentication.authenticator import Authenticator
-from vecguard.proxy.authentication.credentials import CredentialCache
-from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
-from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.revocations import Revocations
-from vecguard.proxy.revocation.trust import StrictTrust
-from vecguard.proxy.root_coord.client import RootCoordClient
-from vecguard.proxy.root_coord.session import Identity
+from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.root_coord.credentials import Credentials
-from vecguard.root_coord.metrics import RootCoordMetrics
-from vecguard.root_coord.service import root_coord_server
-from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
-from vecguard.root_coord.session_state import SessionState
+from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 
 USER_LIMIT = 20
@@ -46,82 +31,37 @@ MAX_CONNECTIONS = 200
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 
 
-@dataclass
-class RootCoordHarness:
-    """One root coord, active for ever."""
-
-    term: int
-    client: EtcdClient
-    keys: Keys
-    store: EtcdCredentialStore
-    hub: SessionHub
-    credentials: Credentials
-    address: Address
-    channel: Channel
-    registry: CollectorRegistry
+class RootCoordHarness(Leader):
+    """A root coord that was elected and serves, with what it holds at hand."""
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, client: EtcdClient, root: str, *, ttl_seconds: float = 30.0
     ) -> AsyncIterator[Self]:
-        keys = Keys.of(root, "meta")
-        store = await etcd_store(client, keys)
-        term = (await store.get("root")).revision
-        registry = CollectorRegistry()
-        metrics = RootCoordMetrics(registry)
-        hub = SessionHub(
-            SessionState(ttl_seconds),
-            LeaseTerms(term, ttl_seconds, 0.1),
-            boot_clock,
-            may_grant=lambda: True,
-            invalidated=metrics.invalidated,
+        settings = Settings(
+            lease={"ttl": ttl_seconds, "renew_interval": 0.1},
+            election={"ttl": min(5.0, ttl_seconds / 2)},
+            proxy={"max_user_num": USER_LIMIT},
         )
-        credentials = Credentials(store, hub, user_limit=USER_LIMIT)
-        harness: Self
-        server = root_coord_server(lambda: harness, changed=metrics.changed)
-        sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
-        address = Address("127.0.0.1", sockets[0].getsockname()[1])
-        server.listen(sockets, name="rootCoord", max_connections=MAX_CONNECTIONS)
-        channel = Channel(address)
-        harness = cls(term, client, keys, store, hub, credentials, address, channel, registry)
-        try:
-            yield harness
-        finally:
-            channel.close()
-            hub.close()
-            await server.drain(5.0)
+        async with elected(client, root, settings, max_connections=MAX_CONNECTIONS) as leader:
+            yield cls(**vars(leader))
 
     @property
-    def stub(self) -> pb.RootCoordStub:
-        return pb.RootCoordStub(self.channel, timeout=20)
+    def term(self) -> int:
+        return self.active_term.term
 
-    async def create(
-        self, username: str, password: PasswordHash, description: str = ""
-    ) -> pb.MutationReply:
-        return await self.stub.create_credential(
-            pb.CreateCredentialRequest(
-                actor=pb.Actor(anonymous=True),
-                username=username,
-                password=hash_to_wire(password),
-                description=description,
-            )
-        )
+    @property
+    def store(self) -> EtcdCredentialStore:
+        return self.active_term.store
 
-    async def update(
-        self, username: str, password: PasswordHash, *, expected_revision: int = 0
-    ) -> pb.MutationReply:
-        return await self.stub.update_credential(
-            pb.UpdateCredentialRequest(
-                actor=pb.Actor(anonymous=True),
-                username=username,
-                expected_revision=expected_revision,
-                password=hash_to_wire(password),
-            )
-        )
+    @property
+    def hub(self) -> SessionHub:
+        return self.active_term.hub
 
-    async def get(self, username: str) -> pb.GetCredentialReply:
-        return await self.stub.get_credential(pb.GetCredentialRequest(username=username))
+    @property
+    def credentials(self) -> Credentials:
+        return self.active_term.credentials
 
 
 class SessionEnd:
@@ -176,40 +116,39 @@ class SessionEnd:
 
 
 class Proxy:
-    """What a proxy process holds, with a real link to root coord."""
+    """What a proxy process holds, with a real session with root coord."""
 
-    def __init__(self, address: Address, margin: ClockMargin) -> None:
-        self.lease = Lease(margin)
-        self.root_coord = RootCoordClient(
-            [address],
-            Channel,
-            identity=Identity(secrets.token_hex(8), "1", "strict"),
-            lease=self.lease,
-            clock=boot_clock,
-            renewed=lambda: None,
-            mutation_timeout_seconds=20.0,
+    def __init__(
+        self,
+        address: Address,
+        margin: ClockMargin | None = None,
+        *,
+        grace_seconds: float = 0.0,
+        cache_ttl_seconds: float = 600.0,
+    ) -> None:
+        margin = margin or ClockMargin(0.01, 0.05)
+        settings = login_settings(
+            root_coord={"addresses": (str(address),)},
+            lease={
+                "grace": grace_seconds,
+                "clock_margin": {"ratio": margin.ratio, "fixed": margin.fixed_seconds},
+            },
+            cache={"ttl": cache_ttl_seconds},
         )
-        self.cache = CredentialCache(
+        access = open_root_coord(settings, tls=None, clock=boot_clock)
+        self.root_coord, self.lease, self.trust = access.client, access.lease, access.trust
+        self.authentication = observed_authentication(
             self.root_coord,
-            ttl_seconds=600,
-            max_known=100,
-            max_unknown=100,
-            refresh_interval_seconds=0.01,
+            settings=settings,
             clock=boot_clock,
-        )
-        self.verifier = ObservedVerifier()
-        self.trust = StrictTrust(self.lease, boot_clock, grace_seconds=0)
-        self.logins = Logins(max_accepted=100, max_refused=100, key=secrets.token_bytes(32))
-        self.authenticator = Authenticator(
-            logins=self.logins,
-            credentials=self.cache,
-            verifier=self.verifier,
-            trust=self.trust,
             rehasher=self.root_coord,
-            clock=boot_clock,
-            lookup_queue=wide_queue(),
+            trust=self.trust,
+            under_lease=access.is_under_lease,
         )
-        self.revocations = Revocations(self.cache, self.logins, OpenCalls())
+        self.authenticator = self.authentication.authenticator
+        self.cache = self.authentication.credentials
+        self.verifier = self.authentication.verifier
+        self.revocations = Revocations(self.cache, self.authentication.logins, OpenCalls())
 
     async def login(self, username: str, password: str) -> int:
         principal = await self.authenticator.authenticate([header_of(username, password)])
@@ -221,10 +160,10 @@ class Proxy:
 
 @asynccontextmanager
 async def running_proxy(
-    address: Address, margin: ClockMargin | None = None
+    address: Address, margin: ClockMargin | None = None, **options: float
 ) -> AsyncIterator[Proxy]:
     """A proxy that holds its lease; `address` is root coord's or a relay's to it."""
-    proxy = Proxy(address, margin or ClockMargin(0.01, 0.05))
+    proxy = Proxy(address, margin, **options)
     link = asyncio.create_task(proxy.root_coord.run(proxy.revocations))
     try:
         await eventually(proxy.has_lease)
@@ -232,4 +171,4 @@ async def running_proxy(
     finally:
         link.cancel()
         await asyncio.wait([link])
-        proxy.verifier.close()
+        proxy.authentication.close()

@@ -180,6 +180,44 @@ async def test_a_broken_connection_costs_no_bcrypt_for_what_is_unchanged(short, 
     assert proxy.verifier.checks == 1
 
 
+async def test_a_login_waits_within_the_grace_for_the_next_lease(short, stack):
+    await short.create("bob", FIRST)
+    relay = await stack.enter_async_context(TcpRelay(short.address.port))
+    proxy = await stack.enter_async_context(
+        running_proxy(Address.parse(relay.endpoint), grace_seconds=90.0)
+    )
+    await proxy.login("bob", "first1")
+    relay.frozen = True
+
+    async def has_no_lease():
+        return not proxy.trust.is_valid()
+
+    await eventually(has_no_lease)
+    login = asyncio.create_task(proxy.login("bob", "first1"))
+    await asyncio.sleep(0)  # it has begun to wait
+    relay.frozen = False
+    relay.cut()
+    await asyncio.wait_for(login, 20)  # long before the grace is over
+
+
+async def test_under_a_lease_a_login_goes_on_when_its_record_cannot_be_read_again(harness, stack):
+    await harness.create("bob", FIRST)
+    relay = await stack.enter_async_context(TcpRelay(harness.address.port))
+    proxy = await stack.enter_async_context(
+        running_proxy(Address.parse(relay.endpoint), cache_ttl_seconds=0.1)
+    )
+    await proxy.login("bob", "first1")
+    relay.frozen = True
+    relay.cut()
+
+    async def is_cut_off_and_the_record_is_old():
+        return proxy.root_coord.address is None and proxy.cache.peek("bob") is None
+
+    await eventually(is_cut_off_and_the_record_is_old)
+    await proxy.login("bob", "first1")
+    assert proxy.verifier.checks == 1
+
+
 async def test_a_hash_of_another_cost_is_replaced_and_no_proxy_loses_the_login(harness, stack):
     await harness.create("bob", hashed("first1", 5))
     first, second = [

@@ -46,7 +46,7 @@ async def test_after_a_restore_a_later_change_is_as_good_as_any(own_etcd, tmp_pa
         shutil.copytree(data, backup)
         await asyncio.to_thread(own_etcd.restart)
         async with elected() as leader:
-            relay.target_port = leader.port
+            relay.target_port = leader.address.port
             # The change after the restore will be made at this very revision.
             repeated = await leader.update("bob", SECOND)
             for number in range(5):
@@ -63,7 +63,7 @@ async def test_after_a_restore_a_later_change_is_as_good_as_any(own_etcd, tmp_pa
         await asyncio.to_thread(own_etcd.restart)
         async with elected() as leader:
             opened = proxy.root_coord.sessions_opened
-            relay.target_port = leader.port
+            relay.target_port = leader.address.port
 
             async def trusts_the_restored_store():
                 return proxy.root_coord.sessions_opened > opened and proxy.trust.is_valid()

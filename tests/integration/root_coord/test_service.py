@@ -16,7 +16,7 @@ from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.passwords import hash_password
 from vecguard.proxy.accounts.errors import OutdatedRootCoordError
-from vecguard.proxy.principal import Principal
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_record import RootState
 from vecguard.secret import Secret
@@ -135,10 +135,10 @@ async def test_the_outcome_of_a_change_is_unknown_after_a_bug(harness, monkeypat
         with monkeypatch.context() as patched:
             patched.setattr(harness.hub, "invalidate", invalidate)  # after the write to etcd
             with pytest.raises(OutcomeUnknownError, match="safe to repeat"):
-                await proxy.root_coord.delete("bob", asked_by=None)
+                await proxy.root_coord.delete("bob", asked_by=ANONYMOUS)
         assert (await harness.get("bob")).credential.username == ""
         assert (
-            await proxy.root_coord.delete("bob", asked_by=None)
+            await proxy.root_coord.delete("bob", asked_by=ANONYMOUS)
         ).outcome is Outcome.USER_NOT_FOUND
 
 

@@ -27,7 +27,7 @@ async def test_a_shorter_lease_in_the_settings_does_not_shorten_those_that_run(o
     async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=5.0) as before:
         await before.create("bob", FIRST)
         async with (
-            TcpRelay(before.port) as relay,
+            TcpRelay(before.address.port) as relay,
             running_proxy(Address.parse(relay.endpoint)) as proxy,
         ):
             await proxy.login("bob", "first1")

@@ -1,30 +1,23 @@
-"""Converts the settings of the relay to its policies."""
+"""Builds the parts of the relay from the settings."""
 
-from dataclasses import dataclass
+import ssl
+from collections.abc import Callable
 
+from vecguard.addresses import Address
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
-from vecguard.proxy.http2.limits import Limits
+from vecguard.config.services import ProxySettings
+from vecguard.config.settings import Settings
+from vecguard.proxy.http2.limits import LimitHits, Limits
+from vecguard.proxy.relay.bounds import Bounds
+from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.calls.tracing import Tracer
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
+from vecguard.proxy.relay.listener import Gatekeeper, Listener
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Bounds what all clients of a process may use together.
-
-    Attributes:
-        buffered_bytes: the most bytes that wait for slow receivers, in both directions; above
-            it, the clients for whom most waits lose their calls. Ten thousand honest clients
-            never come near it, because their data moves. Windows bound each stream and each
-            connection.
-        connections: how many there may be, in all and from one address.
-        lifetime: how long connections may last.
-    """
-
-    buffered_bytes: int
-    connections: ConnectionLimitsPolicy
-    lifetime: LifetimePolicy
+from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 
 
 def limits(settings: Http2Settings) -> Limits:
@@ -62,4 +55,52 @@ def pool(settings: PoolSettings) -> PoolPolicy:
         connections=settings.max_connections,
         waiting=settings.max_waiting,
         idle_seconds=settings.idle_timeout or None,
+    )
+
+
+def backend(settings: Settings, tls: ssl.SSLContext | None, hits: LimitHits) -> Upstream:
+    """Returns the upstream that gets all calls that this process does not answer itself.
+
+    Args:
+        settings: all settings.
+        tls: the context of the connections; None for plain ones.
+        hits: counts the limits that are reached.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    address = settings.backend.address
+    return Upstream(
+        f"backend {address}",
+        over_tcp(Address.parse(address), timeout_seconds=settings.backend.connect_timeout, tls=tls),
+        authority=address,
+        scheme=b"https" if tls else b"http",
+        policy=HeaderPolicy(authorization=settings.proxy.forward_authorization),
+        pool=pool(settings.backend.pool),
+        hits=hits,
+    )
+
+
+def listener(
+    settings: ProxySettings,
+    gatekeeper: Gatekeeper,
+    routes: Routes[Upstream],
+    open_calls: OpenCalls,
+    *,
+    hits: LimitHits,
+    origin_of: Callable[[str], str],
+    tracer: Tracer | None = None,
+) -> Listener:
+    """Returns the public port; it does not listen yet."""
+    return Listener(
+        gatekeeper,
+        routes,
+        open_calls,
+        max_request_bytes=settings.grpc.server_max_recv_size,
+        max_answer_bytes=settings.grpc.server_max_send_size,
+        limits=limits(settings.http2),
+        bounds=bounds(settings.http2, settings.connections),
+        hits=hits,
+        origin_of=origin_of,
+        tracer=tracer,
     )

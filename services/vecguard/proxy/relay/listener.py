@@ -11,6 +11,7 @@ from vecguard.errors import UnavailableError
 from vecguard.listening import listening_sockets
 from vecguard.proxy.http2.buffers import Account, Buffers
 from vecguard.proxy.http2.limits import LimitHits, Limits
+from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.tracing import Tracer
@@ -19,7 +20,6 @@ from vecguard.proxy.relay.clients.buffer_relief import BufferRelief
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
 from vecguard.proxy.relay.clients.read_scheduler import ReadScheduler
-from vecguard.proxy.relay.configured import Bounds
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
 from vecguard.proxy.relay.reception import (

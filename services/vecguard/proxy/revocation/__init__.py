@@ -2,5 +2,5 @@
 
 `lease.py` is the pure state machine and where to begin; `trust.py` says what a lease allows, and
 `revocations.py` what an invalidation does to caches and open calls. Only `app.py`, `metrics.py` and
-the client of root coord import this package.
+`vecguard.proxy.root_coord` import this package.
 """

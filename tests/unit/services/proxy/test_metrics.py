@@ -51,8 +51,8 @@ async def test_a_proxy_that_has_not_begun_shows_so(proxy):
 
 
 async def test_counts_of_the_parts_are_the_metrics(proxy):
-    proxy._login_counts.known += 3
-    proxy._login_counts.refused(OverloadedError(""))
+    proxy.authentication.counts.known += 3
+    proxy.authentication.counts.refused(OverloadedError(""))
     proxy.limit_hits.hit(Limit.STREAMS)
     proxy.revocations.invalidate("bob", 7)
     proxy.listener.call_counts.ended(b"/a.B/C", 0)

@@ -9,8 +9,8 @@ from vecguard.config import load_settings, settings_catalogue
 from vecguard.config.catalogue import variable_of
 from vecguard.config.removed import REMOVED
 from vecguard.errors import ConfigurationError
-from vecguard.proxy import app
 from vecguard.proxy.audit import audit_log as audit
+from vecguard.proxy.authentication import configured as authentication
 from vecguard.proxy.authentication import limits as login_limits
 from vecguard.proxy.http2.limits import DEFAULT_FRAME_BYTES
 from vecguard.proxy.relay.upstreams.pool import RECONNECT_DELAYS
@@ -22,12 +22,12 @@ FIGURES = {
     "audit.window": audit.WINDOW_SECONDS,
     "audit.maxGroups": audit.MAX_GROUPS,
     "audit.queue": audit.MAX_QUEUED,
-    "authentication.fetchBurst": app.FETCH_BURST,
-    "authentication.fetchesPerSecond": app.FETCHES_PER_SECOND,
+    "authentication.fetchBurst": authentication.FETCH_BURST,
+    "authentication.fetchesPerSecond": authentication.FETCHES_PER_SECOND,
     "authentication.loginLimits.maxTracked": login_limits.MAX_TRACKED,
     "backend.pool.reconnectDelay": RECONNECT_DELAYS.first_seconds,
     "backend.pool.maxReconnectDelay": RECONNECT_DELAYS.longest_seconds,
-    "cache.maxRefusals": app.MAX_REFUSED_LOGINS,
+    "cache.maxRefusals": authentication.MAX_REFUSED_LOGINS,
     "proxy.http2.maxFrameSize": DEFAULT_FRAME_BYTES,
     "proxy.http2.maxUnread": _LIMITS.unread_bytes,
     "proxy.http2.maxUselessFrames": _LIMITS.useless_weight,

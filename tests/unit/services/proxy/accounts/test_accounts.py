@@ -5,15 +5,15 @@ import pytest
 
 from tests.support.credentials import (
     ManualClock,
-    ObservedVerifier,
-    authenticator_of,
     hashed,
     header_of,
+    login_settings,
+    observed_authentication,
 )
 from tests.support.directory import MemoryDirectory
 from vecguard.errors import InvalidParameterError, OverloadedError, UnavailableError
-from vecguard.passwords import PasswordPolicy, PasswordScheme, verify_password
-from vecguard.proxy.accounts.accounts import Accounts
+from vecguard.passwords import PasswordScheme, verify_password
+from vecguard.proxy.accounts.configured import accounts
 from vecguard.proxy.accounts.errors import (
     InvalidAccountError,
     PermissionDeniedError,
@@ -23,21 +23,16 @@ from vecguard.proxy.accounts.errors import (
     UserNotFoundError,
     WrongOldPasswordError,
 )
-from vecguard.proxy.accounts.permissions import Permissions
-from vecguard.proxy.authentication.buckets import Rate
-from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import (
     LoginLimitedError,
     RevokedError,
     WrongCredentialsError,
 )
-from vecguard.proxy.authentication.limits import FailureLimits, FailureRates
 from vecguard.proxy.identity_headers import Caller
 from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.secret import Secret
-from vecguard.usernames import UsernamePolicy
 
-RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(100, 1.0), name=Rate(100, 1.0))
+BURST = 3
 NOBODY = Caller(ANONYMOUS)
 
 
@@ -52,37 +47,29 @@ def encoded(password):
     return base64.b64encode(password.encode()).decode()
 
 
+SETTINGS = login_settings(
+    authentication={"login_limits": {"pair_burst": BURST}},
+    common={"security": {"super_users": ("super",), "allow_anonymous_changes": True}},
+    proxy={"max_user_description_length": 20},
+)
+
+
 class AccountsHarness:
     def __init__(self, *, notices=True):
         self.clock = ManualClock()
         self.directory = MemoryDirectory(user_limit=10)
-        self.verifier = ObservedVerifier()
-        self.credentials = CredentialCache(
-            self.directory,
-            ttl_seconds=60,
-            max_known=100,
-            max_unknown=100,
-            refresh_interval_seconds=1,
-            clock=self.clock,
+        self.authentication = observed_authentication(
+            self.directory, settings=SETTINGS, clock=self.clock
         )
-        self.judge = authenticator_of(
-            self.credentials,
-            self.verifier,
-            clock=self.clock,
-            limits=FailureLimits(RATES, max_tracked=100, clock=self.clock),
-        )
+        self.credentials = self.authentication.credentials
+        self.verifier = self.authentication.verifier
+        self.judge = self.authentication.authenticator
         if notices:
             self.directory.on_change = self.credentials.invalidate
-        self.accounts = Accounts(
-            self.directory,
-            self.credentials,
-            self.verifier,
-            authenticator=self.judge,
-            permissions=Permissions(frozenset({"super"}), anonymous_changes=True),
-            usernames=UsernamePolicy(),
-            passwords=PasswordPolicy(),
-            max_description_bytes=20,
-        )
+        self.accounts = accounts(SETTINGS, self.directory, self.authentication)
+
+    def close(self):
+        self.authentication.close()
 
     async def create(self, actor, username, password="first1", description=""):
         await self.accounts.create(actor, username, encoded(password), description)
@@ -112,7 +99,7 @@ async def harness():
     for username in ("root", "bob", "eve", "super"):
         await harness.directory.add(username, f"{username}-first1")
     yield harness
-    harness.verifier.close()
+    harness.close()
 
 
 # --- creating ---------------------------------------------------------------------------
@@ -411,7 +398,7 @@ async def test_a_change_that_came_first_refuses_even_when_no_notice_told_of_it()
     with pytest.raises(WrongOldPasswordError):
         await harness.update(BOB, "bob", "third3", old="first1")
     assert harness.has_password("bob", "second2")
-    harness.verifier.close()
+    harness.close()
 
 
 async def test_an_unnoticed_change_does_not_hide_the_right_old_password():
@@ -424,7 +411,7 @@ async def test_an_unnoticed_change_does_not_hide_the_right_old_password():
     harness.clock.advance(1)
     await harness.update(BOB, "bob", "third3", old="second2")
     assert harness.has_password("bob", "third3")
-    harness.verifier.close()
+    harness.close()
 
 
 async def test_a_change_of_the_record_that_keeps_the_password_is_no_obstacle(harness):

@@ -30,7 +30,7 @@ async def harness():
     harness = LoginHarness()
     harness.source.put("bob", "first1")
     yield harness
-    harness.verifier.close()
+    harness.close()
 
 
 # --- what is presented ------------------------------------------------------------------
@@ -193,7 +193,7 @@ async def test_a_change_that_no_notice_told_of_is_seen_when_the_ttl_is_over(harn
 
 
 async def test_a_flood_of_wrong_logins_evicts_no_right_one():
-    harness = LoginHarness(max_accepted=2, max_refused=5)
+    harness = LoginHarness(cache={"max_logins": 2})
     harness.source.put("bob", "first1")
     await harness.login("bob", "first1")
     for number in range(20):
@@ -202,7 +202,7 @@ async def test_a_flood_of_wrong_logins_evicts_no_right_one():
     checks = harness.verifier.checks
     await harness.login("bob", "first1")
     assert harness.verifier.checks == checks
-    harness.verifier.close()
+    harness.close()
 
 
 # --- revocation -------------------------------------------------------------------------
@@ -291,12 +291,25 @@ async def test_a_login_of_somebody_held_is_looked_up_and_then_checked_as_a_stran
 async def test_without_an_answer_what_is_held_shows_that_a_login_is_right_but_not_that_it_is_wrong(
     harness, error
 ):
+    """Without a lease, as in bounded mode."""
+    harness.trust.is_bounded = True
     held = await harness.authenticator.vouch_for("bob")
     harness.clock.advance(1)
     harness.source.error = error("root coord does not answer")
     with pytest.raises(error, match="does not answer"):
         await harness.login("bob", "wrong1")
     assert await harness.login("bob", "first1") == held
+
+
+@pytest.mark.parametrize("error", [UnavailableError, DeadlineError])
+async def test_under_a_lease_what_is_held_shows_that_a_login_is_wrong_without_an_answer(
+    harness, error
+):
+    """A change would have come as a notice."""
+    await harness.authenticator.vouch_for("bob")
+    harness.clock.advance(1)
+    harness.source.error = error("root coord does not answer")
+    assert await harness.refuses("bob", "wrong1")
 
 
 async def test_an_old_password_is_refused_when_the_change_comes_during_bcrypt(harness):

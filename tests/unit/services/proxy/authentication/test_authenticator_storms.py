@@ -6,54 +6,53 @@ import pytest
 
 from tests.support.credentials import (
     ManualClock,
-    ObservedVerifier,
     ScriptedSource,
-    authenticator_of,
     header_of,
+    login_settings,
+    observed_authentication,
 )
 from tests.support.waiting import eventually
 from vecguard.errors import OverloadedError
-from vecguard.proxy.authentication.admission_queue import AdmissionQueue, QueueLimits
-from vecguard.proxy.authentication.buckets import Rate, TokenBucket
-from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication import configured
 from vecguard.proxy.authentication.errors import (
     LoginLimitedError,
     MalformedHeaderError,
     WrongCredentialsError,
 )
-from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, Suspicion
+from vecguard.proxy.authentication.limits import Suspicion
 from vecguard.proxy.principal import Principal
 
 ATTACKER, HOME, OFFICE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
-RATES = FailureRates(pair=Rate(3, 0.1), origin=Rate(6, 0.1), name=Rate(4, 0.1))
+BURST = 3
+LIMITS = {
+    "pair_burst": BURST,
+    "pair_per_minute": 6.0,
+    "address_burst": 6,
+    "address_per_minute": 6.0,
+    "name_burst": 4,
+    "name_per_minute": 6.0,
+}
 
 
 class StormHarness:
-    def __init__(self, *, fetch_rate=None, queue=100):
+    def __init__(self, *, queue=100, max_users=100):
         self.clock = ManualClock()
         self.source = ScriptedSource()
-        self.verifier = ObservedVerifier(queue_limit=queue)
-        self.credentials = CredentialCache(
+        queues = {"verifier_queue": queue, "verifier_queue_per_address": queue}
+        self.authentication = observed_authentication(
             self.source,
-            ttl_seconds=60,
-            max_known=100,
-            max_unknown=100,
-            refresh_interval_seconds=1,
+            settings=login_settings(
+                authentication=queues | {"login_limits": LIMITS}, proxy={"max_user_num": max_users}
+            ),
             clock=self.clock,
         )
-        self.lookup_queue = AdmissionQueue(
-            4,
-            QueueLimits(queue, queue, 10.0),
-            pace=TokenBucket(fetch_rate) if fetch_rate else None,
-            clock=self.clock,
-        )
-        self.authenticator = authenticator_of(
-            self.credentials,
-            self.verifier,
-            clock=self.clock,
-            limits=FailureLimits(RATES, max_tracked=1000, clock=self.clock),
-            lookup_queue=self.lookup_queue,
-        )
+        self.authenticator = self.authentication.authenticator
+        self.credentials = self.authentication.credentials
+        self.verifier = self.authentication.verifier
+        self.lookup_queue = self.authentication.lookup_queue
+
+    def close(self):
+        self.authentication.close()
 
     async def login(self, username, password, origin):
         return await self.authenticator.authenticate([header_of(username, password)], origin)
@@ -71,8 +70,13 @@ async def harness():
     harness = StormHarness()
     harness.source.put("bob", "right1")
     yield harness
-    harness.lookup_queue.close()
-    harness.verifier.close()
+    harness.close()
+
+
+@pytest.fixture
+def small_burst(monkeypatch):
+    """As many look-ups at once as there may be users."""
+    monkeypatch.setattr(configured, "FETCH_BURST", 1)
 
 
 async def fail_until_limited(harness, username="bob", origin=ATTACKER):
@@ -151,7 +155,7 @@ async def test_parallel_guesses_do_not_get_past_the_limit(harness):
     results = await asyncio.gather(*guesses, return_exceptions=True)
     assert {type(result) for result in results} == {WrongCredentialsError, LoginLimitedError}
     # Each of the two threads may have been given the next one when the bucket ran dry.
-    assert harness.verifier.checks <= RATES.pair.burst + 2
+    assert harness.verifier.checks <= BURST + 2
 
 
 async def test_parallel_right_logins_of_many_users_reach_no_limit(harness):
@@ -196,24 +200,24 @@ async def test_nobody_is_held_up_or_limited_by_another_ones_equal_login(harness)
     assert results[1] == Principal("bob", 101)
 
 
-async def test_names_that_are_not_held_are_looked_up_at_a_pace():
-    harness = StormHarness(fetch_rate=Rate(5, 1000.0), queue=10)
+async def test_names_that_are_not_held_are_looked_up_at_a_pace(small_burst):
+    harness = StormHarness(queue=10, max_users=5)
     logins = harness.starts(*((f"nobody{n}", "wrong1", f"192.0.2.{n}") for n in range(100)))
     # Two threads, and ten who wait for one.
-    results = await asyncio.gather(*logins[12:], return_exceptions=True)
+    async with asyncio.timeout(5):  # they are refused at once, not because they waited too long
+        results = await asyncio.gather(*logins[12:], return_exceptions=True)
     assert {type(result) for result in results} == {OverloadedError}
 
     async def the_burst_was_looked_up():
         return harness.source.fetches.total() == 5
 
     await eventually(the_burst_was_looked_up, 5.0)
-    await asyncio.sleep(0.01)  # longer than the pace, by a clock that stands still here
+    await asyncio.sleep(0.02)  # longer than the pace, by a clock that stands still here
     assert harness.source.fetches.total() == 5
     for login in logins:
         login.cancel()
     await asyncio.wait(logins)
-    harness.lookup_queue.close()
-    harness.verifier.close()
+    harness.close()
 
 
 async def test_names_are_looked_up_as_slowly_as_passwords_are_checked(harness):
@@ -226,8 +230,9 @@ async def test_names_are_looked_up_as_slowly_as_passwords_are_checked(harness):
     assert harness.source.fetches.total() == 20
 
 
-async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
-    harness = StormHarness(fetch_rate=Rate(2, 0.001))
+async def test_users_who_are_held_do_not_wait_behind_names_that_are_not(small_burst, monkeypatch):
+    monkeypatch.setattr(configured, "FETCHES_PER_SECOND", 0.001)
+    harness = StormHarness(max_users=2)
     harness.source.put("bob", "right1")
     await harness.login("bob", "right1", HOME)
     unknown = harness.starts(*((f"nobody{n}", "wrong1", ATTACKER) for n in range(10)))
@@ -242,8 +247,7 @@ async def test_users_who_are_held_do_not_wait_behind_names_that_are_not():
     for login in unknown:
         login.cancel()
     await asyncio.wait(unknown)
-    harness.lookup_queue.close()
-    harness.verifier.close()
+    harness.close()
 
 
 async def test_logins_wait_where_earlier_failures_have_put_them(harness, monkeypatch):
@@ -292,4 +296,4 @@ async def test_whoever_fills_its_own_line_learns_nothing_about_names(username, s
     harness.source.gate.open()
     await asyncio.gather(*known)
     await asyncio.gather(*flood, return_exceptions=True)
-    harness.verifier.close()
+    harness.close()

@@ -17,11 +17,11 @@ BOB, EVE = [header_of("bob", "first1")], [header_of("eve", "first1")]
 
 @pytest.fixture
 async def harness():
-    harness = LoginHarness(max_known=2, max_accepted=2)
+    harness = LoginHarness(cache={"max_credentials": 2, "max_logins": 2})
     for name in ("bob", "eve", "joe"):
         harness.source.put(name, "first1")
     yield harness
-    harness.verifier.close()
+    harness.close()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_what_was_recognised_before_never_changes_the_answer(steps):
                 with_it, without = _answer(harness, earlier), _answer(harness, None)
                 assert with_it == without
         finally:
-            harness.verifier.close()
+            harness.close()
 
     asyncio.run(play())
 

@@ -1,10 +1,8 @@
 import pytest
 
 from tests.support.active import FakeCall, FakeClient
-from tests.support.credentials import ManualClock, ScriptedSource
-from vecguard.proxy.authentication.credentials import CredentialCache
+from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication
 from vecguard.proxy.authentication.errors import RevokedError
-from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.revocations import Revocations
@@ -13,18 +11,11 @@ from vecguard.proxy.revocation.revocations import Revocations
 class Proxy:
     def __init__(self):
         self.source = ScriptedSource()
-        self.credentials = CredentialCache(
-            self.source,
-            ttl_seconds=60,
-            max_known=10,
-            max_unknown=10,
-            refresh_interval_seconds=1,
-            clock=ManualClock(),
-        )
+        authentication = observed_authentication(self.source, clock=ManualClock())
+        self.credentials, self.logins = authentication.credentials, authentication.logins
         active = OpenCalls()
         active.enter(client := FakeClient())
         self.client = client
-        self.logins = Logins(max_accepted=10, max_refused=10, key=b"key")
         self.revocations = Revocations(self.credentials, self.logins, active)
 
     def call_of(self, username, revision):

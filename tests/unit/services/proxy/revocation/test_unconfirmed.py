@@ -1,11 +1,9 @@
 import pytest
 
 from tests.support.active import FakeCall, FakeClient
-from tests.support.credentials import ManualClock, ScriptedSource
+from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication
 from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status
-from vecguard.proxy.authentication.credentials import CredentialCache
-from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.lease import Lease
@@ -18,19 +16,11 @@ TTL, GRACE = 10.0, 1.0
 class Proxy:
     def __init__(self):
         self.clock = ManualClock()
-        credentials = CredentialCache(
-            ScriptedSource(),
-            ttl_seconds=60,
-            max_known=10,
-            max_unknown=10,
-            refresh_interval_seconds=1,
-            clock=self.clock,
-        )
+        authentication = observed_authentication(ScriptedSource(), clock=self.clock)
         active = OpenCalls()
         active.enter(client := FakeClient())
         self.client = client
-        logins = Logins(max_accepted=10, max_refused=10, key=b"key")
-        self.revocations = Revocations(credentials, logins, active)
+        self.revocations = Revocations(authentication.credentials, authentication.logins, active)
         self.lease = Lease(ClockMargin(ratio=0.0, fixed_seconds=0.0))
         self.watch = OpenCallsWatch(self.lease, self.revocations, self.clock, grace_seconds=GRACE)
 

@@ -1,0 +1,144 @@
+"""The services that a proxy answers itself, as upstreams that only its own relay can reach."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vecguard.grpc.call import current_caller
+from vecguard.grpc.server import GrpcServer
+from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS
+from vecguard.observability.health import HealthReport
+from vecguard.proxy.accounts.methods import SERVED, UNSERVED
+from vecguard.proxy.accounts.service import AccountService
+from vecguard.proxy.accounts.unserved import UnservedRoles
+from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
+from vecguard.proxy.identity_headers import read_caller
+from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
+from vecguard.proxy.relay.upstreams.pool import PoolPolicy
+from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+# The client headers that our own services get, in addition to the identity headers.
+_HEADERS = HeaderPolicy(
+    only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
+)
+_HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
+_HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
+# The most calls of each of our own services that run at a time; the others wait. All running calls
+# may take a step in one turn of the loop, which delays the connections.
+_CALLS_AT_A_TIME = 32
+# The queue of each of our own services, as of a backend. Watches, which keep their streams, get
+# more connections.
+_CALLS = PoolPolicy(connections=1, waiting=2000, idle_seconds=None)
+_WATCHES = PoolPolicy(connections=8, waiting=2000, idle_seconds=300.0)
+# Two passwords, a name and a description, each as long as can be configured, and half of the
+# smallest window of a stream.
+_MAX_ACCOUNT_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServices:
+    """The upstreams of the services in this process.
+
+    Attributes:
+        accounts: Milvus's account RPCs.
+        health: gRPC's health service, without its watches.
+        watches: the watches of the health service.
+    """
+
+    accounts: Upstream
+    health: Upstream
+    watches: Upstream
+
+    @property
+    def table(self) -> Mapping[bytes, Upstream]:
+        """The methods that are routed to them; a table for `Routes`."""
+        return {
+            **dict.fromkeys((*SERVED, *UNSERVED), self.accounts),
+            _HEALTH_SERVICE: self.health,
+            _HEALTH_WATCH: self.watches,
+        }
+
+    def close(self) -> None:
+        """Closes their connections; open calls end as if these were lost."""
+        for upstream in (self.accounts, self.health, self.watches):
+            upstream.close()
+
+
+def open_own_services(
+    accounts: AccountService,
+    report: HealthReport,
+    *,
+    backend: Upstream,
+    is_draining: Callable[[], bool],
+) -> OwnServices:
+    """Returns the services, connected at their first call.
+
+    Args:
+        accounts: serves the account RPCs.
+        report: the checks that the health service answers from.
+        backend: answers health requests that name a service.
+        is_draining: whether the process is stopping.
+    """
+    health = HealthService(
+        report,
+        is_draining=is_draining,
+        origin=lambda: origin_of(read_caller(current_caller().metadata).host),
+    )
+
+    def answers_about_health(request: bytes, encodings: Sequence[bytes]) -> Upstream | None:
+        return backend if names_a_service(request, encodings) else None
+
+    def health_upstream(*, ends_soon: bool) -> Upstream:
+        return _upstream(
+            "the health service",
+            health,
+            max_request_bytes=MAX_REQUEST_BYTES,
+            choose=answers_about_health,
+            ends_soon=ends_soon,
+        )
+
+    return OwnServices(
+        accounts=_upstream(
+            "the account service",
+            accounts,
+            UnservedRoles(),
+            max_request_bytes=_MAX_ACCOUNT_BYTES,
+            revocable=False,
+        ),
+        health=health_upstream(ends_soon=True),
+        watches=health_upstream(ends_soon=False),
+    )
+
+
+def _upstream(
+    name: str,
+    *services: "IServable",
+    max_request_bytes: int,
+    revocable: bool = True,
+    choose: Chooser | None = None,
+    ends_soon: bool = True,
+) -> Upstream:
+    """Returns an upstream for services of this process.
+
+    At most `_CALLS_AT_A_TIME` calls run at a time, unless calls have no end, such as watches,
+    which would keep out others.
+    """
+    server = GrpcServer(
+        services,
+        max_message_bytes=max_request_bytes,
+        max_streams=_CALLS_AT_A_TIME if ends_soon else MAX_CONCURRENT_STREAMS,
+    )
+    return Upstream(
+        name,
+        in_process(server),
+        authority="vecguard",
+        policy=_HEADERS,
+        revocable=revocable,
+        max_request_bytes=max_request_bytes,
+        choose=choose,
+        pool=_CALLS if ends_soon else _WATCHES,
+    )
