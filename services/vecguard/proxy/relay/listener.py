@@ -59,7 +59,6 @@ class Listener:
         max_answer_bytes: int,
         limits: Limits,
         bounds: Bounds,
-        keepalive: Keepalive = _KEEPALIVE,
         hits: LimitHits | None = None,
         origin_of: Callable[[str], str] = str,
         tracer: Tracer | None = None,
@@ -74,7 +73,6 @@ class Listener:
             max_answer_bytes: the most bytes of one message of an answer.
             limits: the limits of each connection.
             bounds: the limits of all connections together.
-            keepalive: when silent clients get a PING.
             hits: counts the limits that are reached.
             origin_of: maps an address to its origin; one origin can have many addresses.
             tracer: begins a span for each call; None: calls are not traced.
@@ -82,7 +80,6 @@ class Listener:
         self._active = active
         self._limits = limits
         self._lifetime = bounds.lifetime
-        self._keepalive = keepalive
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
         self.hits = hits or limit_hits()
         self.buffers = Buffers(bounds.buffered_bytes)
@@ -174,7 +171,7 @@ class Listener:
         return ClientLink(
             self._reception,
             self._limits,
-            self._keepalive,
+            _KEEPALIVE,
             account=Account(self.buffers),
             lifetime=self._lifetime,
             random=self._random,

@@ -71,7 +71,6 @@ class Upstream:
         pool: PoolPolicy,
         scheme: bytes = b"http",
         keepalive: Keepalive = _KEEPALIVE,
-        limits: Limits = _LIMITS,
         hits: LimitHits | None = None,
     ) -> None:
         self.name = name
@@ -84,7 +83,7 @@ class Upstream:
         self.pool = Pool(
             name,
             connect,
-            limits=limits,
+            limits=_LIMITS,
             keepalive=keepalive,
             policy=pool,
             random=Random(),  # noqa: S311 - it spreads attempts in time and hides nothing
