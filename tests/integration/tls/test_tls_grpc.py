@@ -11,7 +11,8 @@ from grpclib.health.service import Health
 from grpclib.server import Server
 
 from tests.integration.tls.ends import DEADLINE_SECONDS, dialler, server
-from tests.unit.shared.tls.paper import authority, client, issue, server_paper, until
+from tests.support.waiting import until
+from tests.unit.shared.tls.paper import authority, client, issue, server_paper
 from vecguard.generated.grpc.health.v1 import (
     HealthCheckRequest,
     HealthStub,

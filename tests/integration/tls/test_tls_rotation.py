@@ -14,7 +14,8 @@ from tests.integration.tls.ends import (
     refusal,
     server,
 )
-from tests.unit.shared.tls.paper import authority, client, issue, server_paper, until
+from tests.support.waiting import until
+from tests.unit.shared.tls.paper import authority, client, issue, server_paper
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio")]
 try:

@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from structlog.testing import capture_logs
 
+from tests.support.waiting import until
 from tests.unit.shared.tls.paper import (
     DAY,
     Paper,
@@ -14,7 +15,6 @@ from tests.unit.shared.tls.paper import (
     issue,
     pem,
     server_paper,
-    until,
 )
 from vecguard.observability.health import HealthReport
 from vecguard.tls import reloading as module
