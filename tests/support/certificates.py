@@ -1,6 +1,5 @@
 """Certificates and their files for tests."""
 
-import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +13,6 @@ from vecguard.tls.authority import Authority, Issued, KeyKind, Usage, parse_name
 from vecguard.tls.material import PemFile, TlsFiles
 
 DAY = 86_400.0
-
-
-async def until(condition, *, seconds=10.0):
-    """Waits until a condition holds; fails if it does not in time."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the awaited state has no event
-            await asyncio.sleep(0.005)
 
 
 def authority(name="Test CA", *, days=30):

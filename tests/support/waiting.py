@@ -14,3 +14,10 @@ async def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"{condition.__name__} did not come true in {timeout_seconds} s")
         await asyncio.sleep(0.01)
+
+
+async def until(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
+    """Returns when a plain condition, of which no event tells, is true. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_seconds):
+        while not condition():  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.001)

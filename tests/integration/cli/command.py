@@ -5,45 +5,22 @@ arrive, that streams may be closed, that a terminal is asked.
 """
 
 import asyncio
-import io
-import json
 import os
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 from deploy.local.stack import CHECKOUT
 from tests.e2e.stacks import clean_environment
-from tests.support.logs import restored_logging
+from tests.support.program_here import Ended, run_here
 from vecguard.cli.__main__ import main
 
 _TIMEOUT_SECONDS = 60.0
 # As it is installed, in the environment that runs the tests.
 _COMMAND = str(Path(sys.executable).with_name("vecguard"))
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def all(self) -> str:
-        return self.out + self.err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -54,42 +31,11 @@ def environment(**more: str) -> dict[str, str]:
 async def vecguard(*arguments: object, stdin: str = "", **variables: str) -> Ended:
     """Runs the command in a thread of this process, without a terminal."""
     words = [str(each) for each in arguments]
-    with _process_of(words, stdin, variables) as (out, err):
-        code = await asyncio.to_thread(_main)
-        return Ended(code, _text(out), _text(err))
-
-
-@contextmanager
-def _process_of(
-    arguments: Sequence[str], stdin: str, variables: dict[str, str]
-) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
-    """What a process has of its own; the streams of its output."""
-    out, err = _stream(), _stream()
-    with (
-        restored_logging(),
-        mock.patch.dict(os.environ, environment(**variables), clear=True),
-        mock.patch.multiple(
-            sys, argv=["vecguard", *arguments], stdin=_stream(stdin), stdout=out, stderr=err
-        ),
-    ):
-        yield out, err
-
-
-def _stream(content: str = "") -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(content.encode()), "utf-8")
-
-
-def _text(stream: io.TextIOWrapper) -> str:
-    stream.flush()
-    return stream.buffer.getvalue().decode()
-
-
-def _main() -> int:
-    try:
-        main()
-    except SystemExit as end:
-        return end.code or 0
-    raise AssertionError("the command did not end by sys.exit")
+    return await asyncio.to_thread(
+        *(run_here, main, ["vecguard", *words]),
+        environment=environment(**variables),
+        stdin=stdin,
+    )
 
 
 async def vecguard_process(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.stack import LocalStack
-from tests.integration.cli.command import Ended, vecguard, written
+from tests.integration.cli.command import vecguard, written
+from tests.support.program_here import Ended
 
 ROOT_PASSWORD = "Milvus"
 

@@ -5,9 +5,10 @@ from http import HTTPStatus
 import pytest
 
 from tests.e2e.stacks import running_stack
-from tests.integration.cli.command import Ended, vecguard, vecguard_process, written
+from tests.integration.cli.command import vecguard, vecguard_process, written
 from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 from tests.support.metrics import health
+from tests.support.program_here import Ended
 from tests.support.waiting import eventually
 
 # The output of the stack is read on this loop.

@@ -22,7 +22,7 @@ from tests.support.raw_http2 import (
 )
 from tests.support.relay import relaying
 from tests.support.relay_parts import ScriptedGatekeeper
-from tests.support.waiting import eventually
+from tests.support.waiting import until
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.limits import RelayLimit
 
@@ -49,13 +49,6 @@ async def limited_backend(max_streams=STREAMS):
 
 def call(client, user, path=b"/a.B/Silent"):
     return client.request(request_headers(path, (b"authorization", user.encode())), message(b"x"))
-
-
-async def until(condition):
-    async def it_holds() -> bool:
-        return condition()
-
-    await eventually(it_holds)
 
 
 async def counted(found, wanted):

@@ -11,7 +11,8 @@ from grpclib.health.service import Health
 from grpclib.server import Server
 
 from tests.integration.tls.endpoints import DEADLINE_SECONDS, dialler, server
-from tests.support.certificates import authority, client, issue, server_pems, until
+from tests.support.certificates import authority, client, issue, server_pems
+from tests.support.waiting import until
 from vecguard.generated.grpc.health.v1 import (
     HealthCheckRequest,
     HealthStub,

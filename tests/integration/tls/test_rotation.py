@@ -14,7 +14,8 @@ from tests.integration.tls.endpoints import (
     refusal,
     server,
 )
-from tests.support.certificates import authority, client, issue, server_pems, until
+from tests.support.certificates import authority, client, issue, server_pems
+from tests.support.waiting import until
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio")]
 try:

@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parents[3]
 PRELUDE = """
 import asyncio, os, sys, time
 {loop}
+from vecguard import lifecycle
 from vecguard.errors import ConfigurationError, UnavailableError
 from vecguard.lifecycle import run_service
 from vecguard.observability.log import get_logger
@@ -174,7 +175,11 @@ log.info("drained")
     ("end", "code"), [("return", 0), ('raise UnavailableError("the store is gone")', 1)]
 )
 def test_threads_that_go_on_are_not_waited_for_and_change_no_exit_code(start, loop, end, code):
-    body = f"asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)\n{end}"
+    body = f"""
+lifecycle._THREADS_SECONDS = 0.1
+asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)
+{end}
+"""
     service = start(body, loop=loop)
     assert service.end() == code
     assert service.lines[-1]["event"] == "stopped; a thread that goes on is not waited for"

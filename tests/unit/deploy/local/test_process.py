@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from deploy.local.errors import LocalStackError
 from deploy.local.process import Process, Program
+from tests.support.waiting import until
 
 SLEEP = "import signal; signal.pause()"
 READY_SLEEP = f"print('ready', flush=True); {SLEEP}"
@@ -182,12 +183,6 @@ async def test_an_interrupt_reaches_a_child_of_a_background_job(child: Start):
 
     async with asyncio.timeout(5):
         assert await process.wait() in {1, -signal.SIGINT}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  no event tells of another process's state
-            await asyncio.sleep(0.01)
 
 
 def state(pid: int) -> str:

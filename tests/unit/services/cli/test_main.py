@@ -10,6 +10,7 @@ import structlog
 from typer.testing import CliRunner
 
 from tests.support.logs import our_handlers
+from tests.support.program_here import run_here
 from vecguard.cli import __main__ as command
 from vecguard.cli.exit_codes import ExitCode, exit_code_of
 from vecguard.cli.output import printable
@@ -73,33 +74,23 @@ def test_the_version_is_told():
     assert run("--version").output.startswith("vecguard ")
 
 
+def completion(**variables):
+    return run_here(command.main, ["vecguard"], environment=variables)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_can_be_installed_for(shell):
     # What `--show-completion` prints for the shell that it finds among its parents.
-    shown = subprocess.run(
-        [COMMAND],
-        env={"_VECGUARD_COMPLETE": f"source_{shell}"},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert "_VECGUARD_COMPLETE" in shown.stdout
+    shown = completion(_VECGUARD_COMPLETE=f"source_{shell}")
+    assert shown.code == 0, shown.err
+    assert "_VECGUARD_COMPLETE" in shown.out
 
 
 def test_names_are_completed():
-    completed = subprocess.run(
-        [COMMAND],
-        env={
-            "_VECGUARD_COMPLETE": "complete_bash",
-            "COMP_WORDS": "vecguard user ",
-            "COMP_CWORD": "2",
-        },
-        capture_output=True,
-        check=False,
-        text=True,
+    completed = completion(
+        _VECGUARD_COMPLETE="complete_bash", COMP_WORDS="vecguard user ", COMP_CWORD="2"
     )
-    assert {"create", "list", "passwd", "delete", "describe"} <= set(completed.stdout.split())
+    assert {"create", "list", "passwd", "delete", "describe"} <= set(completed.out.split())
 
 
 def started(*arguments, stdout, encoding="utf-8"):

@@ -14,8 +14,8 @@ from tests.support.certificates import (
     issue,
     pem,
     server_pems,
-    until,
 )
+from tests.support.waiting import until
 from vecguard.observability.health import HealthReport
 from vecguard.tls import reloading as module
 from vecguard.tls.contexts import client_context, load, mutual_server_context, server_context

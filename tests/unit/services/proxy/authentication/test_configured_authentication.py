@@ -11,9 +11,10 @@ from tests.support.credentials import (
     login_settings,
     observed_authentication,
 )
-from vecguard.errors import OverloadedError
+from vecguard.errors import OverloadedError, VecguardError
 from vecguard.proxy.authentication import configured
 from vecguard.proxy.authentication.configured import fetch_rate, open_verifier
+from vecguard.proxy.authentication.errors import LoginLimitedError, WrongCredentialsError
 
 
 def opened(**sections):
@@ -50,6 +51,21 @@ async def test_no_more_logins_of_one_address_wait_than_are_configured():
     authentication.verifier.gate.open()
     await other
     await asyncio.gather(*(set(many) - done))
+    authentication.close()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_failed_logins_are_limited_unless_that_is_off(enabled):
+    authentication = opened(
+        authentication={"login_limits": {"enabled": enabled, "pair_burst": 2}},
+    )
+    errors = []
+    for number in range(3):
+        with pytest.raises(VecguardError) as refusal:
+            await authentication.authenticator.authenticate([header_of("user0", f"wrong{number}")])
+        errors.append(type(refusal.value))
+    last = LoginLimitedError if enabled else WrongCredentialsError
+    assert errors == [WrongCredentialsError, WrongCredentialsError, last]
     authentication.close()
 
 

@@ -7,13 +7,13 @@ from tests.support.frame_sequences import frame
 from tests.support.header_blocks import headers
 from tests.support.http2_handler import RecordingHandler, parsed
 from tests.support.policies import limits_with
+from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import ErrorCode, Http2ConnectionError
 from vecguard.proxy.http2.hpack import fields
 from vecguard.proxy.http2.limits import Limit, LimitHits
 from vecguard.proxy.http2.stream import Stream
-from vecguard.proxy.interpreter import is_compiled
 
 REQUEST = Encoder().encode([(":method", "POST"), (":scheme", "http"), (":path", "/s/m")])
 OPENED = frame(frames.HEADERS, 0x4, 1, REQUEST)

@@ -1,12 +1,11 @@
 """A client's connection: its frames, its departure, and the limits of what it holds."""
 
-import asyncio
-
 import pytest
 
 from tests.support.memory_relay import memory_relay
 from tests.support.policies import bounds_with, connection_limits_with, lifetime_with, limits_with
 from tests.support.raw_http2 import message
+from tests.support.waiting import until
 from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.http2 import frames
@@ -17,13 +16,6 @@ from vecguard.proxy.relay.limits import RelayLimit
 
 def goaways(end):
     return [item[1] for item in end.events if item[0] == "goaway_received"]
-
-
-async def until(condition):
-    """A timer of the relay's makes it true."""
-    async with asyncio.timeout(10.0):
-        while not condition():  # noqa: ASYNC110 - a timer's work has no event
-            await asyncio.sleep(0.001)
 
 
 async def test_a_client_that_goes_takes_its_calls_along():

@@ -1,10 +1,9 @@
 """Which connection a call gets, and what it hears where there is none."""
 
-import asyncio
-
 from tests.support.memory_relay import memory_relay
 from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message
+from tests.support.waiting import until
 from vecguard.backoff import BackoffPolicy
 from vecguard.errors import Status
 from vecguard.proxy.http2.errors import ErrorCode
@@ -58,9 +57,7 @@ async def test_the_next_attempt_needs_no_call():
         await relay.quiet()
         assert relay.upstream.pool.failure is not None
         relay.refuses = None
-        async with asyncio.timeout(10.0):
-            while not relay.upstream.links:  # noqa: ASYNC110 - the pool's timer begins it
-                await asyncio.sleep(0.001)
+        await until(lambda: relay.upstream.links)
         assert relay.upstream.pool.failure is None
         call, there, backend = await relay.arrived(client)
         backend.answer(there)
