@@ -139,7 +139,6 @@ def open_verifier(
     *,
     clock: Clock,
     observe: Observe = lambda _operation, _seconds: None,
-    kind: type[Verifier] = Verifier,
 ) -> Verifier:
     """Returns the configured verifier. No thread runs yet.
 
@@ -147,9 +146,8 @@ def open_verifier(
         settings: all settings.
         clock: measures the runs for `observe`.
         observe: called after each run of bcrypt.
-        kind: the class to make; tests derive one that can be held up.
     """
-    return kind(
+    return Verifier(
         threads=settings.authentication.verifier_threads
         or max(1, usable_cpus() // settings.proxy.workers),
         queue_limit=settings.authentication.verifier_queue,
