@@ -20,10 +20,9 @@ ifneq ($(shell cat $(PYMILVUS2_SETUP) 2>/dev/null),$(CURDIR))
 PYMILVUS2_CLEAR := $(if $(wildcard $(PYMILVUS2_SETUP)),--clear)
 endif
 DOCS_SETUP := $(VENV)/.docs-ready
-# Twice quiet: once lets setuptools' warning through that an editable installation is one.
-PIP_EDITABLE := $(BIN)/python -m pip install --quiet --quiet --editable
+PIP_EDITABLE := $(BIN)/python -m pip install --quiet --editable
 TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
-# How many workers there are, and which tests stay together, is said by tests/conftest.py.
+# tests/conftest.py sets the number of workers, and which tests stay together.
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-"""What the site has besides the pages in this folder."""
+"""Adds to the site what is not a page of this folder."""
 
 from pathlib import Path
 

@@ -58,7 +58,7 @@ def write(path: Path, *layers: Settings) -> None:
     for layer in layers:
         merged = laid_over(merged, layer)
     text = (
-        "# Written anew at each start of the local stack. To change a setting, put it into the\n"
+        "# Written again at each start of the local stack. To change a setting, put it into the\n"
         "# environment, for example VECGUARD__LOG__LEVEL=debug.\n"
         + yaml.safe_dump(merged, sort_keys=False)
     )

@@ -1,4 +1,4 @@
-"""A stack that speaks TLS, its CAs, and people who knock at its ports."""
+"""A stack with TLS, its CAs, and clients of its ports."""
 
 import asyncio
 import base64

@@ -61,7 +61,7 @@ def _table(figures: Figures) -> str:
         ),
         ("", "sessions of one root coord, at 50 %", sessions_per_root_coord(figures), "sessions"),
         (
-            *("K", "root coord, one change told to 1,000 sessions"),
+            *("K", "root coord, one change sent to 1,000 sessions"),
             *(figures[f"{sessions}.change_cpu_ms"], "ms of a core"),
         ),
         ("", "a change with 100 sessions, p50", _change(figures, 100, 50), "ms"),

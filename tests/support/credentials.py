@@ -34,6 +34,11 @@ def header_of(username: str, password: str) -> bytes:
     return base64.b64encode(f"{username}:{password}".encode())
 
 
+def encoded(password: str) -> str:
+    """Returns a password as account requests carry it."""
+    return base64.b64encode(password.encode()).decode()
+
+
 class ManualClock:
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now

@@ -4,16 +4,8 @@ from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.authentication.credentials import Credential
-from vecguard.root_coord.store.interface import Actor, Outcome
-
-_OUTCOMES = {
-    Outcome.APPLIED: pb.MutationOutcome.APPLIED,
-    Outcome.USER_EXISTS: pb.MutationOutcome.USER_EXISTS,
-    Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
-    Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
-    Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
-    Outcome.ACTOR_REVOKED: pb.MutationOutcome.ACTOR_REVOKED,
-}
+from vecguard.root_coord.service import _OUTCOMES
+from vecguard.root_coord.store.interface import Actor
 
 
 class MemoryDirectory:

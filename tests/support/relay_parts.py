@@ -13,7 +13,8 @@ from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
-from vecguard.proxy.relay.listener import Client, Gatekeeper, Listener
+from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.reception import Client, Gatekeeper
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Connector, Upstream

@@ -65,7 +65,7 @@ async def run(
         stack.callback(proxy.close)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(proxy.root_coord.client.run(proxy.revocations))]
-            background += [tasks.create_task(link.run()) for link in proxy.tls.active]
+            background += [tasks.create_task(context.run()) for context in proxy.tls.active]
             if proxy.open_calls_watch is not None:
                 background.append(tasks.create_task(proxy.open_calls_watch.run()))
             background.append(tasks.create_task(proxy.audit.run()))
@@ -98,7 +98,7 @@ async def run(
 
 
 @dataclass(frozen=True, slots=True)
-class TlsLinks:
+class TlsContexts:
     """The TLS contexts of a proxy's connections; None without TLS."""
 
     public: ReloadingContext | None
@@ -106,7 +106,7 @@ class TlsLinks:
     backend: ReloadingContext | None
 
     @classmethod
-    def of(cls, settings: Settings) -> "TlsLinks":
+    def of(cls, settings: Settings) -> "TlsContexts":
         """Returns the configured contexts. Raises ConfigurationError if a file cannot be used."""
         return cls(
             connections.public_listener(settings),
@@ -117,7 +117,7 @@ class TlsLinks:
     @property
     def active(self) -> list[ReloadingContext]:
         """The contexts of connections with TLS."""
-        return [link for link in (self.public, self.root_coord, self.backend) if link is not None]
+        return [each for each in (self.public, self.root_coord, self.backend) if each is not None]
 
 
 class Proxy:
@@ -129,7 +129,7 @@ class Proxy:
 
     def __init__(self, settings: Settings) -> None:
         self.is_draining = False
-        self.tls = TlsLinks.of(settings)
+        self.tls = TlsContexts.of(settings)
         self.audit = AuditLog.open(settings.audit, "proxy")
         self._tracer = open_tracer(settings.trace, "proxy")
         self.health, self.registry = HealthReport(), service_registry("proxy")

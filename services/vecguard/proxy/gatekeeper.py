@@ -14,7 +14,7 @@ from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.principal import ANONYMOUS, Principal
-from vecguard.proxy.relay.listener import Client, Gatekeeper
+from vecguard.proxy.relay.reception import Client, Gatekeeper
 from vecguard.tls.peer import UserPattern, peer_user
 
 

@@ -57,7 +57,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
     inward, outward = connections.root_coord_listener(settings), connections.etcd_client(settings)
-    tls = [link for link in (inward, outward) if link is not None]
+    tls = [context for context in (inward, outward) if context is not None]
     role = Role()
     health, registry = HealthReport(), service_registry("root_coord")
     register_health_checks(role, health)
@@ -82,7 +82,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
         operations,
         asyncio.TaskGroup() as tasks,
     ):
-        background = [tasks.create_task(link.run()) for link in tls]
+        background = [tasks.create_task(context.run()) for context in tls]
         await listen(server, settings.root_coord, context_of(inward))
         background.append(
             tasks.create_task(

@@ -24,7 +24,7 @@ class LoginLimitSettings(Section):
     pair_burst: Count = Field(
         default=20,
         description="Wrong passwords for one user from one address (IPv6: /64) that are judged "
-        "at once; nobody types as many.",
+        "at once; a person does not type as many.",
     )
     pair_per_minute: PerMinute = Field(
         default=10.0, description="Further ones for each minute, after that."

@@ -24,8 +24,8 @@ class Http2Settings(Section):
     )
     max_header_list_size: HeaderListSize = Field(
         default=65_536,
-        description="Most headers in one call, in bytes, 32 for each besides; a call with more is "
-        "refused. gRPC's own default is 16384, a token may be longer.",
+        description="Most headers in one call, in bytes, with 32 added for each; a call with more "
+        "is refused. gRPC's own default is 16384, a token may be longer.",
     )
     stream_window: Window = Field(
         default=1_048_576,
@@ -71,11 +71,11 @@ class ConnectionSettings(Section):
     idle_timeout: Duration = Field(
         default=3600.0,
         description="Time without an open call after which a connection is closed in good order, "
-        "in seconds, whatever PINGs come; clients connect again when they need it. 0: never.",
+        "in seconds, regardless of PINGs; clients connect again when they need it. 0: never.",
     )
     max_age: Duration = Field(
         default=0.0,
-        description="Time after which clients are asked to connect anew, in seconds, give or take "
+        description="Time after which clients are asked to connect again, in seconds, give or take "
         "a tenth. It spreads them over proxies that were added; open calls go on. 0: never.",
     )
     max_age_grace: Duration = Field(
@@ -105,5 +105,5 @@ class PoolSettings(Section):
         default=300.0,
         description="Time without a call after which a connection is closed if there is another "
         "one, in seconds. Longer than between two bursts of calls, or each would have to connect "
-        "anew. 0: never.",
+        "again. 0: never.",
     )

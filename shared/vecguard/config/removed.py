@@ -26,8 +26,9 @@ class Removed:
 
 _INSTEAD: Final = {
     "0.2": {
-        "audit.window": "entries that are alike are counted for 60 seconds",
-        "audit.maxGroups": "200 kinds of refusals, and 200 of account changes, are told apart",
+        "audit.window": "equal entries are counted together for 60 seconds",
+        "audit.maxGroups": "200 kinds of refusals, and 200 of account changes, are counted "
+        "separately",
         "audit.queue": "1000 lines may wait to be written",
         "authentication.fetchBurst": "1000 users are looked up at once, or as many as "
         "proxy.maxUserNum if that is more",

@@ -15,7 +15,7 @@ class ClockMarginSettings(Section):
         default=0.01, description="Part of lease.ttl that is given up for clock drift."
     )
     fixed: Annotated[float, Field(ge=0)] = Field(
-        default=0.1, description="What is given up besides, in seconds."
+        default=0.1, description="What is given up in addition, in seconds."
     )
 
 

@@ -46,7 +46,7 @@ class NameValidationSettings(Section):
 
     extra_chars: NameExtras = Field(
         default="",
-        description="Characters allowed in user names besides letters, digits and underscore: "
+        description="Characters allowed in user names beside letters, digits and underscore: "
         "any of . and -",
     )
 
@@ -77,7 +77,7 @@ class ProxySettings(Section):
     workers: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=1,
         description="Processes that serve the port; 0: one per CPU that may be used. A process "
-        "uses one CPU, besides checking passwords. Limits count for each.",
+        "uses one CPU, and more to check passwords. Limits count for each.",
     )
     min_password_length: PasswordLength = Field(
         default=6, description="Shortest password that can be set, in characters."

@@ -35,7 +35,7 @@ class RepeatedFailure:
         self._clock = clock
         self._began = float("-inf")
         self._causes: set[str] = set()
-        self._untold = 0
+        self._unlogged = 0
         self._is_logged = False
 
     def failed(self, cause: str, **entry: Any) -> None:
@@ -45,7 +45,7 @@ class RepeatedFailure:
             self._began = now
             self._causes.clear()
         if cause in self._causes or len(self._causes) >= _MOST_CAUSES:
-            self._untold += 1
+            self._unlogged += 1
             return
         self._causes.add(cause)
         self._is_logged = True
@@ -60,5 +60,5 @@ class RepeatedFailure:
         self._is_logged = False
 
     def _counted(self) -> dict[str, int]:
-        untold, self._untold = self._untold, 0
+        untold, self._unlogged = self._unlogged, 0
         return {"repeated": untold} if untold else {}

@@ -16,7 +16,7 @@ def main() -> None:
     try:
         for number in range(ROUNDS):
             old, new = passwords[number], passwords[number + 1]
-            # One login per proxy, used once more, so that each proxy knows it by heart.
+            # One login per proxy, used once more, so that each proxy has it in memory.
             known = [MilvusClient(uri, user="erin", password=old) for uri in uris]
             for client in known:
                 client.list_collections()

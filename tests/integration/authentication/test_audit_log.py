@@ -6,15 +6,12 @@ import pytest
 
 from tests.integration.authentication.deployment import HEALTH, authorization, running_deployment
 from tests.support.audit_schema import violations
+from tests.support.credentials import encoded
 from tests.support.raw_http2 import message, request_headers
 from tests.support.waiting import eventually
 from vecguard.generated.milvus.proto import milvus as pb
 
 ROOT = authorization("root", "Milvus")
-
-
-def encoded(password):
-    return base64.b64encode(password.encode()).decode()
 
 
 @pytest.fixture

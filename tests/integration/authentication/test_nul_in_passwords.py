@@ -1,4 +1,4 @@
-"""To bcrypt a text, NUL and the same text again are one password. Logins tell them apart."""
+"""bcrypt confuses `ab` and `ab\\0ab`; logins with a NUL character are refused."""
 
 import base64
 

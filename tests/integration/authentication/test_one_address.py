@@ -1,11 +1,10 @@
 """All clients behind one address, as behind a balancer, and a guesser is one of them."""
 
-import base64
-
 import grpc
 import pytest
 
 from tests.integration.authentication.deployment import authorization, running_deployment
+from tests.support.credentials import encoded
 from tests.support.guessing import at_fresh_names, at_names, guessing
 from tests.support.metrics import scrape
 from tests.support.waiting import eventually
@@ -32,12 +31,8 @@ def _settings(*, limits):
     }
 
 
-def _base64(text):
-    return base64.b64encode(text.encode()).decode()
-
-
 async def _create(client, username):
-    request = pb.CreateCredentialRequest(username=username, password=_base64(_PASSWORD))
+    request = pb.CreateCredentialRequest(username=username, password=encoded(_PASSWORD))
     assert (await client.account("CreateCredential", request, _ROOT)).code == 0
 
 
@@ -48,7 +43,7 @@ async def _logs_in(client, username, password):
 
 async def _change(client, username, *, old=""):
     request = pb.UpdateCredentialRequest(
-        username=username, old_password=_base64(old), new_password=_base64(_NEW)
+        username=username, old_password=encoded(old), new_password=encoded(_NEW)
     )
     return await client.account("UpdateCredential", request, _ROOT)
 

@@ -1,11 +1,10 @@
 """A login that is revoked makes no change any more, however early its call was begun."""
 
-import base64
-
 import grpc
 import pytest
 
 from tests.integration.authentication.deployment import authorization, running_deployment
+from tests.support.credentials import encoded
 from tests.support.raw_http2 import message, request_headers
 from vecguard.generated.milvus.proto import milvus as pb
 
@@ -13,14 +12,10 @@ _SERVICE = b"/milvus.proto.milvus.MilvusService/"
 _OLD, _NEW = authorization("root", "Milvus"), authorization("root", "Another1")
 
 
-def _base64(text):
-    return base64.b64encode(text.encode()).decode()
-
-
 _CHANGE = pb.UpdateCredentialRequest(
-    username="root", old_password=_base64("Milvus"), new_password=_base64("Another1")
+    username="root", old_password=encoded("Milvus"), new_password=encoded("Another1")
 )
-_CREATE = message(bytes(pb.CreateCredentialRequest(username="eve", password=_base64("evil1234"))))
+_CREATE = message(bytes(pb.CreateCredentialRequest(username="eve", password=encoded("evil1234"))))
 
 
 @pytest.mark.parametrize("sent", [0, len(_CREATE) - 1], ids=["nothing", "all but an octet"])

@@ -1,12 +1,12 @@
 """A queue of changes ends with the account that asked for them."""
 
 import asyncio
-import base64
 import json
 
 import grpc
 
 from tests.integration.authentication.deployment import authorization, running_deployment
+from tests.support.credentials import encoded
 from tests.support.waiting import eventually
 from vecguard.etcd import EtcdClient
 from vecguard.generated.milvus.proto import milvus as pb
@@ -27,12 +27,8 @@ _SETTINGS = {
 }
 
 
-def _base64(text):
-    return base64.b64encode(text.encode()).decode()
-
-
 def _create(username):
-    return pb.CreateCredentialRequest(username=username, password=_base64("Super123"))
+    return pb.CreateCredentialRequest(username=username, password=encoded("Super123"))
 
 
 async def test_no_change_of_a_deleted_super_user_is_made_after_the_deletion(tmp_path):
@@ -55,7 +51,7 @@ async def test_no_change_of_a_deleted_super_user_is_made_after_the_deletion(tmp_
                 else client.account(
                     "UpdateCredential",
                     pb.UpdateCredentialRequest(
-                        username="victim", new_password=_base64(f"Taken{number}")
+                        username="victim", new_password=encoded(f"Taken{number}")
                     ),
                     _SUPER,
                 )

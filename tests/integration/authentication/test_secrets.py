@@ -16,6 +16,7 @@ from tests.integration.authentication.deployment import (
     running_deployment,
 )
 from tests.support.audit_schema import violations
+from tests.support.credentials import encoded
 from tests.support.waiting import eventually
 from vecguard.etcd import EtcdClient, Put
 from vecguard.generated.milvus.proto import milvus as pb
@@ -46,10 +47,6 @@ class Markers:
                 inner = base64.b64encode(b"\0" * shift + marker.encode()).decode()
                 forms.add(inner[4 if shift else 0 : -4])
         return sorted(form for form in forms if len(form) > 3 and form in text)
-
-
-def encoded(password):
-    return base64.b64encode(password.encode()).decode()
 
 
 async def wrong_logins(client, marker):

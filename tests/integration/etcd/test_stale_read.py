@@ -1,4 +1,4 @@
-"""A real etcd shows etcd issue 20418 too seldom for a test, so a small server plays the liar."""
+"""Stale reads of etcd (its issue 20418), from a small server: a real etcd has them too seldom."""
 
 import socket
 from collections.abc import AsyncIterator

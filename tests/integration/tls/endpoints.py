@@ -1,4 +1,4 @@
-"""Real ends of TLS links on the loopback: a greeting server, and people who dial it."""
+"""Both ends of TLS connections on the loopback: a server that greets, and its clients."""
 
 import asyncio
 import ssl

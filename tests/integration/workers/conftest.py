@@ -1,4 +1,3 @@
-import base64
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -14,7 +13,7 @@ import pytest_asyncio
 
 from deploy.local.stack import LocalStack, ProxyProcess
 from tests.e2e.stacks import running_stack
-from tests.support.credentials import header_of
+from tests.support.credentials import encoded, header_of
 from tests.support.echo_backend import EchoBackend, echo_backend
 from tests.support.waiting import eventually
 from tests.support.worker_processes import children, listening, served_by
@@ -55,22 +54,18 @@ class Client:
         return grpc.StatusCode.OK
 
     async def create_user(self, username: str, password: str) -> None:
-        request = pb.CreateCredentialRequest(username=username, password=_base64(password))
+        request = pb.CreateCredentialRequest(username=username, password=encoded(password))
         await self._change("CreateCredential", bytes(request))
 
     async def change_password(self, username: str, old: str, new: str) -> None:
         request = pb.UpdateCredentialRequest(
-            username=username, old_password=_base64(old), new_password=_base64(new)
+            username=username, old_password=encoded(old), new_password=encoded(new)
         )
         await self._change("UpdateCredential", bytes(request))
 
     async def _change(self, method: str, request: bytes) -> None:
         answer = await self.call(f"/milvus.proto.milvus.MilvusService/{method}", request)
         assert answer == b"", answer
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 @dataclass

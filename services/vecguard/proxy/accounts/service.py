@@ -23,7 +23,6 @@ from vecguard.proxy.audit.audit_log import (
     AccountChange,
     Action,
     Audit,
-    NoAudit,
     recorded,
 )
 from vecguard.proxy.identity_headers import Caller, read_caller
@@ -34,12 +33,10 @@ _ROLES = (ADMIN, PUBLIC)
 class AccountService(pb.MilvusServiceBase):
     """Serves calls of the relay only: trusts its identity headers, which clients cannot set."""
 
-    def __init__(
-        self, accounts: Accounts, *, authorization_enabled: bool = True, audit: Audit | None = None
-    ) -> None:
+    def __init__(self, accounts: Accounts, *, authorization_enabled: bool, audit: Audit) -> None:
         """Without `authorization_enabled` callers have no name; see `Permissions`."""
         self._accounts = accounts
-        self._audit = audit or NoAudit()
+        self._audit = audit
         self._authorization_enabled = authorization_enabled
 
     async def create_credential(

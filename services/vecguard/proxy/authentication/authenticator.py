@@ -17,7 +17,7 @@ from vecguard.proxy.authentication.credentials import Credential, CredentialCach
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.authentication.header import PresentedLogin
 from vecguard.proxy.authentication.known_login import KnownLogin
-from vecguard.proxy.authentication.limits import LoginLimits, NoLimits
+from vecguard.proxy.authentication.limits import LoginLimits
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authentication.lookups import Lookups, Standing
 from vecguard.proxy.authentication.origin import origin_of_user
@@ -58,8 +58,8 @@ class Authenticator:
         trust: Trust,
         rehasher: Rehasher,
         clock: Clock,
+        limits: LoginLimits,
         lookup_queue: AdmissionQueue,
-        limits: LoginLimits | None = None,
     ) -> None:
         """Takes the parts.
 
@@ -72,8 +72,8 @@ class Authenticator:
         self._trust = trust
         self._rehasher = rehasher
         self._clock = clock
-        self._limits = limits or NoLimits(clock=clock)
-        self._lookups = Lookups(credentials, self._limits, lookup_queue)
+        self._limits = limits
+        self._lookups = Lookups(credentials, limits, lookup_queue)
         # By origin as well, so that no origin depends on the queue or the limits of another one.
         self._checks: SingleFlight[tuple[bytes, str], None] = SingleFlight()
 

@@ -13,7 +13,8 @@ from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.tracing import Tracer
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
-from vecguard.proxy.relay.listener import Gatekeeper, Listener
+from vecguard.proxy.relay.listener import Listener
+from vecguard.proxy.relay.reception import Gatekeeper
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes

@@ -58,13 +58,11 @@ class Link(Handler):
 
     connection: Connection
 
-    def __init__(
-        self, limits: Limits, keepalive: Keepalive, *, hits: LimitHits | None = None
-    ) -> None:
+    def __init__(self, limits: Limits, keepalive: Keepalive, *, hits: LimitHits) -> None:
         self.loop = asyncio.get_running_loop()
         self._limits = limits
         self._keepalive = keepalive
-        self._hits = hits or LimitHits()
+        self._hits = hits
         self._transport: asyncio.Transport | None = None
         self._is_flush_due = False
         self._was_heard = True

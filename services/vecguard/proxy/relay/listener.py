@@ -22,16 +22,9 @@ from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Pla
 from vecguard.proxy.relay.clients.read_scheduler import ReadScheduler
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
-from vecguard.proxy.relay.reception import (
-    Client,
-    Gatekeeper,
-    PeerCertificate,
-    Reception,
-)
+from vecguard.proxy.relay.reception import Gatekeeper, Reception
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
-
-__all__ = ["Client", "Gatekeeper", "Listener", "PeerCertificate"]
 
 _BACKLOG = 1024
 # Clients may be silent for hours; a vanished one is found within little more than a minute.
@@ -53,7 +46,7 @@ class Listener:
         self,
         gatekeeper: Gatekeeper,
         routes: Routes[Upstream],
-        active: OpenCalls,
+        open_calls: OpenCalls,
         *,
         max_request_bytes: int,
         max_answer_bytes: int,
@@ -68,7 +61,7 @@ class Listener:
         Args:
             gatekeeper: admits calls.
             routes: choose the upstream of a call.
-            active: is kept up to date with the open calls.
+            open_calls: is kept up to date with the connected clients.
             max_request_bytes: the most bytes of one message of a request.
             max_answer_bytes: the most bytes of one message of an answer.
             limits: the limits of each connection.
@@ -77,7 +70,7 @@ class Listener:
             origin_of: maps an address to its origin; one origin can have many addresses.
             tracer: begins a span for each call; None: calls are not traced.
         """
-        self._active = active
+        self._open_calls = open_calls
         self._limits = limits
         self._lifetime = bounds.lifetime
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
@@ -87,13 +80,13 @@ class Listener:
         self._reception = Reception(
             gatekeeper,
             routes,
-            active,
+            open_calls,
             max_request_bytes=max_request_bytes,
             max_answer_bytes=max_answer_bytes,
             tracer=tracer,
         )
         self._scheduler = ReadScheduler(asyncio.get_running_loop(), self.buffers)
-        self._pressure = BufferRelief(self.buffers, self._reception.links, self.hits)
+        self._relief = BufferRelief(self.buffers, self._reception.links, self.hits)
         self._acceptor = Acceptor(
             self._make_link,
             self.connection_limits,
@@ -148,7 +141,7 @@ class Listener:
                 # Some calls were in flight when the GOAWAY was sent.
                 for link in links:
                     await link.lost.wait()
-        self._active.end_all(UnavailableError("the proxy is shutting down, try again"))
+        self._open_calls.end_all(UnavailableError("the proxy is shutting down, try again"))
         await self._close_links()
         if self._reception.tasks:
             await asyncio.wait(self._reception.tasks)

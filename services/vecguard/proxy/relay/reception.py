@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
@@ -24,9 +24,6 @@ from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
-# The verified certificate of a client, in the form of `SSLObject.getpeercert()`.
-PeerCertificate = Callable[[], Mapping[str, Any] | None]
-
 
 class Client(Protocol):
     """The connected client, as a gatekeeper sees it."""
@@ -36,7 +33,7 @@ class Client(Protocol):
         ...
 
     def certificate(self) -> Mapping[str, Any] | None:
-        """Returns its verified certificate; None without one."""
+        """Returns its verified certificate, as `SSLObject.getpeercert` does; None without one."""
         ...
 
 
@@ -78,7 +75,7 @@ class Reception(Host):
         self,
         gatekeeper: Gatekeeper,
         routes: Routes[Upstream],
-        active: OpenCalls,
+        open_calls: OpenCalls,
         *,
         max_request_bytes: int,
         max_answer_bytes: int,
@@ -86,7 +83,7 @@ class Reception(Host):
     ) -> None:
         self._gatekeeper = gatekeeper
         self._routes = routes
-        self._active = active
+        self._open_calls = open_calls
         self._kept = KeptBytes()
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self.max_request_bytes = max_request_bytes
@@ -106,12 +103,12 @@ class Reception(Host):
     def connected(self, link: ClientLink) -> None:
         """Adds a client that has connected."""
         self.links.add(link)
-        self._active.enter(link)
+        self._open_calls.enter(link)
 
     def disconnected(self, link: ClientLink) -> None:
         """Removes a client that has disconnected."""
         self.links.discard(link)
-        self._active.leave(link)
+        self._open_calls.leave(link)
         self._traffic.closed(link)
 
     def close(self) -> None:

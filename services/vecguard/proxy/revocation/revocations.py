@@ -18,10 +18,10 @@ class Revocations:
         calls_unconfirmed: how many open calls were ended because the lease was over.
     """
 
-    def __init__(self, credentials: CredentialCache, logins: Logins, active: OpenCalls) -> None:
+    def __init__(self, credentials: CredentialCache, logins: Logins, open_calls: OpenCalls) -> None:
         self._credentials = credentials
         self._logins = logins
-        self._active = active
+        self._open_calls = open_calls
         self.applied = 0
         self.calls_ended = 0
         self.calls_unconfirmed = 0
@@ -34,7 +34,7 @@ class Revocations:
         """Drops everything of these users that is older than `revision`, and ends their calls."""
         users = frozenset(usernames)
         self._credentials.invalidate_stale(users, revision)
-        self.calls_ended += self._active.end_older(users, revision, RevokedError())
+        self.calls_ended += self._open_calls.end_older(users, revision, RevokedError())
         self.applied += len(users)
 
     def invalidate_all(self) -> None:
@@ -50,7 +50,7 @@ class Revocations:
         """
         self._credentials.start_afresh()
         self._logins.clear()
-        self.calls_ended += self._active.end_identified(RevokedError())
+        self.calls_ended += self._open_calls.end_identified(RevokedError())
         self.applied += 1
 
     def end_unconfirmed(self, reason: VecguardError) -> int:
@@ -58,7 +58,7 @@ class Revocations:
 
         For a proxy that can no longer know whether their logins still hold.
         """
-        ended = self._active.end_identified(reason)
+        ended = self._open_calls.end_identified(reason)
         self.calls_unconfirmed += ended
         return ended
 
@@ -69,5 +69,5 @@ class Revocations:
 
     def held(self) -> list[tuple[str, int]]:
         """Returns every user that is cached or has an open call, with the revision it relies on."""
-        of_calls = {(user.username, user.revision) for user in self._active.users()}
+        of_calls = {(user.username, user.revision) for user in self._open_calls.users()}
         return list(of_calls.union(self._credentials.held()))

@@ -70,7 +70,7 @@ class RootCoordClient:
         clock: Clock,
         renewed: Callable[[], None],
         mutation_timeout_seconds: float,
-        observe: Observe = lambda _method, _outcome, _seconds: None,
+        observe: Observe,
     ) -> None:
         """Takes the parts; nothing is connected before `run`.
 

@@ -1,14 +1,7 @@
+from tests.support.credentials import ManualClock
 from tests.support.logs import every_log_line
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
-
-
-class ManualClock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 def lines_of(actions):

@@ -97,7 +97,7 @@ class UpstreamLink(Link):
     """
 
     def __init__(
-        self, limits: Limits, keepalive: Keepalive, owner: Owner, *, hits: LimitHits | None = None
+        self, limits: Limits, keepalive: Keepalive, owner: Owner, *, hits: LimitHits
     ) -> None:
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(

@@ -1,10 +1,10 @@
 import asyncio
-import base64
 
 import pytest
 
 from tests.support.credentials import (
     ManualClock,
+    encoded,
     hashed,
     header_of,
     login_settings,
@@ -41,10 +41,6 @@ def user(username, revision=7, **options):
 
 
 ROOT, BOB, EVE, SUPER = user("root"), user("bob"), user("eve"), user("super")
-
-
-def encoded(password):
-    return base64.b64encode(password.encode()).decode()
 
 
 SETTINGS = login_settings(

@@ -7,15 +7,12 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from tests.support.account_service import running_account_service
+from tests.support.credentials import encoded
 from vecguard.errors import OutcomeUnknownError
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
 from vecguard.proxy.accounts import accounts as module
 from vecguard.proxy.accounts.errors import InvalidAccountError, OutdatedRootCoordError
-
-
-def encoded(text):
-    return base64.b64encode(text.encode()).decode()
 
 
 class ServiceHarness:

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from tests.support.audit_schema import violations
+from tests.support.credentials import ManualClock
 from tests.support.waiting import eventually
 from vecguard.config.audit import AuditSettings
 from vecguard.errors import UnavailableError
@@ -34,13 +35,6 @@ class Lines:
         return [json.loads(line) for line in self.written]
 
 
-class ManualClock:
-    now = 1_700_000_000.25
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def lines():
     return Lines()
@@ -48,7 +42,7 @@ def lines():
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return ManualClock(1_700_000_000.25)
 
 
 @pytest.fixture

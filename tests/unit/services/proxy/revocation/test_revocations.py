@@ -1,7 +1,7 @@
 import pytest
 
-from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication
+from tests.support.fake_calls import FakeCall, FakeClient
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls

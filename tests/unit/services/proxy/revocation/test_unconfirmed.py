@@ -1,7 +1,7 @@
 import pytest
 
-from tests.support.active import FakeCall, FakeClient
 from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication
+from tests.support.fake_calls import FakeCall, FakeClient
 from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status
 from vecguard.proxy.principal import ANONYMOUS, Principal

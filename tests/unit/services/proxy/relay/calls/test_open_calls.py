@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.active import FakeCall, FakeClient
+from tests.support.fake_calls import FakeCall, FakeClient
 from vecguard.errors import VecguardError
 from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
