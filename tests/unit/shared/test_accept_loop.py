@@ -83,6 +83,27 @@ async def test_without_a_descriptor_it_pauses_says_so_once_and_accepts_again(mon
     assert again["repeated"] > 0
 
 
+async def test_without_a_descriptor_it_does_not_try_all_the_time(monkeypatch):
+    monkeypatch.setattr(accept_loop, "_PAUSE_SECONDS", 3600.0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def has_failed():
+        return bool(lines)
+
+    async with listening() as port:
+        with port.dial(), capture_logs() as lines:
+            lowest = os.dup(0)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+            try:
+                await eventually(has_failed, 5.0)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            assert not port.accepted
+
+
 @pytest.mark.parametrize(("closing", "turns"), [(32, 0), (33, 8)])
 async def test_it_waits_for_connections_that_are_being_closed(closing, turns):
     passed = 0

@@ -118,10 +118,10 @@ class Authenticator:
         for _ in range(_MAX_ROUNDS):
             record = await self._record(username, origin, Standing.VOUCHED)
             if self._credentials.peek(username) is record and self._trust.is_valid():
-                held = self._credentials.held_of(username)
-                if held is None:
+                # Not from the cache again: the record may have expired since the line above.
+                if record.password is None:
                     raise WrongCredentialsError
-                return held.principal
+                return Principal(username, record.revision)
         raise OverloadedError("the credential keeps changing, try again later")
 
     def recognise(

@@ -38,7 +38,8 @@ _FROM_CACHE, _AT_ONCE, _IN_LINE = Reading
 # Guesses must not keep root coord busy, and their answer times must not show which names exist. So
 # a guess at a cached name takes the same way as a guess at an unknown name: one read in line, then
 # one bcrypt. It must not even show that a record has expired, as the other logins may: their users
-# are proven, and need not wait behind guesses.
+# are proven, and need not wait behind guesses. No read follows another one of the same name within
+# the refresh interval, so a guess can show that a name was tried lately, whether or not it exists.
 _READINGS: Final = {
     Cached.RECENT: (_FROM_CACHE, _FROM_CACHE, _FROM_CACHE, _FROM_CACHE),
     Cached.FRESH: (_FROM_CACHE, _IN_LINE, _IN_LINE, _IN_LINE),

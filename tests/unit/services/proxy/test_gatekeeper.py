@@ -3,10 +3,12 @@ import base64
 
 import pytest
 
-from tests.support.credentials import header_of
+from tests.support.credentials import hashed, header_of
 from vecguard.errors import OverloadedError
 from vecguard.proxy.audit.event_aggregation import Refusal
+from vecguard.proxy.authentication.credentials import Credential, Held
 from vecguard.proxy.authentication.errors import LoginLimitedError, MissingHeaderError
+from vecguard.proxy.authentication.known_login import KnownLogin
 from vecguard.proxy.authentication.login_counts import LoginCounts
 from vecguard.proxy.authentication.tarpit import Tarpit
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
@@ -82,6 +84,29 @@ async def test_a_login_that_is_shown_is_the_one_that_is_judged(authenticator):
     gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"))
     assert await gatekeeper.admit([b"x"], alice) == Principal("from-password", 1)
     assert authenticator.asked == ["password"]
+
+
+async def test_a_certificate_is_never_judged_at_once(authenticator):
+    """A call without a header would be refused at once; only `admit` looks at the certificate."""
+    gatekeeper = LoginGatekeeper(authenticator, UserPattern.parse("CN"))
+    assert gatekeeper.admit_now([], alice) is None
+    with pytest.raises(MissingHeaderError):
+        gatekeeper.admit_now([b"x"], alice)
+    with pytest.raises(MissingHeaderError):
+        LoginGatekeeper(authenticator).admit_now([], alice)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_only_a_known_login_is_compared_with_the_next_one(
+    monkeypatch, authenticator, is_known
+):
+    earlier = Principal("bob", 3)
+    if is_known:
+        held = Held(Credential("bob", hashed("first1"), 3, read_revision=3), 10.0)
+        earlier = KnownLogin(header_of("bob", "first1"), held)
+    monkeypatch.setattr(authenticator, "recognise", lambda values, known: known)
+    gatekeeper = LoginGatekeeper(authenticator)
+    assert gatekeeper.admit_now([b"x"], nobody, earlier) is (earlier if is_known else None)
 
 
 async def test_a_client_without_a_certificate_needs_a_login(authenticator):

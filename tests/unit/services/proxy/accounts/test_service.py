@@ -221,6 +221,25 @@ async def test_a_missing_permission_comes_before_every_other_complaint(harness):
         assert (await refusal_of(call))[0] is Status.PERMISSION_DENIED
 
 
+async def test_a_call_without_a_user_is_refused_where_authorization_is_on(harness):
+    """Without this check the caller would count as anonymous, and administer all users."""
+    unidentified = harness.as_(None)
+    for call in (
+        unidentified.create_credential(create_request()),
+        unidentified.update_credential(update_request("root", "", "second2")),
+        unidentified.delete_credential(pb.DeleteCredentialRequest(username="bob")),
+        unidentified.list_cred_users(pb.ListCredUsersRequest()),
+        unidentified.select_user(pb.SelectUserRequest()),
+        unidentified.select_role(pb.SelectRoleRequest()),
+        unidentified.select_grant(pb.SelectGrantRequest()),
+    ):
+        status, message = await refusal_of(call)
+        assert status is Status.PERMISSION_DENIED
+        assert message.startswith("the account service is reached")
+    users = await harness.as_("root").list_cred_users(pb.ListCredUsersRequest())
+    assert set(users.usernames) == {"root", "bob"}
+
+
 async def test_an_unknown_outcome_is_unavailable_and_says_so(harness):
     async def unknown(*args, **options):
         raise OutcomeUnknownError("the outcome of the change is unknown, it is safe to repeat it")

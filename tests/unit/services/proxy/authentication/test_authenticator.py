@@ -10,7 +10,7 @@ import pytest
 from tests.support.credentials import (
     header_of,
 )
-from tests.support.login_harness import LoginHarness
+from tests.support.login_harness import LoginHarness, SwitchableTrust
 from tests.support.waiting import eventually
 from vecguard.errors import DeadlineError, OverloadedError, Status, UnavailableError
 from vecguard.passwords import hash_password
@@ -425,6 +425,18 @@ async def test_without_trust_a_known_refusal_is_not_decided_either(harness):
         await harness.login("bob", "wrong1")
 
 
+async def test_a_new_login_waits_for_trust_without_a_bcrypt_thread(harness, monkeypatch):
+    running = []
+
+    async def wait(trust):
+        running.append(harness.verifier.running)
+        return trust.valid
+
+    monkeypatch.setattr(SwitchableTrust, "wait", wait)
+    await harness.login("bob", "first1")
+    assert running[0] == 0
+
+
 async def test_without_trust_a_new_login_costs_nothing(harness):
     harness.trust.valid = False
     with pytest.raises(UnavailableError):
@@ -614,6 +626,25 @@ async def test_no_refusal_shows_what_was_presented(harness, username):
 async def test_an_existing_user_is_vouched_for_without_bcrypt(harness):
     assert await harness.authenticator.vouch_for("bob") == Principal("bob", 101)
     assert harness.verifier.checks == 0
+
+
+async def test_a_cached_user_is_vouched_for_without_a_fetch(harness):
+    await harness.authenticator.vouch_for("bob")
+    harness.clock.advance(1)
+    await harness.authenticator.vouch_for("bob")
+    assert harness.source.fetches["bob"] == 1
+
+
+async def test_a_record_that_expires_during_the_decision_is_no_refusal(harness, monkeypatch):
+    await harness.authenticator.vouch_for("bob")
+    harness.clock.advance(59.5)
+
+    def is_valid(trust, now=None):
+        harness.clock.advance(1)
+        return trust.valid
+
+    monkeypatch.setattr(SwitchableTrust, "is_valid", is_valid)
+    assert await harness.authenticator.vouch_for("bob") == Principal("bob", 101)
 
 
 @pytest.mark.parametrize("username", ["nobody", "", "b/b", "b b"])

@@ -1,4 +1,4 @@
-"""What the authenticator does when it is harness: limits, turns and look-ups together."""
+"""What the authenticator does when it is busy: limits, turns and look-ups together."""
 
 import asyncio
 
@@ -271,6 +271,24 @@ async def test_logins_wait_where_earlier_failures_have_put_them(harness, monkeyp
         Suspicion.NAME,
         Suspicion.NONE,
     ]
+
+
+@pytest.mark.parametrize("username", ["bob", "nobody"])
+@pytest.mark.parametrize("seconds", [1, 61], ids=["fresh", "expired"])
+async def test_a_guess_is_looked_up_in_line_whatever_is_cached_of_its_name(
+    harness, monkeypatch, username, seconds
+):
+    await harness.login("bob", "right1", HOME)
+    harness.clock.advance(seconds)
+    names, slot = [], harness.lookup_queue.slot
+
+    def noting(origin, *, name, suspect):
+        names.append(name)
+        return slot(origin, name=name, suspect=suspect)
+
+    monkeypatch.setattr(harness.lookup_queue, "slot", noting)
+    await harness.fails(username, "wrong1", ATTACKER)
+    assert names == [username]
 
 
 @pytest.mark.parametrize("username", ["bob", "nobody"])

@@ -32,6 +32,28 @@ async def test_no_more_logins_are_remembered_than_are_configured():
     authentication.close()
 
 
+async def test_records_are_cached_for_the_configured_time():
+    source, clock = ScriptedSource(), ManualClock()
+    source.put("user0", "first1")
+    authentication = observed_authentication(
+        source, settings=login_settings(cache={"ttl": 20.0}), clock=clock
+    )
+    for advance, fetches in ((0, 1), (19.9, 1), (0.2, 2)):
+        clock.advance(advance)
+        await authentication.authenticator.vouch_for("user0")
+        assert source.fetches["user0"] == fetches
+    authentication.close()
+
+
+async def test_no_more_records_are_cached_than_are_configured():
+    authentication = opened(cache={"max_credentials": 2})
+    for number in range(5):
+        await authentication.credentials.get(f"user{number}")
+        await authentication.credentials.get(f"nobody{number}")
+    assert authentication.credentials.sizes() == {"known": 2, "unknown": 2, "lasting": 2}
+    authentication.close()
+
+
 async def test_no_more_logins_of_one_address_wait_than_are_configured():
     authentication = opened(authentication={"verifier_queue_per_address": 1})
     authentication.verifier.gate.close()

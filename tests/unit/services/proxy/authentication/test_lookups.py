@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.credentials import ManualClock, ScriptedSource
 from vecguard.errors import DeadlineError, OverloadedError, UnavailableError
+from vecguard.proxy.authentication.buckets import Rate
 from vecguard.proxy.authentication.credentials import Cached, CredentialCache
-from vecguard.proxy.authentication.limits import NoLimits
+from vecguard.proxy.authentication.limits import FailureLimits, FailureRates, NoLimits
 from vecguard.proxy.authentication.lookups import Lookups, Reading, Standing, reading
 
 RECENT, FRESH, EXPIRED, ABSENT = Cached
@@ -39,10 +40,12 @@ class CountedQueue:
 
     def __init__(self):
         self.slots = 0
+        self.suspects = 0
 
     @asynccontextmanager
     async def slot(self, origin, *, name, suspect):
         self.slots += 1
+        self.suspects += suspect
         yield
 
 
@@ -121,6 +124,17 @@ async def test_a_record_that_was_read_while_this_one_waited_is_not_read_again():
     record = await lookups.record("bob", "192.0.2.7", UNPROVEN)
     assert record is setup.credentials.peek("bob")
     assert setup.source.fetches.total() == 1
+
+
+async def test_an_origin_that_has_failed_waits_as_a_suspect():
+    setup = Setup()
+    rate = Rate.per_minute(10, 10.0)
+    limits = FailureLimits(FailureRates(pair=rate, origin=rate, name=rate), clock=setup.clock)
+    lookups = Lookups(setup.credentials, limits, setup.queue)
+    limits.failed("192.0.2.7", "nobody")
+    await lookups.record("bob", "192.0.2.7", UNPROVEN)
+    await lookups.record("eve", "192.0.2.8", UNPROVEN)
+    assert (setup.queue.slots, setup.queue.suspects) == (2, 1)
 
 
 @pytest.mark.parametrize("standing", Standing)

@@ -8,7 +8,7 @@ from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.errors import Status
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.http2.errors import ErrorCode
-from vecguard.proxy.principal import Principal
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 
 LOGIN = (b"authorization", b"bGV0IG1lIGlu")
@@ -44,6 +44,40 @@ async def test_an_upstream_of_ours_learns_the_client_and_the_revision():
         call, there, backend = await relay.arrived(client)
         assert backend.value(there, b"x-vecguard-peer") == b"192.0.2.7:50000"
         assert backend.value(there, b"x-vecguard-revision") == b"7"
+        client.reset(call)
+
+
+async def test_anonymous_calls_name_no_user_and_share_streams_by_address():
+    async def admit(authorization):
+        return ANONYMOUS
+
+    gatekeeper = ScriptedGatekeeper(admit)
+    policy = HeaderPolicy(shows_peer=True)
+    async with memory_relay(gatekeeper=gatekeeper, policy=policy) as relay:
+        callers = []
+        for host in ("192.0.2.7", "192.0.2.8"):
+            client = relay.client(host)
+            call, there, backend = await relay.arrived(
+                client, b"/a.B/C", b"", (b"x-vecguard-user", b"root")
+            )
+            names = [name for name, _ in backend.headers_of(there)]
+            assert b"x-vecguard-user" not in names
+            assert backend.value(there, b"x-vecguard-revision") == b"0"
+            callers += [each.caller for each in client.link.calls()]
+            client.reset(call)
+        assert callers == ["address 192.0.2.7", "address 192.0.2.8"]
+
+
+async def test_the_upstream_that_another_one_chooses_learns_the_user_alone():
+    async with memory_relay(
+        policy=HeaderPolicy(shows_peer=True),
+        max_request_bytes=100,
+        choose=lambda request, encodings: relay.upstream,
+    ) as relay:
+        client = relay.client()
+        call, there, backend = await relay.arrived(client, b"/a.B/C", message(b"1"))
+        assert backend.value(there, b"x-vecguard-user") == b"alice"
+        assert backend.value(there, b"x-vecguard-peer") is None
         client.reset(call)
 
 
