@@ -121,7 +121,7 @@ class Authenticator:
                 # Not from the cache again: the record may have expired since the line above.
                 if record.password is None:
                     raise WrongCredentialsError
-                return Principal(username, record.revision)
+                return record.principal
         raise OverloadedError("the credential keeps changing, try again later")
 
     def recognise(
@@ -154,7 +154,7 @@ class Authenticator:
         for _ in range(_MAX_ROUNDS):
             held = self._from_memory(digest)
             if held is not None:
-                return held.principal
+                return held.credential.principal
             if not self._was_judged(digest):
                 self._limits.check_origin(origin)
             login = parse()
@@ -220,7 +220,7 @@ class Authenticator:
             remember = self._logins.refuse
         # The store may have gone back meanwhile, and given a revision a second time.
         if generation == self._logins.generation:
-            remember(digest, Principal(username, record.revision))
+            remember(digest, record.principal)
 
     async def _record(self, username: str, origin: str, standing: Standing) -> Credential:
         """Returns the record to check a login against. Raises like `authenticate`."""

@@ -31,6 +31,11 @@ class Credential:
     revision: int
     read_revision: int
 
+    @property
+    def principal(self) -> Principal:
+        """The user whom a login proves by this record."""
+        return Principal(self.username, self.revision)
+
 
 class Cached(Enum):
     """How current the cached record of a user is."""
@@ -59,11 +64,6 @@ class Held:
     def __init__(self, credential: Credential, fresh_until: float) -> None:
         self.credential = credential
         self.fresh_until = fresh_until
-
-    @property
-    def principal(self) -> Principal:
-        """The user whom a login proves by this record."""
-        return Principal(self.credential.username, self.credential.revision)
 
 
 class CredentialSource(Protocol):
