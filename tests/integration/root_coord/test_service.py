@@ -10,7 +10,7 @@ from tests.integration.root_coord.harness import USER_LIMIT, running_proxy
 from tests.support.credentials import hashed
 from tests.support.logs import every_log_line, written_log
 from tests.support.raw_http2 import message, raw_client, request_headers
-from vecguard.errors import OutcomeUnknownError
+from vecguard.errors import OutcomeUnknownError, VecguardError
 from vecguard.etcd import Put
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
@@ -326,6 +326,14 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(har
     (line,) = [line for line in lines if line["event"] == "root_coord_outdated"]
     assert line["log_level"] == "warning"
     assert "upgrade root coord" in line["error"]
+    assert (await harness.get("bob")).credential.username == "bob"
+
+
+async def test_a_caller_that_lost_its_name_is_not_taken_for_an_anonymous_one(harness):
+    await harness.create("bob", FIRST)
+    async with running_proxy(harness.address) as proxy:
+        with pytest.raises(VecguardError, match="does not say who asks"):
+            await proxy.root_coord.delete("bob", asked_by=Principal("", 7))
     assert (await harness.get("bob")).credential.username == "bob"
 
 

@@ -30,7 +30,7 @@ from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import PasswordHash
 from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.authentication.credentials import Credential
-from vecguard.proxy.principal import Principal
+from vecguard.proxy.principal import ANONYMOUS, Principal
 from vecguard.proxy.revocation.lease import Lease
 from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.root_coord.session import Identity, Session
@@ -332,7 +332,8 @@ class RootCoordClient:
 
 
 def _actor(principal: Principal) -> pb.Actor:
-    if principal.is_anonymous:
+    # Not `is_anonymous`: root coord refuses a user without a name.
+    if principal == ANONYMOUS:
         return pb.Actor(anonymous=True)
     return pb.Actor(username=principal.username, revision=principal.revision)
 
