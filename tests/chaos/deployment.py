@@ -4,13 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from deploy.local import configuration
+from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK
 from deploy.local.process import Process, Program
 from deploy.local.readiness import http_ok, speaks_http2
@@ -206,8 +207,9 @@ async def deployment(folder: Path, plan: Plan) -> AsyncIterator[Deployment]:
 
 async def _stop(process: Process) -> None:
     # Whatever state it is in, and however many connections are open.
-    process.resume()
-    process.kill()
+    with suppress(LocalStackError):  # it was never started
+        process.resume()
+        process.kill()
     await process.stop()
 
 

@@ -92,14 +92,14 @@ def no_leader_wait() -> None:
 
 def unfenced_write() -> None:
     """A deposed leader can still write."""
-    from vecguard.root_coord.store.etcd import EtcdCredentialStore  # noqa: PLC0415 - see above
+    from vecguard.etcd import Compare  # noqa: PLC0415 - see above
+    from vecguard.root_coord.store.fence import Fence  # noqa: PLC0415 - see above
 
-    original = EtcdCredentialStore.__init__
+    def always(self: Any) -> Compare:
+        return Compare.create_revision(self.key, ">", -1)
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs | {"fence": None})
-
-    _replace(EtcdCredentialStore, "__init__", init)
+    _replace(Fence, "condition", property(always))
+    _replace(Fence, "require", lambda self, answer: None)
 
 
 def broken_stream_forgotten() -> None:
