@@ -126,6 +126,7 @@ compile: $(SETUP) ## The proxy's hot path as machine code in build/compiled (nee
 test-compiled: compile ## The relay's tests on the compiled modules
 	ln -sfn $(CURDIR)/tests build/compiled/tests
 	ln -sfn $(CURDIR)/deploy build/compiled/deploy
+	ln -sfn $(CURDIR)/docs build/compiled/docs
 	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest --rootdir . tests/unit/services/proxy tests/integration/relay $(PYTEST_ARGS)
 
 # Code that decides and does no I/O: every line and branch is tested, or says why not.
