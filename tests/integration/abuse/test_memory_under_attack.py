@@ -343,7 +343,7 @@ async def test_slow_greetings_hold_a_bounded_number_of_places(attacked: Attacked
 async def test_slow_greetings_are_cut(attacked: AttackedProxy, attack):
     result = await attacked.under(attack, attackers=200, seconds=3.0)
     assert result.hits.keys() == {RelayLimit.HANDSHAKE}, result
-    assert result.connections > 200, "those that were cut came again"
+    assert result.connections > 200, "the clients that were cut connect again"
 
 
 async def test_clients_that_do_not_read_hold_bounded_memory(attacked: AttackedProxy):
@@ -399,7 +399,7 @@ async def test_connections_are_bounded_in_all_whoever_comes(attacked: AttackedPr
 async def test_idle_connections_are_ended_whatever_pings_come(attacked: AttackedProxy):
     result = await attacked.under(pinging, attackers=200, seconds=5.0)
     assert RelayLimit.IDLE in result.hits, result
-    assert result.connections > 200, "those that were ended came again"
+    assert result.connections > 200, "the clients whose connections were ended connect again"
     assert result.grown_bytes < BOUND_BYTES, result
     assert result.honest_calls, result
 
@@ -407,7 +407,7 @@ async def test_idle_connections_are_ended_whatever_pings_come(attacked: Attacked
 async def test_old_connections_are_ended_whatever_calls_they_hold(short_lived: AttackedProxy):
     result = await short_lived.under(holding, attackers=200, seconds=5.0)
     assert result.hits.keys() >= {RelayLimit.AGE, RelayLimit.AGE_GRACE}, result
-    assert result.connections > 200, "those that were ended came again"
+    assert result.connections > 200, "the clients whose connections were ended connect again"
     assert result.grown_bytes < BOUND_BYTES, result
     assert result.honest_calls, result
 
