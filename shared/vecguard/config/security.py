@@ -22,6 +22,42 @@ class TlsMode(IntEnum):
     """Clients have to show one too."""
 
 
+class PrivilegeListSettings(Section):
+    """One built-in privilege group."""
+
+    privileges: Names = Field(
+        default=(),
+        description="Privileges of the built-in group, instead of Milvus's; none: those.",
+    )
+
+
+class PrivilegeLevelSettings(Section):
+    """The three built-in privilege groups of one level."""
+
+    readonly: PrivilegeListSettings = PrivilegeListSettings()
+    readwrite: PrivilegeListSettings = PrivilegeListSettings()
+    admin: PrivilegeListSettings = PrivilegeListSettings()
+
+
+class RbacSettings(Section):
+    """`common.security.rbac`."""
+
+    enforced: bool = Field(
+        default=True,
+        description="Whether a user may call only what the user's roles allow. False: every login "
+        "may call everything, as before version 0.2; roles can be given all the same.",
+    )
+    strict: bool = Field(
+        default=True,
+        description="Whether methods for which Milvus defines no privilege, and which write or "
+        "show the data of every collection, need the role admin. False: any login may call them, "
+        "as in Milvus.",
+    )
+    cluster: PrivilegeLevelSettings = PrivilegeLevelSettings()
+    database: PrivilegeLevelSettings = PrivilegeLevelSettings()
+    collection: PrivilegeLevelSettings = PrivilegeLevelSettings()
+
+
 class SecuritySettings(Section):
     """`common.security`."""
 
@@ -39,6 +75,17 @@ class SecuritySettings(Section):
         description="Users that administer every account, as root does, and need no old "
         "password for any change (root does for its own).",
     )
+    root_should_bind_role: bool = Field(
+        default=False,
+        description="Whether root, too, may call only what root's roles allow.",
+    )
+    enable_public_privilege: bool = Field(
+        default=True,
+        description="Whether root coord gives the role public, which every user has, its usual "
+        "grants when it becomes active: DescribeCollection, ListAliases and IndexDetail on "
+        "everything. False takes back none that were given before.",
+    )
+    rbac: RbacSettings = RbacSettings()
     default_root_password: SecretText = Field(
         default_factory=lambda: Secret("Milvus"),
         description="Password that root gets when the store is empty.",

@@ -66,6 +66,16 @@ class ProxyGrpcSettings(Section):
     )
 
 
+class RoleNameValidationSettings(Section):
+    """Which characters names of roles may have."""
+
+    allowed_chars: str = Field(
+        default="$",
+        description="Characters that a role's name may have after the first one, besides letters, "
+        "digits and underscores.",
+    )
+
+
 class ProxySettings(Section):
     """Settings of the proxy and its public port."""
 
@@ -93,7 +103,18 @@ class ProxySettings(Section):
     max_user_description_length: Annotated[int, Field(ge=0, le=16_384)] = Field(
         default=1024, description="Longest description of a user, in bytes."
     )
+    max_role_num: Count = Field(
+        default=1000, description="Most roles there can be, admin and public included."
+    )
+    max_role_description_length: Annotated[int, Field(ge=0, le=16_384)] = Field(
+        default=1024, description="Longest description of a role, in bytes."
+    )
+    enable_public_privilege: bool | None = Field(
+        default=None,
+        description="Older form of common.security.enablePublicPrivilege; false wins.",
+    )
     name_validation: NameValidationSettings = NameValidationSettings()
+    role_name_validation: RoleNameValidationSettings = RoleNameValidationSettings()
     grpc: ProxyGrpcSettings = ProxyGrpcSettings()
     http2: Http2Settings = Http2Settings()
     connections: ConnectionSettings = ConnectionSettings()

@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from grpclib.metadata import Deadline
 
 
+class OperateUserRoleType(betterproto.Enum):
+    AddUserToRole = 0
+    RemoveUserFromRole = 1
+
+
+class OperatePrivilegeType(betterproto.Enum):
+    Grant = 0
+    Revoke = 1
+
+
+class OperatePrivilegeGroupType(betterproto.Enum):
+    AddPrivilegesToGroup = 0
+    RemovePrivilegesFromGroup = 1
+
+
 @dataclass(eq=False, repr=False)
 class CreateCredentialRequest(betterproto.Message):
     username: str = betterproto.string_field(2)
@@ -148,6 +163,114 @@ class SelectGrantResponse(betterproto.Message):
     entities: List["GrantEntity"] = betterproto.message_field(2)
 
 
+@dataclass(eq=False, repr=False)
+class CreateRoleRequest(betterproto.Message):
+    entity: "RoleEntity" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class AlterRoleRequest(betterproto.Message):
+    role_name: str = betterproto.string_field(2)
+    description: str = betterproto.string_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class DropRoleRequest(betterproto.Message):
+    role_name: str = betterproto.string_field(2)
+    force_drop: bool = betterproto.bool_field(3)
+    """also when the role has grants"""
+
+
+@dataclass(eq=False, repr=False)
+class OperateUserRoleRequest(betterproto.Message):
+    username: str = betterproto.string_field(2)
+    role_name: str = betterproto.string_field(3)
+    type: "OperateUserRoleType" = betterproto.enum_field(4)
+
+
+@dataclass(eq=False, repr=False)
+class OperatePrivilegeRequest(betterproto.Message):
+    entity: "GrantEntity" = betterproto.message_field(2)
+    type: "OperatePrivilegeType" = betterproto.enum_field(3)
+    version: str = betterproto.string_field(4)
+
+
+@dataclass(eq=False, repr=False)
+class OperatePrivilegeV2Request(betterproto.Message):
+    role: "RoleEntity" = betterproto.message_field(2)
+    grantor: "GrantorEntity" = betterproto.message_field(3)
+    type: "OperatePrivilegeType" = betterproto.enum_field(4)
+    db_name: str = betterproto.string_field(5)
+    collection_name: str = betterproto.string_field(6)
+
+
+@dataclass(eq=False, repr=False)
+class PrivilegeGroupInfo(betterproto.Message):
+    group_name: str = betterproto.string_field(1)
+    privileges: List["PrivilegeEntity"] = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class UserInfo(betterproto.Message):
+    user: str = betterproto.string_field(1)
+    password: str = betterproto.string_field(2)
+    """in a backup: the bcrypt hash"""
+
+    roles: List["RoleEntity"] = betterproto.message_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class RbacMeta(betterproto.Message):
+    users: List["UserInfo"] = betterproto.message_field(1)
+    roles: List["RoleEntity"] = betterproto.message_field(2)
+    grants: List["GrantEntity"] = betterproto.message_field(3)
+    privilege_groups: List["PrivilegeGroupInfo"] = betterproto.message_field(4)
+
+
+@dataclass(eq=False, repr=False)
+class BackupRbacMetaRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class BackupRbacMetaResponse(betterproto.Message):
+    status: "_common__.Status" = betterproto.message_field(1)
+    rbac_meta: "RbacMeta" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class RestoreRbacMetaRequest(betterproto.Message):
+    rbac_meta: "RbacMeta" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class CreatePrivilegeGroupRequest(betterproto.Message):
+    group_name: str = betterproto.string_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class DropPrivilegeGroupRequest(betterproto.Message):
+    group_name: str = betterproto.string_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class ListPrivilegeGroupsRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class ListPrivilegeGroupsResponse(betterproto.Message):
+    status: "_common__.Status" = betterproto.message_field(1)
+    privilege_groups: List["PrivilegeGroupInfo"] = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class OperatePrivilegeGroupRequest(betterproto.Message):
+    group_name: str = betterproto.string_field(2)
+    privileges: List["PrivilegeEntity"] = betterproto.message_field(3)
+    type: "OperatePrivilegeGroupType" = betterproto.enum_field(4)
+
+
 class MilvusServiceStub(betterproto.ServiceStub):
     async def create_credential(
         self,
@@ -268,6 +391,210 @@ class MilvusServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def create_role(
+        self,
+        create_role_request: "CreateRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/CreateRole",
+            create_role_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def alter_role(
+        self,
+        alter_role_request: "AlterRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/AlterRole",
+            alter_role_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def drop_role(
+        self,
+        drop_role_request: "DropRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/DropRole",
+            drop_role_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def operate_user_role(
+        self,
+        operate_user_role_request: "OperateUserRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/OperateUserRole",
+            operate_user_role_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def operate_privilege(
+        self,
+        operate_privilege_request: "OperatePrivilegeRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/OperatePrivilege",
+            operate_privilege_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def operate_privilege_v2(
+        self,
+        operate_privilege_v2_request: "OperatePrivilegeV2Request",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/OperatePrivilegeV2",
+            operate_privilege_v2_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def backup_rbac(
+        self,
+        backup_rbac_meta_request: "BackupRbacMetaRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "BackupRbacMetaResponse":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/BackupRBAC",
+            backup_rbac_meta_request,
+            BackupRbacMetaResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def restore_rbac(
+        self,
+        restore_rbac_meta_request: "RestoreRbacMetaRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/RestoreRBAC",
+            restore_rbac_meta_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def create_privilege_group(
+        self,
+        create_privilege_group_request: "CreatePrivilegeGroupRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/CreatePrivilegeGroup",
+            create_privilege_group_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def drop_privilege_group(
+        self,
+        drop_privilege_group_request: "DropPrivilegeGroupRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/DropPrivilegeGroup",
+            drop_privilege_group_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_privilege_groups(
+        self,
+        list_privilege_groups_request: "ListPrivilegeGroupsRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "ListPrivilegeGroupsResponse":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/ListPrivilegeGroups",
+            list_privilege_groups_request,
+            ListPrivilegeGroupsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def operate_privilege_group(
+        self,
+        operate_privilege_group_request: "OperatePrivilegeGroupRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "_common__.Status":
+        return await self._unary_unary(
+            "/milvus.proto.milvus.MilvusService/OperatePrivilegeGroup",
+            operate_privilege_group_request,
+            _common__.Status,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class MilvusServiceBase(ServiceBase):
 
@@ -304,6 +631,66 @@ class MilvusServiceBase(ServiceBase):
     async def select_grant(
         self, select_grant_request: "SelectGrantRequest"
     ) -> "SelectGrantResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def create_role(
+        self, create_role_request: "CreateRoleRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def alter_role(
+        self, alter_role_request: "AlterRoleRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def drop_role(
+        self, drop_role_request: "DropRoleRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def operate_user_role(
+        self, operate_user_role_request: "OperateUserRoleRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def operate_privilege(
+        self, operate_privilege_request: "OperatePrivilegeRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def operate_privilege_v2(
+        self, operate_privilege_v2_request: "OperatePrivilegeV2Request"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def backup_rbac(
+        self, backup_rbac_meta_request: "BackupRbacMetaRequest"
+    ) -> "BackupRbacMetaResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def restore_rbac(
+        self, restore_rbac_meta_request: "RestoreRbacMetaRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def create_privilege_group(
+        self, create_privilege_group_request: "CreatePrivilegeGroupRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def drop_privilege_group(
+        self, drop_privilege_group_request: "DropPrivilegeGroupRequest"
+    ) -> "_common__.Status":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def list_privilege_groups(
+        self, list_privilege_groups_request: "ListPrivilegeGroupsRequest"
+    ) -> "ListPrivilegeGroupsResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def operate_privilege_group(
+        self, operate_privilege_group_request: "OperatePrivilegeGroupRequest"
+    ) -> "_common__.Status":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def __rpc_create_credential(
@@ -356,6 +743,96 @@ class MilvusServiceBase(ServiceBase):
         response = await self.select_grant(request)
         await stream.send_message(response)
 
+    async def __rpc_create_role(
+        self, stream: "grpclib.server.Stream[CreateRoleRequest, _common__.Status]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.create_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_alter_role(
+        self, stream: "grpclib.server.Stream[AlterRoleRequest, _common__.Status]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.alter_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_drop_role(
+        self, stream: "grpclib.server.Stream[DropRoleRequest, _common__.Status]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.drop_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_operate_user_role(
+        self, stream: "grpclib.server.Stream[OperateUserRoleRequest, _common__.Status]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.operate_user_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_operate_privilege(
+        self, stream: "grpclib.server.Stream[OperatePrivilegeRequest, _common__.Status]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.operate_privilege(request)
+        await stream.send_message(response)
+
+    async def __rpc_operate_privilege_v2(
+        self,
+        stream: "grpclib.server.Stream[OperatePrivilegeV2Request, _common__.Status]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.operate_privilege_v2(request)
+        await stream.send_message(response)
+
+    async def __rpc_backup_rbac(
+        self,
+        stream: "grpclib.server.Stream[BackupRbacMetaRequest, BackupRbacMetaResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.backup_rbac(request)
+        await stream.send_message(response)
+
+    async def __rpc_restore_rbac(
+        self, stream: "grpclib.server.Stream[RestoreRbacMetaRequest, _common__.Status]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.restore_rbac(request)
+        await stream.send_message(response)
+
+    async def __rpc_create_privilege_group(
+        self,
+        stream: "grpclib.server.Stream[CreatePrivilegeGroupRequest, _common__.Status]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.create_privilege_group(request)
+        await stream.send_message(response)
+
+    async def __rpc_drop_privilege_group(
+        self,
+        stream: "grpclib.server.Stream[DropPrivilegeGroupRequest, _common__.Status]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.drop_privilege_group(request)
+        await stream.send_message(response)
+
+    async def __rpc_list_privilege_groups(
+        self,
+        stream: "grpclib.server.Stream[ListPrivilegeGroupsRequest, ListPrivilegeGroupsResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.list_privilege_groups(request)
+        await stream.send_message(response)
+
+    async def __rpc_operate_privilege_group(
+        self,
+        stream: "grpclib.server.Stream[OperatePrivilegeGroupRequest, _common__.Status]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.operate_privilege_group(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/milvus.proto.milvus.MilvusService/CreateCredential": grpclib.const.Handler(
@@ -399,5 +876,77 @@ class MilvusServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 SelectGrantRequest,
                 SelectGrantResponse,
+            ),
+            "/milvus.proto.milvus.MilvusService/CreateRole": grpclib.const.Handler(
+                self.__rpc_create_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                CreateRoleRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/AlterRole": grpclib.const.Handler(
+                self.__rpc_alter_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                AlterRoleRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/DropRole": grpclib.const.Handler(
+                self.__rpc_drop_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                DropRoleRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/OperateUserRole": grpclib.const.Handler(
+                self.__rpc_operate_user_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                OperateUserRoleRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/OperatePrivilege": grpclib.const.Handler(
+                self.__rpc_operate_privilege,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                OperatePrivilegeRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/OperatePrivilegeV2": grpclib.const.Handler(
+                self.__rpc_operate_privilege_v2,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                OperatePrivilegeV2Request,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/BackupRBAC": grpclib.const.Handler(
+                self.__rpc_backup_rbac,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                BackupRbacMetaRequest,
+                BackupRbacMetaResponse,
+            ),
+            "/milvus.proto.milvus.MilvusService/RestoreRBAC": grpclib.const.Handler(
+                self.__rpc_restore_rbac,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                RestoreRbacMetaRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/CreatePrivilegeGroup": grpclib.const.Handler(
+                self.__rpc_create_privilege_group,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                CreatePrivilegeGroupRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/DropPrivilegeGroup": grpclib.const.Handler(
+                self.__rpc_drop_privilege_group,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                DropPrivilegeGroupRequest,
+                _common__.Status,
+            ),
+            "/milvus.proto.milvus.MilvusService/ListPrivilegeGroups": grpclib.const.Handler(
+                self.__rpc_list_privilege_groups,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ListPrivilegeGroupsRequest,
+                ListPrivilegeGroupsResponse,
+            ),
+            "/milvus.proto.milvus.MilvusService/OperatePrivilegeGroup": grpclib.const.Handler(
+                self.__rpc_operate_privilege_group,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                OperatePrivilegeGroupRequest,
+                _common__.Status,
             ),
         }

@@ -49,6 +49,31 @@ class MutationOutcome(betterproto.Enum):
     ACTOR_REVOKED = 6
     """The actor was deleted or has another password."""
 
+    ROLE_EXISTS = 7
+    ROLE_NOT_FOUND = 8
+    ROLE_LIMIT_REACHED = 9
+    ROLE_HAS_GRANTS = 10
+    ROLE_IS_BUILT_IN = 11
+    """The role is from the configuration and cannot be changed."""
+
+    GRANTOR_NOT_FOUND = 12
+    GROUP_EXISTS = 13
+    GROUP_NAME_TAKEN = 14
+    """The name belongs to a privilege or to a built-in group."""
+
+    GROUP_NOT_FOUND = 15
+    GROUP_IN_USE = 16
+    """A role, whose name is in `detail`, has the group."""
+
+    PRIVILEGE_NOT_FOUND = 17
+    """There is no such privilege or group; `detail` is its name."""
+
+    LEVELS_DIFFER = 18
+    """The privileges of a group would be of several levels."""
+
+    INVALID = 19
+    """`detail` says what is wrong with the request, for its sender."""
+
 
 @dataclass(eq=False, repr=False)
 class PasswordHash(betterproto.Message):
@@ -65,6 +90,41 @@ class Credential(betterproto.Message):
 
     description: str = betterproto.string_field(4)
     roles: List[str] = betterproto.string_field(5)
+    """The user's roles in alphabetical order, without `public`."""
+
+
+@dataclass(eq=False, repr=False)
+class Grant(betterproto.Message):
+    """Allows a role to use a privilege on an object."""
+
+    object_type: str = betterproto.string_field(1)
+    """Collection", "Global" or "User"."""
+
+    database: str = betterproto.string_field(2)
+    object: str = betterproto.string_field(3)
+    """A name, a pattern, or "*"."""
+
+    privilege: str = betterproto.string_field(4)
+    """As stored: "PrivilegeSearch", "PrivilegeGroupReaders" or "*"."""
+
+    grantor: str = betterproto.string_field(5)
+    """The user who has made the grant."""
+
+
+@dataclass(eq=False, repr=False)
+class Role(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    description: str = betterproto.string_field(2)
+    grants: List["Grant"] = betterproto.message_field(3)
+    users: List[str] = betterproto.string_field(4)
+    """In alphabetical order."""
+
+
+@dataclass(eq=False, repr=False)
+class PrivilegeGroup(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    privileges: List[str] = betterproto.string_field(2)
+    """As in Milvus's API: "Search"."""
 
 
 @dataclass(eq=False, repr=False)
@@ -151,7 +211,13 @@ class Invalidate(betterproto.Message):
     invalidations: List["Invalidation"] = betterproto.message_field(2)
     everything: bool = betterproto.bool_field(3)
     """
-    The proxy must compare every revision again before it trusts a record.
+    The proxy must compare every revision again before it trusts a record, and read all roles
+     again.
+    """
+
+    policy_revision: int = betterproto.int64_field(4)
+    """
+    The proxy must forget roles that it read before this revision; 0: no role has changed.
     """
 
 
@@ -159,6 +225,10 @@ class Invalidate(betterproto.Message):
 class Invalidation(betterproto.Message):
     username: str = betterproto.string_field(1)
     revision: int = betterproto.int64_field(2)
+    roles_only: bool = betterproto.bool_field(3)
+    """
+    Only the roles of the user have changed, not the password: the user's logins hold.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -194,6 +264,8 @@ class SyncRevisionsRequest(betterproto.Message):
 class UserRevision(betterproto.Message):
     username: str = betterproto.string_field(1)
     revision: int = betterproto.int64_field(2)
+    roles: List[str] = betterproto.string_field(3)
+    """The roles that the proxy holds for the user, in alphabetical order."""
 
 
 @dataclass(eq=False, repr=False)
@@ -205,6 +277,9 @@ class SyncRevisionsReply(betterproto.Message):
     Users of the request whose credential has another revision or is gone.
     """
 
+    roles_changed: List[str] = betterproto.string_field(4)
+    """Other users of the request, whose roles differ."""
+
 
 @dataclass(eq=False, repr=False)
 class ListUsersRequest(betterproto.Message):
@@ -215,6 +290,75 @@ class ListUsersRequest(betterproto.Message):
 class ListUsersReply(betterproto.Message):
     users: List["Credential"] = betterproto.message_field(1)
     """In alphabetical order, without password hashes."""
+
+
+@dataclass(eq=False, repr=False)
+class GetRolesRequest(betterproto.Message):
+    names: List[str] = betterproto.string_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class GetRolesReply(betterproto.Message):
+    term: int = betterproto.int64_field(1)
+    read_revision: int = betterproto.int64_field(2)
+    """The store's revision at which the read was made."""
+
+    roles: List["Role"] = betterproto.message_field(3)
+    """
+    The roles of the request that exist, with their grants and without their users.
+    """
+
+    groups: List["PrivilegeGroup"] = betterproto.message_field(4)
+    """
+    The groups that these grants name, built-in ones included. A group in a group is replaced by
+     its privileges.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class ListRolesRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class ListRolesReply(betterproto.Message):
+    roles: List["Role"] = betterproto.message_field(1)
+    """In alphabetical order, with their users and without their grants."""
+
+
+@dataclass(eq=False, repr=False)
+class ListPrivilegeGroupsRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class ListPrivilegeGroupsReply(betterproto.Message):
+    groups: List["PrivilegeGroup"] = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class BackUpRolesRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class BackUpRolesReply(betterproto.Message):
+    backup: "RoleBackup" = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class RoleBackup(betterproto.Message):
+    """
+    What BackupRBAC returns: without root, admin, public and the grants of public.
+    """
+
+    users: List["Credential"] = betterproto.message_field(1)
+    """With hashes and roles, without revisions."""
+
+    roles: List["Role"] = betterproto.message_field(2)
+    """With grants, without users."""
+
+    groups: List["PrivilegeGroup"] = betterproto.message_field(3)
 
 
 @dataclass(eq=False, repr=False)
@@ -276,10 +420,90 @@ class RehashCredentialRequest(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class CreateRoleRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    description: str = betterproto.string_field(2)
+    actor: "Actor" = betterproto.message_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class AlterRoleRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    description: str = betterproto.string_field(2)
+    actor: "Actor" = betterproto.message_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class DropRoleRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    force: bool = betterproto.bool_field(2)
+    """Also when the role has grants."""
+
+    actor: "Actor" = betterproto.message_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class ChangeUserRoleRequest(betterproto.Message):
+    username: str = betterproto.string_field(1)
+    role: str = betterproto.string_field(2)
+    give: bool = betterproto.bool_field(3)
+    """False: take the role from the user."""
+
+    actor: "Actor" = betterproto.message_field(4)
+
+
+@dataclass(eq=False, repr=False)
+class ChangeGrantRequest(betterproto.Message):
+    role: str = betterproto.string_field(1)
+    grants: List["Grant"] = betterproto.message_field(2)
+    """
+    They are changed together, such as Load with GetLoadState. They have one grantor.
+    """
+
+    give: bool = betterproto.bool_field(3)
+    """False: revoke."""
+
+    actor: "Actor" = betterproto.message_field(4)
+
+
+@dataclass(eq=False, repr=False)
+class CreatePrivilegeGroupRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    actor: "Actor" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class DropPrivilegeGroupRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    actor: "Actor" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class ChangePrivilegeGroupRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    privileges: List[str] = betterproto.string_field(2)
+    """As in Milvus's API: "Search", or the name of a group."""
+
+    add: bool = betterproto.bool_field(3)
+    """False: remove them from the group."""
+
+    actor: "Actor" = betterproto.message_field(4)
+
+
+@dataclass(eq=False, repr=False)
+class RestoreRolesRequest(betterproto.Message):
+    backup: "RoleBackup" = betterproto.message_field(1)
+    actor: "Actor" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
 class MutationReply(betterproto.Message):
     outcome: "MutationOutcome" = betterproto.enum_field(1)
     revision: int = betterproto.int64_field(2)
     """The store's revision of the change; 0 when nothing was changed."""
+
+    detail: str = betterproto.string_field(3)
+    """See the outcomes."""
 
 
 class RootCoordStub(betterproto.ServiceStub):
@@ -423,6 +647,227 @@ class RootCoordStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def get_roles(
+        self,
+        get_roles_request: "GetRolesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "GetRolesReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/GetRoles",
+            get_roles_request,
+            GetRolesReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_roles(
+        self,
+        list_roles_request: "ListRolesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "ListRolesReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/ListRoles",
+            list_roles_request,
+            ListRolesReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_privilege_groups(
+        self,
+        list_privilege_groups_request: "ListPrivilegeGroupsRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "ListPrivilegeGroupsReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/ListPrivilegeGroups",
+            list_privilege_groups_request,
+            ListPrivilegeGroupsReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def back_up_roles(
+        self,
+        back_up_roles_request: "BackUpRolesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "BackUpRolesReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/BackUpRoles",
+            back_up_roles_request,
+            BackUpRolesReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def create_role(
+        self,
+        create_role_request: "CreateRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/CreateRole",
+            create_role_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def alter_role(
+        self,
+        alter_role_request: "AlterRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/AlterRole",
+            alter_role_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def drop_role(
+        self,
+        drop_role_request: "DropRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/DropRole",
+            drop_role_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def change_user_role(
+        self,
+        change_user_role_request: "ChangeUserRoleRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/ChangeUserRole",
+            change_user_role_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def change_grant(
+        self,
+        change_grant_request: "ChangeGrantRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/ChangeGrant",
+            change_grant_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def create_privilege_group(
+        self,
+        create_privilege_group_request: "CreatePrivilegeGroupRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/CreatePrivilegeGroup",
+            create_privilege_group_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def drop_privilege_group(
+        self,
+        drop_privilege_group_request: "DropPrivilegeGroupRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/DropPrivilegeGroup",
+            drop_privilege_group_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def change_privilege_group(
+        self,
+        change_privilege_group_request: "ChangePrivilegeGroupRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/ChangePrivilegeGroup",
+            change_privilege_group_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def restore_roles(
+        self,
+        restore_roles_request: "RestoreRolesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/RestoreRoles",
+            restore_roles_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class RootCoordBase(ServiceBase):
 
@@ -464,6 +909,67 @@ class RootCoordBase(ServiceBase):
 
     async def rehash_credential(
         self, rehash_credential_request: "RehashCredentialRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def get_roles(self, get_roles_request: "GetRolesRequest") -> "GetRolesReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def list_roles(
+        self, list_roles_request: "ListRolesRequest"
+    ) -> "ListRolesReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def list_privilege_groups(
+        self, list_privilege_groups_request: "ListPrivilegeGroupsRequest"
+    ) -> "ListPrivilegeGroupsReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def back_up_roles(
+        self, back_up_roles_request: "BackUpRolesRequest"
+    ) -> "BackUpRolesReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def create_role(
+        self, create_role_request: "CreateRoleRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def alter_role(
+        self, alter_role_request: "AlterRoleRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def drop_role(self, drop_role_request: "DropRoleRequest") -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def change_user_role(
+        self, change_user_role_request: "ChangeUserRoleRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def change_grant(
+        self, change_grant_request: "ChangeGrantRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def create_privilege_group(
+        self, create_privilege_group_request: "CreatePrivilegeGroupRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def drop_privilege_group(
+        self, drop_privilege_group_request: "DropPrivilegeGroupRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def change_privilege_group(
+        self, change_privilege_group_request: "ChangePrivilegeGroupRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def restore_roles(
+        self, restore_roles_request: "RestoreRolesRequest"
     ) -> "MutationReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -526,6 +1032,100 @@ class RootCoordBase(ServiceBase):
         response = await self.rehash_credential(request)
         await stream.send_message(response)
 
+    async def __rpc_get_roles(
+        self, stream: "grpclib.server.Stream[GetRolesRequest, GetRolesReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.get_roles(request)
+        await stream.send_message(response)
+
+    async def __rpc_list_roles(
+        self, stream: "grpclib.server.Stream[ListRolesRequest, ListRolesReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.list_roles(request)
+        await stream.send_message(response)
+
+    async def __rpc_list_privilege_groups(
+        self,
+        stream: "grpclib.server.Stream[ListPrivilegeGroupsRequest, ListPrivilegeGroupsReply]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.list_privilege_groups(request)
+        await stream.send_message(response)
+
+    async def __rpc_back_up_roles(
+        self, stream: "grpclib.server.Stream[BackUpRolesRequest, BackUpRolesReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.back_up_roles(request)
+        await stream.send_message(response)
+
+    async def __rpc_create_role(
+        self, stream: "grpclib.server.Stream[CreateRoleRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.create_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_alter_role(
+        self, stream: "grpclib.server.Stream[AlterRoleRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.alter_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_drop_role(
+        self, stream: "grpclib.server.Stream[DropRoleRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.drop_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_change_user_role(
+        self, stream: "grpclib.server.Stream[ChangeUserRoleRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.change_user_role(request)
+        await stream.send_message(response)
+
+    async def __rpc_change_grant(
+        self, stream: "grpclib.server.Stream[ChangeGrantRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.change_grant(request)
+        await stream.send_message(response)
+
+    async def __rpc_create_privilege_group(
+        self,
+        stream: "grpclib.server.Stream[CreatePrivilegeGroupRequest, MutationReply]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.create_privilege_group(request)
+        await stream.send_message(response)
+
+    async def __rpc_drop_privilege_group(
+        self, stream: "grpclib.server.Stream[DropPrivilegeGroupRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.drop_privilege_group(request)
+        await stream.send_message(response)
+
+    async def __rpc_change_privilege_group(
+        self,
+        stream: "grpclib.server.Stream[ChangePrivilegeGroupRequest, MutationReply]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.change_privilege_group(request)
+        await stream.send_message(response)
+
+    async def __rpc_restore_roles(
+        self, stream: "grpclib.server.Stream[RestoreRolesRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.restore_roles(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/vecguard.internal.v1.RootCoord/Session": grpclib.const.Handler(
@@ -574,6 +1174,84 @@ class RootCoordBase(ServiceBase):
                 self.__rpc_rehash_credential,
                 grpclib.const.Cardinality.UNARY_UNARY,
                 RehashCredentialRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/GetRoles": grpclib.const.Handler(
+                self.__rpc_get_roles,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                GetRolesRequest,
+                GetRolesReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/ListRoles": grpclib.const.Handler(
+                self.__rpc_list_roles,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ListRolesRequest,
+                ListRolesReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/ListPrivilegeGroups": grpclib.const.Handler(
+                self.__rpc_list_privilege_groups,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ListPrivilegeGroupsRequest,
+                ListPrivilegeGroupsReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/BackUpRoles": grpclib.const.Handler(
+                self.__rpc_back_up_roles,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                BackUpRolesRequest,
+                BackUpRolesReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/CreateRole": grpclib.const.Handler(
+                self.__rpc_create_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                CreateRoleRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/AlterRole": grpclib.const.Handler(
+                self.__rpc_alter_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                AlterRoleRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/DropRole": grpclib.const.Handler(
+                self.__rpc_drop_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                DropRoleRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/ChangeUserRole": grpclib.const.Handler(
+                self.__rpc_change_user_role,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ChangeUserRoleRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/ChangeGrant": grpclib.const.Handler(
+                self.__rpc_change_grant,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ChangeGrantRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/CreatePrivilegeGroup": grpclib.const.Handler(
+                self.__rpc_create_privilege_group,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                CreatePrivilegeGroupRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/DropPrivilegeGroup": grpclib.const.Handler(
+                self.__rpc_drop_privilege_group,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                DropPrivilegeGroupRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/ChangePrivilegeGroup": grpclib.const.Handler(
+                self.__rpc_change_privilege_group,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ChangePrivilegeGroupRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/RestoreRoles": grpclib.const.Handler(
+                self.__rpc_restore_roles,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                RestoreRolesRequest,
                 MutationReply,
             ),
         }
