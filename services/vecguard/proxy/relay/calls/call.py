@@ -202,7 +202,7 @@ class Call(Requester):
             for piece in self.upstream.queue:
                 permission.read(piece)
             if self.upstream.ending is None:
-                self._pass_beginning(request)
+                self._pass_beginning(request, permission)
                 return
         self._decide(permission)
 
@@ -220,12 +220,14 @@ class Call(Requester):
 
     # Its permission.
 
-    def _pass_beginning(self, request: Request) -> None:
+    def _pass_beginning(self, request: Request, permission: Permission) -> None:
         """Passes on the beginning of a message that is longer than one frame.
 
-        A message that has come as a whole is held until it is decided.
+        A message that has come as a whole is held until it is decided. Raises what `permission`
+        raises.
         """
         if not self._request_meter.is_between and request.upstream.max_request_bytes is None:
+            permission.passes_part()
             self._pass(request)
 
     def _examine(self, permission: Permission, payload: bytes, end: bool) -> None:
@@ -241,7 +243,7 @@ class Call(Requester):
         if self.request_state == EXAMINED:
             self._relay(payload, end=end)
             if not end and request is not None:
-                self._pass_beginning(request)
+                self._begin_or_end(request, permission)
         elif self._request_meter.is_between:
             # The end of the message, without which no server begins to process it.
             self._withheld += payload
@@ -254,6 +256,12 @@ class Call(Requester):
                 self._decide(permission)
             except VecguardError as error:
                 self.end(error)
+
+    def _begin_or_end(self, request: Request, permission: Permission) -> None:
+        try:
+            self._pass_beginning(request, permission)
+        except VecguardError as error:
+            self.end(error)
 
     def _decide(self, permission: Permission) -> None:
         """Passes the request on, or refuses it, at once or later. Raises what `decide` raises."""

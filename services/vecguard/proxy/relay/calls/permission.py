@@ -24,6 +24,13 @@ class Permission(ABC):
         """Takes the next bytes of the request. Raises VecguardError if it cannot be judged."""
 
     @abstractmethod
+    def passes_part(self) -> None:
+        """Is called before a part of a request is passed on, which is not complete yet.
+
+        Raises VecguardError if the call would be refused whatever follows.
+        """
+
+    @abstractmethod
     def decide(self) -> None:
         """Decides about the request, all of which was read, or about a call without reading it.
 

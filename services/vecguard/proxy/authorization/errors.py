@@ -1,0 +1,37 @@
+"""The refusals of calls that a user may not make, with Milvus's texts."""
+
+from vecguard.errors import Status, UnavailableError, VecguardError
+
+
+class PermissionDeniedError(VecguardError):
+    """The user is authenticated and has no permission. A gRPC status, as in Milvus.
+
+    Attributes:
+        privilege: the missing privilege, as in "PrivilegeSearch".
+        database: the database by whose grants it was decided; "*" for all.
+    """
+
+    status = Status.PERMISSION_DENIED
+    reason = "permission_denied"
+
+    def __init__(self, privilege: str, username: str, database: str) -> None:
+        super().__init__(f"{privilege}: permission deny to {username} in the `{database}` database")
+        self.privilege = privilege
+        self.database = database
+
+
+class AdminNeededError(PermissionDeniedError):
+    """The method has no privilege, so that only the role admin allows it."""
+
+    def __init__(self, method: str, username: str) -> None:
+        super().__init__(f"{method} needs the role admin", username, "*")
+        self.privilege = "admin"
+
+
+class PermissionChangedError(UnavailableError):
+    """The roles of the user of an open call have changed, and its request was not kept."""
+
+    reason = "permission_changed"
+
+    def __init__(self) -> None:
+        super().__init__("the roles of the user of this call have changed; call again")

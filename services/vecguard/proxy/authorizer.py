@@ -1,0 +1,282 @@
+"""Authorizes the calls of the public port: joins the relay to the users' roles."""
+
+from collections.abc import Callable
+from typing import Final
+
+from vecguard.errors import OverloadedError
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.authorization.decision import Question, database_of_header
+from vecguard.proxy.authorization.errors import (
+    AdminNeededError,
+    PermissionChangedError,
+    PermissionDeniedError,
+)
+from vecguard.proxy.authorization.methods import Need, Treatment, treatment
+from vecguard.proxy.authorization.policy import Rights
+from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.authorization.role_cache import RoleCache
+from vecguard.proxy.principal import Principal
+from vecguard.proxy.relay.calls.headers import RequestHead
+from vecguard.proxy.relay.calls.permission import Permission
+from vecguard.proxy.relay.reception import Authorizer
+from vecguard.usernames import ROOT
+
+# How often a decision is tried again because the roles have changed meanwhile.
+_MAX_ROUNDS: Final = 5
+# Methods whose treatment is kept. Bounded, because clients choose paths.
+_MAX_METHODS: Final = 1024
+_MAX_PATH_BYTES: Final = 200
+_DATABASE: Final = b"dbname"
+_ENCODING: Final = b"grpc-encoding"
+_LOGIN: Final = Treatment.LOGIN
+
+
+class RoleAuthorizer(Authorizer):
+    """Lets a user call what one of the user's roles allows, by Milvus's rule.
+
+    `root` may call everything, and so may every caller where authorization is switched off.
+    Methods of other services than Milvus's need no role.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialCache,
+        roles: RoleCache,
+        trust: Trust,
+        *,
+        root_is_bound: bool,
+        strict: bool,
+        max_request_bytes: int,
+        refused: Callable[["RolePermission", PermissionDeniedError], None] | None = None,
+    ) -> None:
+        """Takes the parts.
+
+        Args:
+            credentials: the users' records, with the names of their roles.
+            roles: the grants of roles.
+            trust: says whether memory may decide.
+            root_is_bound: whether `root` has only the rights of its roles.
+            strict: whether methods for which Milvus defines no privilege may need the role admin.
+            max_request_bytes: the most bytes of a compressed message when it is inflated.
+            refused: called with each permission that is refused.
+        """
+        self._credentials = credentials
+        self._roles = roles
+        self._trust = trust
+        self._root_is_bound = root_is_bound
+        self._strict = strict
+        self._max_request_bytes = max_request_bytes
+        self._refused = refused
+        self._treatments: dict[bytes, Need | Treatment] = {}
+
+    def permission(self, principal: Principal, head: RequestHead) -> Permission | None:
+        """Returns the permission of a call; None if every user may make it.
+
+        Raises:
+            PermissionDeniedError: the user may not make it, whatever its request says.
+            InvalidParameterError: the header `dbname` is malformed.
+        """
+        need = self._treatments.get(head.path.value) or self._look_up(head.path.value)
+        if need is _LOGIN:
+            return None
+        username = principal.username
+        if not username or (username == ROOT and not self._root_is_bound):
+            return None
+        permission = RolePermission(self, username, need, head)
+        permission.begin()
+        return permission
+
+    def scanner(self, need: Need, head: RequestHead) -> RequestScanner:
+        """Returns a reader for the request of a call."""
+        encodings = head.values(_ENCODING)
+        return RequestScanner(
+            need,
+            encoding=b", ".join(encodings) if encodings else None,
+            max_bytes=self._max_request_bytes,
+        )
+
+    def rights_now(self, username: str) -> "Standing | None":
+        """Returns the rights of a user if memory may decide, and has them; else None."""
+        held = self._credentials.held_of(username)
+        if held is None or not self._trust.is_valid():
+            return None
+        roles = held.credential.roles
+        rights = self._roles.peek(roles)
+        return None if rights is None else Standing(rights, roles)
+
+    async def rights_after_wait(self, username: str) -> "Standing":
+        """Returns the rights of a user after reading what is missing, under a valid trust.
+
+        Raises:
+            UnavailableError: nothing can be decided now, for the reason in its text.
+            DeadlineError: root coord does not answer.
+            OverloadedError: the roles keep changing.
+        """
+        for _ in range(_MAX_ROUNDS):
+            await self._trust.require()
+            await self.newest(username)
+            standing = self.rights_now(username)
+            if standing is not None:
+                return standing
+        raise OverloadedError("the roles of the user keep changing, try again later")
+
+    async def newest(self, username: str) -> "Standing":
+        """Returns the rights of a user by what was read last, whether or not memory may decide.
+
+        Raises UnavailableError or DeadlineError.
+        """
+        roles = (await self._credentials.get(username)).roles
+        return Standing(await self._roles.get(roles), roles)
+
+    def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
+        """Reports a refusal."""
+        if self._refused is not None:
+            self._refused(permission, error)
+
+    def _look_up(self, path: bytes) -> Need | Treatment:
+        found = treatment(path, strict=self._strict)
+        if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
+            self._treatments[path] = found
+        return found
+
+
+class Standing:
+    """The rights of a user, with the names of the user's roles."""
+
+    __slots__ = ("rights", "roles")
+
+    def __init__(self, rights: Rights, roles: tuple[str, ...]) -> None:
+        self.rights = rights
+        self.roles = roles
+
+
+class RolePermission(Permission):
+    """Decides about one call of one user.
+
+    Attributes:
+        username: the caller.
+        method: the path of the method.
+        question: what was decided about; None if any request was allowed.
+    """
+
+    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "is_given",
+                 "method", "question", "reads_request", "username")  # fmt: skip
+
+    def __init__(
+        self,
+        authorizer: RoleAuthorizer,
+        username: str,
+        need: Need | Treatment,
+        head: RequestHead,
+    ) -> None:
+        """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
+        self.username = username
+        self.method = head.path.value
+        self.question: Question | None = None
+        self.is_given = False
+        self._authorizer = authorizer
+        self._database = database_of_header(head.values(_DATABASE))
+        self._need = need if isinstance(need, Need) else None
+        self._is_hopeless = False
+        self._scanner: RequestScanner | None = None
+        self.reads_request = self._need is not None and self._need.reads_request
+        if self.reads_request and self._need is not None:
+            self._scanner = authorizer.scanner(self._need, head)
+
+    def begin(self) -> None:
+        """Decides if that is possible before the request is read.
+
+        Raises PermissionDeniedError.
+        """
+        standing = self._authorizer.rights_now(self.username)
+        if standing is None:
+            return
+        need, rights = self._need, standing.rights
+        if not self.reads_request or rights.is_admin:
+            self._judge(standing)
+        elif need is not None:
+            if rights.allows_everywhere(need.object_type, need.privilege):
+                self._give()
+            elif not need.is_own and not need.own_role:
+                self._is_hopeless = rights.allows_nowhere(need.object_type, need.privilege)
+
+    def read(self, payload: bytes | bytearray | memoryview) -> None:
+        """Takes the next bytes of the request. Raises VecguardError if they are malformed."""
+        if self._scanner is not None:
+            self._scanner.feed(payload)
+
+    def passes_part(self) -> None:
+        """Refuses a request of which only a part has come, if no request would be allowed."""
+        if self._is_hopeless and self._need is not None:
+            self._refuse(
+                PermissionDeniedError(self._need.privilege, self.username, self._database)
+            )
+
+    def decide(self) -> None:
+        """Decides from memory; leaves `is_given` False if something must be read first.
+
+        Raises:
+            PermissionDeniedError: no role of the user allows the call.
+            VecguardError: the request is malformed.
+        """
+        self._read_fields()
+        standing = self._authorizer.rights_now(self.username)
+        if standing is not None:
+            self._judge(standing)
+
+    async def wait(self) -> None:
+        """Decides after reading what is missing.
+
+        Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
+        """
+        self._judge(await self._authorizer.rights_after_wait(self.username))
+
+    async def judge_again(self) -> None:
+        """Decides again about an open call, because roles have changed.
+
+        Raises:
+            PermissionDeniedError: no role of the user allows the call any more.
+            PermissionChangedError: that depends on the request, which was not read.
+            UnavailableError: the newest roles cannot be read.
+            DeadlineError: root coord does not answer.
+        """
+        standing = await self._authorizer.newest(self.username)
+        rights, need = standing.rights, self._need
+        if need is None or self.question is not None or rights.is_admin:
+            self._judge(standing)
+        elif rights.allows_nowhere(need.object_type, need.privilege):
+            self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
+        elif not rights.allows_everywhere(need.object_type, need.privilege):
+            raise PermissionChangedError
+
+    def _read_fields(self) -> None:
+        need, scanner = self._need, self._scanner
+        if need is not None and self.question is None:
+            fields = None if scanner is None else scanner.finish()
+            self.question = Question(need, self.username, self._database, fields)
+            self._scanner = None
+
+    def _judge(self, standing: Standing) -> None:
+        """Gives the permission. Raises PermissionDeniedError if there is none."""
+        try:
+            if standing.rights.is_admin:
+                pass
+            elif self._need is None:
+                raise AdminNeededError(self.method.decode(errors="replace"), self.username)
+            else:
+                if self.question is None:
+                    self._read_fields()
+                if self.question is not None:
+                    self.question.require(standing.rights, standing.roles)
+        except PermissionDeniedError as error:
+            self._refuse(error)
+        self._give()
+
+    def _give(self) -> None:
+        self.is_given = True
+        self._scanner = None
+
+    def _refuse(self, error: PermissionDeniedError) -> None:
+        self._authorizer.note_refusal(self, error)
+        raise error
