@@ -17,9 +17,9 @@ from vecguard.errors import MalformedMessageError, TooManyFieldsError
 #: and few enough for betterproto.
 MAX_UNKNOWN_FIELDS: Final = 250
 
-_VARINT, _FIXED_64, _DELIMITED, _FIXED_32 = 0, 1, 2, 5
-_FIXED_BYTES: Final[Mapping[int, int]] = {_FIXED_64: 8, _FIXED_32: 4}
-_MAX_TAG, _MAX_NUMBER = 2**32 - 1, 2**64 - 1
+VARINT, _FIXED_64, DELIMITED, _FIXED_32 = 0, 1, 2, 5
+FIXED_BYTES: Final[Mapping[int, int]] = {_FIXED_64: 8, _FIXED_32: 4}
+MAX_TAG, _MAX_NUMBER = 2**32 - 1, 2**64 - 1
 _MAX_VARINT_BITS = 70
 _SEVEN_BITS, _MORE = 0x7F, 0x80
 
@@ -39,7 +39,7 @@ class _Field(NamedTuple):
 
     def may_be_packed(self, wire_type: int) -> bool:
         """Returns whether a field of this wire type holds all numbers of a repeated field."""
-        return self.is_repeated and wire_type == _DELIMITED
+        return self.is_repeated and wire_type == DELIMITED
 
 
 def check(data: bytes, message_type: type[betterproto.Message], max_fields: int | None) -> None:
@@ -73,9 +73,9 @@ class _Check:
         """Checks the fields from `position` to `end`."""
         known, unknown_fields = _fields_of(message_type), 0
         while position < end:
-            tag, position = _varint(self._data, position, end)
+            tag, position = read_varint(self._data, position, end)
             number, wire_type = tag >> 3, tag & 7
-            if not number or tag > _MAX_TAG:
+            if not number or tag > MAX_TAG:
                 raise _malformed()
             self._count(1)
             field = known.get(number)
@@ -86,17 +86,17 @@ class _Check:
             elif field.wire_type != wire_type and not field.may_be_packed(wire_type):
                 raise _malformed()
             begin, position = self._value(wire_type, position, end)
-            if field is not None and wire_type == _DELIMITED:
+            if field is not None and wire_type == DELIMITED:
                 self._within(field, begin, position)
 
     def _value(self, wire_type: int, position: int, end: int) -> tuple[int, int]:
         """Returns where the value of a field begins and ends."""
-        if wire_type == _VARINT:
-            return position, _varint(self._data, position, end)[1]
-        if wire_type == _DELIMITED:
-            size, position = _varint(self._data, position, end)
-        elif wire_type in _FIXED_BYTES:
-            size = _FIXED_BYTES[wire_type]
+        if wire_type == VARINT:
+            return position, read_varint(self._data, position, end)[1]
+        if wire_type == DELIMITED:
+            size, position = read_varint(self._data, position, end)
+        elif wire_type in FIXED_BYTES:
+            size = FIXED_BYTES[wire_type]
         else:
             raise _malformed()
         if size > end - position:
@@ -107,12 +107,12 @@ class _Check:
         """Checks the content of a known field that has a length."""
         if field.message_type is not None:
             self.message(position, end, field.message_type)
-        elif field.wire_type == _VARINT:
+        elif field.wire_type == VARINT:
             while position < end:
-                _, position = _varint(self._data, position, end)
+                _, position = read_varint(self._data, position, end)
                 self._count(1)
-        elif field.wire_type in _FIXED_BYTES:
-            count, rest = divmod(end - position, _FIXED_BYTES[field.wire_type])
+        elif field.wire_type in FIXED_BYTES:
+            count, rest = divmod(end - position, FIXED_BYTES[field.wire_type])
             if rest:
                 raise _malformed()
             self._count(count)
@@ -123,7 +123,7 @@ class _Check:
             raise TooManyFieldsError(self._max_fields)
 
 
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     """Returns the number at `position`, and where it ends. Raises MalformedMessageError."""
     value = 0
     for shift in range(0, _MAX_VARINT_BITS, 7):
@@ -160,10 +160,10 @@ def _fields_of(message_type: type[betterproto.Message]) -> Mapping[int, _Field]:
 
 def _wire_type(proto_type: str) -> int:
     if proto_type in betterproto.WIRE_VARINT_TYPES:
-        return _VARINT
+        return VARINT
     if proto_type in betterproto.WIRE_FIXED_32_TYPES:
         return _FIXED_32
-    return _FIXED_64 if proto_type in betterproto.WIRE_FIXED_64_TYPES else _DELIMITED
+    return _FIXED_64 if proto_type in betterproto.WIRE_FIXED_64_TYPES else DELIMITED
 
 
 def _malformed() -> MalformedMessageError:

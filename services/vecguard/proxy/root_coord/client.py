@@ -37,7 +37,8 @@ from vecguard.proxy.root_coord.session import Identity, Session
 
 log = get_logger(__name__)
 
-_READ_TIMEOUT_SECONDS = 10.0
+#: How long a read may take.
+READ_TIMEOUT_SECONDS = 10.0
 _PAUSES = BackoffPolicy(first_seconds=0.05, longest_seconds=0.5, factor=2.0, jitter=(0.5, 1.5))
 
 #: Called after each read and change with the method, the outcome ("ok", "cancelled" or the
@@ -46,7 +47,13 @@ Observe = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Connection:
+class Connection:
+    """The connection of a session.
+
+    Attributes:
+        judges_actors: whether root coord is new enough to make changes.
+    """
+
     channel: Channel
     address: Address
     term: int
@@ -56,8 +63,11 @@ class _Connection:
 class RootCoordClient:
     """Keeps one session with the active root coord and sends every request to it.
 
+    `vecguard.proxy.root_coord.roles` adds what concerns roles.
+
     Attributes:
         sessions_opened: how many sessions this process has opened.
+        mutation_timeout_seconds: how long a change may take.
     """
 
     def __init__(
@@ -82,9 +92,9 @@ class RootCoordClient:
         self._lease = lease
         self._clock = clock
         self._renewed = renewed
-        self._mutation_timeout_seconds = mutation_timeout_seconds
+        self.mutation_timeout_seconds = mutation_timeout_seconds
         self._observe = observe
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._newest_term = 0
         self._last_error = "no attempt yet"
         self.sessions_opened = 0
@@ -137,16 +147,12 @@ class RootCoordClient:
 
     async def fetch(self, username: str) -> Credential:
         """Returns the newest record of a user. Raises UnavailableError or DeadlineError."""
-        async with self._asking("GetCredential") as (connection, root_coord):
+        async with self.asking("GetCredential") as (connection, root_coord):
             reply = await in_own_task(
                 root_coord.get_credential(pb.GetCredentialRequest(username=username)),
-                _READ_TIMEOUT_SECONDS,
+                READ_TIMEOUT_SECONDS,
             )
-        # A result counts only under the session that asked for it: this proxy misses the
-        # invalidations between two sessions, and the comparison of revisions that opens the next
-        # session does not see reads that are still in flight.
-        if self._connection is not connection or reply.term != connection.term:
-            raise UnavailableError(f"root coord at {connection.address} changed during a read")
+        self.require_current(connection, reply.term)
         message = reply.credential.password
         # Decoded also for an unknown user, so that both take equally long.
         password = hash_from_wire(message) if betterproto.serialized_on_wire(message) else None
@@ -159,9 +165,9 @@ class RootCoordClient:
 
     async def list_users(self) -> list[pb.Credential]:
         """Returns all users, without hashes. Raises UnavailableError or DeadlineError."""
-        async with self._asking("ListUsers") as (_, root_coord):
+        async with self.asking("ListUsers") as (_, root_coord):
             reply = await in_own_task(
-                root_coord.list_users(pb.ListUsersRequest()), _READ_TIMEOUT_SECONDS
+                root_coord.list_users(pb.ListUsersRequest()), READ_TIMEOUT_SECONDS
             )
         return reply.users
 
@@ -183,17 +189,17 @@ class RootCoordClient:
             OutdatedRootCoordError: root coord is older than this proxy.
             UnavailableError: root coord cannot be reached; nothing was sent.
         """
-        async with self._changing("CreateCredential") as root_coord:
+        async with self.changing("CreateCredential") as root_coord:
             return await in_own_task(
                 root_coord.create_credential(
                     pb.CreateCredentialRequest(
                         username=username,
                         password=hash_to_wire(password),
                         description=description,
-                        actor=_actor(asked_by),
+                        actor=actor_of(asked_by),
                     )
                 ),
-                self._mutation_timeout_seconds,
+                self.mutation_timeout_seconds,
             )
 
     async def update(
@@ -210,23 +216,23 @@ class RootCoordClient:
             username=username,
             expected_revision=expected_revision or 0,
             description=description,
-            actor=_actor(asked_by),
+            actor=actor_of(asked_by),
         )
         if password is not None:
             request.password = hash_to_wire(password)
-        async with self._changing("UpdateCredential") as root_coord:
+        async with self.changing("UpdateCredential") as root_coord:
             return await in_own_task(
-                root_coord.update_credential(request), self._mutation_timeout_seconds
+                root_coord.update_credential(request), self.mutation_timeout_seconds
             )
 
     async def delete(self, username: str, *, asked_by: Principal) -> pb.MutationReply:
         """Removes a user. `asked_by`, the return and the errors are as in `create`."""
-        async with self._changing("DeleteCredential") as root_coord:
+        async with self.changing("DeleteCredential") as root_coord:
             return await in_own_task(
                 root_coord.delete_credential(
-                    pb.DeleteCredentialRequest(username=username, actor=_actor(asked_by))
+                    pb.DeleteCredentialRequest(username=username, actor=actor_of(asked_by))
                 ),
-                self._mutation_timeout_seconds,
+                self.mutation_timeout_seconds,
             )
 
     async def rehash(self, username: str, revision: int, password: PasswordHash) -> int | None:
@@ -234,7 +240,7 @@ class RootCoordClient:
 
         Returns the new revision, or None if the credential is no longer at `revision`.
         """
-        async with self._asking("RehashCredential") as (_, root_coord):
+        async with self.asking("RehashCredential") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.rehash_credential(
                     pb.RehashCredentialRequest(
@@ -243,7 +249,7 @@ class RootCoordClient:
                         password=hash_to_wire(password),
                     )
                 ),
-                _READ_TIMEOUT_SECONDS,
+                READ_TIMEOUT_SECONDS,
             )
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
@@ -253,7 +259,7 @@ class RootCoordClient:
         def opened(message: pb.Opened) -> None:
             term = message.term
             self._refuse_deposed(term)
-            self._connection = _Connection(channel, address, term, message.judges_actors)
+            self._connection = Connection(channel, address, term, message.judges_actors)
             self.sessions_opened += 1
             log.info(
                 "session_opened",
@@ -289,8 +295,24 @@ class RootCoordClient:
             raise UnavailableError(f"it serves term {term}, and term {self._newest_term} has begun")
         self._newest_term = term
 
+    def require_current(self, connection: Connection, term: int) -> None:
+        """Raises UnavailableError if the session has ended under which a read was made.
+
+        A result counts only under the session that asked for it: this proxy misses the
+        invalidations between two sessions, and the comparison of revisions that opens the next
+        session does not see reads that are still in flight.
+        """
+        if self._connection is not connection or term != connection.term:
+            raise UnavailableError(f"root coord at {connection.address} changed during a read")
+
     @asynccontextmanager
-    async def _asking(self, method: str) -> AsyncIterator[tuple[_Connection, pb.RootCoordStub]]:
+    async def asking(self, method: str) -> AsyncIterator[tuple[Connection, pb.RootCoordStub]]:
+        """Yields the connection for one read, and observes its outcome and duration.
+
+        Raises:
+            UnavailableError: root coord cannot be reached.
+            DeadlineError: it did not answer in time.
+        """
         with self._observed(method):
             connection = self._connection
             if connection is None:
@@ -315,10 +337,11 @@ class RootCoordClient:
             self._observe(method, outcome, self._clock() - began)
 
     @asynccontextmanager
-    async def _changing(self, method: str) -> AsyncIterator[pb.RootCoordStub]:
+    async def changing(self, method: str) -> AsyncIterator[pb.RootCoordStub]:
+        """Yields the connection for one change; see `create` for what it raises."""
         sent = False
         try:
-            async with self._asking(method) as (connection, root_coord):
+            async with self.asking(method) as (connection, root_coord):
                 if not connection.judges_actors:
                     raise OutdatedRootCoordError(str(connection.address))
                 sent = True
@@ -331,7 +354,8 @@ class RootCoordClient:
             ) from error
 
 
-def _actor(principal: Principal) -> pb.Actor:
+def actor_of(principal: Principal) -> pb.Actor:
+    """Returns the user who requests a change, as a message to root coord."""
     # Not `is_anonymous`: root coord refuses a user without a name.
     if principal == ANONYMOUS:
         return pb.Actor(anonymous=True)

@@ -80,7 +80,7 @@ async def test_root_coord_s_lease_keeps_the_margin_and_a_change_outlasts_the_lea
     assert access.is_under_lease()
     clock.advance(0.002)
     assert not access.is_under_lease()
-    assert access.client._mutation_timeout_seconds == 35.0
+    assert access.client.mutation_timeout_seconds == 35.0
 
 
 async def test_requests_and_answers_have_limits_of_their_own():
