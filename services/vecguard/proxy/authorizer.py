@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vecguard.errors import OverloadedError
+from vecguard.proxy.accounts.methods import ACCOUNT_METHODS
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header
@@ -46,6 +47,7 @@ class RoleAuthorizer(Authorizer):
         trust: Trust,
         *,
         root_is_bound: bool,
+        enforced: bool,
         strict: bool,
         max_request_bytes: int,
         refused: Callable[["RolePermission", PermissionDeniedError], None] | None = None,
@@ -57,6 +59,7 @@ class RoleAuthorizer(Authorizer):
             roles: the grants of roles.
             trust: says whether memory may decide.
             root_is_bound: whether `root` has only the rights of its roles.
+            enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
             refused: called with each permission that is refused.
@@ -65,6 +68,7 @@ class RoleAuthorizer(Authorizer):
         self._roles = roles
         self._trust = trust
         self._root_is_bound = root_is_bound
+        self._enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
         self._refused = refused
@@ -135,7 +139,9 @@ class RoleAuthorizer(Authorizer):
             self._refused(permission, error)
 
     def _look_up(self, path: bytes) -> Need | Treatment:
-        found = treatment(path, strict=self._strict)
+        found = _LOGIN
+        if self._enforced or path in ACCOUNT_METHODS:
+            found = treatment(path, strict=self._strict)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
         return found
@@ -209,9 +215,7 @@ class RolePermission(Permission):
     def passes_part(self) -> None:
         """Refuses a request of which only a part has come, if no request would be allowed."""
         if self._is_hopeless and self._need is not None:
-            self._refuse(
-                PermissionDeniedError(self._need.privilege, self.username, self._database)
-            )
+            self._refuse(PermissionDeniedError(self._need.privilege, self.username, self._database))
 
     def decide(self) -> None:
         """Decides from memory; leaves `is_given` False if something must be read first.

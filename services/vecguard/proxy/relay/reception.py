@@ -25,6 +25,7 @@ from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
+
 class Client(Protocol):
     """The connected client, as a gatekeeper sees it."""
 

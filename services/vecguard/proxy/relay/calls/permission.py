@@ -39,5 +39,12 @@ class Permission(ABC):
         """
 
     @abstractmethod
+    async def judge_again(self) -> None:
+        """Decides again about an open call, by what is known now. Raises VecguardError to end it.
+
+        Awaits nothing but the reading of what decides.
+        """
+
+    @abstractmethod
     async def wait(self) -> None:
         """Does `decide`, and waits for what the decision needs. Raises VecguardError to refuse."""
