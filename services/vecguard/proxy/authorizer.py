@@ -139,7 +139,7 @@ class RoleAuthorizer(Authorizer):
             self._refused(permission, error)
 
     def _look_up(self, path: bytes) -> Need | Treatment:
-        found = _LOGIN
+        found: Need | Treatment = _LOGIN
         if self._enforced or path in ACCOUNT_METHODS:
             found = treatment(path, strict=self._strict)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
@@ -224,7 +224,6 @@ class RolePermission(Permission):
             PermissionDeniedError: no role of the user allows the call.
             VecguardError: the request is malformed.
         """
-        self._read_fields()
         standing = self._authorizer.rights_now(self.username)
         if standing is not None:
             self._judge(standing)
@@ -254,28 +253,23 @@ class RolePermission(Permission):
         elif not rights.allows_everywhere(need.object_type, need.privilege):
             raise PermissionChangedError
 
-    def _read_fields(self) -> None:
-        need, scanner = self._need, self._scanner
-        if need is not None and self.question is None:
-            fields = None if scanner is None else scanner.finish()
-            self.question = Question(need, self.username, self._database, fields)
-            self._scanner = None
-
     def _judge(self, standing: Standing) -> None:
         """Gives the permission. Raises PermissionDeniedError if there is none."""
-        try:
-            if standing.rights.is_admin:
-                pass
-            elif self._need is None:
-                raise AdminNeededError(self.method.decode(errors="replace"), self.username)
-            else:
-                if self.question is None:
-                    self._read_fields()
-                if self.question is not None:
-                    self.question.require(standing.rights, standing.roles)
-        except PermissionDeniedError as error:
-            self._refuse(error)
+        need = self._need
+        if not standing.rights.is_admin:
+            try:
+                if need is None:
+                    raise AdminNeededError(self.method.decode(errors="replace"), self.username)
+                self._asked(need).require(standing.rights, standing.roles)
+            except PermissionDeniedError as error:
+                self._refuse(error)
         self._give()
+
+    def _asked(self, need: Need) -> Question:
+        if self.question is None:
+            fields = None if self._scanner is None else self._scanner.finish()
+            self.question = Question(need, self.username, self._database, fields)
+        return self.question
 
     def _give(self) -> None:
         self.is_given = True

@@ -36,3 +36,5 @@ UNSERVED = {
         "OperatePrivilegeGroup": ErrorCode.OperatePrivilegeGroupFailure,
     }.items()
 }
+
+ACCOUNT_METHODS = SERVED | UNSERVED.keys()

@@ -1,6 +1,6 @@
 """Decides whether a user may make a call: the rule of Milvus, on the fields of one request.
 
-See "The decision" in docs/authorization.md. Milvus's own rule is spread over its privilege
+Milvus's own rule is spread over its privilege
 interceptor and casbin's matcher; here the matcher is `policy.Rights`.
 """
 
@@ -9,7 +9,8 @@ from collections.abc import Collection
 from typing import Final
 
 from vecguard.errors import InvalidParameterError
-from vecguard.privileges.catalogue import ANY, COLLECTION, PUBLIC
+from vecguard.privileges.catalogue import COLLECTION, PUBLIC
+from vecguard.privileges.stored_names import ANY
 from vecguard.proxy.authorization.errors import PermissionDeniedError
 from vecguard.proxy.authorization.methods import Need
 from vecguard.proxy.authorization.policy import Rights
