@@ -121,7 +121,6 @@ class ScriptedSource:
             raise self.error
         return credential
 
-
     def give(self, username: str, *roles: str) -> int:
         """Sets the roles of a user."""
         self.revision += 1

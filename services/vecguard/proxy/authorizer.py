@@ -20,7 +20,7 @@ from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
-from vecguard.proxy.relay.reception import Authorizer
+from vecguard.proxy.relay.reception import Authorizer, Client
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.
@@ -74,7 +74,9 @@ class RoleAuthorizer(Authorizer):
         self._refused = refused
         self._treatments: dict[bytes, Need | Treatment] = {}
 
-    def permission(self, principal: Principal, head: RequestHead) -> Permission | None:
+    def permission(
+        self, principal: Principal, head: RequestHead, client: Client
+    ) -> Permission | None:
         """Returns the permission of a call; None if every user may make it.
 
         Raises:
@@ -87,7 +89,7 @@ class RoleAuthorizer(Authorizer):
         username = principal.username
         if not username or (username == ROOT and not self._root_is_bound):
             return None
-        permission = RolePermission(self, username, need, head)
+        permission = RolePermission(self, username, need, head, client)
         permission.begin()
         return permission
 
@@ -162,12 +164,13 @@ class RolePermission(Permission):
 
     Attributes:
         username: the caller.
+        client: the caller's connection.
         method: the path of the method.
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "is_given",
-                 "method", "question", "reads_request", "username")  # fmt: skip
+    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "client",
+                 "is_given", "method", "question", "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
@@ -175,9 +178,11 @@ class RolePermission(Permission):
         username: str,
         need: Need | Treatment,
         head: RequestHead,
+        client: Client,
     ) -> None:
         """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
         self.username = username
+        self.client = client
         self.method = head.path.value
         self.question: Question | None = None
         self.is_given = False

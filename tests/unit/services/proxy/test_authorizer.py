@@ -504,5 +504,5 @@ async def test_many_paths_do_not_fill_memory(house):
     authorizer = house.relay.listener._reception._authorizer
     await house.call(b"/a.B/" + b"x" * 300, message(b""))
     for number in range(1100):
-        authorizer.permission(Principal("root", 102), Head(b"/a.B/C%d" % number))
+        authorizer.permission(Principal("root", 102), Head(b"/a.B/C%d" % number), None)
     assert len(authorizer._treatments) == 1024

@@ -94,7 +94,7 @@ def request_of(case: Case) -> bytes:
 def decided(case: Case, random: Random) -> tuple[bool, str]:
     """Returns whether a call passes, and the text of its refusal."""
     try:
-        permission = Authorizer(case).permission(Principal(case.user, 1), Head(case))
+        permission = Authorizer(case).permission(Principal(case.user, 1), Head(case), None)
         if permission is None or permission.is_given:
             return True, ""
         data = message(request_of(case))
