@@ -257,6 +257,7 @@ def _authorizer(
         authentication.credentials,
         roles,
         trust,
+        boot_clock,
         root_is_bound=security.root_should_bind_role,
         enforced=security.rbac.enforced,
         strict=security.rbac.strict,

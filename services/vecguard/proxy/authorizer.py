@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
+from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
 from vecguard.proxy.accounts.methods import ACCOUNT_METHODS
-from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header
 from vecguard.proxy.authorization.errors import (
@@ -16,7 +17,7 @@ from vecguard.proxy.authorization.errors import (
 from vecguard.proxy.authorization.methods import Need, Treatment, treatment
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
-from vecguard.proxy.authorization.role_cache import RoleCache
+from vecguard.proxy.authorization.role_cache import HeldRights, RoleCache
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
@@ -45,6 +46,7 @@ class RoleAuthorizer(Authorizer):
         credentials: CredentialCache,
         roles: RoleCache,
         trust: Trust,
+        clock: Clock,
         *,
         root_is_bound: bool,
         enforced: bool,
@@ -58,6 +60,7 @@ class RoleAuthorizer(Authorizer):
             credentials: the users' records, with the names of their roles.
             roles: the grants of roles.
             trust: says whether memory may decide.
+            clock: the clock of all of these.
             root_is_bound: whether `root` has only the rights of its roles.
             enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
@@ -67,6 +70,7 @@ class RoleAuthorizer(Authorizer):
         self._credentials = credentials
         self._roles = roles
         self._trust = trust
+        self._clock = clock
         self._root_is_bound = root_is_bound
         self._enforced = enforced
         self._strict = strict
@@ -105,11 +109,16 @@ class RoleAuthorizer(Authorizer):
     def rights_now(self, username: str) -> "Standing | None":
         """Returns the rights of a user if memory may decide, and has them; else None."""
         held = self._credentials.held_of(username)
-        if held is None or not self._trust.is_valid():
+        if held is None:
             return None
-        roles = held.credential.roles
-        rights = self._roles.peek(roles)
-        return None if rights is None else Standing(rights, roles)
+        now = self._clock()
+        rights = self._roles.held_of(held.credential.roles, now)
+        return Standing(held, rights) if rights is not None and self._trust.is_valid(now) else None
+
+    def is_current(self, standing: "Standing") -> bool:
+        """Returns whether rights that were returned before are the newest, and memory decides."""
+        now = self._clock()
+        return standing.is_fresh(now) and self._trust.is_valid(now)
 
     async def rights_after_wait(self, username: str) -> "Standing":
         """Returns the rights of a user after reading what is missing, under a valid trust.
@@ -127,13 +136,13 @@ class RoleAuthorizer(Authorizer):
                 return standing
         raise OverloadedError("the roles of the user keep changing, try again later")
 
-    async def newest(self, username: str) -> "Standing":
-        """Returns the rights of a user by what was read last, whether or not memory may decide.
+    async def newest(self, username: str) -> tuple[Rights, tuple[str, ...]]:
+        """Returns rights and roles of a user as read last, whether or not memory may decide.
 
         Raises UnavailableError or DeadlineError.
         """
         roles = (await self._credentials.get(username)).roles
-        return Standing(await self._roles.get(roles), roles)
+        return await self._roles.get(roles), roles
 
     def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
         """Reports a refusal."""
@@ -150,13 +159,19 @@ class RoleAuthorizer(Authorizer):
 
 
 class Standing:
-    """The rights of a user, with the names of the user's roles."""
+    """The cached record of a user, and the rights of the user's roles."""
 
-    __slots__ = ("rights", "roles")
+    __slots__ = ("_held", "_rights", "rights", "roles")
 
-    def __init__(self, rights: Rights, roles: tuple[str, ...]) -> None:
-        self.rights = rights
-        self.roles = roles
+    def __init__(self, held: Held, rights: HeldRights) -> None:
+        self._held = held
+        self._rights = rights
+        self.rights = rights.rights
+        self.roles = held.credential.roles
+
+    def is_fresh(self, now: float) -> bool:
+        """Returns whether neither was dropped or has expired."""
+        return now < self._held.fresh_until and now < self._rights.fresh_until
 
 
 class RolePermission(Permission):
@@ -169,7 +184,8 @@ class RolePermission(Permission):
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "client",
+    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "_standing",
+                 "client",
                  "is_given", "method", "question", "reads_request", "username")  # fmt: skip
 
     def __init__(
@@ -191,6 +207,7 @@ class RolePermission(Permission):
         self._need = need if isinstance(need, Need) else None
         self._is_hopeless = False
         self._scanner: RequestScanner | None = None
+        self._standing: Standing | None = None
         self.reads_request = self._need is not None and self._need.reads_request
         if self.reads_request and self._need is not None:
             self._scanner = authorizer.scanner(self._need, head)
@@ -200,12 +217,12 @@ class RolePermission(Permission):
 
         Raises PermissionDeniedError.
         """
-        standing = self._authorizer.rights_now(self.username)
+        standing = self._standing = self._authorizer.rights_now(self.username)
         if standing is None:
             return
         need, rights = self._need, standing.rights
         if not self.reads_request or rights.is_admin:
-            self._judge(standing)
+            self._judge(rights, standing.roles)
         elif need is not None:
             if rights.allows_everywhere(need.object_type, need.privilege):
                 self._give()
@@ -229,16 +246,19 @@ class RolePermission(Permission):
             PermissionDeniedError: no role of the user allows the call.
             VecguardError: the request is malformed.
         """
-        standing = self._authorizer.rights_now(self.username)
+        standing, authorizer = self._standing, self._authorizer
+        if standing is None or not authorizer.is_current(standing):
+            standing = authorizer.rights_now(self.username)
         if standing is not None:
-            self._judge(standing)
+            self._judge(standing.rights, standing.roles)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
 
         Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
         """
-        self._judge(await self._authorizer.rights_after_wait(self.username))
+        standing = await self._authorizer.rights_after_wait(self.username)
+        self._judge(standing.rights, standing.roles)
 
     async def judge_again(self) -> None:
         """Decides again about an open call, because roles have changed.
@@ -249,23 +269,23 @@ class RolePermission(Permission):
             UnavailableError: the newest roles cannot be read.
             DeadlineError: root coord does not answer.
         """
-        standing = await self._authorizer.newest(self.username)
-        rights, need = standing.rights, self._need
+        rights, roles = await self._authorizer.newest(self.username)
+        need = self._need
         if need is None or self.question is not None or rights.is_admin:
-            self._judge(standing)
+            self._judge(rights, roles)
         elif rights.allows_nowhere(need.object_type, need.privilege):
             self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
         elif not rights.allows_everywhere(need.object_type, need.privilege):
             raise PermissionChangedError
 
-    def _judge(self, standing: Standing) -> None:
+    def _judge(self, rights: Rights, roles: tuple[str, ...]) -> None:
         """Gives the permission. Raises PermissionDeniedError if there is none."""
         need = self._need
-        if not standing.rights.is_admin:
+        if not rights.is_admin:
             try:
                 if need is None:
                     raise AdminNeededError(self.method.decode(errors="replace"), self.username)
-                self._asked(need).require(standing.rights, standing.roles)
+                self._asked(need).require(rights, roles)
             except PermissionDeniedError as error:
                 self._refuse(error)
         self._give()
@@ -278,7 +298,7 @@ class RolePermission(Permission):
 
     def _give(self) -> None:
         self.is_given = True
-        self._scanner = None
+        self._scanner = self._standing = None
 
     def _refuse(self, error: PermissionDeniedError) -> None:
         self._authorizer.note_refusal(self, error)

@@ -138,6 +138,7 @@ class _Opened:
             authentication.credentials,
             roles,
             trust,
+            clock,
             **{
                 "root_is_bound": False,
                 "enforced": True,
@@ -494,7 +495,7 @@ async def test_roles_that_never_rest_end_the_call(house, monkeypatch):
         return read
 
     monkeypatch.setattr(house.source, "fetch_roles", changing)
-    monkeypatch.setattr(type(house.roles), "peek", lambda self, roles: None)
+    monkeypatch.setattr(type(house.roles), "held_of", lambda self, roles, now: None)
     call = await house.call(SEARCH, search())
     assert house.status(call) is Status.RESOURCE_EXHAUSTED
 
