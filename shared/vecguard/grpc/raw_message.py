@@ -1,18 +1,15 @@
 """Reads and writes long messages field by field (protobuf's "Encoding").
 
 betterproto takes about 20 µs for each message in a message, and holds the event loop until all of
-it is read. By these functions a caller reads or writes some hundred fields at a time.
+it is read. By these functions a caller reads or writes a field at a time, and lets other tasks run
+in between (`vecguard.concurrency.turns`).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from collections.abc import Iterator
 
 from vecguard.errors import MalformedMessageError
 from vecguard.grpc.wire_check import DELIMITED, FIXED_BYTES, MAX_TAG, VARINT, read_varint
 
-# Some 2 ms of work: other tasks get a turn after so many fields.
-_FIELDS_AT_A_TIME: Final = 256
 _SEVEN_BITS, _MORE = 0x7F, 0x80
 
 
@@ -61,12 +58,11 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         yield number, value if is_delimited else int.from_bytes(value, "little")
 
 
-async def fields_in_turns(data: bytes) -> AsyncIterator[tuple[int, int | bytes]]:
-    """Yields what `fields` does, and gives other tasks a turn after some hundred fields."""
-    for count, field in enumerate(fields(data), 1):
-        yield field
-        if not count % _FIELDS_AT_A_TIME:
-            await asyncio.sleep(0)
+def number_of(value: int | bytes) -> int:
+    """Returns a field's number. Raises MalformedMessageError if it is none."""
+    if not isinstance(value, int):
+        raise _malformed()
+    return value
 
 
 def text(value: int | bytes) -> str:
