@@ -5,9 +5,9 @@ import pytest
 from tests.support.credentials import ManualClock, login_settings, observed_authentication
 from tests.support.directory import MemoryDirectory
 from tests.support.relay_parts import ScriptedGatekeeper
+from tests.support.role_directory import MemoryRoles
 from vecguard.config import Settings
 from vecguard.observability.health import HealthReport
-from tests.support.role_directory import MemoryRoles
 from vecguard.proxy.accounts.configured import account_service, permissions
 from vecguard.proxy.accounts.permissions import Permissions
 from vecguard.proxy.own_services import open_own_services
