@@ -1,7 +1,6 @@
 """A fake of root coord's roles, in memory; the real one is tested end to end with pymilvus."""
 
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.passwords import PasswordHash
 from vecguard.privileges.catalogue import Catalogue, flattened
 from vecguard.privileges.stored_names import api_name, stored_group
 from vecguard.proxy.accounts.records import Backup, Roles, SavedRole, SavedUser
@@ -187,30 +186,36 @@ class MemoryRoles:
 
     async def restore(self, backup, *, asked_by):
         def change():
-            for role in backup.roles:
-                if role.name in self.roles:
-                    return Outcome.ROLE_EXISTS, role.name
-            for name in backup.groups:
-                if name in self.groups:
-                    return Outcome.GROUP_EXISTS, name
-            for user in backup.users:
-                if user.name in self.directory.store.users:
-                    return Outcome.USER_EXISTS, user.name
-                for role in user.roles:
-                    if role not in self.roles and role not in [each.name for each in backup.roles]:
-                        return Outcome.ROLE_NOT_FOUND, role
-            for role in backup.roles:
-                self.roles[role.name] = role
-                self.users_of[role.name] = set()
-            self.groups |= backup.groups
-            for user in backup.users:
-                assert isinstance(user.password, PasswordHash)
-                self.directory.store._put(user.name, user.password, "")
-                for role in user.roles:
-                    self.users_of[role].add(user.name)
-            return Outcome.APPLIED
+            return self._conflict(backup) or self._restore(backup)
 
         return self._changed("restore", asked_by, change)
+
+    def _conflict(self, backup):
+        new = {role.name for role in backup.roles}
+        users = self.directory.store.users
+        found = (
+            [(Outcome.ROLE_EXISTS, name) for name in new if name in self.roles]
+            + [(Outcome.GROUP_EXISTS, name) for name in backup.groups if name in self.groups]
+            + [(Outcome.USER_EXISTS, user.name) for user in backup.users if user.name in users]
+            + [
+                (Outcome.ROLE_NOT_FOUND, role)
+                for user in backup.users
+                for role in user.roles
+                if role not in new | self.roles.keys()
+            ]
+        )
+        return found[0] if found else None
+
+    def _restore(self, backup):
+        for role in backup.roles:
+            self.roles[role.name] = role
+            self.users_of[role.name] = set()
+        self.groups |= backup.groups
+        for user in backup.users:
+            self.directory.store._put(user.name, user.password, "")
+            for role in user.roles:
+                self.users_of[role].add(user.name)
+        return Outcome.APPLIED
 
     def _changed(self, kind, asked_by, change):
         """Makes a change; it returns an outcome, with or without detail, or None: no change."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vecguard.concurrency.turns import in_turns
-from vecguard.grpc.raw_message import RawMessage, encoded, fields, message, texts
+from vecguard.grpc.raw_message import RawMessage, Shape, encoded, fields, message, texts
 from vecguard.passwords import PasswordHash, PasswordScheme
 from vecguard.privileges.stored_names import api_name
 from vecguard.proxy.accounts.records import Backup, Grant
@@ -14,6 +14,11 @@ from vecguard.secret import Secret
 # Before the hash of a password of more than 72 bytes. Milvus has no such passwords; without the
 # mark a restored hash would count as plain bcrypt and match no password.
 _LONG_PASSWORD = "{bcrypt-sha256}"  # noqa: S105 - a mark, no password
+
+_NAME: Shape = {1: 0}
+_FLAT: Shape = {1: 0, 2: 1}
+# The role, and the fields of `Grant` in their order.
+_GRANT: Shape = {1: _NAME, 2: {1: 1}, 5: 2, 3: 3, 4: {2: {1: 4}, 1: {1: 5}}}
 
 
 @dataclass(slots=True)
@@ -103,18 +108,16 @@ def _grant_entity(role: str, grant: Grant) -> bytes:
 def _add(meta: RbacMeta, number: int, value: int | bytes) -> None:
     match number:
         case 1:
-            name, password = texts(message(value), (1,), (2,))
+            name, password = texts(message(value), _FLAT, 2)
             meta.users.append((name, Secret(password), _names(message(value), 3)))
         case 2:
-            role, description = texts(message(value), (1,), (2,))
+            role, description = texts(message(value), _FLAT, 2)
             meta.roles.append((role, description))
         case 3:
-            role, kind, name, grantor, privilege, database = texts(
-                message(value), (1, 1), (2, 1), (3,), (4, 1, 1), (4, 2, 1), (5,)
-            )
-            meta.grants.append((role, Grant(kind, database, name, privilege, grantor)))
+            role, *grant = texts(message(value), _GRANT, 6)
+            meta.grants.append((role, Grant(*grant)))
         case 4:
-            (group,) = texts(message(value), (1,))
+            (group,) = texts(message(value), _NAME, 1)
             meta.groups.append((group, _names(message(value), 2)))
 
 
@@ -123,5 +126,5 @@ def _names(data: bytes, wanted: int) -> list[str]:
     names = []
     for number, value in fields(data):
         if number == wanted:
-            names += texts(message(value), (1,))
+            names += texts(message(value), _NAME, 1)
     return names

@@ -6,13 +6,22 @@ from vecguard.concurrency.turns import in_turns
 from vecguard.errors import InvalidParameterError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
-from vecguard.grpc.raw_message import RawMessage, encoded, fields, message, number_of, text
+from vecguard.grpc.raw_message import (
+    RawMessage,
+    Shape,
+    encoded,
+    fields,
+    message,
+    number_of,
+    text,
+    texts,
+)
 from vecguard.observability.log import get_logger
 from vecguard.proxy.accounts.records import Backup, Grant, Roles, SavedRole, SavedUser
 
 log = get_logger(__name__)
 
-_GRANT_FIELDS = 5
+_GRANT: Shape = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4}
 
 
 async def read_roles(data: bytes) -> tuple[int, Roles]:
@@ -105,8 +114,4 @@ async def _role(data: bytes) -> SavedRole:
 
 
 def _grant(data: bytes) -> Grant:
-    found = [""] * _GRANT_FIELDS
-    for number, value in fields(data):
-        if number <= _GRANT_FIELDS:
-            found[number - 1] = text(value)
-    return Grant(*found)
+    return Grant(*texts(data, _GRANT, len(_GRANT)))

@@ -889,8 +889,8 @@ async def test_a_group_lives(harness):
             1402,
             1,
             (
-                "invalid privilege group name[privilegeGroup=the first character of a privilege group "
-                "name 1g must be an underscore or letter]"
+                "invalid privilege group name[privilegeGroup=the first character of a privilege "
+                "group name 1g must be an underscore or letter]"
             ),
         ),
         (
@@ -943,8 +943,8 @@ async def test_a_group_in_use_is_not_dropped(reader):
         1100,
         59,
         (
-            "failed to check if privilege group dropable: privilege group [readers] is used by role "
-            f"[reader], Use REVOKE API to revoke it first{IP}"
+            "failed to check if privilege group dropable: privilege group [readers] is used by "
+            f"role [reader], Use REVOKE API to revoke it first{IP}"
         ),
     )
 
@@ -964,8 +964,8 @@ async def test_a_change_of_a_group_is_checked(harness):
         1100,
         61,
         (
-            f"{prefix}there is no privilege name or privilege group name [Unknown] defined in system "
-            f"to operate{IP}"
+            f"{prefix}there is no privilege name or privilege group name [Unknown] defined in "
+            f"system to operate{IP}"
         ),
     )
     assert said(await harness.change_group("readers", "Search", "ListDatabases")) == (
