@@ -44,6 +44,7 @@ from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader
+from vecguard.proxy.root_coord.roles import RoleClient
 from vecguard.proxy.tracing.configured import open_tracer
 from vecguard.tls import connections
 from vecguard.tls.peer import UserPattern
@@ -169,7 +170,13 @@ class Proxy:
         )
         self.backend = configured.backend(settings, context_of(self.tls.backend), self.limit_hits)
         self._own_services = open_own_services(
-            account_service(settings, self.root_coord.client, self.authentication, self.audit),
+            account_service(
+                settings,
+                self.root_coord.client,
+                RoleClient(self.root_coord.client),
+                self.authentication,
+                self.audit,
+            ),
             self.health,
             backend=self.backend,
             is_draining=lambda: self.is_draining,

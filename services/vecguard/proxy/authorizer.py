@@ -5,7 +5,7 @@ from typing import Final
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
-from vecguard.proxy.accounts.methods import ACCOUNT_METHODS
+from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header
@@ -151,7 +151,7 @@ class RoleAuthorizer(Authorizer):
 
     def _look_up(self, path: bytes) -> Need | Treatment:
         found: Need | Treatment = _LOGIN
-        if self._enforced or path in ACCOUNT_METHODS:
+        if self._enforced or path in SERVED:
             found = treatment(path, strict=self._strict)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found

@@ -1,4 +1,4 @@
-"""The audit log: every refused login and every change of an account, as JSON lines.
+"""The audit log: every refused login and every change of an account or a role, as JSON lines.
 
 docs/audit.md is its schema. User names are as clients sent them, cut and escaped. It
 never gets a password, hash or token.
@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -25,6 +25,8 @@ MAX_NAME: Final = 255
 # For names with characters outside ASCII, which no store holds either. JSON takes up to 12 bytes
 # for each character, and a line should stay below some 2 KB.
 _MAX_FOREIGN_NAME: Final = 100
+# Of the privileges of one change, the first ones are shown.
+_MAX_PRIVILEGES: Final = 5
 _TICK_SECONDS: Final = 1.0
 #: How long equal entries are counted before the count is written: a storm makes a line or two a
 #: minute for each kind, and an alert that reads counts is a minute late at most.
@@ -44,31 +46,73 @@ _BUG: Final = "internal"
 
 
 class Action(StrEnum):
-    """The requested change of an account."""
+    """The requested change."""
 
     CREATE = "create_user"
     UPDATE = "update_user"
     DELETE = "delete_user"
+    CREATE_ROLE = "create_role"
+    ALTER_ROLE = "alter_role"
+    DROP_ROLE = "drop_role"
+    GIVE_ROLE = "give_role"
+    TAKE_ROLE = "take_role"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    CREATE_GROUP = "create_privilege_group"
+    DROP_GROUP = "drop_privilege_group"
+    ADD_TO_GROUP = "add_to_privilege_group"
+    REMOVE_FROM_GROUP = "remove_from_privilege_group"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFields:
+    """What a change of roles is about, in addition to its target, the role or the group.
+
+    Attributes:
+        user: the user who gets or loses the role.
+        privileges: what is granted, revoked, or changed in the group.
+        object_type: the type of the object of a grant; None if the privilege decides it.
+    """
+
+    user: str | None = None
+    privileges: tuple[str, ...] = ()
+    object_type: str | None = None
+    object: str | None = None
+    database: str | None = None
+
+    def cut(self) -> "RoleFields":
+        """Returns the fields, cut so that a line stays short."""
+        return RoleFields(
+            _cut(self.user),
+            tuple(_cut(name) or "" for name in self.privileges[:_MAX_PRIVILEGES]),
+            _cut(self.object_type),
+            _cut(self.object),
+            _cut(self.database),
+        )
 
 
 @dataclass(slots=True)
 class AccountChange:
-    """A change of an account, with its actor and its origin.
+    """A change of an account or of roles, with its actor and its origin.
 
     Attributes:
+        target: the user, role or privilege group; None for a restored backup.
         actor: the user who asked for it; None where authorization is off.
-        fields: the fields to change: password, description.
+        fields: the fields of a user to change: password, description.
         outcome: `applied`, `unchanged`, or the stable reason why not.
-        revision: the new version of the account's password; None when there is none.
+        revision: the revision of the change; None when there is none.
+        about: more about a change of roles; None for a change of a user.
     """
 
     action: Action
-    target: str
+    target: str | None
     actor: str | None
     address: str | None
     fields: tuple[str, ...] = ()
     outcome: str = APPLIED
     revision: int | None = None
+    about: RoleFields | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +124,7 @@ class _Change:
     actor: str | None
     address: str | None
     fields: tuple[str, ...]
+    about: RoleFields | None
     outcome: str
     revision: int | None = field(default=None, compare=False)
 
@@ -87,7 +132,8 @@ class _Change:
         yield Scope.CHANGE, self
         # A change that was made always names its target, however many there are.
         if self.outcome != APPLIED:
-            of_actor = replace(self, target=None, fields=())
+            about = None if self.about is None else RoleFields()
+            of_actor = replace(self, target=None, fields=(), about=about)
             yield Scope.ACTOR, of_actor
             yield Scope.ALL, replace(of_actor, actor=None, address=None)
 
@@ -198,6 +244,7 @@ class AuditLog:
                 _cut(change.actor),
                 change.address,
                 change.fields,
+                change.about and change.about.cut(),
                 change.outcome,
                 change.revision,
             ),
@@ -235,14 +282,17 @@ class AuditLog:
     def _write_changes(self, counts: Iterable[Counted[_Change]]) -> None:
         for counted in counts:
             change = counted.event
+            about: dict[str, Any] = {"fields": list(change.fields)}
+            if change.about is not None:
+                about = asdict(change.about)
             self._write(
-                "account_change",
+                "account_change" if change.about is None else "role_change",
                 counted,
                 action=change.action,
                 target=change.target,
                 actor=change.actor,
                 address=change.address,
-                fields=list(change.fields),
+                **about,
                 outcome=change.outcome,
                 revision=change.revision,
             )
