@@ -22,7 +22,6 @@ from vecguard.proxy.authentication.configured import (
 )
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
@@ -42,6 +41,7 @@ from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.revocation.configured import open_calls_watch
 from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader
 from vecguard.proxy.root_coord.roles import RoleClient
@@ -155,8 +155,9 @@ class Proxy:
             verifier=open_verifier(settings, clock=boot_clock, observe=metrics.bcrypt_ran),
             clock=boot_clock,
         )
+        role_client = RoleClient(self.root_coord.client)
         self.roles = RoleCache(
-            RoleReader(self.root_coord.client),
+            RoleReader(role_client),
             ttl_seconds=settings.cache.ttl,
             clock=boot_clock,
             under_lease=self.root_coord.is_under_lease,
@@ -173,7 +174,7 @@ class Proxy:
             account_service(
                 settings,
                 self.root_coord.client,
-                RoleClient(self.root_coord.client),
+                role_client,
                 self.authentication,
                 self.audit,
             ),

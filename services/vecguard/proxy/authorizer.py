@@ -17,11 +17,11 @@ from vecguard.proxy.authorization.errors import (
 from vecguard.proxy.authorization.methods import Need, Treatment, treatment
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
-from vecguard.proxy.authorization.role_cache import HeldRights, RoleCache
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Authorizer, Client
+from vecguard.proxy.role_cache import HeldRights, RoleCache
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.

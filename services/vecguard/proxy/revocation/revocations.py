@@ -9,8 +9,8 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authorization.errors import PermissionChangedError
-from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.role_cache import RoleCache
 
 # The lease goes on meanwhile: root coord waits longer than this for an answer to a notice.
 _JUDGING_SECONDS: Final = 1.0
