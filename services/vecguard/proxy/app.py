@@ -31,6 +31,7 @@ from vecguard.proxy.metrics import (
     LoginCollector,
     ProxyMetrics,
     RelayCollector,
+    RoleCollector,
     SessionCollector,
 )
 from vecguard.proxy.own_services import open_own_services
@@ -169,6 +170,9 @@ class Proxy:
         self.open_calls_watch = open_calls_watch(
             settings, self.root_coord.lease, self.revocations, boot_clock
         )
+        self.authorizer = _authorizer(
+            settings, self.authentication, self.roles, self.root_coord.trust, self.audit
+        )
         self.backend = configured.backend(settings, context_of(self.tls.backend), self.limit_hits)
         self._own_services = open_own_services(
             account_service(
@@ -189,9 +193,7 @@ class Proxy:
             self.open_calls,
             hits=self.limit_hits,
             origin_of=origin_of,
-            authorizer=_authorizer(
-                settings, self.authentication, self.roles, self.root_coord.trust
-            ),
+            authorizer=self.authorizer,
             tracer=self._tracer,
         )
         self._register_checks(settings)
@@ -227,6 +229,7 @@ class Proxy:
             RelayCollector(self.listener, self.open_calls, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
+            RoleCollector(self.roles, self.authorizer),
         ):
             self.registry.register(collector)
 
@@ -251,7 +254,11 @@ def _gatekeeper(
 
 
 def _authorizer(
-    settings: Settings, authentication: Authentication, roles: RoleCache, trust: Trust
+    settings: Settings,
+    authentication: Authentication,
+    roles: RoleCache,
+    trust: Trust,
+    audit: Audit,
 ) -> RoleAuthorizer | None:
     security = settings.common.security
     if not security.authorization_enabled:
@@ -270,4 +277,5 @@ def _authorizer(
         enforced=security.rbac.enforced,
         strict=security.rbac.strict,
         max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+        audit=audit,
     )

@@ -122,7 +122,7 @@ class Revocations:
 
     @property
     def newest_read(self) -> int:
-        """The highest revision of the store at which something was read; 0 before the first read."""
+        """The highest revision of the store at which anything was read; 0 before that."""
         return max(self._credentials.newest_read, self._roles.newest_read)
 
     def held(self) -> list[tuple[str, int, tuple[str, ...]]]:
