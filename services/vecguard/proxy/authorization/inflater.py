@@ -40,9 +40,8 @@ class Inflater:
         # zlib copies what it has not read yet after each piece, which is much if this is long.
         for begin in range(0, len(data), _PIECE_BYTES):
             rest = data[begin : begin + _PIECE_BYTES]
-            is_full = True
-            # zlib may hold more than it gave while its pieces are full.
-            while rest or is_full:
+            # The last bytes of the data are a checksum, so nothing is left in zlib at its end.
+            while rest:
                 try:
                     piece = self._zlib.decompress(rest, _PIECE_BYTES)
                 except zlib.error:
@@ -54,7 +53,6 @@ class Inflater:
                     raise MessageTooLargeError(None, self._max_bytes)
                 yield piece
                 rest = self._zlib.unconsumed_tail
-                is_full = len(piece) == _PIECE_BYTES
 
     def finish(self) -> None:
         """Raises UnreadableRequestError when the compressed data is incomplete."""
