@@ -4,9 +4,9 @@ from typing import Final
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
+from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.audit.audit_log import Audit, NoAudit
 from vecguard.proxy.audit.event_aggregation import RefusedCall
-from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header

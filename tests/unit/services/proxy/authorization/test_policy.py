@@ -182,13 +182,20 @@ def test_a_member_has_its_own_object_type():
 
 
 def test_a_custom_group_allows_its_members_and_v1_groups_in_it():
-    groups = {"Mine": ["Search", "ReadOnly", "CreateOwnership"], "All": ["Insert"]}
+    groups = {"Mine": ["Search", "ReadOnly", "CreateOwnership"]}
     user = rights(("Global", "a", "docs", "PrivilegeGroupMine"), groups=groups)
     assert user.allows(*SEARCH, "a", "docs")
     assert user.allows("Collection", "PrivilegeQuery", "a", "docs")
     assert not user.allows("Collection", "PrivilegeQuery", "a", "notes")
     assert user.allows(*CREATE_USER, "a", "*")
     assert not user.allows(*CREATE_USER, "*", "*")
+
+
+def test_a_custom_group_does_not_replace_a_v1_group():
+    groups = {"ReadOnly": ["Insert"], "All": ["Insert"]}
+    reader = rights(("Collection", "a", "docs", "PrivilegeGroupReadOnly"), groups=groups)
+    assert reader.allows(*SEARCH, "a", "docs")
+    assert not reader.allows(*INSERT, "a", "docs")
 
 
 def test_a_name_of_a_group_counts_only_as_it_is_stored():
