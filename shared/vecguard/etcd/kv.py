@@ -156,13 +156,14 @@ def _request_op(operation: Operation) -> pb.RequestOp:
             return pb.RequestOp(
                 request_delete_range=pb.DeleteRangeRequest(key=first, range_end=end)
             )
-        case Get(key, prefix, limit, keys_only):
+        case Get(key, prefix, limit, keys_only, at):
             first, end = key_range(key, prefix=prefix)
             return pb.RequestOp(
                 request_range=pb.RangeRequest(
                     key=first,
                     range_end=end,
                     limit=limit,
+                    revision=at,
                     keys_only=keys_only,
                 )
             )

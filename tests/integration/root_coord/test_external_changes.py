@@ -4,14 +4,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.etcd_administration import compact
-from tests.support.etcd_store import elected
+from tests.support.etcd_store import elected, fenced_role_store, fenced_store
 from tests.support.waiting import eventually
 from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.passwords import hash_password
 from vecguard.root_coord.external_changes import ExternalChanges
 from vecguard.root_coord.session_state import FullInvalidation, Invalidation
-from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.secret import Secret
 
@@ -42,7 +41,8 @@ class Watched:
         self.keys = keys
         self.own = OwnWrites()
         self.announced = Announced()
-        self.store = EtcdCredentialStore(client, keys, fence=fence, own_writes=self.own)
+        self.store = fenced_store(client, keys, fence, self.own)
+        self.roles = fenced_role_store(client, keys, fence, self.own)
         self.changes = ExternalChanges(
             client,
             keys,
@@ -69,12 +69,16 @@ class Watched:
     async def following(self, after_revision=None):
         if after_revision is None:
             after_revision = (await self.store.list_all()).revision
-        task = asyncio.create_task(self.changes.run(after_revision))
+        tasks = [
+            asyncio.create_task(follow(after_revision))
+            for follow in (self.changes.follow_credentials, self.changes.follow_groups)
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 @pytest.fixture
