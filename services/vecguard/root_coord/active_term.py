@@ -134,7 +134,11 @@ class ActiveTerm:
 
         Waits at most `timeout_seconds` for the running changes.
         """
-        await self._changes.drain(timeout_seconds)
+        await self.drain(timeout_seconds)
         in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)
         await self.leadership.resign(in_good_order=in_good_order)
         log.info("stepped_down", term=self.term, in_good_order=in_good_order)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Refuses new changes and waits until the running ones are finished."""
+        await self._changes.drain(timeout_seconds)

@@ -79,6 +79,8 @@ async def transact(
             timeout_seconds=timeout_seconds,
         )
     except EtcdNoSpaceError:
+        if not writes:
+            raise
         revision = await _revision_of(cluster, success, seen, timeout_seconds)
         if revision is None:
             raise

@@ -39,12 +39,11 @@ class EtcdCredentialStore:
         self._read_all = FreshCall(self._read_all_users)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
-        read = await self._reads.at_once(
-            [
-                Get(self._keys.user(username).encode()),
-                Get(self._keys.roles_of(username).encode(), prefix=True, keys_only=True),
-            ]
-        )
+        gets = [
+            Get(self._keys.user(username).encode()),
+            Get(self._keys.roles_of(username).encode(), prefix=True, keys_only=True),
+        ]
+        read = await until_whole(lambda: self._reads.at_once(gets))
         users, mappings = read.value
         credential = self._credential(users[0] if users else self._absent.read())
         if not users:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from vecguard.etcd import CompactedError, EtcdClient, Get, KeyValue, RangeResult
+from vecguard.etcd import CompactedError, EtcdClient, EtcdNoSpaceError, Get, KeyValue, RangeResult
 from vecguard.etcd.model import key_range
 from vecguard.root_coord.store.interface import Snapshot
 
@@ -22,7 +22,8 @@ MOST_OPERATIONS = 120
 class Reads:
     """Offers linearizable reads whose parts are of one revision.
 
-    Each read with a `revision` raises CompactedError when that is compacted: see `until_whole`.
+    A read that takes several requests raises CompactedError when its revision is compacted between
+    two of them: see `until_whole`.
     """
 
     def __init__(self, client: EtcdClient) -> None:
@@ -34,12 +35,33 @@ class Reads:
         """Returns the answers of all reads, at the newest revision or at the given one."""
         answers: list[tuple[KeyValue, ...]] = []
         for start in range(0, len(gets), MOST_OPERATIONS):
-            part = [replace(get, revision=revision) for get in gets[start:][:MOST_OPERATIONS]]
-            result = await self._client.txn([], part)
+            part = gets[start:][:MOST_OPERATIONS]
+            try:
+                read = await self._in_one_request(part, revision)
+            except EtcdNoSpaceError:
+                # etcd refuses every transaction then, and no other read.
+                read = await self._one_by_one(part, revision)
+            revision = read.revision
+            answers += read.value
+        return Snapshot(revision, answers)
+
+    async def _in_one_request(
+        self, gets: Sequence[Get], revision: int
+    ) -> Snapshot[list[tuple[KeyValue, ...]]]:
+        result = await self._client.txn([], [replace(get, revision=revision) for get in gets])
+        found = [each.kvs for each in result.responses if isinstance(each, RangeResult)]
+        return Snapshot(revision or result.revision, found)
+
+    async def _one_by_one(
+        self, gets: Sequence[Get], revision: int
+    ) -> Snapshot[list[tuple[KeyValue, ...]]]:
+        answers = []
+        for get in gets:
+            result = await self._client.range(
+                get.key, prefix=get.prefix, keys_only=get.keys_only, revision=revision
+            )
             revision = revision or result.revision
-            answers += [
-                response.kvs for response in result.responses if isinstance(response, RangeResult)
-            ]
+            answers.append(result.kvs)
         return Snapshot(revision, answers)
 
     async def all_below(
