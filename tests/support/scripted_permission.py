@@ -71,7 +71,7 @@ class ScriptedAuthorizer(Authorizer):
         self.gate = asyncio.Event()
         self.permissions = []
 
-    def permission(self, principal, head):
+    def permission(self, principal, head, client):
         permission = ScriptedPermission(self)
         self.permissions.append(permission)
         return permission

@@ -1,11 +1,13 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
-from collections.abc import Callable
 from typing import Final
 
+from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
-from vecguard.proxy.accounts.methods import ACCOUNT_METHODS
-from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.accounts.methods import SERVED
+from vecguard.proxy.audit.audit_log import Audit, NoAudit
+from vecguard.proxy.audit.event_aggregation import RefusedCall
+from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header
 from vecguard.proxy.authorization.errors import (
@@ -13,14 +15,14 @@ from vecguard.proxy.authorization.errors import (
     PermissionChangedError,
     PermissionDeniedError,
 )
-from vecguard.proxy.authorization.methods import Need, Treatment, treatment
+from vecguard.proxy.authorization.methods import Need, Treatment, method_of, treatment
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
-from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
-from vecguard.proxy.relay.reception import Authorizer
+from vecguard.proxy.relay.reception import Authorizer, Client
+from vecguard.proxy.role_cache import HeldRights, RoleCache
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.
@@ -38,6 +40,10 @@ class RoleAuthorizer(Authorizer):
 
     `root` may call everything, and so may every caller where authorization is switched off.
     Methods of other services than Milvus's need no role.
+
+    Attributes:
+        allowed: how many calls were allowed that needed a role.
+        refused: how many calls were refused, also open ones after a change of roles.
     """
 
     def __init__(
@@ -45,12 +51,13 @@ class RoleAuthorizer(Authorizer):
         credentials: CredentialCache,
         roles: RoleCache,
         trust: Trust,
+        clock: Clock,
         *,
         root_is_bound: bool,
         enforced: bool,
         strict: bool,
         max_request_bytes: int,
-        refused: Callable[["RolePermission", PermissionDeniedError], None] | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """Takes the parts.
 
@@ -58,23 +65,28 @@ class RoleAuthorizer(Authorizer):
             credentials: the users' records, with the names of their roles.
             roles: the grants of roles.
             trust: says whether memory may decide.
+            clock: the clock of all of these.
             root_is_bound: whether `root` has only the rights of its roles.
             enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
-            refused: called with each permission that is refused.
+            audit: records the refused calls.
         """
         self._credentials = credentials
         self._roles = roles
         self._trust = trust
+        self._clock = clock
         self._root_is_bound = root_is_bound
         self._enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
-        self._refused = refused
+        self._audit = audit or NoAudit()
+        self.allowed = self.refused = 0
         self._treatments: dict[bytes, Need | Treatment] = {}
 
-    def permission(self, principal: Principal, head: RequestHead) -> Permission | None:
+    def permission(
+        self, principal: Principal, head: RequestHead, client: Client
+    ) -> Permission | None:
         """Returns the permission of a call; None if every user may make it.
 
         Raises:
@@ -87,7 +99,7 @@ class RoleAuthorizer(Authorizer):
         username = principal.username
         if not username or (username == ROOT and not self._root_is_bound):
             return None
-        permission = RolePermission(self, username, need, head)
+        permission = RolePermission(self, username, need, head, client)
         permission.begin()
         return permission
 
@@ -103,11 +115,16 @@ class RoleAuthorizer(Authorizer):
     def rights_now(self, username: str) -> "Standing | None":
         """Returns the rights of a user if memory may decide, and has them; else None."""
         held = self._credentials.held_of(username)
-        if held is None or not self._trust.is_valid():
+        if held is None:
             return None
-        roles = held.credential.roles
-        rights = self._roles.peek(roles)
-        return None if rights is None else Standing(rights, roles)
+        now = self._clock()
+        rights = self._roles.held_of(held.credential.roles, now)
+        return Standing(held, rights) if rights is not None and self._trust.is_valid(now) else None
+
+    def is_current(self, standing: "Standing") -> bool:
+        """Returns whether rights that were returned before are the newest, and memory decides."""
+        now = self._clock()
+        return standing.is_fresh(now) and self._trust.is_valid(now)
 
     async def rights_after_wait(self, username: str) -> "Standing":
         """Returns the rights of a user after reading what is missing, under a valid trust.
@@ -125,22 +142,33 @@ class RoleAuthorizer(Authorizer):
                 return standing
         raise OverloadedError("the roles of the user keep changing, try again later")
 
-    async def newest(self, username: str) -> "Standing":
-        """Returns the rights of a user by what was read last, whether or not memory may decide.
+    async def newest(self, username: str) -> tuple[Rights, tuple[str, ...]]:
+        """Returns rights and roles of a user as read last, whether or not memory may decide.
 
         Raises UnavailableError or DeadlineError.
         """
         roles = (await self._credentials.get(username)).roles
-        return Standing(await self._roles.get(roles), roles)
+        return await self._roles.get(roles), roles
 
     def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
-        """Reports a refusal."""
-        if self._refused is not None:
-            self._refused(permission, error)
+        """Counts a refusal, and records it in the audit log."""
+        self.refused += 1
+        peer = permission.client.peer_name()
+        question = permission.question
+        self._audit.call_refused(
+            RefusedCall(
+                permission.username,
+                peer[0] if peer else None,
+                method_of(permission.path),
+                error.privilege.removeprefix("Privilege"),
+                None if question is None else question.names,
+                error.database,
+            )
+        )
 
     def _look_up(self, path: bytes) -> Need | Treatment:
         found: Need | Treatment = _LOGIN
-        if self._enforced or path in ACCOUNT_METHODS:
+        if self._enforced or path in SERVED:
             found = treatment(path, strict=self._strict)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
@@ -148,13 +176,19 @@ class RoleAuthorizer(Authorizer):
 
 
 class Standing:
-    """The rights of a user, with the names of the user's roles."""
+    """The cached record of a user, and the rights of the user's roles."""
 
-    __slots__ = ("rights", "roles")
+    __slots__ = ("_held", "_rights", "rights", "roles")
 
-    def __init__(self, rights: Rights, roles: tuple[str, ...]) -> None:
-        self.rights = rights
-        self.roles = roles
+    def __init__(self, held: Held, rights: HeldRights) -> None:
+        self._held = held
+        self._rights = rights
+        self.rights = rights.rights
+        self.roles = held.credential.roles
+
+    def is_fresh(self, now: float) -> bool:
+        """Returns whether neither was dropped or has expired."""
+        return now < self._held.fresh_until and now < self._rights.fresh_until
 
 
 class RolePermission(Permission):
@@ -162,12 +196,13 @@ class RolePermission(Permission):
 
     Attributes:
         username: the caller.
-        method: the path of the method.
+        client: the caller's connection.
+        path: the path of the method.
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "is_given",
-                 "method", "question", "reads_request", "username")  # fmt: skip
+    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "_standing",
+                 "client", "is_given", "path", "question", "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
@@ -175,10 +210,12 @@ class RolePermission(Permission):
         username: str,
         need: Need | Treatment,
         head: RequestHead,
+        client: Client,
     ) -> None:
         """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
         self.username = username
-        self.method = head.path.value
+        self.client = client
+        self.path = head.path.value
         self.question: Question | None = None
         self.is_given = False
         self._authorizer = authorizer
@@ -186,6 +223,7 @@ class RolePermission(Permission):
         self._need = need if isinstance(need, Need) else None
         self._is_hopeless = False
         self._scanner: RequestScanner | None = None
+        self._standing: Standing | None = None
         self.reads_request = self._need is not None and self._need.reads_request
         if self.reads_request and self._need is not None:
             self._scanner = authorizer.scanner(self._need, head)
@@ -195,12 +233,12 @@ class RolePermission(Permission):
 
         Raises PermissionDeniedError.
         """
-        standing = self._authorizer.rights_now(self.username)
+        standing = self._standing = self._authorizer.rights_now(self.username)
         if standing is None:
             return
         need, rights = self._need, standing.rights
         if not self.reads_request or rights.is_admin:
-            self._judge(standing)
+            self._judge(rights, standing.roles)
         elif need is not None:
             if rights.allows_everywhere(need.object_type, need.privilege):
                 self._give()
@@ -224,16 +262,19 @@ class RolePermission(Permission):
             PermissionDeniedError: no role of the user allows the call.
             VecguardError: the request is malformed.
         """
-        standing = self._authorizer.rights_now(self.username)
+        standing, authorizer = self._standing, self._authorizer
+        if standing is None or not authorizer.is_current(standing):
+            standing = authorizer.rights_now(self.username)
         if standing is not None:
-            self._judge(standing)
+            self._judge(standing.rights, standing.roles)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
 
         Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
         """
-        self._judge(await self._authorizer.rights_after_wait(self.username))
+        standing = await self._authorizer.rights_after_wait(self.username)
+        self._judge(standing.rights, standing.roles)
 
     async def judge_again(self) -> None:
         """Decides again about an open call, because roles have changed.
@@ -244,23 +285,25 @@ class RolePermission(Permission):
             UnavailableError: the newest roles cannot be read.
             DeadlineError: root coord does not answer.
         """
-        standing = await self._authorizer.newest(self.username)
-        rights, need = standing.rights, self._need
+        rights, roles = await self._authorizer.newest(self.username)
+        need = self._need
         if need is None or self.question is not None or rights.is_admin:
-            self._judge(standing)
+            self._judge(rights, roles)
         elif rights.allows_nowhere(need.object_type, need.privilege):
             self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
         elif not rights.allows_everywhere(need.object_type, need.privilege):
             raise PermissionChangedError
 
-    def _judge(self, standing: Standing) -> None:
+    def _judge(self, rights: Rights, roles: tuple[str, ...]) -> None:
         """Gives the permission. Raises PermissionDeniedError if there is none."""
         need = self._need
-        if not standing.rights.is_admin:
+        if not rights.is_admin:
             try:
                 if need is None:
-                    raise AdminNeededError(self.method.decode(errors="replace"), self.username)
-                self._asked(need).require(standing.rights, standing.roles)
+                    raise AdminNeededError(
+                        method_of(self.path) or "an unknown method", self.username
+                    )
+                self._asked(need).require(rights, roles)
             except PermissionDeniedError as error:
                 self._refuse(error)
         self._give()
@@ -272,8 +315,10 @@ class RolePermission(Permission):
         return self.question
 
     def _give(self) -> None:
-        self.is_given = True
-        self._scanner = None
+        if not self.is_given:
+            self.is_given = True
+            self._authorizer.allowed += 1
+        self._scanner = self._standing = None
 
     def _refuse(self, error: PermissionDeniedError) -> None:
         self._authorizer.note_refusal(self, error)

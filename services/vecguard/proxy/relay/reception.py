@@ -66,7 +66,9 @@ class Authorizer(ABC):
     """Decides which admitted calls a user may make."""
 
     @abstractmethod
-    def permission(self, principal: Principal, head: RequestHead) -> Permission | None:
+    def permission(
+        self, principal: Principal, head: RequestHead, client: Client
+    ) -> Permission | None:
         """Returns the permission of a call; None if every user may make it.
 
         Raises:
@@ -180,7 +182,7 @@ class Reception(Host):
         link.admitted(call, principal)
         permission = None
         if self._authorizer is not None:
-            permission = self._authorizer.permission(principal, head)
+            permission = self._authorizer.permission(principal, head, link)
         identity = identity_fields(principal, link.peer if upstream.policy.shows_peer else None)
         call.route(Request(upstream, head, identity, self._kept), permission)
 

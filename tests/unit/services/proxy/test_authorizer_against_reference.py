@@ -1,6 +1,7 @@
 """Compares whole decisions, from the bytes of a request on, with the reference model."""
 
 from collections import Counter
+from math import inf
 from random import Random
 
 import pytest
@@ -11,10 +12,12 @@ from tests.unit.services.proxy.authorization.cases import cases
 from tests.unit.services.proxy.authorization.reference import NEEDS, Case, decide
 from tests.unit.services.proxy.authorization.test_policy_against_reference import rights_of
 from vecguard.errors import InvalidParameterError
+from vecguard.proxy.authentication.credentials import Credential, Held
 from vecguard.proxy.authorization.errors import PermissionDeniedError
 from vecguard.proxy.authorizer import RoleAuthorizer, Standing
 from vecguard.proxy.http2.hpack.fields import Field, name
 from vecguard.proxy.principal import Principal
+from vecguard.proxy.role_cache import HeldRights
 
 SEEDS = range(4)
 CASES_PER_SEED = 6_000
@@ -42,15 +45,21 @@ class Authorizer(RoleAuthorizer):
             None,
             None,
             None,
+            None,
             root_is_bound=case.root_should_bind_role,
             enforced=True,
             strict=case.strict,
             max_request_bytes=2**20,
         )
-        self._standing = Standing(rights_of(case.world, case.roles), case.roles)
+        record = Credential(case.user, None, 1, 1, case.roles)
+        rights = HeldRights(rights_of(case.world, case.roles), 1, 0, inf)
+        self._standing = Standing(Held(record, inf), rights)
 
     def rights_now(self, username: str) -> Standing:
         return self._standing
+
+    def is_current(self, standing: Standing) -> bool:
+        return True
 
 
 def path_of(case: Case) -> bytes:
@@ -94,7 +103,7 @@ def request_of(case: Case) -> bytes:
 def decided(case: Case, random: Random) -> tuple[bool, str]:
     """Returns whether a call passes, and the text of its refusal."""
     try:
-        permission = Authorizer(case).permission(Principal(case.user, 1), Head(case))
+        permission = Authorizer(case).permission(Principal(case.user, 1), Head(case), None)
         if permission is None or permission.is_given:
             return True, ""
         data = message(request_of(case))

@@ -1,6 +1,11 @@
 import pytest
 
-from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication, role_cache
+from tests.support.credentials import (
+    ManualClock,
+    ScriptedSource,
+    observed_authentication,
+    role_cache,
+)
 from tests.support.fake_calls import FakeCall, FakeClient
 from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status

@@ -9,7 +9,7 @@ from vecguard.clock import Clock
 from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, UnavailableError
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
-from vecguard.proxy.authorization.policy import RolePolicy, Rights
+from vecguard.proxy.authorization.policy import Rights, RolePolicy
 
 # Evicted when more grants are held, counted once for each set of roles: some 100 MiB at most.
 _MAX_GRANTS: Final = 200_000
@@ -36,19 +36,21 @@ class RoleSource(Protocol):
     async def fetch_roles(self, names: Sequence[str]) -> RolesRead: ...
 
 
-class _Held:
-    """The rights of one set of roles, with the end of their validity.
+class HeldRights:
+    """The cached rights of one set of roles, with the end of their validity.
+
+    The cache ends the validity when it drops the roles, so code may keep one and check it.
 
     Attributes:
-        fresh_until: they count before this time.
+        fresh_until: the rights count before this time; minus infinity once they were dropped.
     """
 
     __slots__ = ("fresh_until", "grants", "read_revision", "rights")
 
-    def __init__(self, rights: Rights, read: RolesRead, fresh_until: float) -> None:
+    def __init__(self, rights: Rights, read_revision: int, grants: int, fresh_until: float) -> None:
         self.rights = rights
-        self.read_revision = read.read_revision
-        self.grants = read.grants
+        self.read_revision = read_revision
+        self.grants = grants
         self.fresh_until = fresh_until
 
 
@@ -80,26 +82,31 @@ class RoleCache:
         self._clock = clock
         self._under_lease = under_lease
         self._max_grants = max_grants
-        self._held: dict[tuple[str, ...], _Held] = {}
+        self._held: dict[tuple[str, ...], HeldRights] = {}
         self._grants = 0
         self._flights: SingleFlight[tuple[str, ...], Rights] = SingleFlight()
         # Roles that were read before this revision are outdated.
         self._floor: float = 0
         # How often everything was dropped, whatever its revision.
         self._generation = 0
-        self._admin = Rights((RolePolicy(ADMIN, (), {}),))
+        self._admin = HeldRights(Rights((RolePolicy(ADMIN, (), {}),)), 0, 0, math.inf)
         self.newest_read = 0
 
     def __len__(self) -> int:
         """Returns the number of sets of roles that are held."""
         return len(self._held)
 
-    def peek(self, roles: tuple[str, ...]) -> Rights | None:
-        """Returns the cached rights of a user with these roles if they are fresh."""
+    def held_of(self, roles: tuple[str, ...], now: float) -> HeldRights | None:
+        """Returns the cached rights of a user with these roles if they are fresh at `now`."""
         held = self._held.get(roles)
-        if held is not None and self._clock() < held.fresh_until:
-            return held.rights
+        if held is not None and now < held.fresh_until:
+            return held
         return self._admin if ADMIN in roles else None
+
+    def peek(self, roles: tuple[str, ...]) -> Rights | None:
+        """Returns the cached rights of a user with these roles if they are fresh now."""
+        held = self.held_of(roles, self._clock())
+        return None if held is None else held.rights
 
     async def get(self, roles: tuple[str, ...]) -> Rights:
         """Returns the rights of a user with these roles, fetched if they are not cached.
@@ -121,8 +128,8 @@ class RoleCache:
     def invalidate_all(self) -> None:
         """Drops all roles, also those in flight."""
         self._generation += 1
-        self._held.clear()
-        self._grants = 0
+        for roles in tuple(self._held):
+            self._drop(roles)
 
     def start_afresh(self) -> None:
         """Drops all roles, and forgets the revisions seen, because the store was replaced."""
@@ -148,7 +155,8 @@ class RoleCache:
         self._drop(roles)
         self.newest_read = max(self.newest_read, read.read_revision)
         rights = Rights(read.roles)
-        self._held[roles] = _Held(rights, read, self._clock() + self._ttl_seconds)
+        fresh_until = self._clock() + self._ttl_seconds
+        self._held[roles] = HeldRights(rights, read.read_revision, read.grants, fresh_until)
         self._grants += read.grants
         while self._grants > self._max_grants and len(self._held) > 1:
             self._drop(next(iter(self._held)))
