@@ -131,6 +131,7 @@ test-compiled: compile ## The relay's tests on the compiled modules
 
 # Code that decides and does no I/O: every line and branch is tested, or says why not.
 PURE_ROOMS := services/vecguard/proxy/http2/* services/vecguard/proxy/authentication/* \
+  services/vecguard/proxy/authorization/* \
   services/vecguard/proxy/revocation/lease.py services/vecguard/root_coord/session_state.py
 empty :=
 comma := ,
@@ -141,8 +142,10 @@ coverage: $(SETUP) ## Measure what the unit tests run; fail where a pure room is
 	$(BIN)/coverage report --include='$(subst $(empty) ,$(comma),$(PURE_ROOMS))' --fail-under=100
 
 SECONDS ?= 60
-fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each)
+CASES ?= 1000000
+fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each), and CASES of mutated requests
 	$(PIP_EDITABLE) '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.mutated_requests --cases $(CASES)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import functools
 from collections import Counter
+from collections.abc import Sequence
 
 from vecguard.config import Settings
 from vecguard.passwords import PasswordHash, hash_password
@@ -14,7 +15,9 @@ from vecguard.proxy.authentication.configured import (
 )
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authentication.verifier import Verifier
+from vecguard.proxy.authorization.policy import Grant, RolePolicy
 from vecguard.proxy.revocation.trust import BoundedTrust
+from vecguard.proxy.role_cache import RoleCache, RolesRead
 from vecguard.secret import Secret
 
 CHEAP = 4
@@ -86,6 +89,9 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.revision = 100
         self.records: dict[str, tuple[PasswordHash, int]] = {}
+        self.roles: dict[str, tuple[str, ...]] = {}
+        self.grants: dict[str, list[Grant]] = {}
+        self.role_fetches: Counter[tuple[str, ...]] = Counter()
         self.fetches: Counter[str] = Counter()
         self.gate = Gate()
         self.error: Exception | None = None
@@ -103,11 +109,42 @@ class ScriptedSource:
     async def fetch(self, username: str) -> Credential:
         self.fetches[username] += 1
         password, revision = self.records.get(username, (None, 0))
-        credential = Credential(username, password, revision, read_revision=self.revision)
+        credential = Credential(
+            username,
+            password,
+            revision,
+            read_revision=self.revision,
+            roles=self.roles.get(username, ()),
+        )
         await self.gate.passed()
         if self.error is not None:
             raise self.error
         return credential
+
+    def give(self, username: str, *roles: str) -> int:
+        """Sets the roles of a user."""
+        self.revision += 1
+        self.roles[username] = tuple(sorted(roles))
+        return self.revision
+
+    def grant(self, role: str, *grants: Grant) -> int:
+        """Sets the grants of a role."""
+        self.revision += 1
+        self.grants[role] = list(grants)
+        return self.revision
+
+    async def fetch_roles(self, names: Sequence[str]) -> RolesRead:
+        self.role_fetches[tuple(names)] += 1
+        found = [name for name in names if name in self.grants]
+        read = RolesRead(
+            self.revision,
+            [RolePolicy(name, self.grants[name], {}) for name in found],
+            sum(len(self.grants[name]) for name in found),
+        )
+        await self.gate.passed()
+        if self.error is not None:
+            raise self.error
+        return read
 
 
 class ObservedVerifier:
@@ -157,4 +194,11 @@ def observed_authentication(
         under_lease=under_lease,
         verifier=ObservedVerifier(open_verifier(settings, clock=clock)),
         clock=clock,
+    )
+
+
+def role_cache(source, *, clock, ttl_seconds: float = 60.0, under_lease=lambda: False, **options):
+    """Returns a cache of roles that are read from `source`, as in `ScriptedSource`."""
+    return RoleCache(
+        source, ttl_seconds=ttl_seconds, clock=clock, under_lease=under_lease, **options
     )

@@ -22,9 +22,10 @@ class FakeClient:
 class FakeCall:
     """A call that is over as soon as it is ended. `reasons` holds the reasons it was ended with."""
 
-    def __init__(self, client, principal, *, is_carried_through=False):
+    def __init__(self, client, principal, *, is_carried_through=False, permission=None):
         self.client = client
         self.principal = principal
+        self.permission = permission
         self.is_carried_through = is_carried_through
         self.reasons = []
 

@@ -14,7 +14,7 @@ from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.listener import Listener
-from vecguard.proxy.relay.reception import Client, Gatekeeper
+from vecguard.proxy.relay.reception import Authorizer, Client, Gatekeeper
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Connector, Upstream
@@ -78,6 +78,7 @@ class RelayParts:
         connect: Connector,
         *,
         gatekeeper: ScriptedGatekeeper | None = None,
+        authorizer: Authorizer | None = None,
         table: Mapping[bytes, Upstream] | None = None,
         request_bytes: int = MAX_MESSAGE_BYTES,
         answer_bytes: int = MAX_MESSAGE_BYTES,
@@ -105,6 +106,7 @@ class RelayParts:
             limits=limits or limits_with(),
             bounds=bounds or bounds_with(),
             hits=self.hits,
+            authorizer=authorizer,
             tracer=tracer,
         )
 

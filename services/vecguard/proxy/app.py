@@ -21,6 +21,8 @@ from vecguard.proxy.authentication.configured import (
     open_verifier,
 )
 from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
@@ -29,6 +31,7 @@ from vecguard.proxy.metrics import (
     LoginCollector,
     ProxyMetrics,
     RelayCollector,
+    RoleCollector,
     SessionCollector,
 )
 from vecguard.proxy.own_services import open_own_services
@@ -39,7 +42,9 @@ from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.revocation.configured import open_calls_watch
 from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.configured import open_root_coord
+from vecguard.proxy.root_coord.role_reader import RoleReader
 from vecguard.proxy.root_coord.roles import RoleClient
 from vecguard.proxy.tracing.configured import open_tracer
 from vecguard.tls import connections
@@ -151,19 +156,29 @@ class Proxy:
             verifier=open_verifier(settings, clock=boot_clock, observe=metrics.bcrypt_ran),
             clock=boot_clock,
         )
+        role_client = RoleClient(self.root_coord.client)
+        self.roles = RoleCache(
+            RoleReader(role_client),
+            ttl_seconds=settings.cache.ttl,
+            clock=boot_clock,
+            under_lease=self.root_coord.is_under_lease,
+        )
         self.open_calls = OpenCalls()
         self.revocations = Revocations(
-            self.authentication.credentials, self.authentication.logins, self.open_calls
+            self.authentication.credentials, self.authentication.logins, self.roles, self.open_calls
         )
         self.open_calls_watch = open_calls_watch(
             settings, self.root_coord.lease, self.revocations, boot_clock
+        )
+        self.authorizer = _authorizer(
+            settings, self.authentication, self.roles, self.root_coord.trust, self.audit
         )
         self.backend = configured.backend(settings, context_of(self.tls.backend), self.limit_hits)
         self._own_services = open_own_services(
             account_service(
                 settings,
                 self.root_coord.client,
-                RoleClient(self.root_coord.client),
+                role_client,
                 self.authentication,
                 self.audit,
             ),
@@ -178,6 +193,7 @@ class Proxy:
             self.open_calls,
             hits=self.limit_hits,
             origin_of=origin_of,
+            authorizer=self.authorizer,
             tracer=self._tracer,
         )
         self._register_checks(settings)
@@ -213,6 +229,7 @@ class Proxy:
             RelayCollector(self.listener, self.open_calls, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
+            RoleCollector(self.roles, self.authorizer),
         ):
             self.registry.register(collector)
 
@@ -233,4 +250,32 @@ def _gatekeeper(
         audit,
         authentication.tarpit,
         authentication.counts,
+    )
+
+
+def _authorizer(
+    settings: Settings,
+    authentication: Authentication,
+    roles: RoleCache,
+    trust: Trust,
+    audit: Audit,
+) -> RoleAuthorizer | None:
+    security = settings.common.security
+    if not security.authorization_enabled:
+        return None
+    if not security.rbac.enforced:
+        log.warning(
+            "roles are not enforced: every login may call everything but the account methods; "
+            "set common.security.rbac.enforced to true"
+        )
+    return RoleAuthorizer(
+        authentication.credentials,
+        roles,
+        trust,
+        boot_clock,
+        root_is_bound=security.root_should_bind_role,
+        enforced=security.rbac.enforced,
+        strict=security.rbac.strict,
+        max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+        audit=audit,
     )

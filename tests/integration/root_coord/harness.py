@@ -9,7 +9,12 @@ import betterproto
 from grpclib.const import Cardinality
 
 from tests.integration.root_coord.active_terms import Leader, elected
-from tests.support.credentials import header_of, login_settings, observed_authentication
+from tests.support.credentials import (
+    header_of,
+    login_settings,
+    observed_authentication,
+    role_cache,
+)
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
@@ -21,6 +26,8 @@ from vecguard.grpc.channel import Channel
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.root_coord.configured import open_root_coord
+from vecguard.proxy.root_coord.role_reader import RoleReader
+from vecguard.proxy.root_coord.roles import RoleClient
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
@@ -148,7 +155,14 @@ class Proxy:
         self.authenticator = self.authentication.authenticator
         self.cache = self.authentication.credentials
         self.verifier = self.authentication.verifier
-        self.revocations = Revocations(self.cache, self.authentication.logins, OpenCalls())
+        self.roles = role_cache(
+            RoleReader(RoleClient(access.client)),
+            clock=boot_clock,
+            under_lease=access.is_under_lease,
+        )
+        self.revocations = Revocations(
+            self.cache, self.authentication.logins, self.roles, OpenCalls()
+        )
 
     async def login(self, username: str, password: str) -> int:
         principal = await self.authenticator.authenticate([header_of(username, password)])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -274,6 +275,7 @@ class Authenticator:
             return record
         if revision is None:
             return record
-        newer = Credential(record.username, password, revision, read_revision=revision)
+        # Still at the old `read_revision`: the roles were read then.
+        newer = replace(record, password=password, revision=revision)
         self._credentials.replace(record, newer)
         return newer

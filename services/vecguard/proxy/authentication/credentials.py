@@ -24,12 +24,14 @@ class Credential:
         password: None if there is no such user.
         revision: the version of the password; 0 if there is no such user.
         read_revision: the revision of the store at which this was read.
+        roles: the names of the user's roles in alphabetical order, without `public`.
     """
 
     username: str
     password: PasswordHash | None
     revision: int
     read_revision: int
+    roles: tuple[str, ...] = ()
 
     @property
     def principal(self) -> Principal:
@@ -189,13 +191,10 @@ class CredentialCache:
         self.invalidate_all()
         self.newest_read = 0
 
-    def held(self) -> list[tuple[str, int]]:
-        """Returns every cached user with its revision (0: cached as unknown)."""
+    def held(self) -> list[Credential]:
+        """Returns every cached record, also of users that are cached as unknown."""
         known = [held.credential for held in self._lasting.values()]
-        return [
-            (credential.username, credential.revision)
-            for credential in (*known, *self._unknown.values())
-        ]
+        return [*known, *self._unknown.values()]
 
     def sizes(self) -> dict[str, int]:
         """Returns how many users are cached: fresh, unknown, and known whether fresh or not."""

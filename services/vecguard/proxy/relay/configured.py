@@ -14,7 +14,7 @@ from vecguard.proxy.relay.calls.tracing import Tracer
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
 from vecguard.proxy.relay.listener import Listener
-from vecguard.proxy.relay.reception import Gatekeeper
+from vecguard.proxy.relay.reception import Authorizer, Gatekeeper
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.routing import Routes
@@ -90,6 +90,7 @@ def listener(
     *,
     hits: LimitHits,
     origin_of: Callable[[str], str],
+    authorizer: Authorizer | None = None,
     tracer: Tracer | None = None,
 ) -> Listener:
     """Returns the public port; it does not listen yet."""
@@ -103,5 +104,6 @@ def listener(
         bounds=bounds(settings.http2, settings.connections),
         hits=hits,
         origin_of=origin_of,
+        authorizer=authorizer,
         tracer=tracer,
     )

@@ -22,7 +22,7 @@ from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Pla
 from vecguard.proxy.relay.clients.read_scheduler import ReadScheduler
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.link import Keepalive
-from vecguard.proxy.relay.reception import Gatekeeper, Reception
+from vecguard.proxy.relay.reception import Authorizer, Gatekeeper, Reception
 from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.relay.upstreams.upstream import Upstream
 
@@ -54,6 +54,7 @@ class Listener:
         bounds: Bounds,
         hits: LimitHits | None = None,
         origin_of: Callable[[str], str] = str,
+        authorizer: Authorizer | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """Takes the parts; nothing listens before `start`.
@@ -68,6 +69,7 @@ class Listener:
             bounds: the limits of all connections together.
             hits: counts the limits that are reached.
             origin_of: maps an address to its origin; one origin can have many addresses.
+            authorizer: decides which calls a user may make; None: all of them.
             tracer: begins a span for each call; None: calls are not traced.
         """
         self._open_calls = open_calls
@@ -83,6 +85,7 @@ class Listener:
             open_calls,
             max_request_bytes=max_request_bytes,
             max_answer_bytes=max_answer_bytes,
+            authorizer=authorizer,
             tracer=tracer,
         )
         self._scheduler = ReadScheduler(asyncio.get_running_loop(), self.buffers)

@@ -16,6 +16,7 @@ from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.deadlines import Deadlines
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.calls.request import KeptBytes, Request
 from vecguard.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from vecguard.proxy.relay.clients.client_link import ClientLink, Host
@@ -60,6 +61,21 @@ class Gatekeeper(ABC):
         """Returns the principal after checking the login."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Authorizer(ABC):
+    """Decides which admitted calls a user may make."""
+
+    @abstractmethod
+    def permission(
+        self, principal: Principal, head: RequestHead, client: Client
+    ) -> Permission | None:
+        """Returns the permission of a call; None if every user may make it.
+
+        Raises:
+            VecguardError: the caller may not make it, whatever its request says.
+        """
+
+
 class Reception(Host):
     """Decides about calls; only decisions that must be awaited cost a task.
 
@@ -79,9 +95,12 @@ class Reception(Host):
         *,
         max_request_bytes: int,
         max_answer_bytes: int,
+        authorizer: Authorizer | None = None,
         tracer: Tracer | None = None,
     ) -> None:
+        """Takes the parts; without `authorizer` every user may make every call."""
         self._gatekeeper = gatekeeper
+        self._authorizer = authorizer
         self._routes = routes
         self._open_calls = open_calls
         self._kept = KeptBytes()
@@ -161,8 +180,11 @@ class Reception(Host):
     def _route(self, link: ClientLink, call: Call, head: RequestHead, principal: Principal) -> None:
         upstream = self._routes.find(head.path.value)
         link.admitted(call, principal)
+        permission = None
+        if self._authorizer is not None:
+            permission = self._authorizer.permission(principal, head, link)
         identity = identity_fields(principal, link.peer if upstream.policy.shows_peer else None)
-        call.route(Request(upstream, head, identity, self._kept))
+        call.route(Request(upstream, head, identity, self._kept), permission)
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(decide)

@@ -1,12 +1,19 @@
 """Applies revocations in this proxy: drops cached records and ends open calls."""
 
+import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
+from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.role_cache import RoleCache
+
+# The lease goes on meanwhile: root coord waits longer than this for an answer to a notice.
+_JUDGING_SECONDS: Final = 1.0
 
 
 class Revocations:
@@ -18,9 +25,16 @@ class Revocations:
         calls_unconfirmed: how many open calls were ended because the lease was over.
     """
 
-    def __init__(self, credentials: CredentialCache, logins: Logins, open_calls: OpenCalls) -> None:
+    def __init__(
+        self,
+        credentials: CredentialCache,
+        logins: Logins,
+        roles: RoleCache,
+        open_calls: OpenCalls,
+    ) -> None:
         self._credentials = credentials
         self._logins = logins
+        self._roles = roles
         self._open_calls = open_calls
         self.applied = 0
         self.calls_ended = 0
@@ -37,9 +51,52 @@ class Revocations:
         self.calls_ended += self._open_calls.end_older(users, revision, RevokedError())
         self.applied += len(users)
 
+    async def change_roles_of(self, username: str, revision: int) -> None:
+        """Drops what was read of a user before `revision`, and judges the user's calls again.
+
+        The user's logins hold.
+        """
+        self.forget_roles_of((username,), revision)
+        await self.judge_open_calls(username)
+
+    async def change_policy(self, revision: int) -> None:
+        """Drops the roles that were read before `revision`, and judges all calls again."""
+        self._roles.invalidate(revision)
+        self.applied += 1
+        await self.judge_open_calls()
+
+    def forget_roles_of(self, usernames: Iterable[str], revision: int) -> None:
+        """Drops what was read of these users before `revision`. Their logins hold."""
+        users = frozenset(usernames)
+        self._credentials.invalidate_stale(users, revision)
+        self.applied += len(users)
+
+    def forget_roles(self) -> None:
+        """Drops the grants of all roles."""
+        self._roles.invalidate_all()
+
+    async def judge_open_calls(self, username: str | None = None) -> None:
+        """Ends the open calls that their user, or any user, may not make any more.
+
+        A call also ends if the newest roles cannot be read within a second.
+        """
+        deadline = asyncio.get_running_loop().time() + _JUDGING_SECONDS
+        for call, permission in self._open_calls.with_permission(username):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await permission.judge_again()
+            except VecguardError as error:
+                self.calls_ended += call.revoke(error)
+            except TimeoutError:
+                self.calls_ended += call.revoke(PermissionChangedError())
+
     def invalidate_all(self) -> None:
-        """Drops every cached record. Open calls stay: the caller compares their revisions."""
+        """Drops every cached record, and the grants of all roles.
+
+        Open calls stay: the caller compares their revisions.
+        """
         self._credentials.invalidate_all()
+        self._roles.invalidate_all()
         self.applied += 1
 
     def start_afresh(self) -> None:
@@ -49,6 +106,7 @@ class Revocations:
         are dropped as well, and every call of a user ends.
         """
         self._credentials.start_afresh()
+        self._roles.start_afresh()
         self._logins.clear()
         self.calls_ended += self._open_calls.end_identified(RevokedError())
         self.applied += 1
@@ -64,10 +122,17 @@ class Revocations:
 
     @property
     def newest_read(self) -> int:
-        """The highest revision of the store at which a record was read; 0 before the first read."""
-        return self._credentials.newest_read
+        """The highest revision of the store at which anything was read; 0 before that."""
+        return max(self._credentials.newest_read, self._roles.newest_read)
 
-    def held(self) -> list[tuple[str, int]]:
-        """Returns every user that is cached or has an open call, with the revision it relies on."""
-        of_calls = {(user.username, user.revision) for user in self._open_calls.users()}
-        return list(of_calls.union(self._credentials.held()))
+    def held(self) -> list[tuple[str, int, tuple[str, ...]]]:
+        """Returns every user that is cached or has an open call.
+
+        With each user are the revision that is relied on, and the cached roles.
+        """
+        cached = {record.username: record for record in self._credentials.held()}
+        held = {(record.username, record.revision, record.roles) for record in cached.values()}
+        for user in self._open_calls.users():
+            record = cached.get(user.username)
+            held.add((user.username, user.revision, () if record is None else record.roles))
+        return list(held)

@@ -161,6 +161,7 @@ class RootCoordClient:
             password=password if reply.credential.username else None,
             revision=reply.credential.revision,
             read_revision=reply.read_revision,
+            roles=tuple(reply.credential.roles),
         )
 
     async def list_users(self) -> list[pb.Credential]:

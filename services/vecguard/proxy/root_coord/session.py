@@ -129,11 +129,13 @@ class Session:
         held, newest_read = self._revocations.held(), self._revocations.newest_read
         if not held and not newest_read:
             return
+        # Roles are few and quickly read again, so they are not compared.
+        self._revocations.forget_roles()
         reply = await pb.RootCoordStub(self._channel).sync_revisions(
             pb.SyncRevisionsRequest(
                 held=[
-                    pb.UserRevision(username=username, revision=revision)
-                    for username, revision in held
+                    pb.UserRevision(username=username, revision=revision, roles=list(roles))
+                    for username, revision, roles in held
                 ]
             ),
             timeout=_ANSWER_TIMEOUT_SECONDS,
@@ -146,7 +148,14 @@ class Session:
             self._revocations.start_afresh()
             return
         self._revocations.invalidate_stale(reply.stale, reply.read_revision)
-        log.info("session_resynchronised", held=len(held), stale=len(reply.stale))
+        self._revocations.forget_roles_of(reply.roles_changed, reply.read_revision)
+        await self._revocations.judge_open_calls()
+        log.info(
+            "session_resynchronised",
+            held=len(held),
+            stale=len(reply.stale),
+            roles_changed=len(reply.roles_changed),
+        )
 
     async def _release(self, stream: Stream[Any, Any]) -> None:
         """Gives the lease back, so that changes do not wait for a process that is stopping."""
@@ -183,7 +192,13 @@ class Session:
             self._revocations.invalidate_all()
             await self._resynchronise(term)  # also finds open calls of users that are not cached
         for invalidation in notice.invalidations:
-            self._revocations.invalidate(invalidation.username, invalidation.revision)
+            username, revision = invalidation.username, invalidation.revision
+            if invalidation.roles_only:
+                await self._revocations.change_roles_of(username, revision)
+            else:
+                self._revocations.invalidate(username, revision)
+        if notice.policy_revision:
+            await self._revocations.change_policy(notice.policy_revision)
 
     async def _acknowledge(self, stream: Stream[Any, Any], sequence: int) -> None:
         await stream.send_message(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=sequence)))

@@ -2,7 +2,13 @@
 
 import pytest
 
-from tests.support.credentials import ManualClock, login_settings, observed_authentication
+from tests.support.credentials import (
+    ManualClock,
+    ScriptedSource,
+    login_settings,
+    observed_authentication,
+    role_cache,
+)
 from tests.support.directory import MemoryDirectory
 from tests.support.relay_parts import ScriptedGatekeeper
 from tests.support.role_directory import MemoryRoles
@@ -61,7 +67,12 @@ def test_only_strict_revocation_needs_a_lease_and_ends_calls_without_one(
 ):
     settings = Settings(revocation=revocation, lease={"end_open_calls": end_open_calls})
     lease, clock = Lease(settings.lease.margin), ManualClock()
-    revocations = Revocations(authentication.credentials, authentication.logins, OpenCalls())
+    revocations = Revocations(
+        authentication.credentials,
+        authentication.logins,
+        role_cache(ScriptedSource(), clock=clock),
+        OpenCalls(),
+    )
     assert type(trust(settings, lease, clock)) is kind
     watch = open_calls_watch(settings, lease, revocations, clock)
     assert (watch is not None) is watches

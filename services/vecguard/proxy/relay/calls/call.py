@@ -18,6 +18,7 @@ from vecguard.proxy.identity_headers import identity_fields
 from vecguard.proxy.relay.calls.answers import answer, reset_error, trailers
 from vecguard.proxy.relay.calls.deadlines import Deadlines
 from vecguard.proxy.relay.calls.message_lengths import MessageMeter
+from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.calls.refusals import error_trailers, refusal
 from vecguard.proxy.relay.calls.request import Request
 from vecguard.proxy.relay.calls.states import (
@@ -25,6 +26,7 @@ from vecguard.proxy.relay.calls.states import (
     BEGUN,
     COLLECTING,
     ENDED,
+    EXAMINED,
     OVER,
     SENT,
     UNDECIDED,
@@ -38,6 +40,7 @@ from vecguard.proxy.relay.errors import (
     UpstreamUnavailableError,
 )
 from vecguard.proxy.relay.link import Link
+from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.upstream_link import Requester, UpstreamLink
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Call(Requester):
         answer_state: the state of the answer; see `states`.
         method: the path of its method; empty until its headers were read.
         principal: the caller; None until it is admitted.
+        permission: what allows the call; None if every caller may make it.
         code: the gRPC status that it ended with; CANCELLED until there is one.
     """
 
@@ -71,6 +75,7 @@ class Call(Requester):
         "_answer_length",
         "_deadline",
         "_deadlines",
+        "_examined",
         "_held",
         "_length",
         "_link",
@@ -80,12 +85,14 @@ class Call(Requester):
         "_returned",
         "_task",
         "_upstream_name",
+        "_withheld",
         "_written_before",
         "answer_state",
         "client",
         "client_link",
         "code",
         "method",
+        "permission",
         "principal",
         "request_state",
         "upstream",
@@ -100,6 +107,7 @@ class Call(Requester):
         client.owner = self
         self.upstream = Stream(self, client.account)
         self.principal: Principal | None = None
+        self.permission: Permission | None = None
         self.request_state = UNDECIDED
         self.answer_state = AWAITED
         self.method = b""
@@ -108,6 +116,8 @@ class Call(Requester):
         self._response_meter = MessageMeter(max_answer_bytes)
         self._link: UpstreamLink | None = None
         self._request: Request | None = None
+        self._examined: Permission | None = None
+        self._withheld = b""
         self._held = 0
         self._length: int | None = None
         self._answer_length: int | None = None
@@ -168,29 +178,127 @@ class Call(Requester):
         self._length = length
         self._check_length(end=self.client.received_end)
 
-    def route(self, request: Request) -> None:
-        """Passes the request to the pool of its upstream.
+    def route(self, request: Request, permission: Permission | None = None) -> None:
+        """Passes the request to the pool of its upstream, if `permission` is given.
 
         Waits for the whole request first if the upstream has `max_request_bytes`.
 
-        Raises what `Pool.send` raises, and:
+        Raises what `Pool.send` and `permission` raise, and:
             MessageTooLargeError: the request is longer than the upstream accepts.
         """
         self._task = None
         self._request = request
         self._upstream_name = request.upstream.name
-        for piece in self.upstream.queue:
-            request.keep(piece)
         limit = request.upstream.max_request_bytes
         if limit is not None:
             self._request_meter.restrict(limit)
-        if limit is None:
+        self.permission = permission
+        if permission is None or permission.is_given:
+            self._pass(request)
+            return
+        self._examined = permission
+        self.request_state = EXAMINED
+        if permission.reads_request:
+            for piece in self.upstream.queue:
+                permission.read(piece)
+            if self.upstream.ending is None:
+                self._pass_beginning(request, permission)
+                return
+        self._decide(permission)
+
+    def _pass(self, request: Request) -> None:
+        """Passes the request on, as far as it has come."""
+        for piece in self.upstream.queue:
+            request.keep(piece)
+        if request.upstream.max_request_bytes is None:
             self.request_state = WAITING
             request.upstream.pool.send(self)
         elif self._is_whole():
             self._send_whole(request)
         else:
             self.request_state = COLLECTING
+
+    # Its permission.
+
+    def _pass_beginning(self, request: Request, permission: Permission) -> None:
+        """Passes on the beginning of a message that is longer than one frame.
+
+        A message that has come as a whole is held until it is decided. Raises what `permission`
+        raises.
+        """
+        if not self._request_meter.is_between and request.upstream.max_request_bytes is None:
+            permission.passes_part()
+            self._pass(request)
+
+    def _examine(self, permission: Permission, payload: bytes, end: bool) -> None:
+        """Reads the next data of a request that is not decided yet, and passes on what it may.
+
+        Raises what `permission.read` raises.
+        """
+        if not permission.reads_request:
+            self._relay(payload, end=end)
+            return
+        permission.read(payload)
+        request = self._request
+        if self.request_state == EXAMINED:
+            self._relay(payload, end=end)
+            if not end and request is not None:
+                self._begin_or_end(request, permission)
+        elif self._request_meter.is_between:
+            # The end of the message, without which no server begins to process it.
+            self._withheld += payload
+            self._held += len(payload)
+            self.client.account.add(len(payload))
+        else:
+            self._relay(payload, end=False)
+        if end:
+            try:
+                self._decide(permission)
+            except VecguardError as error:
+                self.end(error)
+
+    def _begin_or_end(self, request: Request, permission: Permission) -> None:
+        try:
+            self._pass_beginning(request, permission)
+        except VecguardError as error:
+            self.end(error)
+
+    def _decide(self, permission: Permission) -> None:
+        """Passes the request on, or refuses it, at once or later. Raises what `decide` raises."""
+        permission.decide()
+        if permission.is_given:
+            self._decided()
+        else:
+            self._task = self.client_link.loop.create_task(self._await_decision(permission))
+
+    async def _await_decision(self, permission: Permission) -> None:
+        try:
+            await permission.wait()
+            self._task = None
+            self._decided()
+        except VecguardError as error:
+            self._task = None
+            self.end(error)
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
+            self._task = None
+            self.end(unexpected_error(error))
+
+    def _decided(self) -> None:
+        """Passes on the rest of the request, because the caller may make the call."""
+        self._examined = None
+        request = self._request
+        if self.request_state == EXAMINED:
+            if request is not None:
+                self._pass(request)
+            return
+        payload = self._take_withheld()
+        self._relay(payload, end=True)
+
+    def _take_withheld(self) -> bytes:
+        payload, self._withheld = self._withheld, b""
+        self._held -= len(payload)
+        self.client.account.remove(len(payload))
+        return payload
 
     def forward(self, link: UpstreamLink) -> None:
         """Sends the request, as far as it has come, on a connection with room."""
@@ -232,6 +340,7 @@ class Call(Requester):
             and meter.passed > 0
             and self.request_state == SENT
             and not self.upstream.queued
+            and self._examined is None
         )
         if has_arrived and request is not None and not request.upstream.revocable:
             return False
@@ -241,6 +350,8 @@ class Call(Requester):
     def finished(self) -> None:
         """Releases everything, because the client's stream is closed."""
         self.answer_state = OVER
+        if self._withheld:
+            self.request_sent(len(self._take_withheld()))
         self.client.account.remove(self._held)
         if self._deadlines is not None and self._deadline is not None:
             self._deadlines.leave(self, self._deadline)
@@ -294,11 +405,20 @@ class Call(Requester):
                 self._check_length(end=end)
             if end and not self._request_meter.is_between:
                 raise MalformedMessageError("the request ends within a message")
+            if self._examined is not None:
+                self._examine(self._examined, payload, end)
+                return
         except VecguardError as error:
             self.request_sent(len(payload))
             self.end(error)
             return
-        if payload and self._request is not None:
+        self._relay(payload, end=end)
+        if self.request_state == COLLECTING and self._is_whole():
+            self._go_on()
+
+    def _relay(self, payload: bytes, end: bool) -> None:
+        """Passes data on to the upstream, or to the queue until it is open."""
+        if payload and self._request is not None and self.request_state != EXAMINED:
             self._request.keep(payload)
         if self._link is not None:
             self._link.connection.sender.data(self.upstream, payload, end=end)
@@ -306,8 +426,6 @@ class Call(Requester):
             self.upstream.hold(payload)
             if end:
                 self.upstream.ending = b""
-            if self.request_state == COLLECTING and self._is_whole():
-                self._go_on()
 
     def _is_whole(self) -> bool:
         """Returns whether the one message of the request is complete, or none will come."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.principal import Principal
+from vecguard.proxy.relay.calls.permission import Permission
 
 
 class Call(Protocol):
@@ -14,6 +15,11 @@ class Call(Protocol):
     @property
     def principal(self) -> Principal | None:
         """The caller; None until the call is admitted."""
+        ...
+
+    @property
+    def permission(self) -> Permission | None:
+        """What allows the call; None if every caller may make it."""
         ...
 
     def end(self, reason: VecguardError) -> None:
@@ -72,6 +78,24 @@ class OpenCalls:
             principal = call.principal
             if principal is not None and not principal.is_anonymous:
                 yield principal
+
+    def with_permission(self, username: str | None = None) -> Iterator[tuple[Call, Permission]]:
+        """Yields the calls of one user, or of all, that a role allows, with what allows them.
+
+        Calls that are not decided yet are left out: they are decided by what is known then.
+        """
+        for client in tuple(self._clients):
+            if username is not None and username not in client.usernames:
+                continue
+            for call in client.calls():
+                permission, principal = call.permission, call.principal
+                if (
+                    permission is not None
+                    and permission.is_given
+                    and principal is not None
+                    and username in (None, principal.username)
+                ):
+                    yield call, permission
 
     def end_older(self, usernames: frozenset[str], revision: int, reason: VecguardError) -> int:
         """Ends the calls of the users that were admitted by a revision below `revision`.

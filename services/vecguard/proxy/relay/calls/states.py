@@ -5,6 +5,8 @@ end, while the request continues.
 
 The request:
     UNDECIDED: its user and its upstream are not known yet.
+    EXAMINED: its upstream is known; whether the caller may make it is decided by its content. All
+        of it is held if it is short; a long one goes on to WAITING without its end.
     COLLECTING: its upstream accepts only whole requests, and it is not complete yet.
     WAITING: the pool has it, until a connection has room.
     SENT: it has a stream at the upstream. It goes back to WAITING if the upstream has refused
@@ -29,6 +31,7 @@ UNDECIDED: Final = 0
 COLLECTING: Final = 1
 WAITING: Final = 2
 SENT: Final = 3
+EXAMINED: Final = 4
 
 AWAITED: Final = 0
 BEGUN: Final = 1
@@ -37,7 +40,8 @@ OVER: Final = 3
 
 #: The states that may follow each state of a request.
 REQUEST_CHANGES: Final = {
-    UNDECIDED: frozenset((COLLECTING, WAITING)),
+    UNDECIDED: frozenset((EXAMINED, COLLECTING, WAITING)),
+    EXAMINED: frozenset((COLLECTING, WAITING)),
     COLLECTING: frozenset((WAITING,)),
     WAITING: frozenset((SENT,)),
     SENT: frozenset((WAITING,)),

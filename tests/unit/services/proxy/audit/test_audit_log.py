@@ -48,8 +48,8 @@ def clock():
 
 @pytest.fixture
 def audit(lines, clock):
-    storms, changes = (EventAggregator(window_seconds=60, max_groups=10) for _ in range(2))
-    return AuditLog(lines, storms, changes, service="proxy", wall_clock=clock)
+    aggregators = [EventAggregator(window_seconds=60, max_groups=10) for _ in range(3)]
+    return AuditLog(lines, *aggregators, service="proxy", wall_clock=clock)
 
 
 def refusal(user="bob", address="192.0.2.1", reason="wrong_credentials"):

@@ -1,6 +1,11 @@
 import pytest
 
-from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication
+from tests.support.credentials import (
+    ManualClock,
+    ScriptedSource,
+    observed_authentication,
+    role_cache,
+)
 from tests.support.fake_calls import FakeCall, FakeClient
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.principal import Principal
@@ -11,12 +16,14 @@ from vecguard.proxy.revocation.revocations import Revocations
 class Proxy:
     def __init__(self):
         self.source = ScriptedSource()
-        authentication = observed_authentication(self.source, clock=ManualClock())
+        clock = ManualClock()
+        authentication = observed_authentication(self.source, clock=clock)
+        self.roles = role_cache(self.source, clock=clock)
         self.credentials, self.logins = authentication.credentials, authentication.logins
         active = OpenCalls()
         active.enter(client := FakeClient())
         self.client = client
-        self.revocations = Revocations(self.credentials, self.logins, active)
+        self.revocations = Revocations(self.credentials, self.logins, self.roles, active)
 
     def call_of(self, username, revision):
         call = FakeCall(self.client, Principal(username, revision))
@@ -52,14 +59,13 @@ async def test_a_call_of_the_new_password_goes_on(proxy):
 async def test_users_that_changed_unnoticed_are_revoked_and_no_others(proxy):
     stale, current = proxy.call_of("bob", 101), proxy.call_of("eve", 102)
     proxy.revocations.invalidate_stale(["bob"], 300)
-    assert ("bob", 101) not in proxy.credentials.held()
-    assert ("eve", 102) in proxy.credentials.held()
+    assert [record.username for record in proxy.credentials.held()] == ["eve"]
     assert isinstance(stale.reasons[0], RevokedError)
     assert current.reasons == []
 
 
 async def test_everything_can_be_forgotten(proxy):
-    assert sorted(proxy.revocations.held()) == [("bob", 101), ("eve", 102)]
+    assert sorted(proxy.revocations.held()) == [("bob", 101, ()), ("eve", 102, ())]
     proxy.revocations.invalidate_all()
     assert proxy.revocations.held() == []
 
@@ -68,7 +74,7 @@ async def test_a_user_with_an_open_call_is_compared_even_when_nothing_is_cached(
     """Otherwise a change during a gap between sessions would never end the call."""
     proxy.call_of("bob", 101)
     proxy.revocations.invalidate_all()
-    assert proxy.revocations.held() == [("bob", 101)]
+    assert proxy.revocations.held() == [("bob", 101, ())]
 
 
 async def test_a_store_that_went_back_leaves_nothing_of_before(proxy):

@@ -1,6 +1,11 @@
 import pytest
 
-from tests.support.credentials import ManualClock, ScriptedSource, observed_authentication
+from tests.support.credentials import (
+    ManualClock,
+    ScriptedSource,
+    observed_authentication,
+    role_cache,
+)
 from tests.support.fake_calls import FakeCall, FakeClient
 from vecguard.clock_margin import ClockMargin
 from vecguard.errors import Status
@@ -16,11 +21,17 @@ TTL, GRACE = 10.0, 1.0
 class Proxy:
     def __init__(self):
         self.clock = ManualClock()
-        authentication = observed_authentication(ScriptedSource(), clock=self.clock)
+        source = ScriptedSource()
+        authentication = observed_authentication(source, clock=self.clock)
         active = OpenCalls()
         active.enter(client := FakeClient())
         self.client = client
-        self.revocations = Revocations(authentication.credentials, authentication.logins, active)
+        self.revocations = Revocations(
+            authentication.credentials,
+            authentication.logins,
+            role_cache(source, clock=self.clock),
+            active,
+        )
         self.lease = Lease(ClockMargin(ratio=0.0, fixed_seconds=0.0))
         self.watch = OpenCallsWatch(self.lease, self.revocations, self.clock, grace_seconds=GRACE)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.memory_relay import memory_relay
 from tests.support.policies import limits_with, pool_with
 from tests.support.raw_http2 import message
+from tests.support.scripted_permission import ScriptedAuthorizer
 from vecguard.errors import UnavailableError
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2.errors import ErrorCode
@@ -129,6 +130,10 @@ def relay_ends(relay, client, call):
     relay.open_calls.end_all(REASON)
 
 
+def decides(relay, client, call):
+    relay.authorizer.gate.set()
+
+
 EVENTS = (
     client_says,
     client_ends,
@@ -144,13 +149,28 @@ EVENTS = (
     backend_leaves,
     relay_revokes,
     relay_ends,
+    decides,
+)
+#: How a permission of the test decides; None: the call needs none.
+PERMISSIONS = (
+    None,
+    {},
+    {"reads_request": False},
+    {"is_late": True},
+    {"is_late": True, "reads_request": False},
+    {"error": REASON},
+    {"error": REASON, "is_late": True},
 )
 
 
-async def play(events, is_bounded, is_slow):
+async def play(events, is_bounded, is_slow, permission=None):
     client_limits = limits_with(stream_window_bytes=10) if is_slow else None
     options = {"max_request_bytes": 100} if is_bounded else {}
-    async with memory_relay(pool=pool_with(connections=2), **options) as relay:
+    authorizer = None if permission is None else ScriptedAuthorizer(**permission)
+    async with memory_relay(
+        pool=pool_with(connections=2), authorizer=authorizer, **options
+    ) as relay:
+        relay.authorizer = authorizer or ScriptedAuthorizer()
         client = relay.client(limits=client_limits)
         call = client.request(b"/a.B/C", message(b"hello")[: 3 if is_bounded else None], end=False)
         await relay.quiet()
@@ -166,11 +186,12 @@ async def play(events, is_bounded, is_slow):
     st.lists(st.tuples(st.sampled_from(EVENTS), st.booleans()), max_size=10),
     st.booleans(),
     st.booleans(),
+    st.sampled_from(PERMISSIONS),
 )
-def test_every_change_of_state_is_in_the_tables(events, is_bounded, is_slow):
+def test_every_change_of_state_is_in_the_tables(events, is_bounded, is_slow, permission):
     SEEN.clear()
     with patch.object(client_link, "Call", WatchedCall):
-        asyncio.run(play(events, is_bounded, is_slow))
+        asyncio.run(play(events, is_bounded, is_slow, permission))
     for name, before, after in SEEN:
         assert after in TABLES[name][before], (name, before, after)
     answer = [after for name, _, after in SEEN if name == "answer_state"]

@@ -1,0 +1,97 @@
+"""Decides whether a user may make a call: the rule of Milvus, on the fields of one request.
+
+Milvus's own rule is spread over its privilege
+interceptor and casbin's matcher; here the matcher is `policy.Rights`.
+"""
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from vecguard.errors import InvalidParameterError
+from vecguard.privileges.catalogue import COLLECTION, PUBLIC
+from vecguard.privileges.stored_names import ANY
+from vecguard.proxy.authorization.errors import PermissionDeniedError
+from vecguard.proxy.authorization.methods import Need
+from vecguard.proxy.authorization.policy import Rights
+from vecguard.proxy.authorization.request_fields import RequestFields
+
+_DEFAULT_DATABASE: Final = "default"
+# In the names of policies these are separators and patterns. Milvus allows none of them in the
+# name of a database or a collection.
+_has_special = re.compile(r"[.*?\[\]\\/]").search
+
+
+def database_of_header(values: list[bytes]) -> str:
+    """Returns the database of the header `dbname`; "default" if it is absent or empty.
+
+    Raises:
+        InvalidParameterError: there are two values, of which backends take different ones, or
+            the value is not UTF-8.
+    """
+    if not values:
+        return _DEFAULT_DATABASE
+    if len(values) > 1:
+        raise InvalidParameterError("the request has more than one header `dbname`")
+    try:
+        return values[0].decode() or _DEFAULT_DATABASE
+    except UnicodeDecodeError:
+        raise InvalidParameterError("the header `dbname` is not UTF-8") from None
+
+
+class Question:
+    """What a call needs. The answer changes with the user's rights.
+
+    Attributes:
+        database: by whose grants it is decided; "*" for all.
+        names: the objects that must all be allowed; "*" where the method names none.
+    """
+
+    __slots__ = ("_need", "_role", "_username", "database", "names")
+
+    def __init__(
+        self, need: Need, username: str, database: str, fields: RequestFields | None
+    ) -> None:
+        """Reads the fields of a request; None where the need does not depend on them.
+
+        `database` is that of the header.
+
+        Raises:
+            InvalidParameterError: a name has characters that no database or collection has.
+        """
+        self._need = need
+        self._username = username
+        self._role = ""
+        self.names: tuple[str, ...] = (ANY,)
+        moves = False
+        if fields is not None:
+            database = fields.database or database
+            moves = fields.other_database not in ("", database)
+            self._role = fields.role
+            self.names = fields.names
+            if need.object_type == COLLECTION:
+                for name in fields.names:
+                    if _has_special(name):
+                        raise InvalidParameterError(f"there can be no collection {name!r}")
+        if _has_special(database):
+            raise InvalidParameterError(f"there can be no database {database!r}")
+        self.database = ANY if need.cluster or moves else database
+
+    def require(self, rights: Rights, roles: Collection[str]) -> None:
+        """Raises PermissionDeniedError unless a user with these rights and roles may call."""
+        if not self.is_allowed(rights, roles):
+            raise PermissionDeniedError(self._need.privilege, self._username, self.database)
+
+    def is_allowed(self, rights: Rights, roles: Collection[str]) -> bool:
+        """Returns whether a user with these rights and roles may call.
+
+        Without a grant, users may do what concerns only themselves, and see their own roles.
+        """
+        need, names = self._need, self.names
+        if rights.is_admin or (need.is_own and names == (self._username,)):
+            return True
+        if self._role and (self._role in roles or self._role == PUBLIC):
+            return True
+        if need.names:
+            return rights.allows_all(need.object_type, need.privilege, self.database, names)
+        return rights.allows(need.object_type, need.privilege, self.database, names[0])

@@ -1,0 +1,133 @@
+"""Reads from a request, while it is relayed, what it is about."""
+
+from typing import Final
+
+from vecguard.errors import MessageTooLargeError
+from vecguard.proxy.authorization.errors import UnreadableRequestError
+from vecguard.proxy.authorization.field_scanner import FieldScanner
+from vecguard.proxy.authorization.inflater import Inflater
+from vecguard.proxy.authorization.methods import Need
+
+_PREFIX_BYTES: Final = 5
+_ANY: Final = ("*",)
+
+
+class RequestFields:
+    """What a request is about.
+
+    Attributes:
+        database: "" when the request names none.
+        names: the objects; `("*",)` when the need names none, or the request has no message in
+            which the name would be. A name that is a field of the request may be "".
+        other_database: the database of `Need.moves_to`, or "".
+        role: the role of `Need.own_role`, or "".
+    """
+
+    __slots__ = ("database", "names", "other_database", "role")
+
+    def __init__(
+        self, database: str, names: tuple[str, ...], other_database: str, role: str
+    ) -> None:
+        self.database: Final = database
+        self.names: Final = names
+        self.other_database: Final = other_database
+        self.role: Final = role
+
+
+class RequestScanner:
+    """Scans the one message of a request, framed as gRPC does, in constant memory.
+
+    After an error it must not be used further.
+    """
+
+    __slots__ = ("_encoding", "_fields", "_inflater", "_left", "_max_bytes", "_need", "_prefix")
+
+    def __init__(self, need: Need, *, encoding: bytes | None, max_bytes: int) -> None:
+        """Takes the value of `grpc-encoding`, and the limit of the message as it is inflated."""
+        self._need = need
+        self._encoding = encoding
+        self._max_bytes = max_bytes
+        self._prefix = b""
+        self._left = -1  # of the message as it was sent; -1 until its length is known
+        self._inflater: Inflater | None = None
+        if need.names:
+            self._fields = FieldScanner((need.names,), need.database, need.moves_to, repeated=True)
+        else:
+            self._fields = FieldScanner(need.name or need.own_role, need.database, need.moves_to)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Reads the next piece, cut anywhere.
+
+        Raises:
+            UnreadableRequestError: this is not one message of protobuf.
+            UnsupportedEncodingError: it is compressed, neither by gzip nor by deflate.
+            MessageTooLargeError: it is over the limit.
+            InvalidParameterError: a name is too long, or there are too many.
+            TooManyFieldsError: it has too many fields.
+        """
+        size = len(data)
+        fields = self._fields
+        if size <= fields.skip and self._inflater is None:
+            fields.skip -= size
+            fields.left -= size
+            self._left -= size
+            return
+        piece = data if isinstance(data, bytes) else bytes(data)
+        at = 0
+        if self._left < 0:
+            at = _PREFIX_BYTES - len(self._prefix)
+            self._prefix += piece[:at]
+            if len(self._prefix) < _PREFIX_BYTES:
+                return
+            self._begin(self._prefix)
+        if size - at > self._left:
+            raise UnreadableRequestError("the request has more than one message")
+        self._left -= size - at
+        if self._inflater is None:
+            fields.feed(piece, at)
+        else:
+            for part in self._inflater.inflate(piece[at:]):
+                fields.feed(part)
+
+    def finish(self) -> RequestFields:
+        """Returns the fields when everything has been read.
+
+        Raises UnreadableRequestError when the message is absent or incomplete.
+        """
+        if self._left:
+            raise UnreadableRequestError(
+                "the request ends within its message"
+                if self._left > 0 or self._prefix
+                else "the request has no message"
+            )
+        if self._inflater is not None:
+            self._inflater.finish()
+        fields = self._fields
+        fields.finish()
+        need = self._need
+        if need.names:
+            names = tuple(fields.names or ())
+        elif not need.name:
+            names = _ANY
+        elif len(need.name) == 1:
+            names = (fields.name or "",)
+        else:
+            names = (fields.name,) if fields.name else _ANY
+        role = fields.name or "" if need.own_role else ""
+        return RequestFields(fields.database, names, fields.other_database, role)
+
+    def _begin(self, prefix: bytes) -> None:
+        flag = prefix[0]
+        self._left = int.from_bytes(prefix[1:], "big")
+        if self._left > self._max_bytes:
+            raise MessageTooLargeError(self._left, self._max_bytes)
+        self._fields.left = self._left
+        if flag > 1:
+            raise UnreadableRequestError(
+                f"the compression flag of the request is {flag}, and should be 0 or 1"
+            )
+        if flag and self._encoding != b"identity":
+            if self._encoding is None:
+                raise UnreadableRequestError("the request is compressed without grpc-encoding")
+            self._inflater = Inflater(self._encoding, self._max_bytes)
+            self._fields.left = self._max_bytes

@@ -1,0 +1,325 @@
+"""Authorizes the calls of the public port: joins the relay to the users' roles."""
+
+from typing import Final
+
+from vecguard.clock import Clock
+from vecguard.errors import OverloadedError
+from vecguard.proxy.accounts.methods import SERVED
+from vecguard.proxy.audit.audit_log import Audit, NoAudit
+from vecguard.proxy.audit.event_aggregation import RefusedCall
+from vecguard.proxy.authentication.credentials import CredentialCache, Held
+from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.authorization.decision import Question, database_of_header
+from vecguard.proxy.authorization.errors import (
+    AdminNeededError,
+    PermissionChangedError,
+    PermissionDeniedError,
+)
+from vecguard.proxy.authorization.methods import Need, Treatment, method_of, treatment
+from vecguard.proxy.authorization.policy import Rights
+from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.principal import Principal
+from vecguard.proxy.relay.calls.headers import RequestHead
+from vecguard.proxy.relay.calls.permission import Permission
+from vecguard.proxy.relay.reception import Authorizer, Client
+from vecguard.proxy.role_cache import HeldRights, RoleCache
+from vecguard.usernames import ROOT
+
+# How often a decision is tried again because the roles have changed meanwhile.
+_MAX_ROUNDS: Final = 5
+# Methods whose treatment is kept. Bounded, because clients choose paths.
+_MAX_METHODS: Final = 1024
+_MAX_PATH_BYTES: Final = 200
+_DATABASE: Final = b"dbname"
+_ENCODING: Final = b"grpc-encoding"
+_LOGIN: Final = Treatment.LOGIN
+
+
+class RoleAuthorizer(Authorizer):
+    """Lets a user call what one of the user's roles allows, by Milvus's rule.
+
+    `root` may call everything, and so may every caller where authorization is switched off.
+    Methods of other services than Milvus's need no role.
+
+    Attributes:
+        allowed: how many calls were allowed that needed a role.
+        refused: how many calls were refused, also open ones after a change of roles.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialCache,
+        roles: RoleCache,
+        trust: Trust,
+        clock: Clock,
+        *,
+        root_is_bound: bool,
+        enforced: bool,
+        strict: bool,
+        max_request_bytes: int,
+        audit: Audit | None = None,
+    ) -> None:
+        """Takes the parts.
+
+        Args:
+            credentials: the users' records, with the names of their roles.
+            roles: the grants of roles.
+            trust: says whether memory may decide.
+            clock: the clock of all of these.
+            root_is_bound: whether `root` has only the rights of its roles.
+            enforced: whether methods other than those of accounts and roles need a role.
+            strict: whether methods for which Milvus defines no privilege may need the role admin.
+            max_request_bytes: the most bytes of a compressed message when it is inflated.
+            audit: records the refused calls.
+        """
+        self._credentials = credentials
+        self._roles = roles
+        self._trust = trust
+        self._clock = clock
+        self._root_is_bound = root_is_bound
+        self._enforced = enforced
+        self._strict = strict
+        self._max_request_bytes = max_request_bytes
+        self._audit = audit or NoAudit()
+        self.allowed = self.refused = 0
+        self._treatments: dict[bytes, Need | Treatment] = {}
+
+    def permission(
+        self, principal: Principal, head: RequestHead, client: Client
+    ) -> Permission | None:
+        """Returns the permission of a call; None if every user may make it.
+
+        Raises:
+            PermissionDeniedError: the user may not make it, whatever its request says.
+            InvalidParameterError: the header `dbname` is malformed.
+        """
+        need = self._treatments.get(head.path.value) or self._look_up(head.path.value)
+        if need is _LOGIN:
+            return None
+        username = principal.username
+        if not username or (username == ROOT and not self._root_is_bound):
+            return None
+        permission = RolePermission(self, username, need, head, client)
+        permission.begin()
+        return permission
+
+    def scanner(self, need: Need, head: RequestHead) -> RequestScanner:
+        """Returns a reader for the request of a call."""
+        encodings = head.values(_ENCODING)
+        return RequestScanner(
+            need,
+            encoding=b", ".join(encodings) if encodings else None,
+            max_bytes=self._max_request_bytes,
+        )
+
+    def rights_now(self, username: str) -> "Standing | None":
+        """Returns the rights of a user if memory may decide, and has them; else None."""
+        held = self._credentials.held_of(username)
+        if held is None:
+            return None
+        now = self._clock()
+        rights = self._roles.held_of(held.credential.roles, now)
+        return Standing(held, rights) if rights is not None and self._trust.is_valid(now) else None
+
+    def is_current(self, standing: "Standing") -> bool:
+        """Returns whether rights that were returned before are the newest, and memory decides."""
+        now = self._clock()
+        return standing.is_fresh(now) and self._trust.is_valid(now)
+
+    async def rights_after_wait(self, username: str) -> "Standing":
+        """Returns the rights of a user after reading what is missing, under a valid trust.
+
+        Raises:
+            UnavailableError: nothing can be decided now, for the reason in its text.
+            DeadlineError: root coord does not answer.
+            OverloadedError: the roles keep changing.
+        """
+        for _ in range(_MAX_ROUNDS):
+            await self._trust.require()
+            await self.newest(username)
+            standing = self.rights_now(username)
+            if standing is not None:
+                return standing
+        raise OverloadedError("the roles of the user keep changing, try again later")
+
+    async def newest(self, username: str) -> tuple[Rights, tuple[str, ...]]:
+        """Returns rights and roles of a user as read last, whether or not memory may decide.
+
+        Raises UnavailableError or DeadlineError.
+        """
+        roles = (await self._credentials.get(username)).roles
+        return await self._roles.get(roles), roles
+
+    def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
+        """Counts a refusal, and records it in the audit log."""
+        self.refused += 1
+        peer = permission.client.peer_name()
+        question = permission.question
+        self._audit.call_refused(
+            RefusedCall(
+                permission.username,
+                peer[0] if peer else None,
+                method_of(permission.path),
+                error.privilege.removeprefix("Privilege"),
+                None if question is None else question.names,
+                error.database,
+            )
+        )
+
+    def _look_up(self, path: bytes) -> Need | Treatment:
+        found: Need | Treatment = _LOGIN
+        if self._enforced or path in SERVED:
+            found = treatment(path, strict=self._strict)
+        if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
+            self._treatments[path] = found
+        return found
+
+
+class Standing:
+    """The cached record of a user, and the rights of the user's roles."""
+
+    __slots__ = ("_held", "_rights", "rights", "roles")
+
+    def __init__(self, held: Held, rights: HeldRights) -> None:
+        self._held = held
+        self._rights = rights
+        self.rights = rights.rights
+        self.roles = held.credential.roles
+
+    def is_fresh(self, now: float) -> bool:
+        """Returns whether neither was dropped or has expired."""
+        return now < self._held.fresh_until and now < self._rights.fresh_until
+
+
+class RolePermission(Permission):
+    """Decides about one call of one user.
+
+    Attributes:
+        username: the caller.
+        client: the caller's connection.
+        path: the path of the method.
+        question: what was decided about; None if any request was allowed.
+    """
+
+    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "_standing",
+                 "client", "is_given", "path", "question", "reads_request", "username")  # fmt: skip
+
+    def __init__(
+        self,
+        authorizer: RoleAuthorizer,
+        username: str,
+        need: Need | Treatment,
+        head: RequestHead,
+        client: Client,
+    ) -> None:
+        """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
+        self.username = username
+        self.client = client
+        self.path = head.path.value
+        self.question: Question | None = None
+        self.is_given = False
+        self._authorizer = authorizer
+        self._database = database_of_header(head.values(_DATABASE))
+        self._need = need if isinstance(need, Need) else None
+        self._is_hopeless = False
+        self._scanner: RequestScanner | None = None
+        self._standing: Standing | None = None
+        self.reads_request = self._need is not None and self._need.reads_request
+        if self.reads_request and self._need is not None:
+            self._scanner = authorizer.scanner(self._need, head)
+
+    def begin(self) -> None:
+        """Decides if that is possible before the request is read.
+
+        Raises PermissionDeniedError.
+        """
+        standing = self._standing = self._authorizer.rights_now(self.username)
+        if standing is None:
+            return
+        need, rights = self._need, standing.rights
+        if not self.reads_request or rights.is_admin:
+            self._judge(rights, standing.roles)
+        elif need is not None:
+            if rights.allows_everywhere(need.object_type, need.privilege):
+                self._give()
+            elif not need.is_own and not need.own_role:
+                self._is_hopeless = rights.allows_nowhere(need.object_type, need.privilege)
+
+    def read(self, payload: bytes | bytearray | memoryview) -> None:
+        """Takes the next bytes of the request. Raises VecguardError if they are malformed."""
+        if self._scanner is not None:
+            self._scanner.feed(payload)
+
+    def passes_part(self) -> None:
+        """Refuses a request of which only a part has come, if no request would be allowed."""
+        if self._is_hopeless and self._need is not None:
+            self._refuse(PermissionDeniedError(self._need.privilege, self.username, self._database))
+
+    def decide(self) -> None:
+        """Decides from memory; leaves `is_given` False if something must be read first.
+
+        Raises:
+            PermissionDeniedError: no role of the user allows the call.
+            VecguardError: the request is malformed.
+        """
+        standing, authorizer = self._standing, self._authorizer
+        if standing is None or not authorizer.is_current(standing):
+            standing = authorizer.rights_now(self.username)
+        if standing is not None:
+            self._judge(standing.rights, standing.roles)
+
+    async def wait(self) -> None:
+        """Decides after reading what is missing.
+
+        Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
+        """
+        standing = await self._authorizer.rights_after_wait(self.username)
+        self._judge(standing.rights, standing.roles)
+
+    async def judge_again(self) -> None:
+        """Decides again about an open call, because roles have changed.
+
+        Raises:
+            PermissionDeniedError: no role of the user allows the call any more.
+            PermissionChangedError: that depends on the request, which was not read.
+            UnavailableError: the newest roles cannot be read.
+            DeadlineError: root coord does not answer.
+        """
+        rights, roles = await self._authorizer.newest(self.username)
+        need = self._need
+        if need is None or self.question is not None or rights.is_admin:
+            self._judge(rights, roles)
+        elif rights.allows_nowhere(need.object_type, need.privilege):
+            self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
+        elif not rights.allows_everywhere(need.object_type, need.privilege):
+            raise PermissionChangedError
+
+    def _judge(self, rights: Rights, roles: tuple[str, ...]) -> None:
+        """Gives the permission. Raises PermissionDeniedError if there is none."""
+        need = self._need
+        if not rights.is_admin:
+            try:
+                if need is None:
+                    raise AdminNeededError(
+                        method_of(self.path) or "an unknown method", self.username
+                    )
+                self._asked(need).require(rights, roles)
+            except PermissionDeniedError as error:
+                self._refuse(error)
+        self._give()
+
+    def _asked(self, need: Need) -> Question:
+        if self.question is None:
+            fields = None if self._scanner is None else self._scanner.finish()
+            self.question = Question(need, self.username, self._database, fields)
+        return self.question
+
+    def _give(self) -> None:
+        if not self.is_given:
+            self.is_given = True
+            self._authorizer.allowed += 1
+        self._scanner = self._standing = None
+
+    def _refuse(self, error: PermissionDeniedError) -> None:
+        self._authorizer.note_refusal(self, error)
+        raise error

@@ -1,0 +1,528 @@
+"""Roles in the relay: which calls pass, which are refused, and what changes them later."""
+
+import asyncio
+import gzip
+
+import pytest
+from pymilvus.grpc_gen import milvus_pb2 as milvus
+
+from tests.support.credentials import (
+    ManualClock,
+    ScriptedSource,
+    observed_authentication,
+    role_cache,
+)
+from tests.support.memory_relay import MemoryRelay, memory_relay
+from tests.support.raw_http2 import message
+from tests.support.relay_parts import ScriptedGatekeeper
+from vecguard.errors import Status, UnavailableError
+from vecguard.proxy.audit.audit_log import NoAudit
+from vecguard.proxy.audit.event_aggregation import RefusedCall
+from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.authorization.policy import Grant
+from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.http2.hpack.fields import Field, name
+from vecguard.proxy.principal import ANONYMOUS, Principal
+from vecguard.proxy.revocation.revocations import Revocations
+
+SEARCH = b"/milvus.proto.milvus.MilvusService/Search"
+SEARCH_BOOKS = Grant("Collection", "default", "books", "PrivilegeSearch")
+OVERFLOW = b"x" * 40_000
+
+
+def path_of(method):
+    return b"/milvus.proto.milvus.MilvusService/" + method.encode()
+
+
+def search(collection="books", database="", **fields):
+    return message(
+        milvus.SearchRequest(
+            collection_name=collection, db_name=database, **fields
+        ).SerializeToString()
+    )
+
+
+class SwitchedTrust(Trust):
+    """Valid unless a test says otherwise."""
+
+    def __init__(self):
+        self.valid = asyncio.Event()
+        self.valid.set()
+
+    def is_valid(self, now=None):
+        return self.valid.is_set()
+
+    async def wait(self):
+        await self.valid.wait()
+        return True
+
+    def explain(self):
+        return UnavailableError("no lease")
+
+
+class Audit(NoAudit):
+    """Keeps the refused calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def call_refused(self, call):
+        self.calls.append(call)
+
+
+class Head:
+    """The head of a request without headers."""
+
+    def __init__(self, path):
+        self.path = Field(name(b":path"), path, b"")
+
+
+class Relay:
+    """A relay whose users have roles."""
+
+    def __init__(self, relay: MemoryRelay, source, trust, credentials, roles):
+        self.relay, self.source, self.trust = relay, source, trust
+        self.credentials, self.roles = credentials, roles
+        self.client = relay.client()
+
+    async def call(self, path, data=b"", *fields, end=True):
+        """Returns the number of a call after all that can happen has happened."""
+        call = self.client.request(path, data, *fields, end=end)
+        await self.relay.quiet()
+        return call
+
+    async def has_arrived(self, call):
+        """Returns whether a call has reached the backend, and answers it if so."""
+        streams = [
+            (backend, there)
+            for backend in self.relay.backends
+            for there, stream in backend.streams.items()
+            if not stream.closed and not stream.sent_end
+        ]
+        for backend, there in streams:
+            backend.answer(there)
+        await self.relay.quiet()
+        if streams:
+            assert self.client.status(call) == Status.OK.value
+        return bool(streams)
+
+    def status(self, call):
+        status = self.client.status(call)
+        return None if status is None else Status(status)
+
+    def text(self, call):
+        return self.client.value(call, b"grpc-message").decode().replace("%60", "`")
+
+
+@pytest.fixture
+def user():
+    return Principal("alice", 101)
+
+
+@pytest.fixture
+async def house(user):
+    async with opened(user) as house:
+        yield house
+
+
+def opened(user, **options):
+    return _Opened(user, options)
+
+
+class _Opened:
+    def __init__(self, user, options):
+        self.user, self.options = user, options
+
+    async def __aenter__(self):
+        source, clock, trust, audit = ScriptedSource(), ManualClock(), SwitchedTrust(), Audit()
+        for username in ("alice", "root"):
+            source.put(username, "secret1")
+        source.grant("reader", SEARCH_BOOKS)
+        source.grant("public")
+        authentication = observed_authentication(source, clock=clock)
+        roles = role_cache(source, clock=clock)
+        authorizer = RoleAuthorizer(
+            authentication.credentials,
+            roles,
+            trust,
+            clock,
+            **{
+                "root_is_bound": False,
+                "enforced": True,
+                "strict": True,
+                "max_request_bytes": 2**20,
+                "audit": audit,
+            }
+            | self.options,
+        )
+        gatekeeper = ScriptedGatekeeper()
+        gatekeeper.admit_now = lambda authorization, client, earlier=None: self.user
+        self._relay = memory_relay(gatekeeper=gatekeeper, authorizer=authorizer)
+        relay = await self._relay.__aenter__()
+        house = Relay(relay, source, trust, authentication.credentials, roles)
+        house.audit, house.authorizer = audit, authorizer
+        house.revocations = Revocations(
+            authentication.credentials, authentication.logins, roles, relay.open_calls
+        )
+        return house
+
+    async def __aexit__(self, *error):
+        await self._relay.__aexit__(*error)
+
+
+async def test_a_user_may_do_what_a_role_allows_and_nothing_else(house):
+    house.source.give("alice", "reader")
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    refused = await house.call(SEARCH, search("films"))
+    assert house.status(refused) is Status.PERMISSION_DENIED
+    assert house.text(refused) == (
+        "PrivilegeSearch: permission deny to alice in the `default` database"
+    )
+    assert not await house.has_arrived(refused)
+    assert house.audit.calls == [
+        RefusedCall("alice", "192.0.2.1", "Search", "Search", ("films",), "default")
+    ]
+    assert (house.authorizer.allowed, house.authorizer.refused) == (1, 1)
+
+
+async def test_a_user_without_a_role_has_the_rights_of_public(house):
+    refused = await house.call(SEARCH, search())
+    assert house.status(refused) is Status.PERMISSION_DENIED
+    house.source.grant("public", SEARCH_BOOKS)
+    await house.revocations.change_policy(house.source.revision)
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+
+
+async def test_known_rights_are_decided_without_a_read(house):
+    house.source.give("alice", "reader")
+    await house.call(SEARCH, search())
+    for _ in range(5):
+        await house.call(SEARCH, search())
+        await house.call(SEARCH, search("films"))
+    assert house.source.fetches == {"alice": 1}
+    assert house.source.role_fetches.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "allowed"),
+    [
+        ("", [], True),
+        ("default", [], True),
+        ("other", [], False),
+        ("", [b"default"], True),
+        ("", [b""], True),
+        ("", [b"other"], False),
+        ("default", [b"other"], True),
+        ("other", [b"default"], False),
+    ],
+)
+async def test_the_database_of_the_request_is_taken_before_that_of_the_header(
+    house, body, header, allowed
+):
+    house.source.give("alice", "reader")
+    fields = [(b"dbname", value) for value in header]
+    call = await house.call(SEARCH, search(database=body), *fields)
+    assert await house.has_arrived(call) is allowed
+    if not allowed:
+        assert "in the `other` database" in house.text(call)
+
+
+@pytest.mark.parametrize("values", [[b"default", b"default"], [b"", b"other"], [b"\xff"]])
+async def test_an_ambiguous_database_is_refused(house, values):
+    house.source.give("alice", "reader")
+    call = await house.call(SEARCH, search(), *[(b"dbname", value) for value in values])
+    assert house.status(call) is Status.INVALID_ARGUMENT
+    assert not await house.has_arrived(call)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (search() + search(), Status.INTERNAL),
+        (search()[:-1], Status.INTERNAL),
+        (b"", Status.INTERNAL),
+        (message(b"\x18\x01"), Status.INTERNAL),
+        (search("a.b"), Status.INVALID_ARGUMENT),
+        (search("*"), Status.INVALID_ARGUMENT),
+        (search(database="*"), Status.INVALID_ARGUMENT),
+    ],
+)
+async def test_a_request_that_cannot_be_judged_does_not_arrive(house, data, status):
+    house.source.give("alice", "reader")
+    call = await house.call(SEARCH, data)
+    assert house.status(call) is status
+    assert not await house.has_arrived(call)
+
+
+async def test_the_last_of_two_names_counts(house):
+    house.source.give("alice", "reader")
+    field = search("films")[5:]
+    allowed = await house.call(SEARCH, message(field + search("books")[5:]))
+    assert await house.has_arrived(allowed)
+    refused = await house.call(SEARCH, message(search("books")[5:] + field))
+    assert house.status(refused) is Status.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [(b"gzip", Status.OK), (b"snappy", Status.UNIMPLEMENTED), (None, Status.INTERNAL)],
+)
+async def test_a_compressed_request_is_inflated_or_refused(house, encoding, status):
+    house.source.give("alice", "reader")
+    packed = gzip.compress(search()[5:])
+    data = b"\x01" + len(packed).to_bytes(4) + packed
+    fields = [] if encoding is None else [(b"grpc-encoding", encoding)]
+    call = await house.call(SEARCH, data, *fields)
+    await house.has_arrived(call)
+    assert house.status(call) is status
+
+
+async def test_root_needs_no_role_and_is_not_read():
+    async with opened(Principal("root", 102)) as house:
+        assert await house.has_arrived(await house.call(SEARCH, search()))
+        assert await house.has_arrived(await house.call(path_of("NoSuchMethod")))
+        assert not house.source.fetches
+
+
+async def test_root_needs_a_role_if_it_is_bound():
+    async with opened(Principal("root", 102), root_is_bound=True) as house:
+        assert house.status(await house.call(SEARCH, search())) is Status.PERMISSION_DENIED
+        house.source.give("root", "admin")
+        await house.revocations.change_roles_of("root", house.source.revision)
+        assert await house.has_arrived(await house.call(SEARCH, search()))
+
+
+async def test_nothing_is_judged_where_authorization_is_off():
+    async with opened(ANONYMOUS) as house:
+        assert await house.has_arrived(await house.call(SEARCH, search()))
+
+
+async def test_an_admin_may_call_everything(house):
+    house.source.give("alice", "admin")
+    for path in (SEARCH, path_of("ReplicateMessage"), path_of("NoSuchMethod")):
+        assert await house.has_arrived(await house.call(path, search("any.name")))
+    assert not house.source.role_fetches
+
+
+@pytest.mark.parametrize("method", ["ReplicateMessage", "GetMetrics", "NoSuchMethod"])
+async def test_other_methods_of_milvus_are_for_admins(house, method):
+    house.source.give("alice", "reader")
+    call = await house.call(path_of(method), message(b""))
+    assert house.status(call) is Status.PERMISSION_DENIED
+    assert "role admin" in house.text(call)
+    assert house.audit.calls == [
+        RefusedCall(
+            "alice",
+            "192.0.2.1",
+            None if method == "NoSuchMethod" else method,
+            "admin",
+            None,
+            "*",
+        )
+    ]
+
+
+async def test_milvus_s_own_rule_opens_them_to_every_login(user):
+    async with opened(user, strict=False) as house:
+        call = await house.call(path_of("GetMetrics"), message(b""))
+        assert await house.has_arrived(call)
+        unknown = await house.call(path_of("NoSuchMethod"), message(b""))
+        assert house.status(unknown) is Status.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("path", [path_of("Connect"), b"/qdrant.Points/Search"])
+async def test_what_needs_no_role_is_not_read(house, path):
+    assert await house.has_arrived(await house.call(path, b"no message"[:0]))
+    assert not house.source.fetches
+
+
+async def test_without_enforcement_only_accounts_need_roles(user):
+    async with opened(user, enforced=False) as house:
+        assert await house.has_arrived(await house.call(SEARCH, search("films")))
+        assert await house.has_arrived(await house.call(path_of("NoSuchMethod")))
+        create = await house.call(path_of("CreateCredential"), message(b""))
+        assert house.status(create) is Status.PERMISSION_DENIED
+
+
+async def test_users_may_change_their_own_password_and_see_themselves(house):
+    own = milvus.UpdateCredentialRequest(username="alice").SerializeToString()
+    assert await house.has_arrived(await house.call(path_of("UpdateCredential"), message(own)))
+    other = milvus.UpdateCredentialRequest(username="bob").SerializeToString()
+    refused = await house.call(path_of("UpdateCredential"), message(other))
+    assert house.text(refused) == (
+        "PrivilegeUpdateUser: permission deny to alice in the `*` database"
+    )
+    me = milvus.SelectUserRequest(user={"name": "alice"}).SerializeToString()
+    assert await house.has_arrived(await house.call(path_of("SelectUser"), message(me)))
+    everybody = milvus.SelectUserRequest().SerializeToString()
+    assert house.status(await house.call(path_of("SelectUser"), message(everybody))) is (
+        Status.PERMISSION_DENIED
+    )
+
+
+@pytest.mark.parametrize(("role", "allowed"), [("reader", True), ("public", True), ("x", False)])
+async def test_users_may_see_the_grants_of_their_own_roles(house, role, allowed):
+    house.source.give("alice", "reader")
+    data = milvus.SelectGrantRequest(entity={"role": {"name": role}}).SerializeToString()
+    call = await house.call(path_of("SelectGrant"), message(data))
+    assert await house.has_arrived(call) is allowed
+
+
+async def test_a_long_request_passes_in_parts_and_is_judged_by_its_end(house):
+    house.source.grant("reader", Grant("Collection", "default", "books", "PrivilegeInsert"))
+    house.source.give("alice", "reader")
+    insert = path_of("Insert")
+
+    async def insert_into(*names):
+        data = b"".join(
+            milvus.InsertRequest(collection_name=name, hash_keys=range(20_000)).SerializeToString()
+            for name in names
+        )
+        call = await house.call(insert, message(data)[:16_384], end=False)
+        house.client.say(call, message(data)[16_384:])
+        house.client.finish(call)
+        await house.relay.quiet()
+        return call
+
+    assert await house.has_arrived(await insert_into("films", "books"))
+    refused = await insert_into("books", "films")
+    assert house.status(refused) is Status.PERMISSION_DENIED
+
+
+async def test_a_part_of_a_request_does_not_pass_if_the_user_may_do_it_nowhere(house):
+    house.source.give("alice", "reader")
+    await house.call(SEARCH, search())
+    data = milvus.InsertRequest(collection_name="books", hash_keys=range(20_000))
+    call = await house.call(
+        path_of("Insert"), message(data.SerializeToString())[:16_384], end=False
+    )
+    assert house.status(call) is Status.PERMISSION_DENIED
+
+
+async def test_a_role_on_everything_is_not_asked_for_the_name(house):
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    unfinished = await house.call(SEARCH, b"", end=False)
+    assert house.relay.backends[0].streams
+    assert house.status(unfinished) is None
+
+
+async def test_a_stream_is_decided_before_its_messages(house):
+    path = path_of("CreateReplicateStream")
+    refused = await house.call(path, end=False)
+    assert house.status(refused) is Status.PERMISSION_DENIED
+    house.source.grant("reader", Grant("Global", "*", "*", "PrivilegeUpdateReplicateConfiguration"))
+    house.source.give("alice", "reader")
+    await house.revocations.change_roles_of("alice", house.source.revision)
+    await house.revocations.change_policy(house.source.revision)
+    stream = await house.call(path, end=False)
+    assert house.status(stream) is None
+    assert house.relay.backends
+    house.source.grant("reader")
+    await house.revocations.change_policy(house.source.revision)
+    await house.relay.quiet()
+    assert house.status(stream) is Status.PERMISSION_DENIED
+
+
+async def test_a_change_ends_the_open_calls_that_it_forbids_and_no_others(house):
+    house.source.grant(
+        "reader", SEARCH_BOOKS, Grant("Collection", "default", "books", "PrivilegeQuery")
+    )
+    house.source.give("alice", "reader")
+    query = milvus.QueryRequest(collection_name="books").SerializeToString()
+    searching = await house.call(SEARCH, search())
+    querying = await house.call(path_of("Query"), message(query))
+    house.source.grant("reader", SEARCH_BOOKS)
+    await house.revocations.change_policy(house.source.revision)
+    await house.relay.quiet()
+    assert house.status(searching) is None
+    assert house.status(querying) is Status.PERMISSION_DENIED
+    house.source.give("alice")
+    await house.revocations.change_roles_of("bob", house.source.revision)
+    assert house.status(searching) is None
+    await house.revocations.change_roles_of("alice", house.source.revision)
+    await house.relay.quiet()
+    assert house.status(searching) is Status.PERMISSION_DENIED
+
+
+async def test_an_open_call_that_was_not_read_ends_if_it_may_be_forbidden_now(house):
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    first = await house.call(SEARCH, search())
+    await house.has_arrived(first)
+    unread = await house.call(SEARCH, search())
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"), SEARCH_BOOKS)
+    await house.revocations.change_policy(house.source.revision)
+    assert house.status(unread) is None
+    house.source.grant("reader", SEARCH_BOOKS)
+    await house.revocations.change_policy(house.source.revision)
+    await house.relay.quiet()
+    assert house.status(unread) is Status.UNAVAILABLE
+    assert "roles" in house.text(unread)
+
+
+async def test_open_calls_end_if_the_new_roles_cannot_be_read(house):
+    house.source.give("alice", "reader")
+    searching = await house.call(SEARCH, search())
+    house.source.error = UnavailableError("root coord is away")
+    await house.revocations.change_policy(house.source.revision + 1)
+    await house.relay.quiet()
+    assert house.status(searching) is Status.UNAVAILABLE
+
+
+async def test_open_calls_end_if_the_new_roles_do_not_come(house, monkeypatch):
+    monkeypatch.setattr("vecguard.proxy.revocation.revocations._JUDGING_SECONDS", 0.01)
+    house.source.give("alice", "reader")
+    searching = await house.call(SEARCH, search())
+    house.source.gate.close()
+    await house.revocations.change_policy(house.source.revision + 1)
+    await house.relay.quiet()
+    assert house.status(searching) is Status.UNAVAILABLE
+    house.source.gate.open()
+
+
+async def test_a_decision_waits_for_the_lease(house):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    house.trust.valid.clear()
+    waiting = await house.call(SEARCH, search("films"))
+    assert house.status(waiting) is None
+    house.trust.valid.set()
+    await house.relay.quiet()
+    assert house.status(waiting) is Status.PERMISSION_DENIED
+
+
+async def test_a_decision_is_made_by_roles_that_change_while_it_waits(house):
+    house.source.give("alice", "reader")
+    house.source.gate.close()
+    waiting = await house.call(SEARCH, search())
+    house.source.give("alice")
+    await house.revocations.change_roles_of("alice", house.source.revision)
+    house.source.gate.open()
+    await house.relay.quiet()
+    assert house.status(waiting) is Status.PERMISSION_DENIED
+
+
+async def test_roles_that_never_rest_end_the_call(house, monkeypatch):
+    house.source.give("alice", "reader")
+    fetch = house.source.fetch_roles
+
+    async def changing(names):
+        read = await fetch(names)
+        house.credentials.forget("alice")
+        return read
+
+    monkeypatch.setattr(house.source, "fetch_roles", changing)
+    monkeypatch.setattr(type(house.roles), "held_of", lambda self, roles, now: None)
+    call = await house.call(SEARCH, search())
+    assert house.status(call) is Status.RESOURCE_EXHAUSTED
+
+
+async def test_many_paths_do_not_fill_memory(house):
+    house.source.give("alice", "admin")
+    authorizer = house.relay.listener._reception._authorizer
+    await house.call(b"/a.B/" + b"x" * 300, message(b""))
+    for number in range(1100):
+        authorizer.permission(Principal("root", 102), Head(b"/a.B/C%d" % number), None)
+    assert len(authorizer._treatments) == 1024
