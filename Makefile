@@ -131,6 +131,7 @@ test-compiled: compile ## The relay's tests on the compiled modules
 
 # Code that decides and does no I/O: every line and branch is tested, or says why not.
 PURE_ROOMS := services/vecguard/proxy/http2/* services/vecguard/proxy/authentication/* \
+  services/vecguard/proxy/authorization/* \
   services/vecguard/proxy/revocation/lease.py services/vecguard/root_coord/session_state.py
 empty :=
 comma := ,

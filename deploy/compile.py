@@ -29,6 +29,7 @@ MODULES = (
     "vecguard/proxy/authentication/recent.py",
     "vecguard/proxy/authentication/known_login.py",
     "vecguard/proxy/authentication/trust.py",
+    "vecguard/proxy/authorization/policy.py",
     "vecguard/proxy/gatekeeper.py",
     "vecguard/proxy/http2/buffers.py",
     "vecguard/proxy/http2/closed_streams.py",

@@ -21,6 +21,7 @@ PUBLIC: Final = "public"
 COLLECTION: Final = "Collection"
 GLOBAL: Final = "Global"
 USER: Final = "User"
+OBJECT_TYPES: Final = frozenset({COLLECTION, GLOBAL, USER})
 
 #: Object type and privilege of the grants that Milvus gives to the role public. They are for
 #: every object of every database, and their grantor is root.
