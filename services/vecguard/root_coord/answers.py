@@ -18,8 +18,8 @@ log = get_logger(__name__)
 #: Called after each change with its operation, its outcome and its duration in seconds.
 Changed = Callable[[str, str, float], None]
 
-# Both name each outcome alike, so that one that is missing in the protocol is found at start.
-_OUTCOMES = {outcome: pb.MutationOutcome[outcome.name] for outcome in Outcome}
+#: Both name each outcome alike, so that one that is missing in the protocol is found at start.
+OUTCOMES = {outcome: pb.MutationOutcome[outcome.name] for outcome in Outcome}
 
 
 class ChangeAnswers(pb.RootCoordBase):
@@ -60,7 +60,7 @@ class ChangeAnswers(pb.RootCoordBase):
         finally:
             self._changed(operation, outcome, boot_clock() - began)
         return pb.MutationReply(
-            outcome=_OUTCOMES[mutation.outcome],
+            outcome=OUTCOMES[mutation.outcome],
             revision=mutation.revision,
             detail=mutation.detail,
         )

@@ -1,6 +1,6 @@
 """Backs up users, roles, grants and groups, and restores them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vecguard.etcd import Compare, Delete, KeyValue, Operation, Put
@@ -127,13 +127,21 @@ class Restore:
         return await self._writes.repeat(self._actor, self._attempt)
 
     async def _attempt(self, _standing: Sequence[Compare]) -> Mutation | None:
-        keys = self._keys
-        groups = await self._reads.all_below(keys.groups)
+        groups = await self._reads.all_below(self._keys.groups)
         at = groups.revision
-        self._require_new_groups(groups_of(keys, groups.value))
-        await self._require_new_roles_and_users(at)
+        roles = await self._names(self._keys.roles, at)
+        users = await self._names(self._keys.users, at)
+        # In Milvus's order.
+        self._require_new_roles(roles)
+        self._require_new_groups(groups_of(self._keys, groups.value))
+        self._require_new_users(users, roles)
         leftovers = await self._leftovers(at)
         return await self._write([*self._cleaning(leftovers), *self._writing()])
+
+    def _require_new_roles(self, roles: Container[str]) -> None:
+        for role in self._backup.roles:
+            if role.name in roles:
+                raise Refusal(Outcome.ROLE_EXISTS, role.name)
 
     def _require_new_groups(self, custom: Mapping[str, Sequence[str]]) -> None:
         backup, catalogue = self._backup, self._catalogue
@@ -147,18 +155,13 @@ class Restore:
         known = {**custom, **{group.name: group.privileges for group in backup.groups}}
         require_privileges((name for name in named if name != ANY), known, catalogue)
 
-    async def _require_new_roles_and_users(self, revision: int) -> None:
-        roles = await self._names(self._keys.roles, revision)
-        users = await self._names(self._keys.users, revision)
-        for role in self._backup.roles:
-            if role.name in roles:
-                raise Refusal(Outcome.ROLE_EXISTS, role.name)
-        roles |= {role.name for role in self._backup.roles} | {PUBLIC}
+    def _require_new_users(self, users: Container[str], roles: set[str]) -> None:
+        known = roles | {role.name for role in self._backup.roles} | {PUBLIC}
         for user in self._backup.users:
             if user.username in users:
                 raise Refusal(Outcome.USER_EXISTS, user.username)
             for name in user.roles:
-                if name not in roles:
+                if name not in known:
                     raise Refusal(Outcome.ROLE_NOT_FOUND, name)
 
     async def _names(self, prefix: str, revision: int) -> set[str]:
