@@ -86,7 +86,7 @@ class RoleCache:
         self._grants = 0
         self._flights: SingleFlight[tuple[str, ...], Rights] = SingleFlight()
         # Roles that were read before this revision are outdated.
-        self._floor: float = 0
+        self._floor = 0
         # How often everything was dropped, whatever its revision.
         self._generation = 0
         self._admin = HeldRights(Rights((RolePolicy(ADMIN, (), {}),)), 0, 0, math.inf)

@@ -299,15 +299,21 @@ async def test_a_change_that_names_no_actor_is_refused_and_says_what_to_upgrade(
     assert [user.username for user in (await harness.store.list_all()).value] == ["bob"]
 
 
-async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(harness, monkeypatch):
-    """As a root coord of an earlier version opens a session."""
+@pytest.mark.parametrize("judges_actors", [False, True])
+async def test_a_proxy_asks_an_older_root_coord_for_no_change_and_no_roles(
+    harness, monkeypatch, judges_actors
+):
+    """As root coords of earlier versions open a session."""
 
     def opened(*, term, ttl_seconds, renew_interval_seconds):
         del renew_interval_seconds
         return bytes(
             pb.SessionReply(
                 opened=pb.Opened(
-                    term=term, lease_ttl_ms=int(ttl_seconds * 1000), renew_interval_ms=100
+                    term=term,
+                    lease_ttl_ms=int(ttl_seconds * 1000),
+                    renew_interval_ms=100,
+                    judges_actors=judges_actors,
                 )
             )
         )
@@ -323,6 +329,8 @@ async def test_a_proxy_asks_a_root_coord_that_judges_no_actors_for_no_change(har
                     await proxy.root_coord.delete(
                         "bob", asked_by=Principal("bob", created.revision)
                     )
+            with pytest.raises(OutdatedRootCoordError, match="upgrade root coord"):
+                await proxy.roles.get(("reader",))
     (line,) = [line for line in lines if line["event"] == "root_coord_outdated"]
     assert line["log_level"] == "warning"
     assert "upgrade root coord" in line["error"]

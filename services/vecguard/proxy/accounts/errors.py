@@ -104,7 +104,7 @@ class RootProtectedError(AccountError):
 
 
 class OutdatedRootCoordError(AccountError):
-    """Root coord is older than this proxy and cannot check the actor. Nothing was changed.
+    """Root coord is too old to check the actor or to know roles. Nothing was changed.
 
     Sent in the reply's Status, because clients of Milvus repeat calls for minutes after most gRPC
     statuses.
@@ -115,8 +115,7 @@ class OutdatedRootCoordError(AccountError):
 
     def __init__(self, root_coord: str) -> None:
         super().__init__(
-            f"root coord at {root_coord} is older than this proxy and cannot judge who asks for a "
-            "change; upgrade root coord"
+            f"root coord at {root_coord} is older than this proxy; upgrade root coord first"
         )
 
 

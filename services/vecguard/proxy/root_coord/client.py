@@ -51,13 +51,13 @@ class Connection:
     """The connection of a session.
 
     Attributes:
-        judges_actors: whether root coord is new enough to make changes.
+        is_outdated: whether root coord is too old to check actors, or to know roles.
     """
 
     channel: Channel
     address: Address
     term: int
-    judges_actors: bool
+    is_outdated: bool
 
 
 class RootCoordClient:
@@ -106,8 +106,8 @@ class RootCoordClient:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the root coord of the session is too old to make changes."""
-        return self._connection is not None and not self._connection.judges_actors
+        """Whether the root coord of the session is too old to make changes, or to know roles."""
+        return self._connection is not None and self._connection.is_outdated
 
     @property
     def proxy_id(self) -> str:
@@ -260,7 +260,8 @@ class RootCoordClient:
         def opened(message: pb.Opened) -> None:
             term = message.term
             self._refuse_deposed(term)
-            self._connection = Connection(channel, address, term, message.judges_actors)
+            is_outdated = not (message.judges_actors and message.serves_roles)
+            self._connection = Connection(channel, address, term, is_outdated)
             self.sessions_opened += 1
             log.info(
                 "session_opened",
@@ -268,7 +269,7 @@ class RootCoordClient:
                 address=str(address),
                 term=term,
             )
-            if not message.judges_actors:
+            if is_outdated:
                 error = OutdatedRootCoordError(str(address))
                 log.warning("root_coord_outdated", address=str(address), error=error.message)
 
@@ -343,7 +344,7 @@ class RootCoordClient:
         sent = False
         try:
             async with self.asking(method) as (connection, root_coord):
-                if not connection.judges_actors:
+                if connection.is_outdated:
                     raise OutdatedRootCoordError(str(connection.address))
                 sent = True
                 yield root_coord

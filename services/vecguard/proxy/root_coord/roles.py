@@ -1,15 +1,22 @@
 """Sends reads and changes of roles to root coord."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from vecguard.concurrency.own_task import in_own_task
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.raw_message import RawMessage
+from vecguard.proxy.accounts.errors import OutdatedRootCoordError
 from vecguard.proxy.accounts.records import Backup, Grant, Roles
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.root_coord import role_wire
-from vecguard.proxy.root_coord.client import READ_TIMEOUT_SECONDS, RootCoordClient, actor_of
+from vecguard.proxy.root_coord.client import (
+    READ_TIMEOUT_SECONDS,
+    Connection,
+    RootCoordClient,
+    actor_of,
+)
 
 _SERVICE: Final = "/vecguard.internal.v1.RootCoord/"
 # Root coord reads or writes all roles of the store for a backup, in many requests.
@@ -26,13 +33,20 @@ class RoleClient:
     def __init__(self, root_coord: RootCoordClient) -> None:
         self._root_coord = root_coord
 
+    @asynccontextmanager
+    async def _asking(self, method: str) -> AsyncIterator[tuple[Connection, pb.RootCoordStub]]:
+        async with self._root_coord.asking(method) as (connection, root_coord):
+            if connection.is_outdated:
+                raise OutdatedRootCoordError(str(connection.address))
+            yield connection, root_coord
+
     async def list_users(self) -> list[pb.Credential]:
         """Returns all users with their roles, without hashes."""
         return await self._root_coord.list_users()
 
     async def list_roles(self) -> list[pb.Role]:
         """Returns all roles with their users, without grants."""
-        async with self._root_coord.asking("ListRoles") as (_, root_coord):
+        async with self._asking("ListRoles") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.list_roles(pb.ListRolesRequest()), READ_TIMEOUT_SECONDS
             )
@@ -40,7 +54,7 @@ class RoleClient:
 
     async def list_groups(self) -> list[pb.PrivilegeGroup]:
         """Returns all privilege groups: the custom ones, then the built-in ones."""
-        async with self._root_coord.asking("ListPrivilegeGroups") as (_, root_coord):
+        async with self._asking("ListPrivilegeGroups") as (_, root_coord):
             reply = await in_own_task(
                 root_coord.list_privilege_groups(pb.ListPrivilegeGroupsRequest()),
                 READ_TIMEOUT_SECONDS,
@@ -52,7 +66,7 @@ class RoleClient:
 
         Also raises UnavailableError if the session has ended during the read.
         """
-        async with self._root_coord.asking("GetRoles") as (connection, root_coord):
+        async with self._asking("GetRoles") as (connection, root_coord):
             reply = await in_own_task(
                 _raw(root_coord, "GetRoles", pb.GetRolesRequest(names=list(names))),
                 READ_TIMEOUT_SECONDS,
@@ -63,7 +77,7 @@ class RoleClient:
 
     async def back_up(self) -> Backup:
         """Returns all users, custom roles, grants and groups."""
-        async with self._root_coord.asking("BackUpRoles") as (_, root_coord):
+        async with self._asking("BackUpRoles") as (_, root_coord):
             reply = await in_own_task(
                 _raw(root_coord, "BackUpRoles", pb.BackUpRolesRequest()), _BACKUP_TIMEOUT_SECONDS
             )
