@@ -1,4 +1,4 @@
-"""Users, a role, a changed root password and a collection, for a stack that is stopped afterwards."""
+"""Users, a role, a changed root password and a collection, for a stack that is stopped then."""
 
 from pymilvus import MilvusClient
 from report import Report, arguments
