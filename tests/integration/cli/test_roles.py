@@ -69,7 +69,7 @@ async def test_every_command_about_roles_speaks_json(installation: Installation)
         "added": ["writer"],
         "removed": [],
     }
-    assert (await json_of("user", "roles", bob, *root))["roles"] == ["public", "writer"]
+    assert (await json_of("user", "roles", bob, *root))["roles"] == ["writer"]
     assert await json_of("role", "describe", "writer", *root) == {
         "role": "writer",
         "description": "x",
