@@ -15,6 +15,7 @@ class MemoryDirectory:
         on_change: called with (username, revision) after each change, as an invalidation.
         gate: every change is held up here before it is made.
         list_gate: every list of users is held up here before it is read.
+        roles: the roles of users (`MemoryRoles`), if a test needs them.
         judges_actors: whether changes are made only while their actors stand, who need exist then.
     """
 
@@ -23,6 +24,7 @@ class MemoryDirectory:
         self.gate = Gate()
         self.list_gate = Gate()
         self.changes = []
+        self.roles = None
         self.judges_actors = False
         self.on_change = lambda username, revision: None
         self._user_limit = user_limit
@@ -45,7 +47,10 @@ class MemoryDirectory:
         users = (await self.store.list_all()).value
         return [
             pb.Credential(
-                username=user.username, revision=user.revision, description=user.description
+                username=user.username,
+                revision=user.revision,
+                description=user.description,
+                roles=self.roles.of_user(user.username) if self.roles else [],
             )
             for user in users
         ]

@@ -22,7 +22,6 @@ from vecguard.proxy.authentication.configured import (
 )
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
@@ -32,6 +31,7 @@ from vecguard.proxy.metrics import (
     LoginCollector,
     ProxyMetrics,
     RelayCollector,
+    RoleCollector,
     SessionCollector,
 )
 from vecguard.proxy.own_services import open_own_services
@@ -42,8 +42,10 @@ from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.revocation.configured import open_calls_watch
 from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader
+from vecguard.proxy.root_coord.roles import RoleClient
 from vecguard.proxy.tracing.configured import open_tracer
 from vecguard.tls import connections
 from vecguard.tls.peer import UserPattern
@@ -154,8 +156,9 @@ class Proxy:
             verifier=open_verifier(settings, clock=boot_clock, observe=metrics.bcrypt_ran),
             clock=boot_clock,
         )
+        role_client = RoleClient(self.root_coord.client)
         self.roles = RoleCache(
-            RoleReader(self.root_coord.client),
+            RoleReader(role_client),
             ttl_seconds=settings.cache.ttl,
             clock=boot_clock,
             under_lease=self.root_coord.is_under_lease,
@@ -167,9 +170,18 @@ class Proxy:
         self.open_calls_watch = open_calls_watch(
             settings, self.root_coord.lease, self.revocations, boot_clock
         )
+        self.authorizer = _authorizer(
+            settings, self.authentication, self.roles, self.root_coord.trust, self.audit
+        )
         self.backend = configured.backend(settings, context_of(self.tls.backend), self.limit_hits)
         self._own_services = open_own_services(
-            account_service(settings, self.root_coord.client, self.authentication, self.audit),
+            account_service(
+                settings,
+                self.root_coord.client,
+                role_client,
+                self.authentication,
+                self.audit,
+            ),
             self.health,
             backend=self.backend,
             is_draining=lambda: self.is_draining,
@@ -181,9 +193,7 @@ class Proxy:
             self.open_calls,
             hits=self.limit_hits,
             origin_of=origin_of,
-            authorizer=_authorizer(
-                settings, self.authentication, self.roles, self.root_coord.trust
-            ),
+            authorizer=self.authorizer,
             tracer=self._tracer,
         )
         self._register_checks(settings)
@@ -219,6 +229,7 @@ class Proxy:
             RelayCollector(self.listener, self.open_calls, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
+            RoleCollector(self.roles, self.authorizer),
         ):
             self.registry.register(collector)
 
@@ -243,7 +254,11 @@ def _gatekeeper(
 
 
 def _authorizer(
-    settings: Settings, authentication: Authentication, roles: RoleCache, trust: Trust
+    settings: Settings,
+    authentication: Authentication,
+    roles: RoleCache,
+    trust: Trust,
+    audit: Audit,
 ) -> RoleAuthorizer | None:
     security = settings.common.security
     if not security.authorization_enabled:
@@ -262,4 +277,5 @@ def _authorizer(
         enforced=security.rbac.enforced,
         strict=security.rbac.strict,
         max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+        audit=audit,
     )

@@ -1,11 +1,12 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
-from collections.abc import Callable
 from typing import Final
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
-from vecguard.proxy.accounts.methods import ACCOUNT_METHODS
+from vecguard.proxy.accounts.methods import SERVED
+from vecguard.proxy.audit.audit_log import Audit, NoAudit
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header
@@ -14,14 +15,14 @@ from vecguard.proxy.authorization.errors import (
     PermissionChangedError,
     PermissionDeniedError,
 )
-from vecguard.proxy.authorization.methods import Need, Treatment, treatment
+from vecguard.proxy.authorization.methods import Need, Treatment, method_of, treatment
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
-from vecguard.proxy.authorization.role_cache import HeldRights, RoleCache
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Authorizer, Client
+from vecguard.proxy.role_cache import HeldRights, RoleCache
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.
@@ -39,6 +40,10 @@ class RoleAuthorizer(Authorizer):
 
     `root` may call everything, and so may every caller where authorization is switched off.
     Methods of other services than Milvus's need no role.
+
+    Attributes:
+        allowed: how many calls were allowed that needed a role.
+        refused: how many calls were refused, also open ones after a change of roles.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class RoleAuthorizer(Authorizer):
         enforced: bool,
         strict: bool,
         max_request_bytes: int,
-        refused: Callable[["RolePermission", PermissionDeniedError], None] | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """Takes the parts.
 
@@ -65,7 +70,7 @@ class RoleAuthorizer(Authorizer):
             enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
-            refused: called with each permission that is refused.
+            audit: records the refused calls.
         """
         self._credentials = credentials
         self._roles = roles
@@ -75,7 +80,8 @@ class RoleAuthorizer(Authorizer):
         self._enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
-        self._refused = refused
+        self._audit = audit or NoAudit()
+        self.allowed = self.refused = 0
         self._treatments: dict[bytes, Need | Treatment] = {}
 
     def permission(
@@ -145,13 +151,24 @@ class RoleAuthorizer(Authorizer):
         return await self._roles.get(roles), roles
 
     def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
-        """Reports a refusal."""
-        if self._refused is not None:
-            self._refused(permission, error)
+        """Counts a refusal, and records it in the audit log."""
+        self.refused += 1
+        peer = permission.client.peer_name()
+        question = permission.question
+        self._audit.call_refused(
+            RefusedCall(
+                permission.username,
+                peer[0] if peer else None,
+                method_of(permission.path),
+                error.privilege.removeprefix("Privilege"),
+                None if question is None else question.names,
+                error.database,
+            )
+        )
 
     def _look_up(self, path: bytes) -> Need | Treatment:
         found: Need | Treatment = _LOGIN
-        if self._enforced or path in ACCOUNT_METHODS:
+        if self._enforced or path in SERVED:
             found = treatment(path, strict=self._strict)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
@@ -180,13 +197,12 @@ class RolePermission(Permission):
     Attributes:
         username: the caller.
         client: the caller's connection.
-        method: the path of the method.
+        path: the path of the method.
         question: what was decided about; None if any request was allowed.
     """
 
     __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "_standing",
-                 "client",
-                 "is_given", "method", "question", "reads_request", "username")  # fmt: skip
+                 "client", "is_given", "path", "question", "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
@@ -199,7 +215,7 @@ class RolePermission(Permission):
         """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
         self.username = username
         self.client = client
-        self.method = head.path.value
+        self.path = head.path.value
         self.question: Question | None = None
         self.is_given = False
         self._authorizer = authorizer
@@ -284,7 +300,9 @@ class RolePermission(Permission):
         if not rights.is_admin:
             try:
                 if need is None:
-                    raise AdminNeededError(self.method.decode(errors="replace"), self.username)
+                    raise AdminNeededError(
+                        method_of(self.path) or "an unknown method", self.username
+                    )
                 self._asked(need).require(rights, roles)
             except PermissionDeniedError as error:
                 self._refuse(error)
@@ -297,7 +315,9 @@ class RolePermission(Permission):
         return self.question
 
     def _give(self) -> None:
-        self.is_given = True
+        if not self.is_given:
+            self.is_given = True
+            self._authorizer.allowed += 1
         self._scanner = self._standing = None
 
     def _refuse(self, error: PermissionDeniedError) -> None:

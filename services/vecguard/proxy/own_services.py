@@ -8,9 +8,8 @@ from vecguard.grpc.call import current_caller
 from vecguard.grpc.server import GrpcServer
 from vecguard.grpc.transport import MAX_CONCURRENT_STREAMS
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.accounts.methods import SERVED, UNSERVED
+from vecguard.proxy.accounts.methods import RESTORE, SERVED
 from vecguard.proxy.accounts.service import AccountService
-from vecguard.proxy.accounts.unserved import UnservedRoles
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.identity_headers import read_caller
@@ -37,6 +36,10 @@ _WATCHES = PoolPolicy(connections=8, waiting=2000, idle_seconds=300.0)
 # Two passwords, a name and a description, each as long as can be configured, and half of the
 # smallest window of a stream.
 _MAX_ACCOUNT_BYTES = 32 * 1024
+# A backup with some 100,000 grants. It passes to the service as it comes, since no window holds
+# it; so few run at a time, each with some 100 MB.
+_MAX_RESTORE_BYTES = 8 * 2**20
+_RESTORES_AT_A_TIME = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,14 @@ class OwnServices:
     """The upstreams of the services in this process.
 
     Attributes:
-        accounts: Milvus's account RPCs.
+        accounts: Milvus's account RPCs, without the next.
+        restores: Milvus's RPC that restores a backup, whose request may be long.
         health: gRPC's health service, without its watches.
         watches: the watches of the health service.
     """
 
     accounts: Upstream
+    restores: Upstream
     health: Upstream
     watches: Upstream
 
@@ -57,14 +62,15 @@ class OwnServices:
     def table(self) -> Mapping[bytes, Upstream]:
         """The methods that are routed to them; a table for `Routes`."""
         return {
-            **dict.fromkeys((*SERVED, *UNSERVED), self.accounts),
+            **dict.fromkeys(SERVED, self.accounts),
+            RESTORE: self.restores,
             _HEALTH_SERVICE: self.health,
             _HEALTH_WATCH: self.watches,
         }
 
     def close(self) -> None:
         """Closes their connections; open calls end as if these were lost."""
-        for upstream in (self.accounts, self.health, self.watches):
+        for upstream in (self.accounts, self.restores, self.health, self.watches):
             upstream.close()
 
 
@@ -98,16 +104,24 @@ def open_own_services(
             health,
             max_request_bytes=MAX_REQUEST_BYTES,
             choose=answers_about_health,
-            ends_soon=ends_soon,
+            pool=_CALLS if ends_soon else _WATCHES,
+            calls_at_a_time=_CALLS_AT_A_TIME if ends_soon else MAX_CONCURRENT_STREAMS,
         )
 
     return OwnServices(
         accounts=_upstream(
             "the account service",
             accounts,
-            UnservedRoles(),
             max_request_bytes=_MAX_ACCOUNT_BYTES,
             revocable=False,
+        ),
+        restores=_upstream(
+            "the account service",
+            accounts.only_restores(),
+            max_request_bytes=_MAX_RESTORE_BYTES,
+            is_held=False,
+            revocable=False,
+            calls_at_a_time=_RESTORES_AT_A_TIME,
         ),
         health=health_upstream(ends_soon=True),
         watches=health_upstream(ends_soon=False),
@@ -116,21 +130,30 @@ def open_own_services(
 
 def _upstream(
     name: str,
-    *services: "IServable",
+    service: "IServable",
+    *,
     max_request_bytes: int,
+    is_held: bool = True,
     revocable: bool = True,
     choose: Chooser | None = None,
-    ends_soon: bool = True,
+    pool: PoolPolicy = _CALLS,
+    calls_at_a_time: int = _CALLS_AT_A_TIME,
 ) -> Upstream:
-    """Returns an upstream for services of this process.
+    """Returns an upstream for a service of this process.
 
-    At most `_CALLS_AT_A_TIME` calls run at a time, unless calls have no end, such as watches,
-    which would keep out others.
+    Args:
+        name: for messages.
+        service: the service.
+        max_request_bytes: the limit of a request.
+        is_held: whether a request is forwarded only when it is complete.
+        revocable: see `Upstream`.
+        choose: see `Upstream`.
+        pool: its connections.
+        calls_at_a_time: the most calls that run on one connection. Calls that have no end, such
+            as watches, would keep out others.
     """
     server = GrpcServer(
-        services,
-        max_message_bytes=max_request_bytes,
-        max_streams=_CALLS_AT_A_TIME if ends_soon else MAX_CONCURRENT_STREAMS,
+        (service,), max_message_bytes=max_request_bytes, max_streams=calls_at_a_time
     )
     return Upstream(
         name,
@@ -138,7 +161,7 @@ def _upstream(
         authority="vecguard",
         policy=_HEADERS,
         revocable=revocable,
-        max_request_bytes=max_request_bytes,
+        max_request_bytes=max_request_bytes if is_held else None,
         choose=choose,
-        pool=_CALLS if ends_soon else _WATCHES,
+        pool=pool,
     )

@@ -1,19 +1,20 @@
 """Reads and writes long messages field by field (protobuf's "Encoding").
 
 betterproto takes about 20 µs for each message in a message, and holds the event loop until all of
-it is read. By these functions a caller reads or writes some hundred fields at a time.
+it is read. By these functions a caller reads or writes a field at a time, and lets other tasks run
+in between (`vecguard.concurrency.turns`).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
 
 from vecguard.errors import MalformedMessageError
 from vecguard.grpc.wire_check import DELIMITED, FIXED_BYTES, MAX_TAG, VARINT, read_varint
 
-# Some 2 ms of work: other tasks get a turn after so many fields.
-_FIELDS_AT_A_TIME: Final = 256
 _SEVEN_BITS, _MORE = 0x7F, 0x80
+# From this number on the tag of a field takes two bytes.
+_TWO_BYTE_NUMBER = 16
+
+Shape = Mapping[int, "int | Shape"]
 
 
 class RawMessage(bytes):
@@ -39,7 +40,10 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """
     position, end = 0, len(data)
     while position < end:
-        tag, position = read_varint(data, position, end)
+        tag = data[position]
+        position += 1
+        if tag > _SEVEN_BITS:
+            tag, position = read_varint(data, position - 1, end)
         number, wire_type = tag >> 3, tag & 7
         if not number or tag > MAX_TAG:
             raise _malformed()
@@ -49,7 +53,12 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             continue
         is_delimited = wire_type == DELIMITED
         if is_delimited:
-            size, position = read_varint(data, position, end)
+            if position == end:
+                raise _malformed()
+            size = data[position]
+            position += 1
+            if size > _SEVEN_BITS:
+                size, position = read_varint(data, position - 1, end)
         elif wire_type in FIXED_BYTES:
             size = FIXED_BYTES[wire_type]
         else:
@@ -61,12 +70,11 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         yield number, value if is_delimited else int.from_bytes(value, "little")
 
 
-async def fields_in_turns(data: bytes) -> AsyncIterator[tuple[int, int | bytes]]:
-    """Yields what `fields` does, and gives other tasks a turn after some hundred fields."""
-    for count, field in enumerate(fields(data), 1):
-        yield field
-        if not count % _FIELDS_AT_A_TIME:
-            await asyncio.sleep(0)
+def number_of(value: int | bytes) -> int:
+    """Returns a field's number. Raises MalformedMessageError if it is none."""
+    if not isinstance(value, int):
+        raise _malformed()
+    return value
 
 
 def text(value: int | bytes) -> str:
@@ -86,17 +94,23 @@ def message(value: int | bytes) -> bytes:
     return value
 
 
-def texts(data: bytes, *paths: tuple[int, ...]) -> list[str]:
-    """Returns the texts at these paths of field numbers, "" for an absent one.
+def texts(data: bytes, shape: Shape, count: int) -> list[str]:
+    """Returns the texts that a shape describes, "" for an absent one.
 
     As protobuf says, the last of several texts counts, and parts of one message in several fields
     belong together.
 
+    Args:
+        data: the message.
+        shape: for the number of a field the place of its text in the result, or the shape of the
+            message in it. Other fields are skipped.
+        count: the number of texts.
+
     Raises:
         MalformedMessageError: the message cannot be read.
     """
-    found = [""] * len(paths)
-    _find(data, [(path, index) for index, path in enumerate(paths)], found)
+    found = [""] * count
+    _find(data, shape, found)
     return found
 
 
@@ -106,20 +120,18 @@ def encoded(number: int, value: str | bytes) -> bytes:
         if not value:
             return b""
         value = value.encode()
+    length = len(value)
+    if number < _TWO_BYTE_NUMBER and length <= _SEVEN_BITS:
+        return bytes((number << 3 | DELIMITED, length)) + value
     return _varint(number << 3 | DELIMITED) + _varint(len(value)) + value
 
 
-def _find(data: bytes, wanted: list[tuple[tuple[int, ...], int]], found: list[str]) -> None:
+def _find(data: bytes, shape: Shape, found: list[str]) -> None:
     for number, value in fields(data):
-        below = []
-        for path, index in wanted:
-            if path[0] != number:
-                continue
-            if len(path) == 1:
-                found[index] = text(value)
-            else:
-                below.append((path[1:], index))
-        if below:
+        below = shape.get(number)
+        if isinstance(below, int):
+            found[below] = text(value)
+        elif below is not None:
             _find(message(value), below, found)
 
 

@@ -1,4 +1,4 @@
-"""Creates, changes and removes users: rules, permissions, and the check of the old password."""
+"""Creates, changes and removes users: rules, and the check of the old password."""
 
 import base64
 from typing import Protocol
@@ -6,6 +6,7 @@ from typing import Protocol
 from vecguard.errors import OverloadedError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.passwords import PasswordHash, PasswordPolicy
+from vecguard.proxy.accounts.changes import Changes
 from vecguard.proxy.accounts.errors import (
     InvalidAccountError,
     RootProtectedError,
@@ -14,10 +15,9 @@ from vecguard.proxy.accounts.errors import (
     UserNotFoundError,
     WrongOldPasswordError,
 )
-from vecguard.proxy.accounts.permissions import Permissions, Privilege
 from vecguard.proxy.authentication.authenticator import Authenticator
 from vecguard.proxy.authentication.credentials import CredentialCache
-from vecguard.proxy.authentication.errors import RevokedError, WrongCredentialsError
+from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.authentication.origin import origin_of, origin_of_user
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.identity_headers import Caller
@@ -72,7 +72,7 @@ class Accounts:
         verifier: Verifier,
         *,
         authenticator: Authenticator,
-        permissions: Permissions,
+        changes: Changes,
         usernames: UsernamePolicy,
         passwords: PasswordPolicy,
         max_description_bytes: int,
@@ -81,7 +81,7 @@ class Accounts:
         self._credentials = credentials
         self._verifier = verifier
         self._authenticator = authenticator
-        self.permissions = permissions
+        self._changes = changes
         self._usernames = usernames
         self._passwords = passwords
         self._max_description_bytes = max_description_bytes
@@ -93,19 +93,19 @@ class Accounts:
             AccountError: a rule or the state of the store does not allow it, or the password is
                 not base64 of UTF-8.
             InvalidParameterError: the name or the password breaks a rule.
-            PermissionDeniedError: the caller has no permission.
+            AnonymousChangeError: the caller has no name.
             RevokedError: the caller was deleted, or its password has changed.
             OverloadedError: too many passwords are being hashed or checked.
             UnavailableError: root coord cannot be reached, or its answer did not come.
         """
-        self.permissions.require(caller, Privilege.CREATE)
+        self._changes.require(caller)
         clear = _decoded(password, "decode password fail")
         name = self._usernames.normalise(username)
         self._passwords.check(clear)
         self._check_description(description)
         hashed = await self._verifier.hash(clear, origin=_origin_of(caller))
         reply = await self._directory.create(name, hashed, description, asked_by=caller.principal)
-        self._require_not_revoked(caller, reply)
+        self._changes.require_not_revoked(caller, reply)
         match reply.outcome:
             case pb.MutationOutcome.USER_EXISTS:
                 raise UserExistsError(name)
@@ -130,7 +130,7 @@ class Accounts:
         Raises as `create` does, and:
             LoginLimitedError: too many logins or old passwords were wrong.
         """
-        self.permissions.require(caller, Privilege.UPDATE_USER, target=username)
+        self._changes.require(caller)
         old = _decoded(old_password, "decode old password failed")
         new = _decoded(new_password, "decode password failed") if new_password else None
         if new is None and description is None:
@@ -142,7 +142,9 @@ class Accounts:
             self._passwords.check(new)
         is_given = bool(old_password)
         checks_old = (is_given or new is not None) and (
-            self.permissions.checks_old_password(caller.principal, username, is_given=is_given)
+            self._changes.permissions.checks_old_password(
+                caller.principal, username, is_given=is_given
+            )
         )
         origin = _origin_of(caller)
         for _ in range(_MAX_ROUNDS):
@@ -155,7 +157,7 @@ class Accounts:
                 description=description,
                 asked_by=caller.principal,
             )
-            self._require_not_revoked(caller, reply)
+            self._changes.require_not_revoked(caller, reply)
             match reply.outcome:
                 case pb.MutationOutcome.APPLIED:
                     return reply.revision
@@ -172,7 +174,7 @@ class Accounts:
 
         Raises as `create` does.
         """
-        self.permissions.require(caller, Privilege.DROP)
+        self._changes.require(caller)
         if not username:
             raise InvalidAccountError(EMPTY_USERNAME)
         if username == ROOT:
@@ -180,22 +182,18 @@ class Accounts:
         if not is_storable(username):
             return None
         reply = await self._directory.delete(username, asked_by=caller.principal)
-        self._require_not_revoked(caller, reply)
+        self._changes.require_not_revoked(caller, reply)
         return reply.revision if reply.outcome is pb.MutationOutcome.APPLIED else None
 
-    async def list_users(self, caller: Caller) -> list[pb.Credential]:
-        """Returns all users. Raises PermissionDeniedError."""
-        self.permissions.require(caller, Privilege.SELECT)
+    async def list_users(self) -> list[pb.Credential]:
+        """Returns all users."""
         return await self._directory.list_users()
 
-    async def describe(self, caller: Caller, username: str | None) -> list[pb.Credential]:
+    async def describe(self, username: str | None) -> list[pb.Credential]:
         """Returns one user, or all for None; an empty list for an unknown user.
 
-        Raises:
-            InvalidParameterError: the name breaks a rule.
-            PermissionDeniedError: the caller has no permission.
+        Raises InvalidParameterError if the name breaks a rule.
         """
-        self.permissions.require(caller, Privilege.SELECT_USER, target=username)
         users = await self._directory.list_users()
         found = [user for user in users if username in (None, user.username)]
         if found or username is None:
@@ -211,13 +209,6 @@ class Accounts:
         except WrongCredentialsError:
             raise WrongOldPasswordError(username) from None
         return principal.revision
-
-    def _require_not_revoked(self, caller: Caller, reply: pb.MutationReply) -> None:
-        """Raises RevokedError if root coord has refused the caller."""
-        if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
-            # The cached record is outdated; the next login is checked against the newest one.
-            self._credentials.forget(caller.principal.username)
-            raise RevokedError
 
     def _check_description(self, description: str | None) -> None:
         length = len((description or "").encode())

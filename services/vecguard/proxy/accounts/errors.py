@@ -87,9 +87,9 @@ class AnonymousChangeError(AccountError):
 
     def __init__(self) -> None:
         super().__init__(
-            "users cannot be changed through a proxy whose common.security.authorizationEnabled is "
-            "false, unless its common.security.allowAnonymousChanges is true: "
-            "privilege not permitted"
+            "users and roles cannot be changed through a proxy whose "
+            "common.security.authorizationEnabled is false, unless its "
+            "common.security.allowAnonymousChanges is true: privilege not permitted"
         )
 
 
@@ -101,20 +101,6 @@ class RootProtectedError(AccountError):
 
     def __init__(self) -> None:
         super().__init__("root user cannot be deleted: privilege not permitted")
-
-
-class RoleNotFoundError(AccountError):
-    """There is no such role."""
-
-    reason = "role_not_found"
-    code = INVALID_PARAMETER
-    legacy = pb.ErrorCode.SelectGrantFailure
-    detailed = False
-
-    def __init__(self) -> None:
-        super().__init__(
-            "not found the role, maybe the role isn't existed or internal system error"
-        )
 
 
 class OutdatedRootCoordError(AccountError):
@@ -142,13 +128,3 @@ class UnidentifiedCallerError(VecguardError):
 
     def __init__(self) -> None:
         super().__init__("the account service is reached through the proxy's public port only")
-
-
-class PermissionDeniedError(VecguardError):
-    """The caller is authenticated and has no permission. A gRPC status, as in Milvus."""
-
-    status = GrpcStatus.PERMISSION_DENIED
-    reason = "permission_denied"
-
-    def __init__(self, privilege: str, username: str, database: str) -> None:
-        super().__init__(f"{privilege}: permission deny to {username} in the `{database}` database")

@@ -1,40 +1,28 @@
 """The account methods of Milvus's public service."""
 
-from vecguard.generated.milvus.proto.common import ErrorCode
+from typing import Final
 
-_SERVICE = "/milvus.proto.milvus.MilvusService/"
+_SERVICE: Final = "/milvus.proto.milvus.MilvusService/"
 
-SERVED = frozenset(
-    (_SERVICE + name).encode()
-    for name in (
-        "CreateCredential",
-        "UpdateCredential",
-        "DeleteCredential",
-        "ListCredUsers",
-        "SelectUser",
-        "SelectRole",
-        "SelectGrant",
-    )
+_USERS = (
+    *("CreateCredential", "UpdateCredential", "DeleteCredential", "ListCredUsers", "SelectUser"),
+)
+_ROLES = (
+    *("CreateRole", "AlterRole", "DropRole", "OperateUserRole", "SelectRole"),
+    *("OperatePrivilege", "OperatePrivilegeV2", "SelectGrant"),
+    *("CreatePrivilegeGroup", "DropPrivilegeGroup", "ListPrivilegeGroups"),
+    *("OperatePrivilegeGroup", "BackupRBAC", "RestoreRBAC"),
 )
 
-# Refused, each with Milvus's legacy error code. They must not reach a backend, which would keep
-# users and roles of its own.
-UNSERVED = {
-    (_SERVICE + name).encode(): code
-    for name, code in {
-        "CreateRole": ErrorCode.CreateRoleFailure,
-        "AlterRole": ErrorCode.UnexpectedError,
-        "DropRole": ErrorCode.DropRoleFailure,
-        "OperateUserRole": ErrorCode.OperateUserRoleFailure,
-        "OperatePrivilege": ErrorCode.OperatePrivilegeFailure,
-        "OperatePrivilegeV2": ErrorCode.OperatePrivilegeFailure,
-        "BackupRBAC": ErrorCode.UnexpectedError,
-        "RestoreRBAC": ErrorCode.UnexpectedError,
-        "CreatePrivilegeGroup": ErrorCode.CreatePrivilegeGroupFailure,
-        "DropPrivilegeGroup": ErrorCode.DropPrivilegeGroupFailure,
-        "ListPrivilegeGroups": ErrorCode.ListPrivilegeGroupsFailure,
-        "OperatePrivilegeGroup": ErrorCode.OperatePrivilegeGroupFailure,
-    }.items()
-}
 
-ACCOUNT_METHODS = SERVED | UNSERVED.keys()
+def path_of(method: str) -> str:
+    """Returns the path of a method of Milvus's service."""
+    return _SERVICE + method
+
+
+#: The only method whose request may be long.
+RESTORE: Final = path_of("RestoreRBAC").encode()
+USER_METHODS: Final = frozenset(path_of(name).encode() for name in _USERS)
+ROLE_METHODS: Final = frozenset(path_of(name).encode() for name in _ROLES)
+#: All of them. None may reach a backend, which would keep users and roles of its own.
+SERVED: Final = USER_METHODS | ROLE_METHODS

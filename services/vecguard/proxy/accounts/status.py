@@ -7,6 +7,7 @@ from vecguard.proxy.accounts.errors import (
     AccountError,
     InvalidAccountError,
 )
+from vecguard.proxy.accounts.role_errors import RefusedByStateError
 
 
 def success() -> common.Status:
@@ -18,12 +19,16 @@ def success() -> common.Status:
     return common.Status(code=0)
 
 
-def failure(error: AccountError | InvalidParameterError) -> common.Status:
-    """Returns the Status for an error."""
+def failure(
+    error: AccountError | InvalidParameterError,
+    refused: int = common.ErrorCode.UnexpectedError,
+) -> common.Status:
+    """Returns the Status for an error; `refused` is the legacy code of a refusal by the state."""
     if isinstance(error, InvalidParameterError):
         error = InvalidAccountError(error.message)
+    legacy = refused if isinstance(error, RefusedByStateError) else error.legacy
     return common.Status(
-        error_code=common.ErrorCode(error.legacy),
+        error_code=common.ErrorCode(legacy),
         code=error.code,
         reason=error.message,
         detail=error.message if error.detailed else "",

@@ -1,4 +1,4 @@
-"""The audit log: every refused login and every change of an account, as JSON lines.
+"""The audit log: refused logins and calls, and changes of accounts and roles, as JSON lines.
 
 docs/audit.md is its schema. User names are as clients sent them, cut and escaped. It
 never gets a password, hash or token.
@@ -10,14 +10,20 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from vecguard.config.audit import OFF, STDOUT, AuditSettings
 from vecguard.errors import VecguardError
-from vecguard.proxy.audit.event_aggregation import Counted, EventAggregator, Refusal, Scope
+from vecguard.proxy.audit.event_aggregation import (
+    Counted,
+    EventAggregator,
+    Refusal,
+    RefusedCall,
+    Scope,
+)
 from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile, StandardOutput
 
 #: No store holds a longer name.
@@ -25,6 +31,10 @@ MAX_NAME: Final = 255
 # For names with characters outside ASCII, which no store holds either. JSON takes up to 12 bytes
 # for each character, and a line should stay below some 2 KB.
 _MAX_FOREIGN_NAME: Final = 100
+# Of the privileges of one change, the first ones are shown.
+_MAX_PRIVILEGES: Final = 5
+# Of the collections of one call, the first ones are shown.
+_MAX_OBJECTS: Final = 5
 _TICK_SECONDS: Final = 1.0
 #: How long equal entries are counted before the count is written: a storm makes a line or two a
 #: minute for each kind, and an alert that reads counts is a minute late at most.
@@ -44,31 +54,73 @@ _BUG: Final = "internal"
 
 
 class Action(StrEnum):
-    """The requested change of an account."""
+    """The requested change."""
 
     CREATE = "create_user"
     UPDATE = "update_user"
     DELETE = "delete_user"
+    CREATE_ROLE = "create_role"
+    ALTER_ROLE = "alter_role"
+    DROP_ROLE = "drop_role"
+    GIVE_ROLE = "give_role"
+    TAKE_ROLE = "take_role"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    CREATE_GROUP = "create_privilege_group"
+    DROP_GROUP = "drop_privilege_group"
+    ADD_TO_GROUP = "add_to_privilege_group"
+    REMOVE_FROM_GROUP = "remove_from_privilege_group"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFields:
+    """What a change of roles is about, in addition to its target, the role or the group.
+
+    Attributes:
+        user: the user who gets or loses the role.
+        privileges: what is granted, revoked, or changed in the group.
+        object_type: the type of the object of a grant; None if the privilege decides it.
+    """
+
+    user: str | None = None
+    privileges: tuple[str, ...] = ()
+    object_type: str | None = None
+    object: str | None = None
+    database: str | None = None
+
+    def cut(self) -> "RoleFields":
+        """Returns the fields, cut so that a line stays short."""
+        return RoleFields(
+            _cut(self.user),
+            tuple(_cut(name) or "" for name in self.privileges[:_MAX_PRIVILEGES]),
+            _cut(self.object_type),
+            _cut(self.object),
+            _cut(self.database),
+        )
 
 
 @dataclass(slots=True)
 class AccountChange:
-    """A change of an account, with its actor and its origin.
+    """A change of an account or of roles, with its actor and its origin.
 
     Attributes:
+        target: the user, role or privilege group; None for a restored backup.
         actor: the user who asked for it; None where authorization is off.
-        fields: the fields to change: password, description.
+        fields: the fields of a user to change: password, description.
         outcome: `applied`, `unchanged`, or the stable reason why not.
-        revision: the new version of the account's password; None when there is none.
+        revision: the revision of the change; None when there is none.
+        about: more about a change of roles; None for a change of a user.
     """
 
     action: Action
-    target: str
+    target: str | None
     actor: str | None
     address: str | None
     fields: tuple[str, ...] = ()
     outcome: str = APPLIED
     revision: int | None = None
+    about: RoleFields | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +132,7 @@ class _Change:
     actor: str | None
     address: str | None
     fields: tuple[str, ...]
+    about: RoleFields | None
     outcome: str
     revision: int | None = field(default=None, compare=False)
 
@@ -87,7 +140,8 @@ class _Change:
         yield Scope.CHANGE, self
         # A change that was made always names its target, however many there are.
         if self.outcome != APPLIED:
-            of_actor = replace(self, target=None, fields=())
+            about = None if self.about is None else RoleFields()
+            of_actor = replace(self, target=None, fields=(), about=about)
             yield Scope.ACTOR, of_actor
             yield Scope.ALL, replace(of_actor, actor=None, address=None)
 
@@ -97,6 +151,8 @@ class Audit(Protocol):
 
     def login_refused(self, refusal: Refusal) -> None: ...
 
+    def call_refused(self, call: RefusedCall) -> None: ...
+
     def account_changed(self, change: AccountChange) -> None: ...
 
 
@@ -104,6 +160,9 @@ class NoAudit:
     """Records nothing, for a proxy whose audit log is off."""
 
     def login_refused(self, refusal: Refusal) -> None:
+        """Does nothing."""
+
+    def call_refused(self, call: RefusedCall) -> None:
         """Does nothing."""
 
     def account_changed(self, change: AccountChange) -> None:
@@ -148,6 +207,7 @@ class AuditLog:
         self,
         sink: LineSink,
         refusals: EventAggregator[Refusal],
+        calls: EventAggregator[RefusedCall],
         changes: EventAggregator[_Change],
         *,
         service: str,
@@ -155,6 +215,7 @@ class AuditLog:
     ) -> None:
         self._sink = sink
         self._refusals = refusals
+        self._calls = calls
         self._changes = changes
         self._service = service
         self._wall_clock = wall_clock
@@ -176,6 +237,7 @@ class AuditLog:
             writer,
             EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
+            EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             service=service,
         )
 
@@ -190,6 +252,15 @@ class AuditLog:
         if counted is not None:
             self._write_refusals((counted,))
 
+    def call_refused(self, call: RefusedCall) -> None:
+        objects = call.objects
+        if objects is not None:
+            objects = tuple(_cut(name) or "" for name in objects[:_MAX_OBJECTS])
+        cut = replace(call, user=_cut(call.user), objects=objects, database=_cut(call.database))
+        counted = self._calls.record(cut, self._wall_clock())
+        if counted is not None:
+            self._write_calls((counted,))
+
     def account_changed(self, change: AccountChange) -> None:
         counted = self._changes.record(
             _Change(
@@ -198,6 +269,7 @@ class AuditLog:
                 _cut(change.actor),
                 change.address,
                 change.fields,
+                change.about and change.about.cut(),
                 change.outcome,
                 change.revision,
             ),
@@ -212,12 +284,14 @@ class AuditLog:
             await asyncio.sleep(_TICK_SECONDS)
             now = self._wall_clock()
             self._write_refusals(self._refusals.expired(now))
+            self._write_calls(self._calls.expired(now))
             self._write_changes(self._changes.expired(now))
 
     def close(self) -> None:
         """Writes all pending counts. Blocks until they are written, a few seconds at most."""
         now = self._wall_clock()
         self._write_refusals(self._refusals.rest(now))
+        self._write_calls(self._calls.rest(now))
         self._write_changes(self._changes.rest(now))
         self._sink.close()
 
@@ -232,17 +306,24 @@ class AuditLog:
                 reason=refusal.reason,
             )
 
+    def _write_calls(self, counts: Iterable[Counted[RefusedCall]]) -> None:
+        for counted in counts:
+            self._write("call_refused", counted, **asdict(counted.event))
+
     def _write_changes(self, counts: Iterable[Counted[_Change]]) -> None:
         for counted in counts:
             change = counted.event
+            about: dict[str, Any] = {"fields": list(change.fields)}
+            if change.about is not None:
+                about = asdict(change.about)
             self._write(
-                "account_change",
+                "account_change" if change.about is None else "role_change",
                 counted,
                 action=change.action,
                 target=change.target,
                 actor=change.actor,
                 address=change.address,
-                fields=list(change.fields),
+                **about,
                 outcome=change.outcome,
                 revision=change.revision,
             )

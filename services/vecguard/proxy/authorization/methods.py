@@ -92,6 +92,16 @@ def treatment(path: bytes, *, strict: bool) -> Need | Treatment:
     return Treatment.LOGIN
 
 
+def method_of(path: bytes) -> str | None:
+    """Returns the name of a method of Milvus's service; None for an unknown one."""
+    need = METHODS.get(path)
+    if need is not None:
+        return need.method
+    if path in OPEN or path in ADMIN_ONLY:
+        return path.removeprefix(_SERVICE).decode()
+    return None
+
+
 def _collection(
     method: str,
     privilege: str,

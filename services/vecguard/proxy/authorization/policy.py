@@ -90,7 +90,7 @@ class _RoleScope:
             self.keys.add(key)
         elif key == _EVERYWHERE:
             self.everywhere = True
-        elif name == ANY and is_literal(database) and "." not in database:
+        elif name == ANY and is_literal(database):
             self.databases.add(database)
         else:
             pattern = compiled(key)

@@ -14,10 +14,10 @@ from tests.unit.services.proxy.authorization.test_policy_against_reference impor
 from vecguard.errors import InvalidParameterError
 from vecguard.proxy.authentication.credentials import Credential, Held
 from vecguard.proxy.authorization.errors import PermissionDeniedError
-from vecguard.proxy.authorization.role_cache import HeldRights
 from vecguard.proxy.authorizer import RoleAuthorizer, Standing
 from vecguard.proxy.http2.hpack.fields import Field, name
 from vecguard.proxy.principal import Principal
+from vecguard.proxy.role_cache import HeldRights
 
 SEEDS = range(4)
 CASES_PER_SEED = 6_000

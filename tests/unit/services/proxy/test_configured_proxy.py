@@ -11,9 +11,10 @@ from tests.support.credentials import (
 )
 from tests.support.directory import MemoryDirectory
 from tests.support.relay_parts import ScriptedGatekeeper
+from tests.support.role_directory import MemoryRoles
 from vecguard.config import Settings
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.accounts.configured import account_service, accounts
+from vecguard.proxy.accounts.configured import account_service, permissions
 from vecguard.proxy.accounts.permissions import Permissions
 from vecguard.proxy.own_services import open_own_services
 from vecguard.proxy.relay import configured
@@ -40,19 +41,17 @@ def authentication(directory):
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_permissions_are_the_configured_ones(directory, authentication, allowed):
+def test_permissions_are_the_configured_ones(allowed):
     security = {"super_users": ("admin",), "allow_anonymous_changes": allowed}
     settings = login_settings(common={"security": security})
-    assert accounts(settings, directory, authentication).permissions == Permissions(
-        frozenset({"admin"}), anonymous_changes=allowed
-    )
+    assert permissions(settings) == Permissions(frozenset({"admin"}), anonymous_changes=allowed)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_callers_need_a_user_where_authorization_is_on(directory, authentication, enabled):
     settings = login_settings(common={"security": {"authorization_enabled": enabled}})
-    service = account_service(settings, directory, authentication)
-    assert service._authorization_enabled is enabled
+    service = account_service(settings, directory, MemoryRoles(directory), authentication)
+    assert service.calls.authorization_enabled is enabled
 
 
 @pytest.mark.parametrize(
@@ -118,12 +117,13 @@ async def test_a_change_of_the_own_account_is_not_ended_by_its_own_revocation(
     settings = login_settings()
     backend = configured.backend(settings, None, limit_hits())
     own = open_own_services(
-        account_service(settings, directory, authentication),
+        account_service(settings, directory, MemoryRoles(directory), authentication),
         HealthReport(),
         backend=backend,
         is_draining=lambda: False,
     )
-    assert [each.revocable for each in (own.accounts, own.health, own.watches)] == [
+    assert [each.revocable for each in (own.accounts, own.restores, own.health, own.watches)] == [
+        False,
         False,
         True,
         True,

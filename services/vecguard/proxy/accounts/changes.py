@@ -1,0 +1,42 @@
+"""What all changes of accounts have in common: who may make them, and how replies are read."""
+
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.proxy.accounts.permissions import Permissions
+from vecguard.proxy.accounts.role_errors import InvalidRequestError, UnexpectedOutcomeError
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authentication.errors import RevokedError
+from vecguard.proxy.identity_headers import Caller
+
+
+class Changes:
+    """Checks callers before a change, and root coord's reply after it."""
+
+    def __init__(self, permissions: Permissions, credentials: CredentialCache) -> None:
+        self.permissions = permissions
+        self._credentials = credentials
+
+    def require(self, caller: Caller) -> None:
+        """Raises AnonymousChangeError if the caller may not change anything."""
+        self.permissions.require_change(caller)
+
+    def require_not_revoked(self, caller: Caller, reply: pb.MutationReply) -> None:
+        """Raises RevokedError if root coord has refused the caller."""
+        if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
+            # The cached record is outdated; the next login is checked against the newest one.
+            self._credentials.forget(caller.principal.username)
+            raise RevokedError
+
+    def revision(self, caller: Caller, reply: pb.MutationReply) -> int | None:
+        """Returns the revision of a change, or None if nothing had to be changed.
+
+        Raises:
+            RevokedError: root coord has refused the caller.
+            InvalidRequestError: root coord says what is wrong with the request.
+            UnexpectedOutcomeError: there is another outcome, which the request cannot have.
+        """
+        self.require_not_revoked(caller, reply)
+        if reply.outcome is pb.MutationOutcome.INVALID:
+            raise InvalidRequestError(reply.detail)
+        if reply.outcome is not pb.MutationOutcome.APPLIED:
+            raise UnexpectedOutcomeError(str(pb.MutationOutcome(reply.outcome).name))
+        return reply.revision or None
