@@ -116,6 +116,24 @@ def test_a_privilege_is_a_pattern_too():
     assert not some.allows(*INSERT, "default", "docs")
 
 
+def test_a_grant_has_the_object_type_of_its_privilege():
+    # Milvus 2.5.0 stored grants of the second version of its API so.
+    reader = rights(("Global", "default", "docs", "PrivilegeSearch"))
+    assert reader.allows(*SEARCH, "default", "docs")
+    assert not reader.allows(*SEARCH, "default", "notes")
+
+
+def test_a_global_privilege_on_a_collection_is_for_the_whole_database():
+    reader = rights(
+        ("Global", "default", "docs", "PrivilegeDescribeCollection"), ("Global", "a", "docs", "*")
+    )
+    assert reader.allows(*DESCRIBE, "default", "*")
+    assert reader.allows(*DESCRIBE, "a", "*")
+    assert not reader.allows(*DESCRIBE, "b", "*")
+    # "*" covers the privileges of the type that is stored.
+    assert not reader.allows(*SEARCH, "a", "docs")
+
+
 @pytest.mark.parametrize(
     "grant",
     [
