@@ -130,6 +130,22 @@ class SecuritySettings(Section):
         return Secret(password)
 
 
+class BuiltinRolesSettings(Section):
+    """`builtinRoles`."""
+
+    enable: bool = Field(
+        default=False,
+        description="Whether root coord makes sure, when it becomes active, that the roles of "
+        "builtinRoles.roles exist with their grants. They are neither altered nor dropped.",
+    )
+    roles: str = Field(
+        default="{}",
+        description="Roles in JSON, as in Milvus: the name of each, and as its value "
+        '{"privileges": [{"object_type": "Collection", "object_name": "*", "privilege": "Search", '
+        '"db_name": "default"}]}.',
+    )
+
+
 class CommonSettings(Section):
     """`common`."""
 

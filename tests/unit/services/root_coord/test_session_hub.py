@@ -47,7 +47,11 @@ def changing(hub, change=CHANGE):
 async def test_an_opened_session_is_told_its_terms(hub):
     opened = await FakeProxy(hub).open()
     assert opened == pb.Opened(
-        term=42, lease_ttl_ms=60_000, renew_interval_ms=1000, judges_actors=True
+        term=42,
+        lease_ttl_ms=60_000,
+        renew_interval_ms=1000,
+        judges_actors=True,
+        serves_roles=True,
     )
 
 
