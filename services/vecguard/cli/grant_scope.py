@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from vecguard.cli.exit_codes import UsageError
-from vecguard.privileges.catalogue import USER, Catalogue, Level, object_type_of
+from vecguard.privileges.catalogue import (
+    GLOBAL,
+    PRIVILEGES,
+    USER,
+    Catalogue,
+    Level,
+    object_type_of,
+)
 from vecguard.privileges.stored_names import ANY
 
 _CATALOGUE: Final = Catalogue()
@@ -65,9 +72,9 @@ def scope_of(privilege: str, given: GivenScope, *, revoke: bool = False) -> Gran
     To revoke, every scope is possible, because a grant without an effect may be stored.
 
     Raises:
-        UsageError: the grant would have no effect, or it is not clear on what it is wanted.
+        UsageError: the grant would hold for something else, or it is not clear for what it should.
     """
-    level = _CATALOGUE.level_of(privilege)
+    level = _level_of(privilege)
     if not revoke:
         _require_effect(privilege, level, given)
     if given.collection is None and level not in (Level.CLUSTER, Level.DATABASE):
@@ -80,20 +87,43 @@ def scope_of(privilege: str, given: GivenScope, *, revoke: bool = False) -> Gran
     return GrantScope(given.database or database, given.collection or ANY)
 
 
+def _level_of(privilege: str) -> Level | None:
+    """Returns on what a privilege can be granted; None for groups that are not built in.
+
+    Some privileges that Milvus counts among those of collections, such as DescribeCollection, hold
+    for the whole database, whatever collection a grant names.
+    """
+    level = _CATALOGUE.level_of(privilege)
+    if (
+        level is Level.COLLECTION
+        and privilege in PRIVILEGES
+        and object_type_of(privilege) == GLOBAL
+    ):
+        return Level.DATABASE
+    return level
+
+
 def _require_effect(privilege: str, level: Level | None, given: GivenScope) -> None:
     """Raises UsageError for a database or a collection where the level has none."""
     names_collection = given.collection not in (None, ANY)
     if level is Level.CLUSTER:
         if given.database not in (None, ANY):
-            raise UsageError(
-                f"{privilege} is a privilege of the whole cluster: leave the database out"
-            )
+            raise UsageError(f"{privilege} holds for the whole cluster: leave the database out")
         if names_collection and object_type_of(privilege) != USER:
-            raise UsageError(
-                f"{privilege} is a privilege of the whole cluster: leave the collection out"
-            )
+            raise UsageError(f"{privilege} holds for the whole cluster: leave the collection out")
     if level is Level.DATABASE and names_collection:
         raise UsageError(
-            f"{privilege} is a privilege of a database: say --database "
+            f"{privilege} holds for a whole database: say --database "
             f"{given.database or given.collection} and no collection"
         )
+
+
+def arguments_of(privilege: str, scope: GrantScope) -> list[str]:
+    """Returns the shortest arguments of `role grant` by which a privilege gets this scope."""
+    if scope.collection == ANY and _level_of(privilege) in (Level.CLUSTER, Level.DATABASE):
+        is_default = scope == scope_of(privilege, GivenScope(None, None))
+        return [] if is_default else ["--database", scope.database]
+    if _level_of(privilege) is Level.CLUSTER:
+        # A user's name may have dots.
+        return ["--collection", scope.collection]
+    return [str(scope)]

@@ -57,6 +57,7 @@ class PublicCalls:
         Raises:
             LoginRefusedError: the login is refused, or one is needed.
             NotAllowedError: the user has no permission for this.
+            NegativeError: the server refuses the request; the text is the server's.
             UnknownMethodError: the server does not know the method.
             UnavailableError, DeadlineError, OverloadedError: the server gives no answer.
         """
@@ -102,6 +103,8 @@ class PublicCalls:
                 raise self._refused(message) from error
             case GrpcStatus.PERMISSION_DENIED:
                 raise NotAllowedError(message) from error
+            case GrpcStatus.NOT_FOUND | GrpcStatus.INVALID_ARGUMENT:
+                raise NegativeError(message) from error
             case GrpcStatus.UNAVAILABLE:
                 raise NotServingError(f"{self._peer}: {message}") from error
             case GrpcStatus.UNIMPLEMENTED:

@@ -14,6 +14,7 @@ from vecguard.cli.connection import (
     require_name,
     require_text,
 )
+from vecguard.cli.explain import explain
 from vecguard.cli.grant_scope import GivenScope, GrantScope, scope_of
 from vecguard.cli.output import (
     Output,
@@ -32,6 +33,8 @@ app = typer.Typer(
     no_args_is_help=True, help="Create, list, change and drop roles, and grant privileges to them."
 )
 
+app.command(cls=Command)(explain)
+
 RoleArgument = Annotated[
     str, typer.Argument(metavar="ROLE", help="The role's name.", callback=require_name)
 ]
@@ -47,7 +50,7 @@ PrivilegeArgument = Annotated[
 TargetArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[[DATABASE.]COLLECTION]",
+        metavar="[DATABASE.]COLLECTION",
         help="On what; '*' means all. Without DATABASE: the database default. Left out where the "
         "privilege is one of a database or of the cluster.",
         callback=require_text,

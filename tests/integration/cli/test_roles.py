@@ -136,3 +136,46 @@ async def test_refusals_have_their_exit_codes(installation: Installation):
         ended = await vecguard(*arguments)
         assert ended.code == code, (arguments, ended.all)
         assert words in ended.err
+
+
+async def test_a_decision_is_explained_and_the_command_to_copy_helps(installation: Installation):
+    root = installation.as_root()
+    dora = await installation.user(PASSWORD)
+    as_dora = installation.as_user(dora, PASSWORD)
+    await json_of("role", "create", "finder", *root)
+    await json_of("user", "roles", dora, "--add", "finder", *root)
+    question = ("role", "explain", dora, "search", "sales.books")
+    refused = await vecguard(*question, *as_dora, "-o", "json")
+    assert refused.code == 1
+    answer = refused.json
+    assert (answer["ok"], answer["allowed"], answer["reason"]) == (False, False, "not_granted")
+    (command,) = answer["commands"]
+    assert command == "vecguard role grant finder Search sales.books"
+    granted = await vecguard(*command.split()[1:], *root)
+    assert granted.code == 0, granted.all
+
+    allowed = await vecguard_process(*question, *as_dora)
+    assert allowed.code == 0, allowed.all
+    assert allowed.out == (
+        f"✓ {dora} may call Search on sales.books: role finder is granted Search on sales.books\n"
+    )
+    # The other proxy answers the same, and root may ask about others.
+    other = installation.stack.proxies[1].address
+    seen = await json_of(*question, *installation.as_user(dora, PASSWORD, other))
+    assert (seen["role"], seen["database"], seen["objects"]) == ("finder", "sales", ["books"])
+    assert (await vecguard(*question, *root)).code == 0
+    films = await vecguard("role", "explain", dora, "search", "films", *root)
+    assert films.code == 1
+    assert "-> vecguard role grant finder Search default.films" in films.out
+
+    for arguments, code, words in (
+        ((dora, "Serach", "films", *as_dora), 1, "no method Serach"),
+        ((dora, "search", *as_dora), 1, "name one"),
+        (("root", "search", "films", *as_dora), 4, "PrivilegeSelectOwnership"),
+        (("nobody", "search", "films", *root), 1, "there is no user nobody"),
+        ((dora, "flush", "a.x", "b.y", *as_dora), 2, "one database"),
+    ):
+        ended = await vecguard("role", "explain", *arguments)
+        assert ended.code == code, (arguments, ended.all)
+        assert words in ended.err
+    await json_of("role", "drop", "finder", "--force", *root)

@@ -1,7 +1,7 @@
 import pytest
 
 from vecguard.cli.exit_codes import UsageError
-from vecguard.cli.grant_scope import GivenScope, GrantScope, scope_of
+from vecguard.cli.grant_scope import GivenScope, GrantScope, arguments_of, scope_of
 
 
 def scope(privilege, target=None, database=None, collection=None, *, revoke=False):
@@ -20,6 +20,7 @@ def scope(privilege, target=None, database=None, collection=None, *, revoke=Fals
         ("CreateCollection", {}, "default.*"),
         ("CreateCollection", {"database": "sales"}, "sales.*"),
         ("DatabaseAdmin", {"target": "sales.*"}, "sales.*"),
+        ("DescribeCollection", {"database": "sales"}, "sales.*"),
         ("CreateDatabase", {}, "*.*"),
         ("ClusterReadOnly", {"target": "*.*"}, "*.*"),
         ("SelectUser", {}, "*.*"),
@@ -50,9 +51,10 @@ def test_a_collection_is_never_guessed(privilege, revoke):
         ("SelectUser", {"target": "sales.bob"}, "whole cluster: leave the database out"),
         ("CreateCollection", {"target": "sales"}, "say --database sales and no collection"),
         ("DatabaseAdmin", {"target": "sales.books"}, "say --database sales and no collection"),
+        ("DescribeCollection", {"target": "sales.books"}, "holds for a whole database"),
     ],
 )
-def test_a_grant_without_an_effect_is_refused_and_can_be_revoked(privilege, given, complaint):
+def test_a_grant_for_something_else_is_refused_and_can_be_revoked(privilege, given, complaint):
     with pytest.raises(UsageError, match=complaint):
         scope(privilege, **given)
     scope(privilege, **given, revoke=True)
@@ -73,3 +75,29 @@ def test_a_grant_without_an_effect_is_refused_and_can_be_revoked(privilege, give
 def test_a_part_that_is_empty_or_given_twice_is_refused(given, complaint):
     with pytest.raises(UsageError, match=complaint):
         scope("Search", **given)
+
+
+@pytest.mark.parametrize(
+    ("privilege", "target", "arguments"),
+    [
+        ("Search", "default.books", ["default.books"]),
+        ("Search", "sales.*", ["sales.*"]),
+        ("CreateCollection", "default.*", []),
+        ("CreateCollection", "sales.*", ["--database", "sales"]),
+        ("DescribeCollection", "sales.*", ["--database", "sales"]),
+        ("CreateDatabase", "*.*", []),
+        ("SelectUser", "*.*", []),
+        ("SelectUser", "*.john.doe", ["--collection", "john.doe"]),
+        ("Readers", "default.*", ["default.*"]),
+    ],
+)
+def test_arguments_mean_the_scope_that_they_were_made_of(privilege, target, arguments):
+    wanted = GrantScope(*target.split(".", 1))
+    assert arguments_of(privilege, wanted) == arguments
+    options = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    given = GivenScope.of(
+        arguments[0] if len(arguments) == 1 else None,
+        options.get("--database"),
+        options.get("--collection"),
+    )
+    assert scope_of(privilege, given) == wanted
