@@ -133,12 +133,8 @@ class RoleHarness:
 @pytest.fixture
 async def harness():
     lines = Lines()
-    audit = AuditLog(
-        lines,
-        EventAggregator(window_seconds=60.0, max_groups=9),
-        EventAggregator(window_seconds=60.0, max_groups=9),
-        service="proxy",
-    )
+    aggregators = [EventAggregator(window_seconds=60.0, max_groups=9) for _ in range(3)]
+    audit = AuditLog(lines, *aggregators, service="proxy")
     async with running_account_service("root", "bob", audit=audit) as (directory, channel):
         yield RoleHarness(directory, channel, lines)
 

@@ -78,7 +78,9 @@ def test_every_cut_is_refused():
 
 @pytest.mark.parametrize("step", [None, 1])
 @pytest.mark.parametrize(
-    "more", [b"\0", gzip.compress(b"more", mtime=0), gzip.compress(b"", mtime=0)]
+    "more",
+    [b"\0", gzip.compress(b"more", mtime=0), gzip.compress(b"", mtime=0)],
+    ids=["a byte", "a member", "an empty member"],
 )
 def test_more_after_the_end_is_refused(more, step):
     with pytest.raises(UnreadableRequestError, match="goes on after its end"):
