@@ -45,6 +45,7 @@ class RoleAuthorizer(Authorizer):
         allowed: how many calls were allowed that needed a role.
         refused: how many calls were refused, also open ones after a change of roles.
         enforced: whether methods other than those of accounts and roles need a role.
+        root_is_bound: whether `root` has only the rights of its roles.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class RoleAuthorizer(Authorizer):
         self._roles = roles
         self._trust = trust
         self._clock = clock
-        self._root_is_bound = root_is_bound
+        self.root_is_bound = root_is_bound
         self.enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
@@ -98,7 +99,7 @@ class RoleAuthorizer(Authorizer):
         if need is _LOGIN:
             return None
         username = principal.username
-        if not username or self.is_unbound_root(username):
+        if not username or (username == ROOT and not self.root_is_bound):
             return None
         permission = RolePermission(self, username, need, head, client)
         permission.begin()
@@ -166,10 +167,6 @@ class RoleAuthorizer(Authorizer):
                 error.database,
             )
         )
-
-    def is_unbound_root(self, username: str) -> bool:
-        """Returns whether this is `root`, and needs no role."""
-        return username == ROOT and not self._root_is_bound
 
     def treatment_of(self, path: bytes) -> Need | Treatment:
         """Returns what a call of this path needs here."""

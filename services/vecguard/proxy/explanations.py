@@ -17,6 +17,7 @@ from vecguard.proxy.authorization.methods import ADMIN_ONLY, METHODS, OPEN, Trea
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.identity_headers import read_caller
+from vecguard.usernames import ROOT
 
 _DEFAULT_DATABASE: Final = "default"
 # Who may list roles may ask about every user.
@@ -67,7 +68,7 @@ class Explainer:
         if need is Treatment.LOGIN:
             reason = Reason.OPEN if self._authorizer.enforced else Reason.NOT_ENFORCED
             return Explanation(reason), roles
-        if self._authorizer.is_unbound_root(username):
+        if username == ROOT and not self._authorizer.root_is_bound:
             return Explanation(Reason.ROOT), roles
         if isinstance(need, Treatment):
             return Explanation(Reason.ADMIN if rights.is_admin else Reason.ADMIN_NEEDED), roles
