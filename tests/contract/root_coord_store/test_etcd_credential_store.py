@@ -162,6 +162,14 @@ async def test_a_deletion_of_nobody_leaves_stray_roles_alone(store, client, keys
     assert set(await all_below(client, keys.root.encode())) == {keys.roles_of("bob") + "admin"}
 
 
+async def test_a_new_user_has_none_of_the_roles_that_are_left_of_the_name(store, client, keys):
+    for name in ("bob", "bobby"):
+        await put(client, keys.mapping(name, "admin"), b"")
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    assert (await store.get("bob")).value.roles == ()
+    assert keys.mapping("bobby", "admin") in await all_below(client, keys.root.encode())
+
+
 async def test_the_user_and_the_roles_go_at_one_revision(store, client, keys):
     await store.create("bob", FIRST, "", user_limit=LIMIT)
     await put(client, keys.roles_of("bob") + "admin", b"")

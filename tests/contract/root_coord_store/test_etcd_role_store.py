@@ -454,6 +454,27 @@ async def test_a_privilege_that_is_revoked_while_old_keys_are_rewritten_stays_re
     assert await grants_of(store) == [QUERY, SEARCH]
 
 
+LOAD = replace(SEARCH, privilege="PrivilegeLoad")
+
+
+async def test_a_grant_survives_that_the_last_other_one_is_revoked_meanwhile(store, crossed):
+    await grant(store, SEARCH)
+    assert (await grant(crossed(lambda: revoke(store, SEARCH)), QUERY)).applied
+    assert await grants_of(store) == [QUERY]
+
+
+async def test_a_revocation_of_the_last_one_leaves_what_is_granted_meanwhile(store, crossed):
+    await grant(store, SEARCH)
+    assert (await revoke(crossed(lambda: grant(store, QUERY)), SEARCH)).applied
+    assert await grants_of(store) == [QUERY]
+
+
+async def test_what_is_granted_already_is_granted_although_it_is_revoked_meanwhile(store, crossed):
+    await grant(store, SEARCH, LOAD)
+    assert (await grant(crossed(lambda: revoke(store, SEARCH)), SEARCH, QUERY)).applied
+    assert await grants_of(store) == [LOAD, QUERY, SEARCH]
+
+
 async def test_an_id_that_comes_to_be_shared_meanwhile_is_noticed(store, client, keys, crossed):
     await as_milvus_wrote(client, keys, OLD_ID, "PrivilegeSearch")
     other = keys.grantee("other/Collection/default.films")

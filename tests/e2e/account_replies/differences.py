@@ -37,8 +37,21 @@ def _refused_by_state(rpc: str, reason: str) -> common_pb2.Status:
 
 
 def _refused(privilege: str) -> Answer:
-    details = f"{privilege}: permission deny to alice in the `default` database"
+    details = f"{privilege}: permission deny to alice in the `*` database"
     return Answer(status=("PERMISSION_DENIED", details))
+
+
+def _grant_of_public(kind: str, privilege: str) -> milvus_pb2.GrantEntity:
+    return milvus_pb2.GrantEntity(
+        role=milvus_pb2.RoleEntity(name="public"),
+        object=milvus_pb2.ObjectEntity(name=kind),
+        object_name="*",
+        grantor=milvus_pb2.GrantorEntity(
+            user=milvus_pb2.UserEntity(name="root"),
+            privilege=milvus_pb2.PrivilegeEntity(name=privilege),
+        ),
+        db_name="*",
+    )
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,22 @@ DIFFERENCES = (
                 detailed=False,
             ),
         },
+    ),
+    Difference(
+        "Grants of `public`",
+        dict.fromkeys(
+            ("grants of public", "grants of public as alice"),
+            Answer(
+                milvus_pb2.SelectGrantResponse(
+                    status=common_pb2.Status(),
+                    entities=[
+                        _grant_of_public("Collection", "IndexDetail"),
+                        _grant_of_public("Global", "DescribeCollection"),
+                        _grant_of_public("Global", "ListAliases"),
+                    ],
+                ).SerializeToString()
+            ),
+        ),
     ),
     Difference(
         "Texts about roles and privileges",
