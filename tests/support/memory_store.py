@@ -1,11 +1,7 @@
 """A credential store in memory. The contract suite compares it with the store in etcd."""
 
-from vecguard.root_coord.store.interface import (
-    Mutation,
-    Outcome,
-    Snapshot,
-    StoredCredential,
-)
+from vecguard.etcd.reads import Snapshot
+from vecguard.root_coord.store.interface import Mutation, Outcome, StoredCredential
 from vecguard.root_record import RootState
 
 

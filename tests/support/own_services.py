@@ -8,6 +8,7 @@ from tests.support.credentials import Gate
 from tests.support.relay import Relay, relaying
 from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.observability.health import HealthReport
+from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.own_services import open_own_services
 
 
@@ -31,7 +32,11 @@ async def own_services(
         if list_gate is not None:
             directory.list_gate = list_gate
         services = open_own_services(
-            accounts, HealthReport(), backend=relay.upstream, is_draining=lambda: False
+            accounts,
+            ExplanationService(None),
+            HealthReport(),
+            backend=relay.upstream,
+            is_draining=lambda: False,
         )
         table.update(services.table)
         try:

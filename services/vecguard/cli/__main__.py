@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vecguard.cli import certs, root, user
+from vecguard.cli import certs, group, role, root, user
 from vecguard.cli.command import Command
 from vecguard.cli.doctor import doctor
 from vecguard.cli.exit_codes import ExitCode
@@ -25,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(user.app, name="user")
+app.add_typer(role.app, name="role")
+app.add_typer(group.app, name="group")
 app.command(cls=Command)(login)
 app.command(cls=Command)(status)
 app.command(cls=Command)(doctor)

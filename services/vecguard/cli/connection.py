@@ -27,6 +27,9 @@ T = TypeVar("T")
 #: A day. The clocks of the event loop overflow at much longer waits.
 MAX_TIMEOUT_SECONDS: Final = 86_400.0
 
+#: What to add about a change whose answer did not come, as `unsure` of `Connection.ask`.
+CHANGE_IS_UNSURE: Final = "; the change may have been made, and it is safe to repeat"
+
 _GROUP = "Connection"
 
 
@@ -51,10 +54,17 @@ def require_text(value: str | None) -> str | None:
 
 
 def require_name(value: str | None) -> str | None:
-    """Checks a user's name as `require_text`. Raises BadParameter if it is blank, too."""
+    """Checks a name as `require_text`. Raises BadParameter if it is blank, too."""
     if value is not None and not value.strip():
         raise typer.BadParameter("the name is empty")
     return require_text(value)
+
+
+def require_names(values: list[str] | None) -> list[str] | None:
+    """Checks each of several names as `require_name`."""
+    for value in values or ():
+        require_name(value)
+    return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

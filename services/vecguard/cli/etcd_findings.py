@@ -1,4 +1,4 @@
-"""Examines etcd: its members, their releases, and root's record."""
+"""Examines etcd: its members, their releases, root's record and the roles."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -7,6 +7,7 @@ from typing import Final
 from vecguard.cli.etcd_release import judge_release
 from vecguard.cli.finding import Finding, Severity
 from vecguard.cli.public_port import DEFAULT_ROOT_LOGIN, default_password_finding
+from vecguard.cli.role_findings import examine_roles
 from vecguard.cli.service_settings import etcd_of
 from vecguard.config import Settings
 from vecguard.errors import VecguardError
@@ -21,7 +22,7 @@ _TIMEOUT_SECONDS: Final = 5.0
 
 
 async def examine_etcd(settings: Settings) -> list[Finding]:
-    """Examines every member of `etcd.endpoints`, and root's record."""
+    """Examines every member of `etcd.endpoints`, root's record, and the roles."""
     try:
         client = etcd_of(settings)
     except VecguardError as error:
@@ -37,6 +38,7 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
             findings += await _examine_prefixes(
                 client, keys, allow_similar=settings.root_coord.allow_similar_prefix
             )
+            findings += await examine_roles(client, keys)
     findings += judge_access(settings)
     return findings
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import typer
 from grpclib.client import Channel
 
-from vecguard.cli.accounts import AccountClient, LoginRefusedError, UnknownMethodError
+from vecguard.cli.accounts import AccountClient
 from vecguard.cli.connection import Login, LoginConnection, connected
 from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, UsageError
 from vecguard.cli.output import (
@@ -18,6 +18,7 @@ from vecguard.cli.output import (
     print_success,
     reporting_errors,
 )
+from vecguard.cli.public_calls import LoginRefusedError, UnknownMethodError
 
 _ANONYMOUS_CALLS = (
     "but so is a call without a login: authorization is off, "

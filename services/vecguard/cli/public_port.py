@@ -9,12 +9,12 @@ from cryptography import x509
 from grpclib.client import Channel
 
 from vecguard.addresses import Address, is_loopback
-from vecguard.cli.accounts import NotServingError
 from vecguard.cli.certificate_findings import judge_key, judge_validity
 from vecguard.cli.connection import Connection, Login
 from vecguard.cli.exit_codes import UsageError
 from vecguard.cli.finding import Finding, Severity
 from vecguard.cli.login import Verdict, accepts_anonymous_calls, check_login
+from vecguard.cli.public_calls import NotServingError
 from vecguard.errors import OverloadedError, UnavailableError, VecguardError
 from vecguard.secret import Secret
 from vecguard.tls import grpcio

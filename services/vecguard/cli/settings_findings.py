@@ -39,6 +39,14 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
                 "changes and deletes users, and the changes hold at all proxies",
                 "set common.security.allowAnonymousChanges to false",
             )
+    elif not settings.common.security.rbac.enforced:
+        yield Finding(
+            Severity.WARNING,
+            "configuration",
+            "roles are not enforced: every login may read and change all data",
+            "give the users roles (vecguard role explain says which grants they lack), then set "
+            "common.security.rbac.enforced to true",
+        )
     if settings.revocation == "bounded":
         yield Finding(
             Severity.NOTE,

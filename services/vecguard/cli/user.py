@@ -1,5 +1,6 @@
 """`vecguard user`: manages accounts through Milvus's public RPCs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,15 @@ from rich.table import Table
 
 from vecguard.cli.accounts import AccountClient, User
 from vecguard.cli.command import Command
-from vecguard.cli.connection import Login, LoginConnection, connected, require_name, require_text
+from vecguard.cli.connection import (
+    CHANGE_IS_UNSURE,
+    Login,
+    LoginConnection,
+    connected,
+    require_name,
+    require_names,
+    require_text,
+)
 from vecguard.cli.exit_codes import NegativeError, UsageError
 from vecguard.cli.output import (
     Output,
@@ -22,6 +31,7 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.password_source import PasswordSource
+from vecguard.cli.roles import RoleClient
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and delete users.")
 
@@ -44,8 +54,6 @@ NewPasswordFileOption = Annotated[
     ),
 ]
 
-_UNSURE = "; the change may have been made, and it is safe to repeat"
-
 
 @app.command(cls=Command)
 @connected
@@ -67,7 +75,7 @@ def create(
             lambda channel: AccountClient(channel, connection.address, login).create(
                 name, password, description
             ),
-            unsure=_UNSURE,
+            unsure=CHANGE_IS_UNSURE,
         )
         _done(f"user {name} is created", name, output)
 
@@ -147,7 +155,7 @@ def passwd(
             lambda channel: AccountClient(channel, connection.address, login).change_password(
                 target, new, old
             ),
-            unsure=_UNSURE,
+            unsure=CHANGE_IS_UNSURE,
         )
         _done(f"the password of {target} is changed", target, output)
 
@@ -164,7 +172,7 @@ def delete(
             lambda channel: delete_if_present(
                 AccountClient(channel, connection.address, login), name
             ),
-            unsure=_UNSURE,
+            unsure=CHANGE_IS_UNSURE,
         )
         with report_of_change():
             if output is Output.JSON:
@@ -173,6 +181,60 @@ def delete(
                 print_success(f"user {name} is deleted")
             else:
                 console().print(f"no user {printable(name)}: nothing to delete")
+
+
+@app.command(cls=Command)
+@connected
+def roles(
+    *,
+    name: OwnNameArgument = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(help="A role to give; may be repeated.", callback=require_names),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(help="A role to take; may be repeated.", callback=require_names),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    connection: LoginConnection,
+) -> None:
+    """Show a user's roles, or give and take roles.
+
+    Once this says so, every proxy decides by the new roles. Each role is one change, so that an
+    error may leave the earlier ones made. Every user has the role public besides.
+    """
+    with reporting_errors(output):
+        login = connection.login()
+        username = _own(name, login)
+        if not add and not remove:
+            _show_roles(username, login, output, connection)
+            return
+        added, removed = add or [], remove or []
+        connection.ask(
+            lambda channel: change_roles(
+                RoleClient(channel, connection.address, login), username, added, removed
+            ),
+            unsure=CHANGE_IS_UNSURE,
+        )
+        with report_of_change():
+            if output is Output.JSON:
+                print_json({"username": username, "added": added, "removed": removed})
+                return
+            for role in added:
+                print_success(f"user {username} has the role {role}")
+            for role in removed:
+                print_success(f"user {username} does not have the role {role}")
+
+
+async def change_roles(
+    client: RoleClient, username: str, added: Sequence[str], removed: Sequence[str]
+) -> None:
+    """Gives roles, then takes roles. Raises as the methods of `client`, at the first error."""
+    for role in added:
+        await client.give(role, username)
+    for role in removed:
+        await client.take(role, username)
 
 
 async def delete_if_present(client: AccountClient, name: str) -> bool:
@@ -205,6 +267,21 @@ def _done(sentence: str, username: str, output: Output) -> None:
             print_json({"username": username})
         else:
             print_success(sentence)
+
+
+def _show_roles(
+    username: str, login: Login | None, output: Output, connection: LoginConnection
+) -> None:
+    user = connection.ask(
+        lambda channel: AccountClient(channel, connection.address, login).describe(username)
+    )
+    if user is None:
+        raise NegativeError(f"there is no user {username}")
+    if output is Output.JSON:
+        print_json({"username": username, "roles": list(user.roles)})
+        return
+    for role in user.roles:
+        print_line(role)
 
 
 def _print_user(user: User) -> None:

@@ -24,6 +24,7 @@ from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.compiled import is_compiled
+from vecguard.proxy.explanations import Explainer, ExplanationService
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.metrics import (
@@ -181,6 +182,11 @@ class Proxy:
                 role_client,
                 self.authentication,
                 self.audit,
+            ),
+            ExplanationService(
+                None
+                if self.authorizer is None
+                else Explainer(self.authorizer, self.authentication.credentials)
             ),
             self.health,
             backend=self.backend,

@@ -44,6 +44,8 @@ class RoleAuthorizer(Authorizer):
     Attributes:
         allowed: how many calls were allowed that needed a role.
         refused: how many calls were refused, also open ones after a change of roles.
+        enforced: whether methods other than those of accounts and roles need a role.
+        root_is_bound: whether `root` has only the rights of its roles.
     """
 
     def __init__(
@@ -76,8 +78,8 @@ class RoleAuthorizer(Authorizer):
         self._roles = roles
         self._trust = trust
         self._clock = clock
-        self._root_is_bound = root_is_bound
-        self._enforced = enforced
+        self.root_is_bound = root_is_bound
+        self.enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
         self._audit = audit or NoAudit()
@@ -97,7 +99,7 @@ class RoleAuthorizer(Authorizer):
         if need is _LOGIN:
             return None
         username = principal.username
-        if not username or (username == ROOT and not self._root_is_bound):
+        if not username or (username == ROOT and not self.root_is_bound):
             return None
         permission = RolePermission(self, username, need, head, client)
         permission.begin()
@@ -166,10 +168,14 @@ class RoleAuthorizer(Authorizer):
             )
         )
 
+    def treatment_of(self, path: bytes) -> Need | Treatment:
+        """Returns what a call of this path needs here."""
+        if self.enforced or path in SERVED:
+            return treatment(path, strict=self._strict)
+        return _LOGIN
+
     def _look_up(self, path: bytes) -> Need | Treatment:
-        found: Need | Treatment = _LOGIN
-        if self._enforced or path in SERVED:
-            found = treatment(path, strict=self._strict)
+        found = self.treatment_of(path)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
         return found

@@ -11,6 +11,7 @@ from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.methods import RESTORE, SERVED
 from vecguard.proxy.accounts.service import AccountService
 from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.identity_headers import read_caller
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HEADERS = HeaderPolicy(
     only=frozenset((b"content-type", b"dbname", b"grpc-encoding")), shows_peer=True
 )
+_ROLES = b"/vecguard.v1.Roles/*"
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 _HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
 # The most calls of each of our own services that run at a time; the others wait. All running calls
@@ -49,12 +51,14 @@ class OwnServices:
     Attributes:
         accounts: Milvus's account RPCs, without the next.
         restores: Milvus's RPC that restores a backup, whose request may be long.
+        explanations: our own service about decisions by roles.
         health: gRPC's health service, without its watches.
         watches: the watches of the health service.
     """
 
     accounts: Upstream
     restores: Upstream
+    explanations: Upstream
     health: Upstream
     watches: Upstream
 
@@ -64,18 +68,23 @@ class OwnServices:
         return {
             **dict.fromkeys(SERVED, self.accounts),
             RESTORE: self.restores,
+            _ROLES: self.explanations,
             _HEALTH_SERVICE: self.health,
             _HEALTH_WATCH: self.watches,
         }
 
     def close(self) -> None:
         """Closes their connections; open calls end as if these were lost."""
-        for upstream in (self.accounts, self.restores, self.health, self.watches):
+        for upstream in (
+            *(self.accounts, self.restores, self.explanations),
+            *(self.health, self.watches),
+        ):
             upstream.close()
 
 
 def open_own_services(
     accounts: AccountService,
+    explanations: ExplanationService,
     report: HealthReport,
     *,
     backend: Upstream,
@@ -85,6 +94,7 @@ def open_own_services(
 
     Args:
         accounts: serves the account RPCs.
+        explanations: says why calls are allowed or refused.
         report: the checks that the health service answers from.
         backend: answers health requests that name a service.
         is_draining: whether the process is stopping.
@@ -122,6 +132,9 @@ def open_own_services(
             is_held=False,
             revocable=False,
             calls_at_a_time=_RESTORES_AT_A_TIME,
+        ),
+        explanations=_upstream(
+            "the service about roles", explanations, max_request_bytes=_MAX_ACCOUNT_BYTES
         ),
         health=health_upstream(ends_soon=True),
         watches=health_upstream(ends_soon=False),

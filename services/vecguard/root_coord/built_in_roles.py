@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from vecguard.config import Settings
 from vecguard.errors import ConfigurationError
 from vecguard.milvus_layout.role_records import DEFAULT_DATABASE, is_name
+from vecguard.milvus_layout.stored_roles import Grant
 from vecguard.privileges.catalogue import ADMIN, PUBLIC, PUBLIC_GRANTS, V1_GRANTABLE, Catalogue
 from vecguard.privileges.stored_names import ANY, stored_group, stored_privilege
-from vecguard.root_coord.store.role_interface import Grant
 from vecguard.usernames import ROOT
 
 _KEY = "builtinRoles.roles"

@@ -6,14 +6,10 @@ from vecguard.errors import InvalidParameterError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.milvus_layout.role_records import is_name
+from vecguard.milvus_layout.stored_roles import Grant, StoredRole
 from vecguard.root_coord.answers import ChangeAnswers
 from vecguard.root_coord.store.interface import StoredCredential
-from vecguard.root_coord.store.role_interface import (
-    Grant,
-    PrivilegeGroup,
-    RoleBackup,
-    StoredRole,
-)
+from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 
 # More than a user has; each takes two reads.
 _MOST_NAMES = 10_000

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from vecguard.errors import InvalidParameterError
 from vecguard.milvus_layout.role_records import is_name
+from vecguard.milvus_layout.stored_roles import Grant
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
 from vecguard.root_coord.changes import AFTER_EVERY_REVISION, Changes
 from vecguard.root_coord.session_state import (
@@ -13,7 +14,7 @@ from vecguard.root_coord.session_state import (
     Revocation,
 )
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
-from vecguard.root_coord.store.role_interface import Grant, RoleBackup, RoleStore
+from vecguard.root_coord.store.role_interface import RoleBackup, RoleStore
 from vecguard.usernames import ROOT, is_storable
 
 Revoked = Callable[[int, Mutation | None], Sequence[Revocation]]

@@ -15,10 +15,10 @@ from vecguard.etcd import Delete, EtcdClient, Get, Put
 from vecguard.generated.milvus.proto.milvus import PrivilegeEntity, PrivilegeGroupInfo
 from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import Grantee, group_value
+from vecguard.milvus_layout.stored_roles import Grant, StoredRole, corrupt_role_records
 from vecguard.root_coord.errors import LeadershipLostError
 from vecguard.root_coord.store.interface import Actor, Outcome, StoredCredential
-from vecguard.root_coord.store.role_interface import Grant, PrivilegeGroup, RoleBackup, StoredRole
-from vecguard.root_coord.store.role_reads import corrupt_role_records
+from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 
 __all__ = ["etcd", "prefix"]
 
@@ -257,7 +257,6 @@ async def test_bad_records_harm_only_themselves_and_are_named(store, client, key
         keys.grantee("reader/Collection"): b"0" * 32,
         keys.grantee("reader/Collection/default."): b"0" * 32,
         keys.grantee("reader/Collection/default.films"): b"../../x",
-        keys.grantee("reader/Collection/default.empty"): b"0" * 32,
         keys.grants_of("0" * 16): b"",
         keys.group("Bad"): b"\x0a\xff",
     }

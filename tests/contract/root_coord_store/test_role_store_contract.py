@@ -10,9 +10,10 @@ from tests.support.etcd import etcd, prefix
 from tests.support.etcd_store import elected, fenced_role_store, fenced_store
 from vecguard.etcd import EtcdClient
 from vecguard.milvus_layout import Keys
+from vecguard.milvus_layout.stored_roles import Grant, StoredRole
 from vecguard.privileges.catalogue import Catalogue
 from vecguard.root_coord.store.interface import Actor, Outcome, StoredCredential
-from vecguard.root_coord.store.role_interface import Grant, PrivilegeGroup, RoleBackup, StoredRole
+from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 
 __all__ = ["etcd", "prefix"]
 

@@ -10,6 +10,8 @@ from tests.integration.cli.installation import ROOT_PASSWORD, Installation
 from tests.support.metrics import health
 from tests.support.program_here import Ended
 from tests.support.waiting import eventually
+from vecguard.etcd import EtcdClient, Put
+from vecguard.milvus_layout import Keys
 
 # The output of the stack is read on this loop.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -189,3 +191,31 @@ async def test_a_stack_that_is_as_it_should_be_has_nothing_wrong_until_it_is_ope
         assert login.json["anybody"] is True
         listed = await vecguard("user", "list", "-a", installation.address, "--no-login")
         assert listed.out == "root\n"
+
+
+@pytest.mark.timeout(120)
+async def test_roles_that_do_not_fit_together_are_named(tmp_path):
+    keys = Keys.of("by-dev", "meta")
+    async with running_stack(tmp_path / "stack") as stack:
+        installation = Installation(stack, tmp_path)
+        config = ("--config", installation.root_coord_config, "-o", "json")
+        doctor = ("doctor", "-a", installation.address, *installation.operations, *config)
+        part = 'roles below "by-dev/meta"'
+        assert told(await vecguard(*doctor), "good", "2 roles with 3 grants") == [part]
+        user = await installation.user("a fine password")
+        async with EtcdClient([f"127.0.0.1:{stack.ports.etcd}"]) as client:
+            await client.txn(
+                [],
+                [
+                    Put(keys.role("idle").encode(), b""),
+                    Put(keys.group("Bad").encode(), b"\x0a\xff"),
+                    Put(keys.mapping("nobody", "idle").encode(), b""),
+                    Put(keys.mapping("root", "lost").encode(), b""),
+                ],
+            )
+        ended = await vecguard(*doctor)
+    assert told(ended, "warning", "cannot be read") == [f"etcd {keys.group('Bad')}"]
+    assert told(ended, "note", f"no role but public: {user}") == [part]
+    assert told(ended, "note", "users who do not exist have roles: nobody") == [part]
+    assert told(ended, "note", "have users or grants: lost") == [part]
+    assert told(ended, "good", "can be read") == []

@@ -9,11 +9,11 @@ from tests.support.waiting import eventually
 from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.milvus_layout.role_records import Grantee
+from vecguard.milvus_layout.stored_roles import Grant
 from vecguard.passwords import hash_password
 from vecguard.root_coord.external_changes import ExternalChanges
 from vecguard.root_coord.session_state import FullInvalidation, Invalidation, PolicyInvalidation
 from vecguard.root_coord.store.own_writes import OwnWrites
-from vecguard.root_coord.store.role_interface import Grant
 from vecguard.secret import Secret
 
 FIRST, SECOND, THIRD = (hash_password(Secret(f"password-{n}"), 4) for n in range(3))

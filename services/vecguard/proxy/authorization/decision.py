@@ -88,10 +88,14 @@ class Question:
         Without a grant, users may do what concerns only themselves, and see their own roles.
         """
         need, names = self._need, self.names
-        if rights.is_admin or (need.is_own and names == (self._username,)):
-            return True
-        if self._role and (self._role in roles or self._role == PUBLIC):
+        if rights.is_admin or self.concerns_self(roles):
             return True
         if need.names:
             return rights.allows_all(need.object_type, need.privilege, self.database, names)
         return rights.allows(need.object_type, need.privilege, self.database, names[0])
+
+    def concerns_self(self, roles: Collection[str]) -> bool:
+        """Returns whether it is about nothing but the user, or a role of the user."""
+        if self._need.is_own and self.names == (self._username,):
+            return True
+        return self._role != "" and (self._role in roles or self._role == PUBLIC)

@@ -172,13 +172,34 @@ class RolePolicy:
             scope = self._scopes[need] = self._new_scope(object_type, privilege)
         return scope
 
+    def granting(self, object_type: str, privilege: str, database: str, name: str) -> Grant | None:
+        """Returns the first grant that allows a privilege on an object. Slow with many grants."""
+        for stored, grants in self._grants.items():
+            for grant in grants:
+                scope = _RoleScope()
+                self._fill(scope, stored, [grant], object_type, privilege)
+                if _Scope([scope]).has(database, f"{database}.{name}"):
+                    return grant
+        return None
+
     def _new_scope(self, object_type: str, privilege: str) -> _RoleScope:
         scope = _RoleScope()
         for stored, grants in self._grants.items():
-            for granted in self._members.get(stored, [stored]):
-                if _applies(granted, privilege):
-                    _add(scope, object_type, [_expanded(grant, granted) for grant in grants])
+            self._fill(scope, stored, grants, object_type, privilege)
         return scope
+
+    def _fill(
+        self,
+        scope: _RoleScope,
+        stored: str,
+        grants: Sequence[Grant],
+        object_type: str,
+        privilege: str,
+    ) -> None:
+        """Adds to a scope what some grants of one privilege or group allow."""
+        for granted in self._members.get(stored, [stored]):
+            if _applies(granted, privilege):
+                _add(scope, object_type, [_expanded(grant, granted) for grant in grants])
 
 
 class Rights:
@@ -217,14 +238,20 @@ class Rights:
         """Returns whether one role allows a privilege on every object; False for no names."""
         if self.is_admin:
             return bool(names)
-        if not names or not all(_can_exist(object_type, database, name) for name in names):
-            return False
-        keys = [f"{database}.{name}" for name in names]
-        for role in self._roles:
-            scope = _Scope([role.scope(object_type, privilege)])
-            if all(scope.has(database, key) for key in keys):
-                return True
-        return False
+        return self._allowing(object_type, privilege, database, names) is not None
+
+    def granting(
+        self, object_type: str, privilege: str, database: str, names: Sequence[str]
+    ) -> tuple[str, tuple[Grant, ...]] | None:
+        """Returns the first role that allows a privilege on every object, and its grant for each.
+
+        None if there is none; an admin needs none. Slow with many grants.
+        """
+        role = self._allowing(object_type, privilege, database, names)
+        if role is None:
+            return None
+        found = [role.granting(object_type, privilege, database, name) for name in names]
+        return role.name, tuple(grant for grant in found if grant is not None)
 
     def allows_everywhere(self, object_type: str, privilege: str) -> bool:
         """Returns whether a privilege is allowed on every object that can exist.
@@ -239,6 +266,19 @@ class Rights:
         False may also mean that the object has to be known.
         """
         return not self.is_admin and self._scope(object_type, privilege).is_empty()
+
+    def _allowing(
+        self, object_type: str, privilege: str, database: str, names: Sequence[str]
+    ) -> RolePolicy | None:
+        """Returns the first role that allows a privilege on every object; None for no names."""
+        if not names or not all(_can_exist(object_type, database, name) for name in names):
+            return None
+        keys = [f"{database}.{name}" for name in names]
+        for role in self._roles:
+            scope = _Scope([role.scope(object_type, privilege)])
+            if all(scope.has(database, key) for key in keys):
+                return role
+        return None
 
     def _scope(self, object_type: str, privilege: str) -> _Scope:
         need = (object_type, privilege)

@@ -5,20 +5,14 @@ from dataclasses import replace
 
 from vecguard.concurrency.fresh_call import FreshCall
 from vecguard.etcd import Compare, Delete, EtcdClient, Get, KeyValue, Put
+from vecguard.etcd.reads import Reads, Snapshot, until_whole
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
+from vecguard.milvus_layout.stored_roles import roles_by_user
 from vecguard.observability.log import get_logger
 from vecguard.passwords import DUMMY_HASH, PasswordHash
 from vecguard.root_coord.store.absent_record import AbsentRecord
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, readable_record
-from vecguard.root_coord.store.interface import (
-    Actor,
-    Mutation,
-    Outcome,
-    Snapshot,
-    StoredCredential,
-)
-from vecguard.root_coord.store.reads import Reads, until_whole
-from vecguard.root_coord.store.role_reads import roles_by_user
+from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from vecguard.root_record import RootState, root_marker, root_state
 from vecguard.usernames import ROOT
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from vecguard.etcd import Compare, Get, KeyValue
+from vecguard.etcd.reads import MOST_OPERATIONS, Reads
 from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import Grantee
+from vecguard.milvus_layout.stored_roles import Grant, groups_of, privileges_below
 from vecguard.privileges.catalogue import Catalogue
 from vecguard.privileges.stored_names import ANY, api_name
 from vecguard.root_coord.store.grantee_state import (
@@ -17,9 +19,6 @@ from vecguard.root_coord.store.grantee_state import (
 from vecguard.root_coord.store.group_changes import require_privileges
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
-from vecguard.root_coord.store.reads import MOST_OPERATIONS, Reads
-from vecguard.root_coord.store.role_interface import Grant
-from vecguard.root_coord.store.role_reads import groups_of, privileges_below
 
 # Of one change: each takes up to four reads and some operations.
 _MOST_GRANTS = 25

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from vecguard.etcd import Compare, Delete, Get, Put
+from vecguard.etcd.reads import Reads
 from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import group_value
+from vecguard.milvus_layout.stored_roles import grantees_of, groups_of, privileges_of
 from vecguard.privileges.catalogue import Catalogue, flattened
 from vecguard.privileges.stored_names import stored_group
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
-from vecguard.root_coord.store.reads import Reads
-from vecguard.root_coord.store.role_reads import grantees_of, groups_of, privileges_of
 
 # Groups that one change adds to a group: each is a condition of the transaction.
 _MOST_GROUPS = 50

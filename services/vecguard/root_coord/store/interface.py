@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
+from vecguard.etcd.reads import Snapshot
 from vecguard.passwords import PasswordHash
 from vecguard.root_record import RootState
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +24,6 @@ class StoredCredential:
     revision: int
     description: str = ""
     roles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot(Generic[T]):
-    """A value as it was at one revision of the store."""
-
-    revision: int
-    value: T
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vecguard.etcd import Compare, Delete, KeyValue, Operation, Put
+from vecguard.etcd.reads import MOST_OPERATIONS, Reads, Snapshot
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.milvus_layout.role_records import Grantee, group_value, role_value
-from vecguard.observability.log import get_logger
-from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
-from vecguard.privileges.stored_names import ANY, api_name
-from vecguard.root_coord.store.group_changes import require_privileges
-from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, readable_record
-from vecguard.root_coord.store.interface import (
-    Actor,
-    Mutation,
-    Outcome,
-    Snapshot,
-    StoredCredential,
-)
-from vecguard.root_coord.store.reads import MOST_OPERATIONS, Reads
-from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup, StoredRole
-from vecguard.root_coord.store.role_reads import (
+from vecguard.milvus_layout.stored_roles import (
+    StoredRole,
     grantees_of,
     grants_of,
     groups_of,
@@ -28,6 +16,13 @@ from vecguard.root_coord.store.role_reads import (
     roles_by_user,
     roles_of,
 )
+from vecguard.observability.log import get_logger
+from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
+from vecguard.privileges.stored_names import ANY, api_name
+from vecguard.root_coord.store.group_changes import require_privileges
+from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, readable_record
+from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
+from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 from vecguard.usernames import ROOT
 
 log = get_logger(__name__)

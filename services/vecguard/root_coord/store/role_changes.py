@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vecguard.etcd import Compare, Delete, Get, Put
+from vecguard.etcd.reads import MOST_OPERATIONS, Reads
 from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import role_value
+from vecguard.milvus_layout.stored_roles import grantees_of, grants_below
 from vecguard.root_coord.store.grantee_state import Transaction, ids_of
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
-from vecguard.root_coord.store.reads import MOST_OPERATIONS, Reads
-from vecguard.root_coord.store.role_reads import grantees_of, grants_below
 
 # Of one transaction, beside its other operations.
 _MOST_MAPPINGS = 80

@@ -4,38 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vecguard.root_coord.store.interface import Actor, Mutation, Snapshot, StoredCredential
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Allows a role to use a privilege on an object.
-
-    Attributes:
-        object: a name, a pattern, or "*".
-        privilege: as stored: "PrivilegeSearch", "PrivilegeGroupReaders" or "*".
-        grantor: the user who has made the grant.
-    """
-
-    object_type: str
-    database: str
-    object: str
-    privilege: str
-    grantor: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRole:
-    """A role. Which of `grants` and `users` was read depends on the read.
-
-    Attributes:
-        users: in alphabetical order.
-    """
-
-    name: str
-    description: str = ""
-    grants: tuple[Grant, ...] = ()
-    users: tuple[str, ...] = ()
+from vecguard.etcd.reads import Snapshot
+from vecguard.milvus_layout.stored_roles import Grant, StoredRole
+from vecguard.root_coord.store.interface import Actor, Mutation, StoredCredential
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from vecguard.etcd import EtcdClient, Get, KeyValue
+from vecguard.etcd.reads import Reads, Snapshot, until_whole
 from vecguard.milvus_layout import Keys
-from vecguard.privileges.catalogue import Catalogue, flattened
-from vecguard.privileges.stored_names import api_name
-from vecguard.root_coord.store.grant_changes import GrantChanges
-from vecguard.root_coord.store.group_changes import GroupChanges
-from vecguard.root_coord.store.guarded_writes import GuardedWrites
-from vecguard.root_coord.store.interface import Actor, Mutation, Snapshot
-from vecguard.root_coord.store.reads import Reads, until_whole
-from vecguard.root_coord.store.restore import Restore, back_up
-from vecguard.root_coord.store.role_changes import RoleChanges
-from vecguard.root_coord.store.role_interface import (
+from vecguard.milvus_layout.stored_roles import (
     Grant,
-    PrivilegeGroup,
-    RoleBackup,
-    RolesAndGroups,
     StoredRole,
-)
-from vecguard.root_coord.store.role_reads import (
     grantees_of,
     grants_below,
     groups_of,
@@ -28,6 +15,15 @@ from vecguard.root_coord.store.role_reads import (
     roles_of,
     users_by_role,
 )
+from vecguard.privileges.catalogue import Catalogue, flattened
+from vecguard.privileges.stored_names import api_name
+from vecguard.root_coord.store.grant_changes import GrantChanges
+from vecguard.root_coord.store.group_changes import GroupChanges
+from vecguard.root_coord.store.guarded_writes import GuardedWrites
+from vecguard.root_coord.store.interface import Actor, Mutation
+from vecguard.root_coord.store.restore import Restore, back_up
+from vecguard.root_coord.store.role_changes import RoleChanges
+from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup, RolesAndGroups
 
 
 class EtcdRoleStore:

@@ -5,10 +5,11 @@ import pytest
 from grpclib.const import Status
 from grpclib.testing import ChannelFor
 
-from vecguard.cli.accounts import AccountClient, LoginRefusedError, UnknownMethodError, User
+from vecguard.cli.accounts import AccountClient, User
 from vecguard.cli.connection import Login
 from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, exit_code_of
 from vecguard.cli.login import accepts_anonymous_calls, check_login
+from vecguard.cli.public_calls import LoginRefusedError, UnknownMethodError
 from vecguard.cli.user import delete_if_present
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.generated.milvus.proto import common

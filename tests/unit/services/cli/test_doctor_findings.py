@@ -158,6 +158,15 @@ def test_a_configuration_with_authorization_off_is_wrong():
         assert [finding.severity for finding in judge_settings(weaker)] == [Severity.NOTE]
 
 
+def test_roles_that_are_not_enforced_are_a_warning():
+    free = {"VECGUARD__COMMON__SECURITY__RBAC__ENFORCED": "false"}
+    (warning,) = judge_settings(settings(**free))
+    assert warning.severity is Severity.WARNING
+    assert "common.security.rbac.enforced" in warning.remedy
+    off = {"VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED": "false"}
+    assert of(judge_settings(settings(**free, **off)), Severity.WARNING) == []
+
+
 def test_anonymous_changes_are_wrong_where_authorization_is_off():
     allowed = {"VECGUARD__COMMON__SECURITY__ALLOWANONYMOUSCHANGES": "true"}
     assert list(judge_settings(settings(**allowed))) == []

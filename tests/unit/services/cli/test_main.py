@@ -34,6 +34,10 @@ def run(*arguments):
         (("user", "list", "--no-login", "--cert", "/x.pem"), "without a key"),
         (("user", "list", "--no-login", "--key", "/x.key"), "without a certificate"),
         (("user", "list", "--no-login", "--ca", "/no/such.pem"), "does not exist"),
+        (("user", "roles", "--no-login"), "name the user"),
+        (("role", "grant", "r", "Search", "--no-login"), "say on which collection"),
+        (("role", "grant", "r", "FlushAll", "a.b", "--no-login"), "whole cluster"),
+        (("role", "revoke", "r", "Search", "a.b.c", "--no-login"), "more than one dot"),
         (("status", "-O", "nowhere"), "--operations"),
         (("doctor", "-O", "nowhere"), "--operations"),
         (("doctor", "-a", "nowhere"), "--address"),
@@ -55,7 +59,15 @@ def test_what_cannot_be_used_is_one_json_object_and_exit_code_2(tmp_path, argume
 
 @pytest.mark.parametrize(
     "command_line",
-    [("login", "-u", "\udcff"), ("user", "delete", "\udcff"), ("user", "passwd", "\udcff")],
+    [
+        ("login", "-u", "\udcff"),
+        ("user", "delete", "\udcff"),
+        ("user", "passwd", "\udcff"),
+        ("user", "roles", "bob", "--add", "\udcff"),
+        ("role", "drop", "\udcff"),
+        ("role", "grant", "r", "Search", "\udcff"),
+        ("group", "add", "g", "\udcff"),
+    ],
 )
 def test_a_name_that_is_not_utf8_is_refused(command_line):
     result = run(*command_line)

@@ -16,6 +16,7 @@ from vecguard.config import Settings
 from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.configured import account_service, permissions
 from vecguard.proxy.accounts.permissions import Permissions
+from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.own_services import open_own_services
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
@@ -118,6 +119,7 @@ async def test_a_change_of_the_own_account_is_not_ended_by_its_own_revocation(
     backend = configured.backend(settings, None, limit_hits())
     own = open_own_services(
         account_service(settings, directory, MemoryRoles(directory), authentication),
+        ExplanationService(None),
         HealthReport(),
         backend=backend,
         is_draining=lambda: False,

@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from vecguard.etcd import CompactedError, EtcdClient, EtcdNoSpaceError, Get, KeyValue, RangeResult
 from vecguard.etcd.model import key_range
-from vecguard.root_coord.store.interface import Snapshot
 
 T = TypeVar("T")
 
@@ -17,6 +16,14 @@ _PAGE = 500
 #: Most operations, and most conditions, of one of our transactions. etcd refuses more than 128 of
 #: either by default (--max-txn-ops).
 MOST_OPERATIONS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[T]):
+    """A value as it was at one revision of the store."""
+
+    revision: int
+    value: T
 
 
 class Reads:

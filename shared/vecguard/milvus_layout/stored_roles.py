@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vecguard.etcd import EtcdClient, Get, KeyValue
+from vecguard.etcd.reads import Reads, until_whole
 from vecguard.milvus_layout import CorruptRecordError, Keys
 from vecguard.milvus_layout.role_records import (
     Grantee,
@@ -15,10 +16,39 @@ from vecguard.milvus_layout.role_records import (
 )
 from vecguard.observability.log import get_logger
 from vecguard.privileges.catalogue import PUBLIC
-from vecguard.root_coord.store.reads import Reads, until_whole
-from vecguard.root_coord.store.role_interface import Grant, StoredRole
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Allows a role to use a privilege on an object.
+
+    Attributes:
+        object: a name, a pattern, or "*".
+        privilege: as stored: "PrivilegeSearch", "PrivilegeGroupReaders" or "*".
+        grantor: the user who has made the grant.
+    """
+
+    object_type: str
+    database: str
+    object: str
+    privilege: str
+    grantor: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRole:
+    """A role. Which of `grants` and `users` was read depends on the read.
+
+    Attributes:
+        users: in alphabetical order.
+    """
+
+    name: str
+    description: str = ""
+    grants: tuple[Grant, ...] = ()
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +228,8 @@ async def grants_below(
 async def corrupt_role_records(client: EtcdClient, keys: Keys) -> tuple[CorruptKey, ...]:
     """Returns every key of roles, grants and groups that is left out of decisions.
 
+    A grantee without privileges is none of them: Milvus leaves its key when it revokes the last.
+
     Raises EtcdError.
     """
     reads = Reads(client)
@@ -213,13 +245,8 @@ async def corrupt_role_records(client: EtcdClient, keys: Keys) -> tuple[CorruptK
         stored = await reads.all_below(keys.grantees, revision=at)
         grantees = grantees_of(keys, stored.value, found.append)
         ids = await reads.all_below(keys.grantee_ids, revision=at, keys_only=True)
-        privileges = privileges_of(keys, ids.value, found.append)
+        privileges_of(keys, ids.value, found.append)
         found += _shared_ids(grantees)
-        found += [
-            CorruptKey(each.kv.key.decode(), "no privilege is granted under its id")
-            for each in grantees
-            if each.id not in privileges
-        ]
         return tuple(found)
 
     return await until_whole(read)

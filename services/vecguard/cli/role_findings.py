@@ -1,0 +1,193 @@
+"""Examines the roles, grants and privilege groups in etcd."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vecguard.cli.finding import Finding, Severity
+from vecguard.errors import VecguardError
+from vecguard.etcd import EtcdClient
+from vecguard.etcd.reads import Reads, until_whole
+from vecguard.milvus_layout import Keys
+from vecguard.milvus_layout.stored_roles import (
+    CorruptKey,
+    Grant,
+    corrupt_role_records,
+    grantees_of,
+    grants_of,
+    groups_of,
+    privileges_of,
+    roles_by_user,
+    roles_of,
+)
+from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
+from vecguard.privileges.stored_names import api_name, stored_group, stored_privilege
+from vecguard.usernames import ROOT
+from vecguard.wording import counted
+
+# Names in a message, and messages about single keys; the others are counted.
+_SHOWN: Final = 5
+_CATALOGUE: Final = Catalogue()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What is stored about roles at one revision.
+
+    Attributes:
+        users: the names of all users.
+        roles: the names of all roles.
+        roles_of_users: by user, without `public`.
+        grants: by role.
+        groups: the names of the custom groups.
+    """
+
+    users: frozenset[str]
+    roles: frozenset[str]
+    roles_of_users: Mapping[str, Sequence[str]]
+    grants: Mapping[str, Sequence[Grant]]
+    groups: frozenset[str]
+
+
+async def examine_roles(client: EtcdClient, keys: Keys) -> list[Finding]:
+    """Examines what roles, grants and groups are stored, and what of it cannot be read."""
+    name = f'roles below "{keys.root}"'
+    try:
+        state = await until_whole(lambda: _read(Reads(client), keys))
+        corrupt = await corrupt_role_records(client, keys)
+    except VecguardError as error:
+        return [Finding(Severity.WARNING, name, error.message, "see the other findings about etcd")]
+    findings = [*judge_corrupt(name, corrupt), *judge_roles(name, state)]
+    if all(finding.severity is Severity.NOTE for finding in findings):
+        grants = sum(map(len, state.grants.values()))
+        findings.append(
+            Finding(
+                Severity.GOOD,
+                name,
+                f"{counted(len(state.roles), 'role', 'roles')} with "
+                f"{counted(grants, 'grant', 'grants')} can be read",
+            )
+        )
+    return findings
+
+
+def judge_corrupt(name: str, corrupt: Sequence[CorruptKey]) -> Iterator[Finding]:
+    """Yields findings about records that no decision counts."""
+    for each in corrupt[:_SHOWN]:
+        yield Finding(
+            Severity.WARNING,
+            f"etcd {each.key}",
+            f"the record cannot be read, and allows nothing: {each.reason}",
+            "make the role, grant or group again, and delete the key (etcdctl del)",
+        )
+    if len(corrupt) > _SHOWN:
+        yield Finding(
+            Severity.WARNING,
+            name,
+            f"{len(corrupt) - _SHOWN} more records cannot be read",
+            "deal with those above, and run doctor again",
+        )
+
+
+def judge_roles(name: str, state: StoredState) -> Iterator[Finding]:
+    """Yields findings about roles, users and grants that do not fit together."""
+    given = {role for roles in state.roles_of_users.values() for role in roles}
+    yield from _judge_absent(name, state, given)
+    unused = state.roles - given - {ADMIN, PUBLIC}
+    if unused:
+        yield Finding(
+            Severity.NOTE,
+            name,
+            f"roles that no user has: {_listed(unused)}",
+            "vecguard user roles USER --add ROLE, or vecguard role drop ROLE",
+        )
+    without = state.users - state.roles_of_users.keys() - {ROOT}
+    if without:
+        yield Finding(
+            Severity.NOTE,
+            name,
+            f"users who have no role but public: {_listed(without)}",
+            "vecguard user roles USER --add ROLE, if they should do more",
+        )
+
+
+def _judge_absent(name: str, state: StoredState, given: set[str]) -> Iterator[Finding]:
+    """Yields findings about what names something that does not exist."""
+    absent = (given | state.grants.keys()) - state.roles - {ADMIN, PUBLIC}
+    if absent:
+        yield Finding(
+            Severity.NOTE,
+            name,
+            f"roles that do not exist have users or grants: {_listed(absent)}; root coord takes "
+            "them away when it creates such a role, a Milvus would not",
+            "vecguard role create ROLE, then vecguard role drop ROLE",
+        )
+    users = state.roles_of_users.keys() - state.users
+    if users:
+        yield Finding(
+            Severity.NOTE,
+            name,
+            f"users who do not exist have roles: {_listed(users)}; root coord takes them away when "
+            "it creates such a user, a Milvus would not",
+            "vecguard user roles USER --remove ROLE",
+        )
+    unknown = {
+        f"{api_name(grant.privilege)} on {grant.database}.{grant.object} of {role}"
+        for role, grants in state.grants.items()
+        for grant in grants
+        if not _exists(grant.privilege, state.groups)
+    }
+    if unknown:
+        yield Finding(
+            Severity.WARNING,
+            name,
+            f"grants of privileges or groups that do not exist: {_listed(unknown)}; they allow "
+            "nothing, until a group of such a name is created",
+            "vecguard group create GROUP, then vecguard role revoke ROLE GROUP ..., then vecguard "
+            "group drop GROUP",
+        )
+
+
+def _exists(stored: str, groups: frozenset[str]) -> bool:
+    """Returns whether a privilege or group, as stored, is one that exists, or a pattern."""
+    if not {*"*?[\\"}.isdisjoint(stored):
+        return True
+    name = api_name(stored)
+    if _CATALOGUE.is_privilege(name) and stored == stored_privilege(name):
+        return True
+    is_group = name in groups or _CATALOGUE.is_built_in_group(name)
+    return is_group and stored == stored_group(name)
+
+
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:_SHOWN])
+    more = len(ordered) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+async def _read(reads: Reads, keys: Keys) -> StoredState:
+    """Raises CompactedError: see `until_whole`."""
+    users = await reads.all_below(keys.users, keys_only=True)
+    at = users.revision
+    roles = await reads.all_below(keys.roles, revision=at)
+    mappings = await reads.all_below(keys.mappings, revision=at, keys_only=True)
+    groups = await reads.all_below(keys.groups, revision=at)
+    grantees = await reads.all_below(keys.grantees, revision=at)
+    ids = await reads.all_below(keys.grantee_ids, revision=at)
+    # Records that cannot be read are reported by `corrupt_role_records`.
+    return StoredState(
+        users=frozenset(
+            kv.key.decode(errors="replace").removeprefix(keys.users) for kv in users.value
+        ),
+        roles=frozenset(role.name for role in roles_of(keys, roles.value, _ignore)),
+        roles_of_users=roles_by_user(keys, mappings.value, _ignore),
+        grants=grants_of(
+            grantees_of(keys, grantees.value, _ignore), privileges_of(keys, ids.value, _ignore)
+        ),
+        groups=frozenset(groups_of(keys, groups.value, _ignore)),
+    )
+
+
+def _ignore(found: CorruptKey) -> None:
+    del found

@@ -1,0 +1,130 @@
+"""Serves `vecguard.v1.Roles`: says why a call would be allowed or refused."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from vecguard.errors import InvalidParameterError, Status, VecguardError
+from vecguard.generated.vecguard import v1 as pb
+from vecguard.grpc.server import current_caller
+from vecguard.privileges.stored_names import api_name
+from vecguard.proxy.accounts.errors import UnidentifiedCallerError
+from vecguard.proxy.accounts.methods import path_of
+from vecguard.proxy.authentication.credentials import CredentialCache
+from vecguard.proxy.authorization.decision import Question
+from vecguard.proxy.authorization.errors import PermissionDeniedError
+from vecguard.proxy.authorization.explanation import Explanation, Reason, explain, fields_of
+from vecguard.proxy.authorization.methods import ADMIN_ONLY, METHODS, OPEN, Treatment
+from vecguard.proxy.authorization.policy import Grant
+from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.identity_headers import read_caller
+from vecguard.usernames import ROOT
+
+_DEFAULT_DATABASE: Final = "default"
+# Who may list roles may ask about every user.
+_LIST_ROLES: Final = "SelectRole"
+
+
+class UnknownUserError(VecguardError):
+    """There is no user of this name."""
+
+    status = Status.NOT_FOUND
+    reason = "unknown_user"
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"there is no user {username}")
+
+
+class Explainer:
+    """Explains the decisions of a `RoleAuthorizer`."""
+
+    def __init__(self, authorizer: RoleAuthorizer, credentials: CredentialCache) -> None:
+        """`credentials` are those of the authorizer."""
+        self._authorizer = authorizer
+        self._credentials = credentials
+
+    async def explain(
+        self, username: str, method: str, database: str, objects: Sequence[str]
+    ) -> tuple[Explanation, tuple[str, ...]]:
+        """Explains the decision about a call, and returns the user's roles without `public`.
+
+        Raises:
+            UnknownUserError: there is no such user.
+            InvalidParameterError: there is no such method, or no request about these objects.
+            UnavailableError: nothing can be decided now, for the reason in its text.
+            DeadlineError: root coord does not answer.
+            OverloadedError: the roles keep changing.
+        """
+        path = path_of(method).encode()
+        if path not in METHODS and path not in OPEN and path not in ADMIN_ONLY:
+            raise InvalidParameterError(
+                f"Milvus's service has no method {method}; names are those of its RPCs, such as "
+                "Search"
+            )
+        if (await self._credentials.get(username)).password is None:
+            raise UnknownUserError(username)
+        standing = await self._authorizer.rights_after_wait(username)
+        rights, roles = standing.rights, standing.roles
+        need = self._authorizer.treatment_of(path)
+        if need is Treatment.LOGIN:
+            reason = Reason.OPEN if self._authorizer.enforced else Reason.NOT_ENFORCED
+            return Explanation(reason), roles
+        if username == ROOT and not self._authorizer.root_is_bound:
+            return Explanation(Reason.ROOT), roles
+        if isinstance(need, Treatment):
+            return Explanation(Reason.ADMIN if rights.is_admin else Reason.ADMIN_NEEDED), roles
+        fields = fields_of(need, database, objects)
+        question = Question(need, username, database or _DEFAULT_DATABASE, fields)
+        return explain(need, question, rights, roles), roles
+
+
+class ExplanationService(pb.RolesBase):
+    """Serves calls of the relay only: trusts its identity headers, which clients cannot set."""
+
+    def __init__(self, explainer: Explainer | None) -> None:
+        """None where authorization is switched off, so that everything is allowed."""
+        self._explainer = explainer
+
+    async def explain(self, explain_request: pb.ExplainRequest) -> pb.ExplainReply:
+        """Answers the caller about itself, and about others with the privilege SelectOwnership.
+
+        Raises what `Explainer.explain` raises, and PermissionDeniedError.
+        """
+        if self._explainer is None:
+            return _reply(Explanation(Reason.NOT_ENFORCED), ())
+        caller = read_caller(current_caller().metadata).principal
+        if caller.is_anonymous:
+            raise UnidentifiedCallerError
+        request = explain_request
+        if request.username != caller.username:
+            await _require_may_ask(self._explainer, caller.username)
+        return _reply(
+            *await self._explainer.explain(
+                request.username, request.method, request.database, request.objects
+            )
+        )
+
+
+async def _require_may_ask(explainer: Explainer, caller: str) -> None:
+    """Raises PermissionDeniedError if the caller may not list roles."""
+    found, _ = await explainer.explain(caller, _LIST_ROLES, "", ())
+    if not found.reason.allows and found.need is not None:
+        raise PermissionDeniedError(found.need.privilege, caller, found.database)
+
+
+def _reply(found: Explanation, roles: Sequence[str]) -> pb.ExplainReply:
+    return pb.ExplainReply(
+        allowed=found.reason.allows,
+        reason=pb.Reason[found.reason.name],
+        roles=list(roles),
+        privilege=api_name(found.need.privilege) if found.need else "",
+        object_type=found.need.object_type if found.need else "",
+        database=found.database,
+        objects=list(found.names),
+        role=found.role,
+        grants=[_grant(grant) for grant in found.grants],
+        smallest_grants=[_grant(grant) for grant in found.smallest],
+    )
+
+
+def _grant(grant: Grant) -> pb.Grant:
+    return pb.Grant(grant.object_type, grant.database, grant.object, api_name(grant.privilege))

@@ -1,0 +1,160 @@
+import grpclib
+import pytest
+from grpclib.const import Status
+from grpclib.testing import ChannelFor
+from pymilvus import MilvusClient
+
+from vecguard.cli.connection import Login
+from vecguard.cli.exit_codes import NegativeError, UsageError
+from vecguard.cli.explain import ask, commands, request_of, sentence
+from vecguard.cli.method_names import _OTHERS, ABOUT_USERS_AND_ROLES, rpc_of
+from vecguard.cli.public_calls import UnknownMethodError
+from vecguard.generated.vecguard import v1 as pb
+from vecguard.secret import Secret
+
+SEARCH = pb.ExplainRequest(username="alice", method="Search", objects=["books"])
+
+
+def refused(*grants, roles=("reader",)):
+    return pb.ExplainReply(
+        reason=pb.Reason.NOT_GRANTED,
+        roles=list(roles),
+        privilege=grants[0].privilege,
+        object_type=grants[0].object_type,
+        database=grants[0].database,
+        objects=[grant.object for grant in grants],
+        smallest_grants=list(grants),
+    )
+
+
+def search(database="sales", name="books"):
+    return pb.Grant("Collection", database, name, "Search")
+
+
+@pytest.mark.parametrize(
+    ("function", "rpc"),
+    [
+        ("search", "Search"),
+        ("hybrid_search", "HybridSearch"),
+        ("create_collection", "CreateCollection"),
+        ("get", "Query"),
+        ("list_indexes", "DescribeIndex"),
+        ("Search", "Search"),
+        ("RestoreRBAC", "RestoreRBAC"),
+        ("/odd", "/odd"),
+    ],
+)
+def test_functions_have_an_rpc_and_rpcs_stay(function, rpc):
+    assert rpc_of(function) == rpc
+
+
+def test_every_translated_function_is_one_of_pymilvus():
+    assert [name for name in _OTHERS if not hasattr(MilvusClient, name)] == []
+
+
+def test_what_is_about_users_or_roles_is_what_the_proxy_says():
+    from vecguard.proxy.authorization.methods import METHODS  # noqa: PLC0415 - the other side
+
+    named = {need.method for need in METHODS.values() if need.object_type == "User" and need.name}
+    roles = {need.method for need in METHODS.values() if need.own_role}
+    assert named | roles == ABOUT_USERS_AND_ROLES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "database", "objects"),
+    [
+        (("search", ["books"], None), "", ["books"]),
+        (("search", ["sales.books"], None), "sales", ["books"]),
+        (("search", ["books"], "sales"), "sales", ["books"]),
+        (("search", ["sales.books"], "sales"), "sales", ["books"]),
+        (("flush", ["sales.a", "sales.b"], None), "sales", ["a", "b"]),
+        (("create_collection", [], "sales"), "sales", []),
+        (("describe_user", ["john.doe"], None), "", ["john.doe"]),
+    ],
+)
+def test_arguments_become_a_request(arguments, database, objects):
+    request = request_of("alice", *arguments)
+    assert (request.database, request.objects) == (database, objects)
+
+
+@pytest.mark.parametrize("arguments", [(["a.x", "b.y"], None), (["a.x"], "b")])
+def test_objects_of_several_databases_are_refused(arguments):
+    with pytest.raises(UsageError, match="one database"):
+        request_of("alice", "flush", *arguments)
+
+
+def test_a_command_to_copy_grants_what_is_missing():
+    assert commands(SEARCH, refused(search())) == ["vecguard role grant reader Search sales.books"]
+    assert commands(SEARCH, refused(search(name="a"), search(name="b"), roles=("x", "y"))) == [
+        "vecguard role grant ROLE Search sales.a",
+        "vecguard role grant ROLE Search sales.b",
+    ]
+    assert commands(SEARCH, refused(search(name="*"), roles=())) == [
+        "vecguard role grant ROLE Search 'sales.*'",
+        "vecguard user roles alice --add ROLE",
+    ]
+    create = pb.Grant("Global", "sales", "*", "CreateCollection")
+    assert commands(SEARCH, refused(create)) == [
+        "vecguard role grant reader CreateCollection --database sales"
+    ]
+    admin = pb.ExplainReply(reason=pb.Reason.ADMIN_NEEDED, roles=["reader"])
+    assert commands(SEARCH, admin) == ["vecguard user roles alice --add admin"]
+    assert commands(SEARCH, pb.ExplainReply(allowed=True, reason=pb.Reason.OPEN)) == []
+
+
+def test_the_answer_is_a_sentence():
+    assert sentence(SEARCH, refused(search())) == (
+        "alice may not call Search on sales.books: none of the roles reader, public allows Search "
+        "there"
+    )
+    allowed = pb.ExplainReply(
+        allowed=True,
+        reason=pb.Reason.GRANTED,
+        privilege="Search",
+        object_type="Collection",
+        database="sales",
+        objects=["books"],
+        role="reader",
+        grants=[pb.Grant("Collection", "sales", "b*", "CollectionReadOnly")],
+    )
+    assert sentence(SEARCH, allowed) == (
+        "alice may call Search on sales.books: "
+        "role reader is granted CollectionReadOnly on sales.b*"
+    )
+    create = refused(pb.Grant("Global", "sales", "*", "CreateCollection"))
+    assert "call Search in database sales: none" in sentence(SEARCH, create)
+    everywhere = refused(pb.Grant("Global", "*", "*", "CreateDatabase"))
+    assert "may not call Search: none" in sentence(SEARCH, everywhere)
+    user = refused(pb.Grant("User", "*", "bob", "SelectUser"))
+    assert "call Search on bob: none" in sentence(SEARCH, user)
+
+
+@pytest.mark.parametrize("reason", pb.Reason)
+def test_every_reason_has_words(reason):
+    answer = pb.ExplainReply(reason=reason)
+    newer = "newer than this command" in sentence(SEARCH, answer)
+    assert newer == (reason == pb.Reason.UNSPECIFIED)
+
+
+class Roles(pb.RolesBase):
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def explain(self, explain_request):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def asked(answer):
+    async with ChannelFor([Roles(answer)]) as channel:
+        return await ask(channel, "host:1", Login("alice", Secret("secret")), SEARCH)
+
+
+async def test_a_refused_question_has_the_servers_words():
+    assert await asked(pb.ExplainReply(allowed=True)) == pb.ExplainReply(allowed=True)
+    for status in (Status.NOT_FOUND, Status.INVALID_ARGUMENT):
+        with pytest.raises(NegativeError, match="there is no user"):
+            await asked(grpclib.GRPCError(status, "there is no user bob"))
+    with pytest.raises(UnknownMethodError, match=r"host:1 explains no decisions; .* Vecguard"):
+        await asked(grpclib.GRPCError(Status.UNIMPLEMENTED))

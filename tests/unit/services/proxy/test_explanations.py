@@ -1,0 +1,172 @@
+"""The service about decisions by roles over a real connection, as the relay calls it."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from tests.support.credentials import (
+    ManualClock,
+    ScriptedSource,
+    observed_authentication,
+    role_cache,
+)
+from tests.unit.services.proxy.test_authorizer import SwitchedTrust
+from vecguard.addresses import Address
+from vecguard.generated.vecguard import v1 as pb
+from vecguard.grpc.channel import Channel
+from vecguard.grpc.server import GrpcServer
+from vecguard.listening import listening_sockets
+from vecguard.proxy.authorization.policy import Grant
+from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.explanations import Explainer, ExplanationService
+
+BOOKS = Grant("Collection", "sales", "books", "PrivilegeSearch")
+OPTIONS = {"root_is_bound": False, "enforced": True, "strict": True, "max_request_bytes": 2**20}
+
+
+class House:
+    def __init__(self, source, channel):
+        self.source, self.channel = source, channel
+
+    async def ask(self, username, method, *objects, database="", caller=None):
+        caller = username if caller is None else caller
+        metadata = {"x-vecguard-user": caller, "x-vecguard-revision": "7"} if caller else {}
+        stub = pb.RolesStub(self.channel, timeout=10, metadata=metadata)
+        return await stub.explain(
+            pb.ExplainRequest(
+                username=username, method=method, database=database, objects=list(objects)
+            )
+        )
+
+
+@asynccontextmanager
+async def opened(**options):
+    source, clock = ScriptedSource(), ManualClock()
+    for name in ("root", "alice", "bob", "ann"):
+        source.put(name, "secret1")
+    source.grant("public")
+    source.grant("reader", BOOKS)
+    source.grant("auditor", Grant("Global", "*", "*", "PrivilegeSelectOwnership"))
+    source.give("alice", "reader")
+    source.give("ann", "auditor")
+    authentication = observed_authentication(source, clock=clock)
+    credentials = authentication.credentials
+    trust, roles = SwitchedTrust(), role_cache(source, clock=clock)
+    authorizer = RoleAuthorizer(credentials, roles, trust, clock, **(OPTIONS | options))
+    server = GrpcServer([ExplanationService(Explainer(authorizer, credentials))])
+    sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
+    channel = Channel(Address("127.0.0.1", sockets[0].getsockname()[1]))
+    server.listen(sockets)
+    try:
+        yield House(source, channel)
+    finally:
+        channel.close()
+        await server.drain(1.0)
+        authentication.close()
+
+
+@pytest.fixture
+async def house():
+    async with opened() as house:
+        yield house
+
+
+async def test_an_allowed_call_names_the_grant(house):
+    assert await house.ask("alice", "Search", "books", database="sales") == pb.ExplainReply(
+        allowed=True,
+        reason=pb.Reason.GRANTED,
+        roles=["reader"],
+        privilege="Search",
+        object_type="Collection",
+        database="sales",
+        objects=["books"],
+        role="reader",
+        grants=[pb.Grant("Collection", "sales", "books", "Search")],
+    )
+
+
+async def test_a_refused_call_names_the_smallest_grant(house):
+    assert await house.ask("alice", "Search", "books") == pb.ExplainReply(
+        allowed=False,
+        reason=pb.Reason.NOT_GRANTED,
+        roles=["reader"],
+        privilege="Search",
+        object_type="Collection",
+        database="default",
+        objects=["books"],
+        smallest_grants=[pb.Grant("Collection", "default", "books", "Search")],
+    )
+    created = await house.ask("alice", "CreateDatabase", "books", database="sales")
+    assert created.smallest_grants == [pb.Grant("Global", "*", "*", "CreateDatabase")]
+
+
+@pytest.mark.parametrize(
+    ("username", "method", "objects", "reason"),
+    [
+        ("alice", "HasCollection", [], "OPEN"),
+        ("alice", "SelectUser", ["alice"], "OWN"),
+        ("alice", "SelectGrant", ["reader"], "OWN"),
+        ("alice", "SelectGrant", ["auditor"], "NOT_GRANTED"),
+        ("alice", "GetMetrics", [], "ADMIN_NEEDED"),
+        ("bob", "GetMetrics", [], "ADMIN"),
+        ("bob", "Search", ["books"], "ADMIN"),
+        ("root", "Search", ["books"], "ROOT"),
+        ("root", "GetMetrics", [], "ROOT"),
+    ],
+)
+async def test_each_reason_is_told(house, username, method, objects, reason):
+    house.source.give("bob", "admin")
+    found = await house.ask(username, method, *objects)
+    assert found.reason == pb.Reason[reason]
+    assert found.allowed == (reason not in ("NOT_GRANTED", "ADMIN_NEEDED"))
+
+
+async def test_about_others_only_who_may_list_roles_is_answered(house):
+    assert (await house.ask("alice", "Search", "books", database="sales", caller="ann")).allowed
+    assert (await house.ask("alice", "Search", "books", caller="root")).roles == ["reader"]
+    with pytest.raises(GRPCError) as refused:
+        await house.ask("ann", "Search", "books", caller="alice")
+    assert refused.value.status is Status.PERMISSION_DENIED
+    assert refused.value.message == (
+        "PrivilegeSelectOwnership: permission deny to alice in the `*` database"
+    )
+    # Nor does the answer show whether there is such a user.
+    with pytest.raises(GRPCError) as unknown:
+        await house.ask("nobody", "Search", "books", caller="alice")
+    assert unknown.value.message == refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "words"),
+    [
+        (("nobody", "Search", "books"), Status.NOT_FOUND, "there is no user nobody"),
+        (("alice", "Serach", "books"), Status.INVALID_ARGUMENT, "no method Serach"),
+        (("alice", "Search"), Status.INVALID_ARGUMENT, "name one"),
+        (("alice", "Search", "a.b"), Status.INVALID_ARGUMENT, "can be no collection"),
+    ],
+)
+async def test_a_question_without_an_answer_is_refused(house, question, status, words):
+    with pytest.raises(GRPCError) as refused:
+        await house.ask(*question, caller="root")
+    assert refused.value.status is status
+    assert words in refused.value.message
+
+
+async def test_a_call_that_the_relay_has_not_made_is_refused(house):
+    with pytest.raises(GRPCError) as refused:
+        await house.ask("alice", "Search", "books", caller="")
+    assert refused.value.status is Status.PERMISSION_DENIED
+
+
+async def test_settings_count():
+    async with opened(enforced=False) as house:
+        found = await house.ask("alice", "Search", "films")
+        assert (found.allowed, found.reason) == (True, pb.Reason.NOT_ENFORCED)
+        # The methods about users and roles are always decided by roles.
+        assert not (await house.ask("alice", "CreateRole")).allowed
+    async with opened(strict=False) as house:
+        assert (await house.ask("alice", "GetMetrics")).reason == pb.Reason.OPEN
+    async with opened(root_is_bound=True) as house:
+        assert not (await house.ask("root", "Search", "books")).allowed
