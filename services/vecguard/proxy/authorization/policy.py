@@ -13,7 +13,7 @@ What matters for one need, which is an object type with a privilege, is found at
 and kept: sets of objects and databases, and compiled patterns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vecguard.privileges.catalogue import (
@@ -171,6 +171,13 @@ class RolePolicy:
             scope = self._scopes[need] = self._new_scope(object_type, privilege)
         return scope
 
+    def grants(self) -> Iterator[tuple[Grant, Sequence[str] | None]]:
+        """Yields each grant with the members, as stored, of its v2 group; None without one."""
+        for stored, grants in self._grants.items():
+            members = self._members.get(stored)
+            for grant in grants:
+                yield grant, members
+
     def _new_scope(self, object_type: str, privilege: str) -> _RoleScope:
         scope = _RoleScope()
         for stored, grants in self._grants.items():
@@ -196,14 +203,15 @@ class Rights:
 
     Attributes:
         is_admin: whether the user may do everything.
+        roles: all roles of the user.
     """
 
-    __slots__ = ("_roles", "_scopes", "is_admin")
+    __slots__ = ("__weakref__", "_scopes", "is_admin", "roles")
 
     def __init__(self, roles: Sequence[RolePolicy]) -> None:
         """Takes all roles of a user, `public` included."""
         self.is_admin = any(role.name == ADMIN for role in roles)
-        self._roles = tuple(roles)
+        self.roles = tuple(roles)
         self._scopes: dict[tuple[str, str], _Scope] = {}
 
     def allows(self, object_type: str, privilege: str, database: str, name: str) -> bool:
@@ -224,7 +232,7 @@ class Rights:
         if not names or not all(_can_exist(object_type, database, name) for name in names):
             return False
         keys = [f"{database}.{name}" for name in names]
-        for role in self._roles:
+        for role in self.roles:
             scope = _Scope([role.scope(object_type, privilege)])
             if all(scope.has(database, key) for key in keys):
                 return True
@@ -248,7 +256,7 @@ class Rights:
         need = (object_type, privilege)
         scope = self._scopes.get(need)
         if scope is None:
-            scope = _Scope([role.scope(object_type, privilege) for role in self._roles])
+            scope = _Scope([role.scope(object_type, privilege) for role in self.roles])
             self._scopes[need] = scope
         return scope
 
