@@ -64,9 +64,10 @@ class Need:
 
 
 class Treatment(Enum):
-    """What a method without a privilege needs."""
+    """What a method without a privilege needs. An answer to LISTED has only what the user sees."""
 
     LOGIN = auto()
+    LISTED = auto()
     ADMIN = auto()
 
 
@@ -84,6 +85,8 @@ def treatment(path: bytes, *, strict: bool) -> Need | Treatment:
     need = METHODS.get(path)
     if need is not None:
         return need
+    if path in LISTS:
+        return Treatment.LISTED
     if path in OPEN or (path in ADMIN_ONLY and not strict):
         return Treatment.LOGIN
     plain = _PLAIN_PATH.fullmatch(path)
@@ -284,11 +287,21 @@ METHODS: Final[Mapping[bytes, Need]] = MappingProxyType(
     {_SERVICE + need.method.encode(): need for need in _NEEDS}
 )
 
-#: Methods without a privilege that tell nothing about the data of others, or whose answer is
-#: filtered.
+LIST_DATABASES: Final = _SERVICE + b"ListDatabases"
+SHOW_COLLECTIONS: Final = _SERVICE + b"ShowCollections"
+#: Methods without a privilege whose answers are filtered.
+LISTS: Final = frozenset({LIST_DATABASES, SHOW_COLLECTIONS})
+
+#: Methods that may change which collection an alias stands for.
+ALIAS_CHANGES: Final = _paths(
+    *("CreateAlias", "AlterAlias", "DropAlias"),
+    *("DropCollection", "RenameCollection", "DropDatabase"),
+)
+
+#: Methods without a privilege that tell nothing about the data of others.
 OPEN: Final = _paths(
     *("Connect", "GetVersion", "CheckHealth", "GetComponentStates", "AllocTimestamp"),
-    *("HasCollection", "ShowCollections", "ListDatabases", "GetFlushAllState"),
+    *("HasCollection", "GetFlushAllState"),
     *("GetCompactionState", "GetCompactionStateWithPlans", "GetImportState"),
     *("RunAnalyzer", "ComputePhraseMatchSlop"),
 )

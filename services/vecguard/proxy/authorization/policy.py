@@ -75,19 +75,22 @@ class Grant:
 class _RoleScope:
     """The objects on which one role allows one privilege. A key is `<database>.<name>`."""
 
-    __slots__ = ("databases", "everywhere", "keys", "patterns")
+    __slots__ = ("databases", "everywhere", "keys", "partly", "patterns")
 
     def __init__(self) -> None:
         self.everywhere = False
         #: Databases of which every object is allowed.
         self.databases: set[str] = set()
         self.keys: set[str] = set()
+        #: The databases of the keys.
+        self.partly: set[str] = set()
         self.patterns: list[re.Pattern[str]] = []
 
     def add(self, database: str, name: str) -> None:
         key = f"{database}.{name}"
         if is_literal(key):
             self.keys.add(key)
+            self.partly.add(database)
         elif key == _EVERYWHERE:
             self.everywhere = True
         elif name == ANY and is_literal(database) and "." not in database:
@@ -101,6 +104,7 @@ class _RoleScope:
         if group in _V1_OF_COLLECTION and name != ANY:
             # A request for every object is one for the collection, too.
             self.keys.update((f"{database}.{name}", f"{database}.{ANY}"))
+            self.partly.add(database)
         else:
             self.databases.add(database)
 
@@ -224,19 +228,40 @@ class Rights:
         )
 
     def allows_all(
-        self, object_type: str, privilege: str, database: str, names: Sequence[str]
+        self,
+        object_type: str,
+        privilege: str,
+        database: str,
+        names: Sequence[str],
+        targets: Sequence[str] = (),
     ) -> bool:
-        """Returns whether one role allows a privilege on every object; False for no names."""
+        """Returns whether one role allows a privilege on every object; False for no names.
+
+        With `targets`, an object may be allowed by its name or by its target.
+        """
         if self.is_admin:
             return bool(names)
-        if not names or not all(_can_exist(object_type, database, name) for name in names):
+        choices = [
+            [f"{database}.{name}" for name in choice if _can_exist(object_type, database, name)]
+            for choice in zip(names, targets or names, strict=True)
+        ]
+        if not choices:
             return False
-        keys = [f"{database}.{name}" for name in names]
         for role in self.roles:
             scope = _Scope([role.scope(object_type, privilege)])
-            if all(scope.has(database, key) for key in keys):
+            if all(any(scope.has(database, key) for key in keys) for keys in choices):
                 return True
         return False
+
+    def allows_some_in(self, object_type: str, privilege: str, database: str) -> bool:
+        """Returns whether a privilege may be allowed on some object of a database."""
+        if self.is_admin:
+            return True
+        scope = self._scope(object_type, privilege)
+        if scope.everywhere or scope.patterns:
+            return True
+        scopes = [role.scope(object_type, privilege) for role in self.roles]
+        return any(database in each.databases or database in each.partly for each in scopes)
 
     def allows_everywhere(self, object_type: str, privilege: str) -> bool:
         """Returns whether a privilege is allowed on every object that can exist.
