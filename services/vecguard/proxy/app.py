@@ -24,17 +24,22 @@ from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.backend.alias_source import MilvusAliases
+from vecguard.proxy.backend.aliases import Aliases
+from vecguard.proxy.backend.configured import backend_client
+from vecguard.proxy.backend.lists import Lists
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.metrics import (
+    AliasCollector,
     AuditCollector,
     LoginCollector,
     ProxyMetrics,
     RelayCollector,
     SessionCollector,
 )
-from vecguard.proxy.own_services import open_own_services
+from vecguard.proxy.own_services import open_lists, open_own_services
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
@@ -181,6 +186,17 @@ class Proxy:
             backend=self.backend,
             is_draining=lambda: self.is_draining,
         )
+        self.backend_client = backend_client(settings, context_of(self.tls.backend))
+        self.aliases = Aliases(MilvusAliases(self.backend_client), clock=boot_clock)
+        authorizer = _authorizer(
+            settings, self.authentication, self.roles, self.root_coord.trust, self.aliases
+        )
+        self._lists = None
+        if authorizer is not None:
+            self._lists = open_lists(
+                Lists(self.backend_client, authorizer),
+                forwards_authorization=settings.proxy.forward_authorization,
+            )
         self.listener = configured.listener(
             settings.proxy,
             _gatekeeper(settings, self.authentication, self.audit),
@@ -188,9 +204,8 @@ class Proxy:
             self.open_calls,
             hits=self.limit_hits,
             origin_of=origin_of,
-            authorizer=_authorizer(
-                settings, self.authentication, self.roles, self.root_coord.trust
-            ),
+            authorizer=authorizer,
+            filtering=self._lists,
             tracer=self._tracer,
         )
         self._register_checks(settings)
@@ -199,6 +214,9 @@ class Proxy:
     def close(self) -> None:
         """Releases what no task releases."""
         self._own_services.close()
+        if self._lists is not None:
+            self._lists.close()
+        self.backend_client.close()
         self.backend.close()
         self.authentication.close()
         self.audit.close()
@@ -226,6 +244,7 @@ class Proxy:
             RelayCollector(self.listener, self.open_calls, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
+            AliasCollector(self.aliases),
         ):
             self.registry.register(collector)
 
@@ -250,7 +269,11 @@ def _gatekeeper(
 
 
 def _authorizer(
-    settings: Settings, authentication: Authentication, roles: RoleCache, trust: Trust
+    settings: Settings,
+    authentication: Authentication,
+    roles: RoleCache,
+    trust: Trust,
+    aliases: Aliases,
 ) -> RoleAuthorizer | None:
     security = settings.common.security
     if not security.authorization_enabled:
@@ -269,4 +292,5 @@ def _authorizer(
         enforced=security.rbac.enforced,
         strict=security.rbac.strict,
         max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+        aliases=aliases,
     )

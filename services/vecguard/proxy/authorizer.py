@@ -1,10 +1,11 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
+from vecguard.privileges.catalogue import COLLECTION
 from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
@@ -14,10 +15,12 @@ from vecguard.proxy.authorization.errors import (
     PermissionChangedError,
     PermissionDeniedError,
 )
-from vecguard.proxy.authorization.methods import Need, Treatment, treatment
+from vecguard.proxy.authorization.methods import ALIAS_CHANGES, Need, Treatment, treatment
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
 from vecguard.proxy.authorization.role_cache import HeldRights, RoleCache
+from vecguard.proxy.backend.aliases import Aliases
+from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
@@ -32,6 +35,7 @@ _MAX_PATH_BYTES: Final = 200
 _DATABASE: Final = b"dbname"
 _ENCODING: Final = b"grpc-encoding"
 _LOGIN: Final = Treatment.LOGIN
+_LISTED: Final = Treatment.LISTED
 
 
 class RoleAuthorizer(Authorizer):
@@ -53,6 +57,7 @@ class RoleAuthorizer(Authorizer):
         strict: bool,
         max_request_bytes: int,
         refused: Callable[["RolePermission", PermissionDeniedError], None] | None = None,
+        aliases: Aliases | None = None,
     ) -> None:
         """Takes the parts.
 
@@ -66,6 +71,7 @@ class RoleAuthorizer(Authorizer):
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
             refused: called with each permission that is refused.
+            aliases: knows which collections aliases stand for; None: a name is a collection.
         """
         self._credentials = credentials
         self._roles = roles
@@ -76,6 +82,7 @@ class RoleAuthorizer(Authorizer):
         self._strict = strict
         self._max_request_bytes = max_request_bytes
         self._refused = refused
+        self.aliases = aliases
         self._treatments: dict[bytes, Need | Treatment] = {}
 
     def permission(
@@ -92,7 +99,15 @@ class RoleAuthorizer(Authorizer):
             return None
         username = principal.username
         if not username or (username == ROOT and not self._root_is_bound):
+            if self.aliases is not None and head.path.value in ALIAS_CHANGES:
+                return AliasChange(self.aliases)
             return None
+        if need is _LISTED:
+            standing = self.rights_now(username)
+            if standing is not None and standing.rights.is_admin:
+                return WholeList(self.newest, username)
+            database_of_header(head.values(_DATABASE))
+            return FilteredList()
         permission = RolePermission(self, username, need, head, client)
         permission.begin()
         return permission
@@ -184,8 +199,8 @@ class RolePermission(Permission):
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "_standing",
-                 "client",
+    __slots__ = ("_authorizer", "_changes_aliases", "_database", "_head", "_is_hopeless", "_need",
+                 "_scanner", "_standing", "client",
                  "is_given", "method", "question", "reads_request", "username")  # fmt: skip
 
     def __init__(
@@ -203,6 +218,8 @@ class RolePermission(Permission):
         self.question: Question | None = None
         self.is_given = False
         self._authorizer = authorizer
+        self._changes_aliases = authorizer.aliases is not None and self.method in ALIAS_CHANGES
+        self._head: RequestHead | None = head
         self._database = database_of_header(head.values(_DATABASE))
         self._need = need if isinstance(need, Need) else None
         self._is_hopeless = False
@@ -249,7 +266,7 @@ class RolePermission(Permission):
         standing, authorizer = self._standing, self._authorizer
         if standing is None or not authorizer.is_current(standing):
             standing = authorizer.rights_now(self.username)
-        if standing is not None:
+        if standing is not None and not self._depends_on_aliases(standing):
             self._judge(standing.rights, standing.roles)
 
     async def wait(self) -> None:
@@ -258,7 +275,14 @@ class RolePermission(Permission):
         Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
         """
         standing = await self._authorizer.rights_after_wait(self.username)
+        if self._depends_on_aliases(standing):
+            await self._look_up_aliases()
+            standing = await self._authorizer.rights_after_wait(self.username)
         self._judge(standing.rights, standing.roles)
+
+    def answered(self) -> None:
+        """Drops what is known of aliases, if the call may have changed them."""
+        self._forget_aliases()
 
     async def judge_again(self) -> None:
         """Decides again about an open call, because roles have changed.
@@ -282,13 +306,37 @@ class RolePermission(Permission):
         """Gives the permission. Raises PermissionDeniedError if there is none."""
         need = self._need
         if not rights.is_admin:
-            try:
-                if need is None:
-                    raise AdminNeededError(self.method.decode(errors="replace"), self.username)
-                self._asked(need).require(rights, roles)
-            except PermissionDeniedError as error:
-                self._refuse(error)
+            if need is None:
+                self._refuse(AdminNeededError(self.method.decode(errors="replace"), self.username))
+            question = self._asked(need)
+            if not question.is_allowed(rights, roles):
+                self._refuse(question.refusal())
         self._give()
+
+    def _depends_on_aliases(self, standing: Standing) -> bool:
+        """Returns whether aliases must be looked up, since without them the call is refused."""
+        aliases, need, rights = self._authorizer.aliases, self._need, standing.rights
+        if aliases is None or need is None or need.object_type != COLLECTION or rights.is_admin:
+            return False
+        question = self._asked(need)
+        if question.is_allowed(rights, standing.roles) or not question.may_name_alias(rights):
+            return False
+        held = aliases.held(question.database, question.names)
+        if held is not None:
+            question.targets = held
+        return held is None
+
+    async def _look_up_aliases(self) -> None:
+        aliases, question, head = self._authorizer.aliases, self.question, self._head
+        if aliases is not None and question is not None and head is not None:
+            authorization = head.authorization[0].decode("latin-1") if head.authorization else None
+            question.targets = await aliases.look_up(
+                self.username, question.database, question.names, authorization
+            )
+
+    def _forget_aliases(self) -> None:
+        if self._changes_aliases and self.is_given and self._authorizer.aliases is not None:
+            self._authorizer.aliases.forget()
 
     def _asked(self, need: Need) -> Question:
         if self.question is None:
@@ -298,8 +346,9 @@ class RolePermission(Permission):
 
     def _give(self) -> None:
         self.is_given = True
-        self._scanner = self._standing = None
+        self._scanner = self._standing = self._head = None
+        self._forget_aliases()
 
-    def _refuse(self, error: PermissionDeniedError) -> None:
+    def _refuse(self, error: PermissionDeniedError) -> NoReturn:
         self._authorizer.note_refusal(self, error)
         raise error

@@ -7,14 +7,16 @@ here as in every decision, and a privilege to list shows all that it lists. Milv
 collection to a user who has only the group DatabaseReadOnly.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vecguard.privileges.catalogue import COLLECTION, PUBLIC, V1_ALL, Catalogue, Level
 from vecguard.privileges.stored_names import ANY, api_name, stored_privilege
 from vecguard.proxy.authorization.patterns import compiled, is_literal
 from vecguard.proxy.authorization.policy import Grant, RolePolicy
+
+if TYPE_CHECKING:
+    import re
 
 _LIST_DATABASES: Final = stored_privilege("ListDatabases")
 _SHOW_COLLECTIONS: Final = stored_privilege("ShowCollections")
@@ -54,8 +56,8 @@ class Names:
     def update(self, others: "Names") -> None:
         """Adds all names of another set."""
         self.has_all |= others.has_all
-        self._names |= others._names
-        self._patterns += others._patterns
+        self._names |= others._names  # noqa: SLF001 - of this class
+        self._patterns += others._patterns  # noqa: SLF001 - of this class
 
     def __contains__(self, name: str) -> bool:
         return (

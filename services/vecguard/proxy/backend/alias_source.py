@@ -8,7 +8,7 @@ from grpclib.exceptions import GRPCError
 from vecguard.errors import MalformedMessageError, UnavailableError
 from vecguard.grpc.raw_message import encoded, fields, message, number_of, text
 from vecguard.proxy.authorization.decision import can_be_collection
-from vecguard.proxy.backend.aliases import AliasesUnsupportedError
+from vecguard.proxy.backend.aliases import TIMEOUT_SECONDS, AliasesUnsupportedError
 from vecguard.proxy.backend.client import BackendClient
 
 _PATH: Final = "/milvus.proto.milvus.MilvusService/DescribeAlias"
@@ -24,9 +24,8 @@ _NO_ALIAS: Final = frozenset({100, 800, 1600, 1601})
 class MilvusAliases:
     """An `AliasSource`."""
 
-    def __init__(self, backend: BackendClient, *, timeout_seconds: float) -> None:
+    def __init__(self, backend: BackendClient) -> None:
         self._backend = backend
-        self._timeout_seconds = timeout_seconds
 
     async def collection_of(self, database: str, alias: str, authorization: str | None) -> str:
         """Returns the collection that an alias stands for; "" if there is no such alias.
@@ -38,7 +37,7 @@ class MilvusAliases:
         request = encoded(_DATABASE, database) + encoded(_ALIAS, alias)
         metadata = self._backend.metadata(database, authorization)
         try:
-            reply = await self._backend.ask(_PATH, request, metadata, self._timeout_seconds)
+            reply = await self._backend.ask(_PATH, request, metadata, TIMEOUT_SECONDS)
         except GRPCError as error:
             if error.status is Status.UNIMPLEMENTED:
                 raise AliasesUnsupportedError("the backend describes no aliases") from error

@@ -14,12 +14,11 @@ from vecguard.proxy.authentication.recent import Recent
 _MAX_ENTRIES: Final = 10_000
 # Changes that do not pass through this process are seen after this time at the latest.
 _TTL_SECONDS: Final = 5.0
-# How long all look-ups for one call may take, their wait for a place included.
-_TIMEOUT_SECONDS: Final = 2.0
+#: How long all look-ups for one call may take, their wait for a place included.
+TIMEOUT_SECONDS: Final = 2.0
 _LOOK_UPS_AT_A_TIME: Final = 8
-_LIMITS: Final = QueueLimits(total=2000, per_origin=200, timeout_seconds=_TIMEOUT_SECONDS)
-#: The results by which look-ups are counted.
-RESULTS: Final = ("alias", "no_alias", "failed")
+_LIMITS: Final = QueueLimits(total=10_000, per_origin=1_000, timeout_seconds=TIMEOUT_SECONDS)
+_RESULTS: Final = ("alias", "no_alias", "failed")
 
 
 class AliasesUnsupportedError(VecguardError):
@@ -48,7 +47,8 @@ class Aliases:
     most eight look-ups run at a time, and users take turns.
 
     Attributes:
-        counts: how many look-ups had each of `RESULTS`; those that took too long have failed.
+        counts: how many look-ups had each of the results: alias, no_alias, or failed, also for lack of
+            time or places.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Aliases:
         *,
         clock: Clock,
         ttl_seconds: float = _TTL_SECONDS,
-        timeout_seconds: float = _TIMEOUT_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         max_entries: int = _MAX_ENTRIES,
         limits: QueueLimits = _LIMITS,
     ) -> None:
@@ -72,7 +72,7 @@ class Aliases:
         # How often aliases may have changed.
         self._generation = 0
         self._unsupported_until = 0.0
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(dict.fromkeys(_RESULTS, 0))
 
     def __len__(self) -> int:
         """Returns the number of names that are held."""
@@ -131,22 +131,22 @@ class Aliases:
         collection = self._peek(database, name)
         if collection is not None:
             return collection
-        # A look-up from before a change is not joined, and one with other credentials neither.
-        key = (self._generation, database, name, authorization)
-        return await self._flights.do(
-            key, lambda: self._ask(username, database, name, authorization)
-        )
-
-    async def _ask(
-        self, username: str, database: str, name: str, authorization: str | None
-    ) -> str:
         async with self._queue.slot(username):
-            generation = self._generation
-            try:
-                collection = await self._source.collection_of(database, name, authorization)
-            except AliasesUnsupportedError:
-                self._unsupported_until = self._clock() + self._ttl_seconds
-                raise
+            # It may have come meanwhile.
+            collection = self._peek(database, name)
+            if collection is not None:
+                return collection
+            # A look-up from before a change is not joined, and one with other credentials neither.
+            key = (self._generation, database, name, authorization)
+            return await self._flights.do(key, lambda: self._ask(database, name, authorization))
+
+    async def _ask(self, database: str, name: str, authorization: str | None) -> str:
+        generation = self._generation
+        try:
+            collection = await self._source.collection_of(database, name, authorization)
+        except AliasesUnsupportedError:
+            self._unsupported_until = self._clock() + self._ttl_seconds
+            raise
         self.counts["alias" if collection else "no_alias"] += 1
         if generation == self._generation:
             self._held.put((database, name), (collection, self._clock() + self._ttl_seconds))

@@ -1,9 +1,9 @@
 """Takes names out of a reply that lists objects in parallel arrays, without decoding the rest."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from vecguard.concurrency.turns import in_turns
 from vecguard.errors import MalformedMessageError
@@ -32,7 +32,13 @@ DATABASES: Final = Layout(2, frozenset({3, 4}))
 COLLECTIONS: Final = Layout(2, frozenset({3, 4, 5, 6, 7, 8}))
 
 
-async def only(reply: bytes, layout: Layout, visible: Container[str]) -> bytes:
+class Visible(Protocol):
+    """The names that stay."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+
+
+async def only(reply: bytes, layout: Layout, visible: Visible) -> bytes:
     """Returns the reply without the names that are not in `visible`, and what is parallel to them.
 
     All other fields stay, those that we do not know included. A server that does not know an array
@@ -60,9 +66,7 @@ async def only(reply: bytes, layout: Layout, visible: Container[str]) -> bytes:
     )
 
 
-def _encoded_arrays(
-    arrays: Mapping[int, list[bytes]], length: int, kept: list[int]
-) -> list[bytes]:
+def _encoded_arrays(arrays: Mapping[int, list[bytes]], length: int, kept: list[int]) -> list[bytes]:
     return [
         encoded(number, b"".join([elements[index] for index in kept]))
         for number, elements in sorted(arrays.items())
