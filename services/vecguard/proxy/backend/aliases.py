@@ -47,8 +47,8 @@ class Aliases:
     most eight look-ups run at a time, and users take turns.
 
     Attributes:
-        counts: how many look-ups had each of the results: alias, no_alias, or failed, also for lack of
-            time or places.
+        counts: how many look-ups were an alias, no_alias, or failed, as those do that take too
+            long.
     """
 
     def __init__(
