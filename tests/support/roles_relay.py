@@ -69,7 +69,7 @@ class MilvusClient:
         self._stub = milvus_pb2_grpc.MilvusServiceStub(opened)
         self._user = user
 
-    async def __call__(self, method, request, *more, dbname=None, timeout=10.0):  # noqa: ASYNC109 - grpcio's
+    async def __call__(self, method, request, *more, dbname=None, timeout=10.0):
         metadata = [("authorization", credentials_of(self._user)), *more]
         if dbname is not None:
             metadata.append(("dbname", dbname))

@@ -266,8 +266,8 @@ class RolePermission(Permission):
         standing, authorizer = self._standing, self._authorizer
         if standing is None or not authorizer.is_current(standing):
             standing = authorizer.rights_now(self.username)
-        if standing is not None and not self._depends_on_aliases(standing):
-            self._judge(standing.rights, standing.roles)
+        if standing is not None:
+            self._settle(standing)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
@@ -275,10 +275,10 @@ class RolePermission(Permission):
         Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
         """
         standing = await self._authorizer.rights_after_wait(self.username)
-        if self._depends_on_aliases(standing):
+        if not self._settle(standing):
             await self._look_up_aliases()
             standing = await self._authorizer.rights_after_wait(self.username)
-        self._judge(standing.rights, standing.roles)
+            self._judge(standing.rights, standing.roles)
 
     def answered(self) -> None:
         """Drops what is known of aliases, if the call may have changed them."""
@@ -313,18 +313,24 @@ class RolePermission(Permission):
                 self._refuse(question.refusal())
         self._give()
 
-    def _depends_on_aliases(self, standing: Standing) -> bool:
-        """Returns whether aliases must be looked up, since without them the call is refused."""
+    def _settle(self, standing: Standing) -> bool:
+        """Decides, unless aliases must be looked up first; returns whether it did.
+
+        Raises PermissionDeniedError.
+        """
         aliases, need, rights = self._authorizer.aliases, self._need, standing.rights
-        if aliases is None or need is None or need.object_type != COLLECTION or rights.is_admin:
-            return False
-        question = self._asked(need)
-        if question.is_allowed(rights, standing.roles) or not question.may_name_alias(rights):
-            return False
-        held = aliases.held(question.database, question.names)
-        if held is not None:
-            question.targets = held
-        return held is None
+        if aliases is not None and need is not None and need.object_type == COLLECTION:
+            question = self._asked(need)
+            if question.is_allowed(rights, standing.roles):
+                self._give()
+                return True
+            if question.may_name_alias(rights):
+                held = aliases.held(question.database, question.names)
+                if held is None:
+                    return False
+                question.targets = held
+        self._judge(rights, standing.roles)
+        return True
 
     async def _look_up_aliases(self) -> None:
         aliases, question, head = self._authorizer.aliases, self.question, self._head

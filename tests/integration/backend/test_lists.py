@@ -40,13 +40,13 @@ class Milvus(milvus_pb2_grpc.MilvusServiceServicer):
             await context.abort(*self.answer)
         return self.answer
 
-    async def ListDatabases(self, request, context):
+    async def ListDatabases(self, request, context):  # noqa: N802 - of the protos
         names = list(self.collections)
         return await self._seen(context, "ListDatabases") or milvus.ListDatabasesResponse(
             db_names=names, created_timestamp=range(len(names)), db_ids=range(len(names))
         )
 
-    async def ShowCollections(self, request, context):
+    async def ShowCollections(self, request, context):  # noqa: N802 - of the protos
         database = request.db_name or dict(context.invocation_metadata()).get("dbname", "default")
         names = self.collections[database]
         return await self._seen(context, "ShowCollections") or milvus.ShowCollectionsResponse(
@@ -55,7 +55,7 @@ class Milvus(milvus_pb2_grpc.MilvusServiceServicer):
             query_service_available=[name == "books" for name in names],
         )
 
-    async def DescribeAlias(self, request, context):
+    async def DescribeAlias(self, request, context):  # noqa: N802 - of the protos
         self.calls.append(("DescribeAlias", tuple(context.invocation_metadata()), None))
         found = self.aliases.get((request.db_name, request.alias))
         if found is None:
@@ -63,7 +63,7 @@ class Milvus(milvus_pb2_grpc.MilvusServiceServicer):
             return milvus.DescribeAliasResponse(status=status)
         return milvus.DescribeAliasResponse(alias=request.alias, collection=found)
 
-    async def Search(self, request, context):
+    async def Search(self, request, context):  # noqa: N802 - of the protos
         self.calls.append(("Search", tuple(context.invocation_metadata()), None))
         return milvus.SearchResults(collection_name=request.collection_name)
 
@@ -327,3 +327,29 @@ async def test_other_descriptions_name_no_collection(house, backend, reply, coun
 
 async def arrived(backend, count):
     return len(backend.calls) >= count
+
+
+async def test_a_list_is_asked_for_again_after_the_backend_closed_the_connection(port):
+    connections = []
+
+    async def accept(reader, writer):
+        connections.append(writer)
+        if len(connections) == 1:
+            await reader.read(1)
+            writer.close()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    async def copy(source, target):
+        while data := await source.read(65536):
+            target.write(data)
+        target.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server, roles_relay(server.sockets[0].getsockname()[1]) as house:
+        await house.grant("reader", SEARCH_BOOKS)
+        await house.give("alice", "reader")
+        async with house.client("alice") as alice:
+            assert await databases(alice) == ["default"]
+    assert len(connections) == 2

@@ -47,21 +47,31 @@ class BackendClient:
     async def ask(
         self, path: str, request: bytes, metadata: Mapping[str, str], timeout_seconds: float
     ) -> bytes:
-        """Returns the reply to a call.
+        """Returns the reply to a call that only reads.
+
+        It is made again, once, if the connection is lost: a backend may close it at any time.
 
         Raises:
             GRPCError: the backend answered with an error, which is raised as it is.
             UnavailableError: the backend cannot be reached, or hung up.
             DeadlineError: it did not answer in time.
         """
-        with failures_as(self._translated):
-            return await in_own_task(
-                self._ask(path, request, metadata, timeout_seconds), timeout_seconds
-            )
+        try:
+            return await self._once(path, request, metadata, timeout_seconds)
+        except UnavailableError:
+            return await self._once(path, request, metadata, timeout_seconds)
 
     def close(self) -> None:
         """Closes the connection."""
         self._channel.close()
+
+    async def _once(
+        self, path: str, request: bytes, metadata: Mapping[str, str], timeout_seconds: float
+    ) -> bytes:
+        with failures_as(self._translated):
+            return await in_own_task(
+                self._ask(path, request, metadata, timeout_seconds), timeout_seconds
+            )
 
     async def _ask(
         self, path: str, request: bytes, metadata: Mapping[str, str], timeout_seconds: float

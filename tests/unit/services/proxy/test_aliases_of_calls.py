@@ -90,9 +90,7 @@ async def test_names_of_other_objects_are_not_looked_up(house, backend):
 async def test_a_long_request_waits_for_the_alias(house, backend):
     house.source.grant("reader", Grant("Collection", "default", "books", "PrivilegeInsert"))
     data = message(
-        milvus.InsertRequest(
-            collection_name="library", hash_keys=range(20_000)
-        ).SerializeToString()
+        milvus.InsertRequest(collection_name="library", hash_keys=range(20_000)).SerializeToString()
     )
     backend.gate.close()
     call = await house.call(path_of("Insert"), data[:16_384], end=False)
