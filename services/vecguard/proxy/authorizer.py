@@ -5,7 +5,6 @@ from typing import Final, NoReturn
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
-from vecguard.privileges.catalogue import COLLECTION
 from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
@@ -319,7 +318,7 @@ class RolePermission(Permission):
         Raises PermissionDeniedError.
         """
         aliases, need, rights = self._authorizer.aliases, self._need, standing.rights
-        if aliases is not None and need is not None and need.object_type == COLLECTION:
+        if aliases is not None and need is not None and not rights.is_admin:
             question = self._asked(need)
             if question.is_allowed(rights, standing.roles):
                 self._give()

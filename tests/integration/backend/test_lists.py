@@ -289,8 +289,10 @@ async def test_an_alias_is_described_by_the_backend(house, backend):
             with pytest.raises(grpc.aio.AioRpcError) as failure:
                 await alice("Search", milvus.SearchRequest(collection_name=name))
             assert failure.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    methods = [method for method, _, _ in backend.calls]
-    assert methods.count("DescribeAlias") == 3
+    described = [dict(seen) for method, seen, _ in backend.calls if method == "DescribeAlias"]
+    assert len(described) == 3
+    assert all("authorization" not in metadata for metadata in described)
+    assert all(metadata["dbname"] == "default" for metadata in described)
     assert house.aliases.counts == {"alias": 1, "no_alias": 2, "failed": 0}
 
 

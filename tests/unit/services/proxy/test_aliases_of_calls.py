@@ -198,3 +198,9 @@ async def test_a_decision_is_made_by_roles_that_change_during_a_look_up(house, b
     await house.relay.quiet()
     assert house.status(call) is Status.PERMISSION_DENIED
     assert not await house.has_arrived(call)
+
+
+async def test_an_admin_may_call_everything_even_before_the_roles_are_known(house, backend):
+    house.source.give("alice", "admin")
+    assert await house.has_arrived(await house.call(SEARCH, search("any.name")))
+    assert not backend.asked

@@ -103,6 +103,13 @@ def test_a_grant_shows_databases(grant, expected):
     assert shown(visible(grant).databases) == expected
 
 
+def test_a_built_in_group_of_databases_names_no_collection():
+    grant = Grant("Global", "a", "docs", "PrivilegeGroupDatabaseReadOnly")
+    # An installation may give it other members.
+    role = RolePolicy("reader", [grant], {"DatabaseReadOnly": ("DescribeDatabase",)})
+    assert not shown(Visibility([role]).collections("a"))
+
+
 def test_grants_of_the_role_public_show_nothing():
     everything = visible(Grant("Collection", "*", "*", "PrivilegeSearch"), role="public")
     assert not shown(everything.databases)

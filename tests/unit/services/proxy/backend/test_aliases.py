@@ -115,6 +115,18 @@ async def test_a_result_from_before_a_change_is_neither_kept_nor_joined(aliases,
     assert aliases.held("default", ["library"]) == ("films",)
 
 
+async def test_a_result_from_before_a_change_is_not_kept_either_if_no_other_follows(
+    aliases, backend
+):
+    backend.gate.close()
+    before = asyncio.create_task(look_up(aliases, "library"))
+    await backend.gate.arrivals()
+    aliases.forget()
+    backend.gate.open()
+    assert await before == ("books",)
+    assert not len(aliases)
+
+
 async def test_a_change_drops_what_is_known(aliases, backend):
     await look_up(aliases, "library", "x")
     aliases.forget()
@@ -144,7 +156,8 @@ async def test_a_backend_without_aliases_is_left_alone_for_a_while(aliases, back
 async def test_a_look_up_without_an_answer_ends(backend, clock):
     aliases = Aliases(backend, clock=clock, timeout_seconds=0.01)
     backend.gate.close()
-    assert await look_up(aliases, "library") == ("",)
+    async with asyncio.timeout(1):
+        assert await look_up(aliases, "library") == ("",)
     assert aliases.counts["failed"] == 1
     await asyncio.sleep(0)
     assert backend.running == 0

@@ -70,11 +70,17 @@ async def test_unknown_fields_stay():
 
 
 async def test_an_array_of_another_length_is_left_out_and_an_absent_one_stays_absent():
-    message = reply(["a", "b", "c"], shards_num=[7, 8], created_timestamps=[])
+    message = reply(
+        ["a", "b", "c"],
+        shards_num=[7, 8],
+        inMemory_percentages=[1, 2, 3, 4],
+        created_timestamps=[],
+    )
     found = milvus.ShowCollectionsResponse.FromString(await filtered(message, {"c"}))
     assert list(found.collection_names) == ["c"]
     assert list(found.collection_ids) == [-2]
     assert not found.shards_num
+    assert not found.inMemory_percentages
     assert not found.created_timestamps
 
 
