@@ -31,6 +31,10 @@ def visible(*grants, role="reader", groups=None):
     return Visibility([RolePolicy(role, grants, members)])
 
 
+def name_of(value):
+    return repr(value) if isinstance(value, Grant) else ",".join(sorted(value))
+
+
 def shown(names):
     return {name for name in EVERYTHING if name in names}
 
@@ -70,7 +74,7 @@ def shown(names):
         (Grant("Global", "a", "docs", "PrivilegeGroupOwners"), EVERYTHING),
         (Grant("Global", "a", "docs", "PrivilegeGroupGone"), set()),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_a_grant_shows_collections_of_its_database(grant, expected):
     groups = {
@@ -97,7 +101,7 @@ def test_a_grant_shows_collections_of_its_database(grant, expected):
         (Grant("Collection", "a", "docs", "PrivilegeGroupReadOnly"), {"a"}),
         (Grant("nothing", "a", "docs", "PrivilegeSearch"), set()),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_a_grant_shows_databases(grant, expected):
     assert shown(visible(grant).databases) == expected
