@@ -142,8 +142,10 @@ coverage: $(SETUP) ## Measure what the unit tests run; fail where a pure room is
 	$(BIN)/coverage report --include='$(subst $(empty) ,$(comma),$(PURE_ROOMS))' --fail-under=100
 
 SECONDS ?= 60
-fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each)
+CASES ?= 1000000
+fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each), and CASES of mutated requests
 	$(PIP_EDITABLE) '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.mutated_requests --cases $(CASES)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)

@@ -32,6 +32,7 @@ MODULES = (
     "vecguard/proxy/authorization/field_scanner.py",
     "vecguard/proxy/authorization/inflater.py",
     "vecguard/proxy/authorization/methods.py",
+    "vecguard/proxy/authorization/policy.py",
     "vecguard/proxy/authorization/request_fields.py",
     "vecguard/proxy/gatekeeper.py",
     "vecguard/proxy/http2/buffers.py",

@@ -71,6 +71,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path != _FIRST)
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Prints what tests say of themselves by `record_property("summary", text)`."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "summary":
+                terminalreporter.write_line(text)
+
+
 class _ByStack(LoadFileScheduling):
     """One worker runs all tests of a file, and all files that share a stack."""
 

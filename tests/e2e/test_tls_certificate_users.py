@@ -41,6 +41,8 @@ async def test_a_user_from_a_certificate_changes_accounts_until_it_is_deleted(tm
                 return pb.CreateCredentialRequest(username=username, password=_PASSWORD)
 
             assert await ask("CreateCredential", create("super"), LOGIN) == 0
+            admin = pb.OperateUserRoleRequest(username="super", role_name="admin")
+            assert await ask("OperateUserRole", admin, LOGIN) == 0
             assert await ask("CreateCredential", create("first")) == 0
             # Its own new password ends no certificate: the next call is admitted by this record.
             own = pb.UpdateCredentialRequest(username="super", new_password=_PASSWORD)

@@ -41,6 +41,14 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x02\x12\x05bob",
         b"\x02\x12\x03bob" + b"\x78\x00" * 249,
     ],
+    # A collection and its database, two collections, a user with two names, a role.
+    "request_fields": [
+        b"\x00\x09\x12\x02db\x1a\x04docs",
+        b"\x01\x07\x1a\x01a\x1a\x01b",
+        b"\x02\x0a\x12\x05\n\x03bob\x12\x03\n\x01a",
+        b"\x03\x08\x12\x09\n\x07\n\x05admin",
+        b"\x04\x06\x1a\x02db\x22\x01a\x32\x05other",
+    ],
     # The health, compressed and not, and cut; a user to create by gzip; a user to look for, with a
     # bomb; many fields.
     "own_services": [

@@ -17,6 +17,7 @@ from pymilvus.grpc_gen import milvus_pb2
 from tests.fuzz.own_services import own_services
 from tests.support.http2_handler import RecordingHandler
 from tests.support.policies import limits_with
+from tests.support.request_oracle import compare, framed
 from vecguard.config import load_settings
 from vecguard.errors import ConfigurationError, MalformedMessageError, TooManyFieldsError
 from vecguard.generated.milvus.proto import milvus
@@ -29,6 +30,7 @@ from vecguard.proxy.authentication.errors import (
     MalformedHeaderError,
     WrongCredentialsError,
 )
+from vecguard.proxy.authorization.methods import METHODS
 from vecguard.proxy.http2.connection import Connection
 from vecguard.proxy.http2.errors import CompressionError, Http2ConnectionError
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
@@ -52,6 +54,10 @@ _ACCOUNT_REQUESTS = (
     milvus.SelectRoleRequest,
     milvus.SelectGrantRequest,
 )
+_SCANNED = [
+    METHODS[b"/milvus.proto.milvus.MilvusService/" + name]
+    for name in (b"Search", b"Flush", b"SelectUser", b"SelectGrant", b"RestoreSnapshot")
+]
 _ROUNDED = 1 + 1e-9
 _LONGEST_TIMEOUT_SECONDS = 99_999_999 * 3600
 
@@ -152,6 +158,13 @@ def account_request(data: bytes) -> None:
     assert bytes(codec.decode(bytes(request), kind)) == bytes(request)
 
 
+def request_fields(data: bytes) -> None:
+    """A request of a method and a cut that the first bytes choose, against protobuf."""
+    method, cut = data[:2].ljust(2, b"\0")
+    frame = framed(data[2:])
+    compare(_SCANNED[method % len(_SCANNED)], data[2:], (frame[:cut], frame[cut:]))
+
+
 def stored_credential(data: bytes) -> None:
     """A value in etcd is a record or corrupt; a record can be written again."""
     try:
@@ -199,6 +212,7 @@ TARGETS: dict[str, Target] = {
         header_block,
         session_message,
         account_request,
+        request_fields,
         stored_credential,
         settings_file,
         pem,

@@ -1,6 +1,6 @@
 """The real account service over a directory in memory, without or with a port."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.support.credentials import ManualClock, login_settings, observed_authentication
@@ -17,13 +17,13 @@ from vecguard.proxy.audit.audit_log import Audit
 
 @asynccontextmanager
 async def account_service(
-    *usernames: str, super_users: Collection[str] = (), audit: Audit | None = None
+    *usernames: str, audit: Audit | None = None, authorization: bool = True
 ) -> AsyncIterator[tuple[MemoryDirectory, AccountService]]:
     """Yields the directory and the service; each user's password is the name and `-first1`.
 
     Roles are in `directory.roles`.
     """
-    settings = login_settings(common={"security": {"super_users": tuple(super_users)}})
+    settings = login_settings(common={"security": {"authorization_enabled": authorization}})
     directory = MemoryDirectory()
     directory.roles = MemoryRoles(directory)
     authentication = observed_authentication(directory, settings=settings, clock=ManualClock())
@@ -41,10 +41,13 @@ async def account_service(
 
 @asynccontextmanager
 async def running_account_service(
-    *usernames: str, audit: Audit | None = None
+    *usernames: str, audit: Audit | None = None, authorization: bool = True
 ) -> AsyncIterator[tuple[MemoryDirectory, Channel]]:
     """Yields the directory of a running account service, and a channel to the service."""
-    async with account_service(*usernames, audit=audit) as (directory, service):
+    async with account_service(*usernames, audit=audit, authorization=authorization) as (
+        directory,
+        service,
+    ):
         server = GrpcServer([service])
         sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
         channel = Channel(Address("127.0.0.1", sockets[0].getsockname()[1]))

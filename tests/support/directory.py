@@ -4,7 +4,7 @@ from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.authentication.credentials import Credential
-from vecguard.root_coord.service import _OUTCOMES
+from vecguard.root_coord.answers import OUTCOMES
 from vecguard.root_coord.store.interface import Actor
 
 
@@ -100,6 +100,6 @@ class MemoryDirectory:
         if mutation.applied:
             self.on_change(username, mutation.revision)
         return pb.MutationReply(
-            outcome=_OUTCOMES[mutation.outcome],
+            outcome=OUTCOMES[mutation.outcome],
             revision=mutation.revision if mutation.applied else 0,
         )

@@ -1,10 +1,13 @@
-"""Stores of credentials in etcd, without an election."""
+"""Stores of credentials and roles in etcd, without an election."""
 
 from vecguard.etcd import Compare, EtcdClient, Put
 from vecguard.milvus_layout import Keys
+from vecguard.privileges.catalogue import Catalogue
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.fence import Fence
+from vecguard.root_coord.store.guarded_writes import GuardedWrites
 from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.root_coord.store.roles import EtcdRoleStore
 
 
 async def elected(client: EtcdClient, keys: Keys) -> Fence:
@@ -14,7 +17,26 @@ async def elected(client: EtcdClient, keys: Keys) -> Fence:
     return Fence(leader, result.revision)
 
 
+def fenced_store(
+    client: EtcdClient, keys: Keys, fence: Fence, own_writes: OwnWrites | None = None
+) -> EtcdCredentialStore:
+    """Returns a store whose writes are of this term."""
+    return EtcdCredentialStore(client, keys, _writes(client, keys, fence, own_writes))
+
+
+def fenced_role_store(
+    client: EtcdClient, keys: Keys, fence: Fence, own_writes: OwnWrites | None = None
+) -> EtcdRoleStore:
+    """The same for roles."""
+    return EtcdRoleStore(client, keys, _writes(client, keys, fence, own_writes), Catalogue())
+
+
 async def etcd_store(client: EtcdClient, keys: Keys) -> EtcdCredentialStore:
     """Returns the store of an active root coord."""
-    fence = await elected(client, keys)
-    return EtcdCredentialStore(client, keys, fence=fence, own_writes=OwnWrites())
+    return fenced_store(client, keys, await elected(client, keys))
+
+
+def _writes(
+    client: EtcdClient, keys: Keys, fence: Fence, own_writes: OwnWrites | None
+) -> GuardedWrites:
+    return GuardedWrites(client, keys, fence=fence, own_writes=own_writes or OwnWrites())

@@ -1,6 +1,6 @@
 """The services inside the proxy, behind a relay that admits every client as alice."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.support.account_service import account_service
@@ -15,18 +15,17 @@ from vecguard.proxy.own_services import open_own_services
 async def own_services(
     backend_port: int,
     *,
-    super_users: Collection[str] = ("alice",),
     list_gate: Gate | None = None,
     gatekeeper: ScriptedGatekeeper | None = None,
 ) -> AsyncIterator[Relay]:
     """Yields the running services.
 
-    `super_users` may administer; the backend answers health checks of named services. Calls that
-    list the users wait at `list_gate`.
+    The backend answers health checks of named services. Calls that list the users wait at
+    `list_gate`.
     """
     table = {}
     async with (
-        account_service("alice", super_users=super_users) as (directory, accounts),
+        account_service("alice") as (directory, accounts),
         relaying(backend_port, table=table, gatekeeper=gatekeeper) as relay,
     ):
         if list_gate is not None:

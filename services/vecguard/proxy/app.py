@@ -22,7 +22,6 @@ from vecguard.proxy.authentication.configured import (
 )
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.alias_source import MilvusAliases
 from vecguard.proxy.backend.aliases import Aliases
@@ -37,6 +36,7 @@ from vecguard.proxy.metrics import (
     LoginCollector,
     ProxyMetrics,
     RelayCollector,
+    RoleCollector,
     SessionCollector,
 )
 from vecguard.proxy.own_services import open_lists, open_own_services
@@ -47,6 +47,7 @@ from vecguard.proxy.relay.upstreams.routing import Routes
 from vecguard.proxy.revocation.configured import open_calls_watch
 from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader
 from vecguard.proxy.root_coord.roles import RoleClient
@@ -160,8 +161,9 @@ class Proxy:
             verifier=open_verifier(settings, clock=boot_clock, observe=metrics.bcrypt_ran),
             clock=boot_clock,
         )
+        role_client = RoleClient(self.root_coord.client)
         self.roles = RoleCache(
-            RoleReader(self.root_coord.client),
+            RoleReader(role_client),
             ttl_seconds=settings.cache.ttl,
             clock=boot_clock,
             under_lease=self.root_coord.is_under_lease,
@@ -178,7 +180,7 @@ class Proxy:
             account_service(
                 settings,
                 self.root_coord.client,
-                RoleClient(self.root_coord.client),
+                role_client,
                 self.authentication,
                 self.audit,
             ),
@@ -188,13 +190,18 @@ class Proxy:
         )
         self.backend_client = backend_client(settings, context_of(self.tls.backend))
         self.aliases = Aliases(MilvusAliases(self.backend_client), clock=boot_clock)
-        authorizer = _authorizer(
-            settings, self.authentication, self.roles, self.root_coord.trust, self.aliases
+        self.authorizer = _authorizer(
+            settings,
+            self.authentication,
+            self.roles,
+            self.root_coord.trust,
+            audit=self.audit,
+            aliases=self.aliases,
         )
         self._lists = None
-        if authorizer is not None:
+        if self.authorizer is not None:
             self._lists = open_lists(
-                Lists(self.backend_client, authorizer),
+                Lists(self.backend_client, self.authorizer),
                 forwards_authorization=settings.proxy.forward_authorization,
             )
         self.listener = configured.listener(
@@ -204,7 +211,7 @@ class Proxy:
             self.open_calls,
             hits=self.limit_hits,
             origin_of=origin_of,
-            authorizer=authorizer,
+            authorizer=self.authorizer,
             filtering=self._lists,
             tracer=self._tracer,
         )
@@ -244,6 +251,7 @@ class Proxy:
             RelayCollector(self.listener, self.open_calls, self.backend.pool, self.limit_hits),
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
+            RoleCollector(self.roles, self.authorizer),
             AliasCollector(self.aliases),
         ):
             self.registry.register(collector)
@@ -273,6 +281,8 @@ def _authorizer(
     authentication: Authentication,
     roles: RoleCache,
     trust: Trust,
+    *,
+    audit: Audit,
     aliases: Aliases,
 ) -> RoleAuthorizer | None:
     security = settings.common.security
@@ -292,5 +302,6 @@ def _authorizer(
         enforced=security.rbac.enforced,
         strict=security.rbac.strict,
         max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+        audit=audit,
         aliases=aliases,
     )

@@ -1,11 +1,12 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
-from collections.abc import Callable
 from typing import Final, NoReturn
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
 from vecguard.proxy.accounts.methods import SERVED
+from vecguard.proxy.audit.audit_log import Audit, NoAudit
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.credentials import CredentialCache, Held
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.decision import Question, database_of_header
@@ -14,16 +15,22 @@ from vecguard.proxy.authorization.errors import (
     PermissionChangedError,
     PermissionDeniedError,
 )
-from vecguard.proxy.authorization.methods import ALIAS_CHANGES, Need, Treatment, treatment
+from vecguard.proxy.authorization.methods import (
+    ALIAS_CHANGES,
+    Need,
+    Treatment,
+    method_of,
+    treatment,
+)
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
-from vecguard.proxy.authorization.role_cache import HeldRights, RoleCache
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Authorizer, Client
+from vecguard.proxy.role_cache import HeldRights, RoleCache
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.
@@ -42,6 +49,10 @@ class RoleAuthorizer(Authorizer):
 
     `root` may call everything, and so may every caller where authorization is switched off.
     Methods of other services than Milvus's need no role.
+
+    Attributes:
+        allowed: how many calls were allowed that needed a role.
+        refused: how many calls were refused, also open ones after a change of roles.
     """
 
     def __init__(
@@ -55,7 +66,7 @@ class RoleAuthorizer(Authorizer):
         enforced: bool,
         strict: bool,
         max_request_bytes: int,
-        refused: Callable[["RolePermission", PermissionDeniedError], None] | None = None,
+        audit: Audit | None = None,
         aliases: Aliases | None = None,
     ) -> None:
         """Takes the parts.
@@ -69,7 +80,7 @@ class RoleAuthorizer(Authorizer):
             enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
-            refused: called with each permission that is refused.
+            audit: records the refused calls.
             aliases: knows which collections aliases stand for; None: a name is a collection.
         """
         self._credentials = credentials
@@ -80,8 +91,9 @@ class RoleAuthorizer(Authorizer):
         self._enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
-        self._refused = refused
         self.aliases = aliases
+        self._audit = audit or NoAudit()
+        self.allowed = self.refused = 0
         self._treatments: dict[bytes, Need | Treatment] = {}
 
     def permission(
@@ -159,9 +171,20 @@ class RoleAuthorizer(Authorizer):
         return await self._roles.get(roles), roles
 
     def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
-        """Reports a refusal."""
-        if self._refused is not None:
-            self._refused(permission, error)
+        """Counts a refusal, and records it in the audit log."""
+        self.refused += 1
+        peer = permission.client.peer_name()
+        question = permission.question
+        self._audit.call_refused(
+            RefusedCall(
+                permission.username,
+                peer[0] if peer else None,
+                method_of(permission.path),
+                error.privilege.removeprefix("Privilege"),
+                None if question is None else question.names,
+                error.database,
+            )
+        )
 
     def _look_up(self, path: bytes) -> Need | Treatment:
         found: Need | Treatment = _LOGIN
@@ -194,13 +217,13 @@ class RolePermission(Permission):
     Attributes:
         username: the caller.
         client: the caller's connection.
-        method: the path of the method.
+        path: the path of the method.
         question: what was decided about; None if any request was allowed.
     """
 
     __slots__ = ("_authorizer", "_changes_aliases", "_database", "_head", "_is_hopeless", "_need",
-                 "_scanner", "_standing", "client",
-                 "is_given", "method", "question", "reads_request", "username")  # fmt: skip
+                 "_scanner", "_standing", "client", "is_given", "path", "question",
+                 "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
@@ -213,11 +236,11 @@ class RolePermission(Permission):
         """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
         self.username = username
         self.client = client
-        self.method = head.path.value
+        self.path = head.path.value
         self.question: Question | None = None
         self.is_given = False
         self._authorizer = authorizer
-        self._changes_aliases = authorizer.aliases is not None and self.method in ALIAS_CHANGES
+        self._changes_aliases = authorizer.aliases is not None and self.path in ALIAS_CHANGES
         self._head: RequestHead | None = head
         self._database = database_of_header(head.values(_DATABASE))
         self._need = need if isinstance(need, Need) else None
@@ -306,7 +329,9 @@ class RolePermission(Permission):
         need = self._need
         if not rights.is_admin:
             if need is None:
-                self._refuse(AdminNeededError(self.method.decode(errors="replace"), self.username))
+                self._refuse(
+                    AdminNeededError(method_of(self.path) or "an unknown method", self.username)
+                )
             question = self._asked(need)
             if not question.is_allowed(rights, roles):
                 self._refuse(question.refusal())
@@ -350,9 +375,11 @@ class RolePermission(Permission):
         return self.question
 
     def _give(self) -> None:
-        self.is_given = True
         self._scanner = self._standing = self._head = None
-        self._forget_aliases()
+        if not self.is_given:
+            self.is_given = True
+            self._authorizer.allowed += 1
+            self._forget_aliases()
 
     def _refuse(self, error: PermissionDeniedError) -> NoReturn:
         self._authorizer.note_refusal(self, error)

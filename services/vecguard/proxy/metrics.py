@@ -15,12 +15,14 @@ from prometheus_client.registry import Collector
 
 from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
 from vecguard.proxy.authentication.configured import Authentication
+from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.pool import Pool
 from vecguard.proxy.revocation.revocations import Revocations
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.client import RootCoordClient
 
 Name = TypeVar("Name", bound=str)
@@ -298,6 +300,32 @@ class AliasCollector(Collector):
             "Look-ups at the backend of what an alias stands for, by their result.",
             "result",
             self.aliases.counts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RoleCollector(Collector):
+    """Reads the decisions about calls that need a role; `authorizer` is None without logins."""
+
+    roles: RoleCache
+    authorizer: RoleAuthorizer | None
+
+    def collect(self) -> Iterable[Metric]:
+        """Returns the current metrics."""
+        authorizer = self.authorizer
+        yield _counter(
+            "vecguard_role_decisions",
+            "Calls that needed a role, by what was decided.",
+            "result",
+            {
+                "allowed": 0 if authorizer is None else authorizer.allowed,
+                "refused": 0 if authorizer is None else authorizer.refused,
+            },
+        )
+        yield GaugeMetricFamily(
+            "vecguard_role_sets_cached",
+            "Different sets of roles of users whose grants are cached.",
+            len(self.roles),
         )
 
 

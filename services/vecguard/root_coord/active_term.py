@@ -8,14 +8,20 @@ from vecguard.config import Settings
 from vecguard.etcd import EtcdClient
 from vecguard.milvus_layout import Keys
 from vecguard.observability.log import get_logger
+from vecguard.privileges.catalogue import Catalogue
+from vecguard.root_coord.built_in_roles import initial_roles
+from vecguard.root_coord.changes import Changes
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.external_changes import ExternalChanges
 from vecguard.root_coord.metrics import RootCoordMetrics
+from vecguard.root_coord.roles import Roles
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import SessionState
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.guarded_writes import GuardedWrites
 from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.root_coord.store.roles import EtcdRoleStore
 from vecguard.root_record import LOST
 
 log = get_logger(__name__)
@@ -28,6 +34,8 @@ class ActiveTerm:
     """Holds store, sessions and watch of one term. The term fences every write.
 
     Attributes:
+        store: the credentials.
+        role_store: the roles, grants and privilege groups.
         root_is_lost: whether the store has lost root's record. All other users are served.
     """
 
@@ -43,9 +51,11 @@ class ActiveTerm:
     ) -> None:
         own_writes = OwnWrites()
         self.leadership = leadership
-        self.store = EtcdCredentialStore(
-            client, keys, fence=leadership.fence, own_writes=own_writes
-        )
+        writes = GuardedWrites(client, keys, fence=leadership.fence, own_writes=own_writes)
+        catalogue = Catalogue.of(settings.common.security.rbac)
+        self.store = EtcdCredentialStore(client, keys, writes)
+        self.role_store = EtcdRoleStore(client, keys, writes, catalogue)
+        self._initial_roles = initial_roles(settings)
         # A leader before this one may have granted leases until the moment of the election.
         earlier = leadership.earlier_lease_seconds
         predecessor_until = None
@@ -61,9 +71,18 @@ class ActiveTerm:
             may_grant=leadership.is_valid,
             invalidated=metrics.invalidated,
         )
-        self.credentials = Credentials(self.store, self.hub, user_limit=settings.proxy.max_user_num)
+        self._changes = Changes(self.hub)
+        self.credentials = Credentials(
+            self.store, self._changes, user_limit=settings.proxy.max_user_num
+        )
+        self.roles = Roles(
+            self.role_store,
+            self._changes,
+            role_limit=settings.proxy.max_role_num,
+            built_in=self._initial_roles,
+        )
         self.root_is_lost = False
-        self._changes = ExternalChanges(
+        self._external = ExternalChanges(
             client,
             keys,
             own_writes,
@@ -86,6 +105,13 @@ class ActiveTerm:
             else:
                 log.error("root_is_lost", error=LOST)
 
+    async def ensure_roles(self) -> None:
+        """Creates the built-in roles that are missing, and gives the grants that they should have.
+
+        A grant that was revoked comes back, as in Milvus. Raises VecguardError.
+        """
+        await self.role_store.ensure_roles(self._initial_roles)
+
     async def run(self, prepare: Callable[[], Awaitable[None]], serve: Callable[[], None]) -> None:
         """Holds the leadership, prepares, begins to serve and follows external changes.
 
@@ -100,14 +126,19 @@ class ActiveTerm:
             await prepare()
             serve()
             # Sessions are served from now on and read at this term's revision or later.
-            tasks.create_task(self._changes.run(self.term))
+            tasks.create_task(self._external.follow_credentials(self.term))
+            tasks.create_task(self._external.follow_groups(self.term))
 
     async def step_down(self, timeout_seconds: float) -> None:
         """Finishes running changes, revokes the leases and lets another root coord lead.
 
         Waits at most `timeout_seconds` for the running changes.
         """
-        await self.credentials.drain(timeout_seconds)
+        await self.drain(timeout_seconds)
         in_good_order = await self.hub.surrender(_SURRENDER_SECONDS)
         await self.leadership.resign(in_good_order=in_good_order)
         log.info("stepped_down", term=self.term, in_good_order=in_good_order)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Refuses new changes and waits until the running ones are finished."""
+        await self._changes.drain(timeout_seconds)

@@ -26,6 +26,7 @@ from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
 from vecguard.root_coord import configured
 from vecguard.root_coord.active_term import ActiveTerm
+from vecguard.root_coord.built_in_roles import initial_roles
 from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.listener import listen
@@ -56,6 +57,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     if (exposure := root_coord_exposure(settings)) is not None:
         log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
+    initial_roles(settings)  # says what is wrong with them before anything else is done
     inward, outward = connections.root_coord_listener(settings), connections.etcd_client(settings)
     tls = [context for context in (inward, outward) if context is not None]
     role = Role()
@@ -200,13 +202,14 @@ async def _prepare(
     active_term: ActiveTerm,
     root_password: Secret[str],
 ) -> None:
-    """Ensures that root exists.
+    """Ensures that root and the built-in roles exist.
 
     When it is cancelled or the prefix is likely wrong, it resigns at once. This term has granted
     no lease, so the successor need not wait for one.
     """
     try:
         await _prepare_root(settings, etcd, keys, active_term, root_password)
+        await active_term.ensure_roles()
     except (asyncio.CancelledError, SimilarPrefixError):
         await active_term.leadership.resign(in_good_order=active_term.leadership.clean)
         raise

@@ -1,43 +1,31 @@
 """Creates, changes and removes credentials; an answer means that every proxy knows the change."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
-from vecguard.errors import InvalidParameterError, OutcomeUnknownError, VecguardError
-from vecguard.observability.log import get_logger
+from vecguard.errors import InvalidParameterError
 from vecguard.passwords import PasswordHash
-from vecguard.root_coord.errors import LeadershipLostError
-from vecguard.root_coord.session_hub import SessionHub
-from vecguard.root_coord.session_state import Invalidation
+from vecguard.root_coord.changes import Changes
+from vecguard.root_coord.session_state import Invalidation, Revocation
 from vecguard.root_coord.store.interface import Actor, CredentialStore, Mutation, Outcome
 from vecguard.root_record import RootState
 from vecguard.usernames import ROOT, is_storable
 
-log = get_logger(__name__)
-
-# The largest revision that the protocol can carry: everything that a proxy holds is older.
-_AFTER_EVERY_REVISION = 2**63 - 1
 # The answer for a name that no store can hold. Such a name may be long, so it reaches neither
 # logs nor keys.
 _NO_SUCH_USER = Mutation(Outcome.USER_NOT_FOUND)
 
 
 class Credentials:
-    """Stores each change, revokes the older state at every proxy, then answers.
-
-    A change that has begun is finished even when its caller hangs up: if a stored change were
-    not revoked, proxies would go on deciding by their caches.
+    """Stores each change, revokes the older state at every proxy, then answers: see `Changes`.
 
     Each change names its actor, which the store checks in the transaction of the change; None
     means that the proxy's authorization is off.
     """
 
-    def __init__(self, store: CredentialStore, hub: SessionHub, *, user_limit: int) -> None:
+    def __init__(self, store: CredentialStore, changes: Changes, *, user_limit: int) -> None:
         self._store = store
-        self._hub = hub
+        self._changes = changes
         self._user_limit = user_limit
-        self._running: set[asyncio.Task[Mutation]] = set()
-        self._closed = False
 
     async def create(
         self, username: str, password: PasswordHash, description: str, *, actor: Actor | None
@@ -102,58 +90,18 @@ class Credentials:
         """Replaces a hash by another hash of the same password, without a revocation."""
         return await self._store.rehash(username, expected_revision, password)
 
-    async def drain(self, timeout_seconds: float) -> None:
-        """Refuses new changes and waits until the running ones are finished."""
-        self._closed = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout_seconds)
-
     async def _run_to_completion(
         self, username: str, change: Callable[[], Awaitable[Mutation]]
     ) -> Mutation:
-        if self._closed:
-            raise LeadershipLostError
-        task = asyncio.create_task(self._store_and_revoke(username, change))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[Mutation]) -> None:
-        self._running.discard(task)
-        # The exception is read here because a caller that has hung up does not read it.
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("change_failed", error=str(error))
-
-    async def _store_and_revoke(
-        self, username: str, change: Callable[[], Awaitable[Mutation]]
-    ) -> Mutation:
-        try:
-            mutation = await change()
-        except OutcomeUnknownError:
-            # It may have been applied: proxies that hold the older state must read again.
-            await self._hub.invalidate(
-                Invalidation(username, await self._newest_revision(username))
-            )
-            raise
-        # Also for a user who was not there to be deleted: an earlier attempt may have deleted
-        # the user without reaching all proxies.
-        if mutation.revision:
-            await self._hub.invalidate(Invalidation(username, mutation.revision))
-        log.info(
-            "credential_changed" if mutation.applied else "credential_unchanged",
-            user=username,
-            outcome=mutation.outcome.name.lower(),
-            revision=mutation.revision,
-        )
-        return mutation
-
-    async def _newest_revision(self, username: str) -> int:
-        """Returns a revision at or after the last change of a user."""
-        try:
+        async def newest_revision() -> int:
             return (await self._store.get(username)).revision
-        except VecguardError as error:
-            log.warning("revision_unknown", user=username, reason=error.reason)
-            return _AFTER_EVERY_REVISION
+
+        def revoked(revision: int, _mutation: Mutation | None) -> list[Revocation]:
+            return [Invalidation(username, revision)]
+
+        return await self._changes.run(
+            change, revoked, newest_revision, subject="credential", user=username
+        )
 
 
 async def ensure_root(

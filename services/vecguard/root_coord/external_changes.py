@@ -1,6 +1,6 @@
-"""Revokes credentials that others change in etcd: etcdctl, a restore, a Milvus."""
+"""Revokes what others change in etcd: etcdctl, a restore, a Milvus."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from vecguard.etcd import CompactedError, EtcdClient, Event
@@ -8,7 +8,12 @@ from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash
 from vecguard.root_coord.session_hub import SessionHub
-from vecguard.root_coord.session_state import FullInvalidation, Invalidation
+from vecguard.root_coord.session_state import (
+    FullInvalidation,
+    Invalidation,
+    PolicyInvalidation,
+    Revocation,
+)
 from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.usernames import ROOT
 
@@ -16,7 +21,7 @@ log = get_logger(__name__)
 
 
 class ExternalChanges:
-    """Watches the credentials' keys and revokes what root coord did not change itself."""
+    """Watches the keys of users, roles and groups, and revokes what others have changed there."""
 
     def __init__(
         self,
@@ -28,14 +33,14 @@ class ExternalChanges:
         seen: Callable[[], None],
         root_seen: Callable[[bool], None],
     ) -> None:
-        """Prepares a watch, which `run` begins.
+        """Prepares a watch, which the other methods begin.
 
         Args:
             client: the client of the etcd cluster.
-            keys: where the credentials are.
+            keys: where the records are.
             own: the changes that this root coord made itself.
             hub: sends the revocations; nothing waits for the acknowledgements.
-            seen: called at each change that this root coord did not make.
+            seen: called at each revocation of what this root coord did not change.
             root_seen: called at each change of root's record with whether it is there.
         """
         self._root_seen = root_seen
@@ -45,52 +50,79 @@ class ExternalChanges:
         self._own = own
         self._hub = hub
 
-    async def run(self, after_revision: int) -> None:
-        """Follows every change after a revision, until cancelled.
+    async def follow_credentials(self, after_revision: int) -> None:
+        """Follows every change of users, roles and grants after a revision, until cancelled.
 
-        When etcd compacted changes before they were seen, it revokes all credentials, because
-        any of them may have changed.
+        When etcd compacted changes before they were seen, it revokes everything, because any of it
+        may have changed.
         """
-        revision = after_revision
+        await self._follow_on(self._keys.credential, after_revision, self._credentials_unseen)
+
+    async def follow_groups(self, after_revision: int) -> None:
+        """Does the same for privilege groups.
+
+        They have their own watch: an etcd that Milvus uses, too, has much between the prefixes.
+        """
+        await self._follow_on(self._keys.groups, after_revision, self._groups_unseen)
+
+    async def _follow_on(
+        self, prefix: str, revision: int, compacted: Callable[[int], Awaitable[None]]
+    ) -> None:
         while True:
             try:
-                await self._follow(revision + 1)
+                await self._follow(prefix, revision + 1)
             except CompactedError:
                 log.warning("watch_compacted", after_revision=revision)
-                prefix = self._keys.users.encode()
-                current = await self._client.range(prefix, prefix=True, count_only=True)
+                current = await self._client.range(prefix.encode(), prefix=True, count_only=True)
                 revision = current.revision
-                root = await self._client.range(self._keys.user(ROOT).encode(), count_only=True)
-                self._root_seen(bool(root.count))
-                # Hashes written in the gap are never taken out of this record; put back by
-                # another program later, they would pass as our own.
-                self._own.clear()
                 # After that read: everything that a proxy reads from now on is at least as new.
-                self._hub.announce(FullInvalidation())
+                await compacted(revision)
 
-    async def _follow(self, start_revision: int) -> None:
+    async def _credentials_unseen(self, _revision: int) -> None:
+        root = await self._client.range(self._keys.user(ROOT).encode(), count_only=True)
+        self._root_seen(bool(root.count))
+        self._hub.announce(FullInvalidation())
+
+    async def _groups_unseen(self, revision: int) -> None:
+        self._hub.announce(PolicyInvalidation(revision))
+
+    async def _follow(self, prefix: str, start_revision: int) -> None:
         changes = self._client.watch(
-            self._keys.users.encode(), prefix=True, start_revision=start_revision, prev_kv=True
+            prefix.encode(), prefix=True, start_revision=start_revision, prev_kv=True
         )
         async with aclosing(changes):
             async for batch in changes:
+                # One change of grants has several keys; it is announced once.
+                revocations: dict[Revocation, None] = {}
                 for event in batch.events:
-                    self._judge(event)
+                    self._note_root(event)
+                    if not await self._own.has(event.kv.mod_revision):
+                        revocations |= dict.fromkeys(self._revoked_by(event))
+                for revocation in revocations:
+                    self._seen()
+                    self._hub.announce(revocation)
 
-    def _judge(self, event: Event) -> None:
-        username = event.kv.key.decode(errors="replace").removeprefix(self._keys.users)
-        if username == ROOT:
+    def _note_root(self, event: Event) -> None:
+        if event.kv.key == self._keys.user(ROOT).encode():
             self._root_seen(event.kind == "put")
-        if event.kind == "delete" and self._own.take(username):
-            return
-        if event.kind == "put":
-            password = _password(event.kv.value)
-            before = _password(event.prev_kv.value) if event.prev_kv else None
-            if password is not None and (self._own.take(password) or password == before):
-                return
-        self._seen()
-        log.info("changed_in_store", user=username, revision=event.kv.mod_revision)
-        self._hub.announce(Invalidation(username, event.kv.mod_revision))
+
+    def _revoked_by(self, event: Event) -> list[Revocation]:
+        """Returns what another program's change revokes."""
+        key, revision = event.kv.key.decode(errors="replace"), event.kv.mod_revision
+        if key.startswith(self._keys.users):
+            if event.kind == "put" and event.prev_kv is not None:
+                password, before = _password(event.kv.value), _password(event.prev_kv.value)
+                if password is not None and password == before:
+                    return []
+            username = key.removeprefix(self._keys.users)
+            log.info("changed_in_store", user=username, revision=revision)
+            return [Invalidation(username, revision)]
+        if key.startswith(self._keys.mappings):
+            username = key.removeprefix(self._keys.mappings).partition("/")[0]
+            log.info("changed_in_store", user=username, roles_only=True, revision=revision)
+            return [Invalidation(username, revision, roles_only=True)]
+        log.info("changed_in_store", roles=True, revision=revision)
+        return [PolicyInvalidation(revision)]
 
 
 def _password(value: bytes) -> PasswordHash | None:

@@ -1,59 +1,32 @@
 """Serves root coord's gRPC calls: translates messages and leaves decisions to the current term."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import betterproto
 from grpclib.const import Handler
 from grpclib.server import Stream
 
-from vecguard.boot_clock import boot_clock
-from vecguard.errors import InvalidParameterError, VecguardError
+from vecguard.errors import InvalidParameterError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.codec import HotCodec
 from vecguard.grpc.compression import IDENTITY
 from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
 from vecguard.grpc.server import GrpcServer, PeerCertificate, current_caller
-from vecguard.observability.log import get_logger
-from vecguard.observability.repeated import RepeatedFailure
 from vecguard.passwords import DUMMY_HASH
 from vecguard.root_coord.active_term import ActiveTerm
-from vecguard.root_coord.errors import UnnamedActorError
+from vecguard.root_coord.answers import Changed
+from vecguard.root_coord.role_service import RoleService, described
 from vecguard.root_coord.session_wire import decode_request
-from vecguard.root_coord.store.interface import (
-    Actor,
-    Mutation,
-    Outcome,
-    StoredCredential,
-)
 
-_OUTCOMES = {
-    Outcome.APPLIED: pb.MutationOutcome.APPLIED,
-    Outcome.USER_EXISTS: pb.MutationOutcome.USER_EXISTS,
-    Outcome.USER_NOT_FOUND: pb.MutationOutcome.USER_NOT_FOUND,
-    Outcome.USER_LIMIT_REACHED: pb.MutationOutcome.USER_LIMIT_REACHED,
-    Outcome.REVISION_CHANGED: pb.MutationOutcome.REVISION_CHANGED,
-    Outcome.ACTOR_REVOKED: pb.MutationOutcome.ACTOR_REVOKED,
-}
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
-log = get_logger(__name__)
 
-#: Called after each change with its operation, its outcome and its duration in seconds.
-Changed = Callable[[str, str, float], None]
-
-
-class RootCoordService(pb.RootCoordBase):
+class RootCoordService(RoleService):
     """Answers the calls of proxies.
 
     Every method raises StandbyError on standby.
     """
-
-    def __init__(self, active: Callable[[], ActiveTerm], changed: Changed) -> None:
-        """Calls `active` at each request to get the term; on standby it raises StandbyError."""
-        self._active = active
-        self._changed = changed
-        self._unnamed = RepeatedFailure(log, "change_without_actor")
 
     def __mapping__(self) -> dict[str, Handler]:
         # betterproto offers a request iterator and a reply iterator. A session reads and
@@ -72,7 +45,7 @@ class RootCoordService(pb.RootCoordBase):
         snapshot = await active.store.get(get_credential_request.username)
         reply = pb.GetCredentialReply(term=active.term, read_revision=snapshot.revision)
         if snapshot.value is not None and snapshot.value.password is not None:
-            reply.credential = _described(snapshot.value)
+            reply.credential = described(snapshot.value)
             reply.credential.password = hash_to_wire(snapshot.value.password)
         else:
             # With a hash the answer takes as long to write and to read as for an existing user.
@@ -84,21 +57,20 @@ class RootCoordService(pb.RootCoordBase):
     ) -> pb.SyncRevisionsReply:
         active = self._active()
         snapshot = await active.store.list_all()
-        current = {credential.username: credential.revision for credential in snapshot.value}
-        return pb.SyncRevisionsReply(
-            term=active.term,
-            read_revision=snapshot.revision,
-            stale=[
-                held.username
-                for held in sync_revisions_request.held
-                if current.get(held.username, 0) != held.revision
-            ],
-        )
+        current = {credential.username: credential for credential in snapshot.value}
+        reply = pb.SyncRevisionsReply(term=active.term, read_revision=snapshot.revision)
+        for held in sync_revisions_request.held:
+            credential = current.get(held.username)
+            if (credential.revision if credential is not None else 0) != held.revision:
+                reply.stale.append(held.username)
+            elif credential is not None and list(credential.roles) != held.roles:
+                reply.roles_changed.append(held.username)
+        return reply
 
     async def list_users(self, list_users_request: pb.ListUsersRequest) -> pb.ListUsersReply:
         del list_users_request
         snapshot = await self._active().store.list_all()
-        return pb.ListUsersReply(users=[_described(credential) for credential in snapshot.value])
+        return pb.ListUsersReply(users=[described(credential) for credential in snapshot.value])
 
     async def create_credential(
         self, create_credential_request: pb.CreateCredentialRequest
@@ -154,38 +126,6 @@ class RootCoordService(pb.RootCoordBase):
             ),
         )
 
-    def _actor(self, message: pb.Actor) -> Actor | None:
-        """Returns the actor; None when the proxy's authorization is off.
-
-        Raises:
-            UnnamedActorError: the message names no actor and does not say that there is none.
-        """
-        if message.anonymous:
-            return None
-        if not message.username:
-            error, peer = UnnamedActorError(), current_caller().peer
-            # Logged once a minute for each machine, not for each of its connections.
-            self._unnamed.failed(peer.rpartition(":")[0], peer=peer, error=error.message)
-            raise error
-        return Actor(message.username, message.revision)
-
-    async def _answer(
-        self, operation: str, change: Coroutine[Any, Any, Mutation]
-    ) -> pb.MutationReply:
-        began = boot_clock()
-        outcome = "cancelled"
-        try:
-            mutation = await change
-            outcome = mutation.outcome.name.lower()
-        except VecguardError as error:
-            outcome = error.reason
-            raise
-        finally:
-            self._changed(operation, outcome, boot_clock() - began)
-        return pb.MutationReply(
-            outcome=pb.MutationOutcome(_OUTCOMES[mutation.outcome]), revision=mutation.revision
-        )
-
 
 def root_coord_server(
     active: Callable[[], ActiveTerm],
@@ -201,12 +141,4 @@ def root_coord_server(
         codec=HotCodec({pb.SessionRequest: decode_request}, max_fields=None),
         # Proxies do not compress, and a short message must not become a long one.
         accepted_encodings=IDENTITY,
-    )
-
-
-def _described(credential: StoredCredential) -> pb.Credential:
-    return pb.Credential(
-        username=credential.username,
-        revision=credential.revision,
-        description=credential.description,
     )

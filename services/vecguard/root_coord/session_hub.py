@@ -1,7 +1,7 @@
 """Runs the session streams: sends and receives what `session_state.SessionState` decides."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,9 +11,10 @@ from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.log import get_logger
 from vecguard.root_coord.session_state import (
     Awaited,
-    FullInvalidation,
     Invalidation,
     Notice,
+    PolicyInvalidation,
+    Revocation,
     SessionState,
     Surrender,
 )
@@ -182,32 +183,32 @@ class SessionHub:
                 self._resolve(self._sessions.disconnect(proxy_id))
             log.info("session_closed", proxy=proxy_id)
 
-    async def invalidate(self, invalidation: Invalidation) -> None:
-        """Sends an invalidation and returns when no proxy can decide by the older state.
+    async def invalidate(self, *revocations: Revocation) -> None:
+        """Sends what one change revokes; returns when no proxy can decide by the older state.
 
         A session is done when it has acknowledged or its lease has run out.
         """
-        notice = self._send(invalidation)
+        notices = [self._send(revocation) for revocation in revocations]
+        if not notices:
+            return
+        sequences = {notice.sequence for notice in notices}
+        described = _described(revocations[0])
         log_timer = asyncio.get_running_loop().call_later(
-            _LONG_WAIT_SECONDS, self._log_wait, notice.sequence, invalidation
+            _LONG_WAIT_SECONDS, self._log_wait, sequences, described
         )
         try:
-            await self._settle(notice)
+            for notice in notices:
+                await self._settle(notice)
         finally:
             log_timer.cancel()
-            was_long = notice.sequence in self._long
-            self._long.discard(notice.sequence)
-        seconds = self._clock() - notice.made_at
+            was_long = bool(sequences & self._long)
+            self._long -= sequences
+        seconds = self._clock() - notices[0].made_at
         if was_long:
-            log.info(
-                "change_settled",
-                user=invalidation.username,
-                revision=invalidation.revision,
-                seconds=round(seconds, 3),
-            )
+            log.info("change_settled", **described, seconds=round(seconds, 3))
         self._invalidated(seconds)
 
-    def announce(self, content: Invalidation | FullInvalidation) -> None:
+    def announce(self, content: Revocation) -> None:
         """Sends a notice to every session without waiting for acknowledgements."""
         self._send(content)
 
@@ -225,22 +226,21 @@ class SessionHub:
             return False
         return True
 
-    def _send(self, content: Invalidation | FullInvalidation | Surrender) -> Notice:
+    def _send(self, content: Revocation | Surrender) -> Notice:
         notice, connected = self._sessions.notify(content, self._clock())
         message = encode_notice(notice)
         for proxy_id in connected:
             self._outboxes[proxy_id].put(message)
         return notice
 
-    def _log_wait(self, sequence: int, invalidation: Invalidation) -> None:
-        awaited = self._sessions.awaited((sequence,), self._clock())
+    def _log_wait(self, sequences: set[int], described: Mapping[str, object]) -> None:
+        awaited = self._sessions.awaited(sequences, self._clock())
         if awaited is None:
-            return  # it is settled; `invalidate` is about to return
-        self._long.add(sequence)
+            return  # they are settled; `invalidate` is about to return
+        self._long |= sequences
         log.warning(
             "change_waits",
-            user=invalidation.username,
-            revision=invalidation.revision,
+            **described,
             proxies=list(awaited.proxies[:_NAMED_IN_LOG]),
             more_proxies=len(awaited.proxies[_NAMED_IN_LOG:]),
             earlier_leases=awaited.earlier_leases,
@@ -320,3 +320,14 @@ class SessionHub:
             settled = self._settled.get(sequence)
             if settled is not None and not settled.done():
                 settled.set_result(None)
+
+
+def _described(revocation: Revocation) -> dict[str, object]:
+    """Returns the fields that name a change in the log."""
+    match revocation:
+        case Invalidation(username, revision):
+            return {"user": username, "revision": revision}
+        case PolicyInvalidation(revision):
+            return {"revision": revision}
+        case _:
+            return {}

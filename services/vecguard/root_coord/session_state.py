@@ -13,20 +13,36 @@ from vecguard.errors import UnavailableError
 
 @dataclass(frozen=True, slots=True)
 class Invalidation:
-    """Tells proxies to drop this user's entries that were read before this revision."""
+    """Tells proxies to drop this user's entries that were read before this revision.
+
+    Attributes:
+        roles_only: whether only the user's roles have changed, so that the user's logins hold.
+    """
 
     username: str
+    revision: int
+    roles_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInvalidation:
+    """Tells proxies to forget roles, grants and groups that were read before this revision."""
+
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class FullInvalidation:
-    """Tells proxies to trust no cached entry before they have read it again."""
+    """Tells proxies to trust no cached entry and no role before they have read it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surrender:
     """Tells proxies that their leases are void because this root coord steps down."""
+
+
+#: What a change revokes.
+Revocation = Invalidation | PolicyInvalidation | FullInvalidation
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,7 @@ class Notice:
     """
 
     sequence: int
-    content: Invalidation | FullInvalidation | Surrender
+    content: Revocation | Surrender
     made_at: float
 
 
@@ -173,9 +189,7 @@ class SessionState:
             return self._forget(proxy_id)
         return []
 
-    def notify(
-        self, content: Invalidation | FullInvalidation | Surrender, now: float
-    ) -> tuple[Notice, tuple[str, ...]]:
+    def notify(self, content: Revocation | Surrender, now: float) -> tuple[Notice, tuple[str, ...]]:
         """Makes a notice. Returns it with the ids of the connected sessions to send it to.
 
         The notice waits for every session with a lease, even if its stream is broken, until the

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import betterproto
 
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.root_coord.session_state import FullInvalidation, Invalidation, Notice, Surrender
+from vecguard.root_coord.session_state import (
+    FullInvalidation,
+    Invalidation,
+    Notice,
+    PolicyInvalidation,
+    Surrender,
+)
 
 # Tags of SessionRequest.renew, .acknowledge and of their only field; of SessionReply.renewed
 # and its two fields (protobuf's encoding: field number << 3 | wire type).
@@ -75,6 +81,7 @@ def encode_opened(*, term: int, ttl_seconds: float, renew_interval_seconds: floa
                 lease_ttl_ms=int(ttl_seconds * 1000),
                 renew_interval_ms=int(renew_interval_seconds * 1000),
                 judges_actors=True,
+                serves_roles=True,
             )
         )
     )
@@ -89,12 +96,16 @@ def encode_notice(notice: Notice) -> bytes:
             reply = pb.SessionReply(
                 invalidate=pb.Invalidate(sequence=notice.sequence, everything=True)
             )
-        case Invalidation(username, revision):
+        case PolicyInvalidation(revision):
             reply = pb.SessionReply(
-                invalidate=pb.Invalidate(
-                    sequence=notice.sequence,
-                    invalidations=[pb.Invalidation(username=username, revision=revision)],
-                )
+                invalidate=pb.Invalidate(sequence=notice.sequence, policy_revision=revision)
+            )
+        case Invalidation(username, revision, roles_only):
+            invalidation = pb.Invalidation(
+                username=username, revision=revision, roles_only=roles_only
+            )
+            reply = pb.SessionReply(
+                invalidate=pb.Invalidate(sequence=notice.sequence, invalidations=[invalidation])
             )
     return bytes(reply)
 

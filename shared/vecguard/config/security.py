@@ -67,13 +67,13 @@ class SecuritySettings(Section):
     )
     allow_anonymous_changes: bool = Field(
         default=False,
-        description="Whether a proxy with authorizationEnabled false creates, changes and deletes "
-        "users, for every caller. Such a change holds at all proxies.",
+        description="Whether a proxy with authorizationEnabled false changes users "
+        "and roles for every caller. Such a change holds at all proxies.",
     )
     super_users: Names = Field(
         default=(),
-        description="Users that administer every account, as root does, and need no old "
-        "password for any change (root does for its own).",
+        description="Users that need no old password for a change of any password (root does for "
+        "its own). Which passwords they may change, their roles decide.",
     )
     root_should_bind_role: bool = Field(
         default=False,
@@ -128,6 +128,22 @@ class SecuritySettings(Section):
         if not password:
             raise ConfigurationError(f"{complaint} holds no password")
         return Secret(password)
+
+
+class BuiltinRolesSettings(Section):
+    """`builtinRoles`."""
+
+    enable: bool = Field(
+        default=False,
+        description="Whether root coord makes sure, when it becomes active, that the roles of "
+        "builtinRoles.roles exist with their grants. They are neither altered nor dropped.",
+    )
+    roles: str = Field(
+        default="{}",
+        description="Roles in JSON, as in Milvus: the name of each, and as its value "
+        '{"privileges": [{"object_type": "Collection", "object_name": "*", "privilege": "Search", '
+        '"db_name": "default"}]}.',
+    )
 
 
 class CommonSettings(Section):

@@ -13,7 +13,13 @@ from vecguard.config.consistency import Inconsistency
 from vecguard.config.etcd import EtcdSettings
 from vecguard.config.fields import LowerCase, Section, one_of
 from vecguard.config.revocation import ElectionSettings, LeaseSettings
-from vecguard.config.security import CommonSettings, InternalTlsSettings, TlsMode, TlsSettings
+from vecguard.config.security import (
+    BuiltinRolesSettings,
+    CommonSettings,
+    InternalTlsSettings,
+    TlsMode,
+    TlsSettings,
+)
 from vecguard.config.services import BackendSettings, ProxySettings, RootCoordSettings
 from vecguard.config.tracing import TraceSettings
 
@@ -42,6 +48,7 @@ class Settings(Section):
 
     etcd: EtcdSettings = Field(default_factory=EtcdSettings)
     common: CommonSettings = Field(default_factory=CommonSettings)
+    builtin_roles: BuiltinRolesSettings = BuiltinRolesSettings()
     tls: TlsSettings = TlsSettings()
     internaltls: InternalTlsSettings = InternalTlsSettings()
     proxy: ProxySettings = ProxySettings()

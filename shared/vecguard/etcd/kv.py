@@ -79,6 +79,8 @@ async def transact(
             timeout_seconds=timeout_seconds,
         )
     except EtcdNoSpaceError:
+        if not writes:
+            raise
         revision = await _revision_of(cluster, success, seen, timeout_seconds)
         if revision is None:
             raise
@@ -156,13 +158,14 @@ def _request_op(operation: Operation) -> pb.RequestOp:
             return pb.RequestOp(
                 request_delete_range=pb.DeleteRangeRequest(key=first, range_end=end)
             )
-        case Get(key, prefix, limit, keys_only):
+        case Get(key, prefix, limit, keys_only, at):
             first, end = key_range(key, prefix=prefix)
             return pb.RequestOp(
                 request_range=pb.RangeRequest(
                     key=first,
                     range_end=end,
                     limit=limit,
+                    revision=at,
                     keys_only=keys_only,
                 )
             )

@@ -64,12 +64,17 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Reads a key, or all keys that begin with it, inside a transaction."""
+    """Reads a key, or all keys that begin with it, inside a transaction.
+
+    Attributes:
+        revision: the revision to read at; 0 reads at the transaction's.
+    """
 
     key: bytes
     prefix: bool = False
     limit: int = 0
     keys_only: bool = False
+    revision: int = 0
 
 
 Operation = Put | Delete | Get
@@ -108,8 +113,10 @@ class Compare:
         return cls(key, Subject.CREATE_REVISION, operator, operand, prefix)
 
     @classmethod
-    def mod_revision(cls, key: bytes, operator: Operator, operand: int) -> "Compare":
-        return cls(key, Subject.MOD_REVISION, operator, operand)
+    def mod_revision(
+        cls, key: bytes, operator: Operator, operand: int, *, prefix: bool = False
+    ) -> "Compare":
+        return cls(key, Subject.MOD_REVISION, operator, operand, prefix)
 
 
 @dataclass(frozen=True, slots=True)

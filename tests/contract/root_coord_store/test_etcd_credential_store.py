@@ -9,11 +9,10 @@ from structlog.testing import capture_logs
 from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
-from tests.support.etcd_store import elected
+from tests.support.etcd_store import elected, fenced_store
 from vecguard.etcd import Delete, EtcdClient, EtcdOutcomeUnknownError, Put
 from vecguard.milvus_layout import Keys, Record
 from vecguard.root_coord.errors import LeadershipLostError
-from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.interface import Actor, Outcome
 from vecguard.root_coord.store.own_writes import OwnWrites
 
@@ -40,7 +39,7 @@ async def fence(client, keys):
 
 
 def store_with(client, keys, fence, own=None):
-    return EtcdCredentialStore(client, keys, fence=fence, own_writes=own or OwnWrites())
+    return fenced_store(client, keys, fence, own)
 
 
 @pytest.fixture
@@ -161,6 +160,14 @@ async def test_a_deletion_of_nobody_leaves_stray_roles_alone(store, client, keys
     await put(client, keys.roles_of("bob") + "admin", b"")
     assert (await store.delete("bob")).outcome is Outcome.USER_NOT_FOUND
     assert set(await all_below(client, keys.root.encode())) == {keys.roles_of("bob") + "admin"}
+
+
+async def test_a_new_user_has_none_of_the_roles_that_are_left_of_the_name(store, client, keys):
+    for name in ("bob", "bobby"):
+        await put(client, keys.mapping(name, "admin"), b"")
+    await store.create("bob", FIRST, "", user_limit=LIMIT)
+    assert (await store.get("bob")).value.roles == ()
+    assert keys.mapping("bobby", "admin") in await all_below(client, keys.root.encode())
 
 
 async def test_the_user_and_the_roles_go_at_one_revision(store, client, keys):
@@ -351,21 +358,24 @@ async def test_a_term_that_ends_between_read_and_write_lets_nothing_pass(client,
     assert (await store.list_all()).value == ()
 
 
-async def test_a_hash_is_known_as_our_own_before_it_can_be_seen(client, keys, fence):
+async def test_a_change_is_known_as_our_own_although_the_watch_sees_it_before_its_writer(
+    client, keys, fence
+):
     own = OwnWrites()
-    seen = []
+    asked = []
 
-    async def about_to_be_written():
-        seen.append(own.take(FIRST))
-        own.add(FIRST)
+    async def seen_by_the_watch():
+        read = await client.range(keys.user("bob").encode())
+        asked.append(asyncio.create_task(own.has(read.kvs[0].mod_revision)))
+        await asyncio.sleep(0)
+        assert not asked[0].done()
 
-    store = store_with(InterferingClient(client, about_to_be_written), keys, fence, own)
+    store = store_with(InterferingClient(client, after_txn=seen_by_the_watch), keys, fence, own)
     await store.create("bob", FIRST, "", user_limit=LIMIT)
-    assert seen == [True]
-    assert own.take(FIRST)
+    assert await asked[0]
 
 
-async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys, fence):
+async def test_a_change_of_unknown_outcome_is_nobody_s(client, keys, fence):
     own = OwnWrites()
 
     async def answer_is_lost():
@@ -374,8 +384,17 @@ async def test_a_hash_of_unknown_outcome_is_nobody_s(client, keys, fence):
     store = store_with(InterferingClient(client, after_txn=answer_is_lost), keys, fence, own)
     with pytest.raises(EtcdOutcomeUnknownError):
         await store.create("bob", FIRST, "", user_limit=LIMIT)
-    assert not own.take(FIRST)
+    (kv,) = (await client.range(keys.user("bob").encode())).kvs
+    assert not await own.has(kv.mod_revision)
     assert (await store.create("bob", FIRST, "", user_limit=LIMIT)).applied
+
+
+async def test_a_change_of_nothing_makes_no_revision_of_others_our_own(client, keys, fence):
+    own = OwnWrites()
+    foreign = (await client.txn([], [Put(keys.user("eve").encode(), b"{}")])).revision
+    result = await own.made(client.txn([], [Delete(keys.user("nobody").encode())]))
+    assert (result.succeeded, result.revision) == (True, foreign)
+    assert not await own.has(foreign)
 
 
 # --- Many users -------------------------------------------------------------------------
@@ -392,7 +411,7 @@ async def test_many_users_are_read_in_pages_of_one_moment(client, keys, fence):
     store = store_with(counting, keys, fence)
     snapshot = await store.list_all()
     assert [user.username for user in snapshot.value] == names
-    assert counting.pages == 3
+    assert counting.pages == 3 + 1  # of users and of their roles
     later = await store.list_all()
     assert [user.username for user in later.value] == names[:-1]
     assert later.revision > snapshot.revision
@@ -417,7 +436,7 @@ async def test_however_many_ask_at_once_all_users_are_read_twice_at_most(client,
     await asyncio.sleep(0)
     snapshots = await asyncio.gather(first, *(store.list_all() for _ in range(20)))
     assert all(len(snapshot.value) == 3 for snapshot in snapshots)
-    assert counting.pages <= 2
+    assert counting.pages <= 2 * 2  # of users and of their roles
 
 
 _CHANGES = {

@@ -9,7 +9,10 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 from tests.e2e.account_replies.conversation import Answer, Step, decoded
 
 _INVALID_PARAMETER = 1100
-_LOOKED_FOR = "not found the role, maybe the role isn't existed or internal system error"
+_NO_ROLE = (
+    "not found the role, maybe the role isn't existed or internal system error: invalid parameter"
+)
+_NO_NAME = "should be not empty: invalid parameter[expected=not empty][actual=]"
 _BAD_ROLE = (
     "role name can only contain numbers, letters, underscores, and allowed characters ($), "
     "found - at 3: invalid parameter"
@@ -29,17 +32,26 @@ def _invalid(reason: str) -> common_pb2.Status:
     return _status(_INVALID_PARAMETER, "IllegalArgument", reason)
 
 
-def _unserved(method: str, legacy: str) -> common_pb2.Status:
-    return _status(
-        10,
-        legacy,
-        f"{method}: roles and privileges cannot be changed here yet: service unimplemented",
-    )
+def _refused_by_state(rpc: str, reason: str) -> common_pb2.Status:
+    return _status(_INVALID_PARAMETER, f"{rpc}Failure", reason, detailed=False)
 
 
 def _refused(privilege: str) -> Answer:
-    details = f"{privilege}: permission deny to alice in the `default` database"
+    details = f"{privilege}: permission deny to alice in the `*` database"
     return Answer(status=("PERMISSION_DENIED", details))
+
+
+def _grant_of_public(kind: str, privilege: str) -> milvus_pb2.GrantEntity:
+    return milvus_pb2.GrantEntity(
+        role=milvus_pb2.RoleEntity(name="public"),
+        object=milvus_pb2.ObjectEntity(name=kind),
+        object_name="*",
+        grantor=milvus_pb2.GrantorEntity(
+            user=milvus_pb2.UserEntity(name="root"),
+            privilege=milvus_pb2.PrivilegeEntity(name=privilege),
+        ),
+        db_name="*",
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,12 @@ DIFFERENCES = (
     Difference(
         "Character in a refused role name",
         dict.fromkeys(
-            ("select a role with a bad name", "grants of a role with a bad name"),
+            (
+                "select a role with a bad name",
+                "grants of a role with a bad name",
+                "create role with a bad name",
+                "grant to a bad name",
+            ),
             _invalid(_BAD_ROLE),
         ),
     ),
@@ -90,9 +107,12 @@ DIFFERENCES = (
                 "user already exists: alice: invalid parameter",
                 detailed=False,
             ),
-            "grants of an unknown role": _status(
-                _INVALID_PARAMETER, "SelectGrantFailure", _LOOKED_FOR, detailed=False
+            "create role reader again": _refused_by_state(
+                "CreateRole", 'role [name:"reader"] already exists: invalid parameter'
             ),
+            "give an unknown role to alice": _refused_by_state("OperateUserRole", _NO_ROLE),
+            "take an unknown role from alice": _refused_by_state("OperateUserRole", _NO_ROLE),
+            "drop role reader again": _refused_by_state("DropRole", _NO_ROLE),
             "create one user too many": _status(
                 9,
                 "CreateCredentialFailure",
@@ -156,27 +176,73 @@ DIFFERENCES = (
         "Grants of `public`",
         dict.fromkeys(
             ("grants of public", "grants of public as alice"),
-            Answer(milvus_pb2.SelectGrantResponse(status=common_pb2.Status()).SerializeToString()),
+            Answer(
+                milvus_pb2.SelectGrantResponse(
+                    status=common_pb2.Status(),
+                    entities=[
+                        _grant_of_public("Collection", "IndexDetail"),
+                        _grant_of_public("Global", "DescribeCollection"),
+                        _grant_of_public("Global", "ListAliases"),
+                    ],
+                ).SerializeToString()
+            ),
         ),
     ),
     Difference(
-        "Changes of roles and privileges",
+        "Texts about roles and privileges",
         {
-            f"roles: {method}": _unserved(method, legacy)
-            for method, legacy in {
-                "CreateRole": "CreateRoleFailure",
-                "AlterRole": "UnexpectedError",
-                "OperateUserRole": "OperateUserRoleFailure",
-                "OperatePrivilege": "OperatePrivilegeFailure",
-                "OperatePrivilegeV2": "OperatePrivilegeFailure",
-                "CreatePrivilegeGroup": "CreatePrivilegeGroupFailure",
-                "ListPrivilegeGroups": "ListPrivilegeGroupsFailure",
-                "OperatePrivilegeGroup": "OperatePrivilegeGroupFailure",
-                "DropPrivilegeGroup": "DropPrivilegeGroupFailure",
-                "BackupRBAC": "UnexpectedError",
-                "RestoreRBAC": "UnexpectedError",
-                "DropRole": "DropRoleFailure",
-            }.items()
+            "grants of an unknown role": _refused_by_state(
+                "SelectGrant", 'the role "unknown" does not exist: invalid parameter'
+            ),
+            "give reader to an unknown user": _refused_by_state(
+                "OperateUserRole", 'user "unknown" not found: invalid parameter'
+            ),
+            "grant an unknown privilege": _refused_by_state(
+                "OperatePrivilege",
+                "not found the privilege name[Unknown] in object[Collection]: invalid parameter",
+            ),
+            "grant a privilege of another type": _refused_by_state(
+                "OperatePrivilege",
+                "not found the privilege name[Search] in object[Global]: invalid parameter",
+            ),
+            "grant to an unknown role": _refused_by_state(
+                "OperatePrivilege",
+                'failed to operate privilege common check: the role "unknown" does not exist: '
+                "invalid parameter",
+            ),
+            "grant on an empty name": _invalid(f"object name {_NO_NAME}"),
+            "list grants of reader on nothing": _invalid(f"object name {_NO_NAME}"),
+            "grant on a bad name": _invalid(_BAD_ROLE.replace("role", "object", 1)),
+        },
+    ),
+    Difference(
+        "Role that still has grants",
+        {
+            "drop role with grants": _refused_by_state(
+                "DropRole",
+                "fail to drop the role that it has privileges. Use REVOKE API to revoke "
+                "privileges; it has some in the databases [db1 default]: invalid parameter",
+            )
+        },
+    ),
+    Difference(
+        "Methods of later versions",
+        {
+            "later: AlterRole": _status(65535, "UnexpectedError", "role not exists"),
+            "later: OperatePrivilegeV2": _invalid(f"role name {_NO_NAME}"),
+            "later: CreatePrivilegeGroup": Answer(),
+            "later: OperatePrivilegeGroup": _refused_by_state(
+                "OperatePrivilegeGroup",
+                "failed to check if privilege group alterable: privileges is empty when alter the "
+                "privilege group: invalid parameter",
+            ),
+            "later: DropPrivilegeGroup": Answer(),
+            "later: BackupRBAC": Answer(
+                milvus_pb2.BackupRBACMetaResponse(
+                    status=common_pb2.Status(), RBAC_meta=milvus_pb2.RBACMeta()
+                ).SerializeToString()
+            ),
+            "later: RestoreRBAC": Answer(),
         },
     ),
 )

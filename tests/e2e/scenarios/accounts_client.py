@@ -49,8 +49,6 @@ def main() -> None:
     report.call("login_after_wrong_old", log_in, THIRD)
     report.call("reset_by_root", root.update_password, "ada", "", SECOND)
     report.call("login_after_reset", log_in, SECOND)
-    report.attempt("create_role", root.create_role, "reader")
-    report.attempt("grant_role", root.grant_role, "ada", "admin")
 
     report.call("drop", root.drop_user, "ada")
     report.attempt("dropped_connection", again.list_collections)

@@ -36,6 +36,8 @@ async def test_no_change_of_a_deleted_super_user_is_made_after_the_deletion(tmp_
         for username in ("super", "victim"):
             answer = await client.account("CreateCredential", _create(username), _ROOT)
             assert (answer.status, answer.code) == (grpc.StatusCode.OK, 0)
+        admin = pb.OperateUserRoleRequest(username="super", role_name="admin")
+        assert (await client.account("OperateUserRole", admin, _ROOT)).code == 0
         await client.account("ListCredUsers", b"", _SUPER)
         async with EtcdClient([f"127.0.0.1:{deployment.stack.ports.etcd}"]) as etcd:
             users = Keys.of("by-dev", "meta").users.encode()

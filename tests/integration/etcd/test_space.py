@@ -7,7 +7,7 @@ import pytest
 from tests.integration.root_coord.harness import RootCoordHarness, running_proxy
 from tests.support.credentials import hashed
 from tests.support.etcd import running_etcd
-from tests.support.etcd_store import elected
+from tests.support.etcd_store import elected, fenced_store
 from tests.support.logs import every_log_line
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
@@ -27,7 +27,6 @@ from vecguard.generated import etcdserverpb as pb
 from vecguard.milvus_layout import Keys
 from vecguard.proxy.principal import ANONYMOUS
 from vecguard.root_coord.election import Election, ElectionKeys
-from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.own_writes import OwnWrites
 
 QUOTA_BYTES = 1_500_000
@@ -145,11 +144,11 @@ async def test_a_deletion_that_was_refused_for_want_of_space_is_not_taken_for_an
     """An outside deletion of that user must still be announced."""
     own = OwnWrites()
     keys = Keys.of("full", "meta")
-    store = EtcdCredentialStore(small, keys, fence=await elected(small, keys), own_writes=own)
+    store = fenced_store(small, keys, await elected(small, keys), own)
     await fill(small)
     with pytest.raises(VecguardError):
         await store.delete("eve")
-    assert not own.take("eve")
+    assert not await own.has((await small.range(b"any")).revision)
 
 
 async def test_whether_a_full_etcd_wrote_is_unknown_while_it_cannot_be_read(

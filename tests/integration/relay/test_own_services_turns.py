@@ -2,8 +2,6 @@
 
 from contextlib import AsyncExitStack
 
-from grpclib.const import Status
-
 from tests.support.credentials import Gate
 from tests.support.own_services import own_services
 from tests.support.raw_http2 import message, raw_client, request_headers, round_trip
@@ -53,7 +51,7 @@ async def test_one_user_s_account_calls_keep_out_nobody_else_s():
         await reached(gate, OF_ONE_USER)
         await round_trip(attacker)
         begun, _, trailers = await honest.response(call(honest, "bob", CREATE))
-        assert (b"grpc-status", b"%d" % Status.PERMISSION_DENIED.value) in begun + trailers
+        assert (b"grpc-status", b"0") in begun + trailers
         assert gate.waiting == OF_ONE_USER
         gate.open()
         for each in calls:
@@ -65,7 +63,7 @@ async def test_all_users_together_have_so_many_account_calls_at_a_time():
     gate = Gate()
     gate.close()
     async with (
-        own_services(1, super_users=USERS, list_gate=gate, gatekeeper=Users()) as relay,
+        own_services(1, list_gate=gate, gatekeeper=Users()) as relay,
         AsyncExitStack() as stack,
     ):
         clients = [await stack.enter_async_context(raw_client(relay.port)) for _ in USERS]

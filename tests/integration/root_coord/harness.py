@@ -27,6 +27,7 @@ from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader
+from vecguard.proxy.root_coord.roles import RoleClient
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
@@ -155,7 +156,9 @@ class Proxy:
         self.cache = self.authentication.credentials
         self.verifier = self.authentication.verifier
         self.roles = role_cache(
-            RoleReader(access.client), clock=boot_clock, under_lease=access.is_under_lease
+            RoleReader(RoleClient(access.client)),
+            clock=boot_clock,
+            under_lease=access.is_under_lease,
         )
         self.revocations = Revocations(
             self.cache, self.authentication.logins, self.roles, OpenCalls()

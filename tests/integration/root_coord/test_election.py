@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from tests.support.etcd_store import fenced_store
 from tests.support.waiting import eventually
 from vecguard.boot_clock import boot_clock
 from vecguard.clock_margin import ClockMargin
@@ -10,8 +11,6 @@ from vecguard.milvus_layout import Keys
 from vecguard.passwords import hash_password
 from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.errors import LeadershipLostError
-from vecguard.root_coord.store.etcd import EtcdCredentialStore
-from vecguard.root_coord.store.own_writes import OwnWrites
 from vecguard.secret import Secret
 
 TTL_SECONDS = 2.0
@@ -187,9 +186,7 @@ async def test_a_leader_that_loses_touch_with_etcd_stops_by_its_own_clock(candid
 async def test_a_deposed_leader_cannot_write(candidates, request):
     leadership = await candidates[0].elected()
     keys = Keys.of(request.node.name, "meta")
-    store = EtcdCredentialStore(
-        candidates[0].client, keys, fence=leadership.fence, own_writes=OwnWrites()
-    )
+    store = fenced_store(candidates[0].client, keys, leadership.fence)
     assert (await store.create("bob", HASH, "", user_limit=9)).applied
     await candidates[1].client.txn([], [Delete(candidates[1].keys.leader)])
     await candidates[1].elected()

@@ -184,6 +184,19 @@ async def root_exists(client, keys):
     return bool((await client.range(keys.user("root").encode())).kvs)
 
 
+async def test_the_first_term_creates_root_and_the_built_in_roles_before_it_serves(client):
+    settings = {
+        "etcd": {"rootPath": "new"},
+        "builtinRoles": {"enable": True, "roles": '{"ours": {"privileges": []}}'},
+    }
+    async with standing(client, **settings) as (role, _):
+        await eventually(activity(role))
+        roles = (await role.active_term.role_store.list_roles()).value
+        assert [each.name for each in roles] == ["admin", "ours", "public"]
+        found = (await role.active_term.role_store.get_roles(["public"])).value
+        assert len(found.roles[0].grants) == 3
+
+
 async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherwise(client):
     await put_users(client, "by-dev/meta/", "root", "bob")
     keys = Keys.of("/by-dev", "meta")

@@ -219,7 +219,7 @@ async def test_a_caller_who_hangs_up_after_the_write_has_everybody_told_all_the_
         await asyncio.wait([update])
         await session.acknowledge(notice.sequence)
         async with asyncio.timeout(10):
-            await harness.credentials.drain(10.0)
+            await harness.active_term.drain(10.0)
     assert (await harness.get("bob")).credential.revision == notice.invalidations[0].revision
 
 
@@ -247,7 +247,7 @@ async def test_a_caller_who_hangs_up_at_any_moment_never_leaves_a_silent_change(
             return told[-1] == (await harness.get("bob")).credential.revision
 
         await eventually(all_told)
-        await harness.credentials.drain(10.0)
+        await harness.active_term.drain(10.0)
         await eventually(all_told)
         listening.cancel()
         await asyncio.wait([listening])

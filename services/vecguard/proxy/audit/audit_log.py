@@ -1,4 +1,4 @@
-"""The audit log: every refused login and every change of an account or a role, as JSON lines.
+"""The audit log: refused logins and calls, and changes of accounts and roles, as JSON lines.
 
 docs/audit.md is its schema. User names are as clients sent them, cut and escaped. It
 never gets a password, hash or token.
@@ -17,7 +17,13 @@ from typing import Any, Final, Protocol
 
 from vecguard.config.audit import OFF, STDOUT, AuditSettings
 from vecguard.errors import VecguardError
-from vecguard.proxy.audit.event_aggregation import Counted, EventAggregator, Refusal, Scope
+from vecguard.proxy.audit.event_aggregation import (
+    Counted,
+    EventAggregator,
+    Refusal,
+    RefusedCall,
+    Scope,
+)
 from vecguard.proxy.audit.line_writer import LineWriter, RotatedFile, StandardOutput
 
 #: No store holds a longer name.
@@ -27,6 +33,8 @@ MAX_NAME: Final = 255
 _MAX_FOREIGN_NAME: Final = 100
 # Of the privileges of one change, the first ones are shown.
 _MAX_PRIVILEGES: Final = 5
+# Of the collections of one call, the first ones are shown.
+_MAX_OBJECTS: Final = 5
 _TICK_SECONDS: Final = 1.0
 #: How long equal entries are counted before the count is written: a storm makes a line or two a
 #: minute for each kind, and an alert that reads counts is a minute late at most.
@@ -143,6 +151,8 @@ class Audit(Protocol):
 
     def login_refused(self, refusal: Refusal) -> None: ...
 
+    def call_refused(self, call: RefusedCall) -> None: ...
+
     def account_changed(self, change: AccountChange) -> None: ...
 
 
@@ -150,6 +160,9 @@ class NoAudit:
     """Records nothing, for a proxy whose audit log is off."""
 
     def login_refused(self, refusal: Refusal) -> None:
+        """Does nothing."""
+
+    def call_refused(self, call: RefusedCall) -> None:
         """Does nothing."""
 
     def account_changed(self, change: AccountChange) -> None:
@@ -194,6 +207,7 @@ class AuditLog:
         self,
         sink: LineSink,
         refusals: EventAggregator[Refusal],
+        calls: EventAggregator[RefusedCall],
         changes: EventAggregator[_Change],
         *,
         service: str,
@@ -201,6 +215,7 @@ class AuditLog:
     ) -> None:
         self._sink = sink
         self._refusals = refusals
+        self._calls = calls
         self._changes = changes
         self._service = service
         self._wall_clock = wall_clock
@@ -222,6 +237,7 @@ class AuditLog:
             writer,
             EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
+            EventAggregator(window_seconds=WINDOW_SECONDS, max_groups=MAX_GROUPS),
             service=service,
         )
 
@@ -235,6 +251,15 @@ class AuditLog:
         )
         if counted is not None:
             self._write_refusals((counted,))
+
+    def call_refused(self, call: RefusedCall) -> None:
+        objects = call.objects
+        if objects is not None:
+            objects = tuple(_cut(name) or "" for name in objects[:_MAX_OBJECTS])
+        cut = replace(call, user=_cut(call.user), objects=objects, database=_cut(call.database))
+        counted = self._calls.record(cut, self._wall_clock())
+        if counted is not None:
+            self._write_calls((counted,))
 
     def account_changed(self, change: AccountChange) -> None:
         counted = self._changes.record(
@@ -259,12 +284,14 @@ class AuditLog:
             await asyncio.sleep(_TICK_SECONDS)
             now = self._wall_clock()
             self._write_refusals(self._refusals.expired(now))
+            self._write_calls(self._calls.expired(now))
             self._write_changes(self._changes.expired(now))
 
     def close(self) -> None:
         """Writes all pending counts. Blocks until they are written, a few seconds at most."""
         now = self._wall_clock()
         self._write_refusals(self._refusals.rest(now))
+        self._write_calls(self._calls.rest(now))
         self._write_changes(self._changes.rest(now))
         self._sink.close()
 
@@ -278,6 +305,10 @@ class AuditLog:
                 address=refusal.address,
                 reason=refusal.reason,
             )
+
+    def _write_calls(self, counts: Iterable[Counted[RefusedCall]]) -> None:
+        for counted in counts:
+            self._write("call_refused", counted, **asdict(counted.event))
 
     def _write_changes(self, counts: Iterable[Counted[_Change]]) -> None:
         for counted in counts:

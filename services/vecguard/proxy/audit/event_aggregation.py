@@ -12,6 +12,8 @@ from typing import Generic, Protocol, Self, TypeVar
 class Scope(StrEnum):
     """The fields that the events of one group share."""
 
+    CALL = "call"  # all of a refused call
+    METHOD = "method"  # the user, address and method: there were too many objects
     USER = "user"  # the user name and the address
     ADDRESS = "address"  # only the address: there were too many names
     CHANGE = "change"  # all but the revision
@@ -45,6 +47,32 @@ class Refusal:
         yield Scope.USER, self
         yield Scope.ADDRESS, Refusal(None, self.address, self.reason)
         yield Scope.ALL, Refusal(None, None, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A call that no role of its user allows.
+
+    Attributes:
+        method: the name of the method of Milvus's service; None for an unknown one.
+        privilege: the missing privilege by API name, as in "Search"; "admin" for the role.
+        objects: the names of the objects; None if the request was not read.
+        database: the database by whose grants it was decided; "*" for all.
+    """
+
+    user: str | None
+    address: str | None
+    method: str | None
+    privilege: str | None
+    objects: tuple[str, ...] | None
+    database: str | None
+
+    def levels(self) -> Iterator[tuple[Scope, "RefusedCall"]]:
+        yield Scope.CALL, self
+        of_method = RefusedCall(self.user, self.address, self.method, self.privilege, None, None)
+        yield Scope.METHOD, of_method
+        yield Scope.USER, RefusedCall(self.user, self.address, None, None, None, None)
+        yield Scope.ALL, RefusedCall(None, None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)

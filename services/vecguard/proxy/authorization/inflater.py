@@ -37,21 +37,22 @@ class Inflater:
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
         """Yields what comes of the next piece, in pieces of at most 64 KiB."""
-        while True:
-            try:
-                piece = self._zlib.decompress(data, _PIECE_BYTES)
-            except zlib.error:
-                raise UnreadableRequestError("the compressed request is damaged") from None
-            if self._zlib.unused_data:
-                raise UnreadableRequestError("the compressed request goes on after its end")
-            self._inflated += len(piece)
-            if self._inflated > self._max_bytes:
-                raise MessageTooLargeError(None, self._max_bytes)
-            yield piece
-            data = self._zlib.unconsumed_tail
-            # zlib holds more than it gave while its pieces are full.
-            if not data and len(piece) < _PIECE_BYTES:
-                return
+        # zlib copies what it has not read yet after each piece, which is much if this is long.
+        for begin in range(0, len(data), _PIECE_BYTES):
+            rest = data[begin : begin + _PIECE_BYTES]
+            # The last bytes of the data are a checksum, so nothing is left in zlib at its end.
+            while rest:
+                try:
+                    piece = self._zlib.decompress(rest, _PIECE_BYTES)
+                except zlib.error:
+                    raise UnreadableRequestError("the compressed request is damaged") from None
+                if self._zlib.unused_data:
+                    raise UnreadableRequestError("the compressed request goes on after its end")
+                self._inflated += len(piece)
+                if self._inflated > self._max_bytes:
+                    raise MessageTooLargeError(None, self._max_bytes)
+                yield piece
+                rest = self._zlib.unconsumed_tail
 
     def finish(self) -> None:
         """Raises UnreadableRequestError when the compressed data is incomplete."""

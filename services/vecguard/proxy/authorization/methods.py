@@ -4,19 +4,18 @@ Milvus 3.0 writes this as options into its protos, and has the rules of streams,
 of restoring in code. A test compares the table with the protos of the installed pymilvus.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from vecguard.privileges.catalogue import COLLECTION, GLOBAL, USER, Catalogue, Level
 from vecguard.privileges.stored_names import stored_privilege
 
 _SERVICE: Final = b"/milvus.proto.milvus.MilvusService/"
-# `/SERVICE/METHOD` without an escape, an empty part or a further slash.
-_PLAIN_PATH: Final = re.compile(rb"/([\w.-]+)/[\w.-]+")
+_MILVUS: Final = b"milvus.proto."
 
 _CATALOGUE = Catalogue()
 
@@ -74,8 +73,8 @@ class Treatment(Enum):
 def treatment(path: bytes, *, strict: bool) -> Need | Treatment:
     """Returns what a call of this path needs; the same for the same arguments.
 
-    A path that is none of a gRPC method, and one that names Milvus's service in any spelling but
-    the right one, is for admins: a server behind us could read it as a known method.
+    A path that names a service of Milvus in any other way is for admins: a server behind us could
+    read it as a known method, and Milvus's other services administer it.
 
     Args:
         path: the pseudo-header `:path`.
@@ -89,10 +88,18 @@ def treatment(path: bytes, *, strict: bool) -> Need | Treatment:
         return Treatment.LISTED
     if path in OPEN or (path in ADMIN_ONLY and not strict):
         return Treatment.LOGIN
-    plain = _PLAIN_PATH.fullmatch(path)
-    if plain is None or plain[1].lower() == _SERVICE[1:-1].lower():
-        return Treatment.ADMIN
-    return Treatment.LOGIN
+    names_milvus = _MILVUS in unquote_to_bytes(path).lower()
+    return Treatment.ADMIN if names_milvus else Treatment.LOGIN
+
+
+def method_of(path: bytes) -> str | None:
+    """Returns the name of a method of Milvus's service; None for an unknown one."""
+    need = METHODS.get(path)
+    if need is not None:
+        return need.method
+    if path in OPEN or path in ADMIN_ONLY:
+        return path.removeprefix(_SERVICE).decode()
+    return None
 
 
 def _collection(
@@ -289,7 +296,7 @@ METHODS: Final[Mapping[bytes, Need]] = MappingProxyType(
 
 LIST_DATABASES: Final = _SERVICE + b"ListDatabases"
 SHOW_COLLECTIONS: Final = _SERVICE + b"ShowCollections"
-#: Methods without a privilege whose answers are filtered.
+#: Those of `OPEN` whose answers are filtered.
 LISTS: Final = frozenset({LIST_DATABASES, SHOW_COLLECTIONS})
 
 #: Methods that may change which collection an alias stands for.
@@ -298,10 +305,11 @@ ALIAS_CHANGES: Final = _paths(
     *("DropCollection", "RenameCollection", "DropDatabase"),
 )
 
-#: Methods without a privilege that tell nothing about the data of others.
+#: Methods without a privilege that tell nothing about the data of others, or whose answer is
+#: filtered.
 OPEN: Final = _paths(
     *("Connect", "GetVersion", "CheckHealth", "GetComponentStates", "AllocTimestamp"),
-    *("HasCollection", "GetFlushAllState"),
+    *("HasCollection", "ShowCollections", "ListDatabases", "GetFlushAllState"),
     *("GetCompactionState", "GetCompactionStateWithPlans", "GetImportState"),
     *("RunAnalyzer", "ComputePhraseMatchSlop"),
 )

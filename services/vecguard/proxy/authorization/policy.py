@@ -7,7 +7,8 @@ Milvus asks for each role and each of its grants (see its matcher for casbin):
 - the grant is of a v1 group in a database that equals the request's, the group has the
   privilege, and for the groups of collections the object is the same, or `*` on either side.
 
-v2 groups are replaced by their members first. A grant whose pattern is invalid allows nothing.
+Milvus's root coord prepares the grants for that: it replaces v2 groups by their members, and gives
+each grant the object type of its privilege. A grant whose pattern is invalid allows nothing.
 
 What matters for one need, which is an object type with a privilege, is found at the first request
 and kept: sets of objects and databases, and compiled patterns.
@@ -45,7 +46,7 @@ _V1_OF_COLLECTION: Final = frozenset(map(stored_privilege, ("ReadOnly", "ReadWri
 
 
 class Grant:
-    """Allows a role to use a privilege on an object, as it is stored. Immutable by custom.
+    """Allows a role to use a privilege on an object, as it is stored.
 
     Attributes:
         object_type: "Collection", "Global" or "User"; a grant of any other type allows nothing.
@@ -93,7 +94,7 @@ class _RoleScope:
             self.partly.add(database)
         elif key == _EVERYWHERE:
             self.everywhere = True
-        elif name == ANY and is_literal(database) and "." not in database:
+        elif name == ANY and is_literal(database):
             self.databases.add(database)
         else:
             pattern = compiled(key)
@@ -185,14 +186,9 @@ class RolePolicy:
     def _new_scope(self, object_type: str, privilege: str) -> _RoleScope:
         scope = _RoleScope()
         for stored, grants in self._grants.items():
-            members = self._members.get(stored)
-            if members is None:
-                if _applies(stored, privilege):
-                    _add(scope, object_type, grants)
-                continue
-            for member in members:
-                if _applies(member, privilege):
-                    _add(scope, object_type, [_of_member(grant, member) for grant in grants])
+            for granted in self._members.get(stored, [stored]):
+                if _applies(granted, privilege):
+                    _add(scope, object_type, [_expanded(grant, granted) for grant in grants])
         return scope
 
 
@@ -305,11 +301,18 @@ def _add(scope: _RoleScope, object_type: str, grants: Sequence[Grant]) -> None:
             scope.add(grant.database, grant.object)
 
 
-def _of_member(grant: Grant, privilege: str) -> Grant:
-    """Returns the grant of one member of the granted group."""
-    object_type = object_type_of(api_name(privilege))
+def _expanded(grant: Grant, granted: str) -> Grant:
+    """Returns the grant of a privilege that a grant is of, or of a member of its group.
+
+    As in Milvus, the object type is the privilege's own, whatever is stored: Milvus 2.5 stored some
+    as Global. A grant of type Global is for the whole database, whatever object it names. A pattern
+    keeps the stored type.
+    """
+    object_type = grant.object_type
+    if is_literal(granted):
+        object_type = object_type_of(api_name(granted))
     name = ANY if object_type == GLOBAL else grant.object
-    return Grant(object_type, grant.database, name, privilege)
+    return Grant(object_type, grant.database, name, granted)
 
 
 def _can_exist(object_type: str, database: str, name: str) -> bool:

@@ -9,8 +9,8 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authorization.errors import PermissionChangedError
-from vecguard.proxy.authorization.role_cache import RoleCache
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.role_cache import RoleCache
 
 # The lease goes on meanwhile: root coord waits longer than this for an answer to a notice.
 _JUDGING_SECONDS: Final = 1.0
@@ -122,7 +122,7 @@ class Revocations:
 
     @property
     def newest_read(self) -> int:
-        """The highest revision of the store at which something was read; 0 before the first read."""
+        """The highest revision of the store at which anything was read; 0 before that."""
         return max(self._credentials.newest_read, self._roles.newest_read)
 
     def held(self) -> list[tuple[str, int, tuple[str, ...]]]:

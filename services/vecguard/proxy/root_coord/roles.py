@@ -12,7 +12,7 @@ from vecguard.proxy.root_coord import role_wire
 from vecguard.proxy.root_coord.client import READ_TIMEOUT_SECONDS, RootCoordClient, actor_of
 
 _SERVICE: Final = "/vecguard.internal.v1.RootCoord/"
-# Root coord reads all roles of the store for a backup.
+# Root coord reads or writes all roles of the store for a backup, in many requests.
 _BACKUP_TIMEOUT_SECONDS: Final = 60.0
 
 
@@ -147,7 +147,8 @@ class RoleClient:
         request = await role_wire.restore_request(backup, actor_of(asked_by))
         async with self._root_coord.changing("RestoreRoles") as root_coord:
             reply = await in_own_task(
-                _raw(root_coord, "RestoreRoles", request), self._timeout_seconds
+                _raw(root_coord, "RestoreRoles", request),
+                self._timeout_seconds + _BACKUP_TIMEOUT_SECONDS,
             )
             return pb.MutationReply.FromString(reply)
 

@@ -1,5 +1,6 @@
-"""Where credentials are kept: the interface, and its adapter for etcd.
+"""Where credentials and roles are kept: the interfaces, and their adapters for etcd.
 
-Begin at `interface.py`, which is all that the rest of root coord uses of a store. `etcd.py` is
-chosen for each term, and one contract suite tests every adapter.
+Begin at `interface.py` and `role_interface.py`, which are all that the rest of root coord uses of a
+store. `etcd.py` and `roles.py` are chosen for each term; contract suites test them. Both write by
+`guarded_writes.py`.
 """

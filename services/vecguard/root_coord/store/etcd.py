@@ -1,24 +1,15 @@
 """Stores credentials in etcd, in Milvus's layout."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import replace
 
 from vecguard.concurrency.fresh_call import FreshCall
-from vecguard.etcd import (
-    CompactedError,
-    Compare,
-    Delete,
-    EtcdClient,
-    KeyValue,
-    Operation,
-    Put,
-)
-from vecguard.etcd.model import key_range
+from vecguard.etcd import Compare, Delete, EtcdClient, Get, KeyValue, Put
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
 from vecguard.passwords import DUMMY_HASH, PasswordHash
 from vecguard.root_coord.store.absent_record import AbsentRecord
-from vecguard.root_coord.store.fence import Fence
+from vecguard.root_coord.store.guarded_writes import GuardedWrites, readable_record
 from vecguard.root_coord.store.interface import (
     Actor,
     Mutation,
@@ -26,75 +17,66 @@ from vecguard.root_coord.store.interface import (
     Snapshot,
     StoredCredential,
 )
-from vecguard.root_coord.store.own_writes import OwnWrites, Write
+from vecguard.root_coord.store.reads import Reads, until_whole
+from vecguard.root_coord.store.role_reads import roles_by_user
 from vecguard.root_record import RootState, root_marker, root_state
 from vecguard.usernames import ROOT
 
 log = get_logger(__name__)
 
-# Records read at a time. Reading a page blocks the event loop, the leader's keepalives
-# included, for some 50 ms.
-_PAGE = 500
-
 
 class EtcdCredentialStore:
     """Implements `CredentialStore`; every change is one guarded transaction."""
 
-    def __init__(
-        self,
-        client: EtcdClient,
-        keys: Keys,
-        *,
-        fence: Fence,
-        own_writes: OwnWrites,
-    ) -> None:
-        """Creates a store below `keys`.
-
-        Args:
-            client: the client of the etcd cluster.
-            keys: where the credentials are.
-            fence: refuses writes with LeadershipLostError once the term is over.
-            own_writes: records every hash before it is written.
-        """
+    def __init__(self, client: EtcdClient, keys: Keys, writes: GuardedWrites) -> None:
+        """Creates a store below `keys`. `writes` makes its changes."""
         self._client = client
+        self._reads = Reads(client)
         self._keys = keys
-        self._fence = fence
-        self._own_writes = own_writes
+        self._writes = writes
         self._absent = AbsentRecord(b"", Record.new(DUMMY_HASH, "").encode())
         # After a restart every proxy asks at the same moment: they share one read.
         self._read_all = FreshCall(self._read_all_users)
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]:
-        result = await self._client.range(self._keys.user(username).encode())
-        read = self._credential(result.kvs[0] if result.kvs else self._absent.read())
-        return Snapshot(result.revision, read if result.kvs else None)
+        gets = [
+            Get(self._keys.user(username).encode()),
+            Get(self._keys.roles_of(username).encode(), prefix=True, keys_only=True),
+        ]
+        read = await until_whole(lambda: self._reads.at_once(gets))
+        users, mappings = read.value
+        credential = self._credential(users[0] if users else self._absent.read())
+        if not users:
+            return Snapshot(read.revision, None)
+        roles = roles_by_user(self._keys, mappings).get(username, ())
+        return Snapshot(read.revision, replace(credential, roles=roles))
 
     async def list_all(self) -> Snapshot[tuple[StoredCredential, ...]]:
         return await self._read_all()
 
     async def _read_all_users(self) -> Snapshot[tuple[StoredCredential, ...]]:
-        while True:
-            with suppress(CompactedError):  # compacted between two pages: read again
-                return await self._read_pages()
+        return await until_whole(self._read_pages)
 
     async def _read_pages(self) -> Snapshot[tuple[StoredCredential, ...]]:
-        first, end = key_range(self._keys.users.encode(), prefix=True)
-        page = await self._client.range(first, range_end=end, limit=_PAGE)
-        revision, found = page.revision, list(map(self._credential, page.kvs))
-        while page.more:
-            page = await self._client.range(
-                page.kvs[-1].key + b"\0", range_end=end, limit=_PAGE, revision=revision
-            )
-            found += map(self._credential, page.kvs)
-        return Snapshot(revision, tuple(found))
+        users = await self._reads.all_below(self._keys.users)
+        mappings = await self._reads.all_below(
+            self._keys.mappings, revision=users.revision, keys_only=True
+        )
+        roles = roles_by_user(self._keys, mappings.value)
+        return Snapshot(
+            users.revision,
+            tuple(
+                replace(credential, roles=roles.get(credential.username, ()))
+                for credential in map(self._credential, users.value)
+            ),
+        )
 
     async def root_state(self) -> RootState:
         return await root_state(self._client, self._keys)
 
     async def create_first_root(self, password: PasswordHash) -> bool:
         marker = root_marker(self._keys)
-        created = await self._write(
-            password,
+        created = await self._writes.apply(
             [
                 Compare.version(marker.key, "==", 0),
                 # There is no user: every key's create revision is above 0.
@@ -106,7 +88,7 @@ class EtcdCredentialStore:
 
     async def note_root(self) -> None:
         marker = root_marker(self._keys)
-        await self._guarded(
+        await self._writes.apply(
             [
                 Compare.version(marker.key, "==", 0),
                 Compare.version(self._keys.user(ROOT).encode(), ">", 0),
@@ -126,7 +108,7 @@ class EtcdCredentialStore:
         key = self._keys.user(username).encode()
         value = Record.new(password, description).encode()
         while True:
-            standing = await self._standing(actor)
+            standing = await self._writes.standing(actor)
             if standing is None:
                 return Mutation(Outcome.ACTOR_REVOKED)
             users = await self._client.range(
@@ -139,8 +121,7 @@ class EtcdCredentialStore:
                 return Mutation(Outcome.USER_LIMIT_REACHED)
             # The limit holds under concurrency because the transaction applies only if no
             # user was created since they were counted.
-            mutation = await self._write(
-                password,
+            mutation = await self._writes.apply(
                 [
                     *standing,
                     Compare.version(key, "==", 0),
@@ -148,7 +129,11 @@ class EtcdCredentialStore:
                         self._keys.users.encode(), "<", users.revision + 1, prefix=True
                     ),
                 ],
-                [Put(key, value)],
+                # Roles that are bound to the name are left from an earlier user.
+                [
+                    Delete(self._keys.roles_of(username).encode(), prefix=True),
+                    Put(key, value),
+                ],
             )
             if mutation is not None:
                 return mutation
@@ -190,7 +175,7 @@ class EtcdCredentialStore:
     ) -> Mutation:
         key = self._keys.user(username).encode()
         while True:
-            standing = await self._standing(actor)
+            standing = await self._writes.standing(actor)
             if standing is None:
                 return Mutation(Outcome.ACTOR_REVOKED)
             result = await self._client.range(key)
@@ -199,10 +184,9 @@ class EtcdCredentialStore:
             stored = result.kvs[0]
             if expected_revision not in (None, stored.mod_revision):
                 return self._repeated_or(Outcome.REVISION_CHANGED, stored, password)
-            mutation = await self._write(
-                password,
+            mutation = await self._writes.apply(
                 [*standing, Compare.mod_revision(key, "==", stored.mod_revision)],
-                [Put(key, changed(self._record(stored), stored.mod_revision).encode())],
+                [Put(key, changed(readable_record(stored), stored.mod_revision).encode())],
             )
             if mutation is not None:
                 return mutation
@@ -210,11 +194,10 @@ class EtcdCredentialStore:
     async def delete(self, username: str, *, actor: Actor | None = None) -> Mutation:
         key = self._keys.user(username).encode()
         while True:
-            standing = await self._standing(actor)
+            standing = await self._writes.standing(actor)
             if standing is None:
                 return Mutation(Outcome.ACTOR_REVOKED)
-            mutation = await self._write(
-                username,
+            mutation = await self._writes.apply(
                 [*standing, Compare.version(key, ">", 0)],
                 [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],
             )
@@ -225,67 +208,12 @@ class EtcdCredentialStore:
             if not left.count:
                 return Mutation(Outcome.USER_NOT_FOUND, left.revision)
 
-    async def _standing(self, actor: Actor | None) -> list[Compare] | None:
-        """Returns the comparisons by which a transaction applies only while the actor is valid.
-
-        None: the actor was deleted or has another password, so no change may be made. The actor
-        stays valid when its record was rewritten with the same password (another hash of it, or
-        another description).
-        """
-        if actor is None:
-            return []
-        key = self._keys.user(actor.username).encode()
-        result = await self._client.range(key)
-        if not result.kvs:
-            return None
-        stored = result.kvs[0]
-        since = self._record(stored).password_since(stored.mod_revision)
-        if not since <= actor.revision <= stored.mod_revision:
-            return None
-        return [Compare.mod_revision(key, "==", stored.mod_revision)]
-
-    async def _write(
-        self,
-        write: Write | None,
-        conditions: Sequence[Compare],
-        changes: Sequence[Operation],
-    ) -> Mutation | None:
-        """Does `_guarded` and records the change as our own for the watch."""
-        if write is None:
-            return await self._guarded(conditions, changes)
-        self._own_writes.add(write)
-        mutation = None
-        try:
-            mutation = await self._guarded(conditions, changes)
-        finally:
-            if mutation is None:
-                self._own_writes.discard(write)
-        return mutation
-
-    async def _guarded(
-        self, conditions: Sequence[Compare], changes: Sequence[Operation]
-    ) -> Mutation | None:
-        """Returns the applied change; None when a condition does not hold."""
-        result = await self._client.txn(
-            [*conditions, self._fence.condition], changes, [self._fence.question]
-        )
-        if result.succeeded:
-            return Mutation(Outcome.APPLIED, result.revision)
-        self._fence.require(result.responses[0])
-        return None
-
     def _credential(self, stored: KeyValue) -> StoredCredential:
         username = stored.key.decode(errors="replace").removeprefix(self._keys.users)
-        record = self._record(stored)
+        record = readable_record(stored)
         return StoredCredential(
             username, self._password(username, record), stored.mod_revision, record.description
         )
-
-    def _record(self, stored: KeyValue) -> Record:
-        try:
-            return Record.decode(stored.value)
-        except CorruptRecordError:
-            return Record({})  # without a password; an administrator repairs it by a reset
 
     def _password(self, username: str, record: Record) -> PasswordHash | None:
         try:
@@ -299,7 +227,7 @@ class EtcdCredentialStore:
     ) -> Mutation:
         """Returns `outcome`; APPLIED if this same hash is stored: an earlier attempt wrote it."""
         try:
-            if self._record(stored).password == password:
+            if readable_record(stored).password == password:
                 return Mutation(Outcome.APPLIED, stored.mod_revision)
         except CorruptRecordError:
             pass

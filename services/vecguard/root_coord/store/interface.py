@@ -17,12 +17,14 @@ class StoredCredential:
     Attributes:
         password: None when the record cannot be read, so that no password matches.
         revision: the store's revision at which the record was last changed.
+        roles: in alphabetical order, without `public`, which every user has.
     """
 
     username: str
     password: PasswordHash | None
     revision: int
     description: str = ""
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,10 @@ class Actor:
 
 
 class Outcome(Enum):
-    """How a guarded change ended. Only APPLIED changed the store."""
+    """How a guarded change ended. Only APPLIED changed the store.
+
+    `MutationOutcome` in protos/vecguard/internal/v1 says what each means.
+    """
 
     APPLIED = auto()
     USER_EXISTS = auto()
@@ -54,6 +59,19 @@ class Outcome(Enum):
     USER_LIMIT_REACHED = auto()
     REVISION_CHANGED = auto()
     ACTOR_REVOKED = auto()
+    ROLE_EXISTS = auto()
+    ROLE_NOT_FOUND = auto()
+    ROLE_LIMIT_REACHED = auto()
+    ROLE_HAS_GRANTS = auto()
+    ROLE_IS_BUILT_IN = auto()
+    GRANTOR_NOT_FOUND = auto()
+    GROUP_EXISTS = auto()
+    GROUP_NAME_TAKEN = auto()
+    GROUP_NOT_FOUND = auto()
+    GROUP_IN_USE = auto()
+    PRIVILEGE_NOT_FOUND = auto()
+    LEVELS_DIFFER = auto()
+    INVALID = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +79,16 @@ class Mutation:
     """The outcome of a change.
 
     Attributes:
-        revision: the store's revision of an applied change; for the deletion of a missing
-            user, a revision at which it was missing; otherwise 0.
+        revision: the store's revision of an applied change; where the store was as wanted
+            before, a revision at which it was so; otherwise 0.
+        detail: what the outcome is about, such as the name of a missing privilege.
+        users: other users whose records or roles the change has touched.
     """
 
     outcome: Outcome
     revision: int = 0
+    detail: str = ""
+    users: tuple[str, ...] = ()
 
     @property
     def applied(self) -> bool:
@@ -118,7 +140,10 @@ class CredentialStore(Protocol):
         user_limit: int,
         actor: Actor | None = None,
     ) -> Mutation:
-        """Adds a user unless the name is taken or `user_limit` users exist."""
+        """Adds a user unless the name is taken or `user_limit` users exist.
+
+        Roles that are still bound to the name are taken away.
+        """
         ...
 
     async def update(

@@ -1,48 +1,55 @@
 """Remembers which changes of the store this root coord made itself."""
 
+import asyncio
+from collections.abc import Awaitable
+
 from cachetools import LRUCache
 
-from vecguard.passwords import PasswordHash
+from vecguard.etcd import DeleteResult, PutResult, TxnResult
 
 # The watch sees a change moments after it is written, so few are remembered at a time.
 _REMEMBERED = 10_000
-
-
-# A written hash, or the name of a deleted user.
-Write = PasswordHash | str
+# The watch may see a change before its writer has etcd's answer, which follows at once unless it
+# is lost.
+_LONGEST_WAIT_SECONDS = 1.0
 
 
 class OwnWrites:
-    """Holds the writes of this root coord, so that the watch can recognise them.
+    """Holds the revisions that this root coord wrote, so that the watch can recognise them.
 
-    `Credentials` revokes its own changes itself; a rehash needs no revocation.
+    The writer revokes its own changes itself; some need no revocation. A change whose answer is
+    lost counts as foreign, which is safe: it is revoked once more.
     """
 
     def __init__(self) -> None:
-        self._writes: LRUCache[Write, None] = LRUCache(_REMEMBERED)
+        self._revisions: LRUCache[int, None] = LRUCache(_REMEMBERED)
+        self._running: set[asyncio.Future[None]] = set()
 
-    def add(self, write: Write) -> None:
-        """Records a write that is about to be made."""
-        self._writes[write] = None
+    async def made(self, transaction: Awaitable[TxnResult]) -> TxnResult:
+        """Waits for a transaction of this root coord and records its revision."""
+        ended = asyncio.get_running_loop().create_future()
+        self._running.add(ended)
+        try:
+            result = await transaction
+            # Without a change it has the revision of the change before, which may be foreign.
+            if result.succeeded and any(map(_changed_something, result.responses)):
+                self._revisions[result.revision] = None
+        finally:
+            self._running.discard(ended)
+            ended.set_result(None)
+        return result
 
-    def discard(self, write: Write) -> None:
-        """Forgets a write that may not have been made; the watch revokes it if it appears."""
-        self._writes.pop(write, None)
+    async def has(self, revision: int) -> bool:
+        """Returns whether this root coord wrote a revision that the watch has seen.
 
-    def clear(self) -> None:
-        """Forgets all writes, because some of them will never be seen.
-
-        The others then count as foreign, which is safe: they are revoked once more.
+        Waits a moment for writes that are still unanswered.
         """
-        self._writes.clear()
+        if revision not in self._revisions and self._running:
+            await asyncio.wait(tuple(self._running), timeout=_LONGEST_WAIT_SECONDS)
+        return revision in self._revisions
 
-    def take(self, write: Write) -> bool:
-        """Forgets a write. Returns whether it was remembered.
 
-        The watch sees each write once. If another program puts the same hash back later, that
-        is a foreign change.
-        """
-        if write not in self._writes:
-            return False
-        del self._writes[write]
-        return True
+def _changed_something(response: object) -> bool:
+    return isinstance(response, PutResult) or (
+        isinstance(response, DeleteResult) and response.deleted > 0
+    )

@@ -16,6 +16,8 @@ from tests.support.memory_relay import MemoryRelay, memory_relay
 from tests.support.raw_http2 import message
 from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.errors import Status, UnavailableError
+from vecguard.proxy.audit.audit_log import NoAudit
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
@@ -58,6 +60,16 @@ class SwitchedTrust(Trust):
         return UnavailableError("no lease")
 
 
+class Audit(NoAudit):
+    """Keeps the refused calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def call_refused(self, call):
+        self.calls.append(call)
+
+
 class Head:
     """The head of a request without headers."""
 
@@ -66,16 +78,11 @@ class Head:
 
 
 class Relay:
-    """A relay whose users have roles.
+    """A relay whose users have roles."""
 
-    Attributes:
-        refusals: the username, method and text of each refusal.
-    """
-
-    def __init__(self, relay: MemoryRelay, source, clock, trust, refusals, parts):
-        self.relay, self.source, self.clock, self.trust = relay, source, clock, trust
-        self.refusals = refusals
-        self.credentials, self.roles = parts
+    def __init__(self, relay: MemoryRelay, source, trust, credentials, roles):
+        self.relay, self.source, self.trust = relay, source, trust
+        self.credentials, self.roles = credentials, roles
         self.client = relay.client()
 
     async def call(self, path, data=b"", *fields, end=True):
@@ -127,9 +134,9 @@ class _Opened:
         self.user, self.options = user, options
 
     async def __aenter__(self):
-        source, clock, trust, refusals = ScriptedSource(), ManualClock(), SwitchedTrust(), []
-        for name in ("alice", "root"):
-            source.put(name, "secret1")
+        source, clock, trust, audit = ScriptedSource(), ManualClock(), SwitchedTrust(), Audit()
+        for username in ("alice", "root"):
+            source.put(username, "secret1")
         source.grant("reader", SEARCH_BOOKS)
         source.grant("public")
         authentication = observed_authentication(source, clock=clock)
@@ -144,9 +151,7 @@ class _Opened:
                 "enforced": True,
                 "strict": True,
                 "max_request_bytes": 2**20,
-                "refused": lambda permission, error: refusals.append(
-                    (permission.username, permission.method, error.message)
-                ),
+                "audit": audit,
             }
             | self.options,
         )
@@ -154,7 +159,8 @@ class _Opened:
         gatekeeper.admit_now = lambda authorization, client, earlier=None: self.user
         self._relay = memory_relay(gatekeeper=gatekeeper, authorizer=authorizer)
         relay = await self._relay.__aenter__()
-        house = Relay(relay, source, clock, trust, refusals, (authentication.credentials, roles))
+        house = Relay(relay, source, trust, authentication.credentials, roles)
+        house.audit, house.authorizer = audit, authorizer
         house.revocations = Revocations(
             authentication.credentials, authentication.logins, roles, relay.open_calls
         )
@@ -173,7 +179,10 @@ async def test_a_user_may_do_what_a_role_allows_and_nothing_else(house):
         "PrivilegeSearch: permission deny to alice in the `default` database"
     )
     assert not await house.has_arrived(refused)
-    assert house.refusals == [("alice", SEARCH, house.text(refused))]
+    assert house.audit.calls == [
+        RefusedCall("alice", "192.0.2.1", "Search", "Search", ("films",), "default")
+    ]
+    assert (house.authorizer.allowed, house.authorizer.refused) == (1, 1)
 
 
 async def test_a_user_without_a_role_has_the_rights_of_public(house):
@@ -301,6 +310,16 @@ async def test_other_methods_of_milvus_are_for_admins(house, method):
     call = await house.call(path_of(method), message(b""))
     assert house.status(call) is Status.PERMISSION_DENIED
     assert "role admin" in house.text(call)
+    assert house.audit.calls == [
+        RefusedCall(
+            "alice",
+            "192.0.2.1",
+            None if method == "NoSuchMethod" else method,
+            "admin",
+            None,
+            "*",
+        )
+    ]
 
 
 async def test_milvus_s_own_rule_opens_them_to_every_login(user):

@@ -6,6 +6,7 @@ from tests.support.credentials import Gate, hashed
 from tests.support.memory_store import MemoryCredentialStore
 from vecguard.errors import InvalidParameterError, OutcomeUnknownError, UnavailableError
 from vecguard.passwords import verify_password
+from vecguard.root_coord.changes import Changes
 from vecguard.root_coord.credentials import Credentials, ensure_root
 from vecguard.root_coord.errors import LeadershipLostError
 from vecguard.root_coord.session_state import Invalidation
@@ -72,8 +73,13 @@ async def revoker(store):
 
 
 @pytest.fixture
-async def credentials(store, revoker):
-    return Credentials(store, revoker, user_limit=10)
+async def changes(revoker):
+    return Changes(revoker)
+
+
+@pytest.fixture
+async def credentials(store, changes):
+    return Credentials(store, changes, user_limit=10)
 
 
 def updating(credentials, password="second2", **options):
@@ -210,7 +216,7 @@ async def test_a_rehash_without_a_revision_changes_nothing(credentials, store, r
 
 @pytest.mark.parametrize("position", ["before storing", "while revoking"])
 async def test_a_caller_who_hangs_up_does_not_stop_the_revocation(
-    credentials, revoker, store, position
+    credentials, revoker, store, position, changes
 ):
     gate = revoker.gate
     if position == "before storing":
@@ -229,16 +235,16 @@ async def test_a_caller_who_hangs_up_does_not_stop_the_revocation(
     await asyncio.wait([caller])
     gate.open()
     async with asyncio.timeout(10):
-        await credentials.drain(10.0)
+        await changes.drain(10.0)
     assert revoker.invalidations == [Invalidation("bob", store.users["bob"].revision)]
     assert verify_password(Secret("second2"), store.users["bob"].password)
 
 
-async def test_draining_waits_for_what_has_begun(credentials, revoker):
+async def test_draining_waits_for_what_has_begun(credentials, revoker, changes):
     revoker.gate.close()
     update = asyncio.create_task(updating(credentials))
     await revoker.gate.arrivals()
-    drain = asyncio.create_task(credentials.drain(10.0))
+    drain = asyncio.create_task(changes.drain(10.0))
     await asyncio.sleep(0)
     assert not drain.done()
     revoker.gate.open()
@@ -246,11 +252,11 @@ async def test_draining_waits_for_what_has_begun(credentials, revoker):
     assert update.done()
 
 
-async def test_draining_survives_a_change_that_fails(credentials, store):
+async def test_draining_survives_a_change_that_fails(credentials, store, changes):
     store.loses_answers = True
     caller = asyncio.create_task(updating(credentials))
     await asyncio.sleep(0)
-    await credentials.drain(10.0)
+    await changes.drain(10.0)
     with pytest.raises(OutcomeUnknownError):
         await caller
 
@@ -270,7 +276,7 @@ async def test_a_name_that_would_break_the_key_is_refused(credentials, store, us
 
 
 async def test_the_user_limit_is_passed_on(store, revoker):
-    credentials = Credentials(store, revoker, user_limit=1)
+    credentials = Credentials(store, Changes(revoker), user_limit=1)
     assert (await credentials.create("eve", hashed("first1"), "", actor=None)).outcome is (
         Outcome.USER_LIMIT_REACHED
     )
@@ -325,20 +331,20 @@ async def test_two_root_coords_that_start_at_once_create_root_once():
     assert states.count(RootState.NEW) == 1
 
 
-async def test_no_change_begins_while_draining(credentials, store):
+async def test_no_change_begins_while_draining(credentials, store, changes):
     """Otherwise steady changes would keep a root coord from ever stepping down."""
-    await credentials.drain(10.0)
+    await changes.drain(10.0)
     before = store.users["bob"]
     with pytest.raises(LeadershipLostError):
         await updating(credentials)
     assert store.users["bob"] == before
 
 
-async def test_draining_does_not_wait_for_ever(credentials, revoker):
+async def test_draining_does_not_wait_for_ever(credentials, revoker, changes):
     revoker.gate.close()
     update = asyncio.create_task(updating(credentials))
     await revoker.gate.arrivals()
-    await credentials.drain(0.01)
+    await changes.drain(0.01)
     assert not update.done()
     revoker.gate.open()
     await update

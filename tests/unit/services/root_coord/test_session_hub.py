@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.session_streams import FakeProxy
 from tests.support.waiting import eventually
@@ -9,7 +10,12 @@ from vecguard.errors import DeadlineError, InvalidParameterError, Status, Unavai
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.root_coord import session_hub, session_state
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
-from vecguard.root_coord.session_state import FullInvalidation, Invalidation, SessionState
+from vecguard.root_coord.session_state import (
+    FullInvalidation,
+    Invalidation,
+    PolicyInvalidation,
+    SessionState,
+)
 
 CHANGE = Invalidation("bob", 7)
 # Long enough never to run out in a test, and short enough to wait for.
@@ -47,7 +53,11 @@ def changing(hub, change=CHANGE):
 async def test_an_opened_session_is_told_its_terms(hub):
     opened = await FakeProxy(hub).open()
     assert opened == pb.Opened(
-        term=42, lease_ttl_ms=60_000, renew_interval_ms=1000, judges_actors=True
+        term=42,
+        lease_ttl_ms=60_000,
+        renew_interval_ms=1000,
+        judges_actors=True,
+        serves_roles=True,
     )
 
 
@@ -418,3 +428,73 @@ async def test_many_proxies_and_changes_leave_nothing_behind(hub):
         return hub.connected == 0
 
     await eventually(empty)
+
+
+# --- roles ------------------------------------------------------------------------------
+
+
+async def test_notices_of_one_change_are_sent_together_and_awaited_together(hub):
+    proxy = FakeProxy(hub)
+    await proxy.open_with_lease()
+    change = asyncio.create_task(
+        hub.invalidate(PolicyInvalidation(8), Invalidation("bob", 8, roles_only=True))
+    )
+    policy, roles = await proxy.receive(), await proxy.receive()
+    assert (policy.policy_revision, policy.invalidations, policy.everything) == (8, [], False)
+    assert roles.policy_revision == 0
+    assert roles.invalidations == [pb.Invalidation(username="bob", revision=8, roles_only=True)]
+    assert hub.unacknowledged == 1
+    proxy.send(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=policy.sequence)))
+    await proxy.renew()
+    assert not change.done()
+    proxy.send(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=roles.sequence)))
+    await finished(change)
+
+
+async def test_a_change_that_revokes_nothing_waits_for_nobody(hub):
+    await FakeProxy(hub).open_with_lease()
+    await finished(asyncio.create_task(hub.invalidate()))
+
+
+async def test_a_long_change_of_roles_is_logged_without_a_user(hub, monkeypatch):
+    monkeypatch.setattr(session_hub, "_LONG_WAIT_SECONDS", 0.01)
+    proxy = FakeProxy(hub)
+    await proxy.open_with_lease()
+    with capture_logs() as logs:
+        change = asyncio.create_task(
+            hub.invalidate(PolicyInvalidation(8), Invalidation("bob", 8, roles_only=True))
+        )
+        await proxy.receive()
+        last = await proxy.receive()
+
+        async def is_long():
+            return hub.awaited is not None
+
+        await eventually(is_long)
+        proxy.send(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=last.sequence)))
+        await finished(change)
+    assert hub.awaited is None
+    waits, settled = (
+        next(entry for entry in logs if entry["event"] == event)
+        for event in ("change_waits", "change_settled")
+    )
+    assert waits["revision"] == settled["revision"] == 8
+    assert "user" not in waits
+    assert waits["proxies"] == ["proxy"]
+
+
+async def test_a_long_change_of_everything_is_logged_without_a_revision(hub, monkeypatch):
+    monkeypatch.setattr(session_hub, "_LONG_WAIT_SECONDS", 0.01)
+    proxy = FakeProxy(hub)
+    await proxy.open_with_lease()
+    change = changing(hub, FullInvalidation())
+    notice = await proxy.receive()
+    with capture_logs() as logs:
+
+        async def is_logged():
+            return any(entry["event"] == "change_waits" for entry in logs)
+
+        await eventually(is_logged)
+    assert "revision" not in logs[0]
+    proxy.send(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=notice.sequence)))
+    await finished(change)

@@ -1,13 +1,23 @@
 import betterproto
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.root_coord.session_state import (
+    FullInvalidation,
+    Invalidation,
+    Notice,
+    PolicyInvalidation,
+    Surrender,
+)
 from vecguard.root_coord.session_wire import (
     Acknowledgement,
     Renewal,
     Unknown,
     decode_request,
+    encode_notice,
+    encode_opened,
     encode_renewed,
 )
 
@@ -59,3 +69,31 @@ def test_other_messages_take_the_ordinary_way():
     assert decode_request(bytes(pb.SessionRequest(open=opening))) == opening
     assert isinstance(decode_request(bytes(pb.SessionRequest(release=pb.Release()))), pb.Release)
     assert decode_request(b"") == Unknown()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            Invalidation("bob", 7),
+            pb.Invalidate(sequence=3, invalidations=[pb.Invalidation("bob", 7)]),
+        ),
+        (
+            Invalidation("bob", 7, roles_only=True),
+            pb.Invalidate(sequence=3, invalidations=[pb.Invalidation("bob", 7, roles_only=True)]),
+        ),
+        (PolicyInvalidation(7), pb.Invalidate(sequence=3, policy_revision=7)),
+        (FullInvalidation(), pb.Invalidate(sequence=3, everything=True)),
+        (Surrender(), pb.Surrender(sequence=3)),
+    ],
+)
+def test_a_notice_is_written_as_betterproto_reads_it(content, message):
+    reply = pb.SessionReply().parse(encode_notice(Notice(3, content, 0.0)))
+    assert betterproto.which_one_of(reply, "kind")[1] == message
+
+
+def test_an_opened_session_says_what_this_root_coord_can_do():
+    data = encode_opened(term=5, ttl_seconds=1.0, renew_interval_seconds=0.5)
+    opened = pb.SessionReply().parse(data).opened
+    assert opened.judges_actors
+    assert opened.serves_roles

@@ -1,4 +1,4 @@
-"""Defines `Permission`: whether the caller may make a call, decided before all of it is passed on."""
+"""Defines `Permission`: whether the caller may make a call."""
 
 from abc import ABC, abstractmethod
 

@@ -14,7 +14,7 @@ from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
 from vecguard.generated.vecguard.internal import v1 as internal
 from vecguard.grpc.raw_message import RawMessage
-from vecguard.proxy.accounts.methods import SERVED
+from vecguard.proxy.accounts.methods import ROLE_METHODS, SERVED
 from vecguard.proxy.accounts.records import Grant
 from vecguard.proxy.audit.audit_log import AuditLog
 from vecguard.proxy.audit.event_aggregation import EventAggregator
@@ -23,6 +23,11 @@ from vecguard.proxy.principal import Principal
 Outcome = internal.MutationOutcome
 GRANT, REVOKE = pb.OperatePrivilegeType.Grant, pb.OperatePrivilegeType.Revoke
 ADD, REMOVE = pb.OperateUserRoleType.AddUserToRole, pb.OperateUserRoleType.RemoveUserFromRole
+CHANGES = {
+    *(b"CreateRole", b"AlterRole", b"DropRole", b"OperateUserRole", b"OperatePrivilege"),
+    *(b"OperatePrivilegeV2", b"CreatePrivilegeGroup", b"DropPrivilegeGroup"),
+    *(b"OperatePrivilegeGroup", b"RestoreRBAC"),
+}
 COMMON = "failed to operate privilege common check: "
 IP = ": invalid parameter"
 
@@ -128,12 +133,8 @@ class RoleHarness:
 @pytest.fixture
 async def harness():
     lines = Lines()
-    audit = AuditLog(
-        lines,
-        EventAggregator(window_seconds=60.0, max_groups=9),
-        EventAggregator(window_seconds=60.0, max_groups=9),
-        service="proxy",
-    )
+    aggregators = [EventAggregator(window_seconds=60.0, max_groups=9) for _ in range(3)]
+    audit = AuditLog(lines, *aggregators, service="proxy")
     async with running_account_service("root", "bob", audit=audit) as (directory, channel):
         yield RoleHarness(directory, channel, lines)
 
@@ -974,6 +975,21 @@ async def test_a_change_of_a_group_is_checked(harness):
         f"{prefix}privileges are not the same privilege level{IP}",
     )
     assert said(await harness.change_group("readers", ""))[:2] == (1100, 5)
+
+
+async def test_nothing_is_changed_by_a_caller_without_a_name():
+    """Authorization is off at this proxy, and the change would hold at all of them."""
+    async with running_account_service("root", authorization=False) as (directory, channel):
+        harness = RoleHarness(directory, channel, None)
+        nobody = harness.as_(None)
+        listed = await nobody.select_role(pb.SelectRoleRequest())
+        assert [each.role.name for each in listed.results] == ["admin", "public"]
+        for path in sorted(ROLE_METHODS):
+            if path.rpartition(b"/")[2] in CHANGES:
+                status = common.Status.FromString(await answer_to(channel, path, {}))
+                assert (status.code, status.error_code) == (1401, 1)
+                assert status.reason.startswith("users and roles cannot be changed through a proxy")
+        assert directory.roles.changes == []
 
 
 # --- the audit log ----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from vecguard.proxy.audit.audit_log import (
     Action,
     AuditLog,
     NoAudit,
+    RoleFields,
     recorded,
 )
 from vecguard.proxy.audit.event_aggregation import EventAggregator, Refusal
@@ -47,8 +48,8 @@ def clock():
 
 @pytest.fixture
 def audit(lines, clock):
-    storms, changes = (EventAggregator(window_seconds=60, max_groups=10) for _ in range(2))
-    return AuditLog(lines, storms, changes, service="proxy", wall_clock=clock)
+    aggregators = [EventAggregator(window_seconds=60, max_groups=10) for _ in range(3)]
+    return AuditLog(lines, *aggregators, service="proxy", wall_clock=clock)
 
 
 def refusal(user="bob", address="192.0.2.1", reason="wrong_credentials"):
@@ -116,6 +117,59 @@ def test_a_name_breaks_neither_the_line_nor_a_terminal(audit, lines, name):
 def test_a_name_is_cut(audit, lines):
     audit.login_refused(refusal(user="x" * 100_000))
     assert lines.entries[0]["user"] == "x" * 255
+
+
+def test_a_change_of_roles_is_one_line(audit, lines):
+    about = RoleFields(
+        user="bob", privileges=("Search",), object_type="Collection", object="books", database="db"
+    )
+    change = AccountChange(Action.GRANT, "reader", "root", "192.0.2.1", about=about)
+    with recorded(audit, change) as entry:
+        entry.revision = 7
+    assert violations(lines.written[0]) == []
+    assert without_pid(lines.entries[0]) == {
+        "timestamp": "2023-11-14T22:13:20.250+00:00",
+        "event": "role_change",
+        "service": "proxy",
+        "action": "grant",
+        "target": "reader",
+        "actor": "root",
+        "address": "192.0.2.1",
+        "user": "bob",
+        "privileges": ["Search"],
+        "object_type": "Collection",
+        "object": "books",
+        "database": "db",
+        "outcome": "applied",
+        "revision": 7,
+        "scope": "change",
+        "count": 1,
+        "since": "2023-11-14T22:13:20.250+00:00",
+    }
+
+
+def test_a_change_of_roles_stays_short(audit, lines):
+    long = "é" * 10_000
+    about = RoleFields(long, (long,) * 1000, long, long, long)
+    audit.account_changed(AccountChange(Action.ADD_TO_GROUP, long, "root", None, about=about))
+    assert violations(lines.written[0]) == []
+    assert len(lines.written[0]) < 8000
+    assert len(lines.entries[0]["privileges"]) == 5
+
+
+def test_refused_changes_of_roles_are_counted_by_actor_and_then_by_outcome(audit, lines):
+    for number in range(1000):
+        about = RoleFields(user=f"user{number}")
+        audit.account_changed(
+            AccountChange(
+                Action.GIVE_ROLE, "reader", "bob", None, outcome="user_not_found", about=about
+            )
+        )
+    audit.close()
+    assert len(lines.written) < 500
+    assert sum(entry["count"] for entry in lines.entries) == 1000
+    assert {entry["event"] for entry in lines.entries} == {"role_change"}
+    assert not [line for line in lines.written if violations(line)]
 
 
 def test_a_change_is_one_line_with_its_revision(audit, lines):

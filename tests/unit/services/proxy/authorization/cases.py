@@ -19,7 +19,9 @@ USERS = ("root", "ann", "bob", "john.doe")
 DATABASES = ("default", "a", "b", "tenant_1")
 NAMES = ("c", "d", "docs", "docs_2")
 ODD_NAMES = ("", "*", "a.b", "x/y", "[cd]", "docs.", "é")
-DATABASE_PATTERNS = ("[ab]", "ten*", "?", "[z-a]", "[", "\\a", "tenant_[0-9]", "[^a]*", "a*")
+DATABASE_PATTERNS = (
+    *("[ab]", "ten*", "?", "[z-a]", "[", "\\a", "tenant_[0-9]", "[^a]*", "a*", "[]a]"),
+)
 OBJECT_PATTERNS = (
     *("doc*", "d?cs", "[cd]", "[^c]", "docs_[0-9]", "[", "d\\", "\\c", "**", "*_*", "[]", "[c-]"),
     *("*c*s*", "???", "john*", "[a-d]*", "*.doe", "c]", "x/*", "", "é", "[é]"),
@@ -29,8 +31,8 @@ PRIVILEGE_PATTERNS = (
     *("[", "PrivilegeSearch\\", "PrivilegeNope", "Search", "PrivilegeGroup", "Privilege[^A-R]*"),
 )
 GROUPS = ("Readers", "Writers", "Mixed", "Loop", "Empty")
-# Many grants and calls are for this collection.
-HOME = ("a", "docs")
+# Many grants and calls are for these collections of this database.
+HOME = ("a", "docs", "c")
 CASES_OF_A_WORLD = 50
 MAX_ROLES = 3
 
@@ -41,6 +43,9 @@ def cases(seed: int, count: int) -> Iterator[Case]:
     while count > 0:
         # Few methods, so that grants and calls meet.
         methods = random.sample(sorted(NEEDS), 5)
+        if random.random() < 0.2:
+            # The only method with several objects.
+            methods = [*methods[:2], "Flush"]
         world = _world(random, methods)
         users = [(user, _roles(random)) for user in USERS]
         for _ in range(min(count, CASES_OF_A_WORLD)):
@@ -102,7 +107,7 @@ def _grant(random: Random, needed: list[str]) -> StoredGrant:
     common = USERS if object_type == "User" else NAMES
     name = random.choice((*common[:2], "*", random.choice(OBJECT_PATTERNS)))
     if random.random() < 0.3:
-        database, name = HOME
+        database, name = HOME[0], random.choice(HOME[1:])
     if object_type == "Global" and random.random() < 0.7:
         name = "*"
     return StoredGrant(object_type, database, name, privilege)
@@ -124,8 +129,8 @@ def _case(
             for _ in range(number)
         )
     database = random.choice(("", "", *DATABASES, random.choice(("a.b", "x/y", "*", "a"))))
-    if need is not None and need.has_name and random.random() < 0.3:
-        database, names = HOME[0], HOME[1:]
+    if need is not None and (need.has_name or need.has_names) and random.random() < 0.3:
+        database, names = HOME[0], HOME[1:] if need.has_names else HOME[1:2]
     return Case(
         world=world,
         user=user,

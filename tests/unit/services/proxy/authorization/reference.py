@@ -224,7 +224,13 @@ def policies_of(world: World, role: str) -> tuple[tuple[str, str], ...]:
         group = grant.privilege.removeprefix("PrivilegeGroup")
         is_group = grant.privilege == f"PrivilegeGroup{group}" and group not in V1_GROUPS
         if not is_group or (group not in world.groups and group not in CATALOGUE.groups):
-            policies.append((grant.object_type, grant.database, grant.object, grant.privilege))
+            object_type = grant.object_type
+            # Root coord gives a grant the type of its privilege, whatever is stored. To Milvus "*"
+            # is of type Global; here it keeps its type, as it did before Milvus 2.5.
+            if not set(grant.privilege) & set("*?[\\"):
+                object_type = object_type_of(group.removeprefix("Privilege"))
+            name = "*" if object_type == "Global" else grant.object
+            policies.append((object_type, grant.database, name, grant.privilege))
             continue
         for member in members_of(world, group, ()):
             object_type = object_type_of(member)

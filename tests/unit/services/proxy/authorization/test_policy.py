@@ -116,6 +116,24 @@ def test_a_privilege_is_a_pattern_too():
     assert not some.allows(*INSERT, "default", "docs")
 
 
+def test_a_grant_has_the_object_type_of_its_privilege():
+    # Milvus 2.5.0 stored grants of the second version of its API so.
+    reader = rights(("Global", "default", "docs", "PrivilegeSearch"))
+    assert reader.allows(*SEARCH, "default", "docs")
+    assert not reader.allows(*SEARCH, "default", "notes")
+
+
+def test_a_global_privilege_on_a_collection_is_for_the_whole_database():
+    reader = rights(
+        ("Global", "default", "docs", "PrivilegeDescribeCollection"), ("Global", "a", "docs", "*")
+    )
+    assert reader.allows(*DESCRIBE, "default", "*")
+    assert reader.allows(*DESCRIBE, "a", "*")
+    assert not reader.allows(*DESCRIBE, "b", "*")
+    # "*" covers the privileges of the type that is stored.
+    assert not reader.allows(*SEARCH, "a", "docs")
+
+
 @pytest.mark.parametrize(
     "grant",
     [
@@ -182,13 +200,20 @@ def test_a_member_has_its_own_object_type():
 
 
 def test_a_custom_group_allows_its_members_and_v1_groups_in_it():
-    groups = {"Mine": ["Search", "ReadOnly", "CreateOwnership"], "All": ["Insert"]}
+    groups = {"Mine": ["Search", "ReadOnly", "CreateOwnership"]}
     user = rights(("Global", "a", "docs", "PrivilegeGroupMine"), groups=groups)
     assert user.allows(*SEARCH, "a", "docs")
     assert user.allows("Collection", "PrivilegeQuery", "a", "docs")
     assert not user.allows("Collection", "PrivilegeQuery", "a", "notes")
     assert user.allows(*CREATE_USER, "a", "*")
     assert not user.allows(*CREATE_USER, "*", "*")
+
+
+def test_a_custom_group_does_not_replace_a_v1_group():
+    groups = {"ReadOnly": ["Insert"], "All": ["Insert"]}
+    reader = rights(("Collection", "a", "docs", "PrivilegeGroupReadOnly"), groups=groups)
+    assert reader.allows(*SEARCH, "a", "docs")
+    assert not reader.allows(*INSERT, "a", "docs")
 
 
 def test_a_name_of_a_group_counts_only_as_it_is_stored():

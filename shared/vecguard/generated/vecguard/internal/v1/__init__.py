@@ -194,6 +194,11 @@ class Opened(betterproto.Message):
      without this flag: that root coord is older than `Actor`.
     """
 
+    serves_roles: bool = betterproto.bool_field(5)
+    """
+    Root coord answers the RPCs of roles, and credentials come with roles. An older one has none.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class Renewed(betterproto.Message):

@@ -9,7 +9,7 @@ from vecguard.clock import Clock
 from vecguard.concurrency.single_flight import SingleFlight
 from vecguard.errors import DeadlineError, UnavailableError
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
-from vecguard.proxy.authorization.policy import RolePolicy, Rights
+from vecguard.proxy.authorization.policy import Rights, RolePolicy
 
 # Evicted when more grants are held, counted once for each set of roles: some 100 MiB at most.
 _MAX_GRANTS: Final = 200_000

@@ -1,21 +1,17 @@
-"""Defines Milvus's key layout and record format, so that its users carry over and can go back.
+"""Reads and writes the records of users, so that they carry over from Milvus and can go back.
 
-Keys are `<rootPath>/<metaSubPath>/root-coord/credential/users/<user>`, joined by the rules in
-`vecguard.key_path`; a value is `{"encrypted_password": "$2a$10$...", "time_tick": 123,
-"description": ""}` with zero values left out. Two fields are ours: `password_scheme`, only where it
-is not plain bcrypt, and `password_since`, only after a change that kept the password.
+A value is `{"encrypted_password": "$2a$10$...", "time_tick": 123, "description": ""}` with zero
+values left out. Two fields are ours: `password_scheme`, only where it is not plain bcrypt, and
+`password_since`, only after a change that kept the password.
 """
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from vecguard.key_path import join
+from vecguard.milvus_layout.errors import CorruptRecordError
 from vecguard.passwords import PasswordHash, PasswordScheme
 from vecguard.secret import Secret
-
-#: The users' keys below the root.
-USERS = "root-coord/credential/users"
 
 _PASSWORD = "encrypted_password"  # noqa: S105 - a field's name
 _SCHEME = "password_scheme"
@@ -25,53 +21,6 @@ _SALT_END = 29
 _DESCRIPTION = "description"
 # A digest of the clear password that Milvus once stored; it must not outlive a change.
 _LEGACY_DIGEST = "sha256_password"
-
-
-class CorruptRecordError(Exception):
-    """A stored value is not a credential. The text never shows the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys below one root."""
-
-    root: str
-
-    @classmethod
-    def of(cls, root_path: str, meta_sub_path: str) -> "Keys":
-        """Returns the keys below `etcd.rootPath` and `etcd.metaSubPath`."""
-        return cls(join(root_path, meta_sub_path))
-
-    @property
-    def users(self) -> str:
-        """The prefix of every user's record."""
-        return self._below(USERS)
-
-    def user(self, username: str) -> str:
-        """Returns the key of one user's record."""
-        return self.users + username
-
-    def roles_of(self, username: str) -> str:
-        """Returns the prefix of the roles that are bound to one user."""
-        return self._below("root-coord/credential/user-role-mapping") + username + "/"
-
-    @property
-    def leader(self) -> str:
-        """Vecguard's own: exists while there is an active root coord; its value is the address."""
-        return self._below("vecguard/root-coord") + "leader"
-
-    @property
-    def leases(self) -> str:
-        """Vecguard's own: see `vecguard.root_coord.election`."""
-        return self._below("vecguard/root-coord") + "leases-granted"
-
-    @property
-    def root_marker(self) -> str:
-        """Vecguard's own: see `vecguard.root_record`."""
-        return self._below("vecguard/root-coord") + "root-created"
-
-    def _below(self, directory: str) -> str:
-        return join(self.root, directory) + "/"
 
 
 @dataclass(frozen=True, slots=True)

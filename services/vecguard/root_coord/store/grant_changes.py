@@ -1,0 +1,147 @@
+"""Gives and revokes grants in etcd, in Milvus's layout."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from vecguard.etcd import Compare, Get, KeyValue
+from vecguard.milvus_layout import Keys
+from vecguard.milvus_layout.role_records import Grantee
+from vecguard.privileges.catalogue import Catalogue
+from vecguard.privileges.stored_names import ANY, api_name
+from vecguard.root_coord.store.grantee_state import (
+    GranteeState,
+    Transaction,
+    add_change,
+    ids_of,
+)
+from vecguard.root_coord.store.group_changes import require_privileges
+from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal
+from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
+from vecguard.root_coord.store.reads import MOST_OPERATIONS, Reads
+from vecguard.root_coord.store.role_interface import Grant
+from vecguard.root_coord.store.role_reads import groups_of, privileges_below
+
+# Of one change: each takes up to four reads and some operations.
+_MOST_GRANTS = 25
+
+
+class GrantChanges:
+    """Changes grants; see `RoleStore`."""
+
+    def __init__(
+        self, reads: Reads, keys: Keys, writes: GuardedWrites, catalogue: Catalogue
+    ) -> None:
+        self._reads = reads
+        self._keys = keys
+        self._writes = writes
+        self._catalogue = catalogue
+
+    async def change(
+        self, role: str, grants: Sequence[Grant], *, give: bool, actor: Actor | None
+    ) -> Mutation:
+        """Gives or revokes grants of a role, all or none."""
+        if len(grants) > _MOST_GRANTS:
+            return Mutation(Outcome.INVALID, detail=f"more than {_MOST_GRANTS} grants at once")
+        grantors = sorted({grant.grantor for grant in grants})
+        attempt = partial(self._attempt, role, grants, give=give, grantors=grantors)
+        return await self._writes.repeat(actor, attempt)
+
+    async def ensure(self, role: str, grants: Sequence[Grant]) -> None:
+        """Gives the grants that are missing; their grantors need not exist."""
+        for start in range(0, len(grants), _MOST_GRANTS):
+            part = grants[start:][:_MOST_GRANTS]
+            attempt = partial(self._attempt, role, part, give=True, grantors=())
+            await self._writes.repeat(None, attempt)
+
+    async def _attempt(
+        self,
+        role: str,
+        grants: Sequence[Grant],
+        standing: Sequence[Compare],
+        *,
+        give: bool,
+        grantors: Sequence[str],
+    ) -> Mutation | None:
+        must_exist = [
+            self._keys.role(role).encode(),
+            *(self._keys.user(grantor).encode() for grantor in grantors),
+        ]
+        wanted = _by_grantee(role, grants)
+        keys = [key for grantee in wanted for key in grantee.keys]
+        read = await self._reads.at_once(
+            [
+                Get(self._keys.groups.encode(), prefix=True),
+                *(Get(key, keys_only=True) for key in must_exist),
+                *(Get(self._keys.grantee(key).encode()) for key in keys),
+            ]
+        )
+        groups, roles = read.value[:2]
+        users = read.value[2:][: len(grantors)]
+        if not roles:
+            raise Refusal(Outcome.ROLE_NOT_FOUND)
+        for grantor, found in zip(grantors, users, strict=True):
+            if not found:
+                raise Refusal(Outcome.GRANTOR_NOT_FOUND, grantor)
+        if give:
+            must_exist += self._custom_groups(grants, groups)
+        stored = {
+            key: kvs[0]
+            for key, kvs in zip(keys, read.value[1 + len(grantors) + 1 :], strict=True)
+            if kvs
+        }
+        ids = ids_of(stored.values()) | {grantee.id for grantee in wanted}
+        privileges = await privileges_below(self._reads, self._keys, ids, read.revision)
+        transaction = Transaction(
+            [*standing, *(Compare.version(key, ">", 0) for key in must_exist)]
+        )
+        older: set[str] = set()
+        for grantee, changed in wanted.items():
+            state = GranteeState(
+                grantee,
+                {key: stored[key] for key in grantee.keys if key in stored},
+                privileges,
+                read.revision,
+            )
+            if add_change(transaction, self._keys, state, changed, give=give):
+                older.update(state.older_ids)
+        if not transaction.operations:
+            return Mutation(Outcome.APPLIED, read.revision)
+        if older:
+            await self._require_unshared(older, stored, read.revision)
+            # No key has begun to share an id since.
+            grantees = self._keys.grantees.encode()
+            transaction.conditions.append(
+                Compare.mod_revision(grantees, "<", read.revision + 1, prefix=True)
+            )
+        if max(len(transaction.conditions), len(transaction.operations)) > MOST_OPERATIONS:
+            raise Refusal(Outcome.INVALID, "too many grants of one role for one change")
+        return await self._writes.apply(transaction.conditions, transaction.operations)
+
+    def _custom_groups(self, grants: Iterable[Grant], groups: Iterable[KeyValue]) -> list[bytes]:
+        """Returns the keys of the custom groups among the privileges; each of those must exist."""
+        custom = groups_of(self._keys, groups)
+        names = {api_name(grant.privilege) for grant in grants} - {ANY}
+        require_privileges(sorted(names), custom, self._catalogue)
+        return [self._keys.group(name).encode() for name in sorted(names & custom.keys())]
+
+    async def _require_unshared(
+        self, ids: set[str], stored: Mapping[str, KeyValue], revision: int
+    ) -> None:
+        """Refuses a change when another grantee has one of these ids, too."""
+        own = {kv.key for kv in stored.values()}
+        all_grantees = await self._reads.all_below(self._keys.grantees, revision=revision)
+        for kv in all_grantees.value:
+            if kv.key not in own and (shared := ids_of([kv]) & ids):
+                other = kv.key.decode(errors="replace").removeprefix(self._keys.grantees)
+                raise Refusal(
+                    Outcome.INVALID, f"shared legacy grantee id {shared.pop()}, also of {other}"
+                )
+
+
+def _by_grantee(role: str, grants: Iterable[Grant]) -> dict[Grantee, dict[str, str]]:
+    """Returns grantee -> privilege as stored -> the grantor's name."""
+    found: dict[Grantee, dict[str, str]] = {}
+    for grant in grants:
+        grantee = Grantee(role, grant.object_type, grant.database, grant.object)
+        found.setdefault(grantee, {})[grant.privilege] = grant.grantor
+    return found

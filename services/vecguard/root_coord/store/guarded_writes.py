@@ -1,0 +1,106 @@
+"""Makes changes that apply only during the term, while their actor is valid, and once."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from vecguard.etcd import CompactedError, Compare, EtcdClient, KeyValue, Operation
+from vecguard.milvus_layout import CorruptRecordError, Keys, Record
+from vecguard.root_coord.store.fence import Fence
+from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
+from vecguard.root_coord.store.own_writes import OwnWrites
+
+
+class Refusal(Exception):  # noqa: N818 - it is an outcome, not an error
+    """Ends an attempt with an outcome. Nothing was changed."""
+
+    def __init__(self, outcome: Outcome, detail: str = "") -> None:
+        super().__init__(outcome)
+        self.mutation = Mutation(outcome, detail=detail)
+
+
+class GuardedWrites:
+    """Makes the transactions of one term, for the store of credentials and for that of roles."""
+
+    def __init__(
+        self, client: EtcdClient, keys: Keys, *, fence: Fence, own_writes: OwnWrites
+    ) -> None:
+        """Prepares writes.
+
+        Args:
+            client: the client of the etcd cluster.
+            keys: where the actors' records are.
+            fence: refuses writes with LeadershipLostError once the term is over.
+            own_writes: records the revision of every change.
+        """
+        self._client = client
+        self._keys = keys
+        self._fence = fence
+        self._own_writes = own_writes
+
+    async def standing(self, actor: Actor | None) -> list[Compare] | None:
+        """Returns the comparisons by which a transaction applies only while the actor is valid.
+
+        None: the actor was deleted or has another password, so no change may be made. The actor
+        stays valid when its record was rewritten with the same password (another hash of it, or
+        another description).
+        """
+        if actor is None:
+            return []
+        key = self._keys.user(actor.username).encode()
+        result = await self._client.range(key)
+        if not result.kvs:
+            return None
+        stored = result.kvs[0]
+        since = readable_record(stored).password_since(stored.mod_revision)
+        if not since <= actor.revision <= stored.mod_revision:
+            return None
+        return [Compare.mod_revision(key, "==", stored.mod_revision)]
+
+    async def repeat(
+        self, actor: Actor | None, attempt: Callable[[list[Compare]], Awaitable[Mutation | None]]
+    ) -> Mutation:
+        """Repeats a change until no other change comes between its reads and its transaction.
+
+        Args:
+            actor: who requests the change.
+            attempt: gets the actor's `standing`, which its transaction must include. Returns None
+                when it must be repeated; raises `Refusal`, or CompactedError for a read.
+        """
+        while True:
+            standing = await self.standing(actor)
+            if standing is None:
+                return Mutation(Outcome.ACTOR_REVOKED)
+            try:
+                mutation = await attempt(standing)
+            except Refusal as refusal:
+                return refusal.mutation
+            except CompactedError:
+                continue
+            if mutation is not None:
+                return mutation
+
+    async def apply(
+        self, conditions: Sequence[Compare], changes: Sequence[Operation]
+    ) -> Mutation | None:
+        """Returns the applied change; None when a condition does not hold.
+
+        Raises:
+            LeadershipLostError: the term is over. Nothing was changed.
+        """
+        result = await self._own_writes.made(
+            self._client.txn([*conditions, self._fence.condition], changes, [self._fence.question])
+        )
+        if result.succeeded:
+            return Mutation(Outcome.APPLIED, result.revision)
+        self._fence.require(result.responses[0])
+        return None
+
+
+def readable_record(stored: KeyValue) -> Record:
+    """Returns a user's record; one without a password when it cannot be read.
+
+    An administrator repairs such a record by a reset of the password.
+    """
+    try:
+        return Record.decode(stored.value)
+    except CorruptRecordError:
+        return Record({})

@@ -1,0 +1,235 @@
+"""Reads roles, grants and groups from keys and values, and names what cannot be read."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vecguard.etcd import EtcdClient, Get, KeyValue
+from vecguard.milvus_layout import CorruptRecordError, Keys
+from vecguard.milvus_layout.role_records import (
+    Grantee,
+    grantee_id,
+    group_members,
+    is_name,
+    role_description,
+)
+from vecguard.observability.log import get_logger
+from vecguard.privileges.catalogue import PUBLIC
+from vecguard.root_coord.store.reads import Reads, until_whole
+from vecguard.root_coord.store.role_interface import Grant, StoredRole
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptKey:
+    """A key that cannot be read, and why; the reason shows no value."""
+
+    key: str
+    reason: str
+
+
+Report = Callable[[CorruptKey], None]
+
+
+def log_corrupt(found: CorruptKey) -> None:
+    """Logs a key that is left out."""
+    log.warning("corrupt_role_record", key=found.key, error=found.reason)
+
+
+@contextmanager
+def _reported(kv: KeyValue, report: Report) -> Iterator[None]:
+    """Reports a CorruptRecordError of its body, with the key, and goes on behind it."""
+    try:
+        yield
+    except CorruptRecordError as error:
+        report(CorruptKey(kv.key.decode(errors="replace"), str(error)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGrantee:
+    """A key of `grantee-privileges` with its value."""
+
+    kv: KeyValue
+    grantee: Grantee
+    id: str
+
+    @property
+    def has_newest_form(self) -> bool:
+        """Whether the key names the database; that of the default database may not."""
+        return self.kv.key.decode().endswith(f"/{self.grantee.key}")
+
+
+def below(kv: KeyValue, prefix: str) -> str:
+    """Returns a key without a prefix that it has. Raises CorruptRecordError if it is no text."""
+    try:
+        return kv.key.decode().removeprefix(prefix)
+    except UnicodeDecodeError:
+        raise CorruptRecordError("the key is not UTF-8") from None
+
+
+def roles_by_user(
+    keys: Keys, mappings: Iterable[KeyValue], report: Report = log_corrupt
+) -> dict[str, tuple[str, ...]]:
+    """Returns each user's roles in alphabetical order, without `public`."""
+    found: dict[str, list[str]] = {}
+    for kv in mappings:
+        with _reported(kv, report):
+            user, _, role = below(kv, keys.mappings).partition("/")
+            if not user or not is_name(role):
+                raise CorruptRecordError("the key is not <user>/<role>")
+            if role != PUBLIC:
+                found.setdefault(user, []).append(role)
+    return {user: tuple(sorted(roles)) for user, roles in found.items()}
+
+
+def users_by_role(roles: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Turns the result of `roles_by_user` round."""
+    found: dict[str, list[str]] = {}
+    for user in sorted(roles):
+        for role in roles[user]:
+            found.setdefault(role, []).append(user)
+    return {role: tuple(users) for role, users in found.items()}
+
+
+def roles_of(keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt) -> list[StoredRole]:
+    """Reads roles. A role whose description cannot be read has none: its grants hold."""
+    found = []
+    for kv in kvs:
+        with _reported(kv, report):
+            name = below(kv, keys.roles)
+            if not is_name(name):
+                raise CorruptRecordError("the key is not the name of a role")
+            description = ""
+            with _reported(kv, report):
+                description = role_description(kv.value)
+            found.append(StoredRole(name, description))
+    return found
+
+
+def groups_of(
+    keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt
+) -> dict[str, tuple[str, ...]]:
+    """Reads custom groups with their members."""
+    found = {}
+    for kv in kvs:
+        with _reported(kv, report):
+            name = below(kv, keys.groups)
+            if not is_name(name):
+                raise CorruptRecordError("the key is not the name of a privilege group")
+            found[name] = group_members(kv.value)
+    return found
+
+
+def grantees_of(
+    keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt
+) -> list[StoredGrantee]:
+    """Reads grantees with their ids."""
+    found = []
+    for kv in kvs:
+        with _reported(kv, report):
+            grantee = Grantee.of_key(below(kv, keys.grantees))
+            found.append(StoredGrantee(kv, grantee, grantee_id(kv.value)))
+    return found
+
+
+def privileges_of(
+    keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt
+) -> dict[str, dict[str, KeyValue]]:
+    """Reads `grantee-id` keys: id -> privilege as stored -> key."""
+    found: dict[str, dict[str, KeyValue]] = {}
+    for kv in kvs:
+        with _reported(kv, report):
+            identity, _, privilege = below(kv, keys.grantee_ids).partition("/")
+            if not identity or not is_name(privilege):
+                raise CorruptRecordError("the key is not <grantee id>/<privilege>")
+            found.setdefault(identity, {})[privilege] = kv
+    return found
+
+
+def grants_of(
+    grantees: Iterable[StoredGrantee], privileges: Mapping[str, Mapping[str, KeyValue]]
+) -> dict[str, tuple[Grant, ...]]:
+    """Joins grantees with the privileges below their ids: role -> grants, in order of the keys.
+
+    Two keys of one grantee, the older and the newer form, count together. Where both have a
+    privilege, the grantor is that of the older form.
+    """
+    found: dict[str, dict[tuple[Grantee, str], Grant]] = {}
+    for stored in sorted(grantees, key=lambda each: each.has_newest_form):
+        grantee = stored.grantee
+        for privilege, kv in privileges.get(stored.id, {}).items():
+            grant = Grant(
+                grantee.object_type,
+                grantee.database,
+                grantee.object,
+                privilege,
+                kv.value.decode(errors="replace"),
+            )
+            found.setdefault(grantee.role, {}).setdefault((grantee, privilege), grant)
+    return {
+        role: tuple(
+            sorted(
+                grants.values(),
+                key=lambda each: (each.object_type, each.database, each.object, each.privilege),
+            )
+        )
+        for role, grants in found.items()
+    }
+
+
+async def privileges_below(
+    reads: Reads, keys: Keys, ids: Iterable[str], revision: int
+) -> dict[str, dict[str, KeyValue]]:
+    """Returns id -> privilege -> key at a revision. Raises CompactedError."""
+    gets = [Get(keys.grants_of(each).encode(), prefix=True) for each in sorted(ids)]
+    read = await reads.at_once(gets, revision=revision)
+    return privileges_of(keys, (kv for kvs in read.value for kv in kvs))
+
+
+async def grants_below(
+    reads: Reads, keys: Keys, grantees: Sequence[StoredGrantee], revision: int
+) -> dict[str, tuple[Grant, ...]]:
+    """Returns role -> grants of these grantees at a revision. Raises CompactedError."""
+    ids = {each.id for each in grantees}
+    return grants_of(grantees, await privileges_below(reads, keys, ids, revision))
+
+
+async def corrupt_role_records(client: EtcdClient, keys: Keys) -> tuple[CorruptKey, ...]:
+    """Returns every key of roles, grants and groups that is left out of decisions.
+
+    Raises EtcdError.
+    """
+    reads = Reads(client)
+
+    async def read() -> tuple[CorruptKey, ...]:
+        found: list[CorruptKey] = []
+        roles = await reads.all_below(keys.roles)
+        at = roles.revision
+        roles_of(keys, roles.value, found.append)
+        mappings = await reads.all_below(keys.mappings, revision=at, keys_only=True)
+        roles_by_user(keys, mappings.value, found.append)
+        groups_of(keys, (await reads.all_below(keys.groups, revision=at)).value, found.append)
+        stored = await reads.all_below(keys.grantees, revision=at)
+        grantees = grantees_of(keys, stored.value, found.append)
+        ids = await reads.all_below(keys.grantee_ids, revision=at, keys_only=True)
+        privileges = privileges_of(keys, ids.value, found.append)
+        found += _shared_ids(grantees)
+        found += [
+            CorruptKey(each.kv.key.decode(), "no privilege is granted under its id")
+            for each in grantees
+            if each.id not in privileges
+        ]
+        return tuple(found)
+
+    return await until_whole(read)
+
+
+def _shared_ids(grantees: Iterable[StoredGrantee]) -> Iterable[CorruptKey]:
+    by_id: dict[str, list[StoredGrantee]] = {}
+    for each in grantees:
+        by_id.setdefault(each.id, []).append(each)
+    for identity, sharing in by_id.items():
+        if len({each.grantee for each in sharing}) > 1:
+            for each in sharing:
+                yield CorruptKey(each.kv.key.decode(), f"shared legacy grantee id {identity}")

@@ -1,0 +1,135 @@
+"""Stores roles, the users who have them, and their grants in etcd, in Milvus's layout."""
+
+from collections.abc import Mapping, Sequence
+
+from vecguard.etcd import EtcdClient, Get, KeyValue
+from vecguard.milvus_layout import Keys
+from vecguard.privileges.catalogue import Catalogue, flattened
+from vecguard.privileges.stored_names import api_name
+from vecguard.root_coord.store.grant_changes import GrantChanges
+from vecguard.root_coord.store.group_changes import GroupChanges
+from vecguard.root_coord.store.guarded_writes import GuardedWrites
+from vecguard.root_coord.store.interface import Actor, Mutation, Snapshot
+from vecguard.root_coord.store.reads import Reads, until_whole
+from vecguard.root_coord.store.restore import Restore, back_up
+from vecguard.root_coord.store.role_changes import RoleChanges
+from vecguard.root_coord.store.role_interface import (
+    Grant,
+    PrivilegeGroup,
+    RoleBackup,
+    RolesAndGroups,
+    StoredRole,
+)
+from vecguard.root_coord.store.role_reads import (
+    grantees_of,
+    grants_below,
+    groups_of,
+    roles_by_user,
+    roles_of,
+    users_by_role,
+)
+
+
+class EtcdRoleStore:
+    """Implements `RoleStore`; every change is one guarded transaction, except very large ones."""
+
+    def __init__(
+        self, client: EtcdClient, keys: Keys, writes: GuardedWrites, catalogue: Catalogue
+    ) -> None:
+        """Creates a store below `keys`. `writes` makes its changes."""
+        self._client = client
+        self._keys = keys
+        self._writes = writes
+        self._catalogue = catalogue
+        self._reads = Reads(client)
+        groups = GroupChanges(self._reads, keys, writes, catalogue)
+        self.create_group, self.drop_group = groups.create, groups.drop
+        self.change_group = groups.change
+        self._grants = GrantChanges(self._reads, keys, writes, catalogue)
+        self.change_grants = self._grants.change
+        changes = RoleChanges(self._reads, keys, writes)
+        self.create_role, self.alter_role = changes.create, changes.alter
+        self.drop_role = changes.drop
+        self.give_role, self.take_role = changes.give, changes.take
+
+    async def revision(self) -> int:
+        return (await self._client.range(self._keys.roles.encode(), count_only=True)).revision
+
+    async def get_roles(self, names: Sequence[str]) -> Snapshot[RolesAndGroups]:
+        wanted = sorted(set(names))
+        gets = [Get(self._keys.groups.encode(), prefix=True)]
+        for name in wanted:
+            gets.append(Get(self._keys.role(name).encode()))
+            gets.append(Get(self._keys.grantees_of(name).encode(), prefix=True))
+
+        async def read() -> Snapshot[RolesAndGroups]:
+            found = await self._reads.at_once(gets)
+            groups, *rest = found.value
+            roles = roles_of(self._keys, (kv for kvs in rest[::2] for kv in kvs))
+            names = {role.name for role in roles}
+            grantees = [
+                each
+                for each in grantees_of(self._keys, (kv for kvs in rest[1::2] for kv in kvs))
+                if each.grantee.role in names
+            ]
+            grants = await grants_below(self._reads, self._keys, grantees, found.revision)
+            return Snapshot(found.revision, self._joined(roles, grants, groups))
+
+        return await until_whole(read)
+
+    def _joined(
+        self,
+        roles: Sequence[StoredRole],
+        grants: Mapping[str, tuple[Grant, ...]],
+        groups: Sequence[KeyValue],
+    ) -> RolesAndGroups:
+        custom = groups_of(self._keys, groups)
+        named = {api_name(grant.privilege) for each in grants.values() for grant in each}
+        return RolesAndGroups(
+            tuple(
+                StoredRole(role.name, role.description, grants.get(role.name, ())) for role in roles
+            ),
+            tuple(
+                PrivilegeGroup(name, flattened([name], custom, self._catalogue))
+                for name in sorted(named)
+                if name in custom or self._catalogue.is_built_in_group(name)
+            ),
+        )
+
+    async def list_roles(self) -> Snapshot[tuple[StoredRole, ...]]:
+        async def read() -> Snapshot[tuple[StoredRole, ...]]:
+            roles = await self._reads.all_below(self._keys.roles)
+            mappings = await self._reads.all_below(
+                self._keys.mappings, revision=roles.revision, keys_only=True
+            )
+            users = users_by_role(roles_by_user(self._keys, mappings.value))
+            return Snapshot(
+                roles.revision,
+                tuple(
+                    StoredRole(role.name, role.description, users=users.get(role.name, ()))
+                    for role in roles_of(self._keys, roles.value)
+                ),
+            )
+
+        return await until_whole(read)
+
+    async def list_groups(self) -> Snapshot[tuple[PrivilegeGroup, ...]]:
+        stored = await until_whole(lambda: self._reads.all_below(self._keys.groups))
+        groups = {**groups_of(self._keys, stored.value), **self._catalogue.groups}
+        return Snapshot(
+            stored.revision,
+            tuple(PrivilegeGroup(name, tuple(members)) for name, members in groups.items()),
+        )
+
+    async def back_up(self) -> Snapshot[RoleBackup]:
+        return await until_whole(lambda: back_up(self._reads, self._keys))
+
+    async def restore(self, backup: RoleBackup, *, actor: Actor | None) -> Mutation:
+        return await Restore(
+            self._reads, self._keys, self._writes, self._catalogue, backup=backup, actor=actor
+        ).run()
+
+    async def ensure_roles(self, roles: Mapping[str, Sequence[Grant]]) -> None:
+        for name, grants in roles.items():
+            await self.create_role(name, "", role_limit=None, actor=None)
+            await self._grants.ensure(name, grants)
