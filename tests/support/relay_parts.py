@@ -79,6 +79,7 @@ class RelayParts:
         *,
         gatekeeper: ScriptedGatekeeper | None = None,
         authorizer: Authorizer | None = None,
+        filtering: Upstream | None = None,
         table: Mapping[bytes, Upstream] | None = None,
         request_bytes: int = MAX_MESSAGE_BYTES,
         answer_bytes: int = MAX_MESSAGE_BYTES,
@@ -107,6 +108,7 @@ class RelayParts:
             bounds=bounds or bounds_with(),
             hits=self.hits,
             authorizer=authorizer,
+            filtering=filtering,
             tracer=tracer,
         )
 

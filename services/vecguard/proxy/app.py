@@ -23,11 +23,16 @@ from vecguard.proxy.authentication.configured import (
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.backend.alias_source import MilvusAliases
+from vecguard.proxy.backend.aliases import Aliases
+from vecguard.proxy.backend.configured import backend_client
+from vecguard.proxy.backend.lists import Lists
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.explanations import Explainer, ExplanationService
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.metrics import (
+    AliasCollector,
     AuditCollector,
     LoginCollector,
     ProxyMetrics,
@@ -35,7 +40,7 @@ from vecguard.proxy.metrics import (
     RoleCollector,
     SessionCollector,
 )
-from vecguard.proxy.own_services import open_own_services
+from vecguard.proxy.own_services import open_lists, open_own_services
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
@@ -171,10 +176,17 @@ class Proxy:
         self.open_calls_watch = open_calls_watch(
             settings, self.root_coord.lease, self.revocations, boot_clock
         )
-        self.authorizer = _authorizer(
-            settings, self.authentication, self.roles, self.root_coord.trust, self.audit
-        )
         self.backend = configured.backend(settings, context_of(self.tls.backend), self.limit_hits)
+        self.backend_client = backend_client(settings, context_of(self.tls.backend))
+        self.aliases = Aliases(MilvusAliases(self.backend_client), clock=boot_clock)
+        self.authorizer = _authorizer(
+            settings,
+            self.authentication,
+            self.roles,
+            self.root_coord.trust,
+            audit=self.audit,
+            aliases=self.aliases,
+        )
         self._own_services = open_own_services(
             account_service(
                 settings,
@@ -184,14 +196,20 @@ class Proxy:
                 self.audit,
             ),
             ExplanationService(
-                None
-                if self.authorizer is None
-                else Explainer(self.authorizer, self.authentication.credentials)
+                Explainer(self.authorizer, self.authentication.credentials)
+                if self.authorizer is not None
+                else None
             ),
             self.health,
             backend=self.backend,
             is_draining=lambda: self.is_draining,
         )
+        self._lists = None
+        if self.authorizer is not None:
+            self._lists = open_lists(
+                Lists(self.backend_client, self.authorizer),
+                forwards_authorization=settings.proxy.forward_authorization,
+            )
         self.listener = configured.listener(
             settings.proxy,
             _gatekeeper(settings, self.authentication, self.audit),
@@ -200,6 +218,7 @@ class Proxy:
             hits=self.limit_hits,
             origin_of=origin_of,
             authorizer=self.authorizer,
+            filtering=self._lists,
             tracer=self._tracer,
         )
         self._register_checks(settings)
@@ -208,6 +227,9 @@ class Proxy:
     def close(self) -> None:
         """Releases what no task releases."""
         self._own_services.close()
+        if self._lists is not None:
+            self._lists.close()
+        self.backend_client.close()
         self.backend.close()
         self.authentication.close()
         self.audit.close()
@@ -236,6 +258,7 @@ class Proxy:
             TlsCollector(self.tls.active),
             AuditCollector(self.audit),
             RoleCollector(self.roles, self.authorizer),
+            AliasCollector(self.aliases),
         ):
             self.registry.register(collector)
 
@@ -264,7 +287,9 @@ def _authorizer(
     authentication: Authentication,
     roles: RoleCache,
     trust: Trust,
+    *,
     audit: Audit,
+    aliases: Aliases,
 ) -> RoleAuthorizer | None:
     security = settings.common.security
     if not security.authorization_enabled:
@@ -284,4 +309,5 @@ def _authorizer(
         strict=security.rbac.strict,
         max_request_bytes=settings.proxy.grpc.server_max_recv_size,
         audit=audit,
+        aliases=aliases,
     )

@@ -1,6 +1,6 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
-from typing import Final
+from typing import Final, NoReturn
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
@@ -15,9 +15,17 @@ from vecguard.proxy.authorization.errors import (
     PermissionChangedError,
     PermissionDeniedError,
 )
-from vecguard.proxy.authorization.methods import Need, Treatment, method_of, treatment
+from vecguard.proxy.authorization.methods import (
+    ALIAS_CHANGES,
+    Need,
+    Treatment,
+    method_of,
+    treatment,
+)
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.backend.aliases import Aliases
+from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
@@ -33,6 +41,7 @@ _MAX_PATH_BYTES: Final = 200
 _DATABASE: Final = b"dbname"
 _ENCODING: Final = b"grpc-encoding"
 _LOGIN: Final = Treatment.LOGIN
+_LISTED: Final = Treatment.LISTED
 
 
 class RoleAuthorizer(Authorizer):
@@ -60,6 +69,7 @@ class RoleAuthorizer(Authorizer):
         strict: bool,
         max_request_bytes: int,
         audit: Audit | None = None,
+        aliases: Aliases | None = None,
     ) -> None:
         """Takes the parts.
 
@@ -73,6 +83,7 @@ class RoleAuthorizer(Authorizer):
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
             audit: records the refused calls.
+            aliases: knows which collections aliases stand for; None: a name is a collection.
         """
         self._credentials = credentials
         self._roles = roles
@@ -82,6 +93,7 @@ class RoleAuthorizer(Authorizer):
         self.enforced = enforced
         self._strict = strict
         self._max_request_bytes = max_request_bytes
+        self.aliases = aliases
         self._audit = audit or NoAudit()
         self.allowed = self.refused = 0
         self._treatments: dict[bytes, Need | Treatment] = {}
@@ -100,7 +112,15 @@ class RoleAuthorizer(Authorizer):
             return None
         username = principal.username
         if not username or (username == ROOT and not self.root_is_bound):
+            if self.aliases is not None and head.path.value in ALIAS_CHANGES:
+                return AliasChange(self.aliases)
             return None
+        if need is _LISTED:
+            standing = self.rights_now(username)
+            if standing is not None and standing.rights.is_admin:
+                return WholeList(self.newest, username)
+            database_of_header(head.values(_DATABASE))
+            return FilteredList()
         permission = RolePermission(self, username, need, head, client)
         permission.begin()
         return permission
@@ -207,8 +227,9 @@ class RolePermission(Permission):
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_database", "_is_hopeless", "_need", "_scanner", "_standing",
-                 "client", "is_given", "path", "question", "reads_request", "username")  # fmt: skip
+    __slots__ = ("_authorizer", "_changes_aliases", "_database", "_head", "_is_hopeless", "_need",
+                 "_scanner", "_standing", "client", "is_given", "path", "question",
+                 "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
@@ -225,6 +246,8 @@ class RolePermission(Permission):
         self.question: Question | None = None
         self.is_given = False
         self._authorizer = authorizer
+        self._changes_aliases = authorizer.aliases is not None and self.path in ALIAS_CHANGES
+        self._head: RequestHead | None = head
         self._database = database_of_header(head.values(_DATABASE))
         self._need = need if isinstance(need, Need) else None
         self._is_hopeless = False
@@ -272,7 +295,7 @@ class RolePermission(Permission):
         if standing is None or not authorizer.is_current(standing):
             standing = authorizer.rights_now(self.username)
         if standing is not None:
-            self._judge(standing.rights, standing.roles)
+            self._settle(standing)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
@@ -280,7 +303,14 @@ class RolePermission(Permission):
         Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
         """
         standing = await self._authorizer.rights_after_wait(self.username)
-        self._judge(standing.rights, standing.roles)
+        if not self._settle(standing):
+            await self._look_up_aliases()
+            standing = await self._authorizer.rights_after_wait(self.username)
+            self._judge(standing.rights, standing.roles)
+
+    def answered(self) -> None:
+        """Drops what is known of aliases, if the call may have changed them."""
+        self._forget_aliases()
 
     async def judge_again(self) -> None:
         """Decides again about an open call, because roles have changed.
@@ -304,15 +334,45 @@ class RolePermission(Permission):
         """Gives the permission. Raises PermissionDeniedError if there is none."""
         need = self._need
         if not rights.is_admin:
-            try:
-                if need is None:
-                    raise AdminNeededError(
-                        method_of(self.path) or "an unknown method", self.username
-                    )
-                self._asked(need).require(rights, roles)
-            except PermissionDeniedError as error:
-                self._refuse(error)
+            if need is None:
+                self._refuse(
+                    AdminNeededError(method_of(self.path) or "an unknown method", self.username)
+                )
+            question = self._asked(need)
+            if not question.is_allowed(rights, roles):
+                self._refuse(question.refusal())
         self._give()
+
+    def _settle(self, standing: Standing) -> bool:
+        """Decides, unless aliases must be looked up first; returns whether it did.
+
+        Raises PermissionDeniedError.
+        """
+        aliases, need, rights = self._authorizer.aliases, self._need, standing.rights
+        if aliases is not None and need is not None and not rights.is_admin:
+            question = self._asked(need)
+            if question.is_allowed(rights, standing.roles):
+                self._give()
+                return True
+            if question.may_name_alias(rights):
+                held = aliases.held(question.database, question.names)
+                if held is None:
+                    return False
+                question.targets = held
+        self._judge(rights, standing.roles)
+        return True
+
+    async def _look_up_aliases(self) -> None:
+        aliases, question, head = self._authorizer.aliases, self.question, self._head
+        if aliases is not None and question is not None and head is not None:
+            authorization = head.authorization[0].decode("latin-1") if head.authorization else None
+            question.targets = await aliases.look_up(
+                self.username, question.database, question.names, authorization
+            )
+
+    def _forget_aliases(self) -> None:
+        if self._changes_aliases and self.is_given and self._authorizer.aliases is not None:
+            self._authorizer.aliases.forget()
 
     def _asked(self, need: Need) -> Question:
         if self.question is None:
@@ -321,11 +381,12 @@ class RolePermission(Permission):
         return self.question
 
     def _give(self) -> None:
+        self._scanner = self._standing = self._head = None
         if not self.is_given:
             self.is_given = True
             self._authorizer.allowed += 1
-        self._scanner = self._standing = None
+            self._forget_aliases()
 
-    def _refuse(self, error: PermissionDeniedError) -> None:
+    def _refuse(self, error: PermissionDeniedError) -> NoReturn:
         self._authorizer.note_refusal(self, error)
         raise error

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
 from vecguard.proxy.authentication.configured import Authentication
 from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.http2.limits import LimitHits
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
@@ -284,6 +285,22 @@ class AuditCollector(Collector):
                 "outcome",
                 lines,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class AliasCollector(Collector):
+    """Reports the look-ups of aliases at the backend."""
+
+    aliases: Aliases
+
+    def collect(self) -> Iterable[Metric]:
+        """Returns the current metrics."""
+        yield _counter(
+            "vecguard_proxy_alias_lookups",
+            "Look-ups at the backend of what an alias stands for, by their result.",
+            "result",
+            self.aliases.counts,
+        )
 
 
 @dataclass(frozen=True, slots=True)

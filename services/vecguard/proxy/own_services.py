@@ -1,7 +1,7 @@
 """The services that a proxy answers itself, as upstreams that only its own relay can reach."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vecguard.grpc.call import current_caller
@@ -11,6 +11,8 @@ from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.methods import RESTORE, SERVED
 from vecguard.proxy.accounts.service import AccountService
 from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.backend.lists import MAX_REQUEST_BYTES as LIST_REQUEST_BYTES
+from vecguard.proxy.backend.lists import Lists
 from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.identity_headers import read_caller
@@ -141,11 +143,25 @@ def open_own_services(
     )
 
 
+def open_lists(lists: Lists, *, forwards_authorization: bool) -> Upstream:
+    """Returns the upstream of lists that show what the caller may see, connected at its first call.
+
+    With `forwards_authorization` the backend gets the credentials of the caller.
+    """
+    return _upstream(
+        "the service of lists",
+        lists,
+        max_request_bytes=LIST_REQUEST_BYTES,
+        policy=replace(_HEADERS, authorization=forwards_authorization),
+    )
+
+
 def _upstream(
     name: str,
     service: "IServable",
     *,
     max_request_bytes: int,
+    policy: HeaderPolicy = _HEADERS,
     is_held: bool = True,
     revocable: bool = True,
     choose: Chooser | None = None,
@@ -158,6 +174,7 @@ def _upstream(
         name: for messages.
         service: the service.
         max_request_bytes: the limit of a request.
+        policy: selects the client headers that it gets.
         is_held: whether a request is forwarded only when it is complete.
         revocable: see `Upstream`.
         choose: see `Upstream`.
@@ -172,7 +189,7 @@ def _upstream(
         name,
         in_process(server),
         authority="vecguard",
-        policy=_HEADERS,
+        policy=policy,
         revocable=revocable,
         max_request_bytes=max_request_bytes if is_held else None,
         choose=choose,

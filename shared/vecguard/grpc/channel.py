@@ -14,6 +14,7 @@ from vecguard.addresses import Address
 from vecguard.errors import DeadlineError, OverloadedError, UnavailableError, VecguardError
 from vecguard.grpc.failure import CallFailure, failures_as
 from vecguard.grpc.transport import Protocol
+from vecguard.tcp_keepalive import keep_alive
 
 # A peer that vanishes without a FIN is detected after keepalive_time + keepalive_timeout.
 _KEEPALIVE = Configuration(
@@ -35,13 +36,25 @@ class Channel(GrpclibChannel):
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         connect_timeout_seconds: float = 5.0,
+        sends_pings: bool = True,
     ) -> None:
+        """Connects at the first call.
+
+        Args:
+            address: of the server.
+            tls: the context of the connection; None for a plain one.
+            server_name: the name in the server's certificate; None: the address's host.
+            connect_timeout_seconds: how long connecting may take.
+            sends_pings: whether to send a PING every few seconds. Servers other than ours end a
+                connection with many of them; there only the kernel notices a dead peer.
+        """
         configuration = Configuration(
             **{
-                **vars(_KEEPALIVE),
+                **(vars(_KEEPALIVE) if sends_pings else {}),
                 "ssl_target_name_override": server_name,
             }
         )
+        self._sends_pings = sends_pings
         super().__init__(address.host, address.port, ssl=tls, config=configuration)
         # With grpclib's ASCII, one non-ASCII byte in a header ends the whole connection.
         self._h2_config.header_encoding = "latin-1"
@@ -54,11 +67,14 @@ class Channel(GrpclibChannel):
     async def _create_connection(self) -> H2Protocol:
         try:
             async with asyncio.timeout(self._connect_timeout_seconds):
-                return await super()._create_connection()
+                protocol = await super()._create_connection()
         except TimeoutError as error:
             raise ConnectionError(
                 f"no connection within {self._connect_timeout_seconds:g} s"
             ) from error
+        if not self._sends_pings and isinstance(protocol, Protocol):
+            keep_alive(protocol.raw_socket)
+        return protocol
 
 
 def translated_errors(peer: str) -> AbstractContextManager[None]:

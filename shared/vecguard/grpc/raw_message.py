@@ -6,6 +6,7 @@ in between (`vecguard.concurrency.turns`).
 """
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from vecguard.errors import MalformedMessageError
 from vecguard.grpc.wire_check import DELIMITED, FIXED_BYTES, MAX_TAG, VARINT, read_varint
@@ -68,6 +69,51 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise _malformed()
         value = data[begin:position]
         yield number, value if is_delimited else int.from_bytes(value, "little")
+
+
+class Span(NamedTuple):
+    """The place of a field in a message.
+
+    Attributes:
+        number: its number.
+        wire_type: as on the wire (protobuf's "Encoding").
+        begin: the position of its tag.
+        value: the position of its value; of a delimited one, behind the length.
+        end: the position behind it.
+    """
+
+    number: int
+    wire_type: int
+    begin: int
+    value: int
+    end: int
+
+
+def spans(data: bytes) -> Iterator[Span]:
+    """Yields the place of each field, for those who pass fields on as they are.
+
+    Raises:
+        MalformedMessageError: a field is cut off, is a group, or has the number 0.
+    """
+    position, end = 0, len(data)
+    while position < end:
+        begin = position
+        tag, value = read_varint(data, position, end)
+        number, wire_type = tag >> 3, tag & 7
+        if not number or tag > MAX_TAG:
+            raise _malformed()
+        if wire_type == VARINT:
+            position = read_varint(data, value, end)[1]
+        elif wire_type == DELIMITED:
+            size, value = read_varint(data, value, end)
+            position = value + size
+        elif wire_type in FIXED_BYTES:
+            position = value + FIXED_BYTES[wire_type]
+        else:
+            raise _malformed()
+        if position > end:
+            raise _malformed()
+        yield Span(number, wire_type, begin, value, position)
 
 
 def number_of(value: int | bytes) -> int:

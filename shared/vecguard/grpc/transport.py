@@ -9,6 +9,7 @@ after 16 MiB of it.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Collection
 from typing import cast
 
@@ -107,6 +108,12 @@ class Protocol(H2Protocol):
             self.processor.process(event)
         if not self.connection.is_closing():
             self.connection.flush()
+
+    @property
+    def raw_socket(self) -> socket.socket:
+        """The socket of the connection."""
+        found: socket.socket = self._socket.get_extra_info("socket")
+        return found
 
     def go_away(self) -> None:
         """Asks the peer to open no new streams; open streams continue."""

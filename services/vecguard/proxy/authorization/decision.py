@@ -39,15 +39,23 @@ def database_of_header(values: list[bytes]) -> str:
         raise InvalidParameterError("the header `dbname` is not UTF-8") from None
 
 
+def require_possible(database: str) -> None:
+    """Raises InvalidParameterError if no database has such a name."""
+    if _has_special(database):
+        raise InvalidParameterError(f"there can be no database {database!r}")
+
+
 class Question:
     """What a call needs. The answer changes with the user's rights.
 
     Attributes:
         database: by whose grants it is decided; "*" for all.
         names: the objects that must all be allowed; "*" where the method names none.
+        targets: for each name the collection that it stands for as an alias, which may be the
+            name itself or unknown (""); empty before it was looked up.
     """
 
-    __slots__ = ("_need", "_role", "_username", "database", "names")
+    __slots__ = ("_need", "_role", "_username", "database", "names", "targets")
 
     def __init__(
         self, need: Need, username: str, database: str, fields: RequestFields | None
@@ -63,6 +71,7 @@ class Question:
         self._username = username
         self._role = ""
         self.names: tuple[str, ...] = (ANY,)
+        self.targets: tuple[str, ...] = ()
         moves = False
         if fields is not None:
             database = fields.database or database
@@ -73,29 +82,48 @@ class Question:
                 for name in fields.names:
                     if _has_special(name):
                         raise InvalidParameterError(f"there can be no collection {name!r}")
-        if _has_special(database):
-            raise InvalidParameterError(f"there can be no database {database!r}")
+        require_possible(database)
         self.database = ANY if need.cluster or moves else database
 
-    def require(self, rights: Rights, roles: Collection[str]) -> None:
-        """Raises PermissionDeniedError unless a user with these rights and roles may call."""
-        if not self.is_allowed(rights, roles):
-            raise PermissionDeniedError(self._need.privilege, self._username, self.database)
+    def refusal(self) -> PermissionDeniedError:
+        """Returns the error for a user without permission."""
+        return PermissionDeniedError(self._need.privilege, self._username, self.database)
 
     def is_allowed(self, rights: Rights, roles: Collection[str]) -> bool:
         """Returns whether a user with these rights and roles may call.
 
-        Without a grant, users may do what concerns only themselves, and see their own roles.
+        Without a grant, users may do what concerns only themselves, and see their own roles. A
+        collection may be called by its name or an alias: either may be granted.
         """
-        need, names = self._need, self.names
+        need, names, targets = self._need, self.names, self.targets
         if rights.is_admin or self.concerns_self(roles):
             return True
         if need.names:
-            return rights.allows_all(need.object_type, need.privilege, self.database, names)
-        return rights.allows(need.object_type, need.privilege, self.database, names[0])
+            return rights.allows_all(
+                need.object_type, need.privilege, self.database, names, targets
+            )
+        return rights.allows(need.object_type, need.privilege, self.database, names[0]) or (
+            targets != ()
+            and rights.allows(need.object_type, need.privilege, self.database, targets[0])
+        )
 
     def concerns_self(self, roles: Collection[str]) -> bool:
         """Returns whether it is about nothing but the user, or a role of the user."""
         if self._need.is_own and self.names == (self._username,):
             return True
         return self._role != "" and (self._role in roles or self._role == PUBLIC)
+
+    def may_name_alias(self, rights: Rights) -> bool:
+        """Returns whether the answer can depend on what the names stand for as aliases."""
+        need = self._need
+        return (
+            need.object_type == COLLECTION
+            and self.database != ANY
+            and all(self.names)
+            and rights.allows_some_in(need.object_type, need.privilege, self.database)
+        )
+
+
+def can_be_collection(name: str) -> bool:
+    """Returns whether a collection can have this name."""
+    return name != "" and not _has_special(name)

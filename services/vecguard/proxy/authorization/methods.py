@@ -63,9 +63,10 @@ class Need:
 
 
 class Treatment(Enum):
-    """What a method without a privilege needs."""
+    """What a method without a privilege needs. An answer to LISTED has only what the user sees."""
 
     LOGIN = auto()
+    LISTED = auto()
     ADMIN = auto()
 
 
@@ -83,6 +84,8 @@ def treatment(path: bytes, *, strict: bool) -> Need | Treatment:
     need = METHODS.get(path)
     if need is not None:
         return need
+    if path in LISTS:
+        return Treatment.LISTED
     if path in OPEN or (path in ADMIN_ONLY and not strict):
         return Treatment.LOGIN
     names_milvus = _MILVUS in unquote_to_bytes(path).lower()
@@ -289,6 +292,17 @@ _NEEDS = (
 #: Path -> what the method needs.
 METHODS: Final[Mapping[bytes, Need]] = MappingProxyType(
     {_SERVICE + need.method.encode(): need for need in _NEEDS}
+)
+
+LIST_DATABASES: Final = _SERVICE + b"ListDatabases"
+SHOW_COLLECTIONS: Final = _SERVICE + b"ShowCollections"
+#: Those of `OPEN` whose answers are filtered.
+LISTS: Final = frozenset({LIST_DATABASES, SHOW_COLLECTIONS})
+
+#: Methods that may change which collection an alias stands for.
+ALIAS_CHANGES: Final = _paths(
+    *("CreateAlias", "AlterAlias", "DropAlias"),
+    *("DropCollection", "RenameCollection", "DropDatabase"),
 )
 
 #: Methods without a privilege that tell nothing about the data of others, or whose answer is

@@ -14,7 +14,7 @@ What matters for one need, which is an object type with a privilege, is found at
 and kept: sets of objects and databases, and compiled patterns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vecguard.privileges.catalogue import (
@@ -76,19 +76,22 @@ class Grant:
 class _RoleScope:
     """The objects on which one role allows one privilege. A key is `<database>.<name>`."""
 
-    __slots__ = ("databases", "everywhere", "keys", "patterns")
+    __slots__ = ("databases", "everywhere", "keys", "partly", "patterns")
 
     def __init__(self) -> None:
         self.everywhere = False
         #: Databases of which every object is allowed.
         self.databases: set[str] = set()
         self.keys: set[str] = set()
+        #: The databases of the keys.
+        self.partly: set[str] = set()
         self.patterns: list[re.Pattern[str]] = []
 
     def add(self, database: str, name: str) -> None:
         key = f"{database}.{name}"
         if is_literal(key):
             self.keys.add(key)
+            self.partly.add(database)
         elif key == _EVERYWHERE:
             self.everywhere = True
         elif name == ANY and is_literal(database):
@@ -102,6 +105,7 @@ class _RoleScope:
         if group in _V1_OF_COLLECTION and name != ANY:
             # A request for every object is one for the collection, too.
             self.keys.update((f"{database}.{name}", f"{database}.{ANY}"))
+            self.partly.add(database)
         else:
             self.databases.add(database)
 
@@ -182,6 +186,13 @@ class RolePolicy:
                     return grant
         return None
 
+    def grants(self) -> Iterator[tuple[Grant, Sequence[str] | None]]:
+        """Yields each grant with the members, as stored, of its v2 group; None without one."""
+        for stored, grants in self._grants.items():
+            members = self._members.get(stored)
+            for grant in grants:
+                yield grant, members
+
     def _new_scope(self, object_type: str, privilege: str) -> _RoleScope:
         scope = _RoleScope()
         for stored, grants in self._grants.items():
@@ -213,14 +224,15 @@ class Rights:
 
     Attributes:
         is_admin: whether the user may do everything.
+        roles: all roles of the user.
     """
 
-    __slots__ = ("_roles", "_scopes", "is_admin")
+    __slots__ = ("__weakref__", "_scopes", "is_admin", "roles")
 
     def __init__(self, roles: Sequence[RolePolicy]) -> None:
         """Takes all roles of a user, `public` included."""
         self.is_admin = any(role.name == ADMIN for role in roles)
-        self._roles = tuple(roles)
+        self.roles = tuple(roles)
         self._scopes: dict[tuple[str, str], _Scope] = {}
 
     def allows(self, object_type: str, privilege: str, database: str, name: str) -> bool:
@@ -233,12 +245,20 @@ class Rights:
         )
 
     def allows_all(
-        self, object_type: str, privilege: str, database: str, names: Sequence[str]
+        self,
+        object_type: str,
+        privilege: str,
+        database: str,
+        names: Sequence[str],
+        targets: Sequence[str] = (),
     ) -> bool:
-        """Returns whether one role allows a privilege on every object; False for no names."""
+        """Returns whether one role allows a privilege on every object; False for no names.
+
+        With `targets`, an object may be allowed by its name or by its target.
+        """
         if self.is_admin:
             return bool(names)
-        return self._allowing(object_type, privilege, database, names) is not None
+        return self._allowing(object_type, privilege, database, names, targets) is not None
 
     def granting(
         self, object_type: str, privilege: str, database: str, names: Sequence[str]
@@ -252,6 +272,16 @@ class Rights:
             return None
         found = [role.granting(object_type, privilege, database, name) for name in names]
         return role.name, tuple(grant for grant in found if grant is not None)
+
+    def allows_some_in(self, object_type: str, privilege: str, database: str) -> bool:
+        """Returns whether a privilege may be allowed on some object of a database."""
+        if self.is_admin:
+            return True
+        scope = self._scope(object_type, privilege)
+        if scope.everywhere or scope.patterns:
+            return True
+        scopes = [role.scope(object_type, privilege) for role in self.roles]
+        return any(database in each.databases or database in each.partly for each in scopes)
 
     def allows_everywhere(self, object_type: str, privilege: str) -> bool:
         """Returns whether a privilege is allowed on every object that can exist.
@@ -268,15 +298,23 @@ class Rights:
         return not self.is_admin and self._scope(object_type, privilege).is_empty()
 
     def _allowing(
-        self, object_type: str, privilege: str, database: str, names: Sequence[str]
+        self,
+        object_type: str,
+        privilege: str,
+        database: str,
+        names: Sequence[str],
+        targets: Sequence[str] = (),
     ) -> RolePolicy | None:
         """Returns the first role that allows a privilege on every object; None for no names."""
-        if not names or not all(_can_exist(object_type, database, name) for name in names):
+        choices = [
+            [f"{database}.{name}" for name in choice if _can_exist(object_type, database, name)]
+            for choice in zip(names, targets or names, strict=True)
+        ]
+        if not choices:
             return None
-        keys = [f"{database}.{name}" for name in names]
-        for role in self._roles:
+        for role in self.roles:
             scope = _Scope([role.scope(object_type, privilege)])
-            if all(scope.has(database, key) for key in keys):
+            if all(any(scope.has(database, key) for key in keys) for keys in choices):
                 return role
         return None
 
@@ -284,7 +322,7 @@ class Rights:
         need = (object_type, privilege)
         scope = self._scopes.get(need)
         if scope is None:
-            scope = _Scope([role.scope(object_type, privilege) for role in self._roles])
+            scope = _Scope([role.scope(object_type, privilege) for role in self.roles])
             self._scopes[need] = scope
         return scope
 

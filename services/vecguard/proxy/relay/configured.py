@@ -91,6 +91,7 @@ def listener(
     hits: LimitHits,
     origin_of: Callable[[str], str],
     authorizer: Authorizer | None = None,
+    filtering: Upstream | None = None,
     tracer: Tracer | None = None,
 ) -> Listener:
     """Returns the public port; it does not listen yet."""
@@ -105,5 +106,6 @@ def listener(
         hits=hits,
         origin_of=origin_of,
         authorizer=authorizer,
+        filtering=filtering,
         tracer=tracer,
     )

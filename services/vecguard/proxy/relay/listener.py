@@ -55,6 +55,7 @@ class Listener:
         hits: LimitHits | None = None,
         origin_of: Callable[[str], str] = str,
         authorizer: Authorizer | None = None,
+        filtering: Upstream | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """Takes the parts; nothing listens before `start`.
@@ -70,6 +71,7 @@ class Listener:
             hits: counts the limits that are reached.
             origin_of: maps an address to its origin; one origin can have many addresses.
             authorizer: decides which calls a user may make; None: all of them.
+            filtering: the upstream of the calls whose answers `authorizer` wants filtered.
             tracer: begins a span for each call; None: calls are not traced.
         """
         self._open_calls = open_calls
@@ -86,6 +88,7 @@ class Listener:
             max_request_bytes=max_request_bytes,
             max_answer_bytes=max_answer_bytes,
             authorizer=authorizer,
+            filtering=filtering,
             tracer=tracer,
         )
         self._scheduler = ReadScheduler(asyncio.get_running_loop(), self.buffers)

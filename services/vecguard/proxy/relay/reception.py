@@ -96,11 +96,17 @@ class Reception(Host):
         max_request_bytes: int,
         max_answer_bytes: int,
         authorizer: Authorizer | None = None,
+        filtering: Upstream | None = None,
         tracer: Tracer | None = None,
     ) -> None:
-        """Takes the parts; without `authorizer` every user may make every call."""
+        """Takes the parts.
+
+        Without `authorizer` every user may make every call. `filtering` is the upstream of calls
+        whose permission `filters_answer`; without it there must be none.
+        """
         self._gatekeeper = gatekeeper
         self._authorizer = authorizer
+        self._filtering = filtering
         self._routes = routes
         self._open_calls = open_calls
         self._kept = KeptBytes()
@@ -183,6 +189,10 @@ class Reception(Host):
         permission = None
         if self._authorizer is not None:
             permission = self._authorizer.permission(principal, head, link)
+            if permission is not None and permission.filters_answer:
+                if self._filtering is None:
+                    raise RuntimeError("no upstream filters answers")
+                upstream = self._filtering
         identity = identity_fields(principal, link.peer if upstream.policy.shows_peer else None)
         call.route(Request(upstream, head, identity, self._kept), permission)
 

@@ -316,8 +316,7 @@ class Call(Requester):
         state = self.answer_state
         if state == OVER:
             return
-        self.answer_state = ENDED
-        self.code = reason.status.value
+        self._ended(reason.status.value)
         self._drop_answer()
         connection = self.client_link.connection
         sender = connection.sender
@@ -349,7 +348,7 @@ class Call(Requester):
 
     def finished(self) -> None:
         """Releases everything, because the client's stream is closed."""
-        self.answer_state = OVER
+        self._closed()
         if self._withheld:
             self.request_sent(len(self._take_withheld()))
         self.client.account.remove(self._held)
@@ -570,8 +569,7 @@ class Call(Requester):
     def _answer_begun(self, fields: Fields, end: bool) -> None:
         begun = answer(fields, self._upstream_name)
         if begun.status is not None:
-            self.answer_state = ENDED
-            self.code = begun.code
+            self._ended(begun.code)
             self.client_link.connection.sender.headers(self.client, begun.block, end=True)
         elif end:
             raise self._breaks_off()
@@ -588,8 +586,7 @@ class Call(Requester):
             self._check_answer_length(end=True)
         if not self._response_meter.is_between:
             raise self._breaks_off()
-        self.answer_state = ENDED
-        self.code = ending.code
+        self._ended(ending.code)
         self.client_link.connection.sender.finish(self.client, ending.block)
         link = self._link
         if link is not None and self.answer_state != OVER and not self.upstream.sent_end:
@@ -597,6 +594,19 @@ class Call(Requester):
             link.cancels()
             link.connection.reset(self.upstream, ErrorCode.CANCEL)
             self._drop_request()
+
+    def _closed(self) -> None:
+        permission = self.permission
+        if permission is not None and self.answer_state < ENDED:
+            permission.answered()
+        self.answer_state = OVER
+
+    def _ended(self, code: int) -> None:
+        self.answer_state = ENDED
+        self.code = code
+        permission = self.permission
+        if permission is not None:
+            permission.answered()
 
     def _check_answer_length(self, end: bool) -> None:
         if _differs(self._response_meter.passed, self._answer_length, end=end):

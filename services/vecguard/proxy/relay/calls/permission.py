@@ -14,10 +14,13 @@ class Permission(ABC):
         is_given: whether the call may go on.
         reads_request: whether the decision needs the request. The call then gives it to `read` as
             it comes, and withholds its end from the upstream.
+        filters_answer: whether the caller may get a part of the answer only. The call then goes to
+            the upstream that filters answers.
     """
 
     is_given: bool
     reads_request: bool
+    filters_answer: bool = False
 
     @abstractmethod
     def read(self, payload: bytes | bytearray | memoryview) -> None:
@@ -48,3 +51,6 @@ class Permission(ABC):
     @abstractmethod
     async def wait(self) -> None:
         """Does `decide`, and waits for what the decision needs. Raises VecguardError to refuse."""
+
+    def answered(self) -> None:  # noqa: B027 - few permissions need it
+        """Is called when the answer has ended, before the caller gets its end, or is given up."""

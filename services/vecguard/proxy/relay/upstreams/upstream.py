@@ -18,6 +18,7 @@ from vecguard.proxy.relay.upstreams.header_policy import (
 )
 from vecguard.proxy.relay.upstreams.pool import Connector, LinkFactory, Pool, PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream_link import UpstreamLink
+from vecguard.tcp_keepalive import keep_alive
 
 __all__ = ["Chooser", "Connector", "LinkFactory", "Upstream", "in_process", "over_tcp"]
 
@@ -35,9 +36,6 @@ _LIMITS = Limits(
 # minutes after the one before, without data between. The kernel's keepalive finds a machine
 # that vanished much earlier; PINGs find a process that hangs during a call.
 _KEEPALIVE = Keepalive(interval_seconds=310.0, timeout_seconds=20.0)
-_TCP_IDLE_SECONDS, _TCP_INTERVAL_SECONDS, _TCP_PROBES = 20, 5, 3
-# The machine counts as gone if bytes are not acknowledged for this long.
-_TCP_USER_TIMEOUT_MS = 20_000
 
 
 class Upstream:
@@ -125,7 +123,7 @@ def over_tcp(
                     address.port,
                     ssl=tls,
                 )
-                _keep_alive(transport.get_extra_info("socket"))
+                keep_alive(transport.get_extra_info("socket"))
                 try:
                     await link.greeted.wait()
                 except asyncio.CancelledError:
@@ -163,16 +161,3 @@ def in_process(server: GrpcServer) -> Connector:
         return link
 
     return connect
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", _TCP_IDLE_SECONDS),
-        ("TCP_KEEPINTVL", _TCP_INTERVAL_SECONDS),
-        ("TCP_KEEPCNT", _TCP_PROBES),
-        ("TCP_USER_TIMEOUT", _TCP_USER_TIMEOUT_MS),
-    ):
-        option = getattr(socket, name, None)  # not every system has all of them
-        if option is not None:
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,6 @@
+"""What this proxy itself asks the backend, as a client would.
+
+Lists of databases and collections are asked for a user, and show only what the user sees; aliases
+are asked to know which collection a call is about. The relay has no part in these calls. Begin at
+`lists.py` and `aliases.py`.
+"""

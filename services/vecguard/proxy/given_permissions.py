@@ -1,0 +1,65 @@
+"""Permissions of calls that need no role, but that the relay or a cache must know of."""
+
+from collections.abc import Awaitable, Callable
+
+from vecguard.proxy.authorization.errors import PermissionChangedError
+from vecguard.proxy.authorization.policy import Rights
+from vecguard.proxy.backend.aliases import Aliases
+from vecguard.proxy.relay.calls.permission import Permission
+
+
+class Given(Permission):
+    """Is given from the beginning. Subclasses say why the relay has to know of it."""
+
+    is_given = True
+    reads_request = False
+
+    def read(self, payload: bytes | bytearray | memoryview) -> None:
+        """Reads nothing."""
+
+    def passes_part(self) -> None:
+        """Lets all parts pass."""
+
+    def decide(self) -> None:
+        """Decides nothing."""
+
+    async def wait(self) -> None:
+        """Waits for nothing."""
+
+    async def judge_again(self) -> None:
+        """Stays given."""
+
+
+class FilteredList(Given):
+    """A list that goes through `Lists`, which judges by the rights of the moment of the answer."""
+
+    filters_answer = True
+
+
+class WholeList(Given):
+    """A list that the backend answers itself, because the user is an admin."""
+
+    def __init__(
+        self, newest: Callable[[str], Awaitable[tuple[Rights, object]]], username: str
+    ) -> None:
+        """Takes what reads the newest rights of a user, and the user."""
+        self._newest = newest
+        self._username = username
+
+    async def judge_again(self) -> None:
+        """Raises PermissionChangedError if the user is no admin any more."""
+        rights, _ = await self._newest(self._username)
+        if not rights.is_admin:
+            raise PermissionChangedError
+
+
+class AliasChange(Given):
+    """A change by a caller who needs no role, after which aliases may stand for others."""
+
+    def __init__(self, aliases: Aliases) -> None:
+        self._aliases = aliases
+        aliases.forget()
+
+    def answered(self) -> None:
+        """Drops what was looked up meanwhile."""
+        self._aliases.forget()
