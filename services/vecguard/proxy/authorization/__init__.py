@@ -1,13 +1,7 @@
 """Decides what a user may call, by Milvus's roles and privileges.
 
-<<<<<<< HEAD
-Begin at `policy.py`: it says which objects a user's roles allow. Everything here is pure: texts
-and bytes come in, a decision goes out. There is no transport, no clock and no waiting; an import
-contract holds it to that.
-=======
 Begin at `policy.py`: it says which objects a user's roles allow. `methods.py` says which privilege
 a method needs, and `request_fields.py` reads from a request what it is about. Everything here is
 pure: texts and bytes come in, a decision goes out. There is no transport, no clock and no waiting;
 an import contract holds it to that.
->>>>>>> efd3b140cd4773641ea96530647711f80f01bd85
 """
