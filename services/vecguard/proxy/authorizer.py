@@ -295,8 +295,8 @@ class RolePermission(Permission):
         elif need is not None:
             if rights.allows_everywhere(need.object_type, need.privilege):
                 self._give()
-            elif not need.is_own and not need.own_role:
-                self._is_hopeless = rights.allows_nowhere(need.object_type, need.privilege)
+            else:
+                self._is_hopeless = _is_hopeless(need, rights)
 
     def read(self, payload: bytes | bytearray | memoryview) -> None:
         """Takes the next bytes of the request. Raises VecguardError if they are malformed."""
@@ -349,7 +349,7 @@ class RolePermission(Permission):
         need = self._need
         if need is None or self.question is not None or rights.is_admin:
             self._judge(rights, roles)
-        elif rights.allows_nowhere(need.object_type, need.privilege):
+        elif _is_hopeless(need, rights):
             self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
         elif not rights.allows_everywhere(need.object_type, need.privilege):
             raise PermissionChangedError
@@ -414,3 +414,12 @@ class RolePermission(Permission):
     def _refuse(self, error: PermissionDeniedError) -> NoReturn:
         self._authorizer.note_refusal(self, error)
         raise error
+
+
+def _is_hopeless(need: Need, rights: Rights) -> bool:
+    """Returns whether every request is refused, also one of users about themselves."""
+    return (
+        not need.is_own
+        and not need.own_role
+        and rights.allows_nowhere(need.object_type, need.privilege)
+    )
