@@ -4,8 +4,6 @@ import enum
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from vecguard.generated import mvccpb
-
 Operator = Literal["==", "!=", ">", "<"]
 
 
@@ -225,15 +223,3 @@ def key_range(key: bytes, *, prefix: bool, range_end: bytes | None = None) -> tu
     if not key:
         raise ValueError("the key is empty; for all keys use prefix=True")
     return key, range_end or b""
-
-
-def key_value(kv: mvccpb.KeyValue) -> KeyValue:
-    """Converts a key from etcd's message."""
-    return KeyValue(
-        key=kv.key,
-        value=kv.value,
-        create_revision=kv.create_revision,
-        mod_revision=kv.mod_revision,
-        version=kv.version,
-        lease=kv.lease,
-    )
