@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
+from vecguard.concurrency.turns import in_turns
 from vecguard.etcd import CompactedError, EtcdClient, Event
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
@@ -94,7 +95,7 @@ class ExternalChanges:
             async for batch in changes:
                 # One change of grants has several keys; it is announced once.
                 revocations: dict[Revocation, None] = {}
-                for event in batch.events:
+                async for event in in_turns(batch.events):
                     self._note_root(event)
                     if not await self._own.has(event.kv.mod_revision):
                         revocations |= dict.fromkeys(self._revoked_by(event))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
+from vecguard.concurrency.turns import in_turns
 from vecguard.errors import InvalidParameterError
 from vecguard.milvus_layout.role_records import is_name
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
@@ -155,7 +156,8 @@ class Roles:
             _require_names("role", user.roles)
         for role in backup.roles:
             _require_names("role", [role.name])
-            _require_grants(role.grants)
+            async for grant in in_turns(role.grants):
+                _require_grants([grant])
         for group in backup.groups:
             _require_names("privilege group", [group.name])
             _require_names("privilege", group.privileges)

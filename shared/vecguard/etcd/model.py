@@ -65,6 +65,7 @@ class Get:
     """Reads a key, or all keys that begin with it, inside a transaction.
 
     Attributes:
+        range_end: read all keys from `key` up to this one, exclusive, instead.
         revision: the revision to read at; 0 reads at the transaction's.
     """
 
@@ -73,6 +74,7 @@ class Get:
     limit: int = 0
     keys_only: bool = False
     revision: int = 0
+    range_end: bytes | None = None
 
 
 Operation = Put | Delete | Get

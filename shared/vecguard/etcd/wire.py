@@ -224,8 +224,8 @@ def _request_op(operation: Operation) -> bytes:
         case Delete(key, prefix):
             first, end = key_range(key, prefix=prefix)
             return encoded(_DELETE, encoded(1, first) + _end(2, end))
-        case Get(key, prefix, limit, keys_only, at):
-            first, end = key_range(key, prefix=prefix)
+        case Get(key, prefix, limit, keys_only, at, range_end):
+            first, end = key_range(key, prefix=prefix, range_end=range_end)
             request = range_request(first, end, limit=limit, revision=at, keys_only=keys_only)
             return encoded(_RANGE, request)
 
