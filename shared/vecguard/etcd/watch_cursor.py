@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vecguard.etcd.model import Event, WatchBatch
-from vecguard.generated.etcdserverpb import ResponseHeader
+from vecguard.etcd.revisions import Header
 
 
 class WatchCursor:
@@ -26,15 +26,13 @@ class WatchCursor:
         """The revision at which a new watch must start; 0 until "now" is known."""
         return self._next_revision
 
-    def created(self, header: ResponseHeader) -> None:
+    def created(self, header: Header) -> None:
         """Records that a watch was created. A watch from "now" begins after this revision."""
         self._held.clear()
         if self._next_revision == 0:
             self._next_revision = header.revision + 1
 
-    def feed(
-        self, header: ResponseHeader, events: Sequence[Event], *, fragment: bool
-    ) -> WatchBatch | None:
+    def feed(self, header: Header, events: Sequence[Event], *, fragment: bool) -> WatchBatch | None:
         """Takes an answer. Returns the batch that it completes; None if it completes none."""
         if not events:
             # A notice of progress: all changes up to this revision have been sent. Only the

@@ -23,7 +23,6 @@ from vecguard.etcd.model import (
     Subject,
     key_range,
 )
-from vecguard.generated.etcdserverpb import ResponseHeader
 from vecguard.grpc.raw_message import (
     RawMessage,
     encoded,
@@ -44,11 +43,22 @@ _SUBJECTS: dict[Subject, tuple[int, int]] = {
 _RANGE, _PUT, _DELETE = 1, 2, 3
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyHeader:
+    """What is used of a ResponseHeader."""
+
+    cluster_id: int = 0
+    revision: int = 0
+
+
+_NO_HEADER = ReplyHeader()
+
+
 @dataclass(slots=True)
 class RangeReply:
     """A RangeResponse."""
 
-    header: ResponseHeader = field(default_factory=ResponseHeader)
+    header: ReplyHeader = _NO_HEADER
     kvs: tuple[KeyValue, ...] = ()
     count: int = 0
     more: bool = False
@@ -79,7 +89,7 @@ class RangeReply:
 class TxnReply:
     """A TxnResponse."""
 
-    header: ResponseHeader = field(default_factory=ResponseHeader)
+    header: ReplyHeader = _NO_HEADER
     succeeded: bool = False
     responses: list[bytes] = field(default_factory=list)
 
@@ -106,7 +116,7 @@ class TxnReply:
 class WatchReply:
     """A WatchResponse. Its `events` are for `event_of`."""
 
-    header: ResponseHeader = field(default_factory=ResponseHeader)
+    header: ReplyHeader = _NO_HEADER
     created: bool = False
     canceled: bool = False
     compact_revision: int = 0
@@ -248,19 +258,15 @@ def _operation_result(data: bytes, revision: int) -> OperationResult:
     return PutResult()
 
 
-def _header(data: bytes) -> ResponseHeader:
-    header = ResponseHeader()
+def _header(data: bytes) -> ReplyHeader:
+    cluster_id = revision = 0
     for number, value in fields(data):
         match number:
             case 1:
-                header.cluster_id = number_of(value)
-            case 2:
-                header.member_id = number_of(value)
+                cluster_id = number_of(value)
             case 3:
-                header.revision = number_of(value)
-            case 4:
-                header.raft_term = number_of(value)
-    return header
+                revision = number_of(value)
+    return ReplyHeader(cluster_id, revision)
 
 
 _NO_KEY = KeyValue(b"", b"", 0, 0, 0, 0)

@@ -49,7 +49,8 @@ class Reads:
     async def _in_one_request(
         self, gets: Sequence[Get], revision: int
     ) -> Snapshot[list[tuple[KeyValue, ...]]]:
-        result = await self._client.txn([], [replace(get, revision=revision) for get in gets])
+        at = [get if get.revision == revision else replace(get, revision=revision) for get in gets]
+        result = await self._client.txn([], at)
         found = [each.kvs for each in result.responses if isinstance(each, RangeResult)]
         return Snapshot(revision or result.revision, found)
 
@@ -80,7 +81,9 @@ class Reads:
         while left:
             part = [left.popleft() for _ in range(min(len(left), MOST_OPERATIONS))]
             limit = _PAGE // len(part)
-            gets = [Get(first, range_end=end, limit=limit) for _, first, end in part]
+            gets = [
+                Get(first, range_end=end, limit=limit, revision=revision) for _, first, end in part
+            ]
             read = await self.at_once(gets, revision=revision)
             for (place, _, end), kvs in zip(part, read.value, strict=True):
                 found[place] += kvs

@@ -131,10 +131,10 @@ async def grantees_of(
     keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt
 ) -> list[StoredGrantee]:
     """Reads grantees with their ids."""
-    found = []
+    found, prefix = [], keys.grantees
     async for kv in in_turns(kvs):
         try:
-            grantee = Grantee.of_key(below(kv, keys.grantees))
+            grantee = Grantee.of_key(below(kv, prefix))
             found.append(StoredGrantee(kv, grantee, grantee_id(kv.value)))
         except CorruptRecordError as error:
             report(CorruptKey.of(kv, error))
@@ -146,9 +146,10 @@ async def privileges_of(
 ) -> dict[str, dict[str, KeyValue]]:
     """Reads `grantee-id` keys: id -> privilege as stored -> key."""
     found: dict[str, dict[str, KeyValue]] = {}
+    prefix = keys.grantee_ids
     async for kv in in_turns(kvs):
         try:
-            identity, _, privilege = below(kv, keys.grantee_ids).partition("/")
+            identity, _, privilege = below(kv, prefix).partition("/")
             if not identity or not is_name(privilege):
                 raise CorruptRecordError("the key is not <grantee id>/<privilege>")
             found.setdefault(identity, {})[privilege] = kv

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vecguard.etcd.model import Event, KeyValue, WatchBatch
 from vecguard.etcd.watch_cursor import WatchCursor
-from vecguard.generated.etcdserverpb import ResponseHeader
+from vecguard.etcd.wire import ReplyHeader
 
 
 def event(revision: int, name: int) -> Event:
@@ -17,7 +17,7 @@ def event(revision: int, name: int) -> Event:
 def feed(
     cursor: WatchCursor, events: list[Event], *, revision: int = 0, fragment: bool = False
 ) -> WatchBatch | None:
-    return cursor.feed(ResponseHeader(revision=revision), events, fragment=fragment)
+    return cursor.feed(ReplyHeader(revision=revision), events, fragment=fragment)
 
 
 # How many events each revision has.
@@ -34,7 +34,7 @@ def test_every_event_is_delivered_once_and_in_whole_revisions(sizes, seed):
     cursor = WatchCursor(1)
     delivered: list[tuple[int, bytes]] = []
     while True:
-        cursor.created(ResponseHeader(revision=len(sizes)))
+        cursor.created(ReplyHeader(revision=len(sizes)))
         rest = [e for e in history if e.kv.mod_revision >= cursor.next_revision]
         if not rest:
             break
@@ -77,7 +77,7 @@ def test_the_revision_of_a_store_that_is_ahead_does_not_skip_events():
 
 def test_a_watch_from_now_starts_after_the_revision_of_its_creation():
     cursor = WatchCursor(0)
-    cursor.created(ResponseHeader(revision=41))
+    cursor.created(ReplyHeader(revision=41))
     assert cursor.next_revision == 42
-    cursor.created(ResponseHeader(revision=50))
+    cursor.created(ReplyHeader(revision=50))
     assert cursor.next_revision == 42

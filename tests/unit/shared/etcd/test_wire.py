@@ -19,6 +19,7 @@ from vecguard.etcd.model import (
 )
 from vecguard.etcd.wire import (
     RangeReply,
+    ReplyHeader,
     TxnReply,
     WatchReply,
     event_of,
@@ -33,6 +34,7 @@ keys = st.binary(min_size=1, max_size=200)
 numbers = st.integers(0, 2**63 - 1)
 key_values = st.builds(KeyValue, keys, st.binary(max_size=300), numbers, numbers, numbers, numbers)
 HEADER = pb.ResponseHeader(cluster_id=2**64 - 1, member_id=3, revision=9, raft_term=2)
+READ_HEADER = ReplyHeader(2**64 - 1, 9)
 SUBJECTS = {
     Subject.VERSION: (pb.CompareCompareTarget.VERSION, "version"),
     Subject.CREATE_REVISION: (pb.CompareCompareTarget.CREATE, "create_revision"),
@@ -68,7 +70,7 @@ def test_the_answer_to_a_read_is_read(kvs, count, more):
         pb.RangeResponse(header=HEADER, kvs=[message(kv) for kv in kvs], count=count, more=more)
     )
     reply = RangeReply.FromString(data)
-    assert reply.header == HEADER
+    assert reply.header == READ_HEADER
     assert reply.result(7) == RangeResult(7, tuple(kvs), count, more)
 
 
@@ -83,7 +85,7 @@ def test_the_answer_to_a_transaction_is_read(kvs, deleted, succeeded):
     ]
     data = bytes(pb.TxnResponse(header=HEADER, succeeded=succeeded, responses=responses))
     reply = TxnReply.FromString(data)
-    assert (reply.header, reply.succeeded) == (HEADER, succeeded)
+    assert (reply.header, reply.succeeded) == (READ_HEADER, succeeded)
     assert reply.results() == (
         PutResult(),
         RangeResult(9, tuple(kvs), 0, more=False),
@@ -101,7 +103,7 @@ def test_events_are_read(kv, previous, is_deletion):
     reply = WatchReply.FromString(
         bytes(pb.WatchResponse(header=HEADER, watch_id=4, fragment=True, events=[event, event]))
     )
-    assert (reply.header, reply.fragment, reply.created) == (HEADER, True, False)
+    assert (reply.header, reply.fragment, reply.created) == (READ_HEADER, True, False)
     known = previous if previous is not None and previous.mod_revision else None
     expected = Event("delete" if is_deletion else "put", kv, known)
     assert [event_of(each) for each in reply.events] == [expected, expected]
