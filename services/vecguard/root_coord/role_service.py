@@ -13,8 +13,6 @@ from vecguard.milvus_layout.role_records import is_name
 from vecguard.root_coord.answers import ChangeAnswers
 from vecguard.root_coord.role_wire import (
     backup_reply,
-    encoded_group,
-    encoded_role,
     read_restore_request,
     roles_reply,
 )
@@ -43,13 +41,8 @@ class RoleService(ChangeAnswers):
         active = self._active()
         if len(request.names) > _MOST_NAMES:
             raise InvalidParameterError(f"more than {_MOST_NAMES} roles at once")
-        found = await active.role_store.get_roles(list(filter(is_name, request.names)))
-        return roles_reply(
-            active.term,
-            found.revision,
-            [await encoded_role(role) for role in found.value.roles],
-            map(encoded_group, found.value.groups),
-        )
+        found = await active.policy.get(filter(is_name, request.names))
+        return roles_reply(active.term, found.revision, found.roles, found.groups)
 
     async def _back_up_roles(self, _request: pb.BackUpRolesRequest) -> RawMessage:
         return await backup_reply((await self._active().role_store.back_up()).value)

@@ -55,7 +55,9 @@ class EtcdRoleStore:
     async def revision(self) -> int:
         return (await self._client.range(self._keys.roles.encode(), count_only=True)).revision
 
-    async def get_roles(self, names: Sequence[str]) -> Snapshot[RolesAndGroups]:
+    async def get_roles(
+        self, names: Sequence[str], *, revision: int = 0
+    ) -> Snapshot[RolesAndGroups]:
         wanted = sorted(set(names))
         gets = [
             Get(self._keys.groups.encode(), prefix=True),
@@ -63,7 +65,7 @@ class EtcdRoleStore:
         ]
 
         async def read() -> Snapshot[RolesAndGroups]:
-            found = await self._reads.at_once(gets)
+            found = await self._reads.at_once(gets, revision=revision)
             groups, *rest = found.value
             roles = roles_of(self._keys, (kv for kvs in rest for kv in kvs))
             prefixes = [self._keys.grantees_of(role.name) for role in roles]
@@ -72,7 +74,7 @@ class EtcdRoleStore:
             grants = await grants_below(self._reads, self._keys, grantees, found.revision)
             return Snapshot(found.revision, self._joined(roles, grants, groups))
 
-        return await until_whole(read)
+        return await (read() if revision else until_whole(read))
 
     def _joined(
         self,
