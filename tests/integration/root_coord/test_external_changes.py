@@ -34,6 +34,7 @@ class Announced:
         of_policy = isinstance(content, PolicyInvalidation)
         # The notice makes proxies read again.
         assert not of_policy or self.forgotten >= content.revision
+        assert not isinstance(content, FullInvalidation) or self.forgotten
         (self.of_policy if of_policy else self.contents).append(content)
 
     async def become(self, expected):
