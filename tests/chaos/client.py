@@ -3,14 +3,18 @@
 import asyncio
 import base64
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+import betterproto
 import grpc
 
 from tests.bench.echo import METHOD
+from tests.chaos import permissions
 from tests.chaos.history import Change, Decision, Outcome, Request
-from tests.chaos.ledger import password
+from tests.chaos.ledger import Permission, allows, password
+from tests.chaos.permissions import AccountCall
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
 
@@ -27,6 +31,7 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 _OLD_PASSWORD_WRONG = 1400
+_THERE_ALREADY = ("already exists", "is defined by users")
 # The proxy's own words, for the report; anything else is told as it is.
 _REASONS = {
     "no login can be checked": "no lease",
@@ -42,6 +47,7 @@ _REASONS = {
     "Broken pipe": "proxy not reached",
     "GOAWAY": "proxy not reached",
     "auth check failure": "wrong password",
+    "permission deny": "no permission",
 }
 
 
@@ -57,6 +63,8 @@ class Client:
         self.name = name
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._echo = self._channel.unary_unary(METHOD)
+        # A stream for the client only: so the head can be sent before the request.
+        self._search = self._channel.stream_unary(SERVICE + "Search")
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,6 +89,76 @@ class Client:
             decision, reason = _decision(error), _reason(error)
         return Request(user, version, self.name, sent, time.monotonic(), decision, reason, final)
 
+    async def search(
+        self, permission: Permission, *, hesitation_seconds: float = 0.0, final: bool = False
+    ) -> Request:
+        """A call to the backend that needs the permission.
+
+        The head of the call is sent at once, the request after some time. The call counts as sent
+        with its request, because it is decided by that.
+        """
+        version, user = permission.version, permission.user
+        request = permissions.search(permission)
+        sent = time.monotonic()
+        reason = ""
+        call = self._search(
+            metadata=authorization(user, password(user, 0)), timeout=REQUEST_BOUND_SECONDS
+        )
+        try:
+            if hesitation_seconds:
+                await call.wait_for_connection()
+                await asyncio.sleep(hesitation_seconds)
+                if not call.done():
+                    sent = time.monotonic()
+            with suppress(asyncio.InvalidStateError):  # it has ended, and `await` says how
+                await call.write(request)
+                await call.done_writing()
+            await call
+            decision = Decision.ACCEPTED
+        except grpc.aio.AioRpcError as error:
+            decision, reason = _decision(error), _reason(error)
+        return Request(
+            permission.name,
+            version,
+            self.name,
+            sent,
+            time.monotonic(),
+            decision,
+            reason,
+            final,
+            permission.subject,
+        )
+
+    async def change_permission(self, permission: Permission) -> Change:
+        """Gives the permission or takes it, by root."""
+        old, new = permission.attempt()
+        sent = time.monotonic()
+        call = permissions.change(permission, give=allows(new))
+        outcome, reason = await self._account(call.method, (ROOT, ROOT_PASSWORD), call.message)
+        answered = time.monotonic()
+        return Change(
+            permission.name,
+            old,
+            new,
+            self.name,
+            sent,
+            answered,
+            answered,
+            outcome,
+            reason,
+            permission.subject,
+        )
+
+    async def done(self, call: AccountCall) -> bool:
+        """Whether this was acknowledged, by root, or is there already."""
+        outcome, reason = await self._account(call.method, (ROOT, ROOT_PASSWORD), call.message)
+        return outcome is Outcome.ACKNOWLEDGED or any(words in reason for words in _THERE_ALREADY)
+
+    async def prepare(self, permission: Permission) -> None:
+        """Makes what a permission needs, as root; repeats it until it is done."""
+        for call in permissions.preparation(permission):
+            await self._repeat(call)
+
     async def change(self, user: str, old: int, new: int, *, by_root: bool = False) -> Change:
         """Replaces a password, by the user and the old password or by root without it."""
         actor = (ROOT, ROOT_PASSWORD) if by_root else (user, password(user, old))
@@ -100,12 +178,12 @@ class Client:
     async def create(self, user: str) -> None:
         """Creates a user with version 0, as root; repeats it until it is done."""
         message = pb.CreateCredentialRequest(username=user, password=_encoded(password(user, 0)))
+        await self._repeat(AccountCall("CreateCredential", message))
+
+    async def _repeat(self, call: AccountCall) -> None:
         async with asyncio.timeout(CHANGE_BOUND_SECONDS):
             while True:
-                outcome, reason = await self._account(
-                    "CreateCredential", (ROOT, ROOT_PASSWORD), message
-                )
-                if outcome is Outcome.ACKNOWLEDGED or "already exists" in reason:
+                if await self.done(call):
                     return
                 await asyncio.sleep(0.1)
 
@@ -113,7 +191,7 @@ class Client:
         self,
         method: str,
         actor: tuple[str, str],
-        message: pb.UpdateCredentialRequest | pb.CreateCredentialRequest,
+        message: betterproto.Message,
     ) -> tuple[Outcome, str]:
         call = self._channel.unary_unary(SERVICE + method)
         try:
@@ -142,6 +220,8 @@ def _decision(error: grpc.aio.AioRpcError) -> Decision:
     match error.code():
         case grpc.StatusCode.UNAUTHENTICATED:
             return Decision.REFUSED
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return Decision.FORBIDDEN
         case _ if _reason(error) == "hung":
             return Decision.HUNG
         case _:
