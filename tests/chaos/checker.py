@@ -5,7 +5,7 @@ was before it. A change that failed, or whose outcome nobody knows, may have hap
 any time after its sending, until a later acknowledged change of the same user settles it:
 changes of one user are made one after the other, and each names the password that it
 replaces. A change of a permission names nothing, so none follows one that failed or whose outcome
-nobody knows.
+nobody knows. A change that a proxy says it has not made is never made.
 """
 
 from bisect import bisect_right
@@ -77,7 +77,8 @@ class _Versions:
         for change in self._changes[start:]:
             if change.sent > until:
                 return
-            yield change.new
+            if change.outcome is not Outcome.NOT_MADE:
+                yield change.new
 
     def was_ever_tried(self, version: int) -> bool:
         """Whether a client has ever set it, or tried to."""
@@ -86,7 +87,7 @@ class _Versions:
 
 def _require_outcomes(changes: Iterable[Change]) -> None:
     for change in changes:
-        if change.outcome is not Outcome.ACKNOWLEDGED:
+        if change.outcome not in {Outcome.ACKNOWLEDGED, Outcome.NOT_MADE}:
             raise ValueError(f"{change.user} was changed again, and {change} may follow that")
 
 

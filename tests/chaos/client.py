@@ -32,6 +32,7 @@ _OPTIONS = (
 )
 _OLD_PASSWORD_WRONG = 1400
 _THERE_ALREADY = ("already exists", "is defined by users")
+_OUTCOME_UNKNOWN = "outcome of the change is unknown"
 # The proxy's own words, for the report; anything else is told as it is.
 _REASONS = {
     "no login can be checked": "no lease",
@@ -48,7 +49,10 @@ _REASONS = {
     "GOAWAY": "proxy not reached",
     "auth check failure": "wrong password",
     "permission deny": "no permission",
+    "Internal error from Core": "ended before its request was sent",
 }
+# Reasons that only a proxy gives.
+_OF_THE_PROXY = frozenset({"no lease", "root coord not reached"})
 
 
 def authorization(user: str, secret: str) -> tuple[tuple[str, bytes], ...]:
@@ -63,8 +67,9 @@ class Client:
         self.name = name
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._echo = self._channel.unary_unary(METHOD)
-        # A stream for the client only: so the head can be sent before the request.
-        self._search = self._channel.stream_unary(SERVICE + "Search")
+        self._search = self._channel.unary_unary(SERVICE + "Search")
+        # The same method. For this client it is a stream, whose head can go before the request.
+        self._slow_search = self._channel.stream_unary(SERVICE + "Search")
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,21 +104,22 @@ class Client:
         """
         version, user = permission.version, permission.user
         request = permissions.search(permission)
+        metadata = authorization(user, password(user, 0))
         sent = time.monotonic()
         reason = ""
-        call = self._search(
-            metadata=authorization(user, password(user, 0)), timeout=REQUEST_BOUND_SECONDS
-        )
         try:
             if hesitation_seconds:
+                call = self._slow_search(metadata=metadata, timeout=REQUEST_BOUND_SECONDS)
                 await call.wait_for_connection()
                 await asyncio.sleep(hesitation_seconds)
                 if not call.done():
                     sent = time.monotonic()
-            with suppress(asyncio.InvalidStateError):  # it has ended, and `await` says how
-                await call.write(request)
-                await call.done_writing()
-            await call
+                with suppress(asyncio.InvalidStateError):  # it has ended, and `await` says how
+                    await call.write(request)
+                    await call.done_writing()
+                await call
+            else:
+                await self._search(request, metadata=metadata, timeout=REQUEST_BOUND_SECONDS)
             decision = Decision.ACCEPTED
         except grpc.aio.AioRpcError as error:
             decision, reason = _decision(error), _reason(error)
@@ -202,8 +208,11 @@ class Client:
             reason = _reason(error)
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return Outcome.FAILED, reason
-            hung = reason == "hung"
-            return Outcome.HUNG if hung else Outcome.UNKNOWN, reason
+            if reason == "hung":
+                return Outcome.HUNG, reason
+            is_open = _OUTCOME_UNKNOWN in (error.details() or "")
+            not_made = reason in _OF_THE_PROXY and not is_open
+            return Outcome.NOT_MADE if not_made else Outcome.UNKNOWN, reason
         status = common.Status().parse(answer)
         if not status.code:
             return Outcome.ACKNOWLEDGED, ""

@@ -47,6 +47,8 @@ class Outcome(StrEnum):
 
     ACKNOWLEDGED = "acknowledged"
     FAILED = "failed"
+    #: The proxy said that it cannot make it, and not that the outcome is unknown.
+    NOT_MADE = "not made"
     UNKNOWN = "unknown"
     HUNG = "hung"
 

@@ -90,8 +90,14 @@ class Permission:
 
     @property
     def name(self) -> str:
-        """Also the name of the role, the collection and the privilege group that it needs."""
+        """Also the name of the collection, and of the privilege group if it needs one."""
         return f"{self.user}_{self.generation}"
+
+    @property
+    def role(self) -> str:
+        """The role by which the user may search."""
+        # A grant is of one collection, so the role may stay.
+        return self.user if self.subject is Subject.GRANT else self.name
 
     def attempt(self) -> tuple[int, int]:
         """The next change."""

@@ -26,8 +26,10 @@ class AccountCall:
 
 def preparation(permission: Permission) -> Sequence[AccountCall]:
     """What must be there before the permission can be given; none of it is taken away later."""
-    name = permission.name
-    calls = [AccountCall("CreateRole", pb.CreateRoleRequest(entity=pb.RoleEntity(name=name)))]
+    if permission.subject is Subject.GRANT and permission.generation:
+        return ()
+    name, role = permission.name, pb.RoleEntity(name=permission.role)
+    calls = [AccountCall("CreateRole", pb.CreateRoleRequest(entity=role))]
     match permission.subject:
         case Subject.GRANT:
             calls.append(_give_role(permission, give=True))
@@ -57,9 +59,11 @@ def change(permission: Permission, *, give: bool) -> AccountCall:
 
 
 def removal(permission: Permission) -> Sequence[AccountCall]:
-    """What removes everything that `preparation` has made."""
-    name = permission.name
-    calls = [AccountCall("DropRole", pb.DropRoleRequest(role_name=name, force_drop=True))]
+    """What removes everything that the next generation does not need."""
+    if permission.subject is Subject.GRANT:
+        return ()
+    name, role = permission.name, permission.role
+    calls = [AccountCall("DropRole", pb.DropRoleRequest(role_name=role, force_drop=True))]
     if permission.subject is Subject.GROUP:
         calls.append(
             AccountCall("DropPrivilegeGroup", pb.DropPrivilegeGroupRequest(group_name=name))
@@ -76,7 +80,7 @@ def _give_role(permission: Permission, *, give: bool) -> AccountCall:
     kind = pb.OperateUserRoleType
     request = pb.OperateUserRoleRequest(
         username=permission.user,
-        role_name=permission.name,
+        role_name=permission.role,
         type=kind.AddUserToRole if give else kind.RemoveUserFromRole,
     )
     return AccountCall("OperateUserRole", request)
@@ -85,7 +89,7 @@ def _give_role(permission: Permission, *, give: bool) -> AccountCall:
 def _grant(permission: Permission, privilege: str, *, give: bool) -> AccountCall:
     kind = pb.OperatePrivilegeType
     request = pb.OperatePrivilegeV2Request(
-        role=pb.RoleEntity(name=permission.name),
+        role=pb.RoleEntity(name=permission.role),
         grantor=pb.GrantorEntity(privilege=pb.PrivilegeEntity(name=privilege)),
         type=kind.Grant if give else kind.Revoke,
         db_name=_DATABASE,

@@ -150,6 +150,13 @@ def test_a_permission_is_unknown_after_a_change_with_an_unknown_outcome(decision
     assert not check(History([search(50, decision)], [turn(1, 10), turn(2, 20, UNKNOWN)]))
 
 
+def test_a_change_that_a_proxy_has_not_made_is_never_made():
+    history = History([search(30, ALLOWED)], [turn(1, 10, Outcome.NOT_MADE)])
+    assert kinds(history) == [Kind.ALLOWED_REVOKED]
+    password = History([request(1, 30)], [change(0, 1, 10, Outcome.NOT_MADE)])
+    assert kinds(password) == [Kind.ACCEPTED_REVOKED]
+
+
 def test_no_change_may_follow_one_of_a_permission_that_was_not_acknowledged():
     with pytest.raises(ValueError, match="may follow"):
         check(History([], [turn(1, 10, UNKNOWN), turn(2, 20)]))

@@ -210,6 +210,8 @@ class Traffic:
                     account.acknowledged(change.new)
                 case Outcome.FAILED:
                     account.was_wrong()
+                case Outcome.NOT_MADE:
+                    await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
                 case _:
                     account.perhaps(change.new)
                     await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
@@ -247,9 +249,10 @@ class Traffic:
             self.history.changes.append(change)
             if change.outcome is Outcome.ACKNOWLEDGED:
                 place.permission.version = change.new
-            elif not self._stopping.is_set():
+            else:
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
-                await self._go_on(place, random)
+                if change.outcome is not Outcome.NOT_MADE and not self._stopping.is_set():
+                    await self._go_on(place, random)
             await asyncio.sleep(random.uniform(0, 1) * self._load.writer_pause_seconds)
 
     async def _go_on(self, place: "_Place", random: Random) -> None:
