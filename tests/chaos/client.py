@@ -155,10 +155,11 @@ class Client:
             permission.subject,
         )
 
-    async def done(self, call: AccountCall) -> bool:
-        """Whether this was acknowledged, by root, or is there already."""
+    async def attempt(self, call: AccountCall) -> str:
+        """Makes this call as root. Returns why it is not done, or "" also if it was before."""
         outcome, reason = await self._account(call.method, (ROOT, ROOT_PASSWORD), call.message)
-        return outcome is Outcome.ACKNOWLEDGED or any(words in reason for words in _THERE_ALREADY)
+        is_done = outcome is Outcome.ACKNOWLEDGED or any(each in reason for each in _THERE_ALREADY)
+        return "" if is_done else reason
 
     async def prepare(self, permission: Permission) -> None:
         """Makes what a permission needs, as root; repeats it until it is done."""
@@ -187,11 +188,14 @@ class Client:
         await self._repeat(AccountCall("CreateCredential", message))
 
     async def _repeat(self, call: AccountCall) -> None:
-        async with asyncio.timeout(CHANGE_BOUND_SECONDS):
-            while True:
-                if await self.done(call):
-                    return
-                await asyncio.sleep(0.1)
+        reason = ""
+        until = time.monotonic() + CHANGE_BOUND_SECONDS
+        while time.monotonic() < until:
+            reason = await self.attempt(call)
+            if not reason:
+                return
+            await asyncio.sleep(0.1)
+        raise TimeoutError(f"{call.method}: {reason}")
 
     async def _account(
         self,

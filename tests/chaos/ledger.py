@@ -90,14 +90,14 @@ class Permission:
 
     @property
     def name(self) -> str:
-        """Also the name of the collection, and of the privilege group if it needs one."""
+        """Also the name of the collection, and of the privilege group if there is one."""
         return f"{self.user}_{self.generation}"
 
     @property
     def role(self) -> str:
         """The role by which the user may search."""
-        # A grant is of one collection, so the role may stay.
-        return self.user if self.subject is Subject.GRANT else self.name
+        # A grant is of one collection, and a group may have one: the role may stay.
+        return self.name if self.subject is Subject.MAPPING else self.user
 
     def attempt(self) -> tuple[int, int]:
         """The next change."""

@@ -12,8 +12,6 @@ from vecguard.generated.milvus.proto import milvus as pb
 
 _DATABASE = "default"
 _PRIVILEGE = "Search"
-# In each group from the beginning, because a group without members has no level.
-_OTHER_PRIVILEGE = "Query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +23,22 @@ class AccountCall:
 
 
 def preparation(permission: Permission) -> Sequence[AccountCall]:
-    """What must be there before the permission can be given; none of it is taken away later."""
-    if permission.subject is Subject.GRANT and permission.generation:
-        return ()
-    name, role = permission.name, pb.RoleEntity(name=permission.role)
-    calls = [AccountCall("CreateRole", pb.CreateRoleRequest(entity=role))]
+    """What must be there before the permission can be given."""
+    role = pb.CreateRoleRequest(entity=pb.RoleEntity(name=permission.role))
+    group = pb.CreatePrivilegeGroupRequest(group_name=permission.name)
+    with_role = [AccountCall("CreateRole", role), _give_role(permission, give=True)]
+    of_first = [] if permission.generation else with_role
     match permission.subject:
         case Subject.GRANT:
-            calls.append(_give_role(permission, give=True))
+            return of_first
         case Subject.MAPPING:
-            calls.append(_grant(permission, _PRIVILEGE, give=True))
+            return [AccountCall("CreateRole", role), _grant(permission, _PRIVILEGE, give=True)]
         case _:
-            calls += [
-                AccountCall(
-                    "CreatePrivilegeGroup", pb.CreatePrivilegeGroupRequest(group_name=name)
-                ),
-                _add_to_group(permission, _OTHER_PRIVILEGE, add=True),
-                _grant(permission, name, give=True),
-                _give_role(permission, give=True),
+            return [
+                *of_first,
+                AccountCall("CreatePrivilegeGroup", group),
+                _grant(permission, permission.name, give=True),
             ]
-    return calls
 
 
 def change(permission: Permission, *, give: bool) -> AccountCall:
@@ -59,16 +53,11 @@ def change(permission: Permission, *, give: bool) -> AccountCall:
 
 
 def removal(permission: Permission) -> Sequence[AccountCall]:
-    """What removes everything that the next generation does not need."""
-    if permission.subject is Subject.GRANT:
-        return ()
-    name, role = permission.name, permission.role
-    calls = [AccountCall("DropRole", pb.DropRoleRequest(role_name=role, force_drop=True))]
-    if permission.subject is Subject.GROUP:
-        calls.append(
-            AccountCall("DropPrivilegeGroup", pb.DropPrivilegeGroupRequest(group_name=name))
-        )
-    return calls
+    """What removes the role that no later generation needs."""
+    if permission.subject is not Subject.MAPPING:
+        return []
+    request = pb.DropRoleRequest(role_name=permission.role, force_drop=True)
+    return [AccountCall("DropRole", request)]
 
 
 def search(permission: Permission) -> bytes:

@@ -26,7 +26,7 @@ from tests.chaos.history import (
     Subject,
 )
 from tests.chaos.ledger import Account, Permission, allows, password
-from tests.chaos.permissions import removal
+from tests.chaos.permissions import preparation, removal
 from vecguard.errors import VecguardError
 from vecguard.etcd import Compare, Delete, EtcdClient, Put
 from vecguard.milvus_layout import Keys, Record
@@ -56,8 +56,8 @@ class Load:
         writer_pause_seconds: the longest pause between two changes of one user.
     """
 
-    users: int = 8
-    permissions: int = 4
+    users: int = 7
+    permissions: int = 5
     outsiders: int = 2
     readers: int = 12
     reader_pause_seconds: float = 0.08
@@ -78,6 +78,7 @@ class Traffic:
         self._seed = seed
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._removals: set[asyncio.Task[str]] = set()
         self._stopping = asyncio.Event()
         self.history = history
         self.clients: list[Client] = []
@@ -112,7 +113,7 @@ class Traffic:
             await self.clients[0].create(account.user)
         for place in (*self._inside, *self._outside):
             await self.clients[0].create(place.permission.user)
-            await self._prepare(place, self.clients[0])
+            await self._prepare(place, Random(self._seed))
         jobs = [
             *(
                 self._read(client, Random(f"{self._seed}-{client.name}-{number}"))
@@ -144,13 +145,13 @@ class Traffic:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._removals, return_exceptions=True)
         await self._resources.aclose()
 
     async def stop(self) -> None:
         """No new calls; waits for those under way. Raises what a reader or writer raised."""
         self._stopping.set()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, *self._removals)
 
     async def look_at_the_end(self) -> None:
         """Tries everywhere each permission, each password that may be left, and the last before.
@@ -259,12 +260,19 @@ class Traffic:
         """The next generation takes the place, and the last one is removed."""
         last = place.permission
         place.permission, place.is_prepared = last.next_generation(), False
-        await self._prepare(place, random.choice(self.clients))
+        await self._prepare(place, random)
         for call in removal(last):
-            await random.choice(self.clients).done(call)
+            task = asyncio.create_task(random.choice(self.clients).attempt(call))
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
 
-    async def _prepare(self, place: "_Place", client: Client) -> None:
-        await client.prepare(place.permission)
+    async def _prepare(self, place: "_Place", random: Random) -> None:
+        """Repeats each call through any proxy until it is done, or the load stops."""
+        for call in preparation(place.permission):
+            while await random.choice(self.clients).attempt(call):
+                if self._stopping.is_set():
+                    return
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
         place.is_prepared = True
 
     async def _write_permission_outside(self, place: "_Place", random: Random) -> None:

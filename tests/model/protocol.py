@@ -128,18 +128,15 @@ class Protocol:
         acknowledged. And no older version than the acknowledged one is left anywhere.
         """
         world, roots, proxies = state
-        if max(world.version, world.policy) < self.rules.changes:
-            return False
-        if roots[0].stage or roots[1].stage:
-            return False
-        if any(_has_older_roles(proxy, world.policy_acknowledged) for proxy in proxies):
+        changes = max(world.version, world.policy)
+        if changes < self.rules.changes or roots[0].stage or roots[1].stage:
             return False
         if self.rules.restores or world.asked != NONE:
             return False
         if self._bug in (Bug.UNFENCED_WRITE, Bug.REPEAT_ANSWERED_AT_ONCE):
             return False
         newest = world.acknowledged
-        if newest == 0:
+        if newest == 0 and world.policy_acknowledged == 0:
             return True
         if self.rules.stale_reads and (
             self._bug in (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY)
@@ -147,7 +144,9 @@ class Protocol:
         ):
             return False
         return all(
-            not NONE < proxy.cached < newest and not NONE < proxy.fetch < newest
+            not NONE < proxy.cached < newest
+            and not NONE < proxy.fetch < newest
+            and not _has_older_roles(proxy, world.policy_acknowledged)
             for proxy in proxies
         )
 
