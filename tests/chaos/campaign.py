@@ -12,7 +12,7 @@ from tests.chaos.checker import check
 from tests.chaos.connection_faults import CONNECTION_FAULTS
 from tests.chaos.deployment import Deployment, Plan, deployment
 from tests.chaos.faults import PROCESS_FAULTS, Fault
-from tests.chaos.history import Decision, History, Incident, Outcome, Subject
+from tests.chaos.history import BEHIND_OUR_BACK, Decision, History, Incident, Outcome, Subject
 from tests.chaos.report import Report
 from tests.chaos.traffic import RECOVERY_SECONDS, Load, Traffic
 
@@ -113,7 +113,7 @@ def _recovered(traffic: Traffic, since: float) -> bool:
     changed = {
         change.subject is Subject.PASSWORD
         for change in _newer(traffic.history.changes, since)
-        if change.outcome is Outcome.ACKNOWLEDGED
+        if change.outcome is Outcome.ACKNOWLEDGED and change.proxy != BEHIND_OUR_BACK
     }
     accepting = {
         request.proxy
