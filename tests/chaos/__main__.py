@@ -6,12 +6,14 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
 from tests.chaos import campaign, measurements
 from tests.chaos.checker import Violation
 from tests.chaos.deployment import CLOCK_MARGINS, Plan
+from tests.chaos.history import Subject
 from tests.chaos.scenarios import play_with_bugs, play_without_bugs
 
 
@@ -23,7 +25,7 @@ async def _run(arguments: argparse.Namespace) -> bool:
     passed = True
     with tempfile.TemporaryDirectory(prefix="vecguard-chaos-") as folder:
         kinds = list(product(arguments.members, arguments.margins))
-        acknowledged = 0
+        acknowledged: Counter[Subject] = Counter()
         for members, margin in kinds:
             _say(
                 f"chaos with {members} etcd member(s), clock margin {margin}, seed {arguments.seed}"
@@ -40,7 +42,9 @@ async def _run(arguments: argparse.Namespace) -> bool:
             print(report, flush=True)
             passed = passed and report.passed
             acknowledged += report.history.acknowledged()
-        _say(f"{acknowledged} changes acknowledged in all")
+        of_roles = acknowledged.total() - acknowledged[Subject.PASSWORD]
+        _say(f"{acknowledged.total()} changes acknowledged in all, {of_roles} of them of roles")
+        passed = passed and of_roles * 2 >= acknowledged.total()
         if arguments.guards:
             passed = await _guards(Path(folder)) and passed
         if arguments.measure:

@@ -12,7 +12,7 @@ from tests.chaos.checker import check
 from tests.chaos.connection_faults import CONNECTION_FAULTS
 from tests.chaos.deployment import Deployment, Plan, deployment
 from tests.chaos.faults import PROCESS_FAULTS, Fault
-from tests.chaos.history import Decision, History, Incident, Outcome
+from tests.chaos.history import BEHIND_OUR_BACK, Decision, History, Incident, Outcome, Subject
 from tests.chaos.report import Report
 from tests.chaos.traffic import RECOVERY_SECONDS, Load, Traffic
 
@@ -46,13 +46,13 @@ async def run(
             began = time.monotonic()
             for group in _order(possible, random, forever=changes is not None):
                 names = ", ".join(fault.name for fault in group)
-                tell(f"{history.acknowledged():6} acknowledged; {names}")
+                tell(f"{history.acknowledged().total():6} acknowledged; {names}")
                 problem = await _disturb(parts, traffic, group, random)
                 if problem:
                     stuck.append(f"{names}: {problem}")
                     await _dump_tasks(parts)
                     break
-                if changes is not None and history.acknowledged() >= changes:
+                if changes is not None and history.acknowledged().total() >= changes:
                     break
             seconds = time.monotonic() - began
             await traffic.stop()
@@ -109,16 +109,18 @@ async def _inject(parts: Deployment, history: History, fault: Fault, random: Ran
 
 
 def _recovered(traffic: Traffic, since: float) -> bool:
-    """Whether changes are acknowledged again and every proxy accepts logins again."""
-    changed = any(
-        change.outcome is Outcome.ACKNOWLEDGED for change in _newer(traffic.history.changes, since)
-    )
+    """Whether changes of passwords and of roles are acknowledged again, and every proxy accepts."""
+    changed = {
+        change.subject is Subject.PASSWORD
+        for change in _newer(traffic.history.changes, since)
+        if change.outcome is Outcome.ACKNOWLEDGED and change.proxy != BEHIND_OUR_BACK
+    }
     accepting = {
         request.proxy
         for request in _newer(traffic.history.requests, since)
         if request.decision is Decision.ACCEPTED
     }
-    return changed and len(accepting) == len(traffic.clients)
+    return len(changed) == 2 and len(accepting) == len(traffic.clients)
 
 
 def _newer(records, since: float) -> Iterator:

@@ -15,9 +15,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from vecguard.root_coord.credentials import Credentials
+from vecguard.root_coord.changes import Changes
 from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
+from vecguard.root_coord.store.guarded_writes import GuardedWrites
+from vecguard.root_coord.store.roles import EtcdRoleStore
 
 VARIABLE = "VECGUARD_FAILPOINT"
 # What was written to a socket before this is over has left the process.
@@ -25,7 +27,7 @@ _SENDING_SECONDS = 0.02
 
 
 class Point(StrEnum):
-    """The steps of an update, in their order."""
+    """The steps of a change, in their order."""
 
     BEFORE_WRITE = "before-write"
     AFTER_WRITE = "after-write"
@@ -42,7 +44,7 @@ class Action(StrEnum):
     STOP = "stop"
 
 
-#: A file of this name delays every read of a credential, after etcd has answered.
+#: A file of this name delays every read of a credential or of roles, after etcd has answered.
 SLOW_READS = "slow-reads"
 _SLOW_READ_SECONDS = 0.15
 
@@ -66,7 +68,7 @@ class FailpointDirectory:
             each.unlink(missing_ok=True)
 
     def slow_reads(self, *, on: bool) -> None:
-        """Whether reads of credentials dawdle on their way back to the proxy."""
+        """Whether reads of credentials and roles dawdle on their way back to the proxy."""
         path = self._directory / SLOW_READS
         if on:
             path.touch()
@@ -89,8 +91,8 @@ class FailpointDirectory:
 def install(failpoint_directory: FailpointDirectory) -> None:
     """Puts the points into this process's root coord."""
     _around(
-        EtcdCredentialStore,
-        "_guarded",
+        GuardedWrites,
+        "apply",
         before=lambda: failpoint_directory.reached(Point.BEFORE_WRITE),
         after=lambda: failpoint_directory.reached(Point.AFTER_WRITE),
     )
@@ -98,8 +100,8 @@ def install(failpoint_directory: FailpointDirectory) -> None:
         SessionHub, "invalidate", before=lambda: failpoint_directory.reached(Point.BEFORE_NOTICES)
     )
     _around(
-        Credentials,
-        "_store_and_revoke",
+        Changes,
+        "run",
         after=lambda: failpoint_directory.reached(Point.BEFORE_ANSWER),
     )
 
@@ -114,6 +116,7 @@ def install(failpoint_directory: FailpointDirectory) -> None:
 
     _around(SessionHub, "_settle", before=when_sent)
     _around(EtcdCredentialStore, "get", after=dawdle)
+    _around(EtcdRoleStore, "get_roles", after=dawdle)
 
 
 def _around(

@@ -6,6 +6,7 @@ tighter than what happened.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -15,12 +16,26 @@ from pathlib import Path
 BEHIND_OUR_BACK = "etcd"
 
 
+class Subject(StrEnum):
+    """What a change changes, and by what a request is decided."""
+
+    PASSWORD = "password"
+    #: Whether a role has a grant.
+    GRANT = "grant"
+    #: Whether a user has a role.
+    MAPPING = "mapping"
+    #: Whether a privilege group has a privilege.
+    GROUP = "group"
+
+
 class Decision(StrEnum):
     """How a request ended."""
 
     ACCEPTED = "accepted"
     #: UNAUTHENTICATED: the password is wrong.
     REFUSED = "refused"
+    #: PERMISSION_DENIED: no role of the user allows it.
+    FORBIDDEN = "forbidden"
     #: The proxy said that it cannot decide, or could not be reached.
     UNAVAILABLE = "unavailable"
     #: No answer came within the bound.
@@ -32,15 +47,20 @@ class Outcome(StrEnum):
 
     ACKNOWLEDGED = "acknowledged"
     FAILED = "failed"
+    #: The proxy said that it cannot make it, and not that the outcome is unknown.
+    NOT_MADE = "not made"
     UNKNOWN = "unknown"
     HUNG = "hung"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call that was authenticated by one version of a user's password.
+    """One call that one version of a user's password, or of a permission, decides.
 
     Attributes:
+        user: whose password, or which permission (`Permission.name`).
+        version: of the password that the call had; of a permission, the one that its client
+            believed in.
         reason: why it was not accepted, one of a few words.
         final: made after all faults were over, to see what is left.
     """
@@ -53,13 +73,19 @@ class Request:
     decision: Decision
     reason: str = ""
     final: bool = False
+    subject: Subject = Subject.PASSWORD
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One attempt to replace a password; when its outcome is unknown, the same may follow again.
+    """One attempt to change something.
+
+    When its outcome is unknown, the same may follow again for a password. A permission has no
+    further change then.
 
     Attributes:
+        user: whose password, or which permission (`Permission.name`).
+        old: the version before, a number; an odd version of a permission allows.
         proxy: through which it went, or BEHIND_OUR_BACK.
         effective: from when on nobody may be accepted by an older version, if it was
             acknowledged: its answer, or some time later for a change behind our back.
@@ -74,6 +100,7 @@ class Change:
     effective: float
     outcome: Outcome
     reason: str = ""
+    subject: Subject = Subject.PASSWORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +121,12 @@ class History:
     changes: list[Change] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
 
-    def acknowledged(self) -> int:
-        """How many changes were acknowledged by a proxy."""
-        return sum(
-            change.outcome is Outcome.ACKNOWLEDGED and change.proxy != BEHIND_OUR_BACK
+    def acknowledged(self) -> Counter[Subject]:
+        """How many changes of each subject were acknowledged by a proxy."""
+        return Counter(
+            change.subject
             for change in self.changes
+            if change.outcome is Outcome.ACKNOWLEDGED and change.proxy != BEHIND_OUR_BACK
         )
 
     def write(self, path: Path, extra: Iterable[object] = ()) -> None:

@@ -1,10 +1,12 @@
-"""What the clients believe about each user's password, to choose what they try next.
+"""What the clients believe about passwords and permissions, to choose what they try next.
 
 It judges nothing: that is the checker's part, from the history alone.
 """
 
 from dataclasses import dataclass, field
 from random import Random
+
+from tests.chaos.history import Subject
 
 # How many replaced versions are still tried.
 _REMEMBERED = 6
@@ -66,6 +68,49 @@ class Account:
         if dice < 0.9:
             return random.choice(self.replaced)
         return random.choice(self.candidates)
+
+
+@dataclass(slots=True)
+class Permission:
+    """Whether one user may search one collection, which one change at a time decides.
+
+    A change of a permission names nothing that it replaces. So one whose outcome is unknown may be
+    made at any time, even after later changes, if its request was held on the way. Then the clients
+    go on with the next generation, which has names of its own.
+
+    Attributes:
+        user: who searches, with version 0 of a password.
+        version: the newest acknowledged one.
+    """
+
+    user: str
+    subject: Subject
+    generation: int = 0
+    version: int = 0
+
+    @property
+    def name(self) -> str:
+        """Also the name of the collection, and of the privilege group if there is one."""
+        return f"{self.user}_{self.generation}"
+
+    @property
+    def role(self) -> str:
+        """The role by which the user may search."""
+        # A grant is of one collection, and a group may have one: the role may stay.
+        return self.name if self.subject is Subject.MAPPING else self.user
+
+    def attempt(self) -> tuple[int, int]:
+        """The next change."""
+        return self.version, self.version + 1
+
+    def next_generation(self) -> "Permission":
+        """Another permission of the same user."""
+        return Permission(self.user, self.subject, self.generation + 1)
+
+
+def allows(version: int) -> bool:
+    """Whether a version of a permission allows: permissions are given and taken in turn."""
+    return version % 2 == 1
 
 
 def password(user: str, version: int) -> str:

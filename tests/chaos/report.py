@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.checker import Violation
-from tests.chaos.history import BEHIND_OUR_BACK, Decision, History, Outcome
+from tests.chaos.history import BEHIND_OUR_BACK, Decision, History, Outcome, Subject
 
 # Below this a run proves nothing, whatever the checker finds.
 MINIMUM_PER_SECOND = 50.0
@@ -33,7 +33,7 @@ class Report:
         decided = Counter(
             request.proxy
             for request in self.history.requests
-            if request.decision in {Decision.ACCEPTED, Decision.REFUSED}
+            if request.decision not in {Decision.UNAVAILABLE, Decision.HUNG}
         )
         proxies = {request.proxy for request in self.history.requests}
         return {proxy: decided[proxy] / self.seconds for proxy in sorted(proxies)}
@@ -63,6 +63,7 @@ class Report:
             if request.decision is not Decision.ACCEPTED
         )
         why = Counter(change.reason for change in ours if change.reason)
+        acknowledged = self.history.acknowledged()
         return [
             f"seed                  {self.seed}",
             f"duration              {self.seconds:.1f} s",
@@ -70,6 +71,8 @@ class Report:
             + ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in Outcome)
             + f", {len(changes) - len(ours)} behind our back",
             *(f"    {count:7} {reason}" for reason, count in why.most_common(8)),
+            "acknowledged          "
+            + ", ".join(f"{subject}: {acknowledged[subject]}" for subject in Subject),
             "slowest change        "
             + (f"{slowest.answered - slowest.sent:.1f} s ({slowest.outcome})" if slowest else "-"),
             "requests              "

@@ -2,7 +2,7 @@
 
 With the guard the checker finds nothing; with the bug that takes it away, a violation.
 Each is the shortest way to a moment at which only that guard stands between an
-acknowledged change and the old password.
+acknowledged change and the old password or permission.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from tests.chaos.checker import Violation, check
 from tests.chaos.client import Client
 from tests.chaos.deployment import SHORT_TIMINGS, Deployment, Plan, deployment
 from tests.chaos.failpoints import Action, Point
-from tests.chaos.history import Decision, History, Outcome
+from tests.chaos.history import Decision, History, Outcome, Subject
+from tests.chaos.ledger import Permission
 
 USER = "alice"
 _ASKING_PAUSE_SECONDS = 0.01
@@ -41,6 +42,34 @@ class Stage:
         self.history.changes.append(change)
         if change.outcome is not Outcome.ACKNOWLEDGED:
             raise AssertionError(f"the scenario needs this change acknowledged: {change}")
+
+    async def permission(self, subject: Subject) -> Permission:
+        """A new permission, which is not given yet."""
+        permission = Permission(f"user_of_{subject}", subject)
+        await self.clients[0].create(permission.user)
+        await self.clients[0].prepare(permission)
+        return permission
+
+    async def turn(self, proxy: int, permission: Permission) -> None:
+        """Gives a permission through one proxy, or takes it; it must be acknowledged."""
+        change = await self.clients[proxy].change_permission(permission)
+        self.history.changes.append(change)
+        if change.outcome is not Outcome.ACKNOWLEDGED:
+            raise AssertionError(f"the scenario needs this change acknowledged: {change}")
+        permission.version = change.new
+
+    async def search(
+        self, proxy: int, permission: Permission, seconds: float = 0.0, *, hesitation: float = 0.0
+    ) -> None:
+        """The same search through one proxy, once, or again and again for some time."""
+        until = asyncio.get_running_loop().time() + seconds
+        while True:
+            self.history.requests.append(
+                await self.clients[proxy].search(permission, hesitation_seconds=hesitation)
+            )
+            if asyncio.get_running_loop().time() >= until:
+                return
+            await asyncio.sleep(_ASKING_PAUSE_SECONDS)
 
     async def served(self, *clients: Client) -> None:
         """Returns when these clients' proxies decide logins that they do not know."""
@@ -152,6 +181,82 @@ async def stream_broken(stage: Stage) -> None:
     await stage.ask(1, 0, 0.5)
 
 
+async def roles_change(stage: Stage) -> None:
+    """Grants, mappings and groups change while proxies hold them; notices take a moment."""
+    permissions = [
+        await stage.permission(each) for each in (Subject.GRANT, Subject.MAPPING, Subject.GROUP)
+    ]
+    for link in stage.parts.proxies[1].links:
+        link.answers.delay_seconds = 0.1
+    for permission in permissions:
+        await stage.turn(0, permission)
+    for _ in range(2):
+        for permission in permissions:
+            await stage.search(1, permission)
+            await stage.turn(0, permission)
+            await stage.search(1, permission, 0.15)
+
+
+async def overtaken_roles(stage: Stage) -> None:
+    """A read of the old roles is under way while a grant changes."""
+    active = await stage.parts.active()
+    permission = await stage.permission(Subject.GRANT)
+    active.failpoints.slow_reads(on=True)
+    for _ in range(3):
+        await stage.turn(0, permission)
+        # The proxy has to read now: the change has dropped its roles.
+        reading = asyncio.create_task(stage.search(1, permission, 0.3))
+        await asyncio.sleep(0.05)
+        await stage.turn(0, permission)
+        await reading
+        await stage.search(1, permission, 0.2)
+
+
+async def late_request(stage: Stage) -> None:
+    """A permission is taken between the head of a call and its request."""
+    permission = await stage.permission(Subject.GRANT)
+    await stage.turn(0, permission)
+    await stage.search(1, permission)
+    calling = asyncio.create_task(stage.search(1, permission, hesitation=1.0))
+    await asyncio.sleep(0.2)
+    await stage.turn(0, permission)
+    await calling
+
+
+async def new_session(stage: Stage) -> None:
+    """Grants and mappings change while a proxy has no session, and then it opens one."""
+    permissions = [await stage.permission(each) for each in (Subject.GRANT, Subject.MAPPING)]
+    for permission in permissions:
+        await stage.turn(0, permission)
+        await stage.search(1, permission)
+    for link in stage.parts.proxies[1].links:
+        link.cut()
+    for permission in permissions:
+        await stage.turn(0, permission)
+    for link in stage.parts.proxies[1].links:
+        link.mend()
+    for permission in permissions:
+        await stage.search(1, permission, 1.0)
+
+
+async def deposed_in_mid_grant(stage: Stage) -> None:
+    """A root coord stops just before it writes a grant, and wakes up when another leads."""
+    permission = await stage.permission(Subject.GRANT)
+    active = await stage.parts.active()
+    active.failpoints.arm(Point.BEFORE_WRITE, Action.STOP)
+    # Not in the history: once another one leads, the fence must keep it from ever being made.
+    early = await stage.clients[0].change_permission(permission)
+    if early.outcome is Outcome.ACKNOWLEDGED:
+        raise AssertionError(f"the scenario needs this change without an answer: {early}")
+    await stage.parts.active_other_than(active)
+    await stage.served(*stage.clients)
+    permission.version = early.new
+    await stage.turn(1, permission)
+    active.resume()
+    await stage.search(0, permission, 1.0)
+    await stage.search(1, permission)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A story, and the bugs that it exposes."""
@@ -176,6 +281,20 @@ SCENARIOS = (
         timings={"lease": {"ttl": 7, "renewInterval": 0.3}, "election": {"ttl": 2}},
     ),
     Scenario(deposed_in_mid_write, ("unfenced_write",), root_coords=2),
+    Scenario(
+        roles_change,
+        (
+            "roles_kept",
+            "mapping_kept",
+            "acknowledge_before_roles_changed",
+            "no_policy_notice",
+            "no_mapping_notice",
+        ),
+    ),
+    Scenario(overtaken_roles, ("no_role_floor",)),
+    Scenario(late_request, ("old_decision_kept",)),
+    Scenario(new_session, ("roles_kept_by_new_session", "mappings_kept_by_new_session")),
+    Scenario(deposed_in_mid_grant, ("unfenced_roles",), root_coords=2),
 )
 
 

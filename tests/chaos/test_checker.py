@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos.checker import Kind, check
-from tests.chaos.history import Change, Decision, History, Outcome, Request
+from tests.chaos.history import Change, Decision, History, Outcome, Request, Subject
 
 ACKNOWLEDGED, FAILED, UNKNOWN = Outcome.ACKNOWLEDGED, Outcome.FAILED, Outcome.UNKNOWN
 
@@ -111,6 +111,81 @@ def test_an_end_that_cannot_be_seen_is_no_good_end():
 def test_overlapping_changes_of_one_user_are_no_history():
     with pytest.raises(ValueError, match="overlap"):
         check(History([], [change(0, 1, 10), change(1, 2, 10.5)]))
+
+
+def turn(new: int, sent: float, outcome: Outcome = ACKNOWLEDGED) -> Change:
+    """A change of a permission; odd versions allow."""
+    return replace(change(new - 1, new, sent, outcome), subject=Subject.GRANT)
+
+
+def search(sent: float, decision: Decision, **more) -> Request:
+    return request(0, sent, decision, subject=Subject.GRANT, **more)
+
+
+ALLOWED, FORBIDDEN = Decision.ACCEPTED, Decision.FORBIDDEN
+
+
+def test_a_call_allowed_after_the_acknowledged_revocation_is_found():
+    history = History([search(21.1, ALLOWED)], [turn(1, 10), turn(2, 20)])
+    assert kinds(history) == [Kind.ALLOWED_REVOKED]
+    assert check(history)[0].by == history.changes[1]
+
+
+def test_a_call_refused_after_the_acknowledged_grant_is_found():
+    assert kinds(History([search(11.1, FORBIDDEN)], [turn(1, 10)])) == [Kind.REFUSED_GRANTED]
+
+
+def test_a_call_allowed_before_any_grant_is_found():
+    assert kinds(History([search(8, ALLOWED)], [turn(1, 10)])) == [Kind.ALLOWED_REVOKED]
+
+
+@pytest.mark.parametrize("decision", [ALLOWED, FORBIDDEN])
+@pytest.mark.parametrize("sent", [9.8, 10.5])
+def test_a_call_while_a_permission_changes_may_be_decided_either_way(sent, decision):
+    assert not check(History([search(sent, decision)], [turn(1, 10)]))
+
+
+@pytest.mark.parametrize("decision", [ALLOWED, FORBIDDEN])
+def test_a_permission_is_unknown_after_a_change_with_an_unknown_outcome(decision):
+    assert not check(History([search(50, decision)], [turn(1, 10), turn(2, 20, UNKNOWN)]))
+
+
+def test_a_change_that_a_proxy_has_not_made_is_never_made():
+    history = History([search(30, ALLOWED)], [turn(1, 10, Outcome.NOT_MADE)])
+    assert kinds(history) == [Kind.ALLOWED_REVOKED]
+    password = History([request(1, 30)], [change(0, 1, 10, Outcome.NOT_MADE)])
+    assert kinds(password) == [Kind.ACCEPTED_REVOKED]
+
+
+def test_no_change_may_follow_one_of_a_permission_that_was_not_acknowledged():
+    with pytest.raises(ValueError, match="may follow"):
+        check(History([], [turn(1, 10, UNKNOWN), turn(2, 20)]))
+
+
+def test_a_right_password_that_is_refused_is_found_where_a_permission_is_tried():
+    assert kinds(History([search(30, Decision.REFUSED)], [])) == [Kind.REFUSED_CURRENT]
+
+
+def test_a_login_that_needs_no_permission_and_is_forbidden_is_found():
+    assert kinds(History([request(0, 30, FORBIDDEN)], [])) == [Kind.REFUSED_GRANTED]
+
+
+def test_a_search_that_hangs_is_found():
+    assert kinds(History([search(30, Decision.HUNG)], [])) == [Kind.HUNG]
+
+
+def test_proxies_that_disagree_about_a_permission_at_the_end_are_found():
+    end = [
+        search(30, ALLOWED, final=True),
+        replace(search(31, FORBIDDEN, final=True), proxy="proxy-2"),
+    ]
+    assert kinds(History(end, [turn(1, 10, UNKNOWN)])) == [Kind.DISAGREEMENT]
+
+
+def test_acknowledged_changes_are_counted_by_what_they_change():
+    outside = replace(turn(1, 10), proxy="etcd", user="bob")
+    history = History([], [change(0, 1, 10), turn(1, 10), turn(2, 20, UNKNOWN), outside])
+    assert history.acknowledged() == {Subject.PASSWORD: 1, Subject.GRANT: 1}
 
 
 def simulated(random: Random, *, stale_proxy: bool) -> tuple[History, bool]:

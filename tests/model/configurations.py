@@ -33,6 +33,15 @@ SHORT = {
         stale_reads=False,
         actors=True,
     ),
+    "roles change": Rules(
+        margin=0,
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+        roles=True,
+    ),
     "the store is restored": Rules(
         margin=0,
         election_ttl=1,
@@ -46,6 +55,7 @@ SHORT = {
 
 #: Added by `python -m tests.model --full`.
 FULL = {
+    "every failure, roles change": Rules(half_open=False, stale_reads=False, roles=True),
     "every failure, the user asks for changes": Rules(half_open=False, actors=True),
     "leases of different lengths, leaders step down": Rules(
         lease_ttl=3,
@@ -93,12 +103,30 @@ SHORT_LIVENESS = Rules(half_open=False, step_downs=False, stale_reads=False)
 FULL_LIVENESS = Rules(half_open=False)
 
 
+#: The bugs that only a configuration with roles can have.
+OF_ROLES = (
+    Bug.POLICY_FLOOR_NOT_RAISED,
+    Bug.POLICY_NOTICE_IGNORED,
+    Bug.MAPPING_NOTICE_IGNORED,
+    Bug.ROLES_ACKNOWLEDGED_FIRST,
+    Bug.RESYNC_KEEPS_ROLES,
+    Bug.MAPPINGS_NOT_COMPARED,
+    Bug.EVERYTHING_BUT_ROLES,
+    Bug.NO_POLICY_NOTICE,
+    Bug.NO_MAPPING_NOTICE,
+    Bug.OLD_DECISION_KEPT,
+    Bug.ROLES_WITHOUT_LEASE,
+)
+
+
 def seeded(bug: Bug) -> Rules:
     """The smallest configuration in which `bug` shows itself."""
     stale = (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY, Bug.LOWER_TERM_ACCEPTED)
     waits = (Bug.NO_LEADER_WAIT, Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT)
     if bug is Bug.OWN_LEASE_WAITED_FOR:
         return replace(SHORT["leases of different lengths"], bug=bug)
+    if bug in OF_ROLES:
+        return replace(SHORT["roles change"], bug=bug)
     if bug is Bug.NEWER_THAN_STORE_KEPT:
         return replace(SHORT["the store is restored"], bug=bug)
     return Rules(

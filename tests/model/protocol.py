@@ -10,16 +10,27 @@ make the model safer; `docs/protocol-model.md` gives the argument for each.
 from collections.abc import Iterator
 from functools import cache
 
-from tests.model.proxy_steps import ProxySteps, awaited, later, sent, settled, told
+from tests.model.proxy_steps import (
+    ProxySteps,
+    awaited,
+    later,
+    notice_name,
+    sent,
+    settled,
+    told,
+)
 from tests.model.rules import Bug, Rules
 from tests.model.state import (
     CLOSED,
     COMMITTED,
     EARLY,
+    EVERYTHING,
     IDLE,
+    INVALIDATE,
     LEADER,
     LOST,
     NONE,
+    POLICY,
     STANDBY,
     SURRENDER,
     SURRENDERING,
@@ -67,6 +78,8 @@ class Protocol:
         """
         world, _, proxies = state
         acknowledged = world.acknowledged
+        if self.rules.roles:
+            return self._violation_of_roles(state)
         for number, proxy in enumerate(proxies, 1):
             if NONE < proxy.cached < acknowledged and self._decides(proxy):
                 return (
@@ -81,8 +94,28 @@ class Protocol:
             return "a change was made by an actor whose record had been replaced"
         return ""
 
+    def _violation_of_roles(self, state: State) -> str:
+        """The same for a call, which the user's roles and the policy decide together."""
+        world, _, proxies = state
+        for number, proxy in enumerate(proxies, 1):
+            decides = self._decides(proxy)
+            for mapping, policy in [(proxy.cached, proxy.rights)] * decides + [proxy.standing]:
+                if NONE in (mapping, policy):
+                    continue
+                if mapping < world.acknowledged:
+                    return (
+                        f"proxy {number} decides by version {mapping} of the user's roles after "
+                        f"version {world.acknowledged} was acknowledged"
+                    )
+                if policy < world.policy_acknowledged:
+                    return (
+                        f"proxy {number} decides by version {policy} of the policy after "
+                        f"version {world.policy_acknowledged} was acknowledged"
+                    )
+        return "a deposed leader wrote over an acknowledged change" if world.overwritten else ""
+
     def _decides(self, proxy: Proxy) -> bool:
-        if self._bug is Bug.NO_LEASE_CHECK:
+        if self._bug in (Bug.NO_LEASE_CHECK, Bug.ROLES_WITHOUT_LEASE):
             return True
         if self._bug is Bug.CLOCK_READ_BEFORE_REQUEST:
             return proxy.glance > 0
@@ -95,14 +128,15 @@ class Protocol:
         acknowledged. And no older version than the acknowledged one is left anywhere.
         """
         world, roots, proxies = state
-        if world.version < self.rules.changes or roots[0].stage or roots[1].stage:
+        changes = max(world.version, world.policy)
+        if changes < self.rules.changes or roots[0].stage or roots[1].stage:
             return False
         if self.rules.restores or world.asked != NONE:
             return False
         if self._bug in (Bug.UNFENCED_WRITE, Bug.REPEAT_ANSWERED_AT_ONCE):
             return False
         newest = world.acknowledged
-        if newest == 0:
+        if newest == 0 and world.policy_acknowledged == 0:
             return True
         if self.rules.stale_reads and (
             self._bug in (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY)
@@ -110,7 +144,9 @@ class Protocol:
         ):
             return False
         return all(
-            not NONE < proxy.cached < newest and not NONE < proxy.fetch < newest
+            not NONE < proxy.cached < newest
+            and not NONE < proxy.fetch < newest
+            and not _has_older_roles(proxy, world.policy_acknowledged)
             for proxy in proxies
         )
 
@@ -253,11 +289,15 @@ class Protocol:
             yield from self._commit(state, r)
             return
         if root.stage == COMMITTED:
-            told = tuple(self._told(proxy, r, root.change) for proxy in proxies)
-            yield (
-                Step("invalidate", f"{name}: sends Invalidate({root.change}) to every session"),
-                _with_root(state._replace(proxies=told), r, root._replace(stage=WAITING)),
-            )
+            for notices in self._notices(root):
+                told = proxies
+                if notices:
+                    told = tuple(self._told(proxy, r, notices) for proxy in proxies)
+                named = ", ".join(map(notice_name, notices)) or "nothing"
+                yield (
+                    Step("invalidate", f"{name}: sends {named} to every session"),
+                    _with_root(state._replace(proxies=told), r, root._replace(stage=WAITING)),
+                )
             if self._bug is not Bug.ANSWER_BEFORE_INVALIDATING:
                 return
         elif root.wait or any(awaited(proxy, r) for proxy in proxies):
@@ -268,11 +308,14 @@ class Protocol:
         yield (
             Step(
                 kind,
-                f"{name}: acknowledges version {root.change} to its caller",
+                f"{name}: acknowledges {_version_name(root.change, root.policy)} to its caller",
             ),
             State(
-                world._replace(acknowledged=max(world.acknowledged, root.change)),
-                _put(roots, r, root._replace(stage=IDLE, change=0)),
+                world._replace(
+                    acknowledged=max(world.acknowledged, root.change),
+                    policy_acknowledged=max(world.policy_acknowledged, root.policy),
+                ),
+                _put(roots, r, root._replace(stage=IDLE, change=0, policy=0)),
                 tuple(self._settled(proxy, r) for proxy in proxies),
             ),
         )
@@ -290,23 +333,51 @@ class Protocol:
         holds = world.holder == r
         if holds and world.asked != NONE:
             yield from self._change_by_actor(state, name)
-        if world.version == self.rules.changes or not (holds or self._bug is Bug.UNFENCED_WRITE):
+        if not (holds or self._bug is Bug.UNFENCED_WRITE):
             return
-        version = world.version + 1
-        world = world._replace(
-            version=version, overwritten=int(not holds and world.acknowledged > 0)
-        )
-        root = root._replace(
-            stage=COMMITTED, change=version, seen=version if self.rules.stale_reads else 0
-        )
-        yield (
-            Step("commit", f"{name}: commits version {version} in etcd"),
-            State(world, _put(roots, r, root), state.proxies),
-        )
-        yield (
-            Step("commit unknown", f"{name}: commits version {version}, the response is lost"),
-            state._replace(world=world),
-        )
+        for version, policy in self._next_versions(world):
+            overwritten = not holds and max(world.acknowledged, world.policy_acknowledged) > 0
+            after = world._replace(
+                version=version or world.version,
+                policy=policy or world.policy,
+                overwritten=int(overwritten),
+            )
+            changing = root._replace(
+                stage=COMMITTED,
+                change=version,
+                policy=policy,
+                seen=version if self.rules.stale_reads else 0,
+            )
+            made = _version_name(version, policy)
+            yield (
+                Step("commit", f"{name}: commits {made} in etcd"),
+                State(after, _put(roots, r, changing), state.proxies),
+            )
+            yield (
+                Step("commit unknown", f"{name}: commits {made}, the response is lost"),
+                state._replace(world=after),
+            )
+
+    def _next_versions(self, world: World) -> list[tuple[int, int]]:
+        """What a change can make: versions of the user's record and of the policy, 0 for none."""
+        if max(world.version, world.policy) == self.rules.changes:
+            return []
+        version, policy = world.version + 1, world.policy + 1
+        if not self.rules.roles:
+            return [(version, 0)]
+        return [(version, 0), (0, policy), (version, policy)]
+
+    def _notices(self, root: Root) -> list[tuple[int, ...]]:
+        """The ways in which a change can be sent to the sessions."""
+        of_policy = (POLICY + root.policy,) if root.policy else ()
+        of_user = (INVALIDATE + root.change,) if root.change else ()
+        if self._bug is Bug.NO_POLICY_NOTICE:
+            of_policy = ()
+        if self._bug is Bug.NO_MAPPING_NOTICE:
+            of_user = ()
+        # A role that very many users had.
+        everything = [(EVERYTHING,)] if root.change and root.policy else []
+        return [of_policy + of_user, *everything]
 
     def _change_by_actor(self, state: State, name: str) -> Iterator[Successor]:
         """The change that the user asks for, of an account that is not in the model."""
@@ -376,8 +447,9 @@ class Protocol:
                 root.role,
                 root.valid > 0,
                 root.seen,
-                root.change,
+                (root.change, root.policy),
                 world.version,
+                world.policy,
             ):
                 after_roots = roots
                 if seen != root.seen:
@@ -385,6 +457,17 @@ class Protocol:
                 yield step, State(world, after_roots, _put_proxy(proxies, p, after))
         for step, after in found:
             yield step, State(world, roots, _put_proxy(proxies, p, after))
+
+
+def _has_older_roles(proxy: Proxy, acknowledged: int) -> bool:
+    """Whether anything of an older policy than the acknowledged one is left in a proxy."""
+    left = (proxy.rights, proxy.rights_fetch, proxy.standing[1])
+    return any(NONE < each < acknowledged for each in left)
+
+
+def _version_name(version: int, policy: int) -> str:
+    names = [f"version {version}"] * bool(version) + [f"policy {policy}"] * bool(policy)
+    return " with ".join(names)
 
 
 def _may_have_lease(proxy: Proxy) -> bool:

@@ -11,12 +11,14 @@ from tests.model.rules import Bug, Rules
 from tests.model.state import (
     CLOSED,
     EARLY,
+    EVERYTHING,
     INVALIDATE,
     LEADER,
     NONE,
     OPEN,
     OPENED,
     OPENING,
+    POLICY,
     READY,
     RENEWED,
     STANDBY,
@@ -63,6 +65,8 @@ class ProxySteps:
                     proxy._replace(fetch=NONE, fetch_root=NONE),
                 )
             )
+        if self._rules.roles:
+            steps += self._own_steps_of_roles(name, proxy)
         if proxy.stage == SYNCING:
             steps.append(
                 (
@@ -108,6 +112,25 @@ class ProxySteps:
         )
         return [(step, self._tidy(after, step.kind)) for step, after in steps]
 
+    def _own_steps_of_roles(self, name: str, proxy: Proxy) -> list[tuple[Step, Proxy]]:
+        steps = []
+        if proxy.rights_fetch != NONE:
+            text = f"{name}: receives roles, policy {proxy.rights_fetch}"
+            after = proxy._replace(rights=proxy.rights_fetch, rights_fetch=NONE)
+            steps.append((Step("roles fetched", text), after))
+            text = f"{name}: the reply with roles is lost"
+            steps.append((Step("fetch lost", text), proxy._replace(rights_fetch=NONE)))
+        if proxy.late_policy:
+            step = Step("late", f"{name}: applies Policy({proxy.late_policy})")
+            steps.append((step, self._without_roles(proxy, proxy.late_policy)))
+        found = (proxy.cached, proxy.rights)
+        if self._bug is Bug.OLD_DECISION_KEPT and proxy.lease and NONE not in found:
+            step = Step(
+                "begin", f"{name}: looks up versions {found} for a call, which comes slowly"
+            )
+            steps.append((step, proxy._replace(standing=found)))
+        return steps
+
     def _find_connections(
         self,
         p: int,
@@ -143,8 +166,9 @@ class ProxySteps:
         role: int,
         valid: bool,  # noqa: FBT001 - the same
         seen: int,
-        change: int,
+        change: tuple[int, int],
         version: int,
+        policy: int,
     ) -> list[ProxyStep]:
         """Steps of a proxy with the root coord that its stream leads to."""
         name, root_name = f"proxy {p + 1}", f"root coord {proxy.root + 1}"
@@ -168,10 +192,13 @@ class ProxySteps:
                 )
             )
         if opened and role != STANDBY and not proxy.over:
+            if self._needs_roles(proxy):
+                step = Step("fetch roles", f"{name}: {root_name} reads roles, policy {policy}")
+                steps.append((step, proxy._replace(rights_fetch=policy), seen))
             for read in self._reads(seen, version):
                 stale = " (a stale read)" if read < version else ""
                 after_seen = max(seen, read) if self._rules.stale_reads else 0
-                if proxy.fetch == NONE:
+                if proxy.fetch == NONE and not (self._rules.roles and proxy.cached != NONE):
                     steps.append(
                         (
                             Step(
@@ -184,22 +211,31 @@ class ProxySteps:
                 if proxy.stage == OPEN:
                     newer_kept = self._bug is Bug.NEWER_THAN_STORE_KEPT and proxy.cached > read
                     keep = int(proxy.cached == read or newer_kept)
+                    if self._bug is Bug.MAPPINGS_NOT_COMPARED:
+                        keep = int(proxy.cached != NONE)
                     text = f"{name}: asks SyncRevisions, {root_name} reads version {read}{stale}"
                     steps.append(
                         (
                             Step("sync", text),
-                            proxy._replace(stage=SYNCING, keep=keep),
+                            self._without_roles_of_earlier_session(proxy)._replace(
+                                stage=SYNCING, keep=keep
+                            ),
                             after_seen,
                         )
                     )
         return [(step, self._tidy(after, step.kind), read) for step, after, read in steps]
+
+    def _needs_roles(self, proxy: Proxy) -> bool:
+        """Whether a call makes the proxy read roles: of a user whose record it has."""
+        is_held = proxy.rights != NONE or proxy.rights_fetch != NONE
+        return self._rules.roles and proxy.cached != NONE and not is_held
 
     def _reads(self, seen: int, version: int) -> range:
         if not self._rules.stale_reads:
             return range(version, version + 1)
         return range(0 if self._bug is Bug.STALE_READ_ACCEPTED else seen, version + 1)
 
-    def _receive(self, name: str, proxy: Proxy, change: int) -> tuple[Step, Proxy]:
+    def _receive(self, name: str, proxy: Proxy, change: tuple[int, int]) -> tuple[Step, Proxy]:
         message, rest = proxy.down[0], proxy.down[1:]
         proxy = proxy._replace(down=rest)
         if message == OPENED:
@@ -216,29 +252,62 @@ class ProxySteps:
             # On a dead stream root coord does not learn of it: it waits for the lease.
             voided = proxy._replace(lease=0, next_lease=0, granted=0, owes=0)
             return Step("void", f"{name}: receives Surrender, voids its lease"), _closed(voided)
-        return self._invalidated(name, proxy, message - INVALIDATE, change)
+        return self._invalidated(name, proxy, message, change)
 
     def _opened(self, proxy: Proxy) -> Proxy:
         # A new epoch: what was fetched before is not trusted, what is in flight is lost.
         if self._bug is not Bug.FETCH_BOUND_BY_TERM_ONLY:
-            proxy = proxy._replace(fetch=NONE, fetch_root=NONE)
+            proxy = proxy._replace(fetch=NONE, fetch_root=NONE, rights_fetch=NONE)
         early = self._bug is Bug.SYNC_BEFORE_REGISTERING and proxy.cached != NONE
         return proxy._replace(confirmed=0, stage=SYNCING if early else OPEN)
 
     def _invalidated(
-        self, name: str, proxy: Proxy, version: int, change: int
+        self, name: str, proxy: Proxy, message: int, change: tuple[int, int]
     ) -> tuple[Step, Proxy]:
-        step = Step("invalidated", f"{name}: applies Invalidate({version}), acknowledges")
-        if proxy.cached < version:
-            proxy = proxy._replace(cached=NONE)
-        if proxy.fetch < version and self._bug is not Bug.NO_FLOOR:
-            # The floor will refuse this reply: the same as if it were lost now.
-            proxy = proxy._replace(fetch=NONE, fetch_root=NONE)
-        if version < change or proxy.dead:
+        text = f"{name}: applies {notice_name(message)}, acknowledges"
+        if message == EVERYTHING:
+            step, last = Step("everything applied", text), 0 not in change
+            proxy = self._without_user(proxy, proxy.cached + 1, proxy.fetch + 1)
+            if self._bug is not Bug.EVERYTHING_BUT_ROLES:
+                proxy = proxy._replace(rights=NONE, rights_fetch=NONE)
+        elif message > POLICY:
+            policy = message - POLICY
+            # If the user's record changes with it, that notice is the last one.
+            step, last = Step("policy applied", text), not change[0] and policy >= change[1]
+            if self._bug is Bug.ROLES_ACKNOWLEDGED_FIRST:
+                proxy = proxy._replace(late_policy=policy)
+            elif self._bug is not Bug.POLICY_NOTICE_IGNORED:
+                proxy = self._without_roles(proxy, policy)
+        else:
+            version = message - INVALIDATE
+            step, last = Step("invalidated", text), 0 < change[0] <= version
+            if self._bug is not Bug.MAPPING_NOTICE_IGNORED:
+                proxy = self._without_user(proxy, version, version)
+        if not last or proxy.dead:
             return step, proxy
         if self._bug is Bug.ACKNOWLEDGED_BY_ID:
             return step, proxy._replace(late_ack=1)
         return step, proxy._replace(owes=0)
+
+    def _without_user(self, proxy: Proxy, version: int, floor: int) -> Proxy:
+        if proxy.cached < version:
+            proxy = proxy._replace(cached=NONE)
+        if proxy.fetch < floor and self._bug is not Bug.NO_FLOOR:
+            # The floor will refuse this reply: the same as if it were lost now.
+            proxy = proxy._replace(fetch=NONE, fetch_root=NONE)
+        return proxy
+
+    def _without_roles(self, proxy: Proxy, policy: int) -> Proxy:
+        if proxy.rights < policy:
+            proxy = proxy._replace(rights=NONE)
+        if proxy.rights_fetch < policy and self._bug is not Bug.POLICY_FLOOR_NOT_RAISED:
+            proxy = proxy._replace(rights_fetch=NONE)
+        return proxy._replace(late_policy=0)
+
+    def _without_roles_of_earlier_session(self, proxy: Proxy) -> Proxy:
+        if self._bug is Bug.RESYNC_KEEPS_ROLES:
+            return proxy
+        return proxy._replace(rights=NONE, rights_fetch=NONE)
 
     def _fetched(self, proxy: Proxy) -> Proxy:
         after = proxy._replace(fetch=NONE, fetch_root=NONE)
@@ -311,13 +380,24 @@ def sent(proxy: Proxy, r: int, message: int) -> Proxy:
     return proxy._replace(down=(*proxy.down, message))
 
 
-def told(proxy: Proxy, r: int, version: int) -> Proxy:
-    """The proxy when root coord `r` has sent Invalidate to every session."""
+def notice_name(message: int) -> str:
+    """A notice as a reader knows it."""
+    if message == EVERYTHING:
+        return "Everything"
+    if message > POLICY:
+        return f"Policy({message - POLICY})"
+    return f"Invalidate({message - INVALIDATE})"
+
+
+def told(proxy: Proxy, r: int, notices: tuple[int, ...]) -> Proxy:
+    """The proxy when root coord `r` has sent the notices of a change to every session."""
     waited, free = proxy.orphans[r]
     mine = (max(waited, free), 0)
     orphans = (mine, proxy.orphans[1]) if r == 0 else (proxy.orphans[0], mine)
     proxy = proxy._replace(orphans=orphans)
-    proxy_told = sent(proxy, r, INVALIDATE + version)
+    proxy_told = proxy
+    for notice in notices:
+        proxy_told = sent(proxy_told, r, notice)
     return proxy_told if proxy_told is proxy else proxy_told._replace(owes=1)
 
 

@@ -36,6 +36,18 @@ class Bug(Enum):
     NEWER_THAN_STORE_KEPT = "what is newer than the store that was restored is kept"
     ACTOR_NOT_JUDGED = "a change is made whatever has become of its actor"
     ACTOR_READ_BEFORE_WRITE = "the actor is read before the change and not compared in it"
+    # Roles.
+    POLICY_FLOOR_NOT_RAISED = "a read of roles that was in flight brings the old policy back"
+    POLICY_NOTICE_IGNORED = "a change of the policy drops no roles that are held"
+    MAPPING_NOTICE_IGNORED = "a change of a user's roles does not drop the user's record"
+    ROLES_ACKNOWLEDGED_FIRST = "a notice of the policy is acknowledged before roles are dropped"
+    RESYNC_KEEPS_ROLES = "a new session keeps the roles of the earlier one"
+    MAPPINGS_NOT_COMPARED = "a new session compares passwords, and not the users' roles"
+    EVERYTHING_BUT_ROLES = "an invalidation of everything keeps the roles"
+    NO_POLICY_NOTICE = "root coord does not send a change of the policy"
+    NO_MAPPING_NOTICE = "root coord does not send a change of a user's roles"
+    OLD_DECISION_KEPT = "a call is decided by what was looked up when it began"
+    ROLES_WITHOUT_LEASE = "the lease is not checked when roles are in memory"
     CLOCK_READ_BEFORE_REQUEST = "the lease is checked before the request has been read"
 
 
@@ -63,6 +75,9 @@ class Rules:
     restores: bool = False
     #: The user whose password changes asks for changes of other accounts.
     actors: bool = False
+    #: Changes are of the user's roles, of the policy (grants, roles, groups), or of both at once.
+    #: A call is decided by the user's record and by the policy.
+    roles: bool = False
     #: Whose clock drifts: "", "proxy", "root" (coord 1) or "etcd".
     drifting: str = ""
     bug: Bug = Bug.NONE

@@ -23,8 +23,9 @@ IDLE, COMMITTED, WAITING = 0, 1, 2
 # EARLY exists only in a seeded bug.
 CLOSED, OPENING, OPEN, SYNCING, READY, EARLY = 0, 1, 2, 3, 4, 5
 
-# Messages down a stream, in order of sending; INVALIDATE + version is one.
-OPENED, RENEWED, SURRENDER, INVALIDATE = 1, 2, 3, 10
+# Messages down a stream, in order of sending; INVALIDATE + version and POLICY + version are one
+# each.
+OPENED, RENEWED, SURRENDER, EVERYTHING, INVALIDATE, POLICY = 1, 2, 3, 4, 10, 20
 
 
 class World(NamedTuple):
@@ -54,6 +55,9 @@ class World(NamedTuple):
     judged: int = 0
     #: 1: a change was made whose actor's record had been replaced.
     usurped: int = 0
+    #: Changes of the policy committed, and the newest version of it that was acknowledged.
+    policy: int = 0
+    policy_acknowledged: int = 0
 
 
 class Root(NamedTuple):
@@ -69,6 +73,8 @@ class Root(NamedTuple):
     #: Stage and version of the change that it works on.
     stage: int = IDLE
     change: int = 0
+    #: The version of the policy that this change makes, 0 for none.
+    policy: int = 0
 
 
 class Proxy(NamedTuple):
@@ -110,10 +116,17 @@ class Proxy(NamedTuple):
     #: waits for, and longest one of the others.
     orphans: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
+    #: Version of the policy that is held, and of the one that a reply on its way carries, or NONE.
+    rights: int = NONE
+    rights_fetch: int = NONE
+
     #: Seeded bugs only: a lease check made before the request was read; an
-    #: acknowledgement on its way.
+    #: acknowledgement on its way; a notice of the policy that was acknowledged and is not applied
+    #: yet; the versions (user's, policy's) that a call looked up and is not decided by yet.
     glance: int = 0
     late_ack: int = 0
+    late_policy: int = 0
+    standing: tuple[int, int] = (NONE, NONE)
 
 
 class State(NamedTuple):

@@ -456,6 +456,18 @@ async def test_a_change_ends_the_open_calls_that_it_forbids_and_no_others(house)
     assert house.status(searching) is Status.PERMISSION_DENIED
 
 
+async def test_a_call_is_decided_by_the_roles_that_are_held_when_its_request_is_there(house):
+    house.source.give("alice", "reader")
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    call = await house.call(SEARCH, b"", end=False)
+    house.source.grant("reader")
+    await house.revocations.change_policy(house.source.revision)
+    house.client.say(call, search())
+    house.client.finish(call)
+    await house.relay.quiet()
+    assert house.status(call) is Status.PERMISSION_DENIED
+
+
 async def test_an_open_call_that_was_not_read_ends_if_it_may_be_forbidden_now(house):
     house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
     house.source.give("alice", "reader")
