@@ -203,6 +203,7 @@ class Proxy:
             self.health,
             backend=self.backend,
             is_draining=lambda: self.is_draining,
+            forwards_authorization=settings.proxy.forward_authorization,
         )
         self._lists = None
         if self.authorizer is not None:

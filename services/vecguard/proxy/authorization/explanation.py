@@ -91,7 +91,7 @@ def explain(need: Need, question: Question, rights: Rights, roles: Collection[st
     if question.concerns_self(roles):
         return replace(about, reason=Reason.OWN)
     needed = (need.object_type, need.privilege, question.database)
-    found = rights.granting(*needed, question.names)
+    found = rights.granting(*needed, question.names, question.targets)
     if found is not None:
         role, grants = found
         return replace(about, reason=Reason.GRANTED, role=role, grants=grants)
