@@ -26,6 +26,8 @@ from vecguard.generated.vecguard import v1 as pb
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
 from vecguard.usernames import ROOT
 
+#: Methods whose answers have only what the user may see.
+_LISTS: Final = frozenset(("ListDatabases", "ShowCollections"))
 #: Where a command to copy needs a role that the user does not have.
 _SOME_ROLE: Final = "ROLE"
 
@@ -160,10 +162,15 @@ def _why(request: pb.ExplainRequest, answer: pb.ExplainReply) -> str:
         )
         return f"role {answer.role} is granted {granted}"
     if answer.reason == pb.Reason.NOT_GRANTED:
+        there = "" if answer.objects == ["*"] and answer.database == "*" else " there"
+        if not answer.roles:
+            return f"the only role, {PUBLIC}, does not allow {answer.privilege}{there}"
         roles = ", ".join((*answer.roles, PUBLIC))
-        return f"none of the roles {roles} allows {answer.privilege} there"
+        return f"none of the roles {roles} allows {answer.privilege}{there}"
     return {
-        pb.Reason.OPEN: "every login may",
+        pb.Reason.OPEN: "every login may; the answer has what the user's roles show"
+        if request.method in _LISTS
+        else "every login may",
         pb.Reason.NOT_ENFORCED: "this proxy does not enforce roles",
         pb.Reason.ROOT: f"{ROOT} needs no role",
         pb.Reason.ADMIN: f"{request.username} has the role {ADMIN}",

@@ -202,7 +202,7 @@ def roles(
     """Show a user's roles, or give and take roles.
 
     Once this says so, every proxy decides by the new roles. Each role is one change, so that an
-    error may leave the earlier ones made. Every user has the role public besides.
+    error may leave the earlier ones made. Every user also has the role public, which is not shown.
     """
     with reporting_errors(output):
         login = connection.login()
@@ -282,6 +282,8 @@ def _show_roles(
         return
     for role in user.roles:
         print_line(role)
+    if not user.roles:
+        console().print("no roles")
 
 
 def _print_user(user: User) -> None:

@@ -124,7 +124,17 @@ def test_the_answer_is_a_sentence():
     create = refused(pb.Grant("Global", "sales", "*", "CreateCollection"))
     assert "call Search in database sales: none" in sentence(SEARCH, create)
     everywhere = refused(pb.Grant("Global", "*", "*", "CreateDatabase"))
-    assert "may not call Search: none" in sentence(SEARCH, everywhere)
+    assert sentence(SEARCH, everywhere).endswith(
+        "may not call Search: none of the roles reader, public allows CreateDatabase"
+    )
+    everywhere.roles = []
+    assert sentence(SEARCH, everywhere).endswith(
+        "the only role, public, does not allow CreateDatabase"
+    )
+    names = pb.ExplainRequest(username="alice", method="ShowCollections")
+    assert sentence(names, pb.ExplainReply(allowed=True, reason=pb.Reason.OPEN)) == (
+        "alice may call ShowCollections: every login may; the answer has what the user's roles show"
+    )
     user = refused(pb.Grant("User", "*", "bob", "SelectUser"))
     assert "call Search on bob: none" in sentence(SEARCH, user)
 
