@@ -115,9 +115,9 @@ async def ask(
 
 
 def commands(request: pb.ExplainRequest, answer: pb.ExplainReply) -> list[str]:
-    """Returns the commands that would let a refused call pass."""
+    """Returns the commands that would let a call pass that roles refuse, or would refuse."""
     user = shlex.quote(request.username)
-    if answer.reason == pb.Reason.ADMIN_NEEDED:
+    if answer.reason == pb.Reason.ADMIN_NEEDED or _needs_admin_later(answer):
         return [f"vecguard user roles {user} --add {ADMIN}"]
     if not answer.smallest_grants:
         return []
@@ -161,22 +161,35 @@ def _why(request: pb.ExplainRequest, answer: pb.ExplainReply) -> str:
             f"{grant.privilege} on {grant.database}.{grant.object}" for grant in answer.grants
         )
         return f"role {answer.role} is granted {granted}"
+    if answer.reason == pb.Reason.NOT_ENFORCED:
+        if _needs_admin_later(answer):
+            return f"this proxy does not enforce roles; with roles, only the role {ADMIN} may"
+        if answer.smallest_grants:
+            return f"this proxy does not enforce roles; with roles, {_missing(answer)}"
+        return "this proxy does not enforce roles"
     if answer.reason == pb.Reason.NOT_GRANTED:
-        there = "" if answer.objects == ["*"] and answer.database == "*" else " there"
-        if not answer.roles:
-            return f"the only role, {PUBLIC}, does not allow {answer.privilege}{there}"
-        roles = ", ".join((*answer.roles, PUBLIC))
-        return f"none of the roles {roles} allows {answer.privilege}{there}"
+        return _missing(answer)
     return {
         pb.Reason.OPEN: "every login may; the answer has what the user's roles show"
         if request.method in _LISTS
         else "every login may",
-        pb.Reason.NOT_ENFORCED: "this proxy does not enforce roles",
         pb.Reason.ROOT: f"{ROOT} needs no role",
         pb.Reason.ADMIN: f"{request.username} has the role {ADMIN}",
         pb.Reason.OWN: f"it concerns only {request.username}",
         pb.Reason.ADMIN_NEEDED: f"only the role {ADMIN} may",
     }.get(answer.reason, "this proxy has a reason that is newer than this command")
+
+
+def _missing(answer: pb.ExplainReply) -> str:
+    there = "" if answer.objects == ["*"] and answer.database == "*" else " there"
+    if not answer.roles:
+        return f"the only role, {PUBLIC}, does not allow {answer.privilege}{there}"
+    roles = ", ".join((*answer.roles, PUBLIC))
+    return f"none of the roles {roles} allows {answer.privilege}{there}"
+
+
+def _needs_admin_later(answer: pb.ExplainReply) -> bool:
+    return answer.reason == pb.Reason.NOT_ENFORCED and answer.role == ADMIN
 
 
 def _as_json(request: pb.ExplainRequest, answer: pb.ExplainReply) -> dict[str, object]:
@@ -208,10 +221,10 @@ def _grant_as_json(grant: pb.Grant) -> dict[str, str]:
 
 def _print(request: pb.ExplainRequest, answer: pb.ExplainReply) -> None:
     words = sentence(request, answer)
+    out = console()
     if answer.allowed:
         print_success(words)
-        return
-    out = console()
-    out.print(f"{mark('wrong')} {printable(words)}")
+    else:
+        out.print(f"{mark('wrong')} {printable(words)}")
     for command in commands(request, answer):
         out.print(f"    -> {printable(command)}")

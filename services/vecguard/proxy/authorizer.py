@@ -188,14 +188,16 @@ class RoleAuthorizer(Authorizer):
             )
         )
 
+    def is_enforced(self, path: bytes) -> bool:
+        """Returns whether calls of this path need roles here."""
+        return self.enforced or path in SERVED
+
     def treatment_of(self, path: bytes) -> Need | Treatment:
-        """Returns what a call of this path needs here."""
-        if self.enforced or path in SERVED:
-            return treatment(path, strict=self._strict)
-        return _LOGIN
+        """Returns what a call of this path needs where roles are enforced."""
+        return treatment(path, strict=self._strict)
 
     def _look_up(self, path: bytes) -> Need | Treatment:
-        found = self.treatment_of(path)
+        found = self.treatment_of(path) if self.is_enforced(path) else _LOGIN
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
         return found

@@ -1,11 +1,13 @@
 """Serves `vecguard.v1.Roles`: says why a call would be allowed or refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from vecguard.errors import InvalidParameterError, Status, VecguardError
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.grpc.server import current_caller
+from vecguard.privileges.catalogue import ADMIN
 from vecguard.privileges.stored_names import api_name
 from vecguard.proxy.accounts.errors import UnidentifiedCallerError
 from vecguard.proxy.accounts.methods import path_of
@@ -70,12 +72,26 @@ class Explainer:
             )
         if (await self._credentials.get(username)).password is None:
             raise UnknownUserError(username)
+        found, roles = await self._judge(username, path, database, objects, authorization)
+        if not found.reason.allows and not self._authorizer.is_enforced(path):
+            role = ADMIN if found.reason is Reason.ADMIN_NEEDED else ""
+            found = replace(found, reason=Reason.NOT_ENFORCED, role=role)
+        return found, roles
+
+    async def _judge(
+        self,
+        username: str,
+        path: bytes,
+        database: str,
+        objects: Sequence[str],
+        authorization: str | None,
+    ) -> tuple[Explanation, tuple[str, ...]]:
+        """Explains as if roles were enforced."""
         standing = await self._authorizer.rights_after_wait(username)
         rights, roles = standing.rights, standing.roles
         need = self._authorizer.treatment_of(path)
         if need in (Treatment.LOGIN, Treatment.LISTED):
-            reason = Reason.OPEN if self._authorizer.enforced else Reason.NOT_ENFORCED
-            return Explanation(reason), roles
+            return Explanation(Reason.OPEN), roles
         if username == ROOT and not self._authorizer.root_is_bound:
             return Explanation(Reason.ROOT), roles
         if isinstance(need, Treatment):

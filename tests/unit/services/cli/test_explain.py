@@ -139,6 +139,22 @@ def test_the_answer_is_a_sentence():
     assert "call Search on bob: none" in sentence(SEARCH, user)
 
 
+def test_where_roles_are_not_enforced_the_answer_says_what_will_be_missing():
+    answer = refused(search())
+    answer.reason, answer.allowed = pb.Reason.NOT_ENFORCED, True
+    assert sentence(SEARCH, answer) == (
+        "alice may call Search on sales.books: this proxy does not enforce roles; with roles, none "
+        "of the roles reader, public allows Search there"
+    )
+    assert commands(SEARCH, answer) == ["vecguard role grant reader Search sales.books"]
+    admin = pb.ExplainReply(allowed=True, reason=pb.Reason.NOT_ENFORCED, role="admin")
+    assert sentence(SEARCH, admin).endswith("with roles, only the role admin may")
+    assert commands(SEARCH, admin) == ["vecguard user roles alice --add admin"]
+    anonymous = pb.ExplainReply(allowed=True, reason=pb.Reason.NOT_ENFORCED)
+    assert sentence(SEARCH, anonymous).endswith("this proxy does not enforce roles")
+    assert commands(SEARCH, anonymous) == []
+
+
 @pytest.mark.parametrize("reason", pb.Reason)
 def test_every_reason_has_words(reason):
     answer = pb.ExplainReply(reason=reason)

@@ -185,6 +185,13 @@ async def test_settings_count():
     async with opened(enforced=False) as house:
         found = await house.ask("alice", "Search", "films")
         assert (found.allowed, found.reason) == (True, pb.Reason.NOT_ENFORCED)
+        # It says already what is missing when roles are enforced.
+        assert found.smallest_grants == [pb.Grant("Collection", "default", "films", "Search")]
+        granted = await house.ask("alice", "Search", "books", database="sales")
+        assert (granted.reason, granted.role) == (pb.Reason.GRANTED, "reader")
+        metrics = await house.ask("alice", "GetMetrics")
+        assert (metrics.allowed, metrics.reason) == (True, pb.Reason.NOT_ENFORCED)
+        assert metrics.role == "admin"
         # The methods about users and roles are always decided by roles.
         assert not (await house.ask("alice", "CreateRole")).allowed
     async with opened(strict=False) as house:
