@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import grpclib
 import pytest
 from grpclib.const import Status
@@ -50,6 +53,19 @@ def test_functions_have_an_rpc_and_rpcs_stay(function, rpc):
 
 def test_every_translated_function_is_one_of_pymilvus():
     assert [name for name in _OTHERS if not hasattr(MilvusClient, name)] == []
+
+
+def test_every_function_on_the_page_about_roles_can_be_explained():
+    from vecguard.proxy.authorization import methods  # noqa: PLC0415 - the other side
+
+    paths = (*methods.METHODS, *methods.OPEN, *methods.ADMIN_ONLY)
+    rpcs = {path.decode().rpartition("/")[2] for path in paths}
+    page = (Path(__file__).parents[4] / "docs" / "roles.md").read_text()
+    table = page.partition("### What pymilvus calls need")[2].partition("\n### ")[0]
+    calls = " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    functions = [name for name in re.findall(r"`(\w+)`", calls) if hasattr(MilvusClient, name)]
+    assert len(functions) > 60
+    assert [name for name in functions if rpc_of(name) not in rpcs] == []
 
 
 def test_what_is_about_users_or_roles_is_what_the_proxy_says():
