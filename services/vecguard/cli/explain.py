@@ -10,7 +10,7 @@ from grpclib.client import Channel
 from vecguard.cli.connection import Login, LoginConnection, connected, require_name, require_names
 from vecguard.cli.exit_codes import ExitCode, UsageError
 from vecguard.cli.grant_scope import GrantScope, arguments_of
-from vecguard.cli.method_names import ABOUT_USERS_AND_ROLES, rpc_of
+from vecguard.cli.method_names import ABOUT_DATABASES, ABOUT_USERS_AND_ROLES, rpc_of
 from vecguard.cli.output import (
     Output,
     OutputOption,
@@ -50,7 +50,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="[DATABASE.]COLLECTION",
-            help="What the call is about. For a method about a user or a role: that name.",
+            help="What the call is about. For a method about a user, a role or a database: that "
+            "name.",
             callback=require_names,
         ),
     ] = None,
@@ -89,7 +90,11 @@ def request_of(
     """
     rpc = rpc_of(method)
     names = list(objects)
-    if rpc not in ABOUT_USERS_AND_ROLES:
+    if rpc in ABOUT_DATABASES and len(names) == 1:
+        if database not in (None, names[0]):
+            raise UsageError("a call is about one database, not about several")
+        database = names.pop()
+    elif rpc not in ABOUT_USERS_AND_ROLES:
         databases = {database} if database else set()
         for position, each in enumerate(objects):
             start, dot, names[position] = each.rpartition(".")

@@ -48,6 +48,8 @@ _OTHERS: Final = {
 }
 _FUNCTION: Final = re.compile(r"[a-z]\w*")
 
+#: The RPCs about a database that are judged by the grants in that database.
+ABOUT_DATABASES: Final = frozenset(("AlterDatabase", "DescribeDatabase"))
 #: The RPCs about a user or a role, whose name may have dots.
 ABOUT_USERS_AND_ROLES: Final = frozenset(
     {

@@ -30,7 +30,7 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.roles import Role, RoleClient
-from vecguard.privileges.catalogue import PRIVILEGES, Catalogue
+from vecguard.privileges.catalogue import PRIVILEGES, PUBLIC, Catalogue
 
 # Parts of Milvus's texts.
 _HAS_GRANTS: Final = "fail to drop the role that it has privileges"
@@ -330,7 +330,8 @@ def _print_role(role: Role) -> None:
     if role.description is not None:
         table.add_row("description", printable(role.description))
     if role.users is not None:
-        table.add_row("users", printable(", ".join(role.users) or "none"))
+        everyone = "every user" if role.name == PUBLIC else "none"
+        table.add_row("users", printable(", ".join(role.users) or everyone))
     out = console()
     out.print(table)
     if not role.grants:

@@ -81,6 +81,9 @@ def test_what_is_about_users_or_roles_is_what_the_proxy_says():
     [
         (("search", ["books"], None), "", ["books"]),
         (("search", ["sales.books"], None), "sales", ["books"]),
+        (("use_database", ["sales"], None), "sales", []),
+        (("use_database", ["sales"], "sales"), "sales", []),
+        (("DescribeDatabase", [], "sales"), "sales", []),
         (("search", ["books"], "sales"), "sales", ["books"]),
         (("search", ["sales.books"], "sales"), "sales", ["books"]),
         (("flush", ["sales.a", "sales.b"], None), "sales", ["a", "b"]),
@@ -93,10 +96,13 @@ def test_arguments_become_a_request(arguments, database, objects):
     assert (request.database, request.objects) == (database, objects)
 
 
-@pytest.mark.parametrize("arguments", [(["a.x", "b.y"], None), (["a.x"], "b")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("search", ["a.x", "b.y"], None), ("search", ["a.x"], "b"), ("use_database", ["a"], "b")],
+)
 def test_objects_of_several_databases_are_refused(arguments):
     with pytest.raises(UsageError, match="one database"):
-        request_of("alice", "flush", *arguments)
+        request_of("alice", *arguments)
 
 
 def test_a_command_to_copy_grants_what_is_missing():
