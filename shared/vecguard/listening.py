@@ -123,7 +123,8 @@ def _places(address: Address) -> list[_Place]:
 
 
 def _bound(family: socket.AddressFamily, place: Any, *, shares_port: bool) -> socket.socket:
-    new = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only on sockets that name their protocol, also accepted ones.
+    new = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         new.setblocking(False)
         # A closed connection in TIME_WAIT does not count.

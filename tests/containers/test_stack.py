@@ -162,7 +162,13 @@ def test_client_options_connect_with_one_way_tls(make_stack: StackMaker):
         for proxy in range(2):
             client = MilvusClient(**stack.client_options(alice, proxy=proxy))
             assert client.list_collections() == []
+            with pytest.raises(grpc.RpcError, match="permission deny"):
+                client.create_collection("shelf", dimension=4)
             client.close()
+        admin = MilvusClient(**stack.client_options(stack.user(roles=["admin"])))
+        admin.create_collection("shelf", dimension=4)
+        assert admin.list_collections() == ["shelf"]
+        admin.close()
         assert stack.tls is not None
         files = stack.tls.ca.parent
         assert login(stack.proxies[0], alice) is grpc.StatusCode.UNAVAILABLE

@@ -130,6 +130,7 @@ class End(RecordingHandler):
     Attributes:
         fault: the error by which our reader ended the connection.
         stays: keeps its side open when the other one has closed its own.
+        received: the bytes that were received.
         has_read_all: the other side has closed its side.
         is_lost: the connection is closed.
     """
@@ -142,6 +143,7 @@ class End(RecordingHandler):
             self, limits or limits_with(), client_side=client_side, wake=self.wake
         )
         self.fault = None
+        self.received = 0
         self.stays = self.has_read_all = self.is_lost = False
 
     # What asyncio calls.
@@ -153,6 +155,7 @@ class End(RecordingHandler):
             self.flush()
 
     def data_received(self, data):
+        self.received += len(data)
         try:
             self.connection.receive(data)
         except Http2ConnectionError as fault:

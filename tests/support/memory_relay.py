@@ -55,6 +55,10 @@ class MemoryRelay(RelayParts):
         backend = self.backends[-1]
         return call, max(backend.streams), backend
 
+    def traffic_to_backends(self):
+        """Returns the bytes that every backend has received."""
+        return [end.received for end in self.backends]
+
     async def _connect(self, factory):
         if self.refuses is not None:
             raise self.refuses

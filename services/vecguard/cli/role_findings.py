@@ -182,8 +182,9 @@ async def _read(reads: Reads, keys: Keys) -> StoredState:
         ),
         roles=frozenset(role.name for role in roles_of(keys, roles.value, _ignore)),
         roles_of_users=roles_by_user(keys, mappings.value, _ignore),
-        grants=grants_of(
-            grantees_of(keys, grantees.value, _ignore), privileges_of(keys, ids.value, _ignore)
+        grants=await grants_of(
+            await grantees_of(keys, grantees.value, _ignore),
+            await privileges_of(keys, ids.value, _ignore),
         ),
         groups=frozenset(groups_of(keys, groups.value, _ignore)),
     )

@@ -310,6 +310,7 @@ def _authorizer(
         enforced=security.rbac.enforced,
         strict=security.rbac.strict,
         max_request_bytes=settings.proxy.grpc.server_max_recv_size,
+        method_roles=settings.proxy.method_roles,
         audit=audit,
         aliases=aliases,
     )

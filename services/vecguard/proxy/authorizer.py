@@ -1,5 +1,7 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from vecguard.clock import Clock
@@ -15,6 +17,7 @@ from vecguard.proxy.authorization.errors import (
     PermissionChangedError,
     PermissionDeniedError,
 )
+from vecguard.proxy.authorization.method_roles import MethodRoles
 from vecguard.proxy.authorization.methods import (
     ALIAS_CHANGES,
     Need,
@@ -26,6 +29,7 @@ from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
+from vecguard.proxy.method_permission import ConfiguredMethods, MethodPermission, RoleNames
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
@@ -48,7 +52,7 @@ class RoleAuthorizer(Authorizer):
     """Lets a user call what one of the user's roles allows, by Milvus's rule.
 
     `root` may call everything, and so may every caller where authorization is switched off.
-    Methods of other services than Milvus's need no role.
+    Methods of other services than Milvus's need a role if the configuration names one.
 
     Attributes:
         allowed: how many calls were allowed that needed a role.
@@ -68,6 +72,7 @@ class RoleAuthorizer(Authorizer):
         enforced: bool,
         strict: bool,
         max_request_bytes: int,
+        method_roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
         audit: Audit | None = None,
         aliases: Aliases | None = None,
     ) -> None:
@@ -82,6 +87,7 @@ class RoleAuthorizer(Authorizer):
             enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
             max_request_bytes: the most bytes of a compressed message when it is inflated.
+            method_roles: `proxy.methodRoles`: the roles that may call methods of other services.
             audit: records the refused calls.
             aliases: knows which collections aliases stand for; None: a name is a collection.
         """
@@ -96,7 +102,9 @@ class RoleAuthorizer(Authorizer):
         self.aliases = aliases
         self._audit = audit or NoAudit()
         self.allowed = self.refused = 0
-        self._treatments: dict[bytes, Need | Treatment] = {}
+        self._configured = ConfiguredMethods(method_roles)
+        self._role_names = RoleNames(credentials, trust, clock)
+        self._treatments: dict[bytes, Need | Treatment | MethodRoles] = {}
 
     def permission(
         self, principal: Principal, head: RequestHead, client: Client
@@ -116,14 +124,20 @@ class RoleAuthorizer(Authorizer):
                 return AliasChange(self.aliases)
             return None
         if need is _LISTED:
-            standing = self.rights_now(username)
-            if standing is not None and standing.rights.is_admin:
-                return WholeList(self.newest, username)
-            database_of_header(head.values(_DATABASE))
-            return FilteredList()
+            return self._permission_of_list(username, head)
+        if isinstance(need, MethodRoles):
+            path = head.path.value
+            return MethodPermission(self, self._role_names, username, need, path, client=client)
         permission = RolePermission(self, username, need, head, client)
         permission.begin()
         return permission
+
+    def _permission_of_list(self, username: str, head: RequestHead) -> Permission:
+        standing = self.rights_now(username)
+        if standing is not None and standing.rights.is_admin:
+            return WholeList(self.newest, username)
+        database_of_header(head.values(_DATABASE))
+        return FilteredList()
 
     def scanner(self, need: Need, head: RequestHead) -> RequestScanner:
         """Returns a reader for the request of a call."""
@@ -174,10 +188,9 @@ class RoleAuthorizer(Authorizer):
 
     def note_refusal(self, permission: "RolePermission", error: PermissionDeniedError) -> None:
         """Counts a refusal, and records it in the audit log."""
-        self.refused += 1
         peer = permission.client.peer_name()
         question = permission.question
-        self._audit.call_refused(
+        self.note_refused(
             RefusedCall(
                 permission.username,
                 peer[0] if peer else None,
@@ -188,16 +201,29 @@ class RoleAuthorizer(Authorizer):
             )
         )
 
+    def note_refused(self, call: RefusedCall) -> None:
+        """Counts a refusal, and records it in the audit log."""
+        self.refused += 1
+        self._audit.call_refused(call)
+
+    def note_allowed(self) -> None:
+        """Counts a call that was allowed."""
+        self.allowed += 1
+
     def is_enforced(self, path: bytes) -> bool:
-        """Returns whether calls of this path need roles here."""
+        """Returns whether calls of this method of Milvus need roles here."""
         return self.enforced or path in SERVED
 
     def treatment_of(self, path: bytes) -> Need | Treatment:
-        """Returns what a call of this path needs where roles are enforced."""
+        """Returns what a call of this method of Milvus needs where roles are enforced."""
         return treatment(path, strict=self._strict)
 
-    def _look_up(self, path: bytes) -> Need | Treatment:
-        found = self.treatment_of(path) if self.is_enforced(path) else _LOGIN
+    def _look_up(self, path: bytes) -> Need | Treatment | MethodRoles:
+        found: Need | Treatment | MethodRoles = _LOGIN
+        if self.is_enforced(path):
+            found = self.treatment_of(path)
+        if found is _LOGIN and self.enforced:
+            found = self._configured.need_of(path)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
         return found
@@ -273,8 +299,8 @@ class RolePermission(Permission):
         elif need is not None:
             if rights.allows_everywhere(need.object_type, need.privilege):
                 self._give()
-            elif not need.is_own and not need.own_role:
-                self._is_hopeless = rights.allows_nowhere(need.object_type, need.privilege)
+            else:
+                self._is_hopeless = _is_hopeless(need, rights)
 
     def read(self, payload: bytes | bytearray | memoryview) -> None:
         """Takes the next bytes of the request. Raises VecguardError if they are malformed."""
@@ -327,7 +353,7 @@ class RolePermission(Permission):
         need = self._need
         if need is None or self.question is not None or rights.is_admin:
             self._judge(rights, roles)
-        elif rights.allows_nowhere(need.object_type, need.privilege):
+        elif _is_hopeless(need, rights):
             self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
         elif not rights.allows_everywhere(need.object_type, need.privilege):
             raise PermissionChangedError
@@ -392,3 +418,12 @@ class RolePermission(Permission):
     def _refuse(self, error: PermissionDeniedError) -> NoReturn:
         self._authorizer.note_refusal(self, error)
         raise error
+
+
+def _is_hopeless(need: Need, rights: Rights) -> bool:
+    """Returns whether every request is refused, also one of users about themselves."""
+    return (
+        not need.is_own
+        and not need.own_role
+        and rights.allows_nowhere(need.object_type, need.privilege)
+    )

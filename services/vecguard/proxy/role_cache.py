@@ -11,7 +11,7 @@ from vecguard.errors import DeadlineError, UnavailableError
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
 from vecguard.proxy.authorization.policy import Rights, RolePolicy
 
-# Evicted when more grants are held, counted once for each set of roles: some 100 MiB at most.
+# Evicted when more roles and grants are held, counted once for each set of roles: some 100 MiB.
 _MAX_GRANTS: Final = 200_000
 
 
@@ -42,15 +42,16 @@ class HeldRights:
     The cache ends the validity when it drops the roles, so code may keep one and check it.
 
     Attributes:
+        size: the number of grants and roles, which `RoleCache` bounds.
         fresh_until: the rights count before this time; minus infinity once they were dropped.
     """
 
-    __slots__ = ("fresh_until", "grants", "read_revision", "rights")
+    __slots__ = ("fresh_until", "read_revision", "rights", "size")
 
-    def __init__(self, rights: Rights, read_revision: int, grants: int, fresh_until: float) -> None:
+    def __init__(self, rights: Rights, read_revision: int, size: int, fresh_until: float) -> None:
         self.rights = rights
         self.read_revision = read_revision
-        self.grants = grants
+        self.size = size
         self.fresh_until = fresh_until
 
 
@@ -83,7 +84,7 @@ class RoleCache:
         self._under_lease = under_lease
         self._max_grants = max_grants
         self._held: dict[tuple[str, ...], HeldRights] = {}
-        self._grants = 0
+        self._size = 0
         self._flights: SingleFlight[tuple[str, ...], Rights] = SingleFlight()
         # Roles that were read before this revision are outdated.
         self._floor = 0
@@ -156,9 +157,11 @@ class RoleCache:
         self.newest_read = max(self.newest_read, read.read_revision)
         rights = Rights(read.roles)
         fresh_until = self._clock() + self._ttl_seconds
-        self._held[roles] = HeldRights(rights, read.read_revision, read.grants, fresh_until)
-        self._grants += read.grants
-        while self._grants > self._max_grants and len(self._held) > 1:
+        # Roles count, too: sets of roles without grants would have no bound.
+        size = read.grants + len(roles) + 1
+        self._held[roles] = HeldRights(rights, read.read_revision, size, fresh_until)
+        self._size += size
+        while self._size > self._max_grants and len(self._held) > 1:
             self._drop(next(iter(self._held)))
         return rights
 
@@ -166,4 +169,4 @@ class RoleCache:
         held = self._held.pop(roles, None)
         if held is not None:
             held.fresh_until = -math.inf
-            self._grants -= held.grants
+            self._size -= held.size

@@ -15,6 +15,7 @@ from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.external_changes import ExternalChanges
 from vecguard.root_coord.metrics import RootCoordMetrics
+from vecguard.root_coord.policy_cache import PolicyCache
 from vecguard.root_coord.roles import Roles
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import SessionState
@@ -36,6 +37,7 @@ class ActiveTerm:
     Attributes:
         store: the credentials.
         role_store: the roles, grants and privilege groups.
+        policy: answers from memory by which grants proxies decide.
         root_is_lost: whether the store has lost root's record. All other users are served.
     """
 
@@ -55,6 +57,7 @@ class ActiveTerm:
         catalogue = Catalogue.of(settings.common.security.rbac)
         self.store = EtcdCredentialStore(client, keys, writes)
         self.role_store = EtcdRoleStore(client, keys, writes, catalogue)
+        self.policy = PolicyCache(self.role_store)
         self._initial_roles = initial_roles(settings)
         # A leader before this one may have granted leases until the moment of the election.
         earlier = leadership.earlier_lease_seconds
@@ -80,6 +83,7 @@ class ActiveTerm:
             self._changes,
             role_limit=settings.proxy.max_role_num,
             built_in=self._initial_roles,
+            changed=self.policy.forget,
         )
         self.root_is_lost = False
         self._external = ExternalChanges(
@@ -88,6 +92,7 @@ class ActiveTerm:
             own_writes,
             self.hub,
             seen=metrics.external_change_seen,
+            policy_seen=self.policy.changed_at,
             root_seen=lambda is_there: self.root_seen(is_there=is_there),
         )
 

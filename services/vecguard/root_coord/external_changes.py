@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
+from vecguard.concurrency.turns import in_turns
 from vecguard.etcd import CompactedError, EtcdClient, Event
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.observability.log import get_logger
@@ -31,6 +32,7 @@ class ExternalChanges:
         hub: SessionHub,
         *,
         seen: Callable[[], None],
+        policy_seen: Callable[[int], None],
         root_seen: Callable[[bool], None],
     ) -> None:
         """Prepares a watch, which the other methods begin.
@@ -41,14 +43,18 @@ class ExternalChanges:
             own: the changes that this root coord made itself.
             hub: sends the revocations; nothing waits for the acknowledgements.
             seen: called at each revocation of what this root coord did not change.
+            policy_seen: called before the notice of each change of roles, grants or groups, and at
+                own ones, with a revision that is not older.
             root_seen: called at each change of root's record with whether it is there.
         """
         self._root_seen = root_seen
         self._seen = seen
+        self._policy_seen = policy_seen
         self._client = client
         self._keys = keys
         self._own = own
         self._hub = hub
+        self._not_of_policy = keys.users.encode(), keys.mappings.encode()
 
     async def follow_credentials(self, after_revision: int) -> None:
         """Follows every change of users, roles and grants after a revision, until cancelled.
@@ -76,6 +82,7 @@ class ExternalChanges:
                 current = await self._client.range(prefix.encode(), prefix=True, count_only=True)
                 revision = current.revision
                 # After that read: everything that a proxy reads from now on is at least as new.
+                self._policy_seen(revision)
                 await compacted(revision)
 
     async def _credentials_unseen(self, _revision: int) -> None:
@@ -92,15 +99,21 @@ class ExternalChanges:
         )
         async with aclosing(changes):
             async for batch in changes:
+                if any(map(self._is_of_policy, batch.events)):
+                    self._policy_seen(batch.revision)
                 # One change of grants has several keys; it is announced once.
                 revocations: dict[Revocation, None] = {}
-                for event in batch.events:
+                async for event in in_turns(batch.events):
                     self._note_root(event)
                     if not await self._own.has(event.kv.mod_revision):
                         revocations |= dict.fromkeys(self._revoked_by(event))
                 for revocation in revocations:
                     self._seen()
+                    log.info("changed_in_store", **_described(revocation))
                     self._hub.announce(revocation)
+
+    def _is_of_policy(self, event: Event) -> bool:
+        return not event.kv.key.startswith(self._not_of_policy)
 
     def _note_root(self, event: Event) -> None:
         if event.kv.key == self._keys.user(ROOT).encode():
@@ -115,14 +128,24 @@ class ExternalChanges:
                 if password is not None and password == before:
                     return []
             username = key.removeprefix(self._keys.users)
-            log.info("changed_in_store", user=username, revision=revision)
             return [Invalidation(username, revision)]
         if key.startswith(self._keys.mappings):
             username = key.removeprefix(self._keys.mappings).partition("/")[0]
-            log.info("changed_in_store", user=username, roles_only=True, revision=revision)
             return [Invalidation(username, revision, roles_only=True)]
-        log.info("changed_in_store", roles=True, revision=revision)
         return [PolicyInvalidation(revision)]
+
+
+def _described(revocation: Revocation) -> dict[str, object]:
+    """Returns the fields that name a change in the log."""
+    match revocation:
+        case Invalidation(username, revision, roles_only=True):
+            return {"user": username, "roles_only": True, "revision": revision}
+        case Invalidation(username, revision):
+            return {"user": username, "revision": revision}
+        case PolicyInvalidation(revision):
+            return {"roles": True, "revision": revision}
+        case _:
+            return {}
 
 
 def _password(value: bytes) -> PasswordHash | None:

@@ -1,16 +1,26 @@
 """Serves the gRPC calls about roles, grants and privilege groups."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from grpclib.const import Cardinality, Handler
+from grpclib.server import Stream
 
 from vecguard.errors import InvalidParameterError
 from vecguard.generated.vecguard.internal import v1 as pb
-from vecguard.grpc.credentials import hash_from_wire, hash_to_wire
+from vecguard.grpc.raw_message import RawMessage
 from vecguard.milvus_layout.role_records import is_name
-from vecguard.milvus_layout.stored_roles import Grant, StoredRole
+from vecguard.milvus_layout.stored_roles import Grant
 from vecguard.root_coord.answers import ChangeAnswers
+from vecguard.root_coord.role_wire import (
+    backup_reply,
+    read_restore_request,
+    roles_reply,
+)
 from vecguard.root_coord.store.interface import StoredCredential
-from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
+from vecguard.root_coord.store.role_interface import PrivilegeGroup
 
+_SERVICE = "/vecguard.internal.v1.RootCoord/"
 # More than a user has; each takes two reads.
 _MOST_NAMES = 10_000
 
@@ -18,23 +28,43 @@ _MOST_NAMES = 10_000
 class RoleService(ChangeAnswers):
     """Answers the calls of proxies about roles; `RootCoordService` has the others."""
 
-    async def get_roles(self, get_roles_request: pb.GetRolesRequest) -> pb.GetRolesReply:
+    def __mapping__(self) -> dict[str, Handler]:
+        # Messages with very many grants are not betterproto's.
+        mapping: dict[str, Handler] = super().__mapping__()
+        mapping |= {
+            _SERVICE + "GetRoles": _raw(self._get_roles, pb.GetRolesRequest),
+            _SERVICE + "BackUpRoles": _raw(self._back_up_roles, pb.BackUpRolesRequest),
+            _SERVICE + "RestoreRoles": _raw(self._restore_roles, RawMessage),
+        }
+        return mapping
+
+    async def _get_roles(self, request: pb.GetRolesRequest) -> RawMessage:
         active = self._active()
-        if len(get_roles_request.names) > _MOST_NAMES:
+        if len(request.names) > _MOST_NAMES:
             raise InvalidParameterError(f"more than {_MOST_NAMES} roles at once")
-        found = await active.role_store.get_roles(
-            [name for name in get_roles_request.names if is_name(name)]
+        found = await active.policy.get(filter(is_name, request.names))
+        return roles_reply(active.term, found.revision, found.roles, found.groups)
+
+    async def _back_up_roles(self, _request: pb.BackUpRolesRequest) -> RawMessage:
+        return await backup_reply((await self._active().role_store.back_up()).value)
+
+    async def _restore_roles(self, request: RawMessage) -> RawMessage:
+        active = self._active()
+        backup, actor = await read_restore_request(request)
+        reply = await self._answer(
+            "restore", active.roles.restore(backup, actor=self._actor(actor))
         )
-        return pb.GetRolesReply(
-            term=active.term,
-            read_revision=found.revision,
-            roles=_roles(found.value.roles),
-            groups=_groups(found.value.groups),
-        )
+        return RawMessage(bytes(reply))
 
     async def list_roles(self, list_roles_request: pb.ListRolesRequest) -> pb.ListRolesReply:
         del list_roles_request
-        return pb.ListRolesReply(roles=_roles((await self._active().role_store.list_roles()).value))
+        found = await self._active().role_store.list_roles()
+        return pb.ListRolesReply(
+            roles=[
+                pb.Role(name=each.name, description=each.description, users=list(each.users))
+                for each in found.value
+            ]
+        )
 
     async def list_privilege_groups(
         self, list_privilege_groups_request: pb.ListPrivilegeGroupsRequest
@@ -42,23 +72,6 @@ class RoleService(ChangeAnswers):
         del list_privilege_groups_request
         found = await self._active().role_store.list_groups()
         return pb.ListPrivilegeGroupsReply(groups=_groups(found.value))
-
-    async def back_up_roles(
-        self, back_up_roles_request: pb.BackUpRolesRequest
-    ) -> pb.BackUpRolesReply:
-        del back_up_roles_request
-        backup = (await self._active().role_store.back_up()).value
-        users = []
-        for user in backup.users:
-            message = described(user)
-            if user.password is not None:
-                message.password = hash_to_wire(user.password)
-            users.append(message)
-        return pb.BackUpRolesReply(
-            backup=pb.RoleBackup(
-                users=users, roles=_roles(backup.roles), groups=_groups(backup.groups)
-            )
-        )
 
     async def create_role(self, create_role_request: pb.CreateRoleRequest) -> pb.MutationReply:
         request = create_role_request
@@ -145,37 +158,6 @@ class RoleService(ChangeAnswers):
             ),
         )
 
-    async def restore_roles(
-        self, restore_roles_request: pb.RestoreRolesRequest
-    ) -> pb.MutationReply:
-        backup = restore_roles_request.backup
-        return await self._answer(
-            "restore",
-            self._active().roles.restore(
-                RoleBackup(
-                    tuple(
-                        StoredCredential(
-                            user.username,
-                            hash_from_wire(user.password),
-                            0,
-                            user.description,
-                            tuple(user.roles),
-                        )
-                        for user in backup.users
-                    ),
-                    tuple(
-                        StoredRole(role.name, role.description, _grants(role.grants))
-                        for role in backup.roles
-                    ),
-                    tuple(
-                        PrivilegeGroup(group.name, tuple(group.privileges))
-                        for group in backup.groups
-                    ),
-                ),
-                actor=self._actor(restore_roles_request.actor),
-            ),
-        )
-
 
 def described(credential: StoredCredential) -> pb.Credential:
     """Returns a message about a user, without the hash."""
@@ -187,27 +169,6 @@ def described(credential: StoredCredential) -> pb.Credential:
     )
 
 
-def _roles(roles: Iterable[StoredRole]) -> list[pb.Role]:
-    return [
-        pb.Role(
-            name=role.name,
-            description=role.description,
-            grants=[
-                pb.Grant(
-                    object_type=grant.object_type,
-                    database=grant.database,
-                    object=grant.object,
-                    privilege=grant.privilege,
-                    grantor=grant.grantor,
-                )
-                for grant in role.grants
-            ],
-            users=list(role.users),
-        )
-        for role in roles
-    ]
-
-
 def _groups(groups: Iterable[PrivilegeGroup]) -> list[pb.PrivilegeGroup]:
     return [pb.PrivilegeGroup(name=each.name, privileges=list(each.privileges)) for each in groups]
 
@@ -217,3 +178,11 @@ def _grants(messages: Iterable[pb.Grant]) -> tuple[Grant, ...]:
         Grant(each.object_type, each.database, each.object, each.privilege, each.grantor)
         for each in messages
     )
+
+
+def _raw(answer: Callable[[Any], Awaitable[RawMessage]], request_type: type[Any]) -> Handler:
+    async def handle(stream: Stream[Any, RawMessage]) -> None:
+        request = await stream.recv_message()
+        await stream.send_message(await answer(request))
+
+    return Handler(handle, Cardinality.UNARY_UNARY, request_type, RawMessage)

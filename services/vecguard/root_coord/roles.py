@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
+from vecguard.concurrency.turns import in_turns
 from vecguard.errors import InvalidParameterError
 from vecguard.milvus_layout.role_records import is_name
 from vecguard.milvus_layout.stored_roles import Grant
@@ -38,6 +39,7 @@ class Roles:
         changes: Changes,
         *,
         role_limit: int,
+        changed: Callable[[], None],
         built_in: Collection[str] = (),
     ) -> None:
         """Creates the changes of one term.
@@ -46,18 +48,20 @@ class Roles:
             store: where the roles are.
             changes: runs the changes.
             role_limit: most roles there can be, admin and public included.
+            changed: called when a change of the policy is stored, and before a proxy is notified.
             built_in: roles of the configuration. Like admin and public they are neither altered
                 nor dropped.
         """
         self._store = store
         self._changes = changes
         self._role_limit = role_limit
+        self._changed = changed
         self._built_in = frozenset({ADMIN, PUBLIC, *built_in})
 
     async def create(self, name: str, description: str, *, actor: Actor | None) -> Mutation:
         """Adds a role."""
         _require_names("role", [name])
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.create_role(
                 name, description, role_limit=self._role_limit, actor=actor
             ),
@@ -72,7 +76,7 @@ class Roles:
             return Mutation(Outcome.ROLE_IS_BUILT_IN)
         if not is_name(name):
             return _NO_SUCH_ROLE
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.alter_role(name, description, actor=actor), _of_policy, role=name
         )
 
@@ -82,7 +86,7 @@ class Roles:
             return Mutation(Outcome.ROLE_IS_BUILT_IN)
         if not is_name(name):
             return _NO_SUCH_ROLE
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.drop_role(name, force=force, actor=actor),
             # A role that is created again under this name must not have the users of this one.
             _of_policy_and_users(roles_only=True),
@@ -115,7 +119,7 @@ class Roles:
         if not grants:
             raise InvalidParameterError("no grant is named")
         _require_grants(grants)
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.change_grants(role, grants, give=give, actor=actor),
             _of_policy,
             role=role,
@@ -124,14 +128,14 @@ class Roles:
     async def create_group(self, name: str, *, actor: Actor | None) -> Mutation:
         """Adds a privilege group without privileges."""
         _require_names("privilege group", [name])
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.create_group(name, actor=actor), _of_policy, group=name
         )
 
     async def drop_group(self, name: str, *, actor: Actor | None) -> Mutation:
         """Removes a privilege group that no role has. Succeeds when there is no such group."""
         _require_names("privilege group", [name])
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.drop_group(name, actor=actor), _of_policy, group=name
         )
 
@@ -142,7 +146,7 @@ class Roles:
         if not is_name(name):
             return Mutation(Outcome.GROUP_NOT_FOUND)
         _require_names("privilege", privileges)
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.change_group(name, privileges, add=add, actor=actor),
             _of_policy,
             group=name,
@@ -156,7 +160,8 @@ class Roles:
             _require_names("role", user.roles)
         for role in backup.roles:
             _require_names("role", [role.name])
-            _require_grants(role.grants)
+            async for grant in in_turns(role.grants):
+                _require_grants([grant])
         for group in backup.groups:
             _require_names("privilege group", [group.name])
             _require_names("privilege", group.privileges)
@@ -165,11 +170,23 @@ class Roles:
         _require_distinct("privilege group", [group.name for group in backup.groups])
         if not (backup.users or backup.roles or backup.groups):
             return Mutation(Outcome.APPLIED)
-        return await self._run(
+        return await self._change_policy(
             lambda: self._store.restore(backup, actor=actor),
             # A proxy may know its users as missing.
             _of_policy_and_users(roles_only=False),
         )
+
+    async def _change_policy(
+        self, change: Callable[[], Awaitable[Mutation]], revoked: Revoked, **named: str
+    ) -> Mutation:
+        async def store() -> Mutation:
+            try:
+                return await change()
+            finally:
+                # Also after an error: a part may be stored, or all with the answer lost.
+                self._changed()
+
+        return await self._run(store, revoked, **named)
 
     async def _run(
         self, change: Callable[[], Awaitable[Mutation]], revoked: Revoked, **named: str

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from vecguard.config.catalogue import Catalogue
 from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.consistency import Inconsistency
-from vecguard.config.problems import Problem, as_error, describe
+from vecguard.config.problems import COMPLAINT, Problem, as_error, describe
 from vecguard.config.removed import REMOVED
 from vecguard.config.settings import INCONSISTENT, Settings
 from vecguard.config.sources import (
@@ -104,7 +104,7 @@ class _Merge:
             if details["type"] == INCONSISTENT:
                 yield from map(self._together, details["ctx"]["found"])
                 continue
-            faulty.add(_key_path(details))
+            faulty.add(self._setting(details)[0])
             yield self._alone(details)
         if faulty:
             yield from map(self._together, self._hidden(tree, faulty))
@@ -122,9 +122,20 @@ class _Merge:
                     if not any(path[: len(bad)] == bad for path in paths for bad in faulty):
                         yield found
 
+    def _setting(self, details: ErrorDetails) -> tuple[KeyPath, KeyPath]:
+        """Returns the path of the faulty setting, and that of the entry if it is a mapping."""
+        names = tuple(part for part in details["loc"] if isinstance(part, str))
+        for depth in range(1, len(names)):
+            if names[:depth] in self._catalogue.keys:
+                return names[:depth], names[depth : depth + 1]
+        return names, ()
+
     def _alone(self, details: ErrorDetails) -> Problem:
-        path, indices = _key_path(details), _indices(details)
-        where, dotted = self._where(path), ".".join(path) + indices
+        path, entry = self._setting(details)
+        where = self._where(path, entry)
+        dotted = (
+            ".".join(path) + "".join(f"[{describe(part)}]" for part in entry) + _indices(details)
+        )
         key = self._catalogue.keys.get(path)
         if key is None:
             if self._catalogue.is_section(path):
@@ -135,6 +146,8 @@ class _Merge:
             similar = self._catalogue.similar(path)
             hint = f"; did you mean {similar}?" if similar else ""
             return Problem(where, dotted, f"unknown key{hint}")
+        if details["type"] == COMPLAINT:
+            return Problem(where, dotted, details["msg"])
         if details["type"] == "secret_masked":
             return Problem(where, dotted, f"{details['msg']}; write it here or set {key.variable}")
         found = describe(details["input"], secret=key.secret)
@@ -150,11 +163,12 @@ class _Merge:
     def _is_set(self, path: KeyPath) -> bool:
         return path in self._environment.variables or path in self._file.lines
 
-    def _where(self, path: KeyPath) -> str:
+    def _where(self, path: KeyPath, entry: KeyPath = ()) -> str:
         if path in self._environment.variables:
             return self._environment.variables[path]
         if self._path is None:
             return ""
+        path = (*path, *entry)
         lengths = range(len(path), 0, -1)
         lines = (self._file.lines.get(path[:length]) for length in lengths)
         return place(self._path, next((line for line in lines if line), None))
@@ -163,10 +177,6 @@ class _Merge:
 def _validate(tree: Tree) -> Settings:
     # By alias only: the file permits one spelling.
     return Settings.model_validate(tree, by_alias=True, by_name=False)
-
-
-def _key_path(details: ErrorDetails) -> KeyPath:
-    return tuple(part for part in details["loc"] if isinstance(part, str))
 
 
 def _indices(details: ErrorDetails) -> str:
@@ -201,6 +211,8 @@ def _change(tree: Tree, path: KeyPath, change: Callable[[object], object]) -> No
 def _cleaned(value: object) -> object:
     if isinstance(value, str):
         return cleaned(value)
+    if isinstance(value, dict):
+        return {name: _cleaned(each) for name, each in value.items()}
     return [_cleaned(each) for each in value] if isinstance(value, list) else value
 
 

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic_core import PydanticCustomError
+
 from vecguard.errors import ConfigurationError
 
+#: The type of pydantic's error for a value whose fault has a text of its own.
+COMPLAINT: Final = "complaint"
 _MAX_SHOWN: Final = 60
 
 
@@ -26,6 +30,14 @@ class Problem:
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.where, self.key, self.complaint) if part)
+
+
+def complaint(text: str) -> PydanticCustomError:
+    """Returns the error for a validator to raise if the kind of a value cannot say its fault.
+
+    The text is shown: it must not quote a secret.
+    """
+    return PydanticCustomError(COMPLAINT, "{text}", {"text": text})
 
 
 def as_error(problems: Sequence[Problem]) -> ConfigurationError:

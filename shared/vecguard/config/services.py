@@ -16,6 +16,7 @@ from vecguard.config.fields import (
     Seconds,
     Section,
 )
+from vecguard.config.method_roles import MethodRoles
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 
 #: A login travels in one header; a longer one exceeds the usual limits for headers.
@@ -115,6 +116,12 @@ class ProxySettings(Section):
     )
     name_validation: NameValidationSettings = NameValidationSettings()
     role_name_validation: RoleNameValidationSettings = RoleNameValidationSettings()
+    method_roles: MethodRoles = Field(
+        default_factory=dict,
+        description="For backends other than Milvus: who may call a method. A user needs one of "
+        "the roles, or admin. The path /package.Service/* stands for the methods of a service "
+        "that have no entry of their own. Methods without an entry need a login only.",
+    )
     grpc: ProxyGrpcSettings = ProxyGrpcSettings()
     http2: Http2Settings = Http2Settings()
     connections: ConnectionSettings = ConnectionSettings()

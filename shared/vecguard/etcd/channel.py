@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from betterproto import Message
 from grpclib.client import Channel, Handler, Stream
 from grpclib.config import Configuration
 from grpclib.const import Cardinality
@@ -32,8 +31,9 @@ from vecguard.etcd.failure import AttemptError
 from vecguard.grpc.failure import failures_as
 from vecguard.grpc.transport import Protocol
 
-RequestT = TypeVar("RequestT", bound=Message)
-ReplyT = TypeVar("ReplyT", bound=Message)
+# Classes of betterproto, or of `vecguard.etcd.wire`.
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
 Metadata = dict[str, str]
 
 # etcd ends connections that ping more often than every 5 s (--grpc-keepalive-min-time).

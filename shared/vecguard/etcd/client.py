@@ -22,6 +22,7 @@ from vecguard.etcd.model import (
     key_range,
 )
 from vecguard.etcd.watch import Watcher
+from vecguard.etcd.wire import range_request
 from vecguard.generated import etcdserverpb as pb
 from vecguard.secret import Secret
 
@@ -118,9 +119,9 @@ class EtcdClient:
             CompactedError: the wanted revision is compacted.
         """
         first, end = key_range(key, prefix=prefix, range_end=range_end)
-        request = pb.RangeRequest(
-            key=first,
-            range_end=end,
+        request = range_request(
+            first,
+            end,
             limit=limit,
             revision=revision,
             keys_only=keys_only,

@@ -14,9 +14,8 @@ from vecguard.etcd.channel import Metadata, Progress, ReplyT, RequestT, Rpc, Rpc
 from vecguard.etcd.endpoint import Endpoint
 from vecguard.etcd.errors import EtcdOutcomeUnknownError, EtcdUnavailableError
 from vecguard.etcd.failure import AttemptError, Verdict, final_error, judge
-from vecguard.etcd.revisions import RevisionGuard
+from vecguard.etcd.revisions import Header, RevisionGuard
 from vecguard.etcd.rounds import Rounds
-from vecguard.generated.etcdserverpb import ResponseHeader
 from vecguard.secret import Secret
 
 # While other endpoints are left to try, a read gives each of them this part of the
@@ -96,7 +95,7 @@ class Cluster:
                 return endpoint
         raise ValueError(f"{address} is not one of the configured etcd endpoints")
 
-    def observe(self, header: ResponseHeader, address: Address) -> None:
+    def observe(self, header: Header, address: Address) -> None:
         """Passes an answer's header to the stale read guard.
 
         Raises:
@@ -114,7 +113,7 @@ class Cluster:
         rpc: Rpc[RequestT, ReplyT],
         request: RequestT,
         *,
-        header: Callable[[ReplyT], ResponseHeader],
+        header: Callable[[ReplyT], Header],
         access: Access,
         timeout_seconds: float | None = None,
     ) -> ReplyT:
@@ -158,7 +157,7 @@ class Cluster:
         rpc: Rpc[RequestT, ReplyT],
         request: RequestT,
         *,
-        header: Callable[[ReplyT], ResponseHeader],
+        header: Callable[[ReplyT], Header],
         access: Access,
         timeout_seconds: float,
     ) -> ReplyT:
@@ -270,7 +269,7 @@ class Cluster:
         rpc: Rpc[RequestT, ReplyT],
         request: RequestT,
         *,
-        header: Callable[[ReplyT], ResponseHeader],
+        header: Callable[[ReplyT], Header],
         access: Access,
         metadata: Metadata,
         deadline: float,

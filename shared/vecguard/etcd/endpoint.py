@@ -22,7 +22,8 @@ from vecguard.etcd.channel import (
     unary,
 )
 from vecguard.etcd.failure import AttemptError
-from vecguard.generated.etcdserverpb import ResponseHeader, StatusRequest, StatusResponse
+from vecguard.etcd.revisions import Header
+from vecguard.generated.etcdserverpb import StatusRequest, StatusResponse
 
 # Name, TCP, TLS and the first answer. A stopped process still accepts TCP connections.
 CONNECT_SECONDS = 2.0
@@ -57,7 +58,7 @@ class Endpoint:
         address: Address,
         *,
         tls: ssl.SSLContext | None,
-        vet: Callable[[ResponseHeader, Address], None],
+        vet: Callable[[Header, Address], None],
     ) -> None:
         self.address = address
         self._tls = tls

@@ -4,8 +4,6 @@ import enum
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from vecguard.generated import mvccpb
-
 Operator = Literal["==", "!=", ">", "<"]
 
 
@@ -67,6 +65,7 @@ class Get:
     """Reads a key, or all keys that begin with it, inside a transaction.
 
     Attributes:
+        range_end: read all keys from `key` up to this one, exclusive, instead.
         revision: the revision to read at; 0 reads at the transaction's.
     """
 
@@ -75,6 +74,7 @@ class Get:
     limit: int = 0
     keys_only: bool = False
     revision: int = 0
+    range_end: bytes | None = None
 
 
 Operation = Put | Delete | Get
@@ -225,15 +225,3 @@ def key_range(key: bytes, *, prefix: bool, range_end: bytes | None = None) -> tu
     if not key:
         raise ValueError("the key is empty; for all keys use prefix=True")
     return key, range_end or b""
-
-
-def key_value(kv: mvccpb.KeyValue) -> KeyValue:
-    """Converts a key from etcd's message."""
-    return KeyValue(
-        key=kv.key,
-        value=kv.value,
-        create_revision=kv.create_revision,
-        mod_revision=kv.mod_revision,
-        version=kv.version,
-        lease=kv.lease,
-    )

@@ -1,5 +1,6 @@
 """Reads several ranges of the store at one revision."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from vecguard.etcd.model import key_range
 T = TypeVar("T")
 
 # Records read at a time. Reading a page blocks the event loop, the leader's keepalives
-# included, for some 50 ms.
+# included, for some 5 ms.
 _PAGE = 500
 #: Most operations, and most conditions, of one of our transactions. etcd refuses more than 128 of
 #: either by default (--max-txn-ops).
@@ -55,7 +56,8 @@ class Reads:
     async def _in_one_request(
         self, gets: Sequence[Get], revision: int
     ) -> Snapshot[list[tuple[KeyValue, ...]]]:
-        result = await self._client.txn([], [replace(get, revision=revision) for get in gets])
+        at = [get if get.revision == revision else replace(get, revision=revision) for get in gets]
+        result = await self._client.txn([], at)
         found = [each.kvs for each in result.responses if isinstance(each, RangeResult)]
         return Snapshot(revision or result.revision, found)
 
@@ -65,11 +67,36 @@ class Reads:
         answers = []
         for get in gets:
             result = await self._client.range(
-                get.key, prefix=get.prefix, keys_only=get.keys_only, revision=revision
+                get.key,
+                prefix=get.prefix,
+                range_end=get.range_end,
+                limit=get.limit,
+                keys_only=get.keys_only,
+                revision=revision,
             )
             revision = revision or result.revision
             answers.append(result.kvs)
         return Snapshot(revision, answers)
+
+    async def below_each(self, prefixes: Sequence[str], *, revision: int) -> list[list[KeyValue]]:
+        """Returns all keys with each of the prefixes at a revision, in requests of bounded size."""
+        found: list[list[KeyValue]] = [[] for _ in prefixes]
+        left = deque(
+            (place, *key_range(prefix.encode(), prefix=True))
+            for place, prefix in enumerate(prefixes)
+        )
+        while left:
+            part = [left.popleft() for _ in range(min(len(left), MOST_OPERATIONS))]
+            limit = _PAGE // len(part)
+            gets = [
+                Get(first, range_end=end, limit=limit, revision=revision) for _, first, end in part
+            ]
+            read = await self.at_once(gets, revision=revision)
+            for (place, _, end), kvs in zip(part, read.value, strict=True):
+                found[place] += kvs
+                if len(kvs) == limit:
+                    left.append((place, kvs[-1].key + b"\0", end))
+        return found
 
     async def all_below(
         self, prefix: str, *, revision: int = 0, keys_only: bool = False

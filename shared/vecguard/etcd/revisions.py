@@ -1,8 +1,19 @@
 """Refuses answers of an older state or of another cluster."""
 
+from typing import Protocol
+
 from vecguard.addresses import Address
 from vecguard.etcd.errors import ClusterMismatchError
-from vecguard.generated.etcdserverpb import ResponseHeader
+
+
+class Header(Protocol):
+    """What the guard needs of the header of an answer."""
+
+    @property
+    def cluster_id(self) -> int: ...
+
+    @property
+    def revision(self) -> int: ...
 
 
 class RevisionGuard:
@@ -22,7 +33,7 @@ class RevisionGuard:
         """The highest revision seen so far. Read it before a read is sent."""
         return self._newest
 
-    def observe(self, header: ResponseHeader, endpoint: Address) -> None:
+    def observe(self, header: Header, endpoint: Address) -> None:
         """Records an answer's header.
 
         Raises:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 from grpclib.const import Cardinality
 
+from vecguard.concurrency.turns import in_turns
 from vecguard.etcd.channel import Rpc
 from vecguard.etcd.cluster import Cluster
 from vecguard.etcd.endpoint import Endpoint
@@ -19,6 +20,7 @@ from vecguard.etcd.failure import (
 )
 from vecguard.etcd.model import WatchBatch
 from vecguard.etcd.watch_cursor import WatchCursor
+from vecguard.etcd.wire import WatchReply, event_of
 from vecguard.generated import etcdserverpb as pb
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
@@ -26,9 +28,7 @@ from vecguard.secret import Secret
 
 log = get_logger(__name__)
 
-_WATCH = Rpc(
-    "/etcdserverpb.Watch/Watch", pb.WatchRequest, pb.WatchResponse, Cardinality.STREAM_STREAM
-)
+_WATCH = Rpc("/etcdserverpb.Watch/Watch", pb.WatchRequest, WatchReply, Cardinality.STREAM_STREAM)
 
 
 class Watcher:
@@ -64,7 +64,7 @@ class Watcher:
                     while True:
                         response = await stream.receive(wait_seconds)
                         wait_seconds = None
-                        batch = self._take(response, endpoint)
+                        batch = await self._take(response, endpoint)
                         if batch is not None:
                             yield batch
             except AttemptError as error:
@@ -82,7 +82,7 @@ class Watcher:
             )
         )
 
-    def _take(self, response: pb.WatchResponse, endpoint: Endpoint) -> WatchBatch | None:
+    async def _take(self, response: WatchReply, endpoint: Endpoint) -> WatchBatch | None:
         self._cluster.observe(response.header, endpoint.address)
         if response.compact_revision:
             raise CompactedError(
@@ -99,7 +99,9 @@ class Watcher:
             self._renewed = False
             self._cursor.created(response.header)
             return None
-        return self._cursor.feed(response)
+        # Thousands at once, when the changes of a restoration are seen.
+        events = [event_of(each) async for each in in_turns(response.events)]
+        return self._cursor.feed(response.header, events, fragment=response.fragment)
 
     async def _recover(
         self, error: AttemptError, endpoint: Endpoint, token: Secret[str] | None

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from vecguard.etcd.model import Event, WatchBatch, key_value
-from vecguard.generated import etcdserverpb as pb
-from vecguard.generated import mvccpb
+from vecguard.etcd.model import Event, WatchBatch
+from vecguard.etcd.revisions import Header
 
 
 class WatchCursor:
@@ -20,30 +19,30 @@ class WatchCursor:
 
     def __init__(self, start_revision: int) -> None:
         self._next_revision = start_revision
-        self._held: list[mvccpb.Event] = []
+        self._held: list[Event] = []
 
     @property
     def next_revision(self) -> int:
         """The revision at which a new watch must start; 0 until "now" is known."""
         return self._next_revision
 
-    def created(self, header: pb.ResponseHeader) -> None:
+    def created(self, header: Header) -> None:
         """Records that a watch was created. A watch from "now" begins after this revision."""
         self._held.clear()
         if self._next_revision == 0:
             self._next_revision = header.revision + 1
 
-    def feed(self, response: pb.WatchResponse) -> WatchBatch | None:
+    def feed(self, header: Header, events: Sequence[Event], *, fragment: bool) -> WatchBatch | None:
         """Takes an answer. Returns the batch that it completes; None if it completes none."""
-        if not response.events:
+        if not events:
             # A notice of progress: all changes up to this revision have been sent. Only the
             # periodic kind carries our watch's id. The requested kind, which we never request,
             # overtakes events in etcd before 3.5.8 (etcd issue 15220).
-            if not self._held and not response.fragment:
-                self._advance(response.header.revision)
+            if not self._held and not fragment:
+                self._advance(header.revision)
             return None
-        self._held.extend(response.events)
-        if response.fragment:
+        self._held.extend(events)
+        if fragment:
             # The last revision may continue in the next fragment.
             last = self._held[-1].kv.mod_revision
             complete = [event for event in self._held if event.kv.mod_revision < last]
@@ -52,10 +51,8 @@ class WatchCursor:
             complete, self._held = self._held, []
         return self._batch(complete)
 
-    def _batch(self, events: Sequence[mvccpb.Event]) -> WatchBatch | None:
-        fresh = tuple(
-            _event(event) for event in events if event.kv.mod_revision >= self._next_revision
-        )
+    def _batch(self, events: Sequence[Event]) -> WatchBatch | None:
+        fresh = tuple(event for event in events if event.kv.mod_revision >= self._next_revision)
         if not fresh:
             return None
         # Not the header's revision: while a watch catches up, it is ahead of the events.
@@ -64,12 +61,3 @@ class WatchCursor:
 
     def _advance(self, revision: int) -> None:
         self._next_revision = max(self._next_revision, revision + 1)
-
-
-def _event(event: mvccpb.Event) -> Event:
-    return Event(
-        kind="delete" if event.type == mvccpb.EventEventType.DELETE else "put",
-        kv=key_value(event.kv),
-        # A key that exists has a mod_revision; without one there was no previous value.
-        prev_kv=key_value(event.prev_kv) if event.prev_kv.mod_revision else None,
-    )

@@ -172,6 +172,13 @@ def encoded(number: int, value: str | bytes) -> bytes:
     return _varint(number << 3 | DELIMITED) + _varint(len(value)) + value
 
 
+def encoded_number(number: int, value: int) -> bytes:
+    """Returns a field with a number, which is not negative. A 0 is left out."""
+    if not value:
+        return b""
+    return _varint(number << 3 | VARINT) + _varint(value)
+
+
 def _find(data: bytes, shape: Shape, found: list[str]) -> None:
     for number, value in fields(data):
         below = shape.get(number)

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vecguard.errors import MalformedMessageError
 from vecguard.generated.milvus.proto.milvus import PrivilegeEntity, PrivilegeGroupInfo
+from vecguard.grpc.raw_message import fields, message, texts
 from vecguard.milvus_layout.errors import CorruptRecordError
 from vecguard.privileges.catalogue import PRIVILEGES
 from vecguard.privileges.stored_names import stored_privilege
@@ -24,6 +26,8 @@ _API_NAMES = {stored_privilege(name): name for name in PRIVILEGES}
 _ID = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}")
 _DESCRIPTION = "description"
 _LONGEST_NAME = 255
+# PrivilegeGroupInfo.privileges, and PrivilegeEntity.name.
+_PRIVILEGES, _ENTITY = 2, {1: 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,12 @@ def group_members(value: bytes) -> tuple[str, ...]:
 
     Returns API names, also of privileges whose stored names it has.
     """
+    names = []
     try:
-        info = PrivilegeGroupInfo().parse(value)
-        names = [entity.name for entity in info.privileges]
-    except Exception as error:  # betterproto raises whatever the bytes lead to
+        for number, entity in fields(value):
+            if number == _PRIVILEGES:
+                names += texts(message(entity), _ENTITY, 1)
+    except MalformedMessageError as error:
         raise CorruptRecordError("not a PrivilegeGroupInfo") from error
     return tuple(dict.fromkeys(_API_NAMES.get(name, name) for name in names if name))
 

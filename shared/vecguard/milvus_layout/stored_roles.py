@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vecguard.etcd import EtcdClient, Get, KeyValue
+from vecguard.concurrency.turns import in_turns
+from vecguard.etcd import EtcdClient, KeyValue
 from vecguard.etcd.reads import Reads, until_whole
 from vecguard.milvus_layout import CorruptRecordError, Keys
 from vecguard.milvus_layout.role_records import (
@@ -58,6 +59,11 @@ class CorruptKey:
     key: str
     reason: str
 
+    @classmethod
+    def of(cls, kv: KeyValue, error: CorruptRecordError) -> "CorruptKey":
+        """Returns what an error says about a key."""
+        return cls(kv.key.decode(errors="replace"), str(error))
+
 
 Report = Callable[[CorruptKey], None]
 
@@ -73,7 +79,7 @@ def _reported(kv: KeyValue, report: Report) -> Iterator[None]:
     try:
         yield
     except CorruptRecordError as error:
-        report(CorruptKey(kv.key.decode(errors="replace"), str(error)))
+        report(CorruptKey.of(kv, error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,33 +157,38 @@ def groups_of(
     return found
 
 
-def grantees_of(
+async def grantees_of(
     keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt
 ) -> list[StoredGrantee]:
     """Reads grantees with their ids."""
-    found = []
-    for kv in kvs:
-        with _reported(kv, report):
-            grantee = Grantee.of_key(below(kv, keys.grantees))
+    found, prefix = [], keys.grantees
+    async for kv in in_turns(kvs):
+        try:
+            grantee = Grantee.of_key(below(kv, prefix))
             found.append(StoredGrantee(kv, grantee, grantee_id(kv.value)))
+        except CorruptRecordError as error:
+            report(CorruptKey.of(kv, error))
     return found
 
 
-def privileges_of(
+async def privileges_of(
     keys: Keys, kvs: Iterable[KeyValue], report: Report = log_corrupt
 ) -> dict[str, dict[str, KeyValue]]:
     """Reads `grantee-id` keys: id -> privilege as stored -> key."""
     found: dict[str, dict[str, KeyValue]] = {}
-    for kv in kvs:
-        with _reported(kv, report):
-            identity, _, privilege = below(kv, keys.grantee_ids).partition("/")
+    prefix = keys.grantee_ids
+    async for kv in in_turns(kvs):
+        try:
+            identity, _, privilege = below(kv, prefix).partition("/")
             if not identity or not is_name(privilege):
                 raise CorruptRecordError("the key is not <grantee id>/<privilege>")
             found.setdefault(identity, {})[privilege] = kv
+        except CorruptRecordError as error:
+            report(CorruptKey.of(kv, error))
     return found
 
 
-def grants_of(
+async def grants_of(
     grantees: Iterable[StoredGrantee], privileges: Mapping[str, Mapping[str, KeyValue]]
 ) -> dict[str, tuple[Grant, ...]]:
     """Joins grantees with the privileges below their ids: role -> grants, in order of the keys.
@@ -185,36 +196,35 @@ def grants_of(
     Two keys of one grantee, the older and the newer form, count together. Where both have a
     privilege, the grantor is that of the older form.
     """
-    found: dict[str, dict[tuple[Grantee, str], Grant]] = {}
-    for stored in sorted(grantees, key=lambda each: each.has_newest_form):
+    found: dict[Grantee, dict[str, Grant]] = {}
+    # By the newer form, so that both forms of a grantee are neighbours, the older one first.
+    ordered = sorted(grantees, key=lambda each: (each.grantee.key, each.has_newest_form))
+    async for stored in in_turns(ordered):
         grantee = stored.grantee
+        grants = found.setdefault(grantee, {})
         for privilege, kv in privileges.get(stored.id, {}).items():
-            grant = Grant(
-                grantee.object_type,
-                grantee.database,
-                grantee.object,
-                privilege,
-                kv.value.decode(errors="replace"),
-            )
-            found.setdefault(grantee.role, {}).setdefault((grantee, privilege), grant)
-    return {
-        role: tuple(
-            sorted(
-                grants.values(),
-                key=lambda each: (each.object_type, each.database, each.object, each.privilege),
-            )
-        )
-        for role, grants in found.items()
-    }
+            if privilege not in grants:
+                grants[privilege] = Grant(
+                    grantee.object_type,
+                    grantee.database,
+                    grantee.object,
+                    privilege,
+                    kv.value.decode(errors="replace"),
+                )
+    by_role: dict[str, list[Grant]] = {}
+    async for grantee, grants in in_turns(found.items()):
+        if grants:
+            by_role.setdefault(grantee.role, []).extend(grants[each] for each in sorted(grants))
+    return {role: tuple(grants) for role, grants in by_role.items()}
 
 
 async def privileges_below(
     reads: Reads, keys: Keys, ids: Iterable[str], revision: int
 ) -> dict[str, dict[str, KeyValue]]:
     """Returns id -> privilege -> key at a revision. Raises CompactedError."""
-    gets = [Get(keys.grants_of(each).encode(), prefix=True) for each in sorted(ids)]
-    read = await reads.at_once(gets, revision=revision)
-    return privileges_of(keys, (kv for kvs in read.value for kv in kvs))
+    prefixes = [keys.grants_of(each) for each in sorted(ids)]
+    read = await reads.below_each(prefixes, revision=revision)
+    return await privileges_of(keys, (kv for kvs in read for kv in kvs))
 
 
 async def grants_below(
@@ -222,7 +232,7 @@ async def grants_below(
 ) -> dict[str, tuple[Grant, ...]]:
     """Returns role -> grants of these grantees at a revision. Raises CompactedError."""
     ids = {each.id for each in grantees}
-    return grants_of(grantees, await privileges_below(reads, keys, ids, revision))
+    return await grants_of(grantees, await privileges_below(reads, keys, ids, revision))
 
 
 async def corrupt_role_records(client: EtcdClient, keys: Keys) -> tuple[CorruptKey, ...]:
@@ -243,9 +253,9 @@ async def corrupt_role_records(client: EtcdClient, keys: Keys) -> tuple[CorruptK
         roles_by_user(keys, mappings.value, found.append)
         groups_of(keys, (await reads.all_below(keys.groups, revision=at)).value, found.append)
         stored = await reads.all_below(keys.grantees, revision=at)
-        grantees = grantees_of(keys, stored.value, found.append)
+        grantees = await grantees_of(keys, stored.value, found.append)
         ids = await reads.all_below(keys.grantee_ids, revision=at, keys_only=True)
-        privileges_of(keys, ids.value, found.append)
+        await privileges_of(keys, ids.value, found.append)
         found += _shared_ids(grantees)
         return tuple(found)
 

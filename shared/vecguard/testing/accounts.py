@@ -18,6 +18,7 @@ from grpclib.exceptions import GRPCError
 from vecguard.addresses import Address
 from vecguard.cli.accounts import AccountClient
 from vecguard.cli.connection import Login
+from vecguard.cli.roles import RoleClient
 from vecguard.errors import DeadlineError
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.transport import Protocol, close_all
@@ -72,6 +73,13 @@ class PublicPort:
         """Adds a user."""
         password = Secret(account.password)
         self._as(login, lambda client: client.create(account.username, password, None))
+
+    def give_role(self, login: Account, username: str, role: str) -> None:
+        """Gives a role to a user; returns when every proxy decides by it."""
+        self._within(
+            _CHANGE_SECONDS,
+            lambda channel: RoleClient(channel, self.address, _login(login)).give(role, username),
+        )
 
     def change_password(self, login: Account, username: str, old: str, new: str) -> None:
         """Replaces a password; returns when every proxy refuses the old one."""

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -217,15 +217,27 @@ class VecguardStack:
                 options["server_pem_path"] = str(self.tls.ca)
         return options
 
-    def user(self, username: str | None = None, password: str | None = None) -> Account:
+    def user(
+        self,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        roles: Sequence[str] = (),
+    ) -> Account:
         """Creates a user, with a random name and a random password unless they are given.
+
+        Without `roles` the user may do only what the role `public` allows. The role `admin` allows
+        everything; make others with `root` and pymilvus.
 
         Raises:
             VecguardError: the server refuses, for example because the user exists.
         """
         name = username or f"user_{secrets.token_hex(4)}"
         account = Account(name, password or random_password())
-        self._port().create(self.root, account)
+        port = self._port()
+        port.create(self.root, account)
+        for role in roles:
+            port.give_role(self.root, account.username, role)
         return account
 
     def change_password(self, account: Account, password: str | None = None) -> Account:

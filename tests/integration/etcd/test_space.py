@@ -23,7 +23,8 @@ from vecguard.etcd import (
     EtcdUnavailableError,
     Put,
 )
-from vecguard.generated import etcdserverpb as pb
+from vecguard.etcd.wire import txn_request
+from vecguard.grpc.raw_message import RawMessage
 from vecguard.milvus_layout import Keys
 from vecguard.proxy.principal import ANONYMOUS
 from vecguard.root_coord.election import Election, ElectionKeys
@@ -135,9 +136,8 @@ async def test_a_key_that_another_change_has_written_does_not_prove_a_put(
         await client.txn([], [Put(prefix + b"k", b"own")])
 
 
-def _transaction(put: Put) -> pb.TxnRequest:
-    request = pb.PutRequest(key=put.key, value=put.value)
-    return pb.TxnRequest(success=[pb.RequestOp(request_put=request)])
+def _transaction(put: Put) -> RawMessage:
+    return txn_request([], [put], [])
 
 
 async def test_a_deletion_that_was_refused_for_want_of_space_is_not_taken_for_an_own_one(small):

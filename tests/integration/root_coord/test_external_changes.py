@@ -25,9 +25,16 @@ class Announced:
     def __init__(self):
         self.contents = []
         self.of_policy = []
+        self.forgotten = 0
+
+    def policy_seen(self, revision):
+        self.forgotten = max(self.forgotten, revision)
 
     def announce(self, content):
         of_policy = isinstance(content, PolicyInvalidation)
+        # The notice makes proxies read again.
+        assert not of_policy or self.forgotten >= content.revision
+        assert not isinstance(content, FullInvalidation) or self.forgotten
         (self.of_policy if of_policy else self.contents).append(content)
 
     async def become(self, expected):
@@ -59,6 +66,7 @@ class Watched:
             self.own,
             self.announced,
             seen=lambda: None,
+            policy_seen=self.announced.policy_seen,
             root_seen=lambda _is_there: None,
         )
 

@@ -3,15 +3,19 @@
 import asyncio
 
 import pytest
+from grpclib.client import UnaryUnaryMethod
 from prometheus_client import CollectorRegistry
 
 from tests.integration.root_coord.active_terms import leading
 from tests.integration.root_coord.harness import SessionEnd
 from tests.integration.root_coord.test_start import start_with
 from tests.support.credentials import hashed
+from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
-from vecguard.etcd import Put
+from vecguard.etcd import Delete, Put
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.raw_message import RawMessage
+from vecguard.milvus_layout.role_records import Grantee
 from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.credentials import ensure_root
 from vecguard.root_coord.metrics import RootCoordMetrics
@@ -301,3 +305,82 @@ async def test_a_root_coord_with_malformed_roles_does_not_start(etcd):
     assert code == 2
     assert "builtinRoles.roles" in log
     assert "elected" not in log
+
+
+# --- from memory, and many --------------------------------------------------------------
+
+
+async def test_unchanged_roles_are_answered_without_a_read(harness, caller, monkeypatch):
+    await caller.create("reader")
+    granted = await caller.grant("reader", SEARCH)
+    first = await caller.roles("reader")
+    monkeypatch.setattr(harness.active_term.role_store, "get_roles", None)
+    await harness.create("eve", FIRST)
+    await caller.give("eve", "reader")
+    assert await caller.roles("reader") == first
+    assert first.read_revision == granted.revision
+
+
+async def test_the_notice_of_a_change_by_another_program_makes_proxies_read_its_result(
+    harness, caller
+):
+    await caller.create("reader")
+    await caller.grant("reader", SEARCH)
+    grantee = Grantee("reader", "Collection", "default", "books")
+    key = harness.keys.grants_of(grantee.id).encode() + b"PrivilegeSearch"
+    async with SessionEnd(harness) as session:
+        await session.open_with_lease()
+        for change, grants in [(Delete(key), []), (Put(key, b"root"), [SEARCH])] * 5:
+            before = await caller.roles("reader")
+            assert before.roles[0].grants != grants
+            written = await harness.client.txn([], [change])
+            notice = await session.receive()
+            assert notice.policy_revision == written.revision > before.read_revision
+            after = await caller.roles("reader")
+            assert after.roles[0].grants == grants
+            assert after.read_revision >= notice.policy_revision
+            await session.acknowledge(notice.sequence)
+
+
+async def test_sessions_live_while_very_many_grants_are_restored_and_read(harness, caller):
+    grants = [
+        pb.Grant("Collection", "default", f"books{number:05}", "PrivilegeSearch", "root")
+        for number in range(5000)
+    ]
+    backup = pb.RoleBackup(roles=[pb.Role(name="reader", grants=grants)])
+    # Encoded before, because betterproto would hold this test's event loop.
+    restoring = RawMessage(bytes(pb.RestoreRolesRequest(backup=backup, actor=ANYBODY)))
+    seconds = []
+
+    async def renew(session):
+        while True:
+            began = boot_clock()
+            reply = await session.renew()
+            if isinstance(reply, pb.Invalidate):
+                await session.acknowledge(reply.sequence)
+                reply = await session.receive()
+            assert isinstance(reply, pb.Renewed)
+            seconds.append(boot_clock() - began)
+            await asyncio.sleep(0.02)
+
+    async with SessionEnd(harness) as session:
+        await session.open_with_lease()
+        renewing = asyncio.create_task(renew(session))
+        restored = await raw(harness, "RestoreRoles", restoring)
+        assert pb.MutationReply().parse(restored).outcome is Outcome.APPLIED
+        asked = RawMessage(bytes(pb.GetRolesRequest(names=["reader"])))
+        read = await raw(harness, "GetRoles", asked)
+        saved = await raw(harness, "BackUpRoles", RawMessage())
+        renewing.cancel()
+        await asyncio.wait([renewing])
+        assert renewing.cancelled()
+    assert len(seconds) > 10
+    assert max(seconds) < 1.0
+    (role,) = pb.GetRolesReply().parse(read).roles
+    assert role.grants == grants
+    assert pb.BackUpRolesReply().parse(saved).backup.roles == [role]
+
+
+async def raw(harness, method, request):
+    path = f"/vecguard.internal.v1.RootCoord/{method}"
+    return await UnaryUnaryMethod(harness.channel, path, RawMessage, RawMessage)(request)

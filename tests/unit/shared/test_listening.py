@@ -1,5 +1,6 @@
 """Which sockets an address stands for, and what is said when they cannot be had."""
 
+import asyncio
 import errno
 import socket
 from contextlib import contextmanager
@@ -37,6 +38,24 @@ def address_seen(sockets, host):
         accepted, place = ours.accept()
         accepted.close()
         return place[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_accepted_connections_send_at_once(host):
+    """An answer of several writes would wait 40 ms for the client's acknowledgement."""
+    accepted = asyncio.get_running_loop().create_future()
+    (listener,) = listening_sockets(Address(host, 0), settings=SETTINGS, backlog=8)
+    server = await asyncio.start_server(lambda *ends: accepted.set_result(ends), sock=listener)
+    async with server:
+        _, client = await asyncio.open_connection(host, listener.getsockname()[1])
+        _, ours = await accepted
+        try:
+            connection = ours.get_extra_info("socket")
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        finally:
+            for end in (client, ours):
+                end.close()
+                await end.wait_closed()
 
 
 @pytest.fixture

@@ -256,7 +256,13 @@ class AuditLog:
         objects = call.objects
         if objects is not None:
             objects = tuple(_cut(name) or "" for name in objects[:_MAX_OBJECTS])
-        cut = replace(call, user=_cut(call.user), objects=objects, database=_cut(call.database))
+        cut = replace(
+            call,
+            user=_cut(call.user),
+            privilege=_cut(call.privilege),
+            objects=objects,
+            database=_cut(call.database),
+        )
         counted = self._calls.record(cut, self._wall_clock())
         if counted is not None:
             self._write_calls((counted,))

@@ -47,6 +47,22 @@ class AdminNeededError(PermissionDeniedError):
         self.privilege = "admin"
 
 
+class RoleNeededError(VecguardError):
+    """The user has none of the roles that the configuration demands for a method.
+
+    Attributes:
+        roles: their names, as texts show them.
+    """
+
+    status = Status.PERMISSION_DENIED
+    reason = "permission_denied"
+
+    def __init__(self, path: str, roles: str, username: str, *, several: bool) -> None:
+        needed = f"one of the roles {roles}" if several else f"the role {roles}"
+        super().__init__(f"{path} needs {needed}: permission deny to {username}")
+        self.roles = roles
+
+
 class PermissionChangedError(UnavailableError):
     """The roles of the user of an open call have changed, and its request was not kept."""
 

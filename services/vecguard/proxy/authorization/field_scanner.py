@@ -16,6 +16,9 @@ MAX_NAMES_BYTES: Final = 2**20
 #: Bounds the time for a message of small fields, which may be short as it was sent: a field takes
 #: some 0.2 µs, and 10 ns compiled.
 MAX_FIELDS: Final = 1_000_000
+#: The same for a compressed message, of which a few hundred bytes may be a million fields. The
+#: longest lists of small fields in requests are names of partitions and of files.
+MAX_INFLATED_FIELDS: Final = 50_000
 
 # A tag is a field number and one of these wire types (protobuf, "Encoding").
 _ANY_WIRE_TYPE: Final = 0b111
@@ -50,6 +53,7 @@ class FieldScanner:
         "_budget",
         "_database",
         "_first",
+        "_max_fields",
         "_missing",
         "_names_bytes",
         "_other",
@@ -81,7 +85,7 @@ class FieldScanner:
         self._database = database << 3 | _ANY_WIRE_TYPE
         self._other = other_database << 3 | _ANY_WIRE_TYPE
         self._repeated = repeated
-        self._budget = MAX_FIELDS
+        self._max_fields = self._budget = MAX_FIELDS
         self._begun: bytearray | None = None
         self._missing = 0
         self._names_bytes = 0
@@ -91,6 +95,10 @@ class FieldScanner:
         self.names: list[str] | None = None
         self.database = ""
         self.other_database = ""
+
+    def restrict(self, max_fields: int) -> None:
+        """Sets a lower limit of fields, before the first piece."""
+        self._max_fields = self._budget = max_fields
 
     def feed(self, data: bytes, at: int = 0) -> None:
         """Reads the next piece, which begins at `at`; it must not be longer than `left`.
@@ -174,7 +182,7 @@ class FieldScanner:
                         break
                     self._take(tag, data[at - size : at])
             else:
-                raise TooManyFieldsError(MAX_FIELDS)
+                raise TooManyFieldsError(self._max_fields)
         except IndexError:  # within a tag, a length or a number
             at = start
         self._budget -= count

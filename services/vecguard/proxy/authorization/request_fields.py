@@ -4,7 +4,7 @@ from typing import Final
 
 from vecguard.errors import MessageTooLargeError
 from vecguard.proxy.authorization.errors import UnreadableRequestError
-from vecguard.proxy.authorization.field_scanner import FieldScanner
+from vecguard.proxy.authorization.field_scanner import MAX_INFLATED_FIELDS, FieldScanner
 from vecguard.proxy.authorization.inflater import Inflater
 from vecguard.proxy.authorization.methods import Need
 
@@ -131,3 +131,4 @@ class RequestScanner:
                 raise UnreadableRequestError("the request is compressed without grpc-encoding")
             self._inflater = Inflater(self._encoding, self._max_bytes)
             self._fields.left = self._max_bytes
+            self._fields.restrict(MAX_INFLATED_FIELDS)

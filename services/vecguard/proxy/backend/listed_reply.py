@@ -10,6 +10,7 @@ from vecguard.errors import MalformedMessageError
 from vecguard.grpc.raw_message import Span, encoded, spans
 from vecguard.grpc.wire_check import DELIMITED, VARINT
 
+_STATUS: Final = 1
 _whole_numbers: Final = re.compile(rb"(?:[\x80-\xff]{0,9}[\x00-\x7f])*").fullmatch
 _numbers: Final = re.compile(rb"[\x80-\xff]*[\x00-\x7f]").findall
 
@@ -41,25 +42,26 @@ class Visible(Protocol):
 async def only(reply: bytes, layout: Layout, visible: Visible) -> bytes:
     """Returns the reply without the names that are not in `visible`, and what is parallel to them.
 
-    All other fields stay, those that we do not know included. A server that does not know an array
-    sends none; an array of another length could belong to other names, and is left out.
+    Of the other fields only the status stays: one that we do not know could show hidden objects. A
+    server that does not know an array sends none; an array of another length could belong to other
+    names, and is left out.
 
     Raises MalformedMessageError if the reply cannot be read.
     """
     names: list[bytes] = []
     arrays: dict[int, list[bytes]] = {number: [] for number in layout.arrays}
-    others: list[bytes] = []
+    status: list[bytes] = []
     async for span in in_turns(spans(reply)):
         if span.number == layout.names:
             names.append(_delimited(reply, span))
         elif span.number in arrays:
             arrays[span.number] += _elements(reply, span)
-        else:
-            others.append(reply[span.begin : span.end])
+        elif span.number == _STATUS:
+            status.append(reply[span.begin : span.end])
     kept = [index async for index, name in in_turns(enumerate(names)) if _text(name) in visible]
     return b"".join(
         (
-            *others,
+            *status,
             *(encoded(layout.names, names[index]) for index in kept),
             *_encoded_arrays(arrays, len(names), kept),
         )

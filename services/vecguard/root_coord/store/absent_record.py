@@ -1,6 +1,7 @@
 """Makes reading a name without a record take as much work as reading one with a record."""
 
-from vecguard.etcd.model import KeyValue, key_value
+from vecguard.etcd.model import KeyValue
+from vecguard.etcd.wire import key_value_of
 from vecguard.generated import mvccpb
 
 
@@ -20,4 +21,4 @@ class AbsentRecord:
 
     def read(self) -> KeyValue:
         """Decodes the message once more and returns it."""
-        return key_value(mvccpb.KeyValue().parse(self._message))
+        return key_value_of(self._message)

@@ -68,13 +68,15 @@ class GroupChanges:
         """Returns a role that has the group, and the revision. Raises CompactedError."""
         ids = await self._reads.all_below(self._keys.grantee_ids, keys_only=True)
         ending = b"/" + stored_group(group).encode()
-        granted = privileges_of(self._keys, (kv for kv in ids.value if kv.key.endswith(ending)))
+        granted = await privileges_of(
+            self._keys, (kv for kv in ids.value if kv.key.endswith(ending))
+        )
         if not granted:
             return ids.revision, None
         stored = await self._reads.all_below(self._keys.grantees, revision=ids.revision)
         users = [
             each.grantee.role
-            for each in grantees_of(self._keys, stored.value)
+            for each in await grantees_of(self._keys, stored.value)
             if each.id in granted
         ]
         return ids.revision, min(users, default=None)

@@ -2,7 +2,9 @@
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from vecguard.concurrency.turns import in_turns
 from vecguard.etcd import Compare, Delete, KeyValue, Operation, Put
 from vecguard.etcd.reads import MOST_OPERATIONS, Reads, Snapshot
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
@@ -42,7 +44,9 @@ async def back_up(reads: Reads, keys: Keys) -> Snapshot[RoleBackup]:
     grantees = await reads.all_below(keys.grantees, revision=at)
     ids = await reads.all_below(keys.grantee_ids, revision=at)
     groups = await reads.all_below(keys.groups, revision=at)
-    grants = grants_of(grantees_of(keys, grantees.value), privileges_of(keys, ids.value))
+    grants = await grants_of(
+        await grantees_of(keys, grantees.value), await privileges_of(keys, ids.value)
+    )
     users_roles = roles_by_user(keys, mappings.value)
     return Snapshot(
         at,
@@ -91,6 +95,15 @@ class _Part:
     operations: list[Operation] = field(default_factory=list)
 
 
+class _Granted(NamedTuple):
+    """A grant with the id of its grantee."""
+
+    grantee: Grantee
+    id: str
+    privilege: str
+    grantor: str
+
+
 class Restore:
     """One restoration.
 
@@ -116,9 +129,11 @@ class Restore:
         self._backup = backup
         self._actor = actor
         self._users = tuple(user.username for user in backup.users)
+        self._grants: list[_Granted] = []
 
     async def run(self) -> Mutation:
         """Checks and writes it. See `RoleStore.restore`."""
+        self._grants = [grant async for grant in in_turns(self._distinct_grants())]
         return await self._writes.repeat(self._actor, self._attempt)
 
     async def _attempt(self, _standing: Sequence[Compare]) -> Mutation | None:
@@ -131,7 +146,7 @@ class Restore:
         self._require_new_groups(groups_of(self._keys, groups.value))
         self._require_new_users(users, roles)
         leftovers = await self._leftovers(at)
-        return await self._write([*self._cleaning(leftovers), *self._writing()])
+        return await self._write([*self._cleaning(leftovers), *await self._writing()])
 
     def _require_new_roles(self, roles: Container[str]) -> None:
         for role in self._backup.roles:
@@ -146,7 +161,8 @@ class Restore:
             if name in custom:
                 raise Refusal(Outcome.GROUP_EXISTS, name)
         named = [name for group in backup.groups for name in group.privileges]
-        named += [api_name(grant.privilege) for role in backup.roles for grant in role.grants]
+        stored = {grant.privilege: None for role in backup.roles for grant in role.grants}
+        named += map(api_name, stored)
         known = {**custom, **{group.name: group.privileges for group in backup.groups}}
         require_privileges((name for name in named if name != ANY), known, catalogue)
 
@@ -168,11 +184,11 @@ class Restore:
         keys = self._keys
         prefixes = {keys.grantees_of(role.name).encode() for role in self._backup.roles}
         prefixes |= {keys.roles_of(name).encode() for name in self._users}
-        prefixes |= {keys.grants_of(grantee.id).encode() for grantee, _, _ in self._grants()}
+        prefixes |= {keys.grants_of(grant.id).encode() for grant in self._grants}
         left = set()
         for prefix in (keys.grantees, keys.mappings, keys.grantee_ids):
             found = await self._reads.all_below(prefix, revision=revision, keys_only=True)
-            for kv in found.value:
+            async for kv in in_turns(found.value):
                 name, slash, _ = kv.key.removeprefix(prefix.encode()).partition(b"/")
                 left.add(prefix.encode() + name + slash)
         return left & prefixes
@@ -220,9 +236,9 @@ class Restore:
             for start in range(0, len(prefixes), _ROOM)
         ]
 
-    def _writing(self) -> list[_Part]:
+    async def _writing(self) -> list[_Part]:
         parts = [_Part()]
-        for conditions, puts in self._units():
+        async for conditions, puts in in_turns(self._units()):
             last = parts[-1]
             together = len({**last.conditions, **dict.fromkeys(conditions)})
             if max(together, len(last.operations) + len(puts)) > _ROOM:
@@ -239,15 +255,15 @@ class Restore:
             key = keys.group(group.name)
             value = group_value(group.name, group.privileges)
             yield [self._absent(key)], [Put(key.encode(), value)]
-        met: set[Grantee] = set()
-        for grantee, privilege, grantor in self._grants():
+        met: set[str] = set()
+        for grant in self._grants:
             puts: list[Operation] = []
-            if grantee not in met:
-                met.add(grantee)
-                puts.append(Put(keys.grantee(grantee.key).encode(), grantee.id.encode()))
-            key = keys.grants_of(grantee.id) + privilege
-            puts.append(Put(key.encode(), grantor.encode()))
-            yield [self._absent(keys.role(grantee.role))], puts
+            if grant.id not in met:
+                met.add(grant.id)
+                puts.append(Put(keys.grantee(grant.grantee.key).encode(), grant.id.encode()))
+            key = keys.grants_of(grant.id) + grant.privilege
+            puts.append(Put(key.encode(), grant.grantor.encode()))
+            yield [self._absent(keys.role(grant.grantee.role))], puts
         for user in backup.users:
             absent = self._absent(keys.user(user.username))
             for role in sorted({*user.roles} - {PUBLIC}):
@@ -261,15 +277,15 @@ class Restore:
                 record = Record.new(user.password, user.description)
                 yield [self._absent(key)], [Put(key.encode(), record.encode())]
 
-    def _grants(self) -> Iterator[tuple[Grantee, str, str]]:
-        """Yields each grant once, with its privilege and its grantor."""
+    def _distinct_grants(self) -> Iterator[_Granted]:
+        """Yields each grant once, with the first of its grantors."""
         met = set()
         for role in self._backup.roles:
             for grant in role.grants:
                 grantee = Grantee(role.name, grant.object_type, grant.database, grant.object)
                 if (grantee, grant.privilege) not in met:
                     met.add((grantee, grant.privilege))
-                    yield grantee, grant.privilege, grant.grantor
+                    yield _Granted(grantee, grantee.id, grant.privilege, grant.grantor)
 
     def _absent(self, key: str) -> Compare:
         return Compare.version(key.encode(), "==", 0)

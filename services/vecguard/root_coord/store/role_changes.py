@@ -86,11 +86,13 @@ class RoleChanges:
     ) -> Mutation | None:
         key = self._keys.role(name).encode()
         prefix = self._keys.grantees_of(name).encode()
-        read = await self._reads.at_once([Get(key), Get(prefix, prefix=True)])
-        roles, own = read.value
-        if not roles:
+        read = await self._reads.at_once([Get(key)])
+        if not read.value[0]:
             raise Refusal(Outcome.ROLE_NOT_FOUND)
-        grantees = grantees_of(self._keys, own)
+        (own,) = await self._reads.below_each(
+            [self._keys.grantees_of(name)], revision=read.revision
+        )
+        grantees = await grantees_of(self._keys, own)
         if not force:
             # Grantees without privileges are what a revocation by Milvus leaves.
             grants = await grants_below(self._reads, self._keys, grantees, read.revision)

@@ -50,8 +50,13 @@ class RoleStore(Protocol):
         """Returns the store's newest revision."""
         ...
 
-    async def get_roles(self, names: Sequence[str]) -> Snapshot[RolesAndGroups]:
-        """Returns those of these roles that exist, without their users."""
+    async def get_roles(
+        self, names: Sequence[str], *, revision: int = 0
+    ) -> Snapshot[RolesAndGroups]:
+        """Returns those of these roles that exist, without their users.
+
+        At the newest revision, or at the given one. Raises CompactedError if that is compacted.
+        """
         ...
 
     async def list_roles(self) -> Snapshot[tuple[StoredRole, ...]]:

@@ -51,27 +51,26 @@ class EtcdRoleStore:
     async def revision(self) -> int:
         return (await self._client.range(self._keys.roles.encode(), count_only=True)).revision
 
-    async def get_roles(self, names: Sequence[str]) -> Snapshot[RolesAndGroups]:
+    async def get_roles(
+        self, names: Sequence[str], *, revision: int = 0
+    ) -> Snapshot[RolesAndGroups]:
         wanted = sorted(set(names))
-        gets = [Get(self._keys.groups.encode(), prefix=True)]
-        for name in wanted:
-            gets.append(Get(self._keys.role(name).encode()))
-            gets.append(Get(self._keys.grantees_of(name).encode(), prefix=True))
+        gets = [
+            Get(self._keys.groups.encode(), prefix=True),
+            *(Get(self._keys.role(name).encode()) for name in wanted),
+        ]
 
         async def read() -> Snapshot[RolesAndGroups]:
-            found = await self._reads.at_once(gets)
+            found = await self._reads.at_once(gets, revision=revision)
             groups, *rest = found.value
-            roles = roles_of(self._keys, (kv for kvs in rest[::2] for kv in kvs))
-            names = {role.name for role in roles}
-            grantees = [
-                each
-                for each in grantees_of(self._keys, (kv for kvs in rest[1::2] for kv in kvs))
-                if each.grantee.role in names
-            ]
+            roles = roles_of(self._keys, (kv for kvs in rest for kv in kvs))
+            prefixes = [self._keys.grantees_of(role.name) for role in roles]
+            stored = await self._reads.below_each(prefixes, revision=found.revision)
+            grantees = await grantees_of(self._keys, (kv for kvs in stored for kv in kvs))
             grants = await grants_below(self._reads, self._keys, grantees, found.revision)
             return Snapshot(found.revision, self._joined(roles, grants, groups))
 
-        return await until_whole(read)
+        return await (read() if revision else until_whole(read))
 
     def _joined(
         self,
@@ -80,7 +79,8 @@ class EtcdRoleStore:
         groups: Sequence[KeyValue],
     ) -> RolesAndGroups:
         custom = groups_of(self._keys, groups)
-        named = {api_name(grant.privilege) for each in grants.values() for grant in each}
+        stored = {grant.privilege for each in grants.values() for grant in each}
+        named = set(map(api_name, stored))
         return RolesAndGroups(
             tuple(
                 StoredRole(role.name, role.description, grants.get(role.name, ())) for role in roles

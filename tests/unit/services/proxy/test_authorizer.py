@@ -254,6 +254,16 @@ async def test_a_request_that_cannot_be_judged_does_not_arrive(house, data, stat
     assert not await house.has_arrived(call)
 
 
+@pytest.mark.parametrize("field", ["db_name", "collection_name"])
+async def test_a_refusal_quotes_the_beginning_of_a_long_name_only(house, field):
+    """Some clients close the connection, with the calls of others, at long trailers."""
+    house.source.give("alice", "reader")
+    request = milvus.SearchRequest(**{"collection_name": "x", field: "\u200b" * 20_000 + "."})
+    call = await house.call(SEARCH, message(request.SerializeToString()))
+    assert house.status(call) is Status.INVALID_ARGUMENT
+    assert len(house.client.value(call, b"grpc-message")) < 16_384
+
+
 async def test_the_last_of_two_names_counts(house):
     house.source.give("alice", "reader")
     field = search("films")[5:]
@@ -460,6 +470,20 @@ async def test_an_open_call_that_was_not_read_ends_if_it_may_be_forbidden_now(ho
     await house.relay.quiet()
     assert house.status(unread) is Status.UNAVAILABLE
     assert "roles" in house.text(unread)
+
+
+async def test_an_open_call_that_may_concern_only_its_user_can_be_repeated(house):
+    """Without the request it is unknown whether the user needs a grant at all."""
+    house.source.grant("reader", Grant("User", "*", "*", "PrivilegeUpdateUser"))
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    own = message(milvus.UpdateCredentialRequest(username="alice").SerializeToString())
+    unread = await house.call(path_of("UpdateCredential"), own)
+    house.source.grant("reader")
+    await house.revocations.change_policy(house.source.revision)
+    await house.relay.quiet()
+    assert house.status(unread) is Status.UNAVAILABLE
+    assert await house.has_arrived(await house.call(path_of("UpdateCredential"), own))
 
 
 async def test_open_calls_end_if_the_new_roles_cannot_be_read(house):

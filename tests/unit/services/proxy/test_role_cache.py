@@ -134,11 +134,11 @@ async def test_roles_that_were_invalidated_do_not_count_without_root_coord(cache
 
 
 async def test_the_grants_that_are_held_have_a_bound():
-    cached = Cached(max_grants=5)
+    cached = Cached(max_grants=11)
     cached.source.grant("writer", GRANT, GRANT, GRANT)
     await cached.cache.get(READER)
     await cached.cache.get(("writer",))
-    await cached.cache.get(("reader", "writer"))  # 1 + 3 + 4 grants
+    await cached.cache.get(("reader", "writer"))  # 3 + 5 + 7 with the roles
     assert cached.cache.peek(READER) is None
     assert cached.cache.peek(("reader", "writer")) is not None
     assert len(cached.cache) == 1
@@ -148,3 +148,10 @@ async def test_one_set_of_roles_is_held_whatever_its_size():
     cached = Cached(max_grants=1)
     cached.source.grant("reader", GRANT, GRANT)
     assert await cached.cache.get(READER) is cached.cache.peek(READER)
+
+
+async def test_sets_of_roles_without_grants_have_a_bound():
+    cached = Cached(max_grants=100)
+    for number in range(200):
+        await cached.cache.get((f"role{number}",))
+    assert 0 < len(cached.cache) <= 50

@@ -34,6 +34,10 @@ class RecordingStore:
         self.failure = None
         self.newest = 9
         self.changes = []
+        self.changes_noted = 0
+
+    def changed(self):
+        self.changes_noted += 1
 
     async def revision(self):
         if self.newest is None:
@@ -77,7 +81,7 @@ def changes(hub):
 
 @pytest.fixture
 def roles(store, changes):
-    return Roles(store, changes, role_limit=10, built_in=["ours"])
+    return Roles(store, changes, role_limit=10, changed=store.changed, built_in=["ours"])
 
 
 _OF_POLICY = {
@@ -182,6 +186,23 @@ async def test_without_a_revision_everything_is_revoked(roles, store, hub, name)
         assert revoked == [Invalidation("bob", 2**63 - 1, roles_only=True)]
     else:
         assert revoked == [FullInvalidation()]
+
+
+@pytest.mark.parametrize("failure", [None, OutcomeUnknownError("lost"), UnavailableError("away")])
+@pytest.mark.parametrize("name", _ALL)
+async def test_a_change_of_policy_is_noted_before_proxies_are_notified(
+    roles, store, hub, name, failure
+):
+    store.failure = failure
+    hub.gate.close()
+    task = asyncio.create_task(_ALL[name](roles))
+    if not isinstance(failure, UnavailableError):
+        await hub.gate.arrivals()
+        assert store.changes_noted == (name in _OF_POLICY)
+    hub.gate.open()
+    await asyncio.wait([task])
+    assert store.changes_noted == (name in _OF_POLICY)
+    task.exception()
 
 
 @pytest.mark.parametrize("name", ["admin", "public", "ours"])

@@ -1,7 +1,9 @@
 """Defaults, then the file, then the environment; and one message for all that is wrong."""
 
+import json
 import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -379,6 +381,11 @@ def _value(key):
     return {
         Secret: WORDS.filter(lambda text: text != "<redacted>"),
         tuple: st.lists(st.from_regex("[a-z]+", fullmatch=True), max_size=3).map(tuple),
+        Mapping: st.dictionaries(
+            st.from_regex(r"/[a-z]+\.[A-Z]+/([a-z]+|\*)", fullmatch=True),
+            st.lists(st.from_regex("[a-z]+", fullmatch=True), min_size=1, max_size=3).map(tuple),
+            max_size=3,
+        ),
         bool: st.booleans(),
         int: st.integers(5, 30),
         float: st.floats(0.001, 1.0 if key.expected.endswith(" to 1") else 1e9),
@@ -395,8 +402,14 @@ def _tree(values):
         below = tree
         for name in path[:-1]:
             below = below.setdefault(name, {})
-        below[path[-1]] = list(value) if isinstance(value, tuple) else value
+        below[path[-1]] = _in_file(value)
     return tree
+
+
+def _in_file(value):
+    if isinstance(value, dict):
+        return {name: _in_file(each) for name, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _attribute(settings, path):
@@ -412,6 +425,8 @@ def _attribute(settings, path):
 
 
 def _as_text(value):
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, bool):

@@ -5,19 +5,19 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecguard.etcd.model import Event, KeyValue, WatchBatch
 from vecguard.etcd.watch_cursor import WatchCursor
-from vecguard.generated import etcdserverpb as pb
-from vecguard.generated.mvccpb import Event, KeyValue
+from vecguard.etcd.wire import ReplyHeader
 
 
 def event(revision: int, name: int) -> Event:
-    return Event(kv=KeyValue(key=b"%d" % name, mod_revision=revision, create_revision=revision))
+    return Event("put", KeyValue(b"%d" % name, b"", revision, revision, 1, 0), None)
 
 
-def answer(events: list[Event], *, revision: int = 0, fragment: bool = False) -> pb.WatchResponse:
-    return pb.WatchResponse(
-        header=pb.ResponseHeader(revision=revision), events=events, fragment=fragment
-    )
+def feed(
+    cursor: WatchCursor, events: list[Event], *, revision: int = 0, fragment: bool = False
+) -> WatchBatch | None:
+    return cursor.feed(ReplyHeader(revision=revision), events, fragment=fragment)
 
 
 # How many events each revision has.
@@ -34,7 +34,7 @@ def test_every_event_is_delivered_once_and_in_whole_revisions(sizes, seed):
     cursor = WatchCursor(1)
     delivered: list[tuple[int, bytes]] = []
     while True:
-        cursor.created(pb.ResponseHeader(revision=len(sizes)))
+        cursor.created(ReplyHeader(revision=len(sizes)))
         rest = [e for e in history if e.kv.mod_revision >= cursor.next_revision]
         if not rest:
             break
@@ -48,7 +48,7 @@ def test_every_event_is_delivered_once_and_in_whole_revisions(sizes, seed):
         for number, part in enumerate(parts):
             if number == lost_from:
                 break  # the connection broke here
-            batch = cursor.feed(answer(part, revision=len(sizes), fragment=number < len(parts) - 1))
+            batch = feed(cursor, part, revision=len(sizes), fragment=number < len(parts) - 1)
             if batch is not None:
                 assert batch.revision == batch.events[-1].kv.mod_revision
                 assert cursor.next_revision == batch.revision + 1
@@ -56,28 +56,28 @@ def test_every_event_is_delivered_once_and_in_whole_revisions(sizes, seed):
                 complete = [e for e in history if e.kv.mod_revision <= batch.revision]
                 assert len(delivered) == len(complete)
         if lost_from == len(parts) and not whole:
-            cursor.feed(answer([], revision=until))
+            feed(cursor, [], revision=until)
     assert delivered == [(e.kv.mod_revision, e.kv.key) for e in history]
 
 
 def test_progress_moves_on_only_between_whole_answers():
     cursor = WatchCursor(5)
-    cursor.feed(answer([], revision=9))
+    feed(cursor, [], revision=9)
     assert cursor.next_revision == 10
-    cursor.feed(answer([event(10, 1)], revision=20, fragment=True))
-    cursor.feed(answer([], revision=20))
+    feed(cursor, [event(10, 1)], revision=20, fragment=True)
+    feed(cursor, [], revision=20)
     assert cursor.next_revision == 10
 
 
 def test_the_revision_of_a_store_that_is_ahead_does_not_skip_events():
     cursor = WatchCursor(1)
-    cursor.feed(answer([event(1, 1)], revision=100))
+    feed(cursor, [event(1, 1)], revision=100)
     assert cursor.next_revision == 2
 
 
 def test_a_watch_from_now_starts_after_the_revision_of_its_creation():
     cursor = WatchCursor(0)
-    cursor.created(pb.ResponseHeader(revision=41))
+    cursor.created(ReplyHeader(revision=41))
     assert cursor.next_revision == 42
-    cursor.created(pb.ResponseHeader(revision=50))
+    cursor.created(ReplyHeader(revision=50))
     assert cursor.next_revision == 42

@@ -292,7 +292,11 @@ class Call(Requester):
                 self._pass(request)
             return
         payload = self._take_withheld()
-        self._relay(payload, end=True)
+        if self.upstream.closed:
+            # The upstream has answered already, and the answer waits for a slow client.
+            self.request_sent(len(payload))
+        else:
+            self._relay(payload, end=True)
 
     def _take_withheld(self) -> bytes:
         payload, self._withheld = self._withheld, b""

@@ -1,12 +1,17 @@
 """Encodes errors as header blocks for the client."""
 
 import math
+from typing import Final
 
 from grpclib.metadata import encode_grpc_message
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.relay.errors import MalformedCallError
+
+# A text may quote a request, and each character takes up to 12 bytes. Clients refuse longer
+# trailers: gRPC's libraries those over 16 KiB, others with the whole connection.
+_MAX_TEXT: Final = 1000
 
 
 def refusal(error: VecguardError) -> bytes:
@@ -21,8 +26,11 @@ def refusal(error: VecguardError) -> bytes:
 
 def error_trailers(error: VecguardError) -> bytes:
     """Returns the block that ends an answer, which has begun, with an error."""
+    text = error.message
+    if len(text) > _MAX_TEXT:
+        text = text[:_MAX_TEXT] + "..."
     block = literal(b"grpc-status", str(error.status.value).encode()) + literal(
-        b"grpc-message", encode_grpc_message(error.message).encode()
+        b"grpc-message", encode_grpc_message(text).encode()
     )
     if error.retry_after_seconds is not None:
         # gRFC A6, "Pushback": clients that retry wait for this long.

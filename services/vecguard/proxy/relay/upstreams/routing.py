@@ -1,4 +1,4 @@
-"""Chooses the upstream of a method."""
+"""Finds what belongs to a method: its upstream, or what it needs."""
 
 from collections.abc import Mapping
 from typing import Generic, TypeVar
@@ -12,11 +12,11 @@ _MAX_PATH_BYTES = 200
 
 # No dataclass: mypyc compiles no generic dataclass with slots.
 class Routes(Generic[T]):
-    """Maps `/package.Service/Method` or `/package.Service/*` to an upstream.
+    """Maps `/package.Service/Method` or `/package.Service/*` to an upstream, or to what it needs.
 
     Attributes:
         table: exact methods take precedence over whole services.
-        default: the upstream of all other methods.
+        default: the value of all other methods.
     """
 
     def __init__(self, *, table: Mapping[bytes, T], default: T) -> None:
@@ -25,7 +25,7 @@ class Routes(Generic[T]):
         self._found: dict[bytes, T] = {}
 
     def find(self, path: bytes) -> T:
-        """Returns the upstream of a method."""
+        """Returns the value of a method."""
         upstream = self._found.get(path)
         if upstream is None:
             upstream = self._look_up(path)

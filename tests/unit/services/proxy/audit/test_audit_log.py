@@ -16,7 +16,7 @@ from vecguard.proxy.audit.audit_log import (
     RoleFields,
     recorded,
 )
-from vecguard.proxy.audit.event_aggregation import EventAggregator, Refusal
+from vecguard.proxy.audit.event_aggregation import EventAggregator, Refusal, RefusedCall
 
 
 class Lines:
@@ -117,6 +117,14 @@ def test_a_name_breaks_neither_the_line_nor_a_terminal(audit, lines, name):
 def test_a_name_is_cut(audit, lines):
     audit.login_refused(refusal(user="x" * 100_000))
     assert lines.entries[0]["user"] == "x" * 255
+
+
+def test_the_names_of_a_refused_call_are_cut(audit, lines):
+    long = "x" * 100_000
+    audit.call_refused(RefusedCall(long, None, "/a.B/C", long, (long,), long))
+    entry = lines.entries[0]
+    assert [entry[key] for key in ("user", "privilege", "database")] == ["x" * 255] * 3
+    assert entry["objects"] == ["x" * 255]
 
 
 def test_a_change_of_roles_is_one_line(audit, lines):

@@ -17,6 +17,7 @@ from vecguard.errors import (
 from vecguard.proxy.authorization.errors import UnreadableRequestError, UnsupportedEncodingError
 from vecguard.proxy.authorization.field_scanner import (
     MAX_FIELDS,
+    MAX_INFLATED_FIELDS,
     MAX_NAMES,
     MAX_NAMES_BYTES,
     MAX_VALUE_BYTES,
@@ -324,6 +325,17 @@ def test_fields_are_read_up_to_their_number_only():
     scanner.feed(framed(b"\x50\x00" * MAX_FIELDS)[:-2])
     with pytest.raises(TooManyFieldsError):
         scanner.feed(b"\x50\x00")
+
+
+def test_fewer_fields_of_a_compressed_message_are_read():
+    """A message of a few hundred bytes must not take half a second."""
+    frames = [
+        framed(compressed(b"\x50\x00" * count, b"gzip"), 1)
+        for count in (MAX_INFLATED_FIELDS - 1, MAX_INFLATED_FIELDS)
+    ]
+    scanned(SEARCH, frames[:1], encoding=b"gzip")
+    with pytest.raises(TooManyFieldsError, match=f"{MAX_INFLATED_FIELDS} fields"):
+        scanned(SEARCH, frames[1:], encoding=b"gzip")
 
 
 def test_fields_of_messages_on_the_path_count():

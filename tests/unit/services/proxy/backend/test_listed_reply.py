@@ -60,13 +60,10 @@ async def test_what_stays_is_what_google_s_protobuf_would_leave(pairs, others, d
     assert rows(found) == [row for row in rows(message) if row[0] in visible]
 
 
-async def test_unknown_fields_stay():
-    data = UNKNOWN[:8] + reply(["a", "b"]).SerializeToString() + UNKNOWN[8:]
-    assert await filtered(UNKNOWN, set()) == UNKNOWN
-    found = await filtered(data, {"a"})
-    assert found.startswith(UNKNOWN[:8])
-    assert UNKNOWN[8:] in found
-    assert b"b" not in found.replace(UNKNOWN, b"").split(b"ok")[-1]
+async def test_unknown_fields_go():
+    """One of them could be a further array with hidden objects."""
+    whole = reply(["a", "b"]).SerializeToString()
+    assert await filtered(UNKNOWN[:8] + whole + UNKNOWN[8:], {"a", "b"}) == whole
 
 
 async def test_an_array_of_another_length_is_left_out_and_an_absent_one_stays_absent():

@@ -255,3 +255,26 @@ async def test_the_client_gets_its_credit_back_for_what_was_withheld():
             client.finish(call)
             await relay.quiet()
             assert client.status(call) == Status.INVALID_ARGUMENT.value
+
+
+async def test_nothing_follows_an_answer_that_came_before_the_decision():
+    """The answer waits for a client that does not read, and the upstream's stream is closed."""
+    script = ScriptedAuthorizer(is_late=True)
+    async with memory_relay(authorizer=script) as relay:
+        client = relay.client(limits=limits_with(stream_window_bytes=10))
+        *beginning, last = frames(LONG)
+        call = client.request(b"/a.B/C", beginning[0], end=False)
+        for piece in (*beginning[1:], last):
+            client.say(call, piece)
+            await relay.quiet()
+        client.finish(call)
+        await relay.quiet()
+        [backend] = relay.backends
+        backend.answer(max(backend.streams), message(b"x" * 100))
+        await relay.quiet()
+        before = relay.traffic_to_backends()
+        script.gate.set()
+        await relay.quiet()
+        assert relay.traffic_to_backends() == before
+        client.reset(call)
+        await relay.quiet()
