@@ -10,7 +10,7 @@ from grpclib.client import Channel
 from vecguard.cli.connection import Login, LoginConnection, connected, require_name, require_names
 from vecguard.cli.exit_codes import ExitCode, UsageError
 from vecguard.cli.grant_scope import GrantScope, arguments_of
-from vecguard.cli.method_names import ABOUT_USERS_AND_ROLES, rpc_of
+from vecguard.cli.method_names import ABOUT_DATABASES, ABOUT_USERS_AND_ROLES, rpc_of
 from vecguard.cli.output import (
     Output,
     OutputOption,
@@ -26,6 +26,8 @@ from vecguard.generated.vecguard import v1 as pb
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
 from vecguard.usernames import ROOT
 
+#: Methods whose answers have only what the user may see.
+_LISTS: Final = frozenset(("ListDatabases", "ShowCollections"))
 #: Where a command to copy needs a role that the user does not have.
 _SOME_ROLE: Final = "ROLE"
 
@@ -48,7 +50,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="[DATABASE.]COLLECTION",
-            help="What the call is about. For a method about a user or a role: that name.",
+            help="What the call is about. For a method about a user, a role or a database: that "
+            "name.",
             callback=require_names,
         ),
     ] = None,
@@ -87,7 +90,11 @@ def request_of(
     """
     rpc = rpc_of(method)
     names = list(objects)
-    if rpc not in ABOUT_USERS_AND_ROLES:
+    if rpc in ABOUT_DATABASES and len(names) == 1:
+        if database not in (None, names[0]):
+            raise UsageError("a call is about one database, not about several")
+        database = names.pop()
+    elif rpc not in ABOUT_USERS_AND_ROLES:
         databases = {database} if database else set()
         for position, each in enumerate(objects):
             start, dot, names[position] = each.rpartition(".")
@@ -113,9 +120,9 @@ async def ask(
 
 
 def commands(request: pb.ExplainRequest, answer: pb.ExplainReply) -> list[str]:
-    """Returns the commands that would let a refused call pass."""
+    """Returns the commands that would let a call pass that roles refuse, or would refuse."""
     user = shlex.quote(request.username)
-    if answer.reason == pb.Reason.ADMIN_NEEDED:
+    if answer.reason == pb.Reason.ADMIN_NEEDED or _needs_admin_later(answer):
         return [f"vecguard user roles {user} --add {ADMIN}"]
     if not answer.smallest_grants:
         return []
@@ -159,17 +166,35 @@ def _why(request: pb.ExplainRequest, answer: pb.ExplainReply) -> str:
             f"{grant.privilege} on {grant.database}.{grant.object}" for grant in answer.grants
         )
         return f"role {answer.role} is granted {granted}"
+    if answer.reason == pb.Reason.NOT_ENFORCED:
+        if _needs_admin_later(answer):
+            return f"this proxy does not enforce roles; with roles, only the role {ADMIN} may"
+        if answer.smallest_grants:
+            return f"this proxy does not enforce roles; with roles, {_missing(answer)}"
+        return "this proxy does not enforce roles"
     if answer.reason == pb.Reason.NOT_GRANTED:
-        roles = ", ".join((*answer.roles, PUBLIC))
-        return f"none of the roles {roles} allows {answer.privilege} there"
+        return _missing(answer)
     return {
-        pb.Reason.OPEN: "every login may",
-        pb.Reason.NOT_ENFORCED: "this proxy does not enforce roles",
+        pb.Reason.OPEN: "every login may; the answer has what the user's roles show"
+        if request.method in _LISTS
+        else "every login may",
         pb.Reason.ROOT: f"{ROOT} needs no role",
         pb.Reason.ADMIN: f"{request.username} has the role {ADMIN}",
         pb.Reason.OWN: f"it concerns only {request.username}",
         pb.Reason.ADMIN_NEEDED: f"only the role {ADMIN} may",
     }.get(answer.reason, "this proxy has a reason that is newer than this command")
+
+
+def _missing(answer: pb.ExplainReply) -> str:
+    there = "" if answer.objects == ["*"] and answer.database == "*" else " there"
+    if not answer.roles:
+        return f"the only role, {PUBLIC}, does not allow {answer.privilege}{there}"
+    roles = ", ".join((*answer.roles, PUBLIC))
+    return f"none of the roles {roles} allows {answer.privilege}{there}"
+
+
+def _needs_admin_later(answer: pb.ExplainReply) -> bool:
+    return answer.reason == pb.Reason.NOT_ENFORCED and answer.role == ADMIN
 
 
 def _as_json(request: pb.ExplainRequest, answer: pb.ExplainReply) -> dict[str, object]:
@@ -201,10 +226,10 @@ def _grant_as_json(grant: pb.Grant) -> dict[str, str]:
 
 def _print(request: pb.ExplainRequest, answer: pb.ExplainReply) -> None:
     words = sentence(request, answer)
+    out = console()
     if answer.allowed:
         print_success(words)
-        return
-    out = console()
-    out.print(f"{mark('wrong')} {printable(words)}")
+    else:
+        out.print(f"{mark('wrong')} {printable(words)}")
     for command in commands(request, answer):
         out.print(f"    -> {printable(command)}")

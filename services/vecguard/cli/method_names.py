@@ -17,10 +17,21 @@ _OTHERS: Final = {
     "get_partition_stats": "GetPartitionStatistics",
     "list_indexes": "DescribeIndex",
     "alter_index_properties": "AlterIndex",
+    "drop_index_properties": "AlterIndex",
     "compact": "ManualCompaction",
+    "add_function_field": "AlterCollectionSchema",
+    "drop_function_field": "AlterCollectionSchema",
+    "drop_collection_field": "AlterCollectionSchema",
+    "list_persistent_segments": "GetPersistentSegmentInfo",
+    "list_loaded_segments": "GetQuerySegmentInfo",
+    "describe_replica": "GetReplicas",
+    "use_database": "DescribeDatabase",
+    "alter_database_properties": "AlterDatabase",
+    "drop_database_properties": "AlterDatabase",
     "get_server_version": "GetVersion",
     "create_user": "CreateCredential",
     "update_password": "UpdateCredential",
+    "update_user": "UpdateCredential",
     "drop_user": "DeleteCredential",
     "list_users": "ListCredUsers",
     "describe_user": "SelectUser",
@@ -37,6 +48,8 @@ _OTHERS: Final = {
 }
 _FUNCTION: Final = re.compile(r"[a-z]\w*")
 
+#: The RPCs about a database that are judged by the grants in that database.
+ABOUT_DATABASES: Final = frozenset(("AlterDatabase", "DescribeDatabase"))
 #: The RPCs about a user or a role, whose name may have dots.
 ABOUT_USERS_AND_ROLES: Final = frozenset(
     {

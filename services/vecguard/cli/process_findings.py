@@ -13,6 +13,8 @@ _CLOCK_WRONG_SECONDS: Final = 300.0
 
 _REMEDIES: Final = {
     "authorization": "set common.security.authorizationEnabled to true and restart the proxy",
+    "roles": "give the users roles (vecguard role explain says which grants they lack), then set "
+    "common.security.rbac.enforced to true and restart the proxy",
     "logins": "see that a root coord is active and that the proxy reaches it at "
     "rootCoord.addresses",
     "root_coord": "see that a root coord is active, of the proxy's version, and that the proxy "

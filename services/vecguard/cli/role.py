@@ -1,7 +1,8 @@
 """`vecguard role`: manages roles and their grants through Milvus's public RPCs."""
 
 from dataclasses import asdict
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -14,6 +15,7 @@ from vecguard.cli.connection import (
     require_name,
     require_text,
 )
+from vecguard.cli.exit_codes import NegativeError
 from vecguard.cli.explain import explain
 from vecguard.cli.grant_scope import GivenScope, GrantScope, scope_of
 from vecguard.cli.output import (
@@ -28,6 +30,12 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.roles import Role, RoleClient
+from vecguard.privileges.catalogue import PRIVILEGES, PUBLIC, Catalogue
+
+# Parts of Milvus's texts.
+_HAS_GRANTS: Final = "fail to drop the role that it has privileges"
+_UNKNOWN_NAME: Final = "not found the privilege name"
+_NAMES: Final = (*sorted(PRIVILEGES), *Catalogue().groups)
 
 app = typer.Typer(
     no_args_is_help=True, help="Create, list, change and drop roles, and grant privileges to them."
@@ -201,8 +209,8 @@ def grant(
         scope = scope_of(privilege, GivenScope.of(target, database, collection))
         login = connection.login()
         connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).grant(
-                role, privilege, scope
+            lambda channel: grant_privilege(
+                RoleClient(channel, connection.address, login), role, privilege, scope
             ),
             unsure=CHANGE_IS_UNSURE,
         )
@@ -258,8 +266,27 @@ async def drop_if_present(client: RoleClient, role: str, *, force: bool) -> bool
     """
     if role not in await client.list_names():
         return False
-    await client.drop(role, force=force)
+    try:
+        await client.drop(role, force=force)
+    except NegativeError as error:
+        if _HAS_GRANTS in str(error):
+            raise NegativeError(f"{error}; --force drops the role with its grants") from error
+        raise
     return True
+
+
+async def grant_privilege(client: RoleClient, role: str, privilege: str, scope: GrantScope) -> None:
+    """Grants a privilege or a group; an error about an unknown name suggests a similar one.
+
+    Raises as the methods of `client`.
+    """
+    try:
+        await client.grant(role, privilege, scope)
+    except NegativeError as error:
+        similar = get_close_matches(privilege, _NAMES, n=1)
+        if _UNKNOWN_NAME in str(error) and similar:
+            raise NegativeError(f"{error}; did you mean {similar[0]}?") from error
+        raise
 
 
 async def revoke_if_granted(
@@ -303,7 +330,8 @@ def _print_role(role: Role) -> None:
     if role.description is not None:
         table.add_row("description", printable(role.description))
     if role.users is not None:
-        table.add_row("users", printable(", ".join(role.users) or "none"))
+        everyone = "every user" if role.name == PUBLIC else "none"
+        table.add_row("users", printable(", ".join(role.users) or everyone))
     out = console()
     out.print(table)
     if not role.grants:

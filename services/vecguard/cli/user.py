@@ -33,7 +33,9 @@ from vecguard.cli.output import (
 from vecguard.cli.password_source import PasswordSource
 from vecguard.cli.roles import RoleClient
 
-app = typer.Typer(no_args_is_help=True, help="Create, list, change and delete users.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create, list, change and delete users, and give them roles."
+)
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The user's name.", callback=require_name)
@@ -67,7 +69,7 @@ def create(
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
 ) -> None:
-    """Create a user."""
+    """Create a user. Without a role the user may do hardly anything: see `user roles`."""
     with reporting_errors(output):
         login = connection.login()
         password = _new_password(name, new_password_file).read()
@@ -202,7 +204,7 @@ def roles(
     """Show a user's roles, or give and take roles.
 
     Once this says so, every proxy decides by the new roles. Each role is one change, so that an
-    error may leave the earlier ones made. Every user has the role public besides.
+    error may leave the earlier ones made. Every user also has the role public, which is not shown.
     """
     with reporting_errors(output):
         login = connection.login()
@@ -282,6 +284,8 @@ def _show_roles(
         return
     for role in user.roles:
         print_line(role)
+    if not user.roles:
+        console().print("no roles")
 
 
 def _print_user(user: User) -> None:

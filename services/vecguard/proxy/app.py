@@ -203,6 +203,7 @@ class Proxy:
             self.health,
             backend=self.backend,
             is_draining=lambda: self.is_draining,
+            forwards_authorization=settings.proxy.forward_authorization,
         )
         self._lists = None
         if self.authorizer is not None:
@@ -240,6 +241,7 @@ class Proxy:
         HealthChecks(
             authorization_enabled=settings.common.security.authorization_enabled,
             anonymous_changes=settings.common.security.allow_anonymous_changes,
+            roles_enforced=settings.common.security.rbac.enforced,
             revocation=settings.revocation,
             trust=self.root_coord.trust,
             client=self.root_coord.client,
@@ -296,8 +298,8 @@ def _authorizer(
         return None
     if not security.rbac.enforced:
         log.warning(
-            "roles are not enforced: every login may call everything but the account methods; "
-            "set common.security.rbac.enforced to true"
+            "roles are not enforced: every login may call everything but the methods about users "
+            "and roles; give the users roles, then set common.security.rbac.enforced to true"
         )
     return RoleAuthorizer(
         authentication.credentials,

@@ -210,14 +210,18 @@ class RoleAuthorizer(Authorizer):
         """Counts a call that was allowed."""
         self.allowed += 1
 
+    def is_enforced(self, path: bytes) -> bool:
+        """Returns whether calls of this method of Milvus need roles here."""
+        return self.enforced or path in SERVED
+
     def treatment_of(self, path: bytes) -> Need | Treatment:
-        """Returns what a call of this method of Milvus needs here."""
-        if self.enforced or path in SERVED:
-            return treatment(path, strict=self._strict)
-        return _LOGIN
+        """Returns what a call of this method of Milvus needs where roles are enforced."""
+        return treatment(path, strict=self._strict)
 
     def _look_up(self, path: bytes) -> Need | Treatment | MethodRoles:
-        found: Need | Treatment | MethodRoles = self.treatment_of(path)
+        found: Need | Treatment | MethodRoles = _LOGIN
+        if self.is_enforced(path):
+            found = self.treatment_of(path)
         if found is _LOGIN and self.enforced:
             found = self._configured.need_of(path)
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:

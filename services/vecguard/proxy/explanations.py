@@ -1,11 +1,13 @@
 """Serves `vecguard.v1.Roles`: says why a call would be allowed or refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from vecguard.errors import InvalidParameterError, Status, VecguardError
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.grpc.server import current_caller
+from vecguard.privileges.catalogue import ADMIN
 from vecguard.privileges.stored_names import api_name
 from vecguard.proxy.accounts.errors import UnidentifiedCallerError
 from vecguard.proxy.accounts.methods import path_of
@@ -43,9 +45,17 @@ class Explainer:
         self._credentials = credentials
 
     async def explain(
-        self, username: str, method: str, database: str, objects: Sequence[str]
+        self,
+        username: str,
+        method: str,
+        database: str,
+        objects: Sequence[str],
+        authorization: str | None = None,
     ) -> tuple[Explanation, tuple[str, ...]]:
         """Explains the decision about a call, and returns the user's roles without `public`.
+
+        As for the call itself, the backend is asked which collections the names stand for, if the
+        decision can depend on it; with `authorization`, where the backend wants credentials.
 
         Raises:
             UnknownUserError: there is no such user.
@@ -62,18 +72,43 @@ class Explainer:
             )
         if (await self._credentials.get(username)).password is None:
             raise UnknownUserError(username)
+        found, roles = await self._judge(username, path, database, objects, authorization)
+        if not found.reason.allows and not self._authorizer.is_enforced(path):
+            role = ADMIN if found.reason is Reason.ADMIN_NEEDED else ""
+            found = replace(found, reason=Reason.NOT_ENFORCED, role=role)
+        return found, roles
+
+    async def _judge(
+        self,
+        username: str,
+        path: bytes,
+        database: str,
+        objects: Sequence[str],
+        authorization: str | None,
+    ) -> tuple[Explanation, tuple[str, ...]]:
+        """Explains as if roles were enforced."""
         standing = await self._authorizer.rights_after_wait(username)
         rights, roles = standing.rights, standing.roles
         need = self._authorizer.treatment_of(path)
-        if need is Treatment.LOGIN:
-            reason = Reason.OPEN if self._authorizer.enforced else Reason.NOT_ENFORCED
-            return Explanation(reason), roles
+        if need in (Treatment.LOGIN, Treatment.LISTED):
+            return Explanation(Reason.OPEN), roles
         if username == ROOT and not self._authorizer.root_is_bound:
             return Explanation(Reason.ROOT), roles
         if isinstance(need, Treatment):
             return Explanation(Reason.ADMIN if rights.is_admin else Reason.ADMIN_NEEDED), roles
         fields = fields_of(need, database, objects)
         question = Question(need, username, database or _DEFAULT_DATABASE, fields)
+        aliases = self._authorizer.aliases
+        if (
+            aliases is not None
+            and not question.is_allowed(rights, roles)
+            and question.may_name_alias(rights)
+        ):
+            question.targets = await aliases.look_up(
+                username, question.database, question.names, authorization
+            )
+            standing = await self._authorizer.rights_after_wait(username)
+            rights, roles = standing.rights, standing.roles
         return explain(need, question, rights, roles), roles
 
 
@@ -91,7 +126,8 @@ class ExplanationService(pb.RolesBase):
         """
         if self._explainer is None:
             return _reply(Explanation(Reason.NOT_ENFORCED), ())
-        caller = read_caller(current_caller().metadata).principal
+        headers = current_caller().metadata
+        caller = read_caller(headers).principal
         if caller.is_anonymous:
             raise UnidentifiedCallerError
         request = explain_request
@@ -99,7 +135,11 @@ class ExplanationService(pb.RolesBase):
             await _require_may_ask(self._explainer, caller.username)
         return _reply(
             *await self._explainer.explain(
-                request.username, request.method, request.database, request.objects
+                request.username,
+                request.method,
+                request.database,
+                request.objects,
+                headers.get("authorization"),
             )
         )
 

@@ -91,6 +91,7 @@ def open_own_services(
     *,
     backend: Upstream,
     is_draining: Callable[[], bool],
+    forwards_authorization: bool = False,
 ) -> OwnServices:
     """Returns the services, connected at their first call.
 
@@ -100,6 +101,8 @@ def open_own_services(
         report: the checks that the health service answers from.
         backend: answers health requests that name a service.
         is_draining: whether the process is stopping.
+        forwards_authorization: whether the backend, which may be asked about aliases for an
+            explanation, gets the credentials of the caller.
     """
     health = HealthService(
         report,
@@ -136,7 +139,10 @@ def open_own_services(
             calls_at_a_time=_RESTORES_AT_A_TIME,
         ),
         explanations=_upstream(
-            "the service about roles", explanations, max_request_bytes=_MAX_ACCOUNT_BYTES
+            "the service about roles",
+            explanations,
+            max_request_bytes=_MAX_ACCOUNT_BYTES,
+            policy=replace(_HEADERS, authorization=forwards_authorization),
         ),
         health=health_upstream(ends_soon=True),
         watches=health_upstream(ends_soon=False),

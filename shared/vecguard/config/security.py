@@ -45,7 +45,8 @@ class RbacSettings(Section):
     enforced: bool = Field(
         default=True,
         description="Whether a user may call only what the user's roles allow. False: every login "
-        "may call everything, as before version 0.2; roles can be given all the same.",
+        "may call everything but the methods about users and roles, as before version 0.2; roles "
+        "can be given all the same.",
     )
     strict: bool = Field(
         default=True,

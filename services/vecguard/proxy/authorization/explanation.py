@@ -17,7 +17,7 @@ class Reason(Enum):
 
     #: Allowed: every login may call the method.
     OPEN = auto()
-    #: Allowed: roles are not enforced.
+    #: Allowed because roles are not enforced; they would refuse it.
     NOT_ENFORCED = auto()
     #: Allowed: root needs no role.
     ROOT = auto()
@@ -46,9 +46,10 @@ class Explanation:
         need: what the method needs; None if no privilege is defined for it.
         database: by whose grants it is decided; "*" for all; "" without a need.
         names: the objects; "*" where the method names none.
-        role: the role whose grants allow it; "" if it is not GRANTED.
+        role: the role whose grants allow it, if it is GRANTED; `admin` if it is NOT_ENFORCED, and
+            only that role would allow it; else "".
         grants: the grant for each name, if it is GRANTED.
-        smallest: the grants that would allow it, if it is NOT_GRANTED.
+        smallest: the grants that would allow it, if it is NOT_GRANTED or NOT_ENFORCED.
     """
 
     reason: Reason
@@ -91,7 +92,7 @@ def explain(need: Need, question: Question, rights: Rights, roles: Collection[st
     if question.concerns_self(roles):
         return replace(about, reason=Reason.OWN)
     needed = (need.object_type, need.privilege, question.database)
-    found = rights.granting(*needed, question.names)
+    found = rights.granting(*needed, question.names, question.targets)
     if found is not None:
         role, grants = found
         return replace(about, reason=Reason.GRANTED, role=role, grants=grants)

@@ -261,16 +261,26 @@ class Rights:
         return self._allowing(object_type, privilege, database, names, targets) is not None
 
     def granting(
-        self, object_type: str, privilege: str, database: str, names: Sequence[str]
+        self,
+        object_type: str,
+        privilege: str,
+        database: str,
+        names: Sequence[str],
+        targets: Sequence[str] = (),
     ) -> tuple[str, tuple[Grant, ...]] | None:
         """Returns the first role that allows a privilege on every object, and its grant for each.
 
-        None if there is none; an admin needs none. Slow with many grants.
+        With `targets`, an object may be allowed by its name or by its target. None if there is no
+        such role; an admin needs none. Slow with many grants.
         """
-        role = self._allowing(object_type, privilege, database, names)
+        role = self._allowing(object_type, privilege, database, names, targets)
         if role is None:
             return None
-        found = [role.granting(object_type, privilege, database, name) for name in names]
+        found = [
+            role.granting(object_type, privilege, database, name)
+            or role.granting(object_type, privilege, database, target)
+            for name, target in zip(names, targets or names, strict=True)
+        ]
         return role.name, tuple(grant for grant in found if grant is not None)
 
     def allows_some_in(self, object_type: str, privilege: str, database: str) -> bool:

@@ -21,12 +21,14 @@ class HealthChecks:
 
     Attributes:
         anonymous_changes: whether users can be changed where authorization is off.
+        roles_enforced: whether users need roles where authorization is on.
         revocation: the setting, for the messages.
         is_draining: returns whether the process is stopping.
     """
 
     authorization_enabled: bool
     anonymous_changes: bool
+    roles_enforced: bool
     revocation: str
     trust: Trust
     client: RootCoordClient
@@ -39,6 +41,7 @@ class HealthChecks:
         for name, check in (
             ("accepting", self.accepting),
             ("authorization", self.authorization),
+            ("roles", self.roles),
             ("logins", self.logins),
             ("root_coord", self.root_coord),
             ("backend", self.backend_reachable),
@@ -63,6 +66,17 @@ class HealthChecks:
         if not enabled and self.anonymous_changes:
             message += ", and may change the users of all proxies"
         return Check("authorization", enabled, critical=False, message=message)
+
+    def roles(self) -> Check:
+        """Checks that users need roles."""
+        if not self.authorization_enabled:
+            return Check("roles", healthy=True, critical=False, message="there are no users")
+        message = (
+            "roles are enforced"
+            if self.roles_enforced
+            else "roles are not enforced: every login may read and change all data"
+        )
+        return Check("roles", self.roles_enforced, critical=False, message=message)
 
     def logins(self) -> Check:
         """Checks that logins can be decided."""

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import grpclib
 import pytest
 from grpclib.const import Status
@@ -52,6 +55,19 @@ def test_every_translated_function_is_one_of_pymilvus():
     assert [name for name in _OTHERS if not hasattr(MilvusClient, name)] == []
 
 
+def test_every_function_on_the_page_about_roles_can_be_explained():
+    from vecguard.proxy.authorization import methods  # noqa: PLC0415 - the other side
+
+    paths = (*methods.METHODS, *methods.OPEN, *methods.ADMIN_ONLY)
+    rpcs = {path.decode().rpartition("/")[2] for path in paths}
+    page = (Path(__file__).parents[4] / "docs" / "roles.md").read_text()
+    table = page.partition("### What pymilvus calls need")[2].partition("\n### ")[0]
+    calls = " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    functions = [name for name in re.findall(r"`(\w+)`", calls) if hasattr(MilvusClient, name)]
+    assert len(functions) > 60
+    assert [name for name in functions if rpc_of(name) not in rpcs] == []
+
+
 def test_what_is_about_users_or_roles_is_what_the_proxy_says():
     from vecguard.proxy.authorization.methods import METHODS  # noqa: PLC0415 - the other side
 
@@ -65,6 +81,9 @@ def test_what_is_about_users_or_roles_is_what_the_proxy_says():
     [
         (("search", ["books"], None), "", ["books"]),
         (("search", ["sales.books"], None), "sales", ["books"]),
+        (("use_database", ["sales"], None), "sales", []),
+        (("use_database", ["sales"], "sales"), "sales", []),
+        (("DescribeDatabase", [], "sales"), "sales", []),
         (("search", ["books"], "sales"), "sales", ["books"]),
         (("search", ["sales.books"], "sales"), "sales", ["books"]),
         (("flush", ["sales.a", "sales.b"], None), "sales", ["a", "b"]),
@@ -77,10 +96,13 @@ def test_arguments_become_a_request(arguments, database, objects):
     assert (request.database, request.objects) == (database, objects)
 
 
-@pytest.mark.parametrize("arguments", [(["a.x", "b.y"], None), (["a.x"], "b")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("search", ["a.x", "b.y"], None), ("search", ["a.x"], "b"), ("use_database", ["a"], "b")],
+)
 def test_objects_of_several_databases_are_refused(arguments):
     with pytest.raises(UsageError, match="one database"):
-        request_of("alice", "flush", *arguments)
+        request_of("alice", *arguments)
 
 
 def test_a_command_to_copy_grants_what_is_missing():
@@ -124,9 +146,35 @@ def test_the_answer_is_a_sentence():
     create = refused(pb.Grant("Global", "sales", "*", "CreateCollection"))
     assert "call Search in database sales: none" in sentence(SEARCH, create)
     everywhere = refused(pb.Grant("Global", "*", "*", "CreateDatabase"))
-    assert "may not call Search: none" in sentence(SEARCH, everywhere)
+    assert sentence(SEARCH, everywhere).endswith(
+        "may not call Search: none of the roles reader, public allows CreateDatabase"
+    )
+    everywhere.roles = []
+    assert sentence(SEARCH, everywhere).endswith(
+        "the only role, public, does not allow CreateDatabase"
+    )
+    names = pb.ExplainRequest(username="alice", method="ShowCollections")
+    assert sentence(names, pb.ExplainReply(allowed=True, reason=pb.Reason.OPEN)) == (
+        "alice may call ShowCollections: every login may; the answer has what the user's roles show"
+    )
     user = refused(pb.Grant("User", "*", "bob", "SelectUser"))
     assert "call Search on bob: none" in sentence(SEARCH, user)
+
+
+def test_where_roles_are_not_enforced_the_answer_says_what_will_be_missing():
+    answer = refused(search())
+    answer.reason, answer.allowed = pb.Reason.NOT_ENFORCED, True
+    assert sentence(SEARCH, answer) == (
+        "alice may call Search on sales.books: this proxy does not enforce roles; with roles, none "
+        "of the roles reader, public allows Search there"
+    )
+    assert commands(SEARCH, answer) == ["vecguard role grant reader Search sales.books"]
+    admin = pb.ExplainReply(allowed=True, reason=pb.Reason.NOT_ENFORCED, role="admin")
+    assert sentence(SEARCH, admin).endswith("with roles, only the role admin may")
+    assert commands(SEARCH, admin) == ["vecguard user roles alice --add admin"]
+    anonymous = pb.ExplainReply(allowed=True, reason=pb.Reason.NOT_ENFORCED)
+    assert sentence(SEARCH, anonymous).endswith("this proxy does not enforce roles")
+    assert commands(SEARCH, anonymous) == []
 
 
 @pytest.mark.parametrize("reason", pb.Reason)

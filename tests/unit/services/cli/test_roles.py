@@ -228,6 +228,35 @@ async def test_what_is_not_there_is_neither_dropped_nor_revoked():
         assert len(requests) == 1
 
 
+async def test_a_role_with_grants_is_refused_with_the_option_that_drops_it():
+    text = "fail to drop the role that it has privileges. Use REVOKE API to revoke privileges"
+    for reason, advice in ((text, "; --force drops the role with its grants"), ("other", "")):
+        milvus = Milvus(common.Status(code=1100, reason=reason))
+        with pytest.raises(NegativeError) as refused:
+            await asked(lambda client: role.drop_if_present(client, "reader", force=False), milvus)
+        assert str(refused.value) == reason + advice
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("search", "; did you mean Search?"),
+        ("CollectionReadonly", "; did you mean CollectionReadOnly?"),
+        ("Xyz", ""),
+    ],
+)
+async def test_an_unknown_privilege_is_refused_with_a_similar_one(name, advice):
+    text = f"not found the privilege name[{name}]: invalid parameter"
+    milvus = Milvus(common.Status(code=1100, reason=text))
+    with pytest.raises(NegativeError) as refused:
+        await asked(lambda client: role.grant_privilege(client, "reader", name, BOOKS), milvus)
+    assert str(refused.value) == text + advice
+    milvus = Milvus(common.Status(code=1100, reason="no such role"))
+    with pytest.raises(NegativeError) as refused:
+        await asked(lambda client: role.grant_privilege(client, "reader", name, BOOKS), milvus)
+    assert str(refused.value) == "no such role"
+
+
 async def test_roles_are_given_before_others_are_taken_and_the_first_error_ends_it():
     _, requests = await asked(
         lambda client: user.change_roles(client, "bob", ["reader", "writer"], ["admin"])

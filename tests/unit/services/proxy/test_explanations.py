@@ -12,6 +12,7 @@ from tests.support.credentials import (
     observed_authentication,
     role_cache,
 )
+from tests.unit.services.proxy.backend.test_aliases import Backend
 from tests.unit.services.proxy.test_authorizer import SwitchedTrust
 from vecguard.addresses import Address
 from vecguard.generated.vecguard import v1 as pb
@@ -20,6 +21,7 @@ from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.explanations import Explainer, ExplanationService
 
 BOOKS = Grant("Collection", "sales", "books", "PrivilegeSearch")
@@ -106,6 +108,8 @@ async def test_a_refused_call_names_the_smallest_grant(house):
     ("username", "method", "objects", "reason"),
     [
         ("alice", "HasCollection", [], "OPEN"),
+        ("alice", "ListDatabases", [], "OPEN"),
+        ("alice", "ShowCollections", [], "OPEN"),
         ("alice", "SelectUser", ["alice"], "OWN"),
         ("alice", "SelectGrant", ["reader"], "OWN"),
         ("alice", "SelectGrant", ["auditor"], "NOT_GRANTED"),
@@ -116,7 +120,7 @@ async def test_a_refused_call_names_the_smallest_grant(house):
         ("root", "GetMetrics", [], "ROOT"),
     ],
 )
-async def test_each_reason_is_told(house, username, method, objects, reason):
+async def test_each_reason_has_an_example(house, username, method, objects, reason):
     house.source.give("bob", "admin")
     found = await house.ask(username, method, *objects)
     assert found.reason == pb.Reason[reason]
@@ -160,10 +164,34 @@ async def test_a_call_that_the_relay_has_not_made_is_refused(house):
     assert refused.value.status is Status.PERMISSION_DENIED
 
 
+async def test_an_alias_stands_for_its_collection_as_in_the_call():
+    backend = Backend()
+    backend.aliases["sales", "library"] = "books"
+    backend.aliases["sales", "cinema"] = "films"
+    async with opened(aliases=Aliases(backend, clock=ManualClock())) as house:
+        found = await house.ask("alice", "Search", "library", database="sales", caller="root")
+        assert (found.allowed, found.objects) == (True, ["library"])
+        assert found.grants == [pb.Grant("Collection", "sales", "books", "Search")]
+        refused = await house.ask("alice", "Search", "cinema", database="sales")
+        assert refused.smallest_grants == [pb.Grant("Collection", "sales", "cinema", "Search")]
+        assert backend.asked == {"library": 1, "cinema": 1}
+        # The backend is asked only if the decision can depend on it.
+        assert not (await house.ask("alice", "Search", "library")).allowed
+        assert (await house.ask("alice", "Search", "books", database="sales")).allowed
+        assert backend.asked == {"library": 1, "cinema": 1}
+
+
 async def test_settings_count():
     async with opened(enforced=False) as house:
         found = await house.ask("alice", "Search", "films")
         assert (found.allowed, found.reason) == (True, pb.Reason.NOT_ENFORCED)
+        # It says already what is missing when roles are enforced.
+        assert found.smallest_grants == [pb.Grant("Collection", "default", "films", "Search")]
+        granted = await house.ask("alice", "Search", "books", database="sales")
+        assert (granted.reason, granted.role) == (pb.Reason.GRANTED, "reader")
+        metrics = await house.ask("alice", "GetMetrics")
+        assert (metrics.allowed, metrics.reason) == (True, pb.Reason.NOT_ENFORCED)
+        assert metrics.role == "admin"
         # The methods about users and roles are always decided by roles.
         assert not (await house.ask("alice", "CreateRole")).allowed
     async with opened(strict=False) as house:

@@ -27,7 +27,10 @@ class Reason(betterproto.Enum):
     """Allowed: every login may call the method."""
 
     NOT_ENFORCED = 2
-    """Allowed: the proxy does not enforce roles, or asks for no login."""
+    """
+    Allowed because the proxy does not enforce roles, or asks for no login. The reply also says
+     what is missing, as for a refused call.
+    """
 
     ROOT = 3
     """Allowed: it is root, which needs no role."""
@@ -90,13 +93,14 @@ class ExplainReply(betterproto.Message):
 
     role: str = betterproto.string_field(8)
     """
-    if it is GRANTED: the role that allows it, and its grant for each object
+    if it is GRANTED: the role that allows it, and its grant for each object; `admin` if it is
+     NOT_ENFORCED, and only that role would allow it
     """
 
     grants: List["Grant"] = betterproto.message_field(9)
     smallest_grants: List["Grant"] = betterproto.message_field(10)
     """
-    if it is NOT_GRANTED: grants that would allow it, and nothing that could be left out
+    if it is NOT_GRANTED or NOT_ENFORCED: grants that would allow it, and nothing that could be left out
     """
 
 

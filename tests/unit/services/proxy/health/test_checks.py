@@ -31,7 +31,7 @@ class Backend:
 
 
 class Harness:
-    def __init__(self, enabled, *, anonymous_changes=False):
+    def __init__(self, enabled, *, anonymous_changes=False, roles_enforced=True):
         self.trust, self.client, self.backend = Trust(), Client(), Backend()
         self.draining = False
         self.now = 0.0
@@ -44,6 +44,7 @@ class Harness:
         HealthChecks(
             authorization_enabled=enabled,
             anonymous_changes=anonymous_changes,
+            roles_enforced=roles_enforced,
             revocation="strict",
             trust=self.trust,
             client=self.client,
@@ -74,6 +75,16 @@ def test_all_is_well(harness):
 def test_it_names_itself_as_root_coord_knows_it(harness):
     (message,) = (c.message for c in harness.report.evaluate().checks if c.name == "root_coord")
     assert message == "session with root coord at r1:53100 as proxy a1b2"
+
+
+def test_roles_that_are_not_enforced_are_a_warning():
+    harness = Harness(enabled=True, roles_enforced=False)
+    assert harness.ready
+    (warning,) = harness.report.evaluate().warnings
+    assert warning.name == "roles"
+    assert "not enforced" in warning.message
+    # Without users there are no roles.
+    assert Harness(enabled=False, roles_enforced=False).warnings == ["authorization"]
 
 
 def test_without_a_lease_it_is_not_ready(harness):
