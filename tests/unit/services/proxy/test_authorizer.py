@@ -528,6 +528,35 @@ async def test_a_decision_is_made_by_roles_that_change_while_it_waits(house):
     assert house.status(waiting) is Status.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize("changed", ["the user's roles", "the role's grants"])
+async def test_a_call_that_has_begun_is_decided_by_what_holds_at_its_end(house, changed):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    begun = await house.call(SEARCH, search(), end=False)
+    if changed == "the user's roles":
+        house.source.give("alice")
+        await house.revocations.change_roles_of("alice", house.source.revision)
+    else:
+        house.source.grant("reader")
+        await house.revocations.change_policy(house.source.revision)
+    house.client.finish(begun)
+    await house.relay.quiet()
+    assert house.status(begun) is Status.PERMISSION_DENIED
+
+
+async def test_a_call_that_has_begun_is_not_decided_after_the_lease(house):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    begun = await house.call(SEARCH, search(), end=False)
+    house.trust.valid.clear()
+    house.client.finish(begun)
+    await house.relay.quiet()
+    assert not await house.has_arrived(begun)
+    house.trust.valid.set()
+    await house.relay.quiet()
+    assert await house.has_arrived(begun)
+
+
 async def test_roles_that_never_rest_end_the_call(house, monkeypatch):
     house.source.give("alice", "reader")
     fetch = house.source.fetch_roles
