@@ -161,10 +161,15 @@ class _Opened:
         relay = await self._relay.__aenter__()
         house = Relay(relay, source, trust, authentication.credentials, roles)
         house.audit, house.authorizer = audit, authorizer
+        house.log_in = self._log_in
         house.revocations = Revocations(
             authentication.credentials, authentication.logins, roles, relay.open_calls
         )
         return house
+
+    def _log_in(self, user):
+        """Makes this the user of the calls that follow."""
+        self.user = user
 
     async def __aexit__(self, *error):
         await self._relay.__aexit__(*error)
@@ -493,6 +498,25 @@ async def test_open_calls_end_if_the_new_roles_cannot_be_read(house):
     await house.revocations.change_policy(house.source.revision + 1)
     await house.relay.quiet()
     assert house.status(searching) is Status.UNAVAILABLE
+
+
+async def test_open_calls_of_many_users_are_judged_together(house):
+    """One after the other, their roles would not be read in time."""
+    calls = []
+    for number in range(20):
+        username = f"user{number}"
+        house.source.put(username, "secret1")
+        house.source.grant(f"role{number}", SEARCH_BOOKS)
+        house.source.give(username, f"role{number}")
+        house.log_in(Principal(username, 1))
+        calls.append(await house.call(SEARCH, search()))
+    house.source.gate.close()
+    change = asyncio.create_task(house.revocations.change_policy(house.source.revision + 1))
+    await house.source.gate.arrivals(20)
+    house.source.revision += 1
+    house.source.gate.open()
+    await change
+    assert [house.status(call) for call in calls] == [None] * 20
 
 
 async def test_open_calls_end_if_the_new_roles_do_not_come(house, monkeypatch):
