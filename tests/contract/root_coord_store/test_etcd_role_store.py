@@ -445,6 +445,31 @@ async def test_a_user_who_is_given_the_role_while_it_is_dropped_loses_it(store, 
     assert (await users.get("bob")).value.roles == ()
 
 
+async def bind_many(client, keys, count=100):
+    mappings = [keys.mapping(f"user{number}", "reader").encode() for number in range(count)]
+    await client.txn([], [Put(mapping, b"") for mapping in mappings])
+
+
+async def test_a_role_of_many_users_is_dropped(store, client, keys):
+    await bind_many(client, keys)
+    dropped = await store.drop_role("reader", force=True, actor=None)
+    assert dropped.applied
+    assert set(dropped.users) == {f"user{number}" for number in range(100)}
+    assert not [key for key in await below(client, keys) if "mapping" in key]
+
+
+async def test_a_refused_drop_names_the_users_who_have_lost_the_role(store, client, keys, crossed):
+    """Proxies must hear of them, although the drop itself is refused."""
+    await bind_many(client, keys)
+    interrupted = crossed(None, lambda: grant(store, SEARCH))
+    refused = await interrupted.drop_role("reader", force=False, actor=None)
+    assert refused.outcome is Outcome.ROLE_HAS_GRANTS
+    left = [key for key in await below(client, keys) if "mapping" in key]
+    assert refused.revision
+    assert 0 < len(left) < 100
+    assert len(refused.users) == 100
+
+
 async def test_a_privilege_that_is_revoked_while_old_keys_are_rewritten_stays_revoked(
     store, client, keys, crossed
 ):

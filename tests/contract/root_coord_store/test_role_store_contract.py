@@ -532,3 +532,13 @@ async def test_an_actor_that_is_not_valid_any_more_changes_nothing(
     before = await store.revision()
     assert (await change(store, actor)).outcome is Outcome.ACTOR_REVOKED
     assert await store.revision() == before
+
+
+async def test_a_group_gets_no_other_level_by_a_group_that_it_contains(store):
+    """Otherwise a role with a group of collections could come to change roles."""
+    await group_of(store, "Inner")
+    await group_of(store, "Middle", "Inner")
+    await group_of(store, "Readers", "Search", "Middle")
+    refused = await store.change_group("Inner", ["ManageOwnership"], add=True, actor=None)
+    assert refused.outcome is Outcome.LEVELS_DIFFER
+    assert (await store.change_group("Inner", ["Query"], add=True, actor=None)).applied

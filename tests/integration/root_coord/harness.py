@@ -160,8 +160,9 @@ class Proxy:
             clock=boot_clock,
             under_lease=access.is_under_lease,
         )
+        self.open_calls = OpenCalls()
         self.revocations = Revocations(
-            self.cache, self.authentication.logins, self.roles, OpenCalls()
+            self.cache, self.authentication.logins, self.roles, self.open_calls
         )
 
     async def login(self, username: str, password: str) -> int:

@@ -6,9 +6,12 @@ import pytest
 
 from tests.integration.root_coord.harness import Proxy, running_proxy
 from tests.support.credentials import hashed
+from tests.support.fake_calls import FakeCall, FakeClient
 from tests.support.tcp_relay import TcpRelay
 from tests.support.waiting import eventually
 from vecguard.addresses import Address
+from vecguard.proxy.authorization.errors import PermissionDeniedError
+from vecguard.proxy.principal import Principal
 from vecguard.root_coord.store.role_interface import Grant
 
 SEARCH = Grant("Collection", "default", "books", "PrivilegeSearch", "bob")
@@ -44,6 +47,19 @@ async def may_search(proxy: Proxy) -> bool:
     """Decides as a proxy does that holds nothing but what it has cached, and reads the rest."""
     record = await proxy.cache.get("bob")
     return (await proxy.roles.get(record.roles)).allows(*ASKED)
+
+
+class Searching:
+    """The permission of an open call that searches."""
+
+    is_given = True
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+
+    async def judge_again(self) -> None:
+        if not await may_search(self._proxy):
+            raise PermissionDeniedError("PrivilegeSearch", "bob", "default")
 
 
 async def test_after_a_change_no_proxy_decides_by_the_older_roles(harness, roles, stack):
@@ -92,6 +108,10 @@ async def test_a_proxy_that_was_cut_off_learns_of_changes_when_it_comes_back(
     await give(roles, "reader")
     assert await may_search(proxy)
     login = await proxy.login("bob", "first1")
+    client = FakeClient()
+    proxy.open_calls.enter(client)
+    call = FakeCall(client, Principal("bob", login), permission=Searching(proxy))
+    client.open.append(call)
     sessions = proxy.root_coord.sessions_opened
     # A change of which this proxy gets no notice.
     store = harness.active_term.role_store
@@ -106,5 +126,11 @@ async def test_a_proxy_that_was_cut_off_learns_of_changes_when_it_comes_back(
         return proxy.root_coord.sessions_opened > sessions and not await may_search(proxy)
 
     await eventually(has_learnt, 10.0)
+
+    async def is_judged():
+        return bool(call.reasons)
+
+    await eventually(is_judged)
+    assert [type(reason) for reason in call.reasons] == [PermissionDeniedError]
     # The login is known all the same.
     assert await proxy.login("bob", "first1") == login

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vecguard.concurrency.turns import in_turns
+from vecguard.errors import MessageTooLargeError, TooManyFieldsError
 from vecguard.grpc.raw_message import RawMessage, Shape, encoded, fields, message, texts
 from vecguard.passwords import PasswordHash, PasswordScheme
 from vecguard.privileges.stored_names import api_name
@@ -14,6 +15,11 @@ from vecguard.secret import Secret
 # Before the hash of a password of more than 72 bytes. Milvus has no such passwords; without the
 # mark a restored hash would count as plain bcrypt and match no password.
 _LONG_PASSWORD = "{bcrypt-sha256}"  # noqa: S105 - a mark, no password
+
+# Each user, role, grant and group is read in one turn. A user or a group has fewer roles or
+# privileges than this, and a role or a grant is shorter than that.
+_MOST_FIELDS = 2000
+_MOST_BYTES = 64 * 1024
 
 _NAME: Shape = {1: 0}
 _FLAT: Shape = {1: 0, 2: 1}
@@ -64,9 +70,14 @@ async def backup_reply(backup: Backup) -> RawMessage:
 
 
 async def read_restore_request(request: bytes) -> RbacMeta:
-    """Reads a `RestoreRBACMetaRequest`. Raises MalformedMessageError."""
+    """Reads a `RestoreRBACMetaRequest`.
+
+    Raises:
+        MalformedMessageError: it cannot be read.
+        TooManyFieldsError, MessageTooLargeError: one user, role, grant or group is too long.
+    """
     meta = RbacMeta()
-    for number, value in fields(request):
+    async for number, value in in_turns(fields(request)):
         if number == 2:  # noqa: PLR2004 - the number of RBAC_meta
             async for part, content in in_turns(fields(message(value))):
                 _add(meta, part, content)
@@ -108,23 +119,35 @@ def _grant_entity(role: str, grant: Grant) -> bytes:
 def _add(meta: RbacMeta, number: int, value: int | bytes) -> None:
     match number:
         case 1:
+            roles = _names(message(value), 3)
             name, password = texts(message(value), _FLAT, 2)
-            meta.users.append((name, Secret(password), _names(message(value), 3)))
+            meta.users.append((name, Secret(password), roles))
         case 2:
-            role, description = texts(message(value), _FLAT, 2)
+            role, description = texts(_short(value), _FLAT, 2)
             meta.roles.append((role, description))
         case 3:
-            role, *grant = texts(message(value), _GRANT, 6)
+            role, *grant = texts(_short(value), _GRANT, 6)
             meta.grants.append((role, Grant(*grant)))
         case 4:
+            privileges = _names(message(value), 2)
             (group,) = texts(message(value), _NAME, 1)
-            meta.groups.append((group, _names(message(value), 2)))
+            meta.groups.append((group, privileges))
+
+
+def _short(value: int | bytes) -> bytes:
+    """Returns a message. Raises MessageTooLargeError."""
+    data = message(value)
+    if len(data) > _MOST_BYTES:
+        raise MessageTooLargeError(len(data), _MOST_BYTES)
+    return data
 
 
 def _names(data: bytes, wanted: int) -> list[str]:
-    """Returns the names of all messages in a repeated field."""
+    """Returns the names of all messages in a repeated field. Raises TooManyFieldsError."""
     names = []
-    for number, value in fields(data):
+    for count, (number, value) in enumerate(fields(data)):
+        if count == _MOST_FIELDS:
+            raise TooManyFieldsError(_MOST_FIELDS)
         if number == wanted:
             names += texts(message(value), _NAME, 1)
     return names

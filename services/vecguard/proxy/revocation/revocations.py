@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from vecguard.errors import VecguardError
@@ -9,11 +10,14 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authorization.errors import PermissionChangedError
-from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.calls.open_calls import Call, OpenCalls
+from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.role_cache import RoleCache
 
 # The lease goes on meanwhile: root coord waits longer than this for an answer to a notice.
 _JUDGING_SECONDS: Final = 1.0
+# So that a second is enough for many users whose roles differ, each with a read of its own.
+_JUDGED_TOGETHER: Final = 100
 
 
 class Revocations:
@@ -81,14 +85,20 @@ class Revocations:
         A call also ends if the newest roles cannot be read within a second.
         """
         deadline = asyncio.get_running_loop().time() + _JUDGING_SECONDS
-        for call, permission in self._open_calls.with_permission(username):
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await permission.judge_again()
-            except VecguardError as error:
-                self.calls_ended += call.revoke(error)
-            except TimeoutError:
-                self.calls_ended += call.revoke(PermissionChangedError())
+        open_calls = self._open_calls.with_permission(username)
+        while together := tuple(islice(open_calls, _JUDGED_TOGETHER)):
+            async with asyncio.TaskGroup() as tasks:
+                for call, permission in together:
+                    tasks.create_task(self._judge(call, permission, deadline))
+
+    async def _judge(self, call: Call, permission: Permission, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await permission.judge_again()
+        except VecguardError as error:
+            self.calls_ended += call.revoke(error)
+        except TimeoutError:
+            self.calls_ended += call.revoke(PermissionChangedError())
 
     def invalidate_all(self) -> None:
         """Drops every cached record, and the grants of all roles.

@@ -109,7 +109,7 @@ class GroupChanges:
             require_privileges(privileges, custom, self._catalogue)
             changed = tuple(dict.fromkeys([*members, *privileges]))
             named = sorted(custom.keys() & set(privileges) - {name})
-            if not self._have_one_level(changed, custom):
+            if self._mixes_levels(name, changed, custom):
                 raise Refusal(Outcome.LEVELS_DIFFER)
         else:
             # A member may be removed although its own group is gone.
@@ -129,6 +129,21 @@ class GroupChanges:
                 *(Compare.version(self._keys.group(each).encode(), ">", 0) for each in named),
             ],
             [Put(key, group_value(name, changed))],
+        )
+
+    def _mixes_levels(
+        self, name: str, changed: Sequence[str], custom: Mapping[str, Sequence[str]]
+    ) -> bool:
+        """Returns whether a change leaves the group, or one that contains it, with two levels.
+
+        Milvus looks at the group alone. So privileges of the cluster would come into a group of
+        collections by an empty group that it contains. What had two levels before may keep them.
+        """
+        after = {**custom, name: changed}
+        return not self._have_one_level(changed, after) or any(
+            self._have_one_level(custom[group], custom)
+            and not self._have_one_level(after[group], after)
+            for group in custom
         )
 
     def _have_one_level(self, members: Sequence[str], custom: Mapping[str, Sequence[str]]) -> bool:

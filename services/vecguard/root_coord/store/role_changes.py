@@ -1,7 +1,7 @@
 """Creates and drops roles, and binds them to users, in etcd and in Milvus's layout."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from vecguard.etcd import Compare, Delete, Get, Put
 from vecguard.etcd.reads import MOST_OPERATIONS, Reads
@@ -14,6 +14,19 @@ from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
 
 # Of one transaction, beside its other operations.
 _MOST_MAPPINGS = 80
+
+
+@dataclass(slots=True)
+class _Taken:
+    """From whom a change takes a role.
+
+    Attributes:
+        users: their names.
+        revision: that of the last transaction which took it from some, before the change itself.
+    """
+
+    users: dict[str, None] = field(default_factory=dict)
+    revision: int = 0
 
 
 class RoleChanges:
@@ -29,7 +42,7 @@ class RoleChanges:
     ) -> Mutation:
         """Adds a role. Removes what is left from an earlier role of that name."""
         key, prefix = self._keys.role(name).encode(), self._keys.roles.encode()
-        users: dict[str, None] = {}
+        taken = _Taken()
 
         async def attempt(standing: Sequence[Compare]) -> Mutation | None:
             read = await self._reads.at_once([Get(prefix, prefix=True, keys_only=True)])
@@ -39,10 +52,10 @@ class RoleChanges:
             if role_limit is not None and len(roles) >= role_limit:
                 raise Refusal(Outcome.ROLE_LIMIT_REACHED)
             absent = [*standing, Compare.version(key, "==", 0)]
-            left = await self._take_from_all(name, absent, users)
+            left = await self._take_from_all(name, absent, taken)
             if left is None:
                 return None
-            mutation = await self._writes.apply(
+            return await self._writes.apply(
                 [
                     *absent,
                     *left.conditions,
@@ -55,9 +68,8 @@ class RoleChanges:
                     Put(key, role_value(description)),
                 ],
             )
-            return None if mutation is None else replace(mutation, users=tuple(users))
 
-        return await self._writes.repeat(actor, attempt)
+        return await self._repeat(actor, attempt, taken)
 
     async def alter(self, name: str, description: str, *, actor: Actor | None) -> Mutation:
         """Replaces the description."""
@@ -74,15 +86,31 @@ class RoleChanges:
 
     async def drop(self, name: str, *, force: bool, actor: Actor | None) -> Mutation:
         """Removes a role, its grants if forced, and takes it from its users."""
-        users: dict[str, None] = {}
+        taken = _Taken()
 
         async def attempt(standing: Sequence[Compare]) -> Mutation | None:
-            return await self._drop(name, standing, users, force=force)
+            return await self._drop(name, standing, taken, force=force)
 
-        return await self._writes.repeat(actor, attempt)
+        return await self._repeat(actor, attempt, taken)
+
+    async def _repeat(
+        self,
+        actor: Actor | None,
+        attempt: Callable[[Sequence[Compare]], Awaitable[Mutation | None]],
+        taken: _Taken,
+    ) -> Mutation:
+        """Repeats a change. If it is refused, it names those who have lost the role before.
+
+        With a revision, because proxies must forget what these had.
+        """
+        mutation = await self._writes.repeat(actor, attempt)
+        if mutation.applied or taken.revision:
+            revision = mutation.revision or taken.revision
+            return replace(mutation, revision=revision, users=tuple(taken.users))
+        return mutation
 
     async def _drop(
-        self, name: str, standing: Sequence[Compare], users: dict[str, None], *, force: bool
+        self, name: str, standing: Sequence[Compare], taken: _Taken, *, force: bool
     ) -> Mutation | None:
         key = self._keys.role(name).encode()
         prefix = self._keys.grantees_of(name).encode()
@@ -105,7 +133,7 @@ class RoleChanges:
             stored = await self._reads.all_below(self._keys.grantees, revision=read.revision)
             ids -= ids_of(kv for kv in stored.value if not kv.key.startswith(prefix))
         stands = [*standing, Compare.version(key, ">", 0)]
-        left = await self._take_from_all(name, stands, users)
+        left = await self._take_from_all(name, stands, taken)
         if left is None:
             return None
         gone = [Delete(self._keys.grants_of(each).encode(), prefix=True) for each in sorted(ids)]
@@ -125,12 +153,12 @@ class RoleChanges:
         # Without a key that refers to it, what is below an id counts for nothing.
         for start in range(room, len(gone), MOST_OPERATIONS):
             await self._writes.apply([], gone[start:][:MOST_OPERATIONS])
-        return replace(mutation, users=tuple(users))
+        return mutation
 
     async def _take_from_all(
-        self, role: str, conditions: Sequence[Compare], users: dict[str, None]
+        self, role: str, conditions: Sequence[Compare], taken: _Taken
     ) -> Transaction | None:
-        """Returns what takes a role from its users, and adds their names to `users`.
+        """Returns what takes a role from its users, and adds their names to `taken`.
 
         Of very many users it takes the role at once from all but some, under the conditions; None
         when one does not hold.
@@ -142,11 +170,13 @@ class RoleChanges:
             user, _, of_user = kv.key.removeprefix(prefix).partition(b"/")
             if of_user == role.encode():
                 found.append(kv)
-                users[user.decode(errors="replace")] = None
+                taken.users[user.decode(errors="replace")] = None
         while len(found) > _MOST_MAPPINGS:
             some, found = found[:_MOST_MAPPINGS], found[_MOST_MAPPINGS:]
-            if await self._writes.apply(conditions, [Delete(kv.key) for kv in some]) is None:
+            applied = await self._writes.apply(conditions, [Delete(kv.key) for kv in some])
+            if applied is None:
                 return None
+            taken.revision = applied.revision
         return Transaction(
             [Compare.mod_revision(prefix, "<", read.revision + 1, prefix=True)],
             [Delete(kv.key) for kv in found],

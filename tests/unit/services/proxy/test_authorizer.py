@@ -161,10 +161,15 @@ class _Opened:
         relay = await self._relay.__aenter__()
         house = Relay(relay, source, trust, authentication.credentials, roles)
         house.audit, house.authorizer = audit, authorizer
+        house.log_in = self._log_in
         house.revocations = Revocations(
             authentication.credentials, authentication.logins, roles, relay.open_calls
         )
         return house
+
+    def _log_in(self, user):
+        """Makes this the user of the calls that follow."""
+        self.user = user
 
     async def __aexit__(self, *error):
         await self._relay.__aexit__(*error)
@@ -507,6 +512,25 @@ async def test_open_calls_end_if_the_new_roles_cannot_be_read(house):
     assert house.status(searching) is Status.UNAVAILABLE
 
 
+async def test_open_calls_of_many_users_are_judged_together(house):
+    """One after the other, their roles would not be read in time."""
+    calls = []
+    for number in range(20):
+        username = f"user{number}"
+        house.source.put(username, "secret1")
+        house.source.grant(f"role{number}", SEARCH_BOOKS)
+        house.source.give(username, f"role{number}")
+        house.log_in(Principal(username, 1))
+        calls.append(await house.call(SEARCH, search()))
+    house.source.gate.close()
+    change = asyncio.create_task(house.revocations.change_policy(house.source.revision + 1))
+    await house.source.gate.arrivals(20)
+    house.source.revision += 1
+    house.source.gate.open()
+    await change
+    assert [house.status(call) for call in calls] == [None] * 20
+
+
 async def test_open_calls_end_if_the_new_roles_do_not_come(house, monkeypatch):
     monkeypatch.setattr("vecguard.proxy.revocation.revocations._JUDGING_SECONDS", 0.01)
     house.source.give("alice", "reader")
@@ -538,6 +562,35 @@ async def test_a_decision_is_made_by_roles_that_change_while_it_waits(house):
     house.source.gate.open()
     await house.relay.quiet()
     assert house.status(waiting) is Status.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("changed", ["the user's roles", "the role's grants"])
+async def test_a_call_that_has_begun_is_decided_by_what_holds_at_its_end(house, changed):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    begun = await house.call(SEARCH, search(), end=False)
+    if changed == "the user's roles":
+        house.source.give("alice")
+        await house.revocations.change_roles_of("alice", house.source.revision)
+    else:
+        house.source.grant("reader")
+        await house.revocations.change_policy(house.source.revision)
+    house.client.finish(begun)
+    await house.relay.quiet()
+    assert house.status(begun) is Status.PERMISSION_DENIED
+
+
+async def test_a_call_that_has_begun_is_not_decided_after_the_lease(house):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, search()))
+    begun = await house.call(SEARCH, search(), end=False)
+    house.trust.valid.clear()
+    house.client.finish(begun)
+    await house.relay.quiet()
+    assert not await house.has_arrived(begun)
+    house.trust.valid.set()
+    await house.relay.quiet()
+    assert await house.has_arrived(begun)
 
 
 async def test_roles_that_never_rest_end_the_call(house, monkeypatch):

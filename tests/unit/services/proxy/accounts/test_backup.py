@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.account_service import running_account_service
 from tests.support.credentials import hashed
+from vecguard.errors import MessageTooLargeError, TooManyFieldsError
 from vecguard.generated.milvus.proto import common
 from vecguard.generated.milvus.proto import milvus as pb
 from vecguard.generated.vecguard.internal import v1 as internal
@@ -229,6 +230,21 @@ async def test_parts_of_a_backup_that_arrive_separately_belong_together(harness)
     request = encoded(2, bytes(first)) + encoded(2, bytes(second))
     meta = await milvus_wire.read_restore_request(request)
     assert meta.roles == [("a", ""), ("b", "")]
+
+
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        (encoded(1, encoded(1, "bob") + encoded(3, encoded(1, "r")) * 3000), TooManyFieldsError),
+        (encoded(4, encoded(1, "G") + encoded(2, encoded(1, "P")) * 3000), TooManyFieldsError),
+        (encoded(1, encoded(1, "bob") * 3000), TooManyFieldsError),
+        (encoded(2, encoded(1, "r") * 30_000), MessageTooLargeError),
+        (encoded(3, encoded(1, encoded(1, "r") * 30_000)), MessageTooLargeError),
+    ],
+)
+async def test_one_part_of_a_backup_does_not_keep_others_waiting(part, error):
+    with pytest.raises(error):
+        await milvus_wire.read_restore_request(encoded(2, part))
 
 
 MANY = 20_000

@@ -546,6 +546,22 @@ async def test_a_change_right_after_the_rehash_refuses_the_old_password(harness)
     assert await harness.login("bob", "second2")
 
 
+async def test_roles_that_change_before_the_rehash_are_read_again(harness):
+    """The notice of the earlier change comes after the answer to the rehash."""
+    harness.change("bob", "first1", cost=5)
+    rehash = harness.rehasher.rehash
+    changed_at = []
+
+    async def after_a_change_of_roles(username, revision, password):
+        changed_at.append(harness.source.give("bob", "reader"))
+        return await rehash(username, revision, password)
+
+    harness.rehasher.rehash = after_a_change_of_roles
+    await harness.login("bob", "first1")
+    harness.credentials.invalidate("bob", *changed_at)
+    assert (await harness.credentials.get("bob")).roles == ("reader",)
+
+
 async def test_a_lease_that_is_lost_during_the_rehash_leaves_the_login_undecided(harness):
     harness.change("bob", "first1", cost=5)
     harness.rehasher.gate.close()

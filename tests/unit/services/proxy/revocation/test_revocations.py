@@ -82,9 +82,12 @@ async def test_a_store_that_went_back_leaves_nothing_of_before(proxy):
     call = proxy.call_of("bob", 101)
     proxy.logins.accept(b"right", Principal("bob", 101))
     proxy.logins.refuse(b"wrong", Principal("bob", 101))
-    assert proxy.revocations.newest_read > 0
+    proxy.source.grant("reader")
+    await proxy.roles.get(("reader",))
+    assert proxy.revocations.newest_read == proxy.source.revision
     proxy.revocations.start_afresh()
     assert proxy.credentials.held() == []
+    assert proxy.roles.peek(("reader",)) is None
     assert proxy.logins.accepted(b"right") is None
     assert proxy.logins.refused(b"wrong") is None
     (reason,) = call.reasons

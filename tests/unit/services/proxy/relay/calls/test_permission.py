@@ -249,7 +249,9 @@ async def test_the_client_gets_its_credit_back_for_what_was_withheld():
         client = relay.client()
         long = message(b"z" * 40_000)
         for _ in range(20):
-            call = client.request(b"/a.B/C", long[:16_384], end=False)
+            call = client.request(b"/a.B/C", end=False)
+            await relay.quiet()
+            client.say(call, long[:16_384])
             client.say(call, long[16_384:32_768])
             client.say(call, long[32_768:])
             client.finish(call)
@@ -278,3 +280,36 @@ async def test_nothing_follows_an_answer_that_came_before_the_decision():
         assert relay.traffic_to_backends() == before
         client.reset(call)
         await relay.quiet()
+
+
+async def test_a_request_that_was_held_is_sent_again_once():
+    script = ScriptedAuthorizer()
+    async with memory_relay(authorizer=script) as relay:
+        client = relay.client()
+        call = client.request(b"/a.B/C", end=False)
+        await relay.quiet()
+        client.say(call, HELLO)
+        client.finish(call)
+        await relay.quiet()
+        backend = relay.backends[-1]
+        backend.reset(max(backend.streams), ErrorCode.REFUSED_STREAM)
+        await relay.quiet()
+        backend = relay.backends[-1]
+        assert backend.data_of(max(backend.streams)) == HELLO
+        backend.answer(max(backend.streams))
+        await relay.quiet()
+        assert client.status(call) == Status.OK.value
+
+
+async def test_a_request_whose_end_is_withheld_has_not_arrived():
+    script = ScriptedAuthorizer(is_late=True)
+    async with memory_relay(authorizer=script, revocable=False) as relay:
+        client = relay.client()
+        call = client.request(b"/a.B/C", end=False)
+        await relay.quiet()
+        for piece in frames(LONG):
+            client.say(call, piece)
+            await relay.quiet()
+        assert relay.open_calls.end_older(frozenset({"alice"}), 8, UnavailableError("revoked")) == 1
+        await relay.quiet()
+        assert client.status(call) == Status.UNAVAILABLE.value
