@@ -141,8 +141,8 @@ def mapping_kept() -> None:
     """A change of a user's roles does not drop the user's record."""
     from vecguard.proxy.revocation.revocations import Revocations  # noqa: PLC0415 - see above
 
-    async def change_roles_of(self: Any, username: str, revision: int) -> None:
-        await self.judge_open_calls(username)
+    def change_roles_of(self: Any, username: str, revision: int) -> None:
+        self.judge_open_calls(username)
 
     _replace(Revocations, "change_roles_of", change_roles_of)
 

@@ -55,11 +55,11 @@ class RolesRelay:
 
     async def grant(self, role, *grants) -> None:
         self.source.grant(role, *grants)
-        await self.revocations.change_policy(self.source.revision)
+        self.revocations.change_policy(self.source.revision)
 
     async def give(self, user, *roles) -> None:
         self.source.give(user, *roles)
-        await self.revocations.change_roles_of(user, self.source.revision)
+        self.revocations.change_roles_of(user, self.source.revision)
 
 
 class MilvusClient:

@@ -12,9 +12,10 @@ from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.relay.calls.open_calls import Call, OpenCalls
 from vecguard.proxy.relay.calls.permission import Permission
+from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.role_cache import RoleCache
 
-# The lease goes on meanwhile: root coord waits longer than this for an answer to a notice.
+# How long an open call may go on by the older roles while the new ones are read.
 _JUDGING_SECONDS: Final = 1.0
 # So that a second is enough for many users whose roles differ, each with a read of its own.
 _JUDGED_TOGETHER: Final = 100
@@ -40,6 +41,9 @@ class Revocations:
         self._logins = logins
         self._roles = roles
         self._open_calls = open_calls
+        self._unjudged: set[str] = set()
+        self._everyone_is_unjudged = False
+        self._judging: asyncio.Task[None] | None = None
         self.applied = 0
         self.calls_ended = 0
         self.calls_unconfirmed = 0
@@ -55,19 +59,19 @@ class Revocations:
         self.calls_ended += self._open_calls.end_older(users, revision, RevokedError())
         self.applied += len(users)
 
-    async def change_roles_of(self, username: str, revision: int) -> None:
+    def change_roles_of(self, username: str, revision: int) -> None:
         """Drops what was read of a user before `revision`, and judges the user's calls again.
 
         The user's logins hold.
         """
         self.forget_roles_of((username,), revision)
-        await self.judge_open_calls(username)
+        self.judge_open_calls(username)
 
-    async def change_policy(self, revision: int) -> None:
+    def change_policy(self, revision: int) -> None:
         """Drops the roles that were read before `revision`, and judges all calls again."""
         self._roles.invalidate(revision)
         self.applied += 1
-        await self.judge_open_calls()
+        self.judge_open_calls()
 
     def forget_roles_of(self, usernames: Iterable[str], revision: int) -> None:
         """Drops what was read of these users before `revision`. Their logins hold."""
@@ -79,17 +83,31 @@ class Revocations:
         """Drops the grants of all roles."""
         self._roles.invalidate_all()
 
-    async def judge_open_calls(self, username: str | None = None) -> None:
+    def judge_open_calls(self, username: str | None = None) -> None:
         """Ends the open calls that their user, or any user, may not make any more.
 
-        A call also ends if the newest roles cannot be read within a second.
+        That happens in a task of its own, because the new roles must be read first: the next
+        notices, and the renewals of the lease, need not wait for it. Changes that follow each
+        other are judged together. A call also ends if the new roles cannot be read within a second.
         """
-        deadline = asyncio.get_running_loop().time() + _JUDGING_SECONDS
-        open_calls = self._open_calls.with_permission(username)
-        while together := tuple(islice(open_calls, _JUDGED_TOGETHER)):
-            async with asyncio.TaskGroup() as tasks:
-                for call, permission in together:
-                    tasks.create_task(self._judge(call, permission, deadline))
+        if username is None:
+            self._everyone_is_unjudged = True
+        else:
+            self._unjudged.add(username)
+        if self._judging is None or self._judging.done():
+            self._judging = asyncio.get_running_loop().create_task(self._judge_open_calls())
+
+    async def _judge_open_calls(self) -> None:
+        while self._everyone_is_unjudged or self._unjudged:
+            usernames = None if self._everyone_is_unjudged else frozenset(self._unjudged)
+            self._everyone_is_unjudged = False
+            self._unjudged.clear()
+            deadline = asyncio.get_running_loop().time() + _JUDGING_SECONDS
+            open_calls = self._open_calls.with_permission(usernames)
+            while together := tuple(islice(open_calls, _JUDGED_TOGETHER)):
+                async with asyncio.TaskGroup() as tasks:
+                    for call, permission in together:
+                        tasks.create_task(self._judge(call, permission, deadline))
 
     async def _judge(self, call: Call, permission: Permission, deadline: float) -> None:
         try:
@@ -99,6 +117,8 @@ class Revocations:
             self.calls_ended += call.revoke(error)
         except TimeoutError:
             self.calls_ended += call.revoke(PermissionChangedError())
+        except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
+            self.calls_ended += call.revoke(unexpected_error(error))
 
     def invalidate_all(self) -> None:
         """Drops every cached record, and the grants of all roles.

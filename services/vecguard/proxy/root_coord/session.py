@@ -149,7 +149,7 @@ class Session:
             return
         self._revocations.invalidate_stale(reply.stale, reply.read_revision)
         self._revocations.forget_roles_of(reply.roles_changed, reply.read_revision)
-        await self._revocations.judge_open_calls()
+        self._revocations.judge_open_calls()
         log.info(
             "session_resynchronised",
             held=len(held),
@@ -194,11 +194,11 @@ class Session:
         for invalidation in notice.invalidations:
             username, revision = invalidation.username, invalidation.revision
             if invalidation.roles_only:
-                await self._revocations.change_roles_of(username, revision)
+                self._revocations.change_roles_of(username, revision)
             else:
                 self._revocations.invalidate(username, revision)
         if notice.policy_revision:
-            await self._revocations.change_policy(notice.policy_revision)
+            self._revocations.change_policy(notice.policy_revision)
 
     async def _acknowledge(self, stream: Stream[Any, Any], sequence: int) -> None:
         await stream.send_message(pb.SessionRequest(acknowledge=pb.Acknowledge(sequence=sequence)))

@@ -178,11 +178,11 @@ async def test_an_open_call_is_judged_again_by_what_its_alias_stood_for(house, b
     searching = await house.call(SEARCH, search("library"))
     assert house.status(searching) is None
     house.source.grant("reader", Grant("Collection", "*", "books", "PrivilegeSearch"))
-    await house.revocations.change_policy(house.source.revision)
+    house.revocations.change_policy(house.source.revision)
     await house.relay.quiet()
     assert house.status(searching) is None
     house.source.grant("reader", Grant("Collection", "*", "films", "PrivilegeSearch"))
-    await house.revocations.change_policy(house.source.revision)
+    house.revocations.change_policy(house.source.revision)
     await house.relay.quiet()
     assert house.status(searching) is Status.PERMISSION_DENIED
     assert backend.asked == {"library": 1}
@@ -193,7 +193,8 @@ async def test_a_decision_is_made_by_roles_that_change_during_a_look_up(house, b
     call = await house.call(SEARCH, search("library"))
     await backend.gate.arrivals()
     house.source.grant("reader")
-    await house.revocations.change_policy(house.source.revision)
+    house.revocations.change_policy(house.source.revision)
+    await house.relay.quiet()
     backend.gate.open()
     await house.relay.quiet()
     assert house.status(call) is Status.PERMISSION_DENIED

@@ -54,7 +54,8 @@ async def test_the_entry_of_a_method_wins_over_that_of_its_service(house):
     house.source.give("alice", "reader")
     assert await house.has_arrived(await house.call(POINTS + b"Search", REQUEST))
     house.source.give("alice", "other")
-    await house.revocations.change_roles_of("alice", house.source.revision)
+    house.revocations.change_roles_of("alice", house.source.revision)
+    await house.relay.quiet()
     assert await house.has_arrived(await house.call(POINTS + b"Count", REQUEST))
 
 
@@ -72,7 +73,8 @@ async def test_another_spelling_is_for_admins(house):
     assert house.status(call) is Status.PERMISSION_DENIED
     assert not await house.has_arrived(call)
     house.source.give("alice", "admin")
-    await house.revocations.change_roles_of("alice", house.source.revision)
+    house.revocations.change_roles_of("alice", house.source.revision)
+    await house.relay.quiet()
     assert await house.has_arrived(await house.call(POINTS + b"Search?", REQUEST))
 
 
@@ -109,12 +111,12 @@ async def test_an_open_call_ends_when_the_user_loses_the_last_role_of_the_entry(
     stream = await house.call(POINTS + b"Search", REQUEST, end=False)
     unary = await house.call(POINTS + b"Search", REQUEST)
     house.source.give("alice", "reader")
-    await house.revocations.change_roles_of("alice", house.source.revision)
+    house.revocations.change_roles_of("alice", house.source.revision)
     await house.relay.quiet()
     assert house.status(stream) is house.status(unary) is None
     assert house.authorizer.allowed == 2
     house.source.give("alice", "other")
-    await house.revocations.change_roles_of("alice", house.source.revision)
+    house.revocations.change_roles_of("alice", house.source.revision)
     await house.relay.quiet()
     assert house.status(stream) is house.status(unary) is Status.PERMISSION_DENIED
     assert house.text(stream) == (
@@ -127,7 +129,7 @@ async def test_a_change_of_grants_ends_no_call(house):
     house.source.give("alice", "reader")
     stream = await house.call(POINTS + b"Search", REQUEST, end=False)
     house.source.grant("reader")
-    await house.revocations.change_policy(house.source.revision)
+    house.revocations.change_policy(house.source.revision)
     await house.relay.quiet()
     assert house.status(stream) is None
     assert not house.source.role_fetches
@@ -137,7 +139,7 @@ async def test_an_open_call_ends_if_the_new_roles_cannot_be_read(house):
     house.source.give("alice", "reader")
     stream = await house.call(POINTS + b"Search", REQUEST, end=False)
     house.source.error = UnavailableError("root coord is away")
-    await house.revocations.change_roles_of("alice", house.source.revision + 1)
+    house.revocations.change_roles_of("alice", house.source.revision + 1)
     await house.relay.quiet()
     assert house.status(stream) is Status.UNAVAILABLE
 
@@ -158,7 +160,8 @@ async def test_a_decision_is_made_by_roles_that_change_while_it_waits(house):
     house.source.gate.close()
     waiting = await house.call(POINTS + b"Search", REQUEST)
     house.source.give("alice")
-    await house.revocations.change_roles_of("alice", house.source.revision)
+    house.revocations.change_roles_of("alice", house.source.revision)
+    await house.relay.quiet()
     house.source.gate.open()
     await house.relay.quiet()
     assert house.status(waiting) is Status.PERMISSION_DENIED

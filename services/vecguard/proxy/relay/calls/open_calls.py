@@ -79,13 +79,15 @@ class OpenCalls:
             if principal is not None and not principal.is_anonymous:
                 yield principal
 
-    def with_permission(self, username: str | None = None) -> Iterator[tuple[Call, Permission]]:
-        """Yields the calls of one user, or of all, that a role allows, with what allows them.
+    def with_permission(
+        self, usernames: frozenset[str] | None
+    ) -> Iterator[tuple[Call, Permission]]:
+        """Yields the calls of some users, or of all, that a role allows, with what allows them.
 
         Calls that are not decided yet are left out: they are decided by what is known then.
         """
         for client in tuple(self._clients):
-            if username is not None and username not in client.usernames:
+            if usernames is not None and usernames.isdisjoint(client.usernames):
                 continue
             for call in client.calls():
                 permission, principal = call.permission, call.principal
@@ -93,7 +95,7 @@ class OpenCalls:
                     permission is not None
                     and permission.is_given
                     and principal is not None
-                    and username in (None, principal.username)
+                    and (usernames is None or principal.username in usernames)
                 ):
                     yield call, permission
 
