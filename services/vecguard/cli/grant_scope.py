@@ -38,7 +38,7 @@ class GrantScope:
 
 @dataclass(frozen=True, slots=True)
 class GivenScope:
-    """The parts of a scope that a command was given; None for one that was not."""
+    """The parts of a scope that a command was given; None for a part that was not given."""
 
     database: str | None
     collection: str | None

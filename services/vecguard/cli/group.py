@@ -59,7 +59,7 @@ def create(
 @app.command(name="list", cls=Command)
 @connected
 def list_groups(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
-    """List the groups with their privileges, those that are built in last."""
+    """List the groups with their privileges, built-in groups last."""
     with reporting_errors(output):
         login = connection.login()
         groups = connection.ask(
@@ -124,7 +124,7 @@ def remove(
 def drop(
     *, group: GroupArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
 ) -> None:
-    """Drop a group that no role has. Dropping one that does not exist is not an error."""
+    """Drop a group that no role has. If there is none, that is no error."""
     with reporting_errors(output):
         login = connection.login()
         dropped = connection.ask(

@@ -170,7 +170,7 @@ def drop(
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
 ) -> None:
-    """Drop a role and take it from its users. Dropping one that does not exist is not an error."""
+    """Drop a role and take it from its users. If there is none, that is no error."""
     with reporting_errors(output):
         login = connection.login()
         dropped = connection.ask(

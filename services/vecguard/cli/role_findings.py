@@ -149,7 +149,7 @@ def _judge_absent(name: str, state: StoredState, given: set[str]) -> Iterator[Fi
 
 
 def _exists(stored: str, groups: frozenset[str]) -> bool:
-    """Returns whether a privilege or group, as stored, is one that exists, or a pattern."""
+    """Returns whether a privilege or group, as stored, exists, or is a pattern."""
     if not {*"*?[\\"}.isdisjoint(stored):
         return True
     name = api_name(stored)

@@ -21,7 +21,7 @@ class RolesRead:
 
     Attributes:
         read_revision: the revision of the store at which they were read.
-        roles: without those that do not exist.
+        roles: only roles that exist.
         grants: the number of their grants.
     """
 

@@ -22,7 +22,7 @@ _ENTRY_BYTES: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PolicyRead:
-    """Encoded roles, those that exist, and the groups that they name, as of one revision."""
+    """Encoded roles that exist, and the groups that they name, as of one revision."""
 
     revision: int
     roles: Sequence[bytes]
@@ -46,7 +46,7 @@ class _Moment:
 
     Attributes:
         revision: 0 until it is known.
-        entries: by the names of roles; those that were not used for the longest time go first.
+        entries: by the names of roles; the least recently used go first.
         reads: the reads under way, by the same names.
     """
 

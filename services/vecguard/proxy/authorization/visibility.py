@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LIST_DATABASES: Final = stored_privilege("ListDatabases")
 _SHOW_COLLECTIONS: Final = stored_privilege("ShowCollections")
-# v1 groups that are for a database as a whole, and those that are for a collection.
+# v1 groups for a database as a whole, and v1 groups for a collection.
 _V1_OF_DATABASE: Final = frozenset(map(stored_privilege, (V1_ALL, "Admin")))
 _V1_OF_COLLECTION: Final = frozenset(map(stored_privilege, ("ReadOnly", "ReadWrite")))
 _CATALOGUE: Final = Catalogue()

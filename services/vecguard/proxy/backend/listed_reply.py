@@ -42,7 +42,7 @@ class Visible(Protocol):
 async def only(reply: bytes, layout: Layout, visible: Visible) -> bytes:
     """Returns the reply without the names that are not in `visible`, and what is parallel to them.
 
-    Of the other fields only the status stays: one that we do not know could show hidden objects. A
+    Of the other fields only the status stays: an unknown field could show hidden objects. A
     server that does not know an array sends none; an array of another length could belong to other
     names, and is left out.
 

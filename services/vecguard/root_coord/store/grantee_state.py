@@ -102,7 +102,7 @@ def _add_rewrite(
         prefix = keys.grants_of(older).encode()
         operations.append(Delete(prefix, prefix=True))
         transaction.conditions.append(_nothing_new(prefix, state.revision))
-        # They move: one that is deleted meanwhile must not come back.
+        # They move. A grant that is deleted meanwhile must not come back.
         transaction.conditions += [
             Compare.mod_revision(kv.key, "==", kv.mod_revision)
             for kv in state.privileges.get(older, {}).values()
