@@ -186,6 +186,7 @@ class Proxy:
             self.root_coord.trust,
             audit=self.audit,
             aliases=self.aliases,
+            judge_again=self.revocations.judge_open_calls,
         )
         self._own_services = open_own_services(
             account_service(
@@ -292,6 +293,7 @@ def _authorizer(
     *,
     audit: Audit,
     aliases: Aliases,
+    judge_again: Callable[[str], None],
 ) -> RoleAuthorizer | None:
     security = settings.common.security
     if not security.authorization_enabled:
@@ -313,4 +315,5 @@ def _authorizer(
         method_roles=settings.proxy.method_roles,
         audit=audit,
         aliases=aliases,
+        judge_again=judge_again,
     )

@@ -1,6 +1,6 @@
 """Authorizes the calls of the public port: joins the relay to the users' roles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NoReturn
 
@@ -74,6 +74,7 @@ class RoleAuthorizer(Authorizer):
         max_request_bytes: int,
         method_roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
         audit: Audit | None = None,
+        judge_again: Callable[[str], None] | None = None,
         aliases: Aliases | None = None,
     ) -> None:
         """Takes the parts.
@@ -89,6 +90,7 @@ class RoleAuthorizer(Authorizer):
             max_request_bytes: the most bytes of a compressed message when it is inflated.
             method_roles: `proxy.methodRoles`: the roles that may call methods of other services.
             audit: records the refused calls.
+            judge_again: has the open calls of a user judged again.
             aliases: knows which collections aliases stand for; None: a name is a collection.
         """
         self._credentials = credentials
@@ -101,6 +103,7 @@ class RoleAuthorizer(Authorizer):
         self._max_request_bytes = max_request_bytes
         self.aliases = aliases
         self._audit = audit or NoAudit()
+        self._judge_again = judge_again
         self.allowed = self.refused = 0
         self._configured = ConfiguredMethods(method_roles)
         self._role_names = RoleNames(credentials, trust, clock)
@@ -162,21 +165,31 @@ class RoleAuthorizer(Authorizer):
         now = self._clock()
         return standing.is_fresh(now) and self._trust.is_valid(now)
 
-    async def rights_after_wait(self, username: str) -> "Standing":
-        """Returns the rights of a user after reading what is missing, under a valid trust.
+    async def rights_after_wait(self, username: str) -> tuple[Rights, tuple[str, ...]]:
+        """Returns rights and roles of a user after reading what is missing, under a valid trust.
+
+        They are those of a moment after the call of this method: see `RoleCache.get`.
 
         Raises:
             UnavailableError: nothing can be decided now, for the reason in its text.
             DeadlineError: root coord does not answer.
-            OverloadedError: the roles keep changing.
+            OverloadedError: the lease is lost again and again.
         """
         for _ in range(_MAX_ROUNDS):
             await self._trust.require()
-            await self.newest(username)
-            standing = self.rights_now(username)
-            if standing is not None:
-                return standing
-        raise OverloadedError("the roles of the user keep changing, try again later")
+            found = await self.newest(username)
+            if self._trust.is_valid():
+                return found
+        raise OverloadedError("root coord is lost again and again, try again later")
+
+    def require_newest(self, username: str, rights: Rights) -> None:
+        """Has the open calls of a user judged again if rights that decided are outdated already.
+
+        The notice of the change did not reach them: they were not decided yet.
+        """
+        standing = self.rights_now(username)
+        if (standing is None or standing.rights is not rights) and self._judge_again is not None:
+            self._judge_again(username)
 
     async def newest(self, username: str) -> tuple[Rights, tuple[str, ...]]:
         """Returns rights and roles of a user as read last, whether or not memory may decide.
@@ -323,18 +336,20 @@ class RolePermission(Permission):
         if standing is None or not authorizer.is_current(standing):
             standing = authorizer.rights_now(self.username)
         if standing is not None:
-            self._settle(standing)
+            self._settle(standing.rights, standing.roles)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
 
         Raises what `RoleAuthorizer.rights_after_wait` raises, and PermissionDeniedError.
         """
-        standing = await self._authorizer.rights_after_wait(self.username)
-        if not self._settle(standing):
+        authorizer = self._authorizer
+        rights, roles = await authorizer.rights_after_wait(self.username)
+        if not self._settle(rights, roles):
             await self._look_up_aliases()
-            standing = await self._authorizer.rights_after_wait(self.username)
-            self._judge(standing.rights, standing.roles)
+            rights, roles = await authorizer.rights_after_wait(self.username)
+            self._judge(rights, roles)
+        authorizer.require_newest(self.username, rights)
 
     def answered(self) -> None:
         """Drops what is known of aliases, if the call may have changed them."""
@@ -371,15 +386,15 @@ class RolePermission(Permission):
                 self._refuse(question.refusal())
         self._give()
 
-    def _settle(self, standing: Standing) -> bool:
+    def _settle(self, rights: Rights, roles: tuple[str, ...]) -> bool:
         """Decides, unless aliases must be looked up first; returns whether it did.
 
         Raises PermissionDeniedError.
         """
-        aliases, need, rights = self._authorizer.aliases, self._need, standing.rights
+        aliases, need = self._authorizer.aliases, self._need
         if aliases is not None and need is not None and not rights.is_admin:
             question = self._asked(need)
-            if question.is_allowed(rights, standing.roles):
+            if question.is_allowed(rights, roles):
                 self._give()
                 return True
             if question.may_name_alias(rights):
@@ -387,7 +402,7 @@ class RolePermission(Permission):
                 if held is None:
                     return False
                 question.targets = held
-        self._judge(rights, standing.roles)
+        self._judge(rights, roles)
         return True
 
     async def _look_up_aliases(self) -> None:

@@ -87,8 +87,7 @@ class Explainer:
         authorization: str | None,
     ) -> tuple[Explanation, tuple[str, ...]]:
         """Explains as if roles were enforced."""
-        standing = await self._authorizer.rights_after_wait(username)
-        rights, roles = standing.rights, standing.roles
+        rights, roles = await self._authorizer.rights_after_wait(username)
         need = self._authorizer.treatment_of(path)
         if need in (Treatment.LOGIN, Treatment.LISTED):
             return Explanation(Reason.OPEN), roles
@@ -107,8 +106,7 @@ class Explainer:
             question.targets = await aliases.look_up(
                 username, question.database, question.names, authorization
             )
-            standing = await self._authorizer.rights_after_wait(username)
-            rights, roles = standing.rights, standing.roles
+            rights, roles = await self._authorizer.rights_after_wait(username)
         return explain(need, question, rights, roles), roles
 
 

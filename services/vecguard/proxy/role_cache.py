@@ -55,6 +55,15 @@ class HeldRights:
         self.fresh_until = fresh_until
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """Rights, with the revision and the generation of the cache at which they were read."""
+
+    rights: Rights
+    revision: int
+    generation: int
+
+
 class RoleCache:
     """A TTL cache of the rights of sets of roles.
 
@@ -85,7 +94,7 @@ class RoleCache:
         self._max_grants = max_grants
         self._held: dict[tuple[str, ...], HeldRights] = {}
         self._size = 0
-        self._flights: SingleFlight[tuple[str, ...], Rights] = SingleFlight()
+        self._flights: SingleFlight[tuple[str, ...], _Fetched] = SingleFlight()
         # Roles that were read before this revision are outdated.
         self._floor = 0
         # How often everything was dropped, whatever its revision.
@@ -112,22 +121,31 @@ class RoleCache:
     async def get(self, roles: tuple[str, ...]) -> Rights:
         """Returns the rights of a user with these roles, fetched if they are not cached.
 
+        They are those of a moment after the call of this method. They may be outdated when it
+        returns, and are not cached then: if it waited until none are, changes that follow each
+        other quickly would let nobody go on.
+
         Raises what the source raises.
         """
         rights = self.peek(roles)
-        if rights is None:
-            rights = await self._flights.do(roles, lambda: self._fetch(roles))
-        return rights
+        if rights is not None:
+            return rights
+        floor, generation = self._floor, self._generation
+        while True:
+            read = await self._flights.do(roles, lambda: self._fetch(roles))
+            # A fetch that began before this call may be older.
+            if read.revision >= floor and read.generation >= generation:
+                return read.rights
 
     def invalidate(self, revision: int) -> None:
-        """Drops all roles that were read before `revision`, also those in flight."""
+        """Drops all roles that were read before `revision`; none of them is cached any more."""
         self._floor = max(self._floor, revision)
         for roles, held in tuple(self._held.items()):
             if held.read_revision < revision:
                 self._drop(roles)
 
     def invalidate_all(self) -> None:
-        """Drops all roles, also those in flight."""
+        """Drops all roles; none that is being read is cached any more."""
         self._generation += 1
         for roles in tuple(self._held):
             self._drop(roles)
@@ -138,24 +156,24 @@ class RoleCache:
         self._floor = 0
         self.newest_read = 0
 
-    async def _fetch(self, roles: tuple[str, ...]) -> Rights:
-        while True:
-            generation = self._generation
-            try:
-                read = await self._source.fetch_roles((*roles, PUBLIC))
-            except (UnavailableError, DeadlineError):
-                held = self._held.get(roles)
-                if held is None or not self._under_lease():
-                    raise
-                held.fresh_until = self._clock() + self._ttl_seconds
-                return held.rights
-            if read.read_revision >= self._floor and generation == self._generation:
-                return self._store(roles, read)
+    async def _fetch(self, roles: tuple[str, ...]) -> "_Fetched":
+        generation = self._generation
+        try:
+            read = await self._source.fetch_roles((*roles, PUBLIC))
+        except (UnavailableError, DeadlineError):
+            held = self._held.get(roles)
+            if held is None or not self._under_lease():
+                raise
+            held.fresh_until = self._clock() + self._ttl_seconds
+            return _Fetched(held.rights, self._floor, self._generation)
+        rights = Rights(read.roles)
+        if read.read_revision >= self._floor and generation == self._generation:
+            self._store(roles, rights, read)
+        return _Fetched(rights, read.read_revision, generation)
 
-    def _store(self, roles: tuple[str, ...], read: RolesRead) -> Rights:
+    def _store(self, roles: tuple[str, ...], rights: Rights, read: RolesRead) -> None:
         self._drop(roles)
         self.newest_read = max(self.newest_read, read.read_revision)
-        rights = Rights(read.roles)
         fresh_until = self._clock() + self._ttl_seconds
         # Roles count, too: sets of roles without grants would have no bound.
         size = read.grants + len(roles) + 1
@@ -163,7 +181,6 @@ class RoleCache:
         self._size += size
         while self._size > self._max_grants and len(self._held) > 1:
             self._drop(next(iter(self._held)))
-        return rights
 
     def _drop(self, roles: tuple[str, ...]) -> None:
         held = self._held.pop(roles, None)

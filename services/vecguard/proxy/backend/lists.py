@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from grpclib.const import Cardinality, Handler
 
-from vecguard.errors import MalformedMessageError, OverloadedError
+from vecguard.errors import MalformedMessageError
 from vecguard.grpc.call import current_caller
 from vecguard.grpc.raw_message import RawMessage, texts
 from vecguard.proxy.authorization.decision import require_possible
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES: Final = 32 * 1024
 # How long the backend may take for a call without a deadline.
 _TIMEOUT_SECONDS: Final = 60.0
-# How often a reply is filtered again because the roles have changed meanwhile.
-_MAX_ROUNDS: Final = 5
 # The shape of a `ShowCollectionsRequest`, as far as it is read: field 2 names the database.
 _DATABASE_OF_REQUEST: Final = {2: 0}
 
@@ -92,18 +90,13 @@ class Lists:
         layout: Layout,
         names: "Callable[[Visibility], Names]",
     ) -> None:
-        """Sends the reply by the rights that the caller has when it goes out."""
-        for _ in range(_MAX_ROUNDS):
-            standing = await self._authorizer.rights_after_wait(caller.principal.username)
-            shown = reply
-            if not standing.rights.is_admin:
-                visible = names(self._visibility(standing.rights))
-                if not visible.has_all:
-                    shown = await only(reply, layout, visible)
-            if self._authorizer.is_current(standing):
-                await stream.send_message(RawMessage(shown))
-                return
-        raise OverloadedError("the roles of the user keep changing, try again later")
+        """Sends the reply by the rights that the caller has after the backend has answered."""
+        rights, _ = await self._authorizer.rights_after_wait(caller.principal.username)
+        if not rights.is_admin:
+            visible = names(self._visibility(rights))
+            if not visible.has_all:
+                reply = await only(reply, layout, visible)
+        await stream.send_message(RawMessage(reply))
 
     def _visibility(self, rights: Rights) -> Visibility:
         visibility = self._visibilities.get(rights)

@@ -153,6 +153,7 @@ class _Opened:
                 "strict": True,
                 "max_request_bytes": 2**20,
                 "audit": audit,
+                "judge_again": self._judge_again,
             }
             | self.options,
         )
@@ -163,10 +164,13 @@ class _Opened:
         house = Relay(relay, source, trust, authentication.credentials, roles)
         house.audit, house.authorizer = audit, authorizer
         house.log_in = self._log_in
-        house.revocations = Revocations(
+        house.revocations = self._revocations = Revocations(
             authentication.credentials, authentication.logins, roles, relay.open_calls
         )
         return house
+
+    def _judge_again(self, username):
+        self._revocations.judge_open_calls(username)
 
     def _log_in(self, user):
         """Makes this the user of the calls that follow."""
@@ -632,17 +636,39 @@ async def test_a_call_that_has_begun_is_not_decided_after_the_lease(house):
     assert await house.has_arrived(begun)
 
 
-async def test_roles_that_never_rest_end_the_call(house, monkeypatch):
+async def test_roles_that_never_rest_stop_no_call(house, monkeypatch):
     house.source.give("alice", "reader")
     fetch = house.source.fetch_roles
 
     async def changing(names):
         read = await fetch(names)
-        house.credentials.forget("alice")
+        house.roles.invalidate(house.source.grant("reader", SEARCH_BOOKS))
         return read
 
     monkeypatch.setattr(house.source, "fetch_roles", changing)
-    monkeypatch.setattr(type(house.roles), "held_of", lambda self, roles, now: None)
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    assert house.status(await house.call(SEARCH, search("films"))) is Status.PERMISSION_DENIED
+
+
+async def test_a_call_that_is_decided_by_outdated_roles_is_judged_again(house):
+    """Its decision was under way when the notice came, which left it out."""
+    house.source.give("alice", "reader")
+    house.source.gate.close()
+    waiting = await house.call(SEARCH, search())
+    house.source.gate.open()
+    await house.source.gate.arrivals(0)
+    house.source.gate.close()
+    await house.relay.quiet()
+    await house.source.gate.arrivals()
+    house.revocations.change_policy(house.source.grant("reader"))
+    house.source.gate.open()
+    await house.relay.quiet()
+    assert house.status(waiting) is Status.PERMISSION_DENIED
+
+
+async def test_a_lease_that_is_lost_again_and_again_ends_the_call(house, monkeypatch):
+    house.source.give("alice", "reader")
+    monkeypatch.setattr(house.trust, "is_valid", lambda now=None: False)
     call = await house.call(SEARCH, search())
     assert house.status(call) is Status.RESOURCE_EXHAUSTED
 

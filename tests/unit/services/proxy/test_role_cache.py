@@ -73,26 +73,57 @@ async def test_an_invalidation_keeps_what_was_read_after_the_change(cached):
     assert cached.cache.peek(READER) is rights
 
 
-async def test_a_read_in_flight_is_repeated_when_its_result_is_outdated(cached):
+async def test_an_outdated_read_serves_only_callers_from_before_the_change(cached):
+    cached.source.gate.close()
+    before = asyncio.create_task(cached.cache.get(READER))
+    await cached.source.gate.arrivals()
+    cached.cache.invalidate(cached.source.grant("reader"))
+    after = asyncio.create_task(cached.cache.get(READER))
+    await asyncio.sleep(0)
+    cached.source.gate.open()
+    assert (await before).allows(*SEARCH)
+    assert not (await after).allows(*SEARCH)
+    assert cached.source.role_fetches.total() == 2
+    assert not cached.cache.peek(READER).allows(*SEARCH)
+
+
+async def test_an_outdated_read_is_not_cached(cached):
     cached.source.gate.close()
     reading = asyncio.create_task(cached.cache.get(READER))
     await cached.source.gate.arrivals()
     cached.cache.invalidate(cached.source.grant("reader"))
     cached.source.gate.open()
-    assert not (await reading).allows(*SEARCH)
-    assert cached.source.role_fetches.total() == 2
+    await reading
+    assert cached.cache.peek(READER) is None
+
+
+async def test_changes_that_never_rest_do_not_keep_a_caller_waiting(cached, monkeypatch):
+    fetch = cached.source.fetch_roles
+
+    async def changing(names):
+        read = await fetch(names)
+        cached.cache.invalidate(cached.source.grant("reader", GRANT))
+        return read
+
+    monkeypatch.setattr(cached.source, "fetch_roles", changing)
+    async with asyncio.timeout(5.0):
+        assert (await cached.cache.get(READER)).allows(*SEARCH)
+    assert cached.source.role_fetches.total() == 1
 
 
 @pytest.mark.parametrize("drop", ["invalidate_all", "start_afresh"])
 async def test_everything_can_be_dropped_also_in_flight(cached, drop):
     await cached.cache.get(())
     cached.source.gate.close()
-    reading = asyncio.create_task(cached.cache.get(READER))
+    before = asyncio.create_task(cached.cache.get(READER))
     await cached.source.gate.arrivals()
     cached.source.grants["reader"] = []  # at the same revision, as after a restore
     getattr(cached.cache, drop)()
+    after = asyncio.create_task(cached.cache.get(READER))
+    await asyncio.sleep(0)
     cached.source.gate.open()
-    assert not (await reading).allows(*SEARCH)
+    await before
+    assert not (await after).allows(*SEARCH)
     assert cached.cache.peek(()) is None
 
 
