@@ -98,7 +98,7 @@ def unfenced_write() -> None:
     from vecguard.root_coord.store.fence import Fence  # noqa: PLC0415 - see above
 
     def always(self: Any) -> Compare:
-        return Compare.create_revision(self.key, ">", -1)
+        return Compare.create_revision(self.key, "<", 2**62)
 
     _replace(Fence, "condition", property(always))
     _replace(Fence, "require", lambda self, answer: None)
@@ -243,7 +243,7 @@ def unfenced_roles() -> None:
     class NoFence:
         def __init__(self, fence: Any) -> None:
             self.question = fence.question
-            self.condition = Compare.create_revision(fence.key, ">", -1)
+            self.condition = Compare.create_revision(fence.key, "<", 2**62)
 
         def require(self, answer: object) -> None:
             """Lets it pass."""
