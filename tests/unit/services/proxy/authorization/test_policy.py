@@ -307,3 +307,24 @@ def test_a_role_that_users_share_answers_each_of_them():
 def test_a_grant_shows_what_it_is():
     grant = Grant("Collection", "default", "docs", "PrivilegeSearch")
     assert repr(grant) == "Grant(Collection, default, docs, PrivilegeSearch)"
+
+
+@pytest.mark.parametrize(
+    ("grant", "database", "expected"),
+    [
+        (("Collection", "*", "*", "PrivilegeSearch"), "b", True),
+        (("Collection", "a*", "docs", "PrivilegeSearch"), "b", True),  # may be: it is a pattern
+        (("Collection", "a", "docs", "PrivilegeSearch"), "a", True),
+        (("Collection", "a", "*", "PrivilegeSearch"), "a", True),
+        (("Collection", "a", "docs", "PrivilegeSearch"), "b", False),
+        (("Collection", "a", "docs", "PrivilegeQuery"), "a", False),
+    ],
+)
+def test_a_privilege_may_be_allowed_on_some_object_of_a_database(grant, database, expected):
+    found = rights(grant).allows_some_in("Collection", "PrivilegeSearch", database)
+    assert found is expected
+
+
+def test_an_admin_may_do_everything_in_every_database():
+    admin = Rights([RolePolicy("admin", [], {})])
+    assert admin.allows_some_in("Collection", "PrivilegeSearch", "any")

@@ -130,6 +130,11 @@ def test_grants_add_up_and_many_databases_are_not_kept():
     assert shown(visibility.collections("db7")) == {"docs", "x"}
 
 
+def test_the_collections_of_a_database_are_found_once():
+    seen = visible(Grant("Collection", "a", "docs", "PrivilegeSearch"))
+    assert seen.collections("a") is seen.collections("a")
+
+
 def model_shows_database(world: World, roles: tuple[str, ...], database: str) -> bool:
     return any(
         matches(grant.database, database) or lists(world, grant, "ListDatabases")
