@@ -1,7 +1,6 @@
 """Lists and aliases through the relay, in front of a real Milvus Lite."""
 
 import asyncio
-import signal
 import socket
 import sys
 
@@ -31,7 +30,8 @@ async def backend_port(tmp_path):
         await eventually(speaks_http2(port), 30.0)
         yield port
     finally:
-        process.send_signal(signal.SIGINT)
+        # Not by SIGINT, which a job in the background ignores, and so do all that it starts.
+        process.kill()
         await process.wait()
 
 
