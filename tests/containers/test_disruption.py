@@ -122,7 +122,7 @@ def test_proxy_that_was_paused_during_a_change_never_accepts_the_old_password(
 
 
 def test_restarted_backend_keeps_its_data_and_the_proxies_find_it(stack: VecguardStack):
-    alice = stack.user()
+    alice = stack.user(roles=["admin"])
     client = MilvusClient(**stack.client_options(alice))
     client.create_collection("kept", dimension=2)
     client.insert("kept", [{"id": 7, "vector": [0.5, 0.25], "note": "kept"}])
