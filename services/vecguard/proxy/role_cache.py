@@ -122,8 +122,8 @@ class RoleCache:
         """Returns the rights of a user with these roles, fetched if they are not cached.
 
         They are those of a moment after the call of this method. They may be outdated when it
-        returns, and are not cached then: if it waited until none are, changes that follow each
-        other quickly would let nobody go on.
+        returns, and are not cached then: while changes follow each other
+        quickly, a wait for rights that are not outdated could take forever.
 
         Raises what the source raises.
         """

@@ -76,8 +76,8 @@ class PolicyCache:
     """Reads roles from the store once, and forgets them when anything of the policy changes.
 
     All that it holds is of one revision, as its answers say: the first request after a change
-    chooses the newest revision, and later ones read at the same. `forget` and `changed_at` begin
-    anew; a request is answered from what was held, or was read, since the last one before it.
+    chooses the newest revision, and later ones read at the same. `forget` and `changed_at` empty
+    it; a request is answered from what was held, or was read, since the last one before it.
 
     No proxy decides longer by an older policy than it would without this cache:
 
