@@ -3,6 +3,7 @@
 from vecguard.etcd import Compare, EtcdClient, Put
 from vecguard.milvus_layout import Keys
 from vecguard.privileges.catalogue import Catalogue
+from vecguard.root_coord.store.collection_changes import EtcdCollectionChanges
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.guarded_writes import GuardedWrites
@@ -29,6 +30,13 @@ def fenced_role_store(
 ) -> EtcdRoleStore:
     """The same for roles."""
     return EtcdRoleStore(client, keys, _writes(client, keys, fence, own_writes), Catalogue())
+
+
+def fenced_collection_changes(
+    client: EtcdClient, keys: Keys, fence: Fence, own_writes: OwnWrites | None = None
+) -> EtcdCollectionChanges:
+    """The same for drops and renames of collections."""
+    return EtcdCollectionChanges(client, keys, _writes(client, keys, fence, own_writes))
 
 
 async def etcd_store(client: EtcdClient, keys: Keys) -> EtcdCredentialStore:

@@ -11,6 +11,7 @@ from vecguard.observability.log import get_logger
 from vecguard.privileges.catalogue import Catalogue
 from vecguard.root_coord.built_in_roles import initial_roles
 from vecguard.root_coord.changes import Changes
+from vecguard.root_coord.collection_changes import CollectionChanges
 from vecguard.root_coord.credentials import Credentials
 from vecguard.root_coord.election import Leadership
 from vecguard.root_coord.external_changes import ExternalChanges
@@ -19,6 +20,7 @@ from vecguard.root_coord.policy_cache import PolicyCache
 from vecguard.root_coord.roles import Roles
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import SessionState
+from vecguard.root_coord.store.collection_changes import EtcdCollectionChanges
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.guarded_writes import GuardedWrites
 from vecguard.root_coord.store.own_writes import OwnWrites
@@ -57,6 +59,7 @@ class ActiveTerm:
         catalogue = Catalogue.of(settings.common.security.rbac)
         self.store = EtcdCredentialStore(client, keys, writes)
         self.role_store = EtcdRoleStore(client, keys, writes, catalogue)
+        collection_changes = EtcdCollectionChanges(client, keys, writes)
         self.policy = PolicyCache(self.role_store)
         self._initial_roles = initial_roles(settings)
         # A leader before this one may have granted leases until the moment of the election.
@@ -84,6 +87,9 @@ class ActiveTerm:
             role_limit=settings.proxy.max_role_num,
             built_in=self._initial_roles,
             changed=self.policy.forget,
+        )
+        self.collections = CollectionChanges(
+            collection_changes, self._changes, clock, changed=self.policy.forget
         )
         self.root_is_lost = False
         self._external = ExternalChanges(

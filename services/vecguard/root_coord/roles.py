@@ -77,7 +77,7 @@ class Roles:
         if not is_name(name):
             return _NO_SUCH_ROLE
         return await self._change_policy(
-            lambda: self._store.alter_role(name, description, actor=actor), _of_policy, role=name
+            lambda: self._store.alter_role(name, description, actor=actor), of_policy, role=name
         )
 
     async def drop(self, name: str, *, force: bool, actor: Actor | None) -> Mutation:
@@ -121,7 +121,7 @@ class Roles:
         _require_grants(grants)
         return await self._change_policy(
             lambda: self._store.change_grants(role, grants, give=give, actor=actor),
-            _of_policy,
+            of_policy,
             role=role,
         )
 
@@ -129,14 +129,14 @@ class Roles:
         """Adds a privilege group without privileges."""
         _require_names("privilege group", [name])
         return await self._change_policy(
-            lambda: self._store.create_group(name, actor=actor), _of_policy, group=name
+            lambda: self._store.create_group(name, actor=actor), of_policy, group=name
         )
 
     async def drop_group(self, name: str, *, actor: Actor | None) -> Mutation:
         """Removes a privilege group that no role has. Succeeds when there is no such group."""
         _require_names("privilege group", [name])
         return await self._change_policy(
-            lambda: self._store.drop_group(name, actor=actor), _of_policy, group=name
+            lambda: self._store.drop_group(name, actor=actor), of_policy, group=name
         )
 
     async def change_group(
@@ -148,7 +148,7 @@ class Roles:
         _require_names("privilege", privileges)
         return await self._change_policy(
             lambda: self._store.change_group(name, privileges, add=add, actor=actor),
-            _of_policy,
+            of_policy,
             group=name,
         )
 
@@ -196,7 +196,8 @@ class Roles:
         )
 
 
-def _of_policy(revision: int, _mutation: Mutation | None) -> Sequence[Revocation]:
+def of_policy(revision: int, _mutation: Mutation | None) -> Sequence[Revocation]:
+    """Returns what makes every proxy read all roles again."""
     if revision == AFTER_EVERY_REVISION:
         return [FullInvalidation()]  # no later read would reach that revision
     return [PolicyInvalidation(revision)]

@@ -16,13 +16,14 @@ from vecguard.grpc.server import GrpcServer, PeerCertificate, current_caller
 from vecguard.passwords import DUMMY_HASH
 from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.answers import Changed
+from vecguard.root_coord.collection_service import CollectionService
 from vecguard.root_coord.role_service import RoleService, described
 from vecguard.root_coord.session_wire import decode_request
 
 _SESSION = "/vecguard.internal.v1.RootCoord/Session"
 
 
-class RootCoordService(RoleService):
+class RootCoordService(RoleService, CollectionService):
     """Answers the calls of proxies.
 
     Every method raises StandbyError on standby.

@@ -105,5 +105,14 @@ class Keys:
         """Vecguard's own: see `vecguard.root_record`."""
         return self._below("vecguard/root-coord") + "root-created"
 
+    @property
+    def collection_changes(self) -> str:
+        """Vecguard's own: the prefix of the records of drops and renames that have begun."""
+        return self._below("vecguard/collection-changes")
+
+    def collection_change(self, database: str, name: str) -> str:
+        """Returns the key that exists while a collection of this name is dropped or renamed."""
+        return f"{self.collection_changes}{database}/{name}"
+
     def _below(self, directory: str) -> str:
         return join(self.root, directory) + "/"

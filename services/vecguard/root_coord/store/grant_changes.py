@@ -42,14 +42,18 @@ class GrantChanges:
         if len(grants) > _MOST_GRANTS:
             return Mutation(Outcome.INVALID, detail=f"more than {_MOST_GRANTS} grants at once")
         grantors = sorted({grant.grantor for grant in grants})
-        attempt = partial(self._attempt, role, grants, give=give, grantors=grantors)
+        attempt = partial(self._attempt, role, grants, give=give, grantors=grantors, must_rest=give)
         return await self._writes.repeat(actor, attempt)
 
     async def ensure(self, role: str, grants: Sequence[Grant]) -> None:
-        """Gives the grants that are missing; their grantors need not exist."""
+        """Gives the grants that are missing; their grantors need not exist.
+
+        Grants on a collection that is being dropped are given, too, and removed with the others:
+        they come from the configuration, and come back at the next start.
+        """
         for start in range(0, len(grants), _MOST_GRANTS):
             part = grants[start:][:_MOST_GRANTS]
-            attempt = partial(self._attempt, role, part, give=True, grantors=())
+            attempt = partial(self._attempt, role, part, give=True, grantors=(), must_rest=False)
             await self._writes.repeat(None, attempt)
 
     async def _attempt(
@@ -60,38 +64,41 @@ class GrantChanges:
         *,
         give: bool,
         grantors: Sequence[str],
+        must_rest: bool,
     ) -> Mutation | None:
+        """`must_rest` is whether no collection of the grants may be dropped or renamed now."""
         must_exist = [
             self._keys.role(role).encode(),
             *(self._keys.user(grantor).encode() for grantor in grantors),
         ]
         wanted = _by_grantee(role, grants)
         keys = [key for grantee in wanted for key in grantee.keys]
+        changing = changes_of(self._keys, grants) if must_rest else []
         read = await self._reads.at_once(
             [
                 Get(self._keys.groups.encode(), prefix=True),
                 *(Get(key, keys_only=True) for key in must_exist),
                 *(Get(self._keys.grantee(key).encode()) for key in keys),
+                *(Get(key, keys_only=True) for key in changing),
             ]
         )
         groups, roles = read.value[:2]
         users = read.value[2:][: len(grantors)]
-        if not roles:
-            raise Refusal(Outcome.ROLE_NOT_FOUND)
-        for grantor, found in zip(grantors, users, strict=True):
-            if not found:
-                raise Refusal(Outcome.GRANTOR_NOT_FOUND, grantor)
+        _require_role_and_grantors(roles, dict(zip(grantors, users, strict=True)))
         if give:
             must_exist += self._custom_groups(grants, groups)
-        stored = {
-            key: kvs[0]
-            for key, kvs in zip(keys, read.value[1 + len(grantors) + 1 :], strict=True)
-            if kvs
-        }
+        rest = read.value[2 + len(grantors) :]
+        if any(rest[len(keys) :]):
+            raise Refusal(Outcome.COLLECTION_CHANGING)
+        stored = {key: kvs[0] for key, kvs in zip(keys, rest[: len(keys)], strict=True) if kvs}
         ids = ids_of(stored.values()) | {grantee.id for grantee in wanted}
         privileges = await privileges_below(self._reads, self._keys, ids, read.revision)
         transaction = Transaction(
-            [*standing, *(Compare.version(key, ">", 0) for key in must_exist)]
+            [
+                *standing,
+                *(Compare.version(key, ">", 0) for key in must_exist),
+                *(Compare.version(key, "==", 0) for key in changing),
+            ]
         )
         older: set[str] = set()
         for grantee, changed in wanted.items():
@@ -137,6 +144,16 @@ class GrantChanges:
                 )
 
 
+def _require_role_and_grantors(
+    roles: Sequence[KeyValue], users: Mapping[str, Sequence[KeyValue]]
+) -> None:
+    if not roles:
+        raise Refusal(Outcome.ROLE_NOT_FOUND)
+    for grantor, found in users.items():
+        if not found:
+            raise Refusal(Outcome.GRANTOR_NOT_FOUND, grantor)
+
+
 def _by_grantee(role: str, grants: Iterable[Grant]) -> dict[Grantee, dict[str, str]]:
     """Returns grantee -> privilege as stored -> the grantor's name."""
     found: dict[Grantee, dict[str, str]] = {}
@@ -144,3 +161,9 @@ def _by_grantee(role: str, grants: Iterable[Grant]) -> dict[Grantee, dict[str, s
         grantee = Grantee(role, grant.object_type, grant.database, grant.object)
         found.setdefault(grantee, {})[grant.privilege] = grant.grantor
     return found
+
+
+def changes_of(keys: Keys, grants: Iterable[Grant]) -> list[bytes]:
+    """Returns the keys that exist while a collection of these grants is dropped or renamed."""
+    names = {(each.database, each.object) for each in grants if each.object != ANY}
+    return [keys.collection_change(*name).encode() for name in sorted(names)]

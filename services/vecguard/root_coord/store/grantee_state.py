@@ -54,6 +54,25 @@ def ids_of(stored: Iterable[KeyValue]) -> set[str]:
     return found
 
 
+def granted_by(state: GranteeState) -> dict[str, str]:
+    """Returns privilege -> grantor by all keys; the older form of a key wins."""
+    granted: dict[str, str] = {}
+    for key in state.grantee.keys:
+        for identity in ids_of([state.stored[key]] if key in state.stored else []):
+            for privilege, kv in state.privileges.get(identity, {}).items():
+                granted.setdefault(privilege, kv.value.decode(errors="replace"))
+    return granted
+
+
+def holders_of(state: GranteeState, privilege: str) -> Sequence[KeyValue]:
+    """Returns the keys by which a privilege is granted."""
+    return [
+        state.privileges[identity][privilege]
+        for identity in sorted(ids_of(state.stored.values()))
+        if privilege in state.privileges.get(identity, {})
+    ]
+
+
 def add_change(
     transaction: Transaction,
     keys: Keys,
@@ -72,13 +91,13 @@ def add_change(
             does not count.
         give: False revokes.
     """
-    granted = _granted(state)
+    granted = granted_by(state)
     target = {**wanted, **granted} if give else _without(granted, wanted)
     present = wanted.keys() & granted.keys()
     transaction.conditions += [
         Compare.mod_revision(kv.key, "==", kv.mod_revision)
         for privilege in sorted(present)
-        for kv in _holders(state, privilege)
+        for kv in holders_of(state, privilege)
     ]
     transaction.conditions += [_unchanged(keys, state, key) for key in state.grantee.keys]
     if target == granted:
@@ -114,25 +133,6 @@ def _add_rewrite(
         if kv_or_none is None or kv_or_none.value != grantor.encode():
             operations.append(Put(prefix + privilege.encode(), grantor.encode()))
     operations += [Delete(kv.key) for privilege, kv in own.items() if privilege not in target]
-
-
-def _granted(state: GranteeState) -> dict[str, str]:
-    """Returns privilege -> grantor by all keys; the older form of a key wins."""
-    granted: dict[str, str] = {}
-    for key in state.grantee.keys:
-        for identity in ids_of([state.stored[key]] if key in state.stored else []):
-            for privilege, kv in state.privileges.get(identity, {}).items():
-                granted.setdefault(privilege, kv.value.decode(errors="replace"))
-    return granted
-
-
-def _holders(state: GranteeState, privilege: str) -> Sequence[KeyValue]:
-    """Returns the keys by which a privilege is granted."""
-    return [
-        state.privileges[identity][privilege]
-        for identity in sorted(ids_of(state.stored.values()))
-        if privilege in state.privileges.get(identity, {})
-    ]
 
 
 def _without(granted: Mapping[str, str], revoked: Mapping[str, str]) -> dict[str, str]:

@@ -63,6 +63,7 @@ class Outcome(Enum):
     PRIVILEGE_NOT_FOUND = auto()
     LEVELS_DIFFER = auto()
     INVALID = auto()
+    COLLECTION_CHANGING = auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from vecguard.milvus_layout.stored_roles import (
 from vecguard.observability.log import get_logger
 from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
 from vecguard.privileges.stored_names import ANY, api_name
+from vecguard.root_coord.store.grant_changes import changes_of
 from vecguard.root_coord.store.group_changes import require_privileges
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, readable_record
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
@@ -145,6 +146,7 @@ class Restore:
         self._require_new_roles(roles)
         self._require_new_groups(groups_of(self._keys, groups.value))
         self._require_new_users(users, roles)
+        await self._require_rest(at)
         leftovers = await self._leftovers(at)
         return await self._write([*self._cleaning(leftovers), *await self._writing()])
 
@@ -174,6 +176,15 @@ class Restore:
             for name in user.roles:
                 if name not in known:
                     raise Refusal(Outcome.ROLE_NOT_FOUND, name)
+
+    async def _require_rest(self, revision: int) -> None:
+        """Refuses grants on a collection that is being dropped or renamed."""
+        prefix = self._keys.collection_changes
+        found = await self._reads.all_below(prefix, revision=revision, keys_only=True)
+        changing = {kv.key for kv in found.value}
+        for role in self._backup.roles:
+            if not changing.isdisjoint(changes_of(self._keys, role.grants)):
+                raise Refusal(Outcome.COLLECTION_CHANGING)
 
     async def _names(self, prefix: str, revision: int) -> set[str]:
         found = await self._reads.all_below(prefix, revision=revision, keys_only=True)
@@ -263,7 +274,11 @@ class Restore:
                 puts.append(Put(keys.grantee(grant.grantee.key).encode(), grant.id.encode()))
             key = keys.grants_of(grant.id) + grant.privilege
             puts.append(Put(key.encode(), grant.grantor.encode()))
-            yield [self._absent(keys.role(grant.grantee.role))], puts
+            conditions = [self._absent(keys.role(grant.grantee.role))]
+            if grant.grantee.object != ANY:
+                change = keys.collection_change(grant.grantee.database, grant.grantee.object)
+                conditions.append(self._absent(change))
+            yield conditions, puts
         for user in backup.users:
             absent = self._absent(keys.user(user.username))
             for role in sorted({*user.roles} - {PUBLIC}):

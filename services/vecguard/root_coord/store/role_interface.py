@@ -55,6 +55,7 @@ class RoleStore(Protocol):
     ) -> Snapshot[RolesAndGroups]:
         """Returns those of these roles that exist, without their users.
 
+        Grants on a collection that is being dropped or renamed are left out.
         At the newest revision, or at the given one. Raises CompactedError if that is compacted.
         """
         ...
@@ -108,7 +109,10 @@ class RoleStore(Protocol):
     async def change_grants(
         self, role: str, grants: Sequence[Grant], *, give: bool, actor: Actor | None
     ) -> Mutation:
-        """Gives or revokes grants of a role, all or none."""
+        """Gives or revokes grants of a role, all or none.
+
+        Gives none on a collection that is being dropped or renamed: COLLECTION_CHANGING.
+        """
         ...
 
     async def ensure_roles(self, roles: Mapping[str, Sequence[Grant]]) -> None:

@@ -1,10 +1,12 @@
 """Stores roles, the users who have them, and their grants in etcd, in Milvus's layout."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from vecguard.etcd import EtcdClient, Get, KeyValue
 from vecguard.etcd.reads import Reads, Snapshot, until_whole
 from vecguard.milvus_layout import Keys
+from vecguard.milvus_layout.collection_changes import suspended
+from vecguard.milvus_layout.role_records import Grantee
 from vecguard.milvus_layout.stored_roles import (
     Grant,
     StoredRole,
@@ -15,7 +17,7 @@ from vecguard.milvus_layout.stored_roles import (
     roles_of,
     users_by_role,
 )
-from vecguard.privileges.catalogue import Catalogue, flattened
+from vecguard.privileges.catalogue import COLLECTION, GLOBAL, Catalogue, flattened
 from vecguard.privileges.stored_names import api_name
 from vecguard.root_coord.store.grant_changes import GrantChanges
 from vecguard.root_coord.store.group_changes import GroupChanges
@@ -57,16 +59,22 @@ class EtcdRoleStore:
         wanted = sorted(set(names))
         gets = [
             Get(self._keys.groups.encode(), prefix=True),
+            Get(self._keys.collection_changes.encode(), prefix=True),
             *(Get(self._keys.role(name).encode()) for name in wanted),
         ]
 
         async def read() -> Snapshot[RolesAndGroups]:
             found = await self._reads.at_once(gets, revision=revision)
-            groups, *rest = found.value
+            groups, changes, *rest = found.value
+            changing = suspended(self._keys, changes)
             roles = roles_of(self._keys, (kv for kvs in rest for kv in kvs))
             prefixes = [self._keys.grantees_of(role.name) for role in roles]
             stored = await self._reads.below_each(prefixes, revision=found.revision)
-            grantees = await grantees_of(self._keys, (kv for kvs in stored for kv in kvs))
+            grantees = [
+                each
+                for each in await grantees_of(self._keys, (kv for kvs in stored for kv in kvs))
+                if not _is_suspended(each.grantee, changing)
+            ]
             grants = await grants_below(self._reads, self._keys, grantees, found.revision)
             return Snapshot(found.revision, self._joined(roles, grants, groups))
 
@@ -129,3 +137,11 @@ class EtcdRoleStore:
         for name, grants in roles.items():
             await self.create_role(name, "", role_limit=None, actor=None)
             await self._grants.ensure(name, grants)
+
+
+def _is_suspended(grantee: Grantee, changing: Container[tuple[str, str]]) -> bool:
+    """Returns whether a grant is on a collection that is being dropped or renamed."""
+    return (
+        grantee.object_type in (COLLECTION, GLOBAL)
+        and (grantee.database, grantee.object) in changing
+    )

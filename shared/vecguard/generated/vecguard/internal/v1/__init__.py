@@ -37,6 +37,18 @@ class PasswordScheme(betterproto.Enum):
     """
 
 
+class CollectionOutcome(betterproto.Enum):
+    UNSPECIFIED = 0
+    GONE = 1
+    """The collection does not exist any more: its grants are removed."""
+
+    MOVED = 2
+    """It has the new name: its grants move."""
+
+    STAYED = 3
+    """It is as before: its grants count again."""
+
+
 class MutationOutcome(betterproto.Enum):
     UNSPECIFIED = 0
     APPLIED = 1
@@ -73,6 +85,9 @@ class MutationOutcome(betterproto.Enum):
 
     INVALID = 19
     """`detail` says what is wrong with the request, for its sender."""
+
+    COLLECTION_CHANGING = 20
+    """The collection is being dropped or renamed."""
 
 
 @dataclass(eq=False, repr=False)
@@ -502,6 +517,73 @@ class RestoreRolesRequest(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class CollectionChange(betterproto.Message):
+    """A drop or a rename of a collection."""
+
+    database: str = betterproto.string_field(1)
+    name: str = betterproto.string_field(2)
+    """The name before the change."""
+
+    new_database: str = betterproto.string_field(3)
+    """For a rename: where the collection goes. Empty for a drop."""
+
+    new_name: str = betterproto.string_field(4)
+    collection_id: Optional[int] = betterproto.int64_field(5, optional=True)
+    """
+    The backend's id of the collection; 0: the backend has no ids; absent: there was no such
+     collection.
+    """
+
+    token: str = betterproto.string_field(6)
+    """Random, chosen by the proxy: identifies the attempt."""
+
+    proxy_id: str = betterproto.string_field(7)
+    """The proxy that asks the backend."""
+
+
+@dataclass(eq=False, repr=False)
+class BeginCollectionChangeRequest(betterproto.Message):
+    change: "CollectionChange" = betterproto.message_field(1)
+    actor: "Actor" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class BeginCollectionChangeReply(betterproto.Message):
+    mutation: "MutationReply" = betterproto.message_field(1)
+    pending: "PendingCollectionChange" = betterproto.message_field(2)
+    """
+    If the outcome is COLLECTION_CHANGING: the change that has begun before.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class PendingCollectionChange(betterproto.Message):
+    change: "CollectionChange" = betterproto.message_field(1)
+    age_ms: int = betterproto.uint64_field(2)
+    """
+    For how long this root coord has known it. Not longer than since it began.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class EndCollectionChangeRequest(betterproto.Message):
+    change: "CollectionChange" = betterproto.message_field(1)
+    """Found by `database`, `name` and `token`."""
+
+    outcome: "CollectionOutcome" = betterproto.enum_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class PendingCollectionChangesRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class PendingCollectionChangesReply(betterproto.Message):
+    pending: List["PendingCollectionChange"] = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
 class MutationReply(betterproto.Message):
     outcome: "MutationOutcome" = betterproto.enum_field(1)
     revision: int = betterproto.int64_field(2)
@@ -873,6 +955,57 @@ class RootCoordStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def begin_collection_change(
+        self,
+        begin_collection_change_request: "BeginCollectionChangeRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "BeginCollectionChangeReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/BeginCollectionChange",
+            begin_collection_change_request,
+            BeginCollectionChangeReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def end_collection_change(
+        self,
+        end_collection_change_request: "EndCollectionChangeRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "MutationReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/EndCollectionChange",
+            end_collection_change_request,
+            MutationReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def pending_collection_changes(
+        self,
+        pending_collection_changes_request: "PendingCollectionChangesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "PendingCollectionChangesReply":
+        return await self._unary_unary(
+            "/vecguard.internal.v1.RootCoord/PendingCollectionChanges",
+            pending_collection_changes_request,
+            PendingCollectionChangesReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class RootCoordBase(ServiceBase):
 
@@ -976,6 +1109,21 @@ class RootCoordBase(ServiceBase):
     async def restore_roles(
         self, restore_roles_request: "RestoreRolesRequest"
     ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def begin_collection_change(
+        self, begin_collection_change_request: "BeginCollectionChangeRequest"
+    ) -> "BeginCollectionChangeReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def end_collection_change(
+        self, end_collection_change_request: "EndCollectionChangeRequest"
+    ) -> "MutationReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def pending_collection_changes(
+        self, pending_collection_changes_request: "PendingCollectionChangesRequest"
+    ) -> "PendingCollectionChangesReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def __rpc_session(
@@ -1131,6 +1279,29 @@ class RootCoordBase(ServiceBase):
         response = await self.restore_roles(request)
         await stream.send_message(response)
 
+    async def __rpc_begin_collection_change(
+        self,
+        stream: "grpclib.server.Stream[BeginCollectionChangeRequest, BeginCollectionChangeReply]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.begin_collection_change(request)
+        await stream.send_message(response)
+
+    async def __rpc_end_collection_change(
+        self, stream: "grpclib.server.Stream[EndCollectionChangeRequest, MutationReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.end_collection_change(request)
+        await stream.send_message(response)
+
+    async def __rpc_pending_collection_changes(
+        self,
+        stream: "grpclib.server.Stream[PendingCollectionChangesRequest, PendingCollectionChangesReply]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.pending_collection_changes(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/vecguard.internal.v1.RootCoord/Session": grpclib.const.Handler(
@@ -1258,5 +1429,23 @@ class RootCoordBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 RestoreRolesRequest,
                 MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/BeginCollectionChange": grpclib.const.Handler(
+                self.__rpc_begin_collection_change,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                BeginCollectionChangeRequest,
+                BeginCollectionChangeReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/EndCollectionChange": grpclib.const.Handler(
+                self.__rpc_end_collection_change,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                EndCollectionChangeRequest,
+                MutationReply,
+            ),
+            "/vecguard.internal.v1.RootCoord/PendingCollectionChanges": grpclib.const.Handler(
+                self.__rpc_pending_collection_changes,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                PendingCollectionChangesRequest,
+                PendingCollectionChangesReply,
             ),
         }
