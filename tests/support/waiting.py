@@ -12,7 +12,8 @@ async def eventually(
     deadline = time.monotonic() + timeout_seconds
     while not await condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"{condition.__name__} did not come true in {timeout_seconds} s")
+            name = getattr(condition, "__name__", condition)
+            raise AssertionError(f"{name} did not come true in {timeout_seconds} s")
         await asyncio.sleep(0.01)
 
 

@@ -1,14 +1,17 @@
 """Examines the roles, grants and privilege groups in etcd."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import time
 from typing import Final
 
 from vecguard.cli.finding import Finding, Severity
 from vecguard.errors import VecguardError
-from vecguard.etcd import EtcdClient
+from vecguard.etcd import EtcdClient, KeyValue
 from vecguard.etcd.reads import Reads, until_whole
-from vecguard.milvus_layout import Keys
+from vecguard.milvus_layout import CorruptRecordError, Keys
+from vecguard.milvus_layout.collection_changes import CollectionChange
 from vecguard.milvus_layout.stored_roles import (
     CorruptKey,
     Grant,
@@ -27,6 +30,8 @@ from vecguard.wording import counted
 
 # Names in a message, and messages about single keys; the others are counted.
 _SHOWN: Final = 5
+# Longer than a change takes that goes well, or that a proxy settles.
+_LONG_CHANGE_SECONDS: Final = 150.0
 _CATALOGUE: Final = Catalogue()
 
 
@@ -40,6 +45,8 @@ class StoredState:
         roles_of_users: by user, without `public`.
         grants: by role.
         groups: the names of the custom groups.
+        changes: by key, the drops and renames of collections that have begun and not ended; None
+            for a record that cannot be read.
     """
 
     users: frozenset[str]
@@ -47,6 +54,7 @@ class StoredState:
     roles_of_users: Mapping[str, Sequence[str]]
     grants: Mapping[str, Sequence[Grant]]
     groups: frozenset[str]
+    changes: Mapping[str, CollectionChange | None] = field(default_factory=dict)
 
 
 async def examine_roles(client: EtcdClient, keys: Keys) -> list[Finding]:
@@ -57,7 +65,11 @@ async def examine_roles(client: EtcdClient, keys: Keys) -> list[Finding]:
         corrupt = await corrupt_role_records(client, keys)
     except VecguardError as error:
         return [Finding(Severity.WARNING, name, error.message, "see the other findings about etcd")]
-    findings = [*judge_corrupt(name, corrupt), *judge_roles(name, state)]
+    findings = [
+        *judge_corrupt(name, corrupt),
+        *judge_changes(state.changes, time()),
+        *judge_roles(name, state),
+    ]
     if all(finding.severity is Severity.NOTE for finding in findings):
         grants = sum(map(len, state.grants.values()))
         findings.append(
@@ -87,6 +99,29 @@ def judge_corrupt(name: str, corrupt: Sequence[CorruptKey]) -> Iterator[Finding]
             f"{len(corrupt) - _SHOWN} more records cannot be read",
             "deal with those above, and run doctor again",
         )
+
+
+def judge_changes(changes: Mapping[str, CollectionChange | None], now: float) -> Iterator[Finding]:
+    """Yields findings about drops and renames that have not ended, `now` in seconds since 1970."""
+    for key, change in changes.items():
+        if change is None:
+            yield Finding(
+                Severity.WARNING,
+                f"etcd {key}",
+                "the record of a drop or a rename cannot be read; grants on the collection in its "
+                "key allow nothing",
+                "revoke these grants, then delete the key (etcdctl del)",
+            )
+        elif now - change.since > _LONG_CHANGE_SECONDS and key.endswith("/".join(change.source)):
+            what = f"renamed to {change.new_name}" if change.is_rename else "dropped"
+            yield Finding(
+                Severity.WARNING,
+                f"collection {change.database}.{change.name}",
+                f"since {datetime.fromtimestamp(change.since, UTC):%Y-%m-%d %H:%M:%S} UTC it is "
+                f"unknown whether it was {what}; grants on it allow nothing meanwhile",
+                "the proxies ask the backend by DescribeCollection, and their log says why they "
+                "cannot tell (collection_change_unsettled); or drop the collection again",
+            )
 
 
 def judge_roles(name: str, state: StoredState) -> Iterator[Finding]:
@@ -175,6 +210,7 @@ async def _read(reads: Reads, keys: Keys) -> StoredState:
     groups = await reads.all_below(keys.groups, revision=at)
     grantees = await reads.all_below(keys.grantees, revision=at)
     ids = await reads.all_below(keys.grantee_ids, revision=at)
+    changes = await reads.all_below(keys.collection_changes, revision=at)
     # Records that cannot be read are reported by `corrupt_role_records`.
     return StoredState(
         users=frozenset(
@@ -187,7 +223,15 @@ async def _read(reads: Reads, keys: Keys) -> StoredState:
             await privileges_of(keys, ids.value, _ignore),
         ),
         groups=frozenset(groups_of(keys, groups.value, _ignore)),
+        changes={kv.key.decode(errors="replace"): _change(kv) for kv in changes.value},
     )
+
+
+def _change(kv: KeyValue) -> CollectionChange | None:
+    try:
+        return CollectionChange.decode(kv.value)
+    except CorruptRecordError:
+        return None
 
 
 def _ignore(found: CorruptKey) -> None:

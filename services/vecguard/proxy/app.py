@@ -1,7 +1,7 @@
 """Composes the proxy: the only module that knows every part."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -22,11 +22,15 @@ from vecguard.proxy.authentication.configured import (
 )
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.authorization.methods import DROP_COLLECTION, RENAME_COLLECTION
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.alias_source import MilvusAliases
 from vecguard.proxy.backend.aliases import Aliases
+from vecguard.proxy.backend.collection_changes import CollectionChangeService
+from vecguard.proxy.backend.collections import MilvusCollections
 from vecguard.proxy.backend.configured import backend_client
 from vecguard.proxy.backend.lists import Lists
+from vecguard.proxy.backend.settlement import Settlement
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.explanations import Explainer, ExplanationService
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
@@ -40,15 +44,21 @@ from vecguard.proxy.metrics import (
     RoleCollector,
     SessionCollector,
 )
-from vecguard.proxy.own_services import open_lists, open_own_services
+from vecguard.proxy.own_services import (
+    open_collection_changes,
+    open_lists,
+    open_own_services,
+)
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.upstreams.routing import Routes
+from vecguard.proxy.relay.upstreams.upstream import Upstream
 from vecguard.proxy.revocation.configured import open_calls_watch
 from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
 from vecguard.proxy.role_cache import RoleCache
+from vecguard.proxy.root_coord.collection_changes import CollectionChangeClient
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader
 from vecguard.proxy.root_coord.roles import RoleClient
@@ -80,6 +90,8 @@ async def run(
             background += [tasks.create_task(context.run()) for context in proxy.tls.active]
             if proxy.open_calls_watch is not None:
                 background.append(tasks.create_task(proxy.open_calls_watch.run()))
+            if proxy.settlement is not None:
+                background.append(tasks.create_task(proxy.settlement.run()))
             background.append(tasks.create_task(proxy.audit.run()))
             proxy.listener.start(
                 Address(settings.proxy.ip, settings.proxy.port),
@@ -212,10 +224,15 @@ class Proxy:
                 Lists(self.backend_client, self.authorizer),
                 forwards_authorization=settings.proxy.forward_authorization,
             )
+        self.settlement: Settlement | None = None
+        self._collection_changes: Upstream | None = None
+        table = self._own_services.table
+        if self.authorizer is not None and self.authorizer.enforced:
+            table = {**table, **self._collection_change_table(settings)}
         self.listener = configured.listener(
             settings.proxy,
             _gatekeeper(settings, self.authentication, self.audit),
-            Routes(table=self._own_services.table, default=self.backend),
+            Routes(table=table, default=self.backend),
             self.open_calls,
             hits=self.limit_hits,
             origin_of=origin_of,
@@ -226,9 +243,26 @@ class Proxy:
         self._register_checks(settings)
         self._register_collectors(settings)
 
+    def _collection_change_table(self, settings: Settings) -> Mapping[bytes, Upstream]:
+        """Makes what takes the grants along when a collection is dropped or renamed."""
+        records = CollectionChangeClient(self.root_coord.client)
+        self.settlement = Settlement(records, MilvusCollections(self.backend_client))
+        self._collection_changes = open_collection_changes(
+            CollectionChangeService(
+                self.backend_client,
+                records,
+                self.settlement,
+                refused=self.authentication.credentials.forget,
+            ),
+            forwards_authorization=settings.proxy.forward_authorization,
+        )
+        return dict.fromkeys((DROP_COLLECTION, RENAME_COLLECTION), self._collection_changes)
+
     def close(self) -> None:
         """Releases what no task releases."""
         self._own_services.close()
+        if self._collection_changes is not None:
+            self._collection_changes.close()
         if self._lists is not None:
             self._lists.close()
         self.backend_client.close()

@@ -11,6 +11,8 @@ from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.methods import RESTORE, SERVED
 from vecguard.proxy.accounts.service import AccountService
 from vecguard.proxy.authentication.origin import origin_of
+from vecguard.proxy.backend.collection_changes import MAX_REQUEST_BYTES as CHANGE_REQUEST_BYTES
+from vecguard.proxy.backend.collection_changes import CollectionChangeService
 from vecguard.proxy.backend.lists import MAX_REQUEST_BYTES as LIST_REQUEST_BYTES
 from vecguard.proxy.backend.lists import Lists
 from vecguard.proxy.explanations import ExplanationService
@@ -158,6 +160,23 @@ def open_lists(lists: Lists, *, forwards_authorization: bool) -> Upstream:
         "the service of lists",
         lists,
         max_request_bytes=LIST_REQUEST_BYTES,
+        policy=replace(_HEADERS, authorization=forwards_authorization),
+    )
+
+
+def open_collection_changes(
+    changes: CollectionChangeService, *, forwards_authorization: bool
+) -> Upstream:
+    """Returns the upstream of drops and renames of collections, connected at its first call.
+
+    With `forwards_authorization` the backend gets the credentials of the caller.
+    """
+    return _upstream(
+        "the service of drops and renames",
+        changes,
+        max_request_bytes=CHANGE_REQUEST_BYTES,
+        # The caller's only grants may be on the collection, and count for nothing meanwhile.
+        revocable=False,
         policy=replace(_HEADERS, authorization=forwards_authorization),
     )
 

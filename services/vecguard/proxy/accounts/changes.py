@@ -2,7 +2,11 @@
 
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.accounts.permissions import Permissions
-from vecguard.proxy.accounts.role_errors import InvalidRequestError, UnexpectedOutcomeError
+from vecguard.proxy.accounts.role_errors import (
+    CollectionChangingError,
+    InvalidRequestError,
+    UnexpectedOutcomeError,
+)
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.identity_headers import Caller
@@ -32,11 +36,14 @@ class Changes:
         Raises:
             RevokedError: root coord has refused the caller.
             InvalidRequestError: root coord says what is wrong with the request.
+            CollectionChangingError: a collection of the request is being dropped or renamed.
             UnexpectedOutcomeError: there is another outcome, which the request cannot have.
         """
         self.require_not_revoked(caller, reply)
         if reply.outcome is pb.MutationOutcome.INVALID:
             raise InvalidRequestError(reply.detail)
+        if reply.outcome is pb.MutationOutcome.COLLECTION_CHANGING:
+            raise CollectionChangingError
         if reply.outcome is not pb.MutationOutcome.APPLIED:
             raise UnexpectedOutcomeError(str(pb.MutationOutcome(reply.outcome).name))
         return reply.revision or None

@@ -186,6 +186,18 @@ class RestoreError(RefusedByStateError):
         self.reason = reason  # type: ignore[misc]  # the cause differs by instance here only
 
 
+class CollectionChangingError(AccountError):
+    """A grant is on a collection that is being dropped or renamed."""
+
+    reason = "collection_changing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a collection of this name is being dropped or renamed, and gets no grants meanwhile; "
+            "try again in a moment"
+        )
+
+
 class UnexpectedOutcomeError(AccountError):
     """Root coord has answered with an outcome that this request cannot have."""
 

@@ -299,6 +299,9 @@ SHOW_COLLECTIONS: Final = _SERVICE + b"ShowCollections"
 #: Those of `OPEN` whose answers are filtered.
 LISTS: Final = frozenset({LIST_DATABASES, SHOW_COLLECTIONS})
 
+DROP_COLLECTION: Final = _SERVICE + b"DropCollection"
+RENAME_COLLECTION: Final = _SERVICE + b"RenameCollection"
+
 #: Methods that may change which collection an alias stands for.
 ALIAS_CHANGES: Final = _paths(
     *("CreateAlias", "AlterAlias", "DropAlias"),

@@ -1,6 +1,7 @@
 """What this proxy itself asks the backend, as a client would.
 
 Lists of databases and collections are asked for a user, and show only what the user sees; aliases
-are asked to know which collection a call is about. The relay has no part in these calls. Begin at
-`lists.py` and `aliases.py`.
+are asked to know which collection a call is about. Drops and renames of collections are passed on
+here, so that their grants go along. The relay has no part in these calls. Begin at `lists.py`,
+`aliases.py` and `collection_changes.py`.
 """

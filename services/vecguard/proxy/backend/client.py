@@ -57,21 +57,25 @@ class BackendClient:
             DeadlineError: it did not answer in time.
         """
         try:
-            return await self._once(path, request, metadata, timeout_seconds)
+            return await self.ask_once(path, request, metadata, timeout_seconds)
         except UnavailableError:
-            return await self._once(path, request, metadata, timeout_seconds)
+            return await self.ask_once(path, request, metadata, timeout_seconds)
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
-
-    async def _once(
+    async def ask_once(
         self, path: str, request: bytes, metadata: Mapping[str, str], timeout_seconds: float
     ) -> bytes:
+        """Returns the reply to a call that may change something. Raises what `ask` does.
+
+        After UnavailableError and DeadlineError the backend may have made the change.
+        """
         with failures_as(self._translated):
             return await in_own_task(
                 self._ask(path, request, metadata, timeout_seconds), timeout_seconds
             )
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
 
     async def _ask(
         self, path: str, request: bytes, metadata: Mapping[str, str], timeout_seconds: float

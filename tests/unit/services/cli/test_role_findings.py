@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from vecguard.cli.finding import Severity
-from vecguard.cli.role_findings import StoredState, judge_corrupt, judge_roles
+from vecguard.cli.role_findings import StoredState, judge_changes, judge_corrupt, judge_roles
+from vecguard.milvus_layout.collection_changes import CollectionChange
 from vecguard.milvus_layout.stored_roles import CorruptKey, Grant
 
 WELL = StoredState(
@@ -89,3 +90,26 @@ def test_long_lists_of_names_are_cut():
     many = frozenset(f"role{each}" for each in range(9))
     found = only(replace(WELL, roles=WELL.roles | many))
     assert found.cause.endswith("role0, role1, role2, role3, role4 and 4 more")
+
+
+DROP = CollectionChange("default", "books", collection_id=7, token="t", proxy="p", since=1_000)
+RENAME = replace(DROP, new_database="shop", new_name="tomes")
+
+
+def test_a_change_that_does_not_end_is_a_warning():
+    assert list(judge_changes({"r/default/books": DROP}, 1_100)) == []
+    (finding,) = judge_changes({"r/default/books": DROP}, 2_000)
+    assert finding.severity is Severity.WARNING
+    assert "default.books" in finding.part
+    assert "since 1970-01-01 00:16:40 UTC it is unknown whether it was dropped" in finding.cause
+
+
+def test_a_rename_that_does_not_end_is_told_once():
+    (finding,) = judge_changes({"r/default/books": RENAME, "r/shop/tomes": RENAME}, 2_000)
+    assert "renamed to tomes" in finding.cause
+
+
+def test_the_record_of_a_change_that_cannot_be_read_is_a_warning():
+    (finding,) = judge_changes({"r/default/books": None}, 0)
+    assert "cannot be read" in finding.cause
+    assert "etcdctl del" in finding.remedy

@@ -1,0 +1,348 @@
+"""Passes Milvus's `DropCollection` and `RenameCollection` on, and takes the grants along.
+
+Milvus's own root coord does so; the backend here knows no grants. First read `settlement.py`, which
+decides when the outcome is not known at once.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from grpclib.const import Cardinality, Handler
+from grpclib.const import Status as GrpcStatus
+from grpclib.exceptions import GRPCError
+
+from vecguard.boot_clock import boot_clock
+from vecguard.clock import Clock
+from vecguard.concurrency.own_task import mark_as_seen
+from vecguard.errors import (
+    DeadlineError,
+    InvalidParameterError,
+    MalformedMessageError,
+    OverloadedError,
+    UnavailableError,
+    VecguardError,
+)
+from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.grpc.call import current_caller
+from vecguard.grpc.raw_message import RawMessage, Shape, texts
+from vecguard.observability.log import get_logger
+from vecguard.proxy.authentication.errors import RevokedError
+from vecguard.proxy.authorization.decision import can_be_collection, require_possible
+from vecguard.proxy.authorization.methods import DROP_COLLECTION, RENAME_COLLECTION
+from vecguard.proxy.backend.client import BackendClient
+from vecguard.proxy.backend.collections import MilvusCollections, RefusedNameError
+from vecguard.proxy.backend.settlement import (
+    CALL_SECONDS,
+    GONE,
+    MOVED,
+    STAYED,
+    ChangeRecords,
+    Settlement,
+    judge,
+)
+from vecguard.proxy.backend.status import read_status
+from vecguard.proxy.identity_headers import read_caller, user_metadata
+from vecguard.proxy.principal import Principal
+
+if TYPE_CHECKING:
+    from grpclib.server import Stream
+
+log = get_logger(__name__)
+T = TypeVar("T")
+
+#: The most bytes of a request, which has names only.
+MAX_REQUEST_BYTES: Final = 32 * 1024
+# Changes go on when their callers have hung up.
+_MOST_RUNNING: Final = 100
+# For how long root coord is asked again that cannot be reached.
+_PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.3
+# How often a change is begun, when another one of the same collection is found and ended.
+_MAX_ROUNDS: Final = 3
+# The fields of the requests: database, name, new name, new database.
+_DROP: Final[Shape] = {2: 0, 3: 1}
+_RENAME: Final[Shape] = {2: 0, 3: 1, 4: 2, 5: 3}
+# A server may send these without knowing whether the change was or will be made.
+_OPEN: Final = frozenset(
+    {
+        *(GrpcStatus.UNAVAILABLE, GrpcStatus.DEADLINE_EXCEEDED, GrpcStatus.CANCELLED),
+        *(GrpcStatus.UNKNOWN, GrpcStatus.INTERNAL, GrpcStatus.ABORTED, GrpcStatus.DATA_LOSS),
+    }
+)
+
+
+class CollectionChangingError(UnavailableError):
+    """Another drop or rename of the collection has not ended."""
+
+    reason = "collection_changing"
+
+    def __init__(self, database: str, name: str) -> None:
+        super().__init__(
+            f"the collection {database}.{name} is being dropped or renamed; try again in a moment"
+        )
+
+
+class ChangeUnknownError(UnavailableError):
+    """The backend did not say whether it has dropped or renamed the collection."""
+
+    reason = "outcome_unknown"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"{cause}; whether the collection was dropped or renamed is unknown. Until that is "
+            "known, grants on it allow nothing. Look whether it exists before you try again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a client.
+
+    Attributes:
+        metadata: what the backend gets with it.
+        authorization: the credentials in it, if the backend may want them.
+    """
+
+    path: str
+    request: bytes
+    principal: Principal
+    metadata: Mapping[str, str]
+    authorization: str | None
+
+
+class CollectionChangeService:
+    """Serves the two methods.
+
+    Errors of the backend pass unchanged, as a gRPC status or as a Status in the reply.
+    """
+
+    def __init__(
+        self,
+        backend: BackendClient,
+        records: ChangeRecords,
+        settlement: Settlement,
+        *,
+        refused: Callable[[str], None],
+        clock: Clock = boot_clock,
+    ) -> None:
+        """Takes the parts; `refused` is called with a user whom root coord does not know so."""
+        self._backend = backend
+        self._collections = MilvusCollections(backend)
+        self._records = records
+        self._settlement = settlement
+        self._refused = refused
+        self._clock = clock
+        self._running: set[asyncio.Task[bytes]] = set()
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {
+            path.decode(): Handler(
+                partial(self._answer, path.decode()),
+                Cardinality.UNARY_UNARY,
+                RawMessage,
+                RawMessage,
+            )
+            for path in (DROP_COLLECTION, RENAME_COLLECTION)
+        }
+
+    def close(self) -> None:
+        """Ends what is running. Other processes find out what became of it."""
+        for task in self._running:
+            task.cancel()
+
+    async def _answer(self, path: str, stream: "Stream[Any, Any]") -> None:
+        request = await stream.recv_message()
+        if request is None:
+            raise MalformedMessageError("the request has no message")
+        headers = current_caller().metadata
+        caller = read_caller(headers)
+        authorization = headers.get("authorization")
+        metadata = self._backend.metadata(headers.get("dbname", ""), authorization)
+        is_rename = path == RENAME_COLLECTION.decode()
+        database, name, new_name, new_database = texts(request, _RENAME if is_rename else _DROP, 4)
+        database = database or caller.database
+        change = pb.CollectionChange(
+            database=database,
+            name=name,
+            new_database=(new_database or database) if is_rename else "",
+            new_name=new_name,
+        )
+        _require_possible(change)
+        call = _Call(
+            path,
+            request,
+            caller.principal,
+            metadata | user_metadata(caller.principal),
+            authorization,
+        )
+        reply = await self._carried_through(call, change, is_rename=is_rename)
+        await stream.send_message(RawMessage(reply))
+
+    async def _carried_through(
+        self, call: _Call, change: pb.CollectionChange, *, is_rename: bool
+    ) -> bytes:
+        """Does as `_make`, which goes on if the caller hangs up: grants must follow."""
+        if len(self._running) >= _MOST_RUNNING:
+            raise OverloadedError("too many collections are dropped or renamed now, try again")
+        task = asyncio.create_task(self._make(call, change, is_rename=is_rename))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(mark_as_seen)
+        return await asyncio.shield(task)
+
+    async def _make(self, call: _Call, change: pb.CollectionChange, *, is_rename: bool) -> bytes:
+        """Makes the change, and returns the backend's reply."""
+        if not change.name or (is_rename and not change.new_name):
+            return await self._ask(call, CALL_SECONDS)
+        for _ in range(_MAX_ROUNDS):
+            try:
+                found = await self._collections.find(
+                    change.database, change.name, call.authorization
+                )
+            except RefusedNameError:
+                # The backend refuses this call, too, and says why.
+                return await self._ask(call, CALL_SECONDS)
+            if found is None and not is_rename:
+                # Milvus answers so. The backend is not asked: a collection that is created in this
+                # moment would be dropped, and its grants would stay.
+                await self._settlement.settle_of(change.database, change.name, call.authorization)
+                return b""
+            if found is not None:
+                # Grants are on the collection, also if the request names an alias of it.
+                change.name, change.collection_id = found
+            change.token = secrets.token_hex(16)
+            change.proxy_id = self._records.proxy_id
+            if is_rename and (change.database, change.name) == (
+                change.new_database,
+                change.new_name,
+            ):
+                return await self._ask(call, CALL_SECONDS)
+            until = self._clock() + CALL_SECONDS
+            if await self._begins(call, change):
+                self._settlement.running.add(change.token)
+                try:
+                    return await self._change(call, change, until)
+                finally:
+                    self._settlement.running.discard(change.token)
+        raise CollectionChangingError(change.database, change.name)
+
+    async def _begins(self, call: _Call, change: pb.CollectionChange) -> bool:
+        """Begins the change. Returns False if another one was in the way, and has ended now.
+
+        Raises:
+            CollectionChangingError: another one is in the way.
+            RevokedError: the user was deleted, or has another password.
+        """
+        try:
+            reply = await self._patiently(
+                lambda: self._records.begin(change, asked_by=call.principal)
+            )
+        except VecguardError:
+            # It may have begun. The backend was not asked.
+            self._settlement.owe(change, STAYED)
+            raise
+        outcome = reply.mutation.outcome
+        if outcome is pb.MutationOutcome.APPLIED:
+            return True
+        if outcome is pb.MutationOutcome.ACTOR_REVOKED:
+            self._refused(call.principal.username)
+            raise RevokedError
+        other = reply.pending
+        if (
+            outcome is pb.MutationOutcome.COLLECTION_CHANGING
+            and other.change.token
+            and other.change.token not in self._settlement.running
+            and await self._settlement.settle(other, call.authorization)
+        ):
+            return False
+        raise CollectionChangingError(change.database, change.name)
+
+    async def _change(self, call: _Call, change: pb.CollectionChange, until: float) -> bytes:
+        """Asks the backend, and ends the change if the outcome is known.
+
+        Later than `until` the backend is not asked: see `settlement.CALL_SECONDS`.
+        """
+        look = partial(self._look, call)
+        seconds = until - self._clock()
+        if seconds <= 0:
+            self._settlement.owe(change, STAYED)
+            raise DeadlineError("root coord took too long to begin the change; try again")
+        try:
+            reply = await self._ask(call, seconds)
+            status = read_status(reply)
+        except GRPCError as error:
+            has_failed = error.status not in _OPEN
+            await self._end(change, partial(judge, change, look, has_failed=has_failed))
+            raise
+        except VecguardError as error:
+            await self._end(change, partial(judge, change, look))
+            raise ChangeUnknownError(error.message) from error
+        if not status.is_good:
+            has_failed = not status.retriable
+            await self._end(change, partial(judge, change, look, has_failed=has_failed))
+        elif not change.new_name:
+            await self._end(change, _always(GONE))
+        elif change.new_database == change.database:
+            await self._end(change, _always(MOVED))
+        else:
+            # A backend may ignore the field of the other database.
+            await self._end(change, partial(judge, change, look))
+        return reply
+
+    async def _end(
+        self,
+        change: pb.CollectionChange,
+        find_out: Callable[[], Awaitable[pb.CollectionOutcome | None]],
+    ) -> None:
+        """Ends the change, if its outcome is known; otherwise, `Settlement` does so later."""
+        try:
+            outcome = await find_out()
+        except VecguardError as error:
+            log.info("collection_change_unknown", collection=change.name, error=error.message)
+            return
+        if outcome is None:
+            return
+        try:
+            await self._patiently(lambda: self._records.end(change, outcome))
+        except VecguardError:
+            self._settlement.owe(change, outcome)
+
+    async def _ask(self, call: _Call, timeout_seconds: float) -> bytes:
+        return await self._backend.ask_once(call.path, call.request, call.metadata, timeout_seconds)
+
+    async def _look(self, call: _Call, database: str, name: str) -> int | None:
+        return await self._collections.id_of(database, name, call.authorization)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Asks again while root coord cannot be reached. Beginning and ending may be repeated."""
+        until = self._clock() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return await ask()
+            except (UnavailableError, DeadlineError):
+                if self._clock() >= until:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _always(outcome: pb.CollectionOutcome) -> Callable[[], Awaitable[pb.CollectionOutcome]]:
+    async def known() -> pb.CollectionOutcome:
+        return outcome
+
+    return known
+
+
+def _require_possible(change: pb.CollectionChange) -> None:
+    """Raises InvalidParameterError if there can be no such names, which backends take differently.
+
+    An empty name passes: no backend has such a collection.
+    """
+    for database in (change.database, change.new_database):
+        require_possible(database)
+    for name in (change.name, change.new_name):
+        if name and (not can_be_collection(name) or not name.isprintable() or name != name.strip()):
+            raise InvalidParameterError(f"there can be no collection {name!r}")
