@@ -11,6 +11,7 @@ from tests.support.credentials import hashed
 from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
 from tests.support.etcd_store import elected, fenced_role_store, fenced_store
+from vecguard.errors import OutcomeUnknownError, UnavailableError
 from vecguard.etcd import Delete, EtcdClient, Get, Put
 from vecguard.generated.milvus.proto.milvus import PrivilegeEntity, PrivilegeGroupInfo
 from vecguard.milvus_layout import Keys
@@ -470,6 +471,36 @@ async def test_a_refused_drop_names_the_users_who_have_lost_the_role(store, clie
     assert len(refused.users) == 100
 
 
+async def etcd_is_lost():
+    raise UnavailableError("etcd is not reached")
+
+
+async def nothing():
+    pass
+
+
+async def test_a_drop_that_fails_after_a_part_has_an_unknown_outcome(store, client, keys, crossed):
+    """Proxies must hear of the users who have lost the role, and of the role."""
+    await bind_many(client, keys)
+    with pytest.raises(OutcomeUnknownError, match="etcd is not reached"):
+        await crossed(nothing, etcd_is_lost).drop_role("reader", force=True, actor=None)
+    assert 0 < len([key for key in await below(client, keys) if "mapping" in key]) < 100
+
+
+async def test_a_drop_that_fails_before_its_first_part_has_a_known_outcome(store, crossed):
+    with pytest.raises(UnavailableError) as failure:
+        await crossed(etcd_is_lost).drop_role("reader", force=True, actor=None)
+    assert not isinstance(failure.value, OutcomeUnknownError)
+
+
+async def test_a_drop_whose_cleaning_fails_has_an_unknown_outcome(store, crossed):
+    for start in range(0, 150, 10):
+        await grant(store, *(replace(SEARCH, object=f"c{start + n}") for n in range(10)))
+    with pytest.raises(OutcomeUnknownError):
+        await crossed(nothing, etcd_is_lost).drop_role("reader", force=True, actor=None)
+    assert not (await store.get_roles(["reader"])).value.roles
+
+
 async def test_a_privilege_that_is_revoked_while_old_keys_are_rewritten_stays_revoked(
     store, client, keys, crossed
 ):
@@ -622,10 +653,12 @@ async def test_what_earlier_roles_and_users_left_is_not_restored(client, keys, s
     assert {each.privilege for each in await grants_of(store, "many")} == {"PrivilegeSearch"}
 
 
-async def test_a_restoration_that_is_crossed_in_the_middle_says_so(store, users, crossed):
-    async def nothing():
-        pass
+async def test_a_restoration_that_fails_after_a_part_has_an_unknown_outcome(store, crossed):
+    with pytest.raises(OutcomeUnknownError):
+        await crossed(nothing, etcd_is_lost).restore(LARGE, actor=None)
 
+
+async def test_a_restoration_that_is_crossed_in_the_middle_says_so(store, users, crossed):
     async def crossing():
         await users.create("user149", HASH, "", user_limit=999)
 
@@ -636,9 +669,6 @@ async def test_a_restoration_that_is_crossed_in_the_middle_says_so(store, users,
 
 
 async def test_a_restoration_whose_actor_is_revoked_in_the_middle_stops(store, users, crossed):
-    async def nothing():
-        pass
-
     actor = Actor("bob", (await users.get("bob")).value.revision)
     restored = await crossed(nothing, lambda: users.delete("bob")).restore(LARGE, actor=actor)
     assert (restored.outcome, restored.applied) == (Outcome.INVALID, False)

@@ -1,7 +1,9 @@
 """Makes changes that apply only during the term, while their actor is valid, and once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from vecguard.errors import OutcomeUnknownError, VecguardError
 from vecguard.etcd import CompactedError, Compare, EtcdClient, KeyValue, Operation
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.root_coord.store.fence import Fence
@@ -93,6 +95,22 @@ class GuardedWrites:
             return Mutation(Outcome.APPLIED, result.revision)
         self._fence.require(result.responses[0])
         return None
+
+
+@contextmanager
+def unknown_after_a_part(has_part: Callable[[], bool]) -> Iterator[None]:
+    """Raises OutcomeUnknownError for an error after a part of a change was made.
+
+    So proxies hear of the part: see `Changes`.
+    """
+    try:
+        yield
+    except OutcomeUnknownError:
+        raise
+    except VecguardError as error:
+        if not has_part():
+            raise
+        raise OutcomeUnknownError(f"a part of the change was made: {error.message}") from error
 
 
 def readable_record(stored: KeyValue) -> Record:

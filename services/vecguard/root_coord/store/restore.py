@@ -23,7 +23,12 @@ from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
 from vecguard.privileges.stored_names import ANY, api_name
 from vecguard.root_coord.store.grant_changes import changes_of
 from vecguard.root_coord.store.group_changes import require_privileges
-from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, readable_record
+from vecguard.root_coord.store.guarded_writes import (
+    GuardedWrites,
+    Refusal,
+    readable_record,
+    unknown_after_a_part,
+)
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 from vecguard.usernames import ROOT
@@ -205,23 +210,28 @@ class Restore:
         return left & prefixes
 
     async def _write(self, parts: Sequence[_Part]) -> Mutation | None:
-        """Writes all parts. Returns None when another change prevented the first one."""
+        """Writes all parts. Returns None when another change prevented the first one.
+
+        Raises OutcomeUnknownError if it fails after some parts are written.
+        """
         mutation = Mutation(Outcome.APPLIED, 0)
         written = False
-        for part in parts:
-            for _ in range(_MOST_ATTEMPTS):
-                standing = await self._writes.standing(self._actor)
-                if standing is None:
-                    return self._incomplete(mutation) if written else None
-                applied = await self._writes.apply([*standing, *part.conditions], part.operations)
-                if applied is not None:
-                    break
-                if not written:
-                    return None
-            else:
-                return self._incomplete(mutation)
-            mutation = applied
-            written = True
+        with unknown_after_a_part(lambda: written):
+            for part in parts:
+                for _ in range(_MOST_ATTEMPTS):
+                    standing = await self._writes.standing(self._actor)
+                    if standing is None:
+                        return self._incomplete(mutation) if written else None
+                    conditions = [*standing, *part.conditions]
+                    applied = await self._writes.apply(conditions, part.operations)
+                    if applied is not None:
+                        break
+                    if not written:
+                        return None
+                else:
+                    return self._incomplete(mutation)
+                mutation = applied
+                written = True
         return Mutation(Outcome.APPLIED, mutation.revision, users=self._users)
 
     def _incomplete(self, mutation: Mutation) -> Mutation:

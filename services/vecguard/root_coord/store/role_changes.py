@@ -9,7 +9,7 @@ from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import role_value
 from vecguard.milvus_layout.stored_roles import grantees_of, grants_below
 from vecguard.root_coord.store.grantee_state import Transaction, ids_of
-from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal
+from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, unknown_after_a_part
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
 
 # Of one transaction, beside its other operations.
@@ -102,8 +102,11 @@ class RoleChanges:
         """Repeats a change. If it is refused, it names those who have lost the role before.
 
         With a revision, because proxies must forget what these had.
+
+        Raises OutcomeUnknownError if it fails after some have lost the role.
         """
-        mutation = await self._writes.repeat(actor, attempt)
+        with unknown_after_a_part(lambda: taken.revision > 0):
+            mutation = await self._writes.repeat(actor, attempt)
         if mutation.applied or taken.revision:
             revision = mutation.revision or taken.revision
             return replace(mutation, revision=revision, users=tuple(taken.users))
@@ -150,9 +153,11 @@ class RoleChanges:
         )
         if mutation is None:
             return None
-        # Without a key that refers to it, what is below an id counts for nothing.
-        for start in range(room, len(gone), MOST_OPERATIONS):
-            await self._writes.apply([], gone[start:][:MOST_OPERATIONS])
+        # The role is dropped, and proxies must hear of that if this fails.
+        with unknown_after_a_part(lambda: True):
+            # Without a key that refers to it, what is below an id counts for nothing.
+            for start in range(room, len(gone), MOST_OPERATIONS):
+                await self._writes.apply([], gone[start:][:MOST_OPERATIONS])
         return mutation
 
     async def _take_from_all(
