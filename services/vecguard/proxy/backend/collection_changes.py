@@ -7,12 +7,11 @@ decides when the outcome is not known at once.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from grpclib.const import Cardinality, Handler
-from grpclib.const import Status as GrpcStatus
 from grpclib.exceptions import GRPCError
 
 from vecguard.boot_clock import boot_clock
@@ -44,7 +43,7 @@ from vecguard.proxy.backend.settlement import (
     Settlement,
     judge,
 )
-from vecguard.proxy.backend.status import read_status
+from vecguard.proxy.backend.status import OPEN, read_status
 from vecguard.proxy.identity_headers import read_caller, user_metadata
 from vecguard.proxy.principal import Principal
 
@@ -66,13 +65,6 @@ _MAX_ROUNDS: Final = 3
 # The fields of the requests: database, name, new name, new database.
 _DROP: Final[Shape] = {2: 0, 3: 1}
 _RENAME: Final[Shape] = {2: 0, 3: 1, 4: 2, 5: 3}
-# A server may send these without knowing whether the change was or will be made.
-_OPEN: Final = frozenset(
-    {
-        *(GrpcStatus.UNAVAILABLE, GrpcStatus.DEADLINE_EXCEEDED, GrpcStatus.CANCELLED),
-        *(GrpcStatus.UNKNOWN, GrpcStatus.INTERNAL, GrpcStatus.ABORTED, GrpcStatus.DATA_LOSS),
-    }
-)
 
 
 class CollectionChangingError(UnavailableError):
@@ -211,11 +203,18 @@ class CollectionChangeService:
                 # moment would be dropped, and its grants would stay.
                 await self._settlement.settle_of(change.database, change.name, call.authorization)
                 return b""
-            if found is not None:
-                # Grants are on the collection, also if the request names an alias of it.
-                change.name, change.collection_id = found
-            change.token = secrets.token_hex(16)
-            change.proxy_id = self._records.proxy_id
+            if found is not None and found.name != change.name:
+                # The alias may stand for another collection by the time the backend resolves it.
+                raise InvalidParameterError(
+                    f"cannot drop or rename a collection by its alias {change.name!r}; "
+                    f"use its name {found.name!r}"
+                )
+            change = replace(
+                change,
+                collection_id=None if found is None else found.id,
+                token=secrets.token_hex(16),
+                proxy_id=self._records.proxy_id,
+            )
             if is_rename and (change.database, change.name) == (
                 change.new_database,
                 change.new_name,
@@ -225,7 +224,8 @@ class CollectionChangeService:
             if await self._begins(call, change):
                 self._settlement.running.add(change.token)
                 try:
-                    return await self._change(call, change, until)
+                    if await self._still_holds(call, change):
+                        return await self._change(call, change, until)
                 finally:
                     self._settlement.running.discard(change.token)
         raise CollectionChangingError(change.database, change.name)
@@ -261,6 +261,30 @@ class CollectionChangeService:
             return False
         raise CollectionChangingError(change.database, change.name)
 
+    async def _still_holds(self, call: _Call, change: pb.CollectionChange) -> bool:
+        """Returns whether the change that has begun is about the collection that was found.
+
+        Another change may have ended between `find` and the begin. Then other proxies may have
+        seen no collection, and ended this change as made; and the name may have a new collection,
+        whose grants nothing would take along. If this holds once, it holds until the backend makes
+        the change: no other change of the name can begin. First the backend is asked, then root
+        coord: the record existed when the collection did, which matters if the backend has no ids.
+
+        Raises VecguardError if one of them does not say.
+        """
+        try:
+            found = await self._look(call, change.database, change.name)
+            pending = await self._patiently(self._records.pending)
+        except VecguardError:
+            # The backend was not asked to make the change.
+            self._settlement.owe(change, STAYED)
+            raise
+        is_pending = any(each.change.token == change.token for each in pending)
+        if found == change.collection_id and is_pending:
+            return True
+        await self._end(change, _always(STAYED))
+        return False
+
     async def _change(self, call: _Call, change: pb.CollectionChange, until: float) -> bytes:
         """Asks the backend, and ends the change if the outcome is known.
 
@@ -275,14 +299,14 @@ class CollectionChangeService:
             reply = await self._ask(call, seconds)
             status = read_status(reply)
         except GRPCError as error:
-            has_failed = error.status not in _OPEN
+            has_failed = error.status not in OPEN
             await self._end(change, partial(judge, change, look, has_failed=has_failed))
             raise
         except VecguardError as error:
             await self._end(change, partial(judge, change, look))
             raise ChangeUnknownError(error.message) from error
         if not status.is_good:
-            has_failed = not status.retriable
+            has_failed = not status.leaves_open
             await self._end(change, partial(judge, change, look, has_failed=has_failed))
         elif not change.new_name:
             await self._end(change, _always(GONE))
