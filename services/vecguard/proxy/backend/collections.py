@@ -20,6 +20,8 @@ _SCHEMA: Final[Shape] = {1: 0}
 # Milvus's codes: no such collection; no such database, and a name that no collection can have.
 _ABSENT: Final = 100
 _REFUSED: Final = frozenset({800, 1100})
+# Milvus Lite has this number for the latter two, in both codes; Milvus has it in none for them.
+_LITE_REFUSED: Final = (6, 6)
 # Before 2.3 Milvus had only older codes: CollectionNotExists, or UnexpectedError with this text.
 _LEGACY_ABSENT: Final = 4
 _LEGACY_TEXT: Final = "find collection"
@@ -112,7 +114,7 @@ def _read(reply: bytes, asked: str) -> Collection | None:
                 name = text(value)
     if status.is_good:
         return Collection(name or texts(schema, _SCHEMA, 1)[0] or asked, identity)
-    if status.code in _REFUSED:
+    if status.code in _REFUSED or (status.code, status.legacy) == _LITE_REFUSED:
         raise RefusedNameError(f"there is no such collection: {status.reason}")
     if _is_absent(status):
         return None
