@@ -141,11 +141,6 @@ class CollectionChangeService:
             for path in (DROP_COLLECTION, RENAME_COLLECTION)
         }
 
-    def close(self) -> None:
-        """Ends what is running. Other processes find out what became of it."""
-        for task in self._running:
-            task.cancel()
-
     async def _answer(self, path: str, stream: "Stream[Any, Any]") -> None:
         request = await stream.recv_message()
         if request is None:
