@@ -58,7 +58,7 @@ MAX_REQUEST_BYTES: Final = 32 * 1024
 # Changes go on when their callers have hung up.
 _MOST_RUNNING: Final = 100
 # For how long root coord is asked again that cannot be reached.
-_PATIENCE_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.3
 # How often a change is begun, when another one of the same collection is found and ended.
 _MAX_ROUNDS: Final = 3
@@ -233,12 +233,12 @@ class CollectionChangeService:
             RevokedError: the user was deleted, or has another password.
         """
         try:
-            reply = await self._patiently(
+            reply = await self._with_retries(
                 lambda: self._records.begin(change, asked_by=call.principal)
             )
         except VecguardError:
             # It may have begun. The backend was not asked.
-            self._settlement.owe(change, STAYED)
+            self._settlement.end_later(change, STAYED)
             raise
         outcome = reply.mutation.outcome
         if outcome is pb.MutationOutcome.APPLIED:
@@ -269,10 +269,10 @@ class CollectionChangeService:
         """
         try:
             found = await self._look(call, change.database, change.name)
-            pending = await self._patiently(self._records.pending)
+            pending = await self._with_retries(self._records.pending)
         except VecguardError:
             # The backend was not asked to make the change.
-            self._settlement.owe(change, STAYED)
+            self._settlement.end_later(change, STAYED)
             raise
         is_pending = any(each.change.token == change.token for each in pending)
         if found == change.collection_id and is_pending:
@@ -288,7 +288,7 @@ class CollectionChangeService:
         look = partial(self._look, call)
         seconds = until - self._clock()
         if seconds <= 0:
-            self._settlement.owe(change, STAYED)
+            self._settlement.end_later(change, STAYED)
             raise DeadlineError("root coord took too long to begin the change; try again")
         try:
             reply = await self._ask(call, seconds)
@@ -326,9 +326,9 @@ class CollectionChangeService:
         if outcome is None:
             return
         try:
-            await self._patiently(lambda: self._records.end(change, outcome))
+            await self._with_retries(lambda: self._records.end(change, outcome))
         except VecguardError:
-            self._settlement.owe(change, outcome)
+            self._settlement.end_later(change, outcome)
 
     async def _ask(self, call: _Call, timeout_seconds: float) -> bytes:
         return await self._backend.ask_once(call.path, call.request, call.metadata, timeout_seconds)
@@ -336,9 +336,9 @@ class CollectionChangeService:
     async def _look(self, call: _Call, database: str, name: str) -> int | None:
         return await self._collections.id_of(database, name, call.authorization)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks again while root coord cannot be reached. Beginning and ending may be repeated."""
-        until = self._clock() + _PATIENCE_SECONDS
+        until = self._clock() + _RETRY_SECONDS
         while True:
             try:
                 return await ask()

@@ -252,7 +252,7 @@ async def test_a_backend_that_is_lost_after_the_begin_is_not_asked_for_the_chang
     with pytest.raises(UnavailableError):
         await part.drop()
     assert "DropCollection" not in part.milvus.steps
-    await part.settlement._records.end(*next(iter(part.settlement._owed.values())))
+    await part.settlement._records.end(*next(iter(part.settlement._to_end.values())))
     assert part.records.ended == [("books", STAYED)]
 
 

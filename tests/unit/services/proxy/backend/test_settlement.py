@@ -154,8 +154,8 @@ async def test_a_change_that_root_coord_does_not_end_does_not_keep_the_others():
 
     records = Refusing(pending(of(DROP, token="bad")), pending(of(DROP, token="u")))
     settlement = Settlement(records, Collections())
-    settlement.owe(of(DROP, token="bad owed"), GONE)
-    settlement.owe(of(DROP, token="t"), STAYED)
+    settlement.end_later(of(DROP, token="bad later"), GONE)
+    settlement.end_later(of(DROP, token="t"), STAYED)
     with pytest.raises(OutcomeUnknownError):
         await settlement.look_once()
     assert records.ended == [("t", STAYED), ("u", GONE)]
@@ -164,7 +164,7 @@ async def test_a_change_that_root_coord_does_not_end_does_not_keep_the_others():
 async def test_an_end_that_root_coord_did_not_hear_is_said_again():
     records = Records()
     settlement = Settlement(records, Collections(books=7))
-    settlement.owe(DROP, STAYED)
+    settlement.end_later(DROP, STAYED)
     records.error = UnavailableError("no root coord")
     with pytest.raises(UnavailableError):
         await settlement.look_once()
