@@ -241,3 +241,28 @@ async def test_grants_follow_a_renamed_collection(tmp_path: Path):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call(stack.proxies[0], "DropCollection", request, reader)
         assert refused.value.code() is StatusCode.PERMISSION_DENIED
+
+
+async def test_a_database_that_does_not_exist_leaves_no_change_behind(tmp_path: Path):
+    async with holding_stack(tmp_path) as (stack, _):
+        proxy = stack.proxies[0]
+        people = await People.through(proxy)
+        await people.prepare()
+        # Milvus Lite answers so, and the proxy passes it on.
+        request = milvus.DropCollectionRequest(db_name="missing", collection_name="books")
+        assert "does not exist" in (await call(proxy, "DropCollection", request)).reason
+        # It ignores the other database of a rename.
+        request = milvus.RenameCollectionRequest(
+            oldName="books", newName="tomes", newDBName="missing"
+        )
+        assert (await call(proxy, "RenameCollection", request)).code == 0
+        await people.create("books")
+        assert not await people.may_search("books")
+        assert await people.can_grant("books")
+        # An alias is refused, also where the backend would take it.
+        await asyncio.to_thread(people.root.create_alias, "books", "library")
+        with pytest.raises(grpc.aio.AioRpcError, match="use its name 'books'"):
+            await call(
+                proxy, "DropCollection", milvus.DropCollectionRequest(collection_name="library")
+            )
+        assert await people.may_search("books")

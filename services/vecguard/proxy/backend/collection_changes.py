@@ -7,12 +7,11 @@ decides when the outcome is not known at once.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from grpclib.const import Cardinality, Handler
-from grpclib.const import Status as GrpcStatus
 from grpclib.exceptions import GRPCError
 
 from vecguard.boot_clock import boot_clock
@@ -44,7 +43,7 @@ from vecguard.proxy.backend.settlement import (
     Settlement,
     judge,
 )
-from vecguard.proxy.backend.status import read_status
+from vecguard.proxy.backend.status import OPEN, read_status
 from vecguard.proxy.identity_headers import read_caller, user_metadata
 from vecguard.proxy.principal import Principal
 
@@ -59,20 +58,13 @@ MAX_REQUEST_BYTES: Final = 32 * 1024
 # Changes go on when their callers have hung up.
 _MOST_RUNNING: Final = 100
 # For how long root coord is asked again that cannot be reached.
-_PATIENCE_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.3
 # How often a change is begun, when another one of the same collection is found and ended.
 _MAX_ROUNDS: Final = 3
 # The fields of the requests: database, name, new name, new database.
 _DROP: Final[Shape] = {2: 0, 3: 1}
 _RENAME: Final[Shape] = {2: 0, 3: 1, 4: 2, 5: 3}
-# A server may send these without knowing whether the change was or will be made.
-_OPEN: Final = frozenset(
-    {
-        *(GrpcStatus.UNAVAILABLE, GrpcStatus.DEADLINE_EXCEEDED, GrpcStatus.CANCELLED),
-        *(GrpcStatus.UNKNOWN, GrpcStatus.INTERNAL, GrpcStatus.ABORTED, GrpcStatus.DATA_LOSS),
-    }
-)
 
 
 class CollectionChangingError(UnavailableError):
@@ -149,11 +141,6 @@ class CollectionChangeService:
             for path in (DROP_COLLECTION, RENAME_COLLECTION)
         }
 
-    def close(self) -> None:
-        """Ends what is running. Other processes find out what became of it."""
-        for task in self._running:
-            task.cancel()
-
     async def _answer(self, path: str, stream: "Stream[Any, Any]") -> None:
         request = await stream.recv_message()
         if request is None:
@@ -211,11 +198,18 @@ class CollectionChangeService:
                 # moment would be dropped, and its grants would stay.
                 await self._settlement.settle_of(change.database, change.name, call.authorization)
                 return b""
-            if found is not None:
-                # Grants are on the collection, also if the request names an alias of it.
-                change.name, change.collection_id = found
-            change.token = secrets.token_hex(16)
-            change.proxy_id = self._records.proxy_id
+            if found is not None and found.name != change.name:
+                # The alias may stand for another collection by the time the backend resolves it.
+                raise InvalidParameterError(
+                    f"cannot drop or rename a collection by its alias {change.name!r}; "
+                    f"use its name {found.name!r}"
+                )
+            change = replace(
+                change,
+                collection_id=None if found is None else found.id,
+                token=secrets.token_hex(16),
+                proxy_id=self._records.proxy_id,
+            )
             if is_rename and (change.database, change.name) == (
                 change.new_database,
                 change.new_name,
@@ -225,7 +219,8 @@ class CollectionChangeService:
             if await self._begins(call, change):
                 self._settlement.running.add(change.token)
                 try:
-                    return await self._change(call, change, until)
+                    if await self._still_holds(call, change):
+                        return await self._change(call, change, until)
                 finally:
                     self._settlement.running.discard(change.token)
         raise CollectionChangingError(change.database, change.name)
@@ -238,12 +233,12 @@ class CollectionChangeService:
             RevokedError: the user was deleted, or has another password.
         """
         try:
-            reply = await self._patiently(
+            reply = await self._with_retries(
                 lambda: self._records.begin(change, asked_by=call.principal)
             )
         except VecguardError:
             # It may have begun. The backend was not asked.
-            self._settlement.owe(change, STAYED)
+            self._settlement.end_later(change, STAYED)
             raise
         outcome = reply.mutation.outcome
         if outcome is pb.MutationOutcome.APPLIED:
@@ -261,6 +256,30 @@ class CollectionChangeService:
             return False
         raise CollectionChangingError(change.database, change.name)
 
+    async def _still_holds(self, call: _Call, change: pb.CollectionChange) -> bool:
+        """Returns whether the change that has begun is about the collection that was found.
+
+        Another change may have ended between `find` and the begin. Then other proxies may have
+        seen no collection, and ended this change as made; and the name may have a new collection,
+        whose grants nothing would take along. If this holds once, it holds until the backend makes
+        the change: no other change of the name can begin. First the backend is asked, then root
+        coord: the record existed when the collection did, which matters if the backend has no ids.
+
+        Raises VecguardError if one of them does not say.
+        """
+        try:
+            found = await self._look(call, change.database, change.name)
+            pending = await self._with_retries(self._records.pending)
+        except VecguardError:
+            # The backend was not asked to make the change.
+            self._settlement.end_later(change, STAYED)
+            raise
+        is_pending = any(each.change.token == change.token for each in pending)
+        if found == change.collection_id and is_pending:
+            return True
+        await self._end(change, _always(STAYED))
+        return False
+
     async def _change(self, call: _Call, change: pb.CollectionChange, until: float) -> bytes:
         """Asks the backend, and ends the change if the outcome is known.
 
@@ -269,20 +288,20 @@ class CollectionChangeService:
         look = partial(self._look, call)
         seconds = until - self._clock()
         if seconds <= 0:
-            self._settlement.owe(change, STAYED)
+            self._settlement.end_later(change, STAYED)
             raise DeadlineError("root coord took too long to begin the change; try again")
         try:
             reply = await self._ask(call, seconds)
             status = read_status(reply)
         except GRPCError as error:
-            has_failed = error.status not in _OPEN
+            has_failed = error.status not in OPEN
             await self._end(change, partial(judge, change, look, has_failed=has_failed))
             raise
         except VecguardError as error:
             await self._end(change, partial(judge, change, look))
             raise ChangeUnknownError(error.message) from error
         if not status.is_good:
-            has_failed = not status.retriable
+            has_failed = not status.leaves_open
             await self._end(change, partial(judge, change, look, has_failed=has_failed))
         elif not change.new_name:
             await self._end(change, _always(GONE))
@@ -307,9 +326,9 @@ class CollectionChangeService:
         if outcome is None:
             return
         try:
-            await self._patiently(lambda: self._records.end(change, outcome))
+            await self._with_retries(lambda: self._records.end(change, outcome))
         except VecguardError:
-            self._settlement.owe(change, outcome)
+            self._settlement.end_later(change, outcome)
 
     async def _ask(self, call: _Call, timeout_seconds: float) -> bytes:
         return await self._backend.ask_once(call.path, call.request, call.metadata, timeout_seconds)
@@ -317,9 +336,9 @@ class CollectionChangeService:
     async def _look(self, call: _Call, database: str, name: str) -> int | None:
         return await self._collections.id_of(database, name, call.authorization)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks again while root coord cannot be reached. Beginning and ending may be repeated."""
-        until = self._clock() + _PATIENCE_SECONDS
+        until = self._clock() + _RETRY_SECONDS
         while True:
             try:
                 return await ask()

@@ -2,8 +2,10 @@
 
 from typing import Final, NamedTuple
 
+from grpclib.const import Status as ReplyStatus
 from grpclib.exceptions import GRPCError
 
+from vecguard.errors import Status as GrpcStatus
 from vecguard.errors import UnavailableError, VecguardError
 from vecguard.grpc.raw_message import Shape, encoded, fields, message, number_of, text, texts
 from vecguard.proxy.backend.client import BackendClient
@@ -18,15 +20,34 @@ _SCHEMA: Final[Shape] = {1: 0}
 # Milvus's codes: no such collection; no such database, and a name that no collection can have.
 _ABSENT: Final = 100
 _REFUSED: Final = frozenset({800, 1100})
+# Milvus Lite has this number for the latter two, in both codes; Milvus has it in none for them.
+_LITE_REFUSED: Final = (6, 6)
 # Before 2.3 Milvus had only older codes: CollectionNotExists, or UnexpectedError with this text.
 _LEGACY_ABSENT: Final = 4
 _LEGACY_TEXT: Final = "find collection"
+# The backend does not serve the method, or does not allow it to this user.
+_FORBIDDEN: Final = frozenset(
+    {ReplyStatus.UNIMPLEMENTED, ReplyStatus.PERMISSION_DENIED, ReplyStatus.UNAUTHENTICATED}
+)
 
 
 class RefusedNameError(VecguardError):
     """The backend has no such database, or no collection can have such a name."""
 
     reason = "refused_name"
+
+
+class NotDescribedError(VecguardError):
+    """The backend refuses to describe a collection; trying again does not help."""
+
+    status = GrpcStatus.FAILED_PRECONDITION
+    reason = "not_described"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            "before a collection is dropped or renamed, the backend must describe it, and it "
+            f"refuses to: {cause}"
+        )
 
 
 class Collection(NamedTuple):
@@ -52,6 +73,7 @@ class MilvusCollections:
 
         Raises:
             RefusedNameError: there can be none.
+            NotDescribedError: the backend does not serve the call, or does not allow it.
             VecguardError: the backend does not say.
         """
         request = encoded(_DATABASE, database) + encoded(_NAME, name)
@@ -59,6 +81,8 @@ class MilvusCollections:
         try:
             reply = await self._backend.ask(_PATH, request, metadata, _TIMEOUT_SECONDS)
         except GRPCError as error:
+            if error.status in _FORBIDDEN:
+                raise NotDescribedError(error.message or error.status.name) from error
             raise UnavailableError(f"the collection was not described: {error.message}") from error
         return _read(reply, name)
 
@@ -90,11 +114,12 @@ def _read(reply: bytes, asked: str) -> Collection | None:
                 name = text(value)
     if status.is_good:
         return Collection(name or texts(schema, _SCHEMA, 1)[0] or asked, identity)
-    if status.code in _REFUSED:
+    if status.code in _REFUSED or (status.code, status.legacy) == _LITE_REFUSED:
         raise RefusedNameError(f"there is no such collection: {status.reason}")
     if _is_absent(status):
         return None
-    raise UnavailableError(f"the collection was not described: code {status.code}")
+    cause = f"{status.reason} (code {status.code or status.legacy})"
+    raise UnavailableError(f"the collection was not described: {cause}")
 
 
 def _is_absent(status: Status) -> bool:

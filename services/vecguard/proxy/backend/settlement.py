@@ -33,7 +33,7 @@ _YOUNG_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 30.0
 _SHORT_PAUSE_SECONDS: Final = 2.0
 # Ends that this process knows, and root coord does not yet.
-_MOST_OWED: Final = 1_000
+_MOST_TO_END: Final = 1_000
 
 #: Returns the id of the collection of this database and name: see `MilvusCollections.id_of`.
 Look = Callable[[str, str], Awaitable[int | None]]
@@ -93,7 +93,12 @@ async def _judge_moved(
         if has_failed or (is_over and moved_to is None):
             return STAYED
         return GONE if is_over else None
-    return MOVED if moved_to is not None and (not identity or moved_to == identity) else GONE
+    if identity:
+        return MOVED if moved_to == identity else GONE
+    # A backend that has no ids may ignore the field of the other database, where there may have
+    # been a collection of the new name before.
+    is_known = change.new_database == change.database
+    return MOVED if is_known and moved_to is not None else GONE
 
 
 async def _is_absent_at_target(change: pb.CollectionChange, look: Look) -> bool:
@@ -111,15 +116,15 @@ class Settlement:
         self._records = records
         self._collections = collections
         self.running: set[str] = set()
-        self._owed: dict[str, tuple[pb.CollectionChange, pb.CollectionOutcome]] = {}
+        self._to_end: dict[str, tuple[pb.CollectionChange, pb.CollectionOutcome]] = {}
         self._wake = asyncio.Event()
         self._unreachable = RepeatedFailure(log, "collection_changes_unknown", level="info")
         self._unsettled = RepeatedFailure(log, "collection_change_unsettled")
 
-    def owe(self, change: pb.CollectionChange, outcome: pb.CollectionOutcome) -> None:
+    def end_later(self, change: pb.CollectionChange, outcome: pb.CollectionOutcome) -> None:
         """Takes over a change that could not be ended; it is ended as soon as that is possible."""
-        if len(self._owed) < _MOST_OWED:
-            self._owed[change.token] = (change, outcome)
+        if len(self._to_end) < _MOST_TO_END:
+            self._to_end[change.token] = (change, outcome)
         self._wake.set()
 
     async def run(self) -> None:
@@ -139,14 +144,28 @@ class Settlement:
                 await _wait(self._wake, _PAUSE_SECONDS * spread)
 
     async def look_once(self) -> None:
-        """Ends what can be ended now. Raises UnavailableError or DeadlineError for root coord."""
-        for token, (change, outcome) in list(self._owed.items()):
-            await self._records.end(change, outcome)
-            del self._owed[token]
+        """Ends what can be ended now.
+
+        Raises VecguardError for root coord, after it has tried all: one change that root coord
+        does not end must not keep the others.
+        """
+        failure: VecguardError | None = None
+        for token, (change, outcome) in list(self._to_end.items()):
+            try:
+                await self._records.end(change, outcome)
+            except VecguardError as error:
+                failure = error
+            else:
+                del self._to_end[token]
         for pending in await self._records.pending():
             age_seconds = pending.age_ms / 1000
             if pending.change.token not in self.running and age_seconds >= _YOUNG_SECONDS:
-                await self.settle(pending, None)
+                try:
+                    await self.settle(pending, None)
+                except VecguardError as error:
+                    failure = error
+        if failure is not None:
+            raise failure
 
     async def settle_of(self, database: str, name: str, authorization: str | None) -> None:
         """Ends the change of a collection that does not exist any more, if there is one.

@@ -1,8 +1,22 @@
 """Reads Milvus's `Status`."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from grpclib.const import Status as GrpcStatus
 
 from vecguard.grpc.raw_message import fields, number_of, text
+
+#: A server may send these without knowing whether what was asked for was or will be done.
+OPEN: Final = frozenset(
+    {
+        *(GrpcStatus.UNAVAILABLE, GrpcStatus.DEADLINE_EXCEEDED, GrpcStatus.CANCELLED),
+        *(GrpcStatus.UNKNOWN, GrpcStatus.INTERNAL, GrpcStatus.ABORTED, GrpcStatus.DATA_LOSS),
+    }
+)
+# Milvus's codes that mean so, though it does not call them retriable: an internal error, a
+# cancelled call and a late one. A failed call between Milvus's own services has one of the texts.
+_OPEN_CODES: Final = frozenset({5, 10_000, 10_001})
+_OPEN_TEXTS: Final = ("rpc error", "context canceled", "deadline exceeded")
 
 
 class Status(NamedTuple):
@@ -24,6 +38,15 @@ class Status(NamedTuple):
     def is_good(self) -> bool:
         """Whether the call has succeeded."""
         return not (self.code or self.legacy)
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether what was asked for may be or have been done in spite of the error."""
+        return (
+            self.retriable
+            or self.code in _OPEN_CODES
+            or any(text in self.reason for text in _OPEN_TEXTS)
+        )
 
 
 def read_status(data: bytes) -> Status:

@@ -7,7 +7,7 @@ from functools import partial
 
 from vecguard.errors import VecguardError
 from vecguard.etcd import Compare, Delete, EtcdClient, Get, KeyValue, Operation, Put
-from vecguard.etcd.reads import Reads, Snapshot, until_whole
+from vecguard.etcd.reads import MOST_OPERATIONS, Reads, Snapshot, until_whole
 from vecguard.milvus_layout import CorruptRecordError, Keys
 from vecguard.milvus_layout.collection_changes import CollectionChange
 from vecguard.milvus_layout.role_records import Grantee
@@ -238,7 +238,9 @@ class EtcdCollectionChanges:
             for each in (grantee, to)
         )
         granted = granted_by(state)
-        some = {privilege: granted[privilege] for privilege in sorted(granted)[:_MOST_MOVED]}
+        # All privileges below an older id of the target are rewritten in the same transaction.
+        most = 1 if new_state.older_ids else _MOST_MOVED
+        some = {privilege: granted[privilege] for privilege in sorted(granted)[:most]}
         if not some:
             return None
         holders = [kv for privilege in some for kv in holders_of(state, privilege)]
@@ -252,6 +254,11 @@ class EtcdCollectionChanges:
             [Delete(kv.key) for kv in holders],
         )
         add_change(transaction, self._keys, new_state, some, give=True)
+        # `end` adds a condition, and the fence is another.
+        if max(len(transaction.conditions) + 2, len(transaction.operations)) > MOST_OPERATIONS:
+            # Otherwise the change would never end.
+            log.warning("grants_not_moved", role=grantee.role, object=grantee.object)
+            return None
         return transaction
 
     async def _shared_ids(self, grantees: Mapping[Grantee, Sequence[KeyValue]]) -> set[str]:

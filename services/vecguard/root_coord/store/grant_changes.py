@@ -42,7 +42,9 @@ class GrantChanges:
         if len(grants) > _MOST_GRANTS:
             return Mutation(Outcome.INVALID, detail=f"more than {_MOST_GRANTS} grants at once")
         grantors = sorted({grant.grantor for grant in grants})
-        attempt = partial(self._attempt, role, grants, give=give, grantors=grantors, must_rest=give)
+        attempt = partial(
+            self._attempt, role, grants, give=give, grantors=grantors, refuse_changing=give
+        )
         return await self._writes.repeat(actor, attempt)
 
     async def ensure(self, role: str, grants: Sequence[Grant]) -> None:
@@ -53,7 +55,9 @@ class GrantChanges:
         """
         for start in range(0, len(grants), _MOST_GRANTS):
             part = grants[start:][:_MOST_GRANTS]
-            attempt = partial(self._attempt, role, part, give=True, grantors=(), must_rest=False)
+            attempt = partial(
+                self._attempt, role, part, give=True, grantors=(), refuse_changing=False
+            )
             await self._writes.repeat(None, attempt)
 
     async def _attempt(
@@ -64,16 +68,16 @@ class GrantChanges:
         *,
         give: bool,
         grantors: Sequence[str],
-        must_rest: bool,
+        refuse_changing: bool,
     ) -> Mutation | None:
-        """`must_rest` is whether no collection of the grants may be dropped or renamed now."""
+        """`refuse_changing`: if a collection of the grants is being dropped or renamed."""
         must_exist = [
             self._keys.role(role).encode(),
             *(self._keys.user(grantor).encode() for grantor in grantors),
         ]
         wanted = _by_grantee(role, grants)
         keys = [key for grantee in wanted for key in grantee.keys]
-        changing = changes_of(self._keys, grants) if must_rest else []
+        changing = changes_of(self._keys, grants) if refuse_changing else []
         read = await self._reads.at_once(
             [
                 Get(self._keys.groups.encode(), prefix=True),

@@ -151,7 +151,7 @@ class Restore:
         self._require_new_roles(roles)
         self._require_new_groups(groups_of(self._keys, groups.value))
         self._require_new_users(users, roles)
-        await self._require_rest(at)
+        await self._require_not_changing(at)
         leftovers = await self._leftovers(at)
         return await self._write([*self._cleaning(leftovers), *await self._writing()])
 
@@ -182,7 +182,7 @@ class Restore:
                 if name not in known:
                     raise Refusal(Outcome.ROLE_NOT_FOUND, name)
 
-    async def _require_rest(self, revision: int) -> None:
+    async def _require_not_changing(self, revision: int) -> None:
         """Refuses grants on a collection that is being dropped or renamed."""
         prefix = self._keys.collection_changes
         found = await self._reads.all_below(prefix, revision=revision, keys_only=True)

@@ -9,7 +9,12 @@ from pymilvus.grpc_gen import common_pb2 as common
 from pymilvus.grpc_gen import milvus_pb2 as milvus
 
 from tests.support.credentials import ManualClock
-from vecguard.errors import DeadlineError, OutcomeUnknownError, UnavailableError
+from vecguard.errors import (
+    DeadlineError,
+    InvalidParameterError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.backend import collection_changes
@@ -19,12 +24,18 @@ from vecguard.proxy.backend.collection_changes import (
     CollectionChangingError,
     _Call,
 )
+from vecguard.proxy.backend.collections import (
+    Collection,
+    MilvusCollections,
+    NotDescribedError,
+)
 from vecguard.proxy.backend.settlement import GONE, MOVED, STAYED, Settlement
 from vecguard.proxy.principal import Principal
 
 ALICE = Principal("alice", 101)
 SERVICE = "/milvus.proto.milvus.MilvusService/"
 GOOD = common.Status().SerializeToString()
+BEGINNING = ["describe", "begin", "describe", "pending"]
 APPLIED = pb.MutationReply(outcome=pb.MutationOutcome.APPLIED, revision=9)
 
 
@@ -83,6 +94,13 @@ class Milvus:
 
 
 class Records:
+    """Root coord.
+
+    Attributes:
+        open: by token, the changes that have begun here and not ended.
+        left: those of other proxies.
+    """
+
     proxy_id = "p"
 
     def __init__(self, milvus):
@@ -91,6 +109,7 @@ class Records:
         self.ended = []
         self.mutations = []
         self.end_errors = []
+        self.open = {}
         self.left = []
 
     async def begin(self, change, *, asked_by):
@@ -101,16 +120,23 @@ class Records:
             raise found
         if isinstance(found, pb.BeginCollectionChangeReply):
             return found
+        if found is APPLIED:
+            self.open[change.token] = change
         return pb.BeginCollectionChangeReply(mutation=found)
 
     async def end(self, change, outcome):
         self._steps.append("end")
         if self.end_errors:
             raise self.end_errors.pop(0)
+        self.open.pop(change.token, None)
         self.ended.append((change.name, outcome))
 
     async def pending(self):
-        return self.left
+        self._steps.append("pending")
+        return [
+            *self.left,
+            *(pb.PendingCollectionChange(change=each) for each in self.open.values()),
+        ]
 
 
 class Part:
@@ -156,7 +182,7 @@ def part(monkeypatch):
 
 async def test_a_drop_is_begun_before_the_backend_is_asked_and_ended_before_the_answer(part):
     assert await part.drop() == GOOD
-    assert part.milvus.steps == ["describe", "begin", "DropCollection", "end"]
+    assert part.milvus.steps == [*BEGINNING, "DropCollection", "end"]
     (begun,) = part.records.begun
     assert (begun.name, begun.collection_id, begun.proxy_id) == ("books", 7, "p")
     assert len(begun.token) == 32
@@ -164,10 +190,111 @@ async def test_a_drop_is_begun_before_the_backend_is_asked_and_ended_before_the_
     assert not part.settlement.running
 
 
-async def test_a_drop_by_an_alias_is_about_the_collection(part):
-    await part.drop("library")
-    assert part.records.begun[0].name == "books"
-    assert part.records.ended == [("books", GONE)]
+async def test_a_drop_or_rename_by_an_alias_is_refused(part):
+    # The alias could be altered after it was looked up, and then another collection is dropped.
+    for refused in (part.drop("library"), part.rename("library"), part.rename("library", "books")):
+        with pytest.raises(InvalidParameterError, match="alias 'library'; use its name 'books'"):
+            await refused
+    assert set(part.milvus.steps) == {"describe"}
+
+
+class Between:
+    """Does something between a change's first look at the backend and its second one."""
+
+    def __init__(self, part, do):
+        self._begin = part.records.begin
+        self._do = do
+        self._done = False
+        part.records.begin = self.begin
+
+    async def begin(self, change, *, asked_by):
+        reply = await self._begin(change, asked_by=asked_by)
+        if not self._done:
+            self._done = True
+            self._do(change)
+        return reply
+
+
+@pytest.mark.parametrize("identity", [7, 0])
+async def test_a_collection_that_was_created_again_meanwhile_is_not_dropped_without_a_record(
+    part, identity
+):
+    part.milvus.collections["default", "books"] = identity
+
+    def drop_and_create(change):
+        # Before the begin another proxy has dropped the collection. After it, another one has seen
+        # no collection and ended this change; then the name got a new collection.
+        part.records.open.clear()
+        part.milvus.collections["default", "books"] = 8 if identity else 0
+
+    Between(part, drop_and_create)
+    assert await part.drop() == GOOD
+    first, second = part.records.begun
+    assert first.token != second.token
+    assert second.collection_id == (8 if identity else 0)
+    assert part.records.ended == [("books", STAYED), ("books", GONE)]
+    assert part.milvus.steps.count("DropCollection") == 1
+
+
+async def test_a_refused_rename_of_a_collection_that_was_created_again_keeps_its_grants(part):
+    part.milvus.makes = False
+    part.milvus.answer = status(65535).SerializeToString()
+    Between(part, lambda change: part.milvus.collections.update({("default", "books"): 8}))
+    await part.rename()
+    assert part.records.ended == [("books", STAYED), ("books", STAYED)]
+
+
+async def test_a_backend_that_is_lost_after_the_begin_is_not_asked_for_the_change(part):
+    def lose(change):
+        part.milvus.described = UnavailableError("down")
+
+    Between(part, lose)
+    with pytest.raises(UnavailableError):
+        await part.drop()
+    assert "DropCollection" not in part.milvus.steps
+    await part.settlement._records.end(*next(iter(part.settlement._to_end.values())))
+    assert part.records.ended == [("books", STAYED)]
+
+
+async def test_a_second_attempt_does_not_keep_the_id_of_the_first(part):
+    other = pb.CollectionChange(
+        database="default",
+        name="books",
+        new_database="default",
+        new_name="tomes",
+        collection_id=7,
+        token="x",
+    )
+    part.records.mutations = [changing(change=other, age_ms=10), APPLIED]
+    del part.milvus.collections["default", "books"]
+    part.milvus.collections["default", "tomes"] = 7
+    found = [Collection("books", 7)]
+    find = part.service._collections.find
+
+    async def first_found(*place):
+        return found.pop() if found else await find(*place)
+
+    part.service._collections.find = first_found
+    part.settlement._collections = MilvusCollections(part.milvus)
+    part.milvus.makes = False
+    part.milvus.answer = status(100).SerializeToString()
+    await part.rename()
+    assert part.records.begun[-1].collection_id is None
+    # Grants on a name that has no collection stay.
+    assert part.records.ended == [("books", MOVED), ("books", STAYED)]
+
+
+async def test_a_backend_that_does_not_describe_collections_gets_no_drop(part):
+    part.milvus.described = GRPCError(GrpcStatus.UNIMPLEMENTED, "unknown method")
+    with pytest.raises(NotDescribedError, match="must describe it, and it refuses to: unknown"):
+        await part.drop()
+    passing = GRPCError(GrpcStatus.RESOURCE_EXHAUSTED, "slow down")
+    # The code of Milvus Lite for a missing database is another error in Milvus.
+    for described, text in ((passing, "slow down"), (status(6), r"no \(code 6\)")):
+        part.milvus.described = described
+        with pytest.raises(UnavailableError, match=text):
+            await part.drop()
+    assert "DropCollection" not in part.milvus.steps
 
 
 async def test_a_drop_of_nothing_succeeds_without_the_backend(part):
@@ -186,10 +313,12 @@ async def test_a_drop_of_nothing_succeeds_without_the_backend(part):
     assert part.records.ended == [("films", GONE)]
 
 
-@pytest.mark.parametrize("code", [800, 1100])
-async def test_a_name_that_the_backend_refuses_gets_its_own_answer(part, code):
-    part.milvus.described = status(code)
-    part.milvus.answer = status(code).SerializeToString()
+@pytest.mark.parametrize(
+    "refused", [status(800), status(1100), common.Status(code=6, error_code=6, reason="of Lite")]
+)
+async def test_a_name_that_the_backend_refuses_gets_its_own_answer(part, refused):
+    part.milvus.described = refused
+    part.milvus.answer = refused.SerializeToString()
     assert await part.drop() == part.milvus.answer
     assert not part.records.begun
 
@@ -203,7 +332,7 @@ async def test_an_empty_name_gets_the_backends_answer(part):
 
 async def test_a_rename_moves(part):
     assert await part.rename() == GOOD
-    assert part.milvus.steps == ["describe", "begin", "RenameCollection", "end"]
+    assert part.milvus.steps == [*BEGINNING, "RenameCollection", "end"]
     assert part.records.ended == [("books", MOVED)]
 
 
@@ -228,7 +357,7 @@ async def test_a_backend_that_ignores_the_other_database_loses_the_grants(part):
 
 async def test_a_rename_to_the_same_name_changes_no_grants(part):
     part.milvus.makes = False
-    await part.rename("library", "books")
+    await part.rename("books", "books")
     assert part.milvus.steps == ["describe", "RenameCollection"]
 
 
@@ -244,8 +373,10 @@ async def test_a_refusal_of_the_backend_passes_and_the_grants_stay(part):
 
 async def test_an_answer_that_leaves_it_open_leaves_the_change_open(part):
     part.milvus.makes = False
-    part.milvus.answer = status(2, retriable=True).SerializeToString()
-    assert await part.drop() == part.milvus.answer
+    late = common.Status(code=65535, reason="rpc error: code = Unavailable desc = closing")
+    for answer in (status(2, retriable=True), status(10_001), status(10_000), status(5), late):
+        part.milvus.answer = answer.SerializeToString()
+        assert await part.drop() == part.milvus.answer
     part.milvus.answer = GRPCError(GrpcStatus.UNAVAILABLE, "restarting")
     with pytest.raises(GRPCError):
         await part.drop()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vecguard.errors import UnavailableError
+from vecguard.errors import OutcomeUnknownError, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.backend.settlement import GONE, MOVED, STAYED, Settlement, judge
 
@@ -50,7 +50,8 @@ def backend(**ids):
         (of(DROP, collection_id=0), {}, GONE, GONE, GONE),
         (of(DROP, collection_id=0), {"books": 0}, None, GONE, STAYED),
         (of(RENAME, collection_id=0), {"books": 0}, None, STAYED, STAYED),
-        (of(RENAME, collection_id=0), {"tomes": 0}, MOVED, MOVED, MOVED),
+        # It may ignore the other database, where there was another collection of the new name.
+        (of(RENAME, collection_id=0), {"tomes": 0}, GONE, GONE, GONE),
         (of(RENAME, collection_id=0), {"books": 0, "tomes": 0}, None, GONE, STAYED),
         # There was no such collection to rename.
         (of(RENAME, collection_id=None), {}, None, STAYED, STAYED),
@@ -135,10 +136,35 @@ async def test_a_change_that_cannot_be_told_stays_and_is_logged(capsys):
     assert not await settlement.settle(pending(age_ms=0), None)
 
 
+async def test_without_ids_a_rename_within_its_database_moves():
+    change = of(RENAME, collection_id=0, new_database="default")
+
+    async def look(database, name):
+        return 0 if (database, name) == ("default", "tomes") else None
+
+    assert await judge(change, look) is MOVED
+
+
+async def test_a_change_that_root_coord_does_not_end_does_not_keep_the_others():
+    class Refusing(Records):
+        async def end(self, change, outcome):
+            if change.token.startswith("bad"):
+                raise OutcomeUnknownError("a bug")
+            await super().end(change, outcome)
+
+    records = Refusing(pending(of(DROP, token="bad")), pending(of(DROP, token="u")))
+    settlement = Settlement(records, Collections())
+    settlement.end_later(of(DROP, token="bad later"), GONE)
+    settlement.end_later(of(DROP, token="t"), STAYED)
+    with pytest.raises(OutcomeUnknownError):
+        await settlement.look_once()
+    assert records.ended == [("t", STAYED), ("u", GONE)]
+
+
 async def test_an_end_that_root_coord_did_not_hear_is_said_again():
     records = Records()
     settlement = Settlement(records, Collections(books=7))
-    settlement.owe(DROP, STAYED)
+    settlement.end_later(DROP, STAYED)
     records.error = UnavailableError("no root coord")
     with pytest.raises(UnavailableError):
         await settlement.look_once()
