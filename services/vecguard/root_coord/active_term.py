@@ -139,6 +139,7 @@ class ActiveTerm:
             # Sessions are served from now on and read at this term's revision or later.
             tasks.create_task(self._external.follow_credentials(self.term))
             tasks.create_task(self._external.follow_groups(self.term))
+            tasks.create_task(self._external.follow_collection_changes(self.term))
 
     async def step_down(self, timeout_seconds: float) -> None:
         """Finishes running changes, revokes the leases and lets another root coord lead.

@@ -69,7 +69,11 @@ class ExternalChanges:
 
         They have their own watch: an etcd that Milvus uses, too, has much between the prefixes.
         """
-        await self._follow_on(self._keys.groups, after_revision, self._groups_unseen)
+        await self._follow_on(self._keys.groups, after_revision, self._policy_unseen)
+
+    async def follow_collection_changes(self, after_revision: int) -> None:
+        """Does the same for the records of drops and renames, which an administrator may delete."""
+        await self._follow_on(self._keys.collection_changes, after_revision, self._policy_unseen)
 
     async def _follow_on(
         self, prefix: str, revision: int, compacted: Callable[[int], Awaitable[None]]
@@ -90,7 +94,7 @@ class ExternalChanges:
         self._root_seen(bool(root.count))
         self._hub.announce(FullInvalidation())
 
-    async def _groups_unseen(self, revision: int) -> None:
+    async def _policy_unseen(self, revision: int) -> None:
         self._hub.announce(PolicyInvalidation(revision))
 
     async def _follow(self, prefix: str, start_revision: int) -> None:
