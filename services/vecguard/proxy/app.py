@@ -227,7 +227,7 @@ class Proxy:
         self.settlement: Settlement | None = None
         self._collection_changes: Upstream | None = None
         table = self._own_services.table
-        if self.authorizer is not None and self.authorizer.enforced:
+        if self.authorizer is not None:
             table = {**table, **self._collection_change_table(settings)}
         self.listener = configured.listener(
             settings.proxy,

@@ -55,8 +55,9 @@ T = TypeVar("T")
 
 #: The most bytes of a request, which has names only.
 MAX_REQUEST_BYTES: Final = 32 * 1024
-# Changes go on when their callers have hung up.
+# Changes go on when their callers have hung up. No user may take all places.
 _MOST_RUNNING: Final = 100
+_MOST_OF_USER: Final = 25
 # For how long root coord is asked again that cannot be reached.
 _RETRY_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.3
@@ -128,7 +129,8 @@ class CollectionChangeService:
         self._settlement = settlement
         self._refused = refused
         self._clock = clock
-        self._running: set[asyncio.Task[bytes]] = set()
+        #: The user of each change.
+        self._running: dict[asyncio.Task[bytes], str] = {}
 
     def __mapping__(self) -> dict[str, Handler]:
         return {
@@ -173,11 +175,13 @@ class CollectionChangeService:
         self, call: _Call, change: pb.CollectionChange, *, is_rename: bool
     ) -> bytes:
         """Does as `_make`, which goes on if the caller hangs up: grants must follow."""
-        if len(self._running) >= _MOST_RUNNING:
+        username = call.principal.username
+        of_user = sum(each == username for each in self._running.values())
+        if len(self._running) >= _MOST_RUNNING or of_user >= _MOST_OF_USER:
             raise OverloadedError("too many collections are dropped or renamed now, try again")
         task = asyncio.create_task(self._make(call, change, is_rename=is_rename))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[task] = username
+        task.add_done_callback(self._running.pop)
         task.add_done_callback(mark_as_seen)
         return await asyncio.shield(task)
 

@@ -13,6 +13,7 @@ from vecguard.errors import (
     DeadlineError,
     InvalidParameterError,
     OutcomeUnknownError,
+    OverloadedError,
     UnavailableError,
 )
 from vecguard.generated.vecguard.internal import v1 as pb
@@ -519,3 +520,30 @@ async def test_a_change_goes_on_when_its_caller_hangs_up(part):
     (running,) = part.service._running
     await running
     assert part.records.ended == [("books", GONE)]
+
+
+async def test_no_user_takes_all_places(part):
+    """Changes go on without their callers, so a slow backend keeps them."""
+    go_on = asyncio.Event()
+
+    async def slow(*_):
+        await go_on.wait()
+        return GOOD
+
+    part.milvus.ask_once = slow
+    request = milvus.DropCollectionRequest(collection_name="books").SerializeToString()
+
+    def carried_through(username):
+        # The name is empty, so the backend is asked at once.
+        call = _Call(SERVICE + "DropCollection", request, Principal(username, 101), {}, None)
+        return part.service._carried_through(call, pb.CollectionChange(), is_rename=False)
+
+    of_alice = [asyncio.create_task(carried_through("alice")) for _ in range(40)]
+    of_bob = asyncio.create_task(carried_through("bob"))
+    refused, _ = await asyncio.wait(of_alice, return_when=asyncio.FIRST_EXCEPTION)
+    assert len(refused) == 40 - 25
+    assert all(isinstance(task.exception(), OverloadedError) for task in refused)
+    go_on.set()
+    assert await of_bob == GOOD
+    assert [await task for task in of_alice if task not in refused] == [GOOD] * 25
+    assert await carried_through("alice") == GOOD
