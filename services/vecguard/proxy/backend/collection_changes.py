@@ -32,6 +32,7 @@ from vecguard.grpc.raw_message import RawMessage, Shape, texts
 from vecguard.observability.log import get_logger
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authorization.decision import can_be_collection, require_possible
+from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.authorization.methods import DROP_COLLECTION, RENAME_COLLECTION
 from vecguard.proxy.backend.client import BackendClient
 from vecguard.proxy.backend.collections import MilvusCollections, RefusedNameError
@@ -129,7 +130,10 @@ class CollectionChangeService:
         refused: Callable[[str], None],
         clock: Clock = boot_clock,
     ) -> None:
-        """Takes the parts; `refused` is called with a user whom root coord does not know so."""
+        """Takes the parts.
+
+        `refused` is called with a user of whom root coord knows something newer.
+        """
         self._backend = backend
         self._collections = MilvusCollections(backend)
         self._records = records
@@ -236,6 +240,7 @@ class CollectionChangeService:
         Raises:
             CollectionChangingError: another one is in the way.
             RevokedError: the user was deleted, or has another password.
+            PermissionChangedError: the user has lost the role that allowed the change.
         """
         try:
             reply = await self._patiently(
@@ -251,6 +256,9 @@ class CollectionChangeService:
         if outcome is pb.MutationOutcome.ACTOR_REVOKED:
             self._refused(call.principal.username)
             raise RevokedError
+        if outcome is pb.MutationOutcome.ACTOR_RIGHTS_CHANGED:
+            self._refused(call.principal.username)
+            raise PermissionChangedError
         other = reply.pending
         if (
             outcome is pb.MutationOutcome.COLLECTION_CHANGING

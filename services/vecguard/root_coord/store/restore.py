@@ -1,7 +1,7 @@
 """Backs up users, roles, grants and groups, and restores them."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from vecguard.concurrency.turns import in_turns
@@ -21,9 +21,10 @@ from vecguard.milvus_layout.stored_roles import (
 from vecguard.observability.log import get_logger
 from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
 from vecguard.privileges.stored_names import ANY, api_name
+from vecguard.root_coord.store.actors import readable_record
 from vecguard.root_coord.store.grant_changes import changes_of
 from vecguard.root_coord.store.group_changes import require_privileges
-from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, readable_record
+from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 from vecguard.usernames import ROOT
@@ -207,11 +208,11 @@ class Restore:
     async def _write(self, parts: Sequence[_Part]) -> Mutation | None:
         """Writes all parts. Returns None when another change prevented the first one."""
         mutation = Mutation(Outcome.APPLIED, 0)
-        written = False
+        written, actor = False, self._actor
         for part in parts:
             for _ in range(_MOST_ATTEMPTS):
-                standing = await self._writes.standing(self._actor)
-                if standing is None:
+                standing = await self._writes.standing(actor)
+                if isinstance(standing, Outcome):
                     return self._incomplete(mutation) if written else None
                 applied = await self._writes.apply([*standing, *part.conditions], part.operations)
                 if applied is not None:
@@ -222,6 +223,9 @@ class Restore:
                 return self._incomplete(mutation)
             mutation = applied
             written = True
+            if actor is not None and actor.policy_revision:
+                # The grants that admitted the actor were the same at this part, which adds others.
+                actor = replace(actor, policy_revision=applied.revision)
         return Mutation(Outcome.APPLIED, mutation.revision, users=self._users)
 
     def _incomplete(self, mutation: Mutation) -> Mutation:
