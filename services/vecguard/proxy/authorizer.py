@@ -226,19 +226,16 @@ class RoleAuthorizer(Authorizer):
         self.allowed += 1
 
     def is_enforced(self, path: bytes) -> bool:
-        """Returns whether calls of this method of Milvus need roles here."""
+        """Returns whether calls of this path may need roles here."""
         return self.enforced or path in SERVED
 
-    def treatment_of(self, path: bytes) -> Need | Treatment:
-        """Returns what a call of this method of Milvus needs where roles are enforced."""
-        return treatment(path, strict=self._strict)
+    def need_of(self, path: bytes) -> Need | Treatment | MethodRoles:
+        """Returns what a call of this path needs where roles are enforced."""
+        found = treatment(path, strict=self._strict)
+        return self._configured.need_of(path) if found is _LOGIN else found
 
     def _look_up(self, path: bytes) -> Need | Treatment | MethodRoles:
-        found: Need | Treatment | MethodRoles = _LOGIN
-        if self.is_enforced(path):
-            found = self.treatment_of(path)
-        if found is _LOGIN and self.enforced:
-            found = self._configured.need_of(path)
+        found = self.need_of(path) if self.is_enforced(path) else _LOGIN
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
         return found

@@ -26,7 +26,7 @@ class ConfiguredMethods:
         """Takes `proxy.methodRoles`."""
         self._spellings = Spellings(entries)
         self._needs: Routes[MethodRoles | Treatment] = Routes(
-            table={key_of(pattern): need_of(roles) for pattern, roles in entries.items()},
+            table={key_of(pattern): need_of(pattern, roles) for pattern, roles in entries.items()},
             default=Treatment.LOGIN,
         )
 
