@@ -12,6 +12,7 @@ from vecguard.privileges.catalogue import ADMIN
 from vecguard.privileges.stored_names import api_name
 from vecguard.proxy.accounts.errors import UnidentifiedCallerError
 from vecguard.proxy.accounts.methods import path_of
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authorization.decision import Question
 from vecguard.proxy.authorization.errors import PermissionDeniedError
@@ -26,12 +27,13 @@ from vecguard.proxy.authorization.method_roles import MethodRoles
 from vecguard.proxy.authorization.methods import ADMIN_ONLY, METHODS, OPEN, Treatment
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
-from vecguard.proxy.identity_headers import read_caller
+from vecguard.proxy.identity_headers import Caller, read_caller
 from vecguard.usernames import ROOT
 
 _DEFAULT_DATABASE: Final = "default"
 # Who may list roles may ask about every user.
 _LIST_ROLES: Final = "SelectRole"
+_EXPLAIN: Final = "/vecguard.v1.Roles/Explain"
 _METHODS_OF_MILVUS: Final = frozenset({*METHODS, *OPEN, *ADMIN_ONLY})
 _is_path: Final = re.compile(r"/[!-.0-~]+/[!-.0-~]+").fullmatch
 
@@ -83,6 +85,27 @@ class Explainer:
             role = ADMIN if found.reason is Reason.ADMIN_NEEDED else ""
             found = replace(found, reason=Reason.NOT_ENFORCED, role=role)
         return found, roles
+
+    async def require_may_ask(self, caller: Caller, about: str) -> None:
+        """Returns if the caller may ask about the user `about`: callers who may list roles may.
+
+        Raises PermissionDeniedError, which the audit log records, and what `explain` raises.
+        """
+        username = caller.principal.username
+        found, _ = await self.explain(username, _LIST_ROLES, "", ())
+        if not found.reason.allows and found.need is not None:
+            error = PermissionDeniedError(found.need.privilege, username, found.database)
+            self._authorizer.note_refused(
+                RefusedCall(
+                    username,
+                    caller.host,
+                    _EXPLAIN,
+                    api_name(found.need.privilege),
+                    (about,),
+                    found.database,
+                )
+            )
+            raise error
 
     async def _judge(
         self,
@@ -149,12 +172,12 @@ class ExplanationService(pb.RolesBase):
         if self._explainer is None:
             return _reply(Explanation(Reason.NOT_ENFORCED), ())
         headers = current_caller().metadata
-        caller = read_caller(headers).principal
-        if caller.is_anonymous:
+        caller = read_caller(headers)
+        if caller.principal.is_anonymous:
             raise UnidentifiedCallerError
         request = explain_request
-        if request.username != caller.username:
-            await _require_may_ask(self._explainer, caller.username)
+        if request.username != caller.principal.username:
+            await self._explainer.require_may_ask(caller, request.username)
         return _reply(
             *await self._explainer.explain(
                 request.username,
@@ -164,13 +187,6 @@ class ExplanationService(pb.RolesBase):
                 headers.get("authorization"),
             )
         )
-
-
-async def _require_may_ask(explainer: Explainer, caller: str) -> None:
-    """Raises PermissionDeniedError if the caller may not list roles."""
-    found, _ = await explainer.explain(caller, _LIST_ROLES, "", ())
-    if not found.reason.allows and found.need is not None:
-        raise PermissionDeniedError(found.need.privilege, caller, found.database)
 
 
 def _reply(found: Explanation, roles: Sequence[str]) -> pb.ExplainReply:

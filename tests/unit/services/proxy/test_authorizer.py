@@ -198,6 +198,50 @@ async def test_a_user_may_do_what_a_role_allows_and_nothing_else(house):
     assert (house.authorizer.allowed, house.authorizer.refused) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("method", "request_", "recorded"),
+    [
+        ("SelectUser", milvus.SelectUserRequest(user=milvus.UserEntity(name="bob")),
+         ("SelectUser", "SelectUser", ("bob",), "*")),
+        ("SelectUser", milvus.SelectUserRequest(), ("SelectUser", "SelectUser", ("*",), "*")),
+        ("ListCredUsers", milvus.ListCredUsersRequest(),
+         ("ListCredUsers", "SelectOwnership", ("*",), "*")),
+        ("SelectGrant",
+         milvus.SelectGrantRequest(
+             entity=milvus.GrantEntity(role=milvus.RoleEntity(name="other"))
+         ),
+         ("SelectGrant", "SelectOwnership", ("*",), "*")),
+        ("SelectRole", milvus.SelectRoleRequest(), ("SelectRole", "SelectOwnership", ("*",), "*")),
+        ("UpdateCredential", milvus.UpdateCredentialRequest(username="bob"),
+         ("UpdateCredential", "UpdateUser", ("bob",), "*")),
+        ("OperateUserRole", milvus.OperateUserRoleRequest(username="alice", role_name="admin"),
+         ("OperateUserRole", "ManageOwnership", ("*",), "*")),
+        ("BackupRBAC", milvus.BackupRBACMetaRequest(), ("BackupRBAC", "BackupRBAC", ("*",), "*")),
+        ("Insert", milvus.InsertRequest(collection_name="books"),
+         ("Insert", "Insert", ("books",), "default")),
+        ("GetMetrics", milvus.GetMetricsRequest(), ("GetMetrics", "admin", None, "*")),
+        ("NewMethod", milvus.GetMetricsRequest(), (None, "admin", None, "*")),
+    ],
+)  # fmt: skip
+async def test_every_refusal_is_recorded(house, method, request_, recorded):
+    house.source.give("alice", "reader")
+    refused = await house.call(path_of(method), message(request_.SerializeToString()))
+    assert house.status(refused) is Status.PERMISSION_DENIED
+    assert house.audit.calls == [RefusedCall("alice", "192.0.2.1", *recorded)]
+    assert house.authorizer.refused == 1
+
+
+async def test_the_end_of_an_open_call_is_recorded_as_a_refusal(house):
+    house.source.give("alice", "reader")
+    call = await house.call(SEARCH, search())
+    house.revocations.change_roles_of("alice", house.source.give("alice"))
+    await house.relay.quiet()
+    assert house.status(call) is Status.PERMISSION_DENIED
+    assert house.audit.calls == [
+        RefusedCall("alice", "192.0.2.1", "Search", "Search", ("books",), "default")
+    ]
+
+
 async def test_a_user_without_a_role_has_the_rights_of_public(house):
     refused = await house.call(SEARCH, search())
     assert house.status(refused) is Status.PERMISSION_DENIED

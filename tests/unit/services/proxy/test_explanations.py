@@ -13,12 +13,13 @@ from tests.support.credentials import (
     role_cache,
 )
 from tests.unit.services.proxy.backend.test_aliases import Backend
-from tests.unit.services.proxy.test_authorizer import SwitchedTrust
+from tests.unit.services.proxy.test_authorizer import Audit, SwitchedTrust
 from vecguard.addresses import Address
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.aliases import Aliases
@@ -29,12 +30,17 @@ OPTIONS = {"root_is_bound": False, "enforced": True, "strict": True, "max_reques
 
 
 class House:
-    def __init__(self, source, channel):
-        self.source, self.channel = source, channel
+    def __init__(self, source, channel, audit):
+        self.source, self.channel, self.audit = source, channel, audit
 
     async def ask(self, username, method, *objects, database="", caller=None):
         caller = username if caller is None else caller
-        metadata = {"x-vecguard-user": caller, "x-vecguard-revision": "7"} if caller else {}
+        metadata = {
+            "x-vecguard-user": caller,
+            "x-vecguard-revision": "7",
+            "x-vecguard-peer": "192.0.2.1:5",
+        }
+        metadata = metadata if caller else {}
         stub = pb.RolesStub(self.channel, timeout=10, metadata=metadata)
         return await stub.explain(
             pb.ExplainRequest(
@@ -56,13 +62,16 @@ async def opened(**options):
     authentication = observed_authentication(source, clock=clock)
     credentials = authentication.credentials
     trust, roles = SwitchedTrust(), role_cache(source, clock=clock)
-    authorizer = RoleAuthorizer(credentials, roles, trust, clock, **(OPTIONS | options))
+    audit = Audit()
+    authorizer = RoleAuthorizer(
+        credentials, roles, trust, clock, audit=audit, **(OPTIONS | options)
+    )
     server = GrpcServer([ExplanationService(Explainer(authorizer, credentials))])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
     channel = Channel(Address("127.0.0.1", sockets[0].getsockname()[1]))
     server.listen(sockets)
     try:
-        yield House(source, channel)
+        yield House(source, channel, audit)
     finally:
         channel.close()
         await server.drain(1.0)
@@ -206,6 +215,13 @@ async def test_about_others_only_who_may_list_roles_is_answered(house):
     with pytest.raises(GRPCError) as unknown:
         await house.ask("nobody", "Search", "books", caller="alice")
     assert unknown.value.message == refused.value.message
+    assert house.audit.calls == [
+        RefusedCall(
+            *("alice", "192.0.2.1", "/vecguard.v1.Roles/Explain"),
+            *("SelectOwnership", (about,), "*"),
+        )
+        for about in ("ann", "nobody")
+    ]
 
 
 @pytest.mark.parametrize(
