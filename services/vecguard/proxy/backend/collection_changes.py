@@ -28,6 +28,8 @@ from vecguard.errors import (
 )
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.call import current_caller
+from vecguard.grpc.described_collection import RefusedNameError
+from vecguard.grpc.milvus_status import read_status
 from vecguard.grpc.raw_message import RawMessage, Shape, texts
 from vecguard.observability.log import get_logger
 from vecguard.proxy.authentication.errors import RevokedError
@@ -35,7 +37,7 @@ from vecguard.proxy.authorization.decision import can_be_collection, require_pos
 from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.authorization.methods import DROP_COLLECTION, RENAME_COLLECTION
 from vecguard.proxy.backend.client import BackendClient
-from vecguard.proxy.backend.collections import MilvusCollections, RefusedNameError
+from vecguard.proxy.backend.collections import MilvusCollections
 from vecguard.proxy.backend.settlement import (
     CALL_SECONDS,
     GONE,
@@ -45,7 +47,6 @@ from vecguard.proxy.backend.settlement import (
     Settlement,
     judge,
 )
-from vecguard.proxy.backend.status import read_status
 from vecguard.proxy.identity_headers import read_caller, user_metadata
 from vecguard.proxy.principal import Principal
 
