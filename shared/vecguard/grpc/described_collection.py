@@ -15,6 +15,8 @@ _SCHEMA: Final[Shape] = {1: 0}
 # Milvus's codes: no such collection; no such database, and a name that no collection can have.
 _ABSENT: Final = 100
 _REFUSED: Final = frozenset({800, 1100})
+# Milvus Lite's code of the same, in both fields. Milvus has no older code for its own code 6.
+_REFUSED_BY_LITE: Final = 6
 # Before 2.3 Milvus had only older codes: CollectionNotExists, or UnexpectedError with this text.
 _LEGACY_ABSENT: Final = 4
 _LEGACY_TEXT: Final = "find collection"
@@ -65,7 +67,7 @@ def read_reply(reply: bytes, asked: str) -> Collection | None:
                 name = text(value)
     if status.is_good:
         return Collection(name or texts(schema, _SCHEMA, 1)[0] or asked, identity)
-    if status.code in _REFUSED:
+    if status.code in _REFUSED or status.code == status.legacy == _REFUSED_BY_LITE:
         raise RefusedNameError(f"there is no such collection: {status.reason}")
     if _is_absent(status):
         return None
