@@ -97,8 +97,8 @@ class Decisions(Protocol):
 class MethodPermission(Permission):
     """Decides about one call of one user by the names of the user's roles."""
 
-    __slots__ = ("_client", "_decisions", "_need", "_path", "_roles", "_username",
-                 "is_given", "reads_request")  # fmt: skip
+    # Without those of `Permission`: where that is compiled, they would hide its attributes.
+    __slots__ = ("_client", "_decisions", "_need", "_path", "_roles", "_username")
 
     def __init__(
         self,
