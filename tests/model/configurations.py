@@ -42,6 +42,17 @@ SHORT = {
         stale_reads=False,
         roles=True,
     ),
+    "a user with a role asks for changes": Rules(
+        lease_ttl=1,
+        margin=0,
+        election_ttl=1,
+        half_open=False,
+        crashes=False,
+        step_downs=False,
+        stale_reads=False,
+        roles=True,
+        actors=True,
+    ),
     "the store is restored": Rules(
         margin=0,
         election_ttl=1,
@@ -127,6 +138,8 @@ def seeded(bug: Bug) -> Rules:
         return replace(SHORT["leases of different lengths"], bug=bug)
     if bug in OF_ROLES:
         return replace(SHORT["roles change"], bug=bug)
+    if bug is Bug.ACTOR_POLICY_NOT_COMPARED:
+        return replace(SHORT["a user with a role asks for changes"], bug=bug)
     if bug is Bug.NEWER_THAN_STORE_KEPT:
         return replace(SHORT["the store is restored"], bug=bug)
     return Rules(

@@ -44,6 +44,8 @@ from tests.model.state import (
 
 Successor = tuple[Step, State]
 
+_USURPED = "a change was made by an actor whose record or rights had been replaced"
+
 
 class Protocol:
     """The transition relation under one set of rules."""
@@ -90,9 +92,7 @@ class Protocol:
                 return f"proxy {number} decides by a version that the restored store has not"
         if world.overwritten:
             return "a deposed leader wrote over an acknowledged change"
-        if world.usurped:
-            return "a change was made by an actor whose record had been replaced"
-        return ""
+        return _USURPED if world.usurped else ""
 
     def _violation_of_roles(self, state: State) -> str:
         """The same for a call, which the user's roles and the policy decide together."""
@@ -112,7 +112,9 @@ class Protocol:
                         f"proxy {number} decides by version {policy} of the policy after "
                         f"version {world.policy_acknowledged} was acknowledged"
                     )
-        return "a deposed leader wrote over an acknowledged change" if world.overwritten else ""
+        if world.overwritten:
+            return "a deposed leader wrote over an acknowledged change"
+        return _USURPED if world.usurped else ""
 
     def _decides(self, proxy: Proxy) -> bool:
         if self._bug in (Bug.NO_LEASE_CHECK, Bug.ROLES_WITHOUT_LEASE):
@@ -120,6 +122,11 @@ class Protocol:
         if self._bug is Bug.CLOCK_READ_BEFORE_REQUEST:
             return proxy.glance > 0
         return proxy.lease > 0
+
+    def _admits(self, proxy: Proxy) -> bool:
+        """Whether it may admit a change now."""
+        has_rights = proxy.rights >= 0 or not self.rules.roles
+        return proxy.cached >= 0 and has_rights and self._decides(proxy)
 
     def finished(self, state: State) -> bool:
         """Whether the promise cannot be broken any more, so that nothing need follow.
@@ -382,7 +389,8 @@ class Protocol:
     def _change_by_actor(self, state: State, name: str) -> Iterator[Successor]:
         """The change that the user asks for, of an account that is not in the model."""
         world = state.world
-        stands = world.version == world.asked
+        has_rights = world.asked_policy in (NONE, world.policy)
+        stands = world.version == world.asked and has_rights
         if self._bug is Bug.ACTOR_READ_BEFORE_WRITE:
             if stands and not world.judged:
                 step = Step("judge", f"{name}: reads the actor's version {world.asked}")
@@ -390,7 +398,9 @@ class Protocol:
             may = bool(world.judged)
         else:
             may = stands or self._bug is Bug.ACTOR_NOT_JUDGED
-        done = world._replace(asked=NONE, judged=0)
+            if self._bug is Bug.ACTOR_POLICY_NOT_COMPARED:
+                may = world.version == world.asked
+        done = world._replace(asked=NONE, asked_policy=NONE, judged=0)
         if may:
             step = Step("actor's change", f"{name}: makes the change of actor {world.asked}")
             yield step, state._replace(world=done._replace(usurped=int(not stands)))
@@ -427,9 +437,12 @@ class Protocol:
     def _proxy(self, state: State, p: int) -> Iterator[Successor]:
         world, roots, proxies = state
         proxy = proxies[p]
-        if self.rules.actors and proxy.cached >= 0 and self._decides(proxy) and world.asked == NONE:
+        if self.rules.actors and world.asked == NONE and self._admits(proxy):
             text = f"proxy {p + 1}: admits a change of the actor by version {proxy.cached}"
-            yield Step("ask", text), state._replace(world=world._replace(asked=proxy.cached))
+            if self.rules.roles:
+                text += f" and version {proxy.rights} of the policy"
+            asked = world._replace(asked=proxy.cached, asked_policy=proxy.rights)
+            yield Step("ask", text), state._replace(world=asked)
         found = self._steps.alone(p, proxy)
         if proxy.stage in (CLOSED, EARLY):
             for r in (0, 1):

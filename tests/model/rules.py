@@ -36,6 +36,7 @@ class Bug(Enum):
     NEWER_THAN_STORE_KEPT = "what is newer than the store that was restored is kept"
     ACTOR_NOT_JUDGED = "a change is made whatever has become of its actor"
     ACTOR_READ_BEFORE_WRITE = "the actor is read before the change and not compared in it"
+    ACTOR_POLICY_NOT_COMPARED = "an actor's grants are not compared in the change"
     # Roles.
     POLICY_FLOOR_NOT_RAISED = "a read of roles that was in flight brings the old policy back"
     POLICY_NOTICE_IGNORED = "a change of the policy drops no roles that are held"
@@ -73,7 +74,7 @@ class Rules:
     stale_reads: bool = True
     #: etcd is restored from a backup, again and again, when no lease runs.
     restores: bool = False
-    #: The user whose password changes asks for changes of other accounts.
+    #: The user whose password, or whose roles, change asks for changes of other accounts.
     actors: bool = False
     #: Changes are of the user's roles, of the policy (grants, roles, groups), or of both at once.
     #: A call is decided by the user's record and by the policy.

@@ -51,9 +51,11 @@ class World(NamedTuple):
     overwritten: int = 0
     #: Version by which a proxy has admitted the actor of a change that is not made yet, or NONE.
     asked: int = NONE
+    #: The version of the policy by which it did so; NONE in configurations without roles.
+    asked_policy: int = NONE
     #: Seeded bugs only: root coord has read that this is the actor's version.
     judged: int = 0
-    #: 1: a change was made whose actor's record had been replaced.
+    #: 1: a change was made whose actor's record, or the policy that admitted it, had been replaced.
     usurped: int = 0
     #: Changes of the policy committed, and the newest version of it that was acknowledged.
     policy: int = 0

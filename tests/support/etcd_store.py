@@ -3,11 +3,13 @@
 from vecguard.etcd import Compare, EtcdClient, Put
 from vecguard.milvus_layout import Keys
 from vecguard.privileges.catalogue import Catalogue
+from vecguard.root_coord.store.actors import Actors
 from vecguard.root_coord.store.collection_changes import EtcdCollectionChanges
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.guarded_writes import GuardedWrites
 from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.root_coord.store.policy_reads import PolicyReads
 from vecguard.root_coord.store.roles import EtcdRoleStore
 
 
@@ -47,4 +49,7 @@ async def etcd_store(client: EtcdClient, keys: Keys) -> EtcdCredentialStore:
 def _writes(
     client: EtcdClient, keys: Keys, fence: Fence, own_writes: OwnWrites | None
 ) -> GuardedWrites:
-    return GuardedWrites(client, keys, fence=fence, own_writes=own_writes or OwnWrites())
+    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()))
+    return GuardedWrites(
+        client, keys, fence=fence, own_writes=own_writes or OwnWrites(), actors=actors
+    )

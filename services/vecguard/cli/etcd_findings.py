@@ -38,7 +38,7 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
             findings += await _examine_prefixes(
                 client, keys, allow_similar=settings.root_coord.allow_similar_prefix
             )
-            findings += await examine_roles(client, keys)
+            findings += await examine_roles(client, keys, settings)
     findings += judge_access(settings)
     return findings
 

@@ -28,6 +28,8 @@ from vecguard.usernames import ROOT
 
 #: Methods whose answers have only what the user may see.
 _LISTS: Final = frozenset(("ListDatabases", "ShowCollections"))
+#: Where the user has no role that `proxy.methodRoles` names, if it names any.
+_LACKS_ROLE: Final = (pb.Reason.METHOD_ROLE_NEEDED, pb.Reason.NOT_ENFORCED)
 #: Where a command to copy needs a role that the user does not have.
 _SOME_ROLE: Final = "ROLE"
 
@@ -42,7 +44,8 @@ def explain(
         str,
         typer.Argument(
             metavar="METHOD",
-            help="An RPC of Milvus, such as Search, or a function of pymilvus, such as search.",
+            help="An RPC of Milvus, such as Search, a function of pymilvus, such as search, or "
+            "the path of a method of another backend, such as /qdrant.Points/Search.",
             callback=require_name,
         ),
     ],
@@ -124,6 +127,10 @@ def commands(request: pb.ExplainRequest, answer: pb.ExplainReply) -> list[str]:
     user = shlex.quote(request.username)
     if answer.reason == pb.Reason.ADMIN_NEEDED or _needs_admin_later(answer):
         return [f"vecguard user roles {user} --add {ADMIN}"]
+    if answer.needed_roles and answer.reason in _LACKS_ROLE:
+        needed = answer.needed_roles
+        role = needed[0] if len(needed) == 1 else _SOME_ROLE
+        return [f"vecguard user roles {user} --add {shlex.quote(role)}"]
     if not answer.smallest_grants:
         return []
     # With several roles it is for the reader to say which of them should allow more.
@@ -161,19 +168,21 @@ def sentence(request: pb.ExplainRequest, answer: pb.ExplainReply) -> str:
 
 
 def _why(request: pb.ExplainRequest, answer: pb.ExplainReply) -> str:
-    if answer.reason == pb.Reason.GRANTED:
-        granted = ", ".join(
-            f"{grant.privilege} on {grant.database}.{grant.object}" for grant in answer.grants
-        )
-        return f"role {answer.role} is granted {granted}"
-    if answer.reason == pb.Reason.NOT_ENFORCED:
-        if _needs_admin_later(answer):
-            return f"this proxy does not enforce roles; with roles, only the role {ADMIN} may"
-        if answer.smallest_grants:
-            return f"this proxy does not enforce roles; with roles, {_missing(answer)}"
-        return "this proxy does not enforce roles"
-    if answer.reason == pb.Reason.NOT_GRANTED:
-        return _missing(answer)
+    match answer.reason:
+        case pb.Reason.GRANTED:
+            granted = ", ".join(
+                f"{grant.privilege} on {grant.database}.{grant.object}" for grant in answer.grants
+            )
+            return f"role {answer.role} is granted {granted}"
+        case pb.Reason.METHOD_ROLE:
+            return f"role {answer.role} may, by the pattern {answer.pattern} of proxy.methodRoles"
+        case pb.Reason.NOT_ENFORCED:
+            missing = _missing_later(answer)
+            return "this proxy does not enforce roles" + (missing and f"; with roles, {missing}")
+        case pb.Reason.NOT_GRANTED:
+            return _missing(answer)
+        case pb.Reason.METHOD_ROLE_NEEDED:
+            return _missing_role(answer)
     return {
         pb.Reason.OPEN: "every login may; the answer has what the user's roles show"
         if request.method in _LISTS
@@ -185,12 +194,27 @@ def _why(request: pb.ExplainRequest, answer: pb.ExplainReply) -> str:
     }.get(answer.reason, "this proxy has a reason that is newer than this command")
 
 
+def _missing_later(answer: pb.ExplainReply) -> str:
+    """Returns what is missing once roles are enforced; "" if that is not known."""
+    if answer.needed_roles:
+        return _missing_role(answer)
+    if _needs_admin_later(answer):
+        return f"only the role {ADMIN} may"
+    return _missing(answer) if answer.smallest_grants else ""
+
+
 def _missing(answer: pb.ExplainReply) -> str:
     there = "" if answer.objects == ["*"] and answer.database == "*" else " there"
     if not answer.roles:
         return f"the only role, {PUBLIC}, does not allow {answer.privilege}{there}"
     roles = ", ".join((*answer.roles, PUBLIC))
     return f"none of the roles {roles} allows {answer.privilege}{there}"
+
+
+def _missing_role(answer: pb.ExplainReply) -> str:
+    needed = ", ".join(answer.needed_roles)
+    kind = "the role" if len(answer.needed_roles) == 1 else "one of the roles"
+    return f"the pattern {answer.pattern} of proxy.methodRoles needs {kind} {needed}"
 
 
 def _needs_admin_later(answer: pb.ExplainReply) -> bool:
@@ -211,6 +235,8 @@ def _as_json(request: pb.ExplainRequest, answer: pb.ExplainReply) -> dict[str, o
         "role": answer.role or None,
         "grants": [_grant_as_json(grant) for grant in answer.grants],
         "smallest_grants": [_grant_as_json(grant) for grant in answer.smallest_grants],
+        "pattern": answer.pattern or None,
+        "needed_roles": list(answer.needed_roles),
         "commands": commands(request, answer),
     }
 

@@ -1,7 +1,12 @@
 """Defines the result of examining an installation."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+#: Names in a message; the others are counted.
+MOST_SHOWN: Final = 5
 
 
 class Severity(StrEnum):
@@ -32,3 +37,11 @@ class Finding:
     part: str
     cause: str
     remedy: str = ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Returns names in order, as a part of a sentence."""
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:MOST_SHOWN])
+    more = len(ordered) - MOST_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

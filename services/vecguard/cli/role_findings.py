@@ -1,12 +1,14 @@
 """Examines the roles, grants and privilege groups in etcd."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import time
 from typing import Final
 
-from vecguard.cli.finding import Finding, Severity
+from vecguard.cli.collection_findings import examine_collections, is_literal
+from vecguard.cli.finding import MOST_SHOWN, Finding, Severity, listed
+from vecguard.config import Settings
 from vecguard.errors import VecguardError
 from vecguard.etcd import EtcdClient, KeyValue
 from vecguard.etcd.reads import Reads, until_whole
@@ -23,13 +25,11 @@ from vecguard.milvus_layout.stored_roles import (
     roles_by_user,
     roles_of,
 )
-from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
+from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue, Level, flattened
 from vecguard.privileges.stored_names import api_name, stored_group, stored_privilege
 from vecguard.usernames import ROOT
 from vecguard.wording import counted
 
-# Names in a message, and messages about single keys; the others are counted.
-_SHOWN: Final = 5
 # Longer than a change takes that goes well, or that a proxy settles.
 _LONG_CHANGE_SECONDS: Final = 150.0
 _CATALOGUE: Final = Catalogue()
@@ -44,7 +44,7 @@ class StoredState:
         roles: the names of all roles.
         roles_of_users: by user, without `public`.
         grants: by role.
-        groups: the names of the custom groups.
+        groups: the custom groups with their members.
         changes: by key, the drops and renames of collections that have begun and not ended; None
             for a record that cannot be read.
     """
@@ -53,12 +53,15 @@ class StoredState:
     roles: frozenset[str]
     roles_of_users: Mapping[str, Sequence[str]]
     grants: Mapping[str, Sequence[Grant]]
-    groups: frozenset[str]
+    groups: Mapping[str, Sequence[str]]
     changes: Mapping[str, CollectionChange | None] = field(default_factory=dict)
 
 
-async def examine_roles(client: EtcdClient, keys: Keys) -> list[Finding]:
-    """Examines what roles, grants and groups are stored, and what of it cannot be read."""
+async def examine_roles(client: EtcdClient, keys: Keys, settings: Settings) -> list[Finding]:
+    """Examines what roles, grants and groups are stored, and what of it cannot be read.
+
+    Asks the backend which collections there are, if the settings name it.
+    """
     name = f'roles below "{keys.root}"'
     try:
         state = await until_whole(lambda: _read(Reads(client), keys))
@@ -69,6 +72,7 @@ async def examine_roles(client: EtcdClient, keys: Keys) -> list[Finding]:
         *judge_corrupt(name, corrupt),
         *judge_changes(state.changes, time()),
         *judge_roles(name, state),
+        *await examine_collections(name, settings, state.grants),
     ]
     if all(finding.severity is Severity.NOTE for finding in findings):
         grants = sum(map(len, state.grants.values()))
@@ -85,18 +89,18 @@ async def examine_roles(client: EtcdClient, keys: Keys) -> list[Finding]:
 
 def judge_corrupt(name: str, corrupt: Sequence[CorruptKey]) -> Iterator[Finding]:
     """Yields findings about records that no decision counts."""
-    for each in corrupt[:_SHOWN]:
+    for each in corrupt[:MOST_SHOWN]:
         yield Finding(
             Severity.WARNING,
             f"etcd {each.key}",
             f"the record cannot be read, and allows nothing: {each.reason}",
             "make the role, grant or group again, and delete the key (etcdctl del)",
         )
-    if len(corrupt) > _SHOWN:
+    if len(corrupt) > MOST_SHOWN:
         yield Finding(
             Severity.WARNING,
             name,
-            f"{len(corrupt) - _SHOWN} more records cannot be read",
+            f"{len(corrupt) - MOST_SHOWN} more records cannot be read",
             "deal with those above, and run doctor again",
         )
 
@@ -128,12 +132,13 @@ def judge_roles(name: str, state: StoredState) -> Iterator[Finding]:
     """Yields findings about roles, users and grants that do not fit together."""
     given = {role for roles in state.roles_of_users.values() for role in roles}
     yield from _judge_absent(name, state, given)
+    yield from _judge_databases(name, state)
     unused = state.roles - given - {ADMIN, PUBLIC}
     if unused:
         yield Finding(
             Severity.NOTE,
             name,
-            f"roles that no user has: {_listed(unused)}",
+            f"roles that no user has: {listed(unused)}",
             "vecguard user roles USER --add ROLE, or vecguard role drop ROLE",
         )
     without = state.users - state.roles_of_users.keys() - {ROOT}
@@ -141,7 +146,7 @@ def judge_roles(name: str, state: StoredState) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             name,
-            f"users who have no role but public: {_listed(without)}",
+            f"users who have no role but public: {listed(without)}",
             "vecguard user roles USER --add ROLE, if they should do more",
         )
 
@@ -153,7 +158,7 @@ def _judge_absent(name: str, state: StoredState, given: set[str]) -> Iterator[Fi
         yield Finding(
             Severity.NOTE,
             name,
-            f"roles that do not exist have users or grants: {_listed(absent)}; root coord takes "
+            f"roles that do not exist have users or grants: {listed(absent)}; root coord takes "
             "them away when it creates such a role, a Milvus would not",
             "vecguard role create ROLE, then vecguard role drop ROLE",
         )
@@ -162,7 +167,7 @@ def _judge_absent(name: str, state: StoredState, given: set[str]) -> Iterator[Fi
         yield Finding(
             Severity.NOTE,
             name,
-            f"users who do not exist have roles: {_listed(users)}; root coord takes them away when "
+            f"users who do not exist have roles: {listed(users)}; root coord takes them away when "
             "it creates such a user, a Milvus would not",
             "vecguard user roles USER --remove ROLE",
         )
@@ -176,29 +181,50 @@ def _judge_absent(name: str, state: StoredState, given: set[str]) -> Iterator[Fi
         yield Finding(
             Severity.WARNING,
             name,
-            f"grants of privileges or groups that do not exist: {_listed(unknown)}; they allow "
+            f"grants of privileges or groups that do not exist: {listed(unknown)}; they allow "
             "nothing, until a group of such a name is created",
             "vecguard group create GROUP, then vecguard role revoke ROLE GROUP ..., then vecguard "
             "group drop GROUP",
         )
 
 
-def _exists(stored: str, groups: frozenset[str]) -> bool:
+def _judge_databases(name: str, state: StoredState) -> Iterator[Finding]:
+    """Yields the finding about privileges of the cluster that are granted on one database."""
+    idle = {
+        f"{api_name(grant.privilege)} on {grant.database}.{grant.object} of {role}"
+        for role, grants in state.grants.items()
+        for grant in grants
+        if is_literal(grant.database) and _is_of_cluster(grant.privilege, state.groups)
+    }
+    if idle:
+        yield Finding(
+            Severity.WARNING,
+            name,
+            f"privileges of the cluster are granted on one database: {listed(idle)}; they allow "
+            "nothing, because calls that need them are judged by the grants on database *",
+            "vecguard role grant ROLE PRIVILEGE, then vecguard role revoke ROLE PRIVILEGE "
+            "--database DATABASE",
+        )
+
+
+def _is_of_cluster(stored: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Returns whether a privilege, or all privileges of a group, are those of the cluster."""
+    name = api_name(stored)
+    if not _exists(stored, groups) or not is_literal(stored):
+        return False
+    members = flattened([name], groups, _CATALOGUE)
+    return bool(members) and all(_CATALOGUE.level_of(member) is Level.CLUSTER for member in members)
+
+
+def _exists(stored: str, groups: Container[str]) -> bool:
     """Returns whether a privilege or group, as stored, exists, or is a pattern."""
-    if not {*"*?[\\"}.isdisjoint(stored):
+    if not is_literal(stored):
         return True
     name = api_name(stored)
     if _CATALOGUE.is_privilege(name) and stored == stored_privilege(name):
         return True
     is_group = name in groups or _CATALOGUE.is_built_in_group(name)
     return is_group and stored == stored_group(name)
-
-
-def _listed(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    shown = ", ".join(ordered[:_SHOWN])
-    more = len(ordered) - _SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 async def _read(reads: Reads, keys: Keys) -> StoredState:
@@ -222,7 +248,7 @@ async def _read(reads: Reads, keys: Keys) -> StoredState:
             await grantees_of(keys, grantees.value, _ignore),
             await privileges_of(keys, ids.value, _ignore),
         ),
-        groups=frozenset(groups_of(keys, groups.value, _ignore)),
+        groups=groups_of(keys, groups.value, _ignore),
         changes={kv.key.decode(errors="replace"): _change(kv) for kv in changes.value},
     )
 

@@ -48,6 +48,11 @@ def names_etcd(settings: Settings) -> bool:
     return "endpoints" in settings.etcd.model_fields_set
 
 
+def names_backend(settings: Settings) -> bool:
+    """Returns whether `backend.address` is set, which root coord does not need."""
+    return "address" in settings.backend.model_fields_set
+
+
 def etcd_of(settings: Settings) -> EtcdClient:
     """Returns a client of etcd with root coord's settings.
 

@@ -8,7 +8,7 @@ from vecguard.addresses import Address
 from vecguard.cli.certificate_findings import judge_key, judge_validity
 from vecguard.cli.connection_failure import reason_of
 from vecguard.cli.finding import Finding, Severity
-from vecguard.cli.service_settings import names_etcd
+from vecguard.cli.service_settings import names_backend, names_etcd
 from vecguard.config import Settings
 from vecguard.config.exposure import Exposure, proxy_exposure, root_coord_exposure
 from vecguard.errors import ConfigurationError
@@ -68,7 +68,7 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
 
 def _exposures(settings: Settings) -> Iterator[Exposure]:
     """Yields the open ports of the services that this configuration is for."""
-    for_proxy = _names_root_coords(settings) or _names_backend(settings)
+    for_proxy = _names_root_coords(settings) or names_backend(settings)
     if for_proxy and (found := proxy_exposure(settings)) is not None:
         yield found
     if names_etcd(settings) and (found := root_coord_exposure(settings)) is not None:
@@ -77,10 +77,6 @@ def _exposures(settings: Settings) -> Iterator[Exposure]:
 
 def _names_root_coords(settings: Settings) -> bool:
     return "addresses" in settings.root_coord.model_fields_set
-
-
-def _names_backend(settings: Settings) -> bool:
-    return "address" in settings.backend.model_fields_set
 
 
 def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
@@ -119,7 +115,7 @@ async def examine_reach(settings: Settings) -> list[Finding]:
     places: list[tuple[str, str]] = []
     if _names_root_coords(settings):
         places += [("root coord", each) for each in settings.root_coord.addresses]
-    if _names_backend(settings):
+    if names_backend(settings):
         places.append(("backend", settings.backend.address))
     complaints = await asyncio.gather(*(_complaint(address) for _, address in places))
     alive = any(

@@ -207,6 +207,7 @@ class Proxy:
                 role_client,
                 self.authentication,
                 self.audit,
+                outdated=self._forget,
             ),
             ExplanationService(
                 Explainer(self.authorizer, self.authentication.credentials)
@@ -252,11 +253,16 @@ class Proxy:
                 self.backend_client,
                 records,
                 self.settlement,
-                refused=self.authentication.credentials.forget,
+                refused=self._forget,
             ),
             forwards_authorization=settings.proxy.forward_authorization,
         )
         return dict.fromkeys((DROP_COLLECTION, RENAME_COLLECTION), self._collection_changes)
+
+    def _forget(self, username: str) -> None:
+        """Drops the cached record and roles of a user, which are outdated."""
+        self.authentication.credentials.forget(username)
+        self.roles.invalidate_all()
 
     def close(self) -> None:
         """Releases what no task releases."""

@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 
 from vecguard.clock import Clock
 from vecguard.errors import OverloadedError
+from vecguard.privileges.catalogue import ADMIN
 from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.audit.audit_log import Audit, NoAudit
 from vecguard.proxy.audit.event_aggregation import RefusedCall
@@ -29,8 +30,9 @@ from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestScanner
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
+from vecguard.proxy.identity_headers import authority_field
 from vecguard.proxy.method_permission import ConfiguredMethods, MethodPermission, RoleNames
-from vecguard.proxy.principal import Principal
+from vecguard.proxy.principal import Authority, Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Authorizer, Client
@@ -224,19 +226,16 @@ class RoleAuthorizer(Authorizer):
         self.allowed += 1
 
     def is_enforced(self, path: bytes) -> bool:
-        """Returns whether calls of this method of Milvus need roles here."""
+        """Returns whether calls of this path may need roles here."""
         return self.enforced or path in SERVED
 
-    def treatment_of(self, path: bytes) -> Need | Treatment:
-        """Returns what a call of this method of Milvus needs where roles are enforced."""
-        return treatment(path, strict=self._strict)
+    def need_of(self, path: bytes) -> Need | Treatment | MethodRoles:
+        """Returns what a call of this path needs where roles are enforced."""
+        found = treatment(path, strict=self._strict)
+        return self._configured.need_of(path) if found is _LOGIN else found
 
     def _look_up(self, path: bytes) -> Need | Treatment | MethodRoles:
-        found: Need | Treatment | MethodRoles = _LOGIN
-        if self.is_enforced(path):
-            found = self.treatment_of(path)
-        if found is _LOGIN and self.enforced:
-            found = self._configured.need_of(path)
+        found = self.need_of(path) if self.is_enforced(path) else _LOGIN
         if len(self._treatments) < _MAX_METHODS and len(path) <= _MAX_PATH_BYTES:
             self._treatments[path] = found
         return found
@@ -269,7 +268,7 @@ class RolePermission(Permission):
     """
 
     __slots__ = ("_authorizer", "_changes_aliases", "_database", "_head", "_is_hopeless", "_need",
-                 "_scanner", "_standing", "client", "is_given", "path", "question",
+                 "_rights", "_scanner", "_standing", "client", "is_given", "path", "question",
                  "reads_request", "username")  # fmt: skip
 
     def __init__(
@@ -294,6 +293,7 @@ class RolePermission(Permission):
         self._is_hopeless = False
         self._scanner: RequestScanner | None = None
         self._standing: Standing | None = None
+        self._rights: Rights | None = None
         self.reads_request = self._need is not None and self._need.reads_request
         if self.reads_request and self._need is not None:
             self._scanner = authorizer.scanner(self._need, head)
@@ -311,7 +311,7 @@ class RolePermission(Permission):
             self._judge(rights, standing.roles)
         elif need is not None:
             if rights.allows_everywhere(need.object_type, need.privilege):
-                self._give()
+                self._give(rights)
             else:
                 self._is_hopeless = _is_hopeless(need, rights)
 
@@ -351,6 +351,21 @@ class RolePermission(Permission):
             self._judge(rights, roles)
         authorizer.require_newest(self.username, rights)
 
+    def evidence(self) -> bytes:
+        """Returns the field that names the role by which the call is allowed, if it needs one."""
+        need, rights = self._need, self._rights
+        if rights is None:
+            return b""
+        if rights.is_admin:
+            return authority_field(Authority(ADMIN, 0))
+        role = None
+        if need is not None and self.question is not None:
+            role = self.question.role_allowing(rights)
+        elif need is not None:
+            role = rights.role_allowing_everywhere(need.object_type, need.privilege)
+        # Without a role, the call concerns only the user.
+        return b"" if role is None else authority_field(Authority(role, rights.read_revision))
+
     def answered(self) -> None:
         """Drops what is known of aliases, if the call may have changed them."""
         self._forget_aliases()
@@ -384,7 +399,7 @@ class RolePermission(Permission):
             question = self._asked(need)
             if not question.is_allowed(rights, roles):
                 self._refuse(question.refusal())
-        self._give()
+        self._give(rights)
 
     def _settle(self, rights: Rights, roles: tuple[str, ...]) -> bool:
         """Decides, unless aliases must be looked up first; returns whether it did.
@@ -395,7 +410,7 @@ class RolePermission(Permission):
         if aliases is not None and need is not None and not rights.is_admin:
             question = self._asked(need)
             if question.is_allowed(rights, roles):
-                self._give()
+                self._give(rights)
                 return True
             if question.may_name_alias(rights):
                 held = aliases.held(question.database, question.names)
@@ -423,7 +438,8 @@ class RolePermission(Permission):
             self.question = Question(need, self.username, self._database, fields)
         return self.question
 
-    def _give(self) -> None:
+    def _give(self, rights: Rights) -> None:
+        self._rights = rights
         self._scanner = self._standing = self._head = None
         if not self.is_given:
             self.is_given = True

@@ -1,5 +1,6 @@
 """Serves `vecguard.v1.Roles`: says why a call would be allowed or refused."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -11,19 +12,30 @@ from vecguard.privileges.catalogue import ADMIN
 from vecguard.privileges.stored_names import api_name
 from vecguard.proxy.accounts.errors import UnidentifiedCallerError
 from vecguard.proxy.accounts.methods import path_of
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authorization.decision import Question
 from vecguard.proxy.authorization.errors import PermissionDeniedError
-from vecguard.proxy.authorization.explanation import Explanation, Reason, explain, fields_of
+from vecguard.proxy.authorization.explanation import (
+    Explanation,
+    Reason,
+    explain,
+    explain_method_roles,
+    fields_of,
+)
+from vecguard.proxy.authorization.method_roles import MethodRoles
 from vecguard.proxy.authorization.methods import ADMIN_ONLY, METHODS, OPEN, Treatment
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
-from vecguard.proxy.identity_headers import read_caller
+from vecguard.proxy.identity_headers import Caller, read_caller
 from vecguard.usernames import ROOT
 
 _DEFAULT_DATABASE: Final = "default"
 # Who may list roles may ask about every user.
 _LIST_ROLES: Final = "SelectRole"
+_EXPLAIN: Final = "/vecguard.v1.Roles/Explain"
+_METHODS_OF_MILVUS: Final = frozenset({*METHODS, *OPEN, *ADMIN_ONLY})
+_is_path: Final = re.compile(r"/[!-.0-~]+/[!-.0-~]+").fullmatch
 
 
 class UnknownUserError(VecguardError):
@@ -59,17 +71,13 @@ class Explainer:
 
         Raises:
             UnknownUserError: there is no such user.
-            InvalidParameterError: there is no such method, or no request about these objects.
+            InvalidParameterError: Milvus has no such method, or no request about these objects; or
+                the path is malformed.
             UnavailableError: nothing can be decided now, for the reason in its text.
             DeadlineError: root coord does not answer.
             OverloadedError: the roles keep changing.
         """
-        path = path_of(method).encode()
-        if path not in METHODS and path not in OPEN and path not in ADMIN_ONLY:
-            raise InvalidParameterError(
-                f"Milvus's service has no method {method}; names are those of its RPCs, such as "
-                "Search"
-            )
+        path = _path_meant_by(method)
         if (await self._credentials.get(username)).password is None:
             raise UnknownUserError(username)
         found, roles = await self._judge(username, path, database, objects, authorization)
@@ -77,6 +85,27 @@ class Explainer:
             role = ADMIN if found.reason is Reason.ADMIN_NEEDED else ""
             found = replace(found, reason=Reason.NOT_ENFORCED, role=role)
         return found, roles
+
+    async def require_may_ask(self, caller: Caller, about: str) -> None:
+        """Returns if the caller may ask about the user `about`: callers who may list roles may.
+
+        Raises PermissionDeniedError, which the audit log records, and what `explain` raises.
+        """
+        username = caller.principal.username
+        found, _ = await self.explain(username, _LIST_ROLES, "", ())
+        if not found.reason.allows and found.need is not None:
+            error = PermissionDeniedError(found.need.privilege, username, found.database)
+            self._authorizer.note_refused(
+                RefusedCall(
+                    username,
+                    caller.host,
+                    _EXPLAIN,
+                    api_name(found.need.privilege),
+                    (about,),
+                    found.database,
+                )
+            )
+            raise error
 
     async def _judge(
         self,
@@ -88,11 +117,13 @@ class Explainer:
     ) -> tuple[Explanation, tuple[str, ...]]:
         """Explains as if roles were enforced."""
         rights, roles = await self._authorizer.rights_after_wait(username)
-        need = self._authorizer.treatment_of(path)
+        need = self._authorizer.need_of(path)
         if need in (Treatment.LOGIN, Treatment.LISTED):
             return Explanation(Reason.OPEN), roles
         if username == ROOT and not self._authorizer.root_is_bound:
             return Explanation(Reason.ROOT), roles
+        if isinstance(need, MethodRoles):
+            return explain_method_roles(need, roles), roles
         if isinstance(need, Treatment):
             return Explanation(Reason.ADMIN if rights.is_admin else Reason.ADMIN_NEEDED), roles
         fields = fields_of(need, database, objects)
@@ -110,6 +141,22 @@ class Explainer:
         return explain(need, question, rights, roles), roles
 
 
+def _path_meant_by(method: str) -> bytes:
+    """Returns the path of a method of Milvus, or of any service. Raises InvalidParameterError."""
+    path = path_of(method) if "/" not in method else "/" + method.removeprefix("/")
+    if path.startswith(path_of("")):
+        if path.encode() not in _METHODS_OF_MILVUS:
+            raise InvalidParameterError(
+                f"Milvus's service has no method {path.removeprefix(path_of(''))}; names are those "
+                "of its RPCs, such as Search"
+            )
+    elif not _is_path(path):
+        raise InvalidParameterError(
+            f"{method} is no path of a method; paths are written like /qdrant.Points/Search"
+        )
+    return path.encode()
+
+
 class ExplanationService(pb.RolesBase):
     """Serves calls of the relay only: trusts its identity headers, which clients cannot set."""
 
@@ -125,12 +172,12 @@ class ExplanationService(pb.RolesBase):
         if self._explainer is None:
             return _reply(Explanation(Reason.NOT_ENFORCED), ())
         headers = current_caller().metadata
-        caller = read_caller(headers).principal
-        if caller.is_anonymous:
+        caller = read_caller(headers)
+        if caller.principal.is_anonymous:
             raise UnidentifiedCallerError
         request = explain_request
-        if request.username != caller.username:
-            await _require_may_ask(self._explainer, caller.username)
+        if request.username != caller.principal.username:
+            await self._explainer.require_may_ask(caller, request.username)
         return _reply(
             *await self._explainer.explain(
                 request.username,
@@ -140,13 +187,6 @@ class ExplanationService(pb.RolesBase):
                 headers.get("authorization"),
             )
         )
-
-
-async def _require_may_ask(explainer: Explainer, caller: str) -> None:
-    """Raises PermissionDeniedError if the caller may not list roles."""
-    found, _ = await explainer.explain(caller, _LIST_ROLES, "", ())
-    if not found.reason.allows and found.need is not None:
-        raise PermissionDeniedError(found.need.privilege, caller, found.database)
 
 
 def _reply(found: Explanation, roles: Sequence[str]) -> pb.ExplainReply:
@@ -161,6 +201,8 @@ def _reply(found: Explanation, roles: Sequence[str]) -> pb.ExplainReply:
         role=found.role,
         grants=[_grant(grant) for grant in found.grants],
         smallest_grants=[_grant(grant) for grant in found.smallest],
+        pattern=found.pattern,
+        needed_roles=list(found.needed),
     )
 
 

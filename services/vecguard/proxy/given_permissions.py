@@ -11,8 +11,10 @@ from vecguard.proxy.relay.calls.permission import Permission
 class Given(Permission):
     """Is given from the beginning. Subclasses say why the relay has to know of it."""
 
-    is_given = True
-    reads_request = False
+    def __init__(self) -> None:
+        # Not in the class: where `Permission` is compiled, that would hide its attributes.
+        self.is_given = True
+        self.reads_request = False
 
     def read(self, payload: bytes | bytearray | memoryview) -> None:
         """Reads nothing."""
@@ -33,7 +35,9 @@ class Given(Permission):
 class FilteredList(Given):
     """A list that goes through `Lists`, which judges by the rights of the moment of the answer."""
 
-    filters_answer = True
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters_answer = True
 
 
 class WholeList(Given):
@@ -43,6 +47,7 @@ class WholeList(Given):
         self, newest: Callable[[str], Awaitable[tuple[Rights, object]]], username: str
     ) -> None:
         """Takes what reads the newest rights of a user, and the user."""
+        super().__init__()
         self._newest = newest
         self._username = username
 
@@ -57,6 +62,7 @@ class AliasChange(Given):
     """A change by a caller who needs no role, after which aliases may stand for others."""
 
     def __init__(self, aliases: Aliases) -> None:
+        super().__init__()
         self._aliases = aliases
         aliases.forget()
 

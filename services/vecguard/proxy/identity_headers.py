@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from vecguard.addresses import LOCAL, Address
 from vecguard.proxy.http2.hpack.fields import literal
-from vecguard.proxy.principal import ANONYMOUS, Principal
+from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
 
 _USER: Final = b"x-vecguard-user"
 _REVISION: Final = b"x-vecguard-revision"
 _PEER: Final = b"x-vecguard-peer"
+_AUTHORITY: Final = b"x-vecguard-authority"
 # The database of calls without the header `dbname`, as in Milvus.
 _DEFAULT_DATABASE: Final = "default"
 # An upstream that folds names maps all characters but letters and digits to one.
@@ -56,12 +58,21 @@ def identity_fields(principal: Principal, peer: str | None = None) -> bytes:
     return fields
 
 
+def authority_field(authority: Authority) -> bytes:
+    """Returns the field that tells our own services by which role a call is allowed."""
+    # A role of an earlier Milvus may have any name; gRPC's headers are ASCII.
+    return literal(_AUTHORITY, f"{authority.policy_revision} {quote(authority.role)}".encode())
+
+
 def read_caller(metadata: Mapping[str, Any]) -> Caller:
     """Returns the caller that the relay has written into the metadata of a call."""
     username = metadata.get(_USER.decode())
     peer = metadata.get(_PEER.decode())
+    authority = _authority(metadata.get(_AUTHORITY.decode()))
     return Caller(
-        Principal(username, int(metadata.get(_REVISION.decode()) or 0)) if username else ANONYMOUS,
+        Principal(username, int(metadata.get(_REVISION.decode()) or 0), authority)
+        if username
+        else ANONYMOUS,
         host=Address.parse(peer).host if peer and peer != LOCAL else None,
         database=metadata.get("dbname") or _DEFAULT_DATABASE,
     )
@@ -70,6 +81,13 @@ def read_caller(metadata: Mapping[str, Any]) -> Caller:
 def user_metadata(principal: Principal) -> dict[str, str]:
     """Returns what `identity_fields` does, as metadata of a call that this process makes itself."""
     return {_USER.decode(): principal.username} if principal.username else {}
+
+
+def _authority(value: str | None) -> Authority | None:
+    if not value:
+        return None
+    revision, _, role = value.partition(" ")
+    return Authority(unquote(role), int(revision))
 
 
 @lru_cache(1024)

@@ -26,7 +26,7 @@ class ConfiguredMethods:
         """Takes `proxy.methodRoles`."""
         self._spellings = Spellings(entries)
         self._needs: Routes[MethodRoles | Treatment] = Routes(
-            table={key_of(pattern): need_of(roles) for pattern, roles in entries.items()},
+            table={key_of(pattern): need_of(pattern, roles) for pattern, roles in entries.items()},
             default=Treatment.LOGIN,
         )
 
@@ -97,8 +97,8 @@ class Decisions(Protocol):
 class MethodPermission(Permission):
     """Decides about one call of one user by the names of the user's roles."""
 
-    __slots__ = ("_client", "_decisions", "_need", "_path", "_roles", "_username",
-                 "is_given", "reads_request")  # fmt: skip
+    # Without those of `Permission`: where that is compiled, they would hide its attributes.
+    __slots__ = ("_client", "_decisions", "_need", "_path", "_roles", "_username")
 
     def __init__(
         self,

@@ -1,6 +1,19 @@
 """Defines `Principal`: the user who makes a call."""
 
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class Authority(NamedTuple):
+    """The role by which a call was allowed.
+
+    Attributes:
+        role: its name.
+        policy_revision: the store's revision at which its grants were read; 0 if they did not
+            decide: the role `admin` allows everything.
+    """
+
+    role: str
+    policy_revision: int
 
 
 class Principal:
@@ -12,13 +25,16 @@ class Principal:
     Attributes:
         username: empty for `ANONYMOUS`.
         revision: the revision of the record that proved the user; 0 for `ANONYMOUS`.
+        authority: by which role the user may make the call; None where the call needs no role, or
+            has not been decided yet.
     """
 
-    __slots__ = ("revision", "username")
+    __slots__ = ("authority", "revision", "username")
 
-    def __init__(self, username: str, revision: int) -> None:
+    def __init__(self, username: str, revision: int, authority: Authority | None = None) -> None:
         self.username = username
         self.revision = revision
+        self.authority = authority
 
     @property
     def is_anonymous(self) -> bool:

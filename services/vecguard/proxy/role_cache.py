@@ -166,7 +166,7 @@ class RoleCache:
                 raise
             held.fresh_until = self._clock() + self._ttl_seconds
             return _Fetched(held.rights, self._floor, self._generation)
-        rights = Rights(read.roles)
+        rights = Rights(read.roles, read.read_revision)
         if read.read_revision >= self._floor and generation == self._generation:
             self._store(roles, rights, read)
         return _Fetched(rights, read.read_revision, generation)

@@ -20,10 +20,12 @@ from vecguard.root_coord.policy_cache import PolicyCache
 from vecguard.root_coord.roles import Roles
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import SessionState
+from vecguard.root_coord.store.actors import Actors
 from vecguard.root_coord.store.collection_changes import EtcdCollectionChanges
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.guarded_writes import GuardedWrites
 from vecguard.root_coord.store.own_writes import OwnWrites
+from vecguard.root_coord.store.policy_reads import PolicyReads
 from vecguard.root_coord.store.roles import EtcdRoleStore
 from vecguard.root_record import LOST
 
@@ -55,8 +57,11 @@ class ActiveTerm:
     ) -> None:
         own_writes = OwnWrites()
         self.leadership = leadership
-        writes = GuardedWrites(client, keys, fence=leadership.fence, own_writes=own_writes)
         catalogue = Catalogue.of(settings.common.security.rbac)
+        self._actors = Actors(client, keys, PolicyReads(client, keys, catalogue))
+        writes = GuardedWrites(
+            client, keys, fence=leadership.fence, own_writes=own_writes, actors=self._actors
+        )
         self.store = EtcdCredentialStore(client, keys, writes)
         self.role_store = EtcdRoleStore(client, keys, writes, catalogue)
         collection_changes = EtcdCollectionChanges(client, keys, writes)
@@ -98,7 +103,7 @@ class ActiveTerm:
             own_writes,
             self.hub,
             seen=metrics.external_change_seen,
-            policy_seen=self.policy.changed_at,
+            policy_seen=self._policy_seen,
             root_seen=lambda is_there: self.root_seen(is_there=is_there),
         )
 
@@ -115,6 +120,10 @@ class ActiveTerm:
                 log.info("root_is_back")
             else:
                 log.error("root_is_lost", error=LOST)
+
+    def _policy_seen(self, revision: int) -> None:
+        self.policy.changed_at(revision)
+        self._actors.policy_changed_at(revision)
 
     async def ensure_roles(self) -> None:
         """Creates the built-in roles that are missing, and gives the grants that they should have.

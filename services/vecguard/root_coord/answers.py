@@ -44,7 +44,7 @@ class ChangeAnswers(pb.RootCoordBase):
             # Logged once a minute for each machine, not for each of its connections.
             self._unnamed.failed(peer.rpartition(":")[0], peer=peer, error=error.message)
             raise error
-        return Actor(message.username, message.revision)
+        return Actor(message.username, message.revision, message.role, message.policy_revision)
 
     async def _answer(
         self, operation: str, change: Coroutine[Any, Any, Mutation]

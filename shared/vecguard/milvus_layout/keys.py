@@ -106,6 +106,11 @@ class Keys:
         return self._below("vecguard/root-coord") + "root-created"
 
     @property
+    def policy_mark(self) -> str:
+        """Vecguard's own: written by each change of roles, grants and groups; has no value."""
+        return self._below("vecguard/root-coord") + "policy-changed"
+
+    @property
     def collection_changes(self) -> str:
         """Vecguard's own: the prefix of the records of drops and renames that have begun."""
         return self._below("vecguard/collection-changes")

@@ -12,6 +12,9 @@ from deploy.local.readiness import speaks_http2
 from tests.e2e.stacks import clean_environment
 from tests.support.roles_relay import roles_relay
 from tests.support.waiting import eventually
+from vecguard.cli.collection_findings import examine_collections
+from vecguard.config import Settings
+from vecguard.milvus_layout.stored_roles import Grant as Stored
 from vecguard.proxy.authorization.policy import Grant
 
 
@@ -106,3 +109,19 @@ async def test_a_tenant_sees_its_own_and_searches_by_an_alias(backend_port):
             alice.close()
             root.close()
         assert house.aliases.counts["failed"] == 0
+
+
+async def test_doctor_finds_the_grants_on_what_is_not_there(backend_port):
+    address = f"127.0.0.1:{backend_port}"
+    await asyncio.to_thread(fill, address)
+    names = ("default.books", "default.library", "default.gone", "tenant.plans", "tenant.books")
+    grants = tuple(
+        Stored("Collection", *name.split("."), "PrivilegeSearch", "root")
+        for name in (*names, "missing.books")
+    )
+    settings = Settings(backend={"address": address})
+    (found,) = await examine_collections("roles", settings, {"reader": grants})
+    assert (
+        "do not exist: Search on default.gone of reader, Search on missing.books of reader, "
+        "Search on tenant.books of reader; they" in found.cause
+    )

@@ -213,7 +213,10 @@ async def test_roles_that_do_not_fit_together_are_named(tmp_path):
                     Put(keys.mapping("root", "lost").encode(), b""),
                 ],
             )
+        grant = ("role", "grant", "idle", "Search", "gone", *installation.as_root())
+        assert (await vecguard(*grant)).code == 0
         ended = await vecguard(*doctor)
+    assert told(ended, "note", "was not checked: this configuration names no backend") == [part]
     assert told(ended, "warning", "cannot be read") == [f"etcd {keys.group('Bad')}"]
     assert told(ended, "note", f"no role but public: {user}") == [part]
     assert told(ended, "note", "users who do not exist have roles: nobody") == [part]

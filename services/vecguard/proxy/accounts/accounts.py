@@ -95,6 +95,7 @@ class Accounts:
             InvalidParameterError: the name or the password breaks a rule.
             AnonymousChangeError: the caller has no name.
             RevokedError: the caller was deleted, or its password has changed.
+            PermissionChangedError: the roles of the caller have changed.
             OverloadedError: too many passwords are being hashed or checked.
             UnavailableError: root coord cannot be reached, or its answer did not come.
         """

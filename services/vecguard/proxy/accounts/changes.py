@@ -1,5 +1,7 @@
 """What all changes of accounts have in common: who may make them, and how replies are read."""
 
+from collections.abc import Callable
+
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.accounts.permissions import Permissions
 from vecguard.proxy.accounts.role_errors import (
@@ -7,34 +9,44 @@ from vecguard.proxy.accounts.role_errors import (
     InvalidRequestError,
     UnexpectedOutcomeError,
 )
-from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
+from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.identity_headers import Caller
 
 
 class Changes:
     """Checks callers before a change, and root coord's reply after it."""
 
-    def __init__(self, permissions: Permissions, credentials: CredentialCache) -> None:
+    def __init__(self, permissions: Permissions, outdated: Callable[[str], None]) -> None:
+        """`outdated` is called with a user of whom root coord knows something newer."""
         self.permissions = permissions
-        self._credentials = credentials
+        self._outdated = outdated
 
     def require(self, caller: Caller) -> None:
         """Raises AnonymousChangeError if the caller may not change anything."""
         self.permissions.require_change(caller)
 
     def require_not_revoked(self, caller: Caller, reply: pb.MutationReply) -> None:
-        """Raises RevokedError if root coord has refused the caller."""
+        """Returns if root coord has not refused the caller.
+
+        Raises:
+            RevokedError: the caller was deleted, or its password has changed.
+            PermissionChangedError: the roles of the caller have changed. The next call is decided
+                by the newest ones.
+        """
         if reply.outcome is pb.MutationOutcome.ACTOR_REVOKED:
-            # The cached record is outdated; the next login is checked against the newest one.
-            self._credentials.forget(caller.principal.username)
+            self._outdated(caller.principal.username)
             raise RevokedError
+        if reply.outcome is pb.MutationOutcome.ACTOR_RIGHTS_CHANGED:
+            self._outdated(caller.principal.username)
+            raise PermissionChangedError
 
     def revision(self, caller: Caller, reply: pb.MutationReply) -> int | None:
         """Returns the revision of a change, or None if nothing had to be changed.
 
         Raises:
-            RevokedError: root coord has refused the caller.
+            RevokedError: the caller was deleted, or its password has changed.
+            PermissionChangedError: the roles of the caller have changed.
             InvalidRequestError: root coord says what is wrong with the request.
             CollectionChangingError: a collection of the request is being dropped or renamed.
             UnexpectedOutcomeError: there is another outcome, which the request cannot have.

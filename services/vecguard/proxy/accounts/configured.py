@@ -1,5 +1,6 @@
 """Builds the account service from the settings."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from vecguard.config.settings import Settings
@@ -32,8 +33,13 @@ def account_service(
     roles: Roles,
     authentication: Authentication,
     audit: Audit | None = None,
+    *,
+    outdated: Callable[[str], None] | None = None,
 ) -> AccountService:
     """Returns the account service; root coord, which makes the changes, is `directory` for users.
+
+    `outdated` is called with a user of whom root coord knows something newer; None: the cached
+    record is forgotten.
 
     Raises ConfigurationError if a privilege group is configured wrongly.
     """
@@ -41,13 +47,13 @@ def account_service(
         authorization_enabled=settings.common.security.authorization_enabled,
         audit=audit or NoAudit(),
     )
-    changes = _changes(settings, authentication)
+    changes = Changes(permissions(settings), outdated or authentication.credentials.forget)
     names = NameRules(settings.proxy.role_name_validation.allowed_chars)
     catalogue = Catalogue.of(settings.common.security.rbac)
     longest = settings.proxy.max_role_description_length
     return AccountService(
         calls,
-        UserService(accounts(settings, directory, authentication), calls),
+        UserService(accounts(settings, directory, authentication, changes), calls),
         RoleService(
             calls,
             RoleAccounts(
@@ -66,7 +72,9 @@ def account_service(
     )
 
 
-def accounts(settings: Settings, directory: Directory, authentication: Authentication) -> Accounts:
+def accounts(
+    settings: Settings, directory: Directory, authentication: Authentication, changes: Changes
+) -> Accounts:
     """Returns what the account service asks about users, with the configured rules."""
     rules = settings.proxy
     return Accounts(
@@ -74,7 +82,7 @@ def accounts(settings: Settings, directory: Directory, authentication: Authentic
         authentication.credentials,
         authentication.verifier,
         authenticator=authentication.authenticator,
-        changes=_changes(settings, authentication),
+        changes=changes,
         usernames=_usernames(settings),
         passwords=PasswordPolicy(rules.min_password_length, rules.max_password_length),
         max_description_bytes=rules.max_user_description_length,
@@ -87,10 +95,6 @@ def permissions(settings: Settings) -> Permissions:
     return Permissions(
         frozenset(security.super_users), anonymous_changes=security.allow_anonymous_changes
     )
-
-
-def _changes(settings: Settings, authentication: Authentication) -> Changes:
-    return Changes(permissions(settings), authentication.credentials)
 
 
 def _usernames(settings: Settings) -> UsernamePolicy:

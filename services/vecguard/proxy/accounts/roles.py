@@ -59,6 +59,7 @@ class RoleAccounts:
         AnonymousChangeError: the caller has no name.
         AccountError: a rule or the state of the store does not allow it.
         RevokedError: the caller was deleted, or its password has changed.
+        PermissionChangedError: the roles of the caller have changed.
         UnavailableError: root coord cannot be reached, or its answer did not come.
     """
 

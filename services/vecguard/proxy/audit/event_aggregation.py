@@ -54,8 +54,8 @@ class RefusedCall:
     """A call that no role of its user allows.
 
     Attributes:
-        method: the name of the method of Milvus's service; the path of a method that the
-            configuration gives to roles; None for an unknown one.
+        method: the name of the method of Milvus's service; the path of our own `Explain`, or of a
+            method that the configuration gives to roles; None for an unknown one.
         privilege: the missing privilege by API name, as in "Search"; or the role, as in "admin".
         objects: the names of the objects; None if the request was not read.
         database: the database by whose grants it was decided, "*" for all; None without grants.

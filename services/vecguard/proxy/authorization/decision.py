@@ -107,6 +107,13 @@ class Question:
             and rights.allows(need.object_type, need.privilege, self.database, targets[0])
         )
 
+    def role_allowing(self, rights: Rights) -> str | None:
+        """Returns the first role whose grants allow the call; None if none does."""
+        need = self._need
+        return rights.role_allowing(
+            need.object_type, need.privilege, self.database, self.names, self.targets
+        )
+
     def concerns_self(self, roles: Collection[str]) -> bool:
         """Returns whether it is about nothing but the user, or a role of the user."""
         if self._need.is_own and self.names == (self._username,):

@@ -64,7 +64,7 @@ class RoleNeededError(VecguardError):
 
 
 class PermissionChangedError(UnavailableError):
-    """The roles of the user of an open call have changed, and its request was not kept."""
+    """The roles of the user have changed after a call was decided, and it must be decided again."""
 
     reason = "permission_changed"
 

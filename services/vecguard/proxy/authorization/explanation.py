@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from vecguard.errors import InvalidParameterError
+from vecguard.privileges.catalogue import ADMIN
 from vecguard.privileges.stored_names import ANY
 from vecguard.proxy.authorization.decision import Question
+from vecguard.proxy.authorization.method_roles import MethodRoles
 from vecguard.proxy.authorization.methods import Need
 from vecguard.proxy.authorization.policy import Grant, Rights, RolePolicy
 from vecguard.proxy.authorization.request_fields import RequestFields
@@ -31,11 +33,15 @@ class Reason(Enum):
     NOT_GRANTED = auto()
     #: Refused: only the role `admin` would allow it.
     ADMIN_NEEDED = auto()
+    #: Allowed by a role that the configuration names for the method.
+    METHOD_ROLE = auto()
+    #: Refused: the user has none of these roles.
+    METHOD_ROLE_NEEDED = auto()
 
     @property
     def allows(self) -> bool:
         """Whether the call is allowed."""
-        return self not in (Reason.NOT_GRANTED, Reason.ADMIN_NEEDED)
+        return self not in (Reason.NOT_GRANTED, Reason.ADMIN_NEEDED, Reason.METHOD_ROLE_NEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +52,12 @@ class Explanation:
         need: what the method needs; None if no privilege is defined for it.
         database: by whose grants it is decided; "*" for all; "" without a need.
         names: the objects; "*" where the method names none.
-        role: the role whose grants allow it, if it is GRANTED; `admin` if it is NOT_ENFORCED, and
-            only that role would allow it; else "".
+        role: the role that allows it, if it is GRANTED or METHOD_ROLE; `admin` if it is
+            NOT_ENFORCED, and only that role would allow it; else "".
         grants: the grant for each name, if it is GRANTED.
         smallest: the grants that would allow it, if it is NOT_GRANTED or NOT_ENFORCED.
+        pattern: that of the method's entry in the configuration; "" without one.
+        needed: the roles that this entry names.
     """
 
     reason: Reason
@@ -59,6 +67,8 @@ class Explanation:
     role: str = ""
     grants: tuple[Grant, ...] = ()
     smallest: tuple[Grant, ...] = ()
+    pattern: str = ""
+    needed: tuple[str, ...] = ()
 
 
 def fields_of(need: Need, database: str, objects: Sequence[str]) -> RequestFields | None:
@@ -82,6 +92,15 @@ def fields_of(need: Need, database: str, objects: Sequence[str]) -> RequestField
         other_database="",
         role=objects[0] if need.own_role else "",
     )
+
+
+def explain_method_roles(entry: MethodRoles, roles: Collection[str]) -> Explanation:
+    """Explains the decision about a method that has an entry in the configuration."""
+    about = Explanation(Reason.METHOD_ROLE_NEEDED, pattern=entry.pattern, needed=entry.roles)
+    if ADMIN in roles:
+        return replace(about, reason=Reason.ADMIN)
+    allowing = next((role for role in entry.roles if role in roles), None)
+    return about if allowing is None else replace(about, reason=Reason.METHOD_ROLE, role=allowing)
 
 
 def explain(need: Need, question: Question, rights: Rights, roles: Collection[str]) -> Explanation:

@@ -18,13 +18,20 @@ _is_plain = re.compile(rb"/[a-z0-9_.-]+/[a-z0-9_.-]+").fullmatch
 
 
 class MethodRoles:
-    """The roles that may call a method; `admin` always may."""
+    """The roles that may call a method; `admin` always may.
 
-    __slots__ = ("_allowed", "_is_one", "_shown")
+    Attributes:
+        pattern: that of the entry.
+        roles: their names.
+    """
 
-    def __init__(self, roles: Iterable[str]) -> None:
-        """Takes the names of the roles, at least one."""
+    __slots__ = ("_allowed", "_is_one", "_shown", "pattern", "roles")
+
+    def __init__(self, pattern: str, roles: Iterable[str]) -> None:
+        """Takes the entry; `roles` are at least one."""
         names = tuple(dict.fromkeys(roles))
+        self.pattern = pattern
+        self.roles = names
         self._allowed = frozenset((*names, ADMIN))
         self._is_one = len(names) == 1
         self._shown = ", ".join(names[:_MAX_SHOWN])
@@ -37,9 +44,9 @@ class MethodRoles:
             raise RoleNeededError(path, self._shown, username, several=not self._is_one)
 
 
-def need_of(roles: Collection[str]) -> MethodRoles | Treatment:
-    """Returns what an entry with these roles demands. Every user has the role `public`."""
-    return Treatment.LOGIN if PUBLIC in roles else MethodRoles(roles)
+def need_of(pattern: str, roles: Collection[str]) -> MethodRoles | Treatment:
+    """Returns what an entry demands. Every user has the role `public`."""
+    return Treatment.LOGIN if PUBLIC in roles else MethodRoles(pattern, roles)
 
 
 class Spellings:

@@ -225,12 +225,14 @@ class Rights:
     Attributes:
         is_admin: whether the user may do everything.
         roles: all roles of the user.
+        read_revision: the store's revision at which the roles were read; 0 if they are not stored.
     """
 
-    __slots__ = ("__weakref__", "_scopes", "is_admin", "roles")
+    __slots__ = ("__weakref__", "_scopes", "is_admin", "read_revision", "roles")
 
-    def __init__(self, roles: Sequence[RolePolicy]) -> None:
+    def __init__(self, roles: Sequence[RolePolicy], read_revision: int = 0) -> None:
         """Takes all roles of a user, `public` included."""
+        self.read_revision = read_revision
         self.is_admin = any(role.name == ADMIN for role in roles)
         self.roles = tuple(roles)
         self._scopes: dict[tuple[str, str], _Scope] = {}
@@ -282,6 +284,28 @@ class Rights:
             for name, target in zip(names, targets or names, strict=True)
         ]
         return role.name, tuple(grant for grant in found if grant is not None)
+
+    def role_allowing(
+        self,
+        object_type: str,
+        privilege: str,
+        database: str,
+        names: Sequence[str],
+        targets: Sequence[str] = (),
+    ) -> str | None:
+        """Returns the name of the first role that allows a privilege on every object, or None.
+
+        With `targets`, an object may be allowed by its name or by its target.
+        """
+        role = self._allowing(object_type, privilege, database, names, targets)
+        return None if role is None else role.name
+
+    def role_allowing_everywhere(self, object_type: str, privilege: str) -> str | None:
+        """Returns the name of the first role that allows a privilege on every object, or None."""
+        for role in self.roles:
+            if role.scope(object_type, privilege).everywhere:
+                return role.name
+        return None
 
     def allows_some_in(self, object_type: str, privilege: str, database: str) -> bool:
         """Returns whether a privilege may be allowed on some object of a database."""

@@ -27,13 +27,16 @@ from vecguard.errors import (
 )
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.grpc.call import current_caller
+from vecguard.grpc.described_collection import RefusedNameError
+from vecguard.grpc.milvus_status import OPEN, read_status
 from vecguard.grpc.raw_message import RawMessage, Shape, texts
 from vecguard.observability.log import get_logger
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authorization.decision import can_be_collection, require_possible
+from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.authorization.methods import DROP_COLLECTION, RENAME_COLLECTION
 from vecguard.proxy.backend.client import BackendClient
-from vecguard.proxy.backend.collections import MilvusCollections, RefusedNameError
+from vecguard.proxy.backend.collections import MilvusCollections
 from vecguard.proxy.backend.settlement import (
     CALL_SECONDS,
     GONE,
@@ -43,7 +46,6 @@ from vecguard.proxy.backend.settlement import (
     Settlement,
     judge,
 )
-from vecguard.proxy.backend.status import OPEN, read_status
 from vecguard.proxy.identity_headers import read_caller, user_metadata
 from vecguard.proxy.principal import Principal
 
@@ -122,7 +124,10 @@ class CollectionChangeService:
         refused: Callable[[str], None],
         clock: Clock = boot_clock,
     ) -> None:
-        """Takes the parts; `refused` is called with a user whom root coord does not know so."""
+        """Takes the parts.
+
+        `refused` is called with a user of whom root coord knows something newer.
+        """
         self._backend = backend
         self._collections = MilvusCollections(backend)
         self._records = records
@@ -235,6 +240,7 @@ class CollectionChangeService:
         Raises:
             CollectionChangingError: another one is in the way.
             RevokedError: the user was deleted, or has another password.
+            PermissionChangedError: the user has lost the role that allowed the change.
         """
         try:
             reply = await self._with_retries(
@@ -250,6 +256,9 @@ class CollectionChangeService:
         if outcome is pb.MutationOutcome.ACTOR_REVOKED:
             self._refused(call.principal.username)
             raise RevokedError
+        if outcome is pb.MutationOutcome.ACTOR_RIGHTS_CHANGED:
+            self._refused(call.principal.username)
+            raise PermissionChangedError
         other = reply.pending
         if (
             outcome is pb.MutationOutcome.COLLECTION_CHANGING

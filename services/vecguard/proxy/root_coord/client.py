@@ -361,7 +361,13 @@ def actor_of(principal: Principal) -> pb.Actor:
     # Not `is_anonymous`: root coord refuses a user without a name.
     if principal == ANONYMOUS:
         return pb.Actor(anonymous=True)
-    return pb.Actor(username=principal.username, revision=principal.revision)
+    role, policy_revision = principal.authority or ("", 0)
+    return pb.Actor(
+        username=principal.username,
+        revision=principal.revision,
+        role=role,
+        policy_revision=policy_revision,
+    )
 
 
 def _leaves_open(error: VecguardError) -> bool:

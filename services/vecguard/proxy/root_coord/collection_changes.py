@@ -21,7 +21,12 @@ class CollectionChangeClient:
         self, change: pb.CollectionChange, *, asked_by: Principal
     ) -> pb.BeginCollectionChangeReply:
         """Begins a change; raises what `RootCoordClient.create` does."""
-        request = pb.BeginCollectionChangeRequest(change=change, actor=actor_of(asked_by))
+        actor = actor_of(asked_by)
+        # Each drop of a collection changes the grants of its users' roles. So drops beside each
+        # other would refuse each other, were the grants compared. As for every call to the backend,
+        # those that are revoked later do not matter.
+        actor.policy_revision = 0
+        request = pb.BeginCollectionChangeRequest(change=change, actor=actor)
         async with self._root_coord.changing("BeginCollectionChange") as root_coord:
             return await in_own_task(
                 root_coord.begin_collection_change(request),

@@ -11,7 +11,8 @@ from vecguard.milvus_layout.stored_roles import roles_by_user
 from vecguard.observability.log import get_logger
 from vecguard.passwords import DUMMY_HASH, PasswordHash
 from vecguard.root_coord.store.absent_record import AbsentRecord
-from vecguard.root_coord.store.guarded_writes import GuardedWrites, readable_record
+from vecguard.root_coord.store.actors import readable_record
+from vecguard.root_coord.store.guarded_writes import GuardedWrites
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from vecguard.root_record import RootState, root_marker, root_state
 from vecguard.usernames import ROOT
@@ -103,8 +104,8 @@ class EtcdCredentialStore:
         value = Record.new(password, description).encode()
         while True:
             standing = await self._writes.standing(actor)
-            if standing is None:
-                return Mutation(Outcome.ACTOR_REVOKED)
+            if isinstance(standing, Outcome):
+                return Mutation(standing)
             users = await self._client.range(
                 self._keys.users.encode(), prefix=True, count_only=True
             )
@@ -170,8 +171,8 @@ class EtcdCredentialStore:
         key = self._keys.user(username).encode()
         while True:
             standing = await self._writes.standing(actor)
-            if standing is None:
-                return Mutation(Outcome.ACTOR_REVOKED)
+            if isinstance(standing, Outcome):
+                return Mutation(standing)
             result = await self._client.range(key)
             if not result.kvs:
                 return Mutation(Outcome.USER_NOT_FOUND)
@@ -189,8 +190,8 @@ class EtcdCredentialStore:
         key = self._keys.user(username).encode()
         while True:
             standing = await self._writes.standing(actor)
-            if standing is None:
-                return Mutation(Outcome.ACTOR_REVOKED)
+            if isinstance(standing, Outcome):
+                return Mutation(standing)
             mutation = await self._writes.apply(
                 [*standing, Compare.version(key, ">", 0)],
                 [Delete(key), Delete(self._keys.roles_of(username).encode(), prefix=True)],

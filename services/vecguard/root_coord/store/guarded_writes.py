@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from vecguard.errors import OutcomeUnknownError, VecguardError
-from vecguard.etcd import CompactedError, Compare, EtcdClient, KeyValue, Operation
-from vecguard.milvus_layout import CorruptRecordError, Keys, Record
+from vecguard.etcd import CompactedError, Compare, EtcdClient, Operation, Put
+from vecguard.milvus_layout import Keys
+from vecguard.root_coord.store.actors import Actors
 from vecguard.root_coord.store.fence import Fence
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
 from vecguard.root_coord.store.own_writes import OwnWrites
@@ -23,39 +24,30 @@ class GuardedWrites:
     """Makes the transactions of one term, for the store of credentials and for that of roles."""
 
     def __init__(
-        self, client: EtcdClient, keys: Keys, *, fence: Fence, own_writes: OwnWrites
+        self,
+        client: EtcdClient,
+        keys: Keys,
+        *,
+        fence: Fence,
+        own_writes: OwnWrites,
+        actors: Actors,
     ) -> None:
         """Prepares writes.
 
         Args:
             client: the client of the etcd cluster.
-            keys: where the actors' records are.
+            keys: where the records are.
             fence: refuses writes with LeadershipLostError once the term is over.
             own_writes: records the revision of every change.
+            actors: judges the actors.
         """
         self._client = client
-        self._keys = keys
         self._fence = fence
         self._own_writes = own_writes
-
-    async def standing(self, actor: Actor | None) -> list[Compare] | None:
-        """Returns the comparisons by which a transaction applies only while the actor is valid.
-
-        None: the actor was deleted or has another password, so no change may be made. The actor
-        stays valid when its record was rewritten with the same password (another hash of it, or
-        another description).
-        """
-        if actor is None:
-            return []
-        key = self._keys.user(actor.username).encode()
-        result = await self._client.range(key)
-        if not result.kvs:
-            return None
-        stored = result.kvs[0]
-        since = readable_record(stored).password_since(stored.mod_revision)
-        if not since <= actor.revision <= stored.mod_revision:
-            return None
-        return [Compare.mod_revision(key, "==", stored.mod_revision)]
+        self.standing = actors.standing
+        self._mark = Put(keys.policy_mark.encode(), b"")
+        policy = (keys.roles, keys.grantees, keys.grantee_ids, keys.groups)
+        self._policy = tuple(prefix.encode() for prefix in policy)
 
     async def repeat(
         self, actor: Actor | None, attempt: Callable[[list[Compare]], Awaitable[Mutation | None]]
@@ -69,8 +61,8 @@ class GuardedWrites:
         """
         while True:
             standing = await self.standing(actor)
-            if standing is None:
-                return Mutation(Outcome.ACTOR_REVOKED)
+            if isinstance(standing, Outcome):
+                return Mutation(standing)
             try:
                 mutation = await attempt(standing)
             except Refusal as refusal:
@@ -85,9 +77,13 @@ class GuardedWrites:
     ) -> Mutation | None:
         """Returns the applied change; None when a condition does not hold.
 
+        A change of roles, grants or groups also writes the mark: see `Actors`.
+
         Raises:
             LeadershipLostError: the term is over. Nothing was changed.
         """
+        if any(change.key.startswith(self._policy) for change in changes):
+            changes = [*changes, self._mark]
         result = await self._own_writes.made(
             self._client.txn([*conditions, self._fence.condition], changes, [self._fence.question])
         )
@@ -111,14 +107,3 @@ def unknown_after_a_part(has_part: Callable[[], bool]) -> Iterator[None]:
         if not has_part():
             raise
         raise OutcomeUnknownError(f"a part of the change was made: {error.message}") from error
-
-
-def readable_record(stored: KeyValue) -> Record:
-    """Returns a user's record; one without a password when it cannot be read.
-
-    An administrator repairs such a record by a reset of the password.
-    """
-    try:
-        return Record.decode(stored.value)
-    except CorruptRecordError:
-        return Record({})

@@ -32,10 +32,15 @@ class Actor:
 
     Attributes:
         revision: the revision of the record by which a proxy admitted the request.
+        role: the role by which it did so; empty if it needed none.
+        policy_revision: the store's revision at which it read the grants of the role; 0 if they
+            did not decide.
     """
 
     username: str
     revision: int
+    role: str = ""
+    policy_revision: int = 0
 
 
 class Outcome(Enum):
@@ -64,6 +69,7 @@ class Outcome(Enum):
     LEVELS_DIFFER = auto()
     INVALID = auto()
     COLLECTION_CHANGING = auto()
+    ACTOR_RIGHTS_CHANGED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +104,10 @@ class CredentialStore(Protocol):
     which it was admitted is not valid any more.
 
     A change with an `actor` is applied only if, at the moment of the change, the actor exists and
-    has the password by which it was admitted; otherwise the outcome is ACTOR_REVOKED. An actor of
-    None is the system itself, or a proxy without authorization.
+    has the password by which it was admitted; otherwise the outcome is ACTOR_REVOKED. If the actor
+    was admitted by a role, it must also have the role, and the role the grants that it had then;
+    otherwise the outcome is ACTOR_RIGHTS_CHANGED. An actor of None is the system itself, or a proxy
+    without authorization.
     """
 
     async def get(self, username: str) -> Snapshot[StoredCredential | None]: ...

@@ -1,7 +1,7 @@
 """Backs up users, roles, grants and groups, and restores them."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from vecguard.concurrency.turns import in_turns
@@ -21,12 +21,12 @@ from vecguard.milvus_layout.stored_roles import (
 from vecguard.observability.log import get_logger
 from vecguard.privileges.catalogue import ADMIN, PUBLIC, Catalogue
 from vecguard.privileges.stored_names import ANY, api_name
+from vecguard.root_coord.store.actors import readable_record
 from vecguard.root_coord.store.grant_changes import changes_of
 from vecguard.root_coord.store.group_changes import require_privileges
 from vecguard.root_coord.store.guarded_writes import (
     GuardedWrites,
     Refusal,
-    readable_record,
     unknown_after_a_part,
 )
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
@@ -215,12 +215,12 @@ class Restore:
         Raises OutcomeUnknownError if it fails after some parts are written.
         """
         mutation = Mutation(Outcome.APPLIED, 0)
-        written = False
+        written, actor = False, self._actor
         with unknown_after_a_part(lambda: written):
             for part in parts:
                 for _ in range(_MOST_ATTEMPTS):
-                    standing = await self._writes.standing(self._actor)
-                    if standing is None:
+                    standing = await self._writes.standing(actor)
+                    if isinstance(standing, Outcome):
                         return self._incomplete(mutation) if written else None
                     conditions = [*standing, *part.conditions]
                     applied = await self._writes.apply(conditions, part.operations)
@@ -232,6 +232,10 @@ class Restore:
                     return self._incomplete(mutation)
                 mutation = applied
                 written = True
+                if actor is not None and actor.policy_revision:
+                    # The grants that admitted the actor were the same at this part, which adds
+                    # others.
+                    actor = replace(actor, policy_revision=applied.revision)
         return Mutation(Outcome.APPLIED, mutation.revision, users=self._users)
 
     def _incomplete(self, mutation: Mutation) -> Mutation:

@@ -176,6 +176,9 @@ class RoleChanges:
             if of_user == role.encode():
                 found.append(kv)
                 taken.users[user.decode(errors="replace")] = None
+        # The actor's own last: it is a condition of the others.
+        needed = {condition.key for condition in conditions}
+        found.sort(key=lambda kv: kv.key in needed)
         while len(found) > _MOST_MAPPINGS:
             some, found = found[:_MOST_MAPPINGS], found[_MOST_MAPPINGS:]
             applied = await self._writes.apply(conditions, [Delete(kv.key) for kv in some])

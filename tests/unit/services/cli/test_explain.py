@@ -177,6 +177,37 @@ def test_where_roles_are_not_enforced_the_answer_says_what_will_be_missing():
     assert commands(SEARCH, anonymous) == []
 
 
+def test_roles_of_the_configuration_are_named_with_their_pattern():
+    points = pb.ExplainRequest(username="alice", method="/qdrant.Points/Upsert")
+    answer = pb.ExplainReply(
+        reason=pb.Reason.METHOD_ROLE_NEEDED,
+        pattern="/qdrant.Points/*",
+        needed_roles=["writer"],
+    )
+    assert sentence(points, answer) == (
+        "alice may not call /qdrant.Points/Upsert: the pattern /qdrant.Points/* of "
+        "proxy.methodRoles needs the role writer"
+    )
+    assert commands(points, answer) == ["vecguard user roles alice --add writer"]
+    answer.needed_roles.append("loader")
+    assert sentence(points, answer).endswith("needs one of the roles writer, loader")
+    assert commands(points, answer) == ["vecguard user roles alice --add ROLE"]
+    answer.reason, answer.allowed = pb.Reason.NOT_ENFORCED, True
+    assert sentence(points, answer).endswith(
+        "with roles, the pattern /qdrant.Points/* of proxy.methodRoles needs one of the roles "
+        "writer, loader"
+    )
+    assert commands(points, answer) == ["vecguard user roles alice --add ROLE"]
+    answer.reason, answer.role = pb.Reason.METHOD_ROLE, "loader"
+    assert sentence(points, answer) == (
+        "alice may call /qdrant.Points/Upsert: role loader may, by the pattern /qdrant.Points/* of "
+        "proxy.methodRoles"
+    )
+    assert commands(points, answer) == []
+    answer.reason, answer.role = pb.Reason.ADMIN, ""
+    assert commands(points, answer) == []
+
+
 @pytest.mark.parametrize("reason", pb.Reason)
 def test_every_reason_has_words(reason):
     answer = pb.ExplainReply(reason=reason)

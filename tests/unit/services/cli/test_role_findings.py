@@ -12,7 +12,7 @@ WELL = StoredState(
     roles=frozenset({"admin", "public", "reader"}),
     roles_of_users={"alice": ("reader",)},
     grants={"reader": (), "public": ()},
-    groups=frozenset({"Seekers"}),
+    groups={"Seekers": ("Search",), "Keepers": ("Inner",), "Inner": ("CreateDatabase",)},
 )
 
 
@@ -75,6 +75,45 @@ def test_a_grant_of_what_does_not_exist_is_a_warning(privilege):
     assert found.severity is Severity.WARNING
     assert "on default.books of reader" in found.cause
     assert "group create" in found.remedy
+
+
+def on(database, privilege, kind="Global", name="*"):
+    held = Grant(kind, database, name, privilege, "root")
+    return replace(WELL, grants={"reader": (held,)})
+
+
+@pytest.mark.parametrize(
+    ("privilege", "kind", "name"),
+    [
+        ("PrivilegeCreateDatabase", "Global", "*"),
+        ("PrivilegeSelectUser", "User", "bob"),
+        ("PrivilegeGroupClusterReadOnly", "Global", "*"),
+        ("PrivilegeGroupKeepers", "Global", "*"),
+    ],
+)
+@pytest.mark.parametrize("database", ["default", "sales"])
+def test_a_privilege_of_the_cluster_on_one_database_is_a_warning(privilege, kind, name, database):
+    found = only(on(database, privilege, kind, name))
+    assert found.severity is Severity.WARNING
+    assert f" on {database}.{name} of reader; they allow nothing" in found.cause
+    assert list(judge_roles("roles", on("*", privilege, kind, name))) == []
+    # A pattern may match the name *.
+    assert list(judge_roles("roles", on("?", privilege, kind, name))) == []
+
+
+@pytest.mark.parametrize(
+    "privilege",
+    [
+        "PrivilegeCreateCollection",
+        "PrivilegeGroupDatabaseAdmin",
+        "PrivilegeGroupSeekers",
+        "PrivilegeGroupAdmin",
+        "PrivilegeAll",
+        "*",
+    ],
+)
+def test_other_privileges_may_be_granted_on_one_database(privilege):
+    assert list(judge_roles("roles", on("sales", privilege))) == []
 
 
 def test_records_that_cannot_be_read_are_warnings_and_many_are_counted():

@@ -12,6 +12,7 @@ from tests.support.credentials import (
     observed_authentication,
     role_cache,
 )
+from tests.support.header_blocks import UNLIMITED
 from tests.support.memory_relay import MemoryRelay, memory_relay
 from tests.support.raw_http2 import message
 from tests.support.relay_parts import ScriptedGatekeeper
@@ -23,7 +24,9 @@ from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.http2.hpack.fields import Field, name
-from vecguard.proxy.principal import ANONYMOUS, Principal
+from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
+from vecguard.proxy.identity_headers import read_caller
+from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
 from vecguard.proxy.revocation.revocations import Revocations
 
 SEARCH = b"/milvus.proto.milvus.MilvusService/Search"
@@ -193,6 +196,50 @@ async def test_a_user_may_do_what_a_role_allows_and_nothing_else(house):
         RefusedCall("alice", "192.0.2.1", "Search", "Search", ("films",), "default")
     ]
     assert (house.authorizer.allowed, house.authorizer.refused) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "recorded"),
+    [
+        ("SelectUser", milvus.SelectUserRequest(user=milvus.UserEntity(name="bob")),
+         ("SelectUser", "SelectUser", ("bob",), "*")),
+        ("SelectUser", milvus.SelectUserRequest(), ("SelectUser", "SelectUser", ("*",), "*")),
+        ("ListCredUsers", milvus.ListCredUsersRequest(),
+         ("ListCredUsers", "SelectOwnership", ("*",), "*")),
+        ("SelectGrant",
+         milvus.SelectGrantRequest(
+             entity=milvus.GrantEntity(role=milvus.RoleEntity(name="other"))
+         ),
+         ("SelectGrant", "SelectOwnership", ("*",), "*")),
+        ("SelectRole", milvus.SelectRoleRequest(), ("SelectRole", "SelectOwnership", ("*",), "*")),
+        ("UpdateCredential", milvus.UpdateCredentialRequest(username="bob"),
+         ("UpdateCredential", "UpdateUser", ("bob",), "*")),
+        ("OperateUserRole", milvus.OperateUserRoleRequest(username="alice", role_name="admin"),
+         ("OperateUserRole", "ManageOwnership", ("*",), "*")),
+        ("BackupRBAC", milvus.BackupRBACMetaRequest(), ("BackupRBAC", "BackupRBAC", ("*",), "*")),
+        ("Insert", milvus.InsertRequest(collection_name="books"),
+         ("Insert", "Insert", ("books",), "default")),
+        ("GetMetrics", milvus.GetMetricsRequest(), ("GetMetrics", "admin", None, "*")),
+        ("NewMethod", milvus.GetMetricsRequest(), (None, "admin", None, "*")),
+    ],
+)  # fmt: skip
+async def test_every_refusal_is_recorded(house, method, request_, recorded):
+    house.source.give("alice", "reader")
+    refused = await house.call(path_of(method), message(request_.SerializeToString()))
+    assert house.status(refused) is Status.PERMISSION_DENIED
+    assert house.audit.calls == [RefusedCall("alice", "192.0.2.1", *recorded)]
+    assert house.authorizer.refused == 1
+
+
+async def test_the_end_of_an_open_call_is_recorded_as_a_refusal(house):
+    house.source.give("alice", "reader")
+    call = await house.call(SEARCH, search())
+    house.revocations.change_roles_of("alice", house.source.give("alice"))
+    await house.relay.quiet()
+    assert house.status(call) is Status.PERMISSION_DENIED
+    assert house.audit.calls == [
+        RefusedCall("alice", "192.0.2.1", "Search", "Search", ("books",), "default")
+    ]
 
 
 async def test_a_user_without_a_role_has_the_rights_of_public(house):
@@ -388,6 +435,36 @@ async def test_users_may_see_the_grants_of_their_own_roles(house, role, allowed)
     data = milvus.SelectGrantRequest(entity={"role": {"name": role}}).SerializeToString()
     call = await house.call(path_of("SelectGrant"), message(data))
     assert await house.has_arrived(call) is allowed
+
+
+UPDATE_BOB = Grant("User", "*", "bob", "PrivilegeUpdateUser")
+CREATE_USERS = Grant("Global", "*", "*", "PrivilegeCreateOwnership")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "roles", "role"),
+    [
+        ("UpdateCredential", milvus.UpdateCredentialRequest(username="alice"), (), None),
+        ("UpdateCredential", milvus.UpdateCredentialRequest(username="bob"), ("keeper",), "keeper"),
+        ("UpdateCredential", milvus.UpdateCredentialRequest(username="bob"), ("admin",), "admin"),
+        ("CreateCredential", milvus.CreateCredentialRequest(), ("reader", "keeper"), "keeper"),
+        ("CreateCredential", milvus.CreateCredentialRequest(), ("admin", "keeper"), "admin"),
+        ("ListIndexedSegment", milvus.CreateCredentialRequest(), ("admin",), "admin"),
+    ],
+)
+async def test_the_role_that_allows_a_call_is_known_with_its_revision(
+    house, method, request_, roles, role
+):
+    house.source.grant("keeper", UPDATE_BOB, CREATE_USERS)
+    house.source.give("alice", *roles)
+    read_at = house.source.revision
+    await house.call(path_of(method), message(request_.SerializeToString()))
+    [(_, permission)] = house.relay.open_calls.with_permission(None)
+    evidence = HeaderDecoder(UNLIMITED).decode(permission.evidence())
+    found = {field.name.decode(): field.value.decode() for field in evidence}
+    authority = read_caller({"x-vecguard-user": "alice", **found}).principal.authority
+    expected = None if role is None else Authority(role, 0 if role == "admin" else read_at)
+    assert authority == expected
 
 
 async def test_a_long_request_passes_in_parts_and_is_judged_by_its_end(house):

@@ -13,12 +13,13 @@ from tests.support.credentials import (
     role_cache,
 )
 from tests.unit.services.proxy.backend.test_aliases import Backend
-from tests.unit.services.proxy.test_authorizer import SwitchedTrust
+from tests.unit.services.proxy.test_authorizer import Audit, SwitchedTrust
 from vecguard.addresses import Address
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.grpc.channel import Channel
 from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
+from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.aliases import Aliases
@@ -29,12 +30,17 @@ OPTIONS = {"root_is_bound": False, "enforced": True, "strict": True, "max_reques
 
 
 class House:
-    def __init__(self, source, channel):
-        self.source, self.channel = source, channel
+    def __init__(self, source, channel, audit):
+        self.source, self.channel, self.audit = source, channel, audit
 
     async def ask(self, username, method, *objects, database="", caller=None):
         caller = username if caller is None else caller
-        metadata = {"x-vecguard-user": caller, "x-vecguard-revision": "7"} if caller else {}
+        metadata = {
+            "x-vecguard-user": caller,
+            "x-vecguard-revision": "7",
+            "x-vecguard-peer": "192.0.2.1:5",
+        }
+        metadata = metadata if caller else {}
         stub = pb.RolesStub(self.channel, timeout=10, metadata=metadata)
         return await stub.explain(
             pb.ExplainRequest(
@@ -56,13 +62,16 @@ async def opened(**options):
     authentication = observed_authentication(source, clock=clock)
     credentials = authentication.credentials
     trust, roles = SwitchedTrust(), role_cache(source, clock=clock)
-    authorizer = RoleAuthorizer(credentials, roles, trust, clock, **(OPTIONS | options))
+    audit = Audit()
+    authorizer = RoleAuthorizer(
+        credentials, roles, trust, clock, audit=audit, **(OPTIONS | options)
+    )
     server = GrpcServer([ExplanationService(Explainer(authorizer, credentials))])
     sockets = listening_sockets(Address("127.0.0.1", 0), settings="the test's", backlog=100)
     channel = Channel(Address("127.0.0.1", sockets[0].getsockname()[1]))
     server.listen(sockets)
     try:
-        yield House(source, channel)
+        yield House(source, channel, audit)
     finally:
         channel.close()
         await server.drain(1.0)
@@ -127,6 +136,72 @@ async def test_each_reason_has_an_example(house, username, method, objects, reas
     assert found.allowed == (reason not in ("NOT_GRANTED", "ADMIN_NEEDED"))
 
 
+METHOD_ROLES = {
+    "/qdrant.Points/Search": ["reader", "searcher"],
+    "/qdrant.Points/*": ["writer"],
+    "/qdrant.Health/*": ["public"],
+}
+
+
+@pytest.mark.parametrize(
+    ("username", "method", "expected"),
+    [
+        (
+            "alice",
+            "/qdrant.Points/Search",
+            {
+                "reason": "METHOD_ROLE",
+                "role": "reader",
+                "pattern": "/qdrant.Points/Search",
+                "needed_roles": ["reader", "searcher"],
+            },
+        ),
+        (
+            "alice",
+            "qdrant.Points/Upsert",
+            {
+                "reason": "METHOD_ROLE_NEEDED",
+                "pattern": "/qdrant.Points/*",
+                "needed_roles": ["writer"],
+            },
+        ),
+        (
+            "bob",
+            "/qdrant.Points/Upsert",
+            {"reason": "ADMIN", "pattern": "/qdrant.Points/*", "needed_roles": ["writer"]},
+        ),
+        ("root", "/qdrant.Points/Upsert", {"reason": "ROOT"}),
+        ("alice", "/qdrant.Health/Check", {"reason": "OPEN"}),
+        ("alice", "/qdrant.Collections/List", {"reason": "OPEN"}),
+        # Some servers take it for a method that has an entry.
+        ("alice", "/qdrant.Points/Upsert?", {"reason": "ADMIN_NEEDED"}),
+    ],
+)
+async def test_a_method_of_another_service_needs_what_the_configuration_says(
+    username, method, expected
+):
+    async with opened(method_roles=METHOD_ROLES) as house:
+        house.source.give("bob", "admin")
+        found = await house.ask(username, method, caller="root")
+    reason = pb.Reason[expected.pop("reason")]
+    roles = {"alice": ["reader"], "bob": ["admin"], "root": []}[username]
+    allowed = reason not in (pb.Reason.METHOD_ROLE_NEEDED, pb.Reason.ADMIN_NEEDED)
+    assert found == pb.ExplainReply(allowed=allowed, reason=reason, roles=roles, **expected)
+
+
+async def test_a_method_of_another_service_is_open_where_roles_are_not_enforced():
+    async with opened(method_roles=METHOD_ROLES, enforced=False) as house:
+        found = await house.ask("alice", "/qdrant.Points/Upsert")
+    assert (found.allowed, found.reason) == (True, pb.Reason.NOT_ENFORCED)
+    assert found.needed_roles == ["writer"]
+
+
+async def test_a_method_of_milvus_may_be_named_by_its_path(house):
+    path = "/milvus.proto.milvus.MilvusService/Search"
+    found = await house.ask("alice", path, "books", database="sales")
+    assert found == await house.ask("alice", "Search", "books", database="sales")
+
+
 async def test_about_others_only_who_may_list_roles_is_answered(house):
     assert (await house.ask("alice", "Search", "books", database="sales", caller="ann")).allowed
     assert (await house.ask("alice", "Search", "books", caller="root")).roles == ["reader"]
@@ -140,6 +215,13 @@ async def test_about_others_only_who_may_list_roles_is_answered(house):
     with pytest.raises(GRPCError) as unknown:
         await house.ask("nobody", "Search", "books", caller="alice")
     assert unknown.value.message == refused.value.message
+    assert house.audit.calls == [
+        RefusedCall(
+            *("alice", "192.0.2.1", "/vecguard.v1.Roles/Explain"),
+            *("SelectOwnership", (about,), "*"),
+        )
+        for about in ("ann", "nobody")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +230,13 @@ async def test_about_others_only_who_may_list_roles_is_answered(house):
         (("nobody", "Search", "books"), Status.NOT_FOUND, "there is no user nobody"),
         (("alice", "Serach", "books"), Status.INVALID_ARGUMENT, "no method Serach"),
         (("alice", "Search"), Status.INVALID_ARGUMENT, "name one"),
+        (("alice", "/a.B"), Status.INVALID_ARGUMENT, "no path of a method"),
+        (("alice", "/a.B/C/D"), Status.INVALID_ARGUMENT, "no path of a method"),
+        (
+            ("alice", "/milvus.proto.milvus.MilvusService/Serach"),
+            Status.INVALID_ARGUMENT,
+            "no method Serach",
+        ),
         (("alice", "Search", "a.b"), Status.INVALID_ARGUMENT, "can be no collection"),
     ],
 )

@@ -12,11 +12,12 @@ from vecguard.addresses import LOCAL
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.identity_headers import (
     Caller,
+    authority_field,
     identity_fields,
     is_reserved,
     read_caller,
 )
-from vecguard.proxy.principal import ANONYMOUS, Principal
+from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1)
 
@@ -31,6 +32,16 @@ def test_what_is_written_is_read(username, revision):
     principal = Principal(username, revision)
     sent = metadata(identity_fields(principal, "192.0.2.7:50000"))
     assert read_caller(sent) == Caller(principal, "192.0.2.7")
+    assert all(is_reserved(name.encode()) for name in sent)
+
+
+@given(st.text(min_size=1), st.integers(0, 2**63))
+def test_the_role_that_allows_a_call_is_read_whatever_its_name(role, revision):
+    authority = Authority(role, revision)
+    field = authority_field(authority)
+    assert field.isascii()
+    sent = metadata(identity_fields(Principal("alice", 7), "192.0.2.7:1"), field)
+    assert read_caller(sent).principal.authority == authority
     assert all(is_reserved(name.encode()) for name in sent)
 
 

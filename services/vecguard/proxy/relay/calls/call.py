@@ -208,6 +208,9 @@ class Call(Requester):
 
     def _pass(self, request: Request) -> None:
         """Passes the request on, as far as it has come."""
+        permission = self.permission
+        if permission is not None and permission.is_given and request.upstream.policy.shows_peer:
+            request.add_identity(permission.evidence())
         for piece in self.upstream.queue:
             request.keep(piece)
         if request.upstream.max_request_bytes is None:

@@ -52,5 +52,9 @@ class Permission(ABC):
     async def wait(self) -> None:
         """Does `decide`, and waits for what the decision needs. Raises VecguardError to refuse."""
 
+    def evidence(self) -> bytes:
+        """Returns fields that tell our own services by what a given permission was given."""
+        return b""
+
     def answered(self) -> None:  # noqa: B027 - few permissions need it
         """Is called when the answer has ended, before the caller gets its end, or is given up."""

@@ -79,6 +79,10 @@ class Request:
         self.upstream = upstream
         self._identity = identity
 
+    def add_identity(self, fields: bytes) -> None:
+        """Adds identity headers, before the request is sent."""
+        self._identity += fields
+
     def keep(self, piece: Piece) -> None:
         """Keeps the next data of the request."""
         if self.is_kept:

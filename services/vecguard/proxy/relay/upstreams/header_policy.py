@@ -12,8 +12,8 @@ class HeaderPolicy:
     Attributes:
         only: the names that are forwarded; None: all.
         authorization: whether the client's credentials are forwarded as well.
-        shows_peer: whether the upstream gets the client's address and the revision of the record
-            that admitted its user.
+        shows_peer: whether the upstream gets the client's address, the revision of the record
+            that admitted its user, and by what the call is allowed.
     """
 
     only: frozenset[bytes] | None = None

@@ -50,12 +50,25 @@ class Reason(betterproto.Enum):
     ADMIN_NEEDED = 8
     """Refused, and only the role admin would allow it."""
 
+    METHOD_ROLE = 9
+    """
+    Allowed: the user has `role`, which `pattern` of `proxy.methodRoles` names.
+    """
+
+    METHOD_ROLE_NEEDED = 10
+    """
+    Refused: the user has none of `needed_roles`, which `pattern` of `proxy.methodRoles` names.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class ExplainRequest(betterproto.Message):
     username: str = betterproto.string_field(1)
     method: str = betterproto.string_field(2)
-    """a method of milvus.proto.milvus.MilvusService, such as "Search"""
+    """
+    a method of milvus.proto.milvus.MilvusService, such as "Search", or the path of any method, such as
+     "/qdrant.Points/Search"
+    """
 
     database: str = betterproto.string_field(3)
     """of the request; empty: "default"""
@@ -93,8 +106,8 @@ class ExplainReply(betterproto.Message):
 
     role: str = betterproto.string_field(8)
     """
-    if it is GRANTED: the role that allows it, and its grant for each object; `admin` if it is
-     NOT_ENFORCED, and only that role would allow it
+    if it is GRANTED or METHOD_ROLE: the role that allows it, and its grant for each object; `admin`
+     if it is NOT_ENFORCED, and only that role would allow it
     """
 
     grants: List["Grant"] = betterproto.message_field(9)
@@ -102,6 +115,13 @@ class ExplainReply(betterproto.Message):
     """
     if it is NOT_GRANTED or NOT_ENFORCED: grants that would allow it, and nothing that could be left out
     """
+
+    pattern: str = betterproto.string_field(11)
+    """
+    if the method has an entry in `proxy.methodRoles`: its pattern and its roles
+    """
+
+    needed_roles: List[str] = betterproto.string_field(12)
 
 
 @dataclass(eq=False, repr=False)

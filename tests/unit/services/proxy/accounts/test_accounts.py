@@ -13,7 +13,8 @@ from tests.support.credentials import (
 from tests.support.directory import MemoryDirectory
 from vecguard.errors import InvalidParameterError, OverloadedError, UnavailableError
 from vecguard.passwords import PasswordScheme, verify_password
-from vecguard.proxy.accounts.configured import accounts
+from vecguard.proxy.accounts.changes import Changes
+from vecguard.proxy.accounts.configured import accounts, permissions
 from vecguard.proxy.accounts.errors import (
     InvalidAccountError,
     RootProtectedError,
@@ -61,7 +62,8 @@ class AccountsHarness:
         self.judge = self.authentication.authenticator
         if notices:
             self.directory.on_change = self.credentials.invalidate
-        self.accounts = accounts(SETTINGS, self.directory, self.authentication)
+        changes = Changes(permissions(SETTINGS), self.credentials.forget)
+        self.accounts = accounts(SETTINGS, self.directory, self.authentication, changes)
 
     def close(self):
         self.authentication.close()

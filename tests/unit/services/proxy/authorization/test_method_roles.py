@@ -12,25 +12,25 @@ SEARCH = "/qdrant.Points/Search"
 
 def refusal(*roles):
     with pytest.raises(RoleNeededError) as caught:
-        MethodRoles(roles).require(SEARCH, "bob", ("other",))
+        MethodRoles("/a.B/*", roles).require(SEARCH, "bob", ("other",))
     assert caught.value.status is Status.PERMISSION_DENIED
     return caught.value
 
 
 @pytest.mark.parametrize("roles", [("reader",), ("a", "writer"), ("admin",)])
 def test_one_of_the_roles_or_admin_is_enough(roles):
-    MethodRoles(("reader", "writer")).require(SEARCH, "bob", roles)
+    MethodRoles("/a.B/*", ("reader", "writer")).require(SEARCH, "bob", roles)
 
 
 @pytest.mark.parametrize("roles", [(), ("read",), ("readers", "public")])
 def test_no_other_role_is(roles):
     with pytest.raises(RoleNeededError):
-        MethodRoles(("reader", "writer")).require(SEARCH, "bob", roles)
+        MethodRoles("/a.B/*", ("reader", "writer")).require(SEARCH, "bob", roles)
 
 
 def test_every_user_has_the_role_public():
-    assert need_of(("writer", "public")) is Treatment.LOGIN
-    assert isinstance(need_of(("writer",)), MethodRoles)
+    assert need_of("/a.B/*", ("writer", "public")) is Treatment.LOGIN
+    assert isinstance(need_of("/a.B/*", ("writer",)), MethodRoles)
 
 
 def test_a_refusal_names_the_method_the_roles_and_the_user():

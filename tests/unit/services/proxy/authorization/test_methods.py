@@ -5,6 +5,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from vecguard.privileges.catalogue import Catalogue, Level
 from vecguard.privileges.stored_names import api_name
+from vecguard.proxy.accounts.methods import RESTORE
 from vecguard.proxy.authorization.methods import (
     ADMIN_ONLY,
     ALIAS_CHANGES,
@@ -284,3 +285,8 @@ def test_a_path_that_may_mean_an_unknown_method_is_for_admins(path, strict):
 )
 def test_another_service_needs_a_login(path):
     assert treatment(path, strict=True) is Treatment.LOGIN
+
+
+def test_a_backup_is_decided_before_it_passes():
+    """It passes to its service as it comes, and the service has to know what allows it."""
+    assert not METHODS[RESTORE].reads_request

@@ -18,6 +18,7 @@ from vecguard.errors import (
 )
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.proxy.authentication.errors import RevokedError
+from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.backend import collection_changes
 from vecguard.proxy.backend.collection_changes import (
     ChangeUnknownError,
@@ -315,7 +316,9 @@ async def test_a_drop_of_nothing_succeeds_without_the_backend(part):
 
 
 @pytest.mark.parametrize(
-    "refused", [status(800), status(1100), common.Status(code=6, error_code=6, reason="of Lite")]
+    "refused",
+    # The last is Milvus Lite's, for a database that it does not have.
+    [status(800), status(1100), common.Status(code=6, error_code=6)],
 )
 async def test_a_name_that_the_backend_refuses_gets_its_own_answer(part, refused):
     part.milvus.described = refused
@@ -401,9 +404,16 @@ async def test_an_answer_that_cannot_be_read_is_a_lost_one(part):
     assert part.records.ended == [("books", GONE)]
 
 
-async def test_the_backend_is_not_asked_unless_the_change_has_begun(part):
-    part.records.mutations = [pb.MutationReply(outcome=pb.MutationOutcome.ACTOR_REVOKED)]
-    with pytest.raises(RevokedError):
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        (pb.MutationOutcome.ACTOR_REVOKED, RevokedError),
+        (pb.MutationOutcome.ACTOR_RIGHTS_CHANGED, PermissionChangedError),
+    ],
+)
+async def test_the_backend_is_not_asked_unless_the_change_has_begun(part, refused, error):
+    part.records.mutations = [pb.MutationReply(outcome=refused)]
+    with pytest.raises(error):
         await part.drop()
     assert part.forgotten == ["alice"]
     part.milvus.described = UnavailableError("down")

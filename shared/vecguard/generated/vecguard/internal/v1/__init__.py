@@ -89,6 +89,12 @@ class MutationOutcome(betterproto.Enum):
     COLLECTION_CHANGING = 20
     """The collection is being dropped or renamed."""
 
+    ACTOR_RIGHTS_CHANGED = 21
+    """
+    The actor has lost the role by which the proxy admitted the request, or the role has changed.
+     The proxy has to decide again.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class PasswordHash(betterproto.Message):
@@ -396,6 +402,18 @@ class Actor(betterproto.Message):
     anonymous: bool = betterproto.bool_field(3)
     """
     The proxy's authorization is switched off, so it knows no user. Root coord checks no actor.
+    """
+
+    role: str = betterproto.string_field(4)
+    """
+    The role by which the proxy admitted the request; empty: it needed none. The change is made only
+     while the actor has the role.
+    """
+
+    policy_revision: int = betterproto.int64_field(5)
+    """
+    The store's revision at which the proxy read the grants of the role. The change is made only
+     while they are the same. 0: the grants did not decide.
     """
 
 
