@@ -18,6 +18,9 @@ _SCHEMA: Final[Shape] = {1: 0}
 # Milvus's codes: no such collection; no such database, and a name that no collection can have.
 _ABSENT: Final = 100
 _REFUSED: Final = frozenset({800, 1100})
+# Milvus Lite has the older code IllegalArgument in both places for a database that does not exist.
+# Milvus uses these two together for nothing.
+_ILLEGAL_ARGUMENT: Final = 6
 # Before 2.3 Milvus had only older codes: CollectionNotExists, or UnexpectedError with this text.
 _LEGACY_ABSENT: Final = 4
 _LEGACY_TEXT: Final = "find collection"
@@ -90,7 +93,7 @@ def _read(reply: bytes, asked: str) -> Collection | None:
                 name = text(value)
     if status.is_good:
         return Collection(name or texts(schema, _SCHEMA, 1)[0] or asked, identity)
-    if status.code in _REFUSED:
+    if status.code in _REFUSED or status.code == status.legacy == _ILLEGAL_ARGUMENT:
         raise RefusedNameError(f"there is no such collection: {status.reason}")
     if _is_absent(status):
         return None

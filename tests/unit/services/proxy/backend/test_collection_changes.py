@@ -28,8 +28,8 @@ GOOD = common.Status().SerializeToString()
 APPLIED = pb.MutationReply(outcome=pb.MutationOutcome.APPLIED, revision=9)
 
 
-def status(code, *, retriable=False):
-    return common.Status(code=code, error_code=1, reason="no", retriable=retriable)
+def status(code, *, error_code=1, retriable=False):
+    return common.Status(code=code, error_code=error_code, reason="no", retriable=retriable)
 
 
 class Milvus:
@@ -186,10 +186,17 @@ async def test_a_drop_of_nothing_succeeds_without_the_backend(part):
     assert part.records.ended == [("films", GONE)]
 
 
-@pytest.mark.parametrize("code", [800, 1100])
-async def test_a_name_that_the_backend_refuses_gets_its_own_answer(part, code):
-    part.milvus.described = status(code)
-    part.milvus.answer = status(code).SerializeToString()
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"code": 800},
+        {"code": 1100},
+        pytest.param({"code": 6, "error_code": 6}, id="Milvus Lite, unknown database"),
+    ],
+)
+async def test_a_name_that_the_backend_refuses_gets_its_own_answer(part, refusal):
+    part.milvus.described = status(**refusal)
+    part.milvus.answer = status(**refusal).SerializeToString()
     assert await part.drop() == part.milvus.answer
     assert not part.records.begun
 
