@@ -32,6 +32,8 @@ _DOOMED = "doomed"
 _COLLECTION_FIELDS = {"collection_name", "collectionName", "collection_names"}
 # The database that these make and remove is the object, and they are to do neither.
 _DATABASE_IS_OBJECT = ("CreateDatabase", "DropDatabase")
+#: Methods for which Milvus 2.3.5 wants another privilege than ours.
+FORMER_PRIVILEGES = {"GetLoadState": "Load", "GetLoadingProgress": "Load"}
 # What means that a server did not decide.
 _UNDECIDED = (
     grpc.StatusCode.UNAUTHENTICATED,
@@ -147,9 +149,8 @@ def _is_about(method: str, grant: Grant) -> bool:
         return True
     if grant.privilege in MEMBERS:
         return need.privilege.removeprefix("Privilege") in MEMBERS[grant.privilege]
-    return need.object_type == grant.object_type and (
-        grant.privilege in ("*", need.privilege.removeprefix("Privilege"))
-    )
+    privileges = ("*", need.privilege.removeprefix("Privilege"), FORMER_PRIVILEGES.get(method))
+    return need.object_type == grant.object_type and grant.privilege in privileges
 
 
 def _any(dice: random.Random, policy: Policy, username: str, method: str) -> Case:

@@ -16,7 +16,7 @@ from tests.milvus_2_3_5 import cases, policy
 from tests.milvus_2_3_5.cases import Case, Outcome
 from tests.milvus_2_3_5.policy import Policy
 
-_SEED = 15
+_SEED = 16
 # Milvus's default is 10.
 _MANY_ROLES = {"PROXY_MAXROLENUM": "1000"}
 _USERS, _ROLES = 40, 30

@@ -34,7 +34,7 @@ _PRIVILEGES = {
 }
 # What allows most: such grants are made more often.
 _BROAD = ("All", "*")
-_BROAD_SHARE = 0.25
+_BROAD_SHARE = 0.1
 #: A role with grants that only later versions know, and its user.
 LATER_ROLE, LATER_USER = "later_role", "later_user"
 #: Of all versions: what a group of a grant stands for.
@@ -81,26 +81,34 @@ def password_of(username: str) -> str:
 
 
 def generated(dice: random.Random, prefix: str, *, users: int, roles: int) -> Policy:
-    """Users with 1 to 3 roles, and roles with 1 to 5 grants."""
+    """Users with 1 to 3 roles, and roles with some grants: of each privilege two."""
     role_names = tuple(f"{prefix}_role_{number}" for number in range(roles))
     user_names = tuple(f"{prefix}_user_{number}" for number in range(users))
+    each = [(kind, privilege) for kind, known in _PRIVILEGES.items() for privilege in known]
+    granted = [(dice.choice(role_names), *one) for one in (*each, *each)]
+    granted += [
+        (role, *_kind_and_privilege(dice)) for role in role_names for _ in range(dice.randint(1, 3))
+    ]
     return Policy(
         {name: tuple(sorted(dice.sample(role_names, dice.randint(1, 3)))) for name in user_names},
         role_names,
-        frozenset(
-            _grant(dice, role, user_names) for role in role_names for _ in range(dice.randint(1, 5))
-        ),
+        frozenset(_grant(dice, user_names, *one) for one in granted),
     )
 
 
-def _grant(dice: random.Random, role: str, users: tuple[str, ...]) -> Grant:
-    object_type = dice.choices(tuple(_PRIVILEGES), (5, 4, 1))[0]
-    names = {"Collection": COLLECTIONS, "Global": ("docs",), "User": users}[object_type]
-    name = dice.choice(names) if dice.random() < 0.6 else "*"
-    known = _PRIVILEGES[object_type]
+def _kind_and_privilege(dice: random.Random) -> tuple[str, str]:
+    kind = dice.choices(tuple(_PRIVILEGES), (5, 4, 1))[0]
+    known = _PRIVILEGES[kind]
     broad = [privilege for privilege in known if privilege in _BROAD]
-    privilege = dice.choice(broad if dice.random() < _BROAD_SHARE else known)
-    return Grant(role, object_type, name, dice.choice(DATABASES), privilege)
+    return kind, dice.choice(broad if dice.random() < _BROAD_SHARE else known)
+
+
+def _grant(
+    dice: random.Random, users: tuple[str, ...], role: str, kind: str, privilege: str
+) -> Grant:
+    names = {"Collection": COLLECTIONS, "Global": ("docs",), "User": users}[kind]
+    name = dice.choice(names) if dice.random() < 0.6 else "*"
+    return Grant(role, kind, name, dice.choice(DATABASES), privilege)
 
 
 @contextmanager
