@@ -26,7 +26,7 @@ TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test test-unit test-long coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz load compile test-compiled image clean distclean
+.PHONY: help setup run check test test-unit test-long coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz compare-milvus load compile test-compiled image clean distclean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy (TLS=1 encryp
 check: protos-check docs-check lint types ## Everything that CI checks before the tests
 
 test: $(TESTS_SETUP) ## Run every test but the long ones (PYTEST_ARGS adds options)
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not long and not peer' $(PYTEST_ARGS)
 
 test-unit: $(SETUP) ## Run the tests that need no etcd, backend or proxy
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' tests/unit $(PYTEST_ARGS)
@@ -147,6 +147,10 @@ fuzz: $(SETUP) ## Arbitrary bytes for every parser (SECONDS=60 for each), and CA
 	$(PIP_EDITABLE) '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.mutated_requests --cases $(CASES)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
+
+compare-milvus: $(SETUP) ## Roles of a real Milvus 2.3.5 and ours on one store: lists and decisions
+	$(PIP_EDITABLE) '.[peers]'
+	$(BIN)/python -m pytest -m peer tests/milvus_2_3_5 $(PYTEST_ARGS)
 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)
 IMAGE_PREFIX ?= vecguard-

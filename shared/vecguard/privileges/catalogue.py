@@ -1,8 +1,8 @@
 """Lists the privileges and privilege groups that Milvus 3.0 has built in.
 
-Milvus 2.3 gave groups `ReadOnly`, `ReadWrite`, `Admin` and `All`, which its API treats as
-privileges ("v1"). Milvus 2.5 added nine groups in three levels, and groups that users define
-("v2"). Names are those of Milvus's API; `stored_names.py` has the stored ones.
+Milvus before 2.5 gave groups `ReadOnly`, `ReadWrite`, `Admin` and `All`, which its API treats as
+privileges ("v1"); 2.3.5 has only `All`. Milvus 2.5 added nine groups in three levels, and groups
+that users define ("v2"). Names are those of Milvus's API; `stored_names.py` has the stored ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

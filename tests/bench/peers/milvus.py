@@ -1,11 +1,11 @@
-"""Milvus 2.3.5 with authorization on, and its own etcd inside: PyPI's milvus (`bench` extra)."""
+"""Milvus 2.3.5 with authorization on: PyPI's milvus (`peers` extra)."""
 
 import asyncio
 import base64
 import importlib
 import importlib.util
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import grpc
 
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK, free_ports
+from deploy.local.process import Process
 from deploy.local.readiness import http_ok
 from tests.bench.peers.programs import running
 from tests.bench.rounds import Target, idle_load
@@ -29,9 +30,18 @@ _SETTLE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Milvus:
-    """A running one, and its answer to GetVersion."""
+    """One whose load can be measured, and its answer to GetVersion."""
 
     target: Target
+    answer: bytes
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running one, its port, and its answer to GetVersion."""
+
+    process: Process
+    port: int
     answer: bytes
 
 
@@ -42,8 +52,26 @@ def is_installed() -> bool:
 
 @asynccontextmanager
 async def milvus(folder: Path) -> AsyncIterator[Milvus]:
-    """Raises LocalStackError when it does not come up, or admits a client without a login."""
-    port, health, configuration = await asyncio.to_thread(_install, folder)
+    """One whose load can be measured. Raises as `milvus_server`."""
+    async with milvus_server(folder) as server:
+        await asyncio.sleep(_SETTLE_SECONDS)
+        pid = server.process.pid
+        target = Target("milvus", server.port, pid, idle_load=await idle_load(pid))
+        yield Milvus(target, server.answer)
+
+
+@asynccontextmanager
+async def milvus_server(
+    folder: Path, *, etcd: str | None = None, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
+    """One that answers.
+
+    `etcd` is the address of its store; None starts an etcd within it, with its data in the folder.
+    `settings` are variables of the environment, such as PROXY_MAXROLENUM for `proxy.maxRoleNum`.
+
+    Raises LocalStackError when it does not come up, or admits a client without a login.
+    """
+    port, health, configuration = await asyncio.to_thread(_install, folder, etcd)
     binaries = folder / "bin"
     environment = {
         "DEPLOY_MODE": "STANDALONE",
@@ -51,6 +79,7 @@ async def milvus(folder: Path) -> AsyncIterator[Milvus]:
         "MILVUS_RUN_DIR": str(folder / "run"),
         "MILVUSCONF": str(configuration),
         "LD_LIBRARY_PATH": f"{binaries}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+        **(settings or {}),
     }
     argv = (str(binaries / "milvus"), "run", "standalone")
     async with running(
@@ -59,13 +88,10 @@ async def milvus(folder: Path) -> AsyncIterator[Milvus]:
         directory=folder,
         start_seconds=180.0,
     ) as process:
-        answer = await _version(port)
-        await asyncio.sleep(_SETTLE_SECONDS)
-        target = Target("milvus", port, process.pid, idle_load=await idle_load(process.pid))
-        yield Milvus(target, answer)
+        yield Server(process, port, await _version(port))
 
 
-def _install(folder: Path) -> tuple[int, int, Path]:
+def _install(folder: Path, etcd: str | None) -> tuple[int, int, Path]:
     """Unpacks it and writes its configuration; its port and that of its health."""
     package = importlib.import_module("milvus")
     package._initialize_data_files(str(folder))
@@ -76,6 +102,9 @@ def _install(folder: Path) -> tuple[int, int, Path]:
     configuration.set("authorization_enabled", True)
     configuration.set("etcd_log_level", "warn")
     configuration.set("log.level", "warn")
+    if etcd is not None:
+        configuration.set("etcd.endpoints", etcd)
+        configuration.set("etcd.use.embed", "false")
     configuration.resolve()
     return int(configuration.get("proxy_port")), health, folder / "configs"
 

@@ -66,8 +66,8 @@ class Ended:
 class EtcdCollectionChanges:
     """Begins and ends changes; `vecguard.milvus_layout.collection_changes` has their records.
 
-    While a record exists, `EtcdRoleStore` leaves the grants on the collection out of what it reads,
-    and gives none on any of its names. So nothing can be added to what an end has to take along,
+    While a record exists, `PolicyReads` leaves the grants on the collection out, and `GrantChanges`
+    gives none on any of its names. So nothing can be added to what an end has to take along,
     and an end that was interrupted is repeated from its beginning.
 
     Grants count as grants on the collection if they name exactly its database and its name.
