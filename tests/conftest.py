@@ -25,11 +25,14 @@ _FIRST = Path(__file__).parent / "model" / "test_revocation_model.py"
 _SHARING_A_STACK = (
     (
         "tests/e2e/test_account_replies.py",
+        "tests/e2e/test_authorization_off.py",
         "tests/e2e/test_node_sdk.py",
         "tests/e2e/test_pymilvus_accounts.py",
         "tests/e2e/test_pymilvus_connections.py",
         "tests/e2e/test_pymilvus_data.py",
+        "tests/e2e/test_pymilvus_lists.py",
         "tests/e2e/test_pymilvus_refusals.py",
+        "tests/e2e/test_pymilvus_roles.py",
         "tests/e2e/test_three_proxies.py",
     ),
     (
