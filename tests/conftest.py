@@ -48,6 +48,8 @@ _SHARING_A_STACK = (
         "tests/integration/cli/test_users.py",
     ),
 )
+#: The files here share images, and a stack.
+_WITH_CONTAINERS = "tests/containers/"
 _FIRST_OF_ITS_STACK = {file: files[0] for files in _SHARING_A_STACK for file in files}
 
 
@@ -87,6 +89,8 @@ class _ByStack(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
+        if file.startswith(_WITH_CONTAINERS):
+            return _WITH_CONTAINERS
         return _FIRST_OF_ITS_STACK.get(file, file)
 
 

@@ -17,7 +17,7 @@ from tests.load.users import PREFIX
 from tests.support.waiting import eventually
 from vecguard.generated.milvus.proto import milvus as pb
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.alone
 
 _SECONDS = 5
 _SCENARIOS = {"known", "first", "wrong", "change", "churn"}
