@@ -72,11 +72,11 @@ test: $(TESTS_SETUP) ## Run every test but those of test-long and test-alone (PY
 test-unit: $(SETUP) ## Run the tests that need no etcd, backend or proxy
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
 
-test-long: $(TESTS_SETUP) ## Run the long tests: guards, containers, packages, arbitrary bytes
+test-long: $(TESTS_SETUP) ## Run the long tests: guards, containers, memory under attack, load, packages, arbitrary bytes
 	$(BIN)/python -m pytest $(PARALLEL_LONG) -m long $(PYTEST_ARGS)
 
-# One after another: they measure rates and memory, or take all of the machine.
-test-alone: $(TESTS_SETUP) ## Run the tests that need the machine for themselves: faults, attacks, load, soak
+# One after another: they measure rates and waits, or take all of the machine.
+test-alone: $(TESTS_SETUP) ## Run the tests that need the machine for themselves: faults, floods, soak
 	$(BIN)/python -m pytest -m alone $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports

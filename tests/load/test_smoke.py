@@ -17,7 +17,7 @@ from tests.load.users import PREFIX
 from tests.support.waiting import eventually
 from vecguard.generated.milvus.proto import milvus as pb
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.long
 
 _SECONDS = 5
 _SCENARIOS = {"known", "first", "wrong", "change", "churn"}

@@ -19,7 +19,7 @@ from vecguard.proxy.http2 import frames
 from vecguard.proxy.http2.limits import Limit
 from vecguard.proxy.relay.limits import RelayLimit
 
-pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 MEBIBYTE = 2**20
 #: What an attack may add to the resident memory of the process, if nothing else is said.
