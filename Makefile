@@ -23,10 +23,13 @@ DOCS_SETUP := $(VENV)/.docs-ready
 PIP_EDITABLE := $(BIN)/python -m pip install --quiet --editable
 TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
 # tests/conftest.py sets the number of workers, and which tests stay together.
-PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses auto $(BY_FILE)
+# Each of these tests runs several processes of its own.
+PARALLEL_LONG := --numprocesses 2 $(BY_FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test test-unit test-long coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz compare-milvus load compile test-compiled image clean distclean
+.PHONY: help setup run check test test-unit test-long test-alone coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz compare-milvus load compile test-compiled image clean distclean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,15 +66,18 @@ run: $(SETUP) ## Start etcd, root coord, Milvus Lite and the proxy (TLS=1 encryp
 
 check: protos-check docs-check lint types ## Everything that CI checks before the tests
 
-test: $(TESTS_SETUP) ## Run every test but the long ones (PYTEST_ARGS adds options)
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not long and not peer' $(PYTEST_ARGS)
+test: $(TESTS_SETUP) ## Run every test but those of test-long and test-alone (PYTEST_ARGS adds options)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not (long or alone or peer)' $(PYTEST_ARGS)
 
 test-unit: $(SETUP) ## Run the tests that need no etcd, backend or proxy
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' tests/unit $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
 
-# One after another: they measure rates and memory, or share the machine's containers.
-test-long: $(TESTS_SETUP) ## Run the long tests: faults, containers, attacks, soak, packages, arbitrary bytes
-	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+test-long: $(TESTS_SETUP) ## Run the long tests: guards, containers, memory under attack, load, packages, arbitrary bytes
+	$(BIN)/python -m pytest $(PARALLEL_LONG) -m long $(PYTEST_ARGS)
+
+# One after another: they measure rates and waits, or take all of the machine.
+test-alone: $(TESTS_SETUP) ## Run the tests that need the machine for themselves: faults, floods, soak
+	$(BIN)/python -m pytest -m alone $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports
 	$(BIN)/ruff check .
@@ -137,7 +143,7 @@ empty :=
 comma := ,
 coverage: $(SETUP) ## Measure what the unit tests run; fail where a pure room is not covered
 	@mkdir -p build
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not long' --cov --cov-report= tests/unit $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report= tests/unit $(PYTEST_ARGS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(subst $(empty) ,$(comma),$(PURE_ROOMS))' --fail-under=100
 

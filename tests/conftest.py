@@ -25,11 +25,14 @@ _FIRST = Path(__file__).parent / "model" / "test_revocation_model.py"
 _SHARING_A_STACK = (
     (
         "tests/e2e/test_account_replies.py",
+        "tests/e2e/test_authorization_off.py",
         "tests/e2e/test_node_sdk.py",
         "tests/e2e/test_pymilvus_accounts.py",
         "tests/e2e/test_pymilvus_connections.py",
         "tests/e2e/test_pymilvus_data.py",
+        "tests/e2e/test_pymilvus_lists.py",
         "tests/e2e/test_pymilvus_refusals.py",
+        "tests/e2e/test_pymilvus_roles.py",
         "tests/e2e/test_three_proxies.py",
     ),
     (
@@ -45,6 +48,8 @@ _SHARING_A_STACK = (
         "tests/integration/cli/test_users.py",
     ),
 )
+#: The files here share images, and a stack.
+_WITH_CONTAINERS = "tests/containers/"
 _FIRST_OF_ITS_STACK = {file: files[0] for files in _SHARING_A_STACK for file in files}
 
 
@@ -84,6 +89,8 @@ class _ByStack(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
+        if file.startswith(_WITH_CONTAINERS):
+            return _WITH_CONTAINERS
         return _FIRST_OF_ITS_STACK.get(file, file)
 
 

@@ -10,7 +10,7 @@ from tests.soak.run import Plan, run
 MIB = 2**20
 
 
-@pytest.mark.long
+@pytest.mark.alone
 async def test_twenty_seconds_of_everything_with_restarts_and_floods_lose_no_call(tmp_path):
     # So short a time judges leaks of the size of messages only; `make soak` judges the rest.
     plan = Plan(

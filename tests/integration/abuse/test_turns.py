@@ -31,7 +31,7 @@ from tests.support.metrics import scrape
 from tests.support.raw_http2 import Peer, message, raw_client, request_headers
 from vecguard.proxy.relay.limits import RelayLimit
 
-pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 STALLED_MS = 2000
 GROWN_BYTES = 64 * 2**20

@@ -12,7 +12,7 @@ from vecguard.generated.milvus.proto import milvus as pb
 
 _PASSWORD, _NEW = "right-123", "another-123"
 _ROOT = authorization("root", "Milvus")
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.alone
 
 # More than an address may fail with by one bucket: each may fail 20 times.
 _GUESSED = ("root", "victim", *(f"absent{number}" for number in range(6)))

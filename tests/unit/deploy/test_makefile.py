@@ -91,20 +91,22 @@ def test_every_test_is_part_of_one_tier(checkout: Checkout):
     [short] = checkout.make("test", "PYTEST_ARGS=tests/e2e -x")
     [unit] = checkout.make("test-unit")
     [long] = checkout.make("test-long", "PYTEST_ARGS=-x")
-    assert " -m not long " in short
-    assert short.endswith(" tests/e2e -x")
-    assert unit.endswith(" -m not long tests/unit")
-    assert long == "-m pytest -m long -x"
+    [alone] = checkout.make("test-alone", "PYTEST_ARGS=-x")
+    assert short.endswith(" -m not (long or alone or peer) tests/e2e -x")
+    assert unit.endswith(" tests/unit")
+    assert long.endswith(" -m long -x")
+    assert alone == "-m pytest -m alone -x"
 
 
 def test_ci_runs_the_commands_of_the_readme_and_measures_the_unit_tests(checkout: Checkout):
     checkout.make("test")
     lines = CI_RUN.read_text().splitlines()
     targets = [shlex.split(line)[1:] for line in lines if line.startswith("make ")]
-    assert targets == [["check"], ["coverage"], ["test"], ["test-long"]]
+    # `make coverage` runs all of tests/unit.
+    others = ["test", "PYTEST_ARGS=--ignore=tests/unit"]
+    assert targets == [["check"], ["coverage"], others, ["test-long"], ["test-alone"]]
 
     [unit] = pytest_calls(checkout.make("coverage"))
-    assert " -m not long " in unit
     assert unit.endswith(" --cov --cov-report= tests/unit")
 
 

@@ -247,7 +247,7 @@ async def test_one_part_of_a_backup_does_not_keep_others_waiting(part, error):
         await milvus_wire.read_restore_request(encoded(2, part))
 
 
-MANY = 20_000
+MANY = 4_000
 
 
 async def turns_during(work):
