@@ -26,7 +26,12 @@ from vecguard.proxy.authorization.methods import (
     treatment,
 )
 from vecguard.proxy.authorization.policy import Rights
-from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.authorization.request_fields import (
+    RequestFields,
+    RequestScanner,
+    fields_of_whole,
+    several_messages,
+)
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
 from vecguard.proxy.method_permission import ConfiguredMethods, MethodPermission, RoleNames
@@ -42,7 +47,6 @@ _MAX_ROUNDS: Final = 5
 # Methods whose treatment is kept. Bounded, because clients choose paths.
 _MAX_METHODS: Final = 1024
 _MAX_PATH_BYTES: Final = 200
-_DATABASE: Final = b"dbname"
 _ENCODING: Final = b"grpc-encoding"
 _LOGIN: Final = Treatment.LOGIN
 _LISTED: Final = Treatment.LISTED
@@ -131,7 +135,9 @@ class RoleAuthorizer(Authorizer):
         if isinstance(need, MethodRoles):
             path = head.path.value
             return MethodPermission(self, self._role_names, username, need, path, client=client)
-        permission = RolePermission(self, username, need, head, client)
+        permission = RolePermission(
+            self, username, need if isinstance(need, Need) else None, head, client
+        )
         permission.begin()
         return permission
 
@@ -139,7 +145,7 @@ class RoleAuthorizer(Authorizer):
         standing = self.rights_now(username)
         if standing is not None and standing.rights.is_admin:
             return WholeList(self.newest, username)
-        database_of_header(head.values(_DATABASE))
+        database_of_header(head.databases)
         return FilteredList()
 
     def scanner(self, need: Need, head: RequestHead) -> RequestScanner:
@@ -151,6 +157,23 @@ class RoleAuthorizer(Authorizer):
             max_bytes=self._max_request_bytes,
         )
 
+    def fields_of_whole(
+        self, need: Need, data: bytes | bytearray | memoryview
+    ) -> RequestFields | None:
+        """Returns the fields of a request that has come in one piece; None if it is to be scanned.
+
+        Raises VecguardError if it is malformed.
+        """
+        return fields_of_whole(need, data, self._max_request_bytes)
+
+    def last_rights(self, username: str) -> "Standing | None":
+        """Returns the rights of a user as they were last; `is_current` says if they count."""
+        held = self._credentials.last_held_of(username)
+        if held is None:
+            return None
+        standing: Standing | None = held.note
+        return self.rights_now(username) if standing is None else standing
+
     def rights_now(self, username: str) -> "Standing | None":
         """Returns the rights of a user if memory may decide, and has them; else None."""
         held = self._credentials.held_of(username)
@@ -158,7 +181,10 @@ class RoleAuthorizer(Authorizer):
             return None
         now = self._clock()
         rights = self._roles.held_of(held.credential.roles, now)
-        return Standing(held, rights) if rights is not None and self._trust.is_valid(now) else None
+        if rights is None or not self._trust.is_valid(now):
+            return None
+        standing = held.note = Standing(held, rights)
+        return standing
 
     def is_current(self, standing: "Standing") -> bool:
         """Returns whether rights that were returned before are the newest, and memory decides."""
@@ -245,13 +271,17 @@ class RoleAuthorizer(Authorizer):
 class Standing:
     """The cached record of a user, and the rights of the user's roles."""
 
-    __slots__ = ("_held", "_rights", "rights", "roles")
+    __slots__ = ("_held", "_rights", "roles")
 
     def __init__(self, held: Held, rights: HeldRights) -> None:
         self._held = held
         self._rights = rights
-        self.rights = rights.rights
         self.roles = held.credential.roles
+
+    @property
+    def rights(self) -> Rights:
+        """The rights; none once they were dropped."""
+        return self._rights.rights
 
     def is_fresh(self, now: float) -> bool:
         """Returns whether neither was dropped or has expired."""
@@ -268,62 +298,88 @@ class RolePermission(Permission):
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_changes_aliases", "_database", "_head", "_is_hopeless", "_need",
-                 "_scanner", "_standing", "client", "is_given", "path", "question",
-                 "reads_request", "username")  # fmt: skip
+    __slots__ = ("_authorizer", "_database", "_fields", "_head", "_need", "_scanner", "_standing",
+                 "client", "is_given", "path", "question", "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
         authorizer: RoleAuthorizer,
         username: str,
-        need: Need | Treatment,
+        need: Need | None,
         head: RequestHead,
         client: Client,
     ) -> None:
-        """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
+        """Takes what the method needs; None if only an admin may call it.
+
+        Raises InvalidParameterError: see `database_of_header`.
+        """
         self.username = username
         self.client = client
         self.path = head.path.value
         self.question: Question | None = None
         self.is_given = False
+        self.reads_request = need is not None and need.reads_request
         self._authorizer = authorizer
-        self._changes_aliases = authorizer.aliases is not None and self.path in ALIAS_CHANGES
         self._head: RequestHead | None = head
-        self._database = database_of_header(head.values(_DATABASE))
-        self._need = need if isinstance(need, Need) else None
-        self._is_hopeless = False
+        self._database = database_of_header(head.databases)
+        self._need = need
+        #: Of a request in one piece; of another one the scanner finds them.
+        self._fields: RequestFields | None = None
         self._scanner: RequestScanner | None = None
         self._standing: Standing | None = None
-        self.reads_request = self._need is not None and self._need.reads_request
-        if self.reads_request and self._need is not None:
-            self._scanner = authorizer.scanner(self._need, head)
 
     def begin(self) -> None:
         """Decides if that is possible before the request is read.
 
         Raises PermissionDeniedError.
         """
-        standing = self._standing = self._authorizer.rights_now(self.username)
-        if standing is None:
-            return
-        need, rights = self._need, standing.rights
-        if not self.reads_request or rights.is_admin:
-            self._judge(rights, standing.roles)
-        elif need is not None:
-            if rights.allows_everywhere(need.object_type, need.privilege):
-                self._give()
-            else:
-                self._is_hopeless = _is_hopeless(need, rights)
+        authorizer = self._authorizer
+        standing = authorizer.last_rights(self.username)
+        if standing is not None and not self._depends_on_request(standing.rights):
+            if not authorizer.is_current(standing):
+                standing = authorizer.rights_now(self.username)
+            if standing is not None and not self._depends_on_request(standing.rights):
+                if self.reads_request and not standing.rights.is_admin:
+                    self._give()
+                else:
+                    self._judge(standing.rights, standing.roles)
+                return
+        self._standing = standing
+
+    def _depends_on_request(self, rights: Rights) -> bool:
+        need = self._need
+        return (
+            self.reads_request
+            and need is not None
+            and not rights.allows_everywhere(need.object_type, need.privilege)
+        )
 
     def read(self, payload: bytes | bytearray | memoryview) -> None:
         """Takes the next bytes of the request. Raises VecguardError if they are malformed."""
-        if self._scanner is not None:
-            self._scanner.feed(payload)
+        if self._scanner is None:
+            need = self._need
+            if self.is_given or not self.reads_request or need is None:
+                return
+            if self._fields is not None:
+                if payload:
+                    raise several_messages()
+                return
+            self._fields = self._authorizer.fields_of_whole(need, payload)
+            if self._fields is not None:
+                return
+            self._scanner = self._new_scanner(need)
+        self._scanner.feed(payload)
 
     def passes_part(self) -> None:
         """Refuses a request of which only a part has come, if no request would be allowed."""
-        if self._is_hopeless and self._need is not None:
-            self._refuse(PermissionDeniedError(self._need.privilege, self.username, self._database))
+        need, standing, authorizer = self._need, self._standing, self._authorizer
+        if (
+            need is not None
+            and standing is not None
+            and _is_hopeless(need, standing.rights)
+            and authorizer.is_current(standing)
+        ):
+            self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
 
     def decide(self) -> None:
         """Decides from memory; leaves `is_given` False if something must be read first.
@@ -414,17 +470,26 @@ class RolePermission(Permission):
             )
 
     def _forget_aliases(self) -> None:
-        if self._changes_aliases and self.is_given and self._authorizer.aliases is not None:
-            self._authorizer.aliases.forget()
+        aliases = self._authorizer.aliases
+        if aliases is not None and self.is_given and self.path in ALIAS_CHANGES:
+            aliases.forget()
 
     def _asked(self, need: Need) -> Question:
         if self.question is None:
-            fields = None if self._scanner is None else self._scanner.finish()
+            fields = self._fields
+            if fields is None and self.reads_request:
+                fields = (self._scanner or self._new_scanner(need)).finish()
             self.question = Question(need, self.username, self._database, fields)
         return self.question
 
+    def _new_scanner(self, need: Need) -> RequestScanner:
+        head = self._head
+        if head is None:
+            raise RuntimeError("the call is decided")
+        return self._authorizer.scanner(need, head)
+
     def _give(self) -> None:
-        self._scanner = self._standing = self._head = None
+        self._fields = self._scanner = self._standing = self._head = None
         if not self.is_given:
             self.is_given = True
             self._authorizer.allowed += 1

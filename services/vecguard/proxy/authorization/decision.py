@@ -82,7 +82,8 @@ class Question:
                 for name in fields.names:
                     if _has_special(name):
                         raise InvalidParameterError(f"there can be no collection {name!r}")
-        require_possible(database)
+        if database != _DEFAULT_DATABASE:
+            require_possible(database)
         self.database = ANY if need.cluster or moves else database
 
     def refusal(self) -> PermissionDeniedError:
@@ -96,7 +97,7 @@ class Question:
         collection may be called by its name or an alias: either may be granted.
         """
         need, names, targets = self._need, self.names, self.targets
-        if rights.is_admin or self.concerns_self(roles):
+        if rights.is_admin or ((need.is_own or self._role != "") and self.concerns_self(roles)):
             return True
         if need.names:
             return rights.allows_all(

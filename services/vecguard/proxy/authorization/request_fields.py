@@ -50,10 +50,7 @@ class RequestScanner:
         self._prefix = b""
         self._left = -1  # of the message as it was sent; -1 until its length is known
         self._inflater: Inflater | None = None
-        if need.names:
-            self._fields = FieldScanner((need.names,), need.database, need.moves_to, repeated=True)
-        else:
-            self._fields = FieldScanner(need.name or need.own_role, need.database, need.moves_to)
+        self._fields = FieldScanner(need.wanted)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Reads the next piece, cut anywhere.
@@ -81,7 +78,7 @@ class RequestScanner:
                 return
             self._begin(self._prefix)
         if size - at > self._left:
-            raise UnreadableRequestError("the request has more than one message")
+            raise several_messages()
         self._left -= size - at
         if self._inflater is None:
             fields.feed(piece, at)
@@ -102,19 +99,8 @@ class RequestScanner:
             )
         if self._inflater is not None:
             self._inflater.finish()
-        fields = self._fields
-        fields.finish()
-        need = self._need
-        if need.names:
-            names = tuple(fields.names or ())
-        elif not need.name:
-            names = _ANY
-        elif len(need.name) == 1:
-            names = (fields.name or "",)
-        else:
-            names = (fields.name,) if fields.name else _ANY
-        role = fields.name or "" if need.own_role else ""
-        return RequestFields(fields.database, names, fields.other_database, role)
+        self._fields.finish()
+        return _found(self._need, self._fields)
 
     def _begin(self, prefix: bytes) -> None:
         flag = prefix[0]
@@ -132,3 +118,37 @@ class RequestScanner:
             self._inflater = Inflater(self._encoding, self._max_bytes)
             self._fields.left = self._max_bytes
             self._fields.restrict(MAX_INFLATED_FIELDS)
+
+
+def fields_of_whole(
+    need: Need, data: bytes | bytearray | memoryview, max_bytes: int
+) -> RequestFields | None:
+    """Returns the fields of a request that has come in one piece, and is not compressed.
+
+    None for any other. It finds what a scanner finds, faster. Raises what a scanner raises.
+    """
+    size = len(data) - _PREFIX_BYTES
+    if size < 0 or size > max_bytes or int.from_bytes(data[:_PREFIX_BYTES], "big") != size:
+        return None
+    fields = FieldScanner(need.wanted)
+    fields.feed_whole(data if isinstance(data, bytes) else bytes(data), _PREFIX_BYTES)
+    return _found(need, fields)
+
+
+def several_messages() -> UnreadableRequestError:
+    """Returns the error for a request that goes on after its message."""
+    return UnreadableRequestError("the request has more than one message")
+
+
+def _found(need: Need, fields: FieldScanner) -> RequestFields:
+    names: tuple[str, ...]
+    if len(need.name) == 1:
+        names = (fields.name or "",)
+    elif need.names:
+        names = tuple(fields.names or ())
+    elif need.name and fields.name:
+        names = (fields.name,)
+    else:
+        names = _ANY
+    role = fields.name or "" if need.own_role else ""
+    return RequestFields(fields.database, names, fields.other_database, role)

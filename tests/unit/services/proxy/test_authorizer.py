@@ -162,7 +162,7 @@ class _Opened:
         self._relay = memory_relay(gatekeeper=gatekeeper, authorizer=authorizer)
         relay = await self._relay.__aenter__()
         house = Relay(relay, source, trust, authentication.credentials, roles)
-        house.audit, house.authorizer = audit, authorizer
+        house.audit, house.authorizer, house.clock = audit, authorizer, clock
         house.log_in = self._log_in
         house.revocations = self._revocations = Revocations(
             authentication.credentials, authentication.logins, roles, relay.open_calls
@@ -409,6 +409,48 @@ async def test_a_long_request_passes_in_parts_and_is_judged_by_its_end(house):
     assert await house.has_arrived(await insert_into("films", "books"))
     refused = await insert_into("books", "films")
     assert house.status(refused) is Status.PERMISSION_DENIED
+
+
+async def test_a_message_that_came_at_once_may_be_ended_later(house):
+    house.source.give("alice", "reader")
+    for _ in range(2):  # the roles are unknown, and known
+        call = await house.call(SEARCH, search(), end=False)
+        house.client.say(call, b"", end=True)
+        await house.relay.quiet()
+        assert await house.has_arrived(call)
+
+
+async def test_a_second_message_after_one_that_came_at_once_is_refused(house):
+    house.source.give("alice", "reader")
+    for _ in range(2):
+        call = await house.call(SEARCH, search(), end=False)
+        house.client.say(call, search("films"))
+        await house.relay.quiet()
+        assert house.status(call) is Status.INTERNAL
+        assert not await house.has_arrived(call)
+
+
+async def test_a_user_whose_roles_expired_is_judged_by_the_newest(house):
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    house.source.grant("reader")
+    house.clock.advance(3600)
+    call = await house.call(SEARCH, search())
+    assert house.status(call) is Status.PERMISSION_DENIED
+
+
+async def test_memory_does_not_decide_without_trust(house):
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    house.trust.valid.clear()
+    call = await house.call(SEARCH, search())
+    assert house.status(call) is None
+    assert not await house.has_arrived(call)
+    house.trust.valid.set()
+    await house.relay.quiet()
+    assert await house.has_arrived(call)
 
 
 async def test_a_part_of_a_request_does_not_pass_if_the_user_may_do_it_nowhere(house):

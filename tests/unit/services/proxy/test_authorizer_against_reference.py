@@ -29,12 +29,11 @@ METHODS = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_nam
 class Head:
     def __init__(self, case: Case) -> None:
         self.path = Field(name(b":path"), path_of(case), b"")
-        self._database = case.metadata_database
+        database = case.metadata_database
+        self.databases = [] if database is None else [database.encode()]
 
     def values(self, key: bytes) -> list[bytes]:
-        if key != b"dbname" or self._database is None:
-            return []
-        return [self._database.encode()]
+        return []
 
 
 class Client:
@@ -59,6 +58,9 @@ class Authorizer(RoleAuthorizer):
         record = Credential(case.user, None, 1, 1, case.roles)
         rights = HeldRights(rights_of(case.world, case.roles), 1, 0, inf)
         self._standing = Standing(Held(record, inf), rights)
+
+    def last_rights(self, username: str) -> Standing:
+        return self._standing
 
     def rights_now(self, username: str) -> Standing:
         return self._standing
