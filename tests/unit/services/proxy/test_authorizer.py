@@ -463,6 +463,19 @@ async def test_a_part_of_a_request_does_not_pass_if_the_user_may_do_it_nowhere(h
     assert house.status(call) is Status.PERMISSION_DENIED
 
 
+async def test_a_part_of_a_request_passes_once_the_roles_have_changed(house):
+    house.source.give("alice", "reader")
+    await house.call(SEARCH, search())
+    house.source.grant("reader", Grant("Collection", "default", "books", "PrivilegeInsert"))
+    house.revocations.change_policy(house.source.revision)
+    data = milvus.InsertRequest(collection_name="books", hash_keys=range(20_000))
+    whole = message(data.SerializeToString())
+    call = await house.call(path_of("Insert"), whole[:16_384], end=False)
+    house.client.say(call, whole[16_384:], end=True)
+    await house.relay.quiet()
+    assert await house.has_arrived(call)
+
+
 async def test_a_role_on_everything_is_not_asked_for_the_name(house):
     house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
     house.source.give("alice", "reader")
