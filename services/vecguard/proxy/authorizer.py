@@ -63,6 +63,7 @@ class RoleAuthorizer(Authorizer):
         refused: how many calls were refused, also open ones after a change of roles.
         enforced: whether methods other than those of accounts and roles need a role.
         root_is_bound: whether `root` has only the rights of its roles.
+        max_request_bytes: the most bytes of a request's message, also when it is inflated.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class RoleAuthorizer(Authorizer):
         self.root_is_bound = root_is_bound
         self.enforced = enforced
         self._strict = strict
-        self._max_request_bytes = max_request_bytes
+        self.max_request_bytes = max_request_bytes
         self.aliases = aliases
         self._audit = audit or NoAudit()
         self._judge_again = judge_again
@@ -154,17 +155,8 @@ class RoleAuthorizer(Authorizer):
         return RequestScanner(
             need,
             encoding=b", ".join(encodings) if encodings else None,
-            max_bytes=self._max_request_bytes,
+            max_bytes=self.max_request_bytes,
         )
-
-    def fields_of_whole(
-        self, need: Need, data: bytes | bytearray | memoryview
-    ) -> RequestFields | None:
-        """Returns the fields of a request that has come in one piece; None if it is to be scanned.
-
-        Raises VecguardError if it is malformed.
-        """
-        return fields_of_whole(need, data, self._max_request_bytes)
 
     def last_rights(self, username: str) -> "Standing | None":
         """Returns the rights of a user as they were last; `is_current` says if they count."""
@@ -364,7 +356,7 @@ class RolePermission(Permission):
                 if payload:
                     raise several_messages()
                 return
-            self._fields = self._authorizer.fields_of_whole(need, payload)
+            self._fields = fields_of_whole(need, payload, self._authorizer.max_request_bytes)
             if self._fields is not None:
                 return
             self._scanner = self._new_scanner(need)

@@ -29,7 +29,6 @@ _MORE: Final = 0x80
 _MAX_VARINT_BYTES: Final = 10
 _MAX_UINT32: Final = 2**32 - 1
 
-
 # The kinds of fields, by what is to be done with them.
 _SKIPPED: Final = 0  # a value with a length
 _WANTED: Final = 1
