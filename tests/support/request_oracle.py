@@ -14,7 +14,7 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.authorization.methods import METHODS, Need
-from vecguard.proxy.authorization.request_fields import RequestScanner, fields_of_whole
+from vecguard.proxy.authorization.request_fields import RequestScanner, fields_of_whole, is_whole
 
 #: Every need that a request can be scanned for.
 NEEDS = [need for need in METHODS.values() if not need.streaming]
@@ -52,11 +52,11 @@ def scanned(
 
 
 def _found_in_whole(need: Need, message: bytes) -> Fields | None:
+    assert is_whole(framed(message)), "a whole request is not taken for one"
     try:
-        found = fields_of_whole(need, framed(message), LIMIT)
+        found = fields_of_whole(need, framed(message))
     except VecguardError:
         return None
-    assert found is not None, "a whole request is not taken for one"
     return Fields(found.database, found.names, found.other_database, found.role)
 
 

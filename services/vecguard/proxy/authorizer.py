@@ -9,9 +9,13 @@ from vecguard.errors import OverloadedError
 from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.audit.audit_log import Audit, NoAudit
 from vecguard.proxy.audit.event_aggregation import RefusedCall
-from vecguard.proxy.authentication.credentials import CredentialCache, Held
+from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authorization.decision import Question, database_of_header
+from vecguard.proxy.authorization.decision import (
+    DEFAULT_DATABASE,
+    Question,
+    database_of_header,
+)
 from vecguard.proxy.authorization.errors import (
     AdminNeededError,
     PermissionChangedError,
@@ -27,19 +31,21 @@ from vecguard.proxy.authorization.methods import (
 )
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import (
-    RequestFields,
+    Outline,
     RequestScanner,
     fields_of_whole,
+    is_whole,
     several_messages,
 )
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
 from vecguard.proxy.method_permission import ConfiguredMethods, MethodPermission, RoleNames
+from vecguard.proxy.precedent import Precedent, Standing
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
-from vecguard.proxy.relay.reception import Authorizer, Client
-from vecguard.proxy.role_cache import HeldRights, RoleCache
+from vecguard.proxy.relay.reception import Arriving, Authorizer, Client
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.
@@ -47,6 +53,12 @@ _MAX_ROUNDS: Final = 5
 # Methods whose treatment is kept. Bounded, because clients choose paths.
 _MAX_METHODS: Final = 1024
 _MAX_PATH_BYTES: Final = 200
+# Of so many methods a client's connection keeps a precedent, each with so much of the request.
+_MAX_PRECEDENTS: Final = 8
+_MAX_OUTLINE_BYTES: Final = 1024
+# To keep one costs as much as a decision without it, so calls that all differ do not replace it
+# each time.
+_KEPT_EVERY: Final = 16
 _ENCODING: Final = b"grpc-encoding"
 _LOGIN: Final = Treatment.LOGIN
 _LISTED: Final = Treatment.LISTED
@@ -115,9 +127,12 @@ class RoleAuthorizer(Authorizer):
         self._treatments: dict[bytes, Need | Treatment | MethodRoles] = {}
 
     def permission(
-        self, principal: Principal, head: RequestHead, client: Client
+        self, principal: Principal, head: RequestHead, client: Client, call: Arriving
     ) -> Permission | None:
         """Returns the permission of a call; None if every user may make it.
+
+        A call that repeats an earlier one of its client shares the permission of that one, unless
+        the roles have changed since: see `Precedent`.
 
         Raises:
             PermissionDeniedError: the user may not make it, whatever its request says.
@@ -131,6 +146,23 @@ class RoleAuthorizer(Authorizer):
             if self.aliases is not None and head.path.value in ALIAS_CHANGES:
                 return AliasChange(self.aliases)
             return None
+        precedent: Precedent | None = client.precedents.get(head.path.value)
+        if (
+            precedent is not None
+            and precedent.covers(username, head.databases, call.request_in_one_piece())
+            and self.is_current(precedent.standing)
+        ):
+            self.allowed += 1
+            return precedent.permission
+        return self._new_permission(username, need, head, client)
+
+    def _new_permission(
+        self,
+        username: str,
+        need: Need | Treatment | MethodRoles,
+        head: RequestHead,
+        client: Client,
+    ) -> Permission:
         if need is _LISTED:
             return self._permission_of_list(username, head)
         if isinstance(need, MethodRoles):
@@ -158,7 +190,7 @@ class RoleAuthorizer(Authorizer):
             max_bytes=self.max_request_bytes,
         )
 
-    def last_rights(self, username: str) -> "Standing | None":
+    def last_rights(self, username: str) -> Standing | None:
         """Returns the rights of a user as they were last; `is_current` says if they count."""
         held = self._credentials.last_held_of(username)
         if held is None:
@@ -166,7 +198,7 @@ class RoleAuthorizer(Authorizer):
         standing: Standing | None = held.note
         return self.rights_now(username) if standing is None else standing
 
-    def rights_now(self, username: str) -> "Standing | None":
+    def rights_now(self, username: str) -> Standing | None:
         """Returns the rights of a user if memory may decide, and has them; else None."""
         held = self._credentials.held_of(username)
         if held is None:
@@ -178,7 +210,7 @@ class RoleAuthorizer(Authorizer):
         standing = held.note = Standing(held, rights)
         return standing
 
-    def is_current(self, standing: "Standing") -> bool:
+    def is_current(self, standing: Standing) -> bool:
         """Returns whether rights that were returned before are the newest, and memory decides."""
         now = self._clock()
         return standing.is_fresh(now) and self._trust.is_valid(now)
@@ -260,26 +292,6 @@ class RoleAuthorizer(Authorizer):
         return found
 
 
-class Standing:
-    """The cached record of a user, and the rights of the user's roles."""
-
-    __slots__ = ("_held", "_rights", "roles")
-
-    def __init__(self, held: Held, rights: HeldRights) -> None:
-        self._held = held
-        self._rights = rights
-        self.roles = held.credential.roles
-
-    @property
-    def rights(self) -> Rights:
-        """The rights; none once they were dropped."""
-        return self._rights.rights
-
-    def is_fresh(self, now: float) -> bool:
-        """Returns whether neither was dropped or has expired."""
-        return now < self._held.fresh_until and now < self._rights.fresh_until
-
-
 class RolePermission(Permission):
     """Decides about one call of one user.
 
@@ -290,8 +302,9 @@ class RolePermission(Permission):
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_database", "_fields", "_head", "_need", "_scanner", "_standing",
-                 "client", "is_given", "path", "question", "reads_request", "username")  # fmt: skip
+    __slots__ = ("_authorizer", "_database", "_databases", "_head", "_need",
+                 "_scanner", "_standing", "_whole", "client", "is_given", "path", "question",
+                 "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
@@ -313,10 +326,11 @@ class RolePermission(Permission):
         self.reads_request = need is not None and need.reads_request
         self._authorizer = authorizer
         self._head: RequestHead | None = head
-        self._database = database_of_header(head.databases)
+        self._databases = head.databases
+        self._database = database_of_header(head.databases) if head.databases else DEFAULT_DATABASE
         self._need = need
-        #: Of a request in one piece; of another one the scanner finds them.
-        self._fields: RequestFields | None = None
+        #: A request that came in one piece; the scanner reads any other.
+        self._whole: bytes | None = None
         self._scanner: RequestScanner | None = None
         self._standing: Standing | None = None
 
@@ -352,12 +366,12 @@ class RolePermission(Permission):
             need = self._need
             if self.is_given or not self.reads_request or need is None:
                 return
-            if self._fields is not None:
+            if self._whole is not None:
                 if payload:
                     raise several_messages()
                 return
-            self._fields = fields_of_whole(need, payload, self._authorizer.max_request_bytes)
-            if self._fields is not None:
+            if is_whole(payload) and len(payload) <= self._authorizer.max_request_bytes:
+                self._whole = payload if isinstance(payload, bytes) else bytes(payload)
                 return
             self._scanner = self._new_scanner(need)
         self._scanner.feed(payload)
@@ -384,7 +398,25 @@ class RolePermission(Permission):
         if standing is None or not authorizer.is_current(standing):
             standing = authorizer.rights_now(self.username)
         if standing is not None:
+            whole = self._whole
             self._settle(standing.rights, standing.roles)
+            if whole is not None and self.is_given:
+                self._keep_precedent(standing, whole)
+
+    def _keep_precedent(self, standing: Standing, whole: bytes) -> None:
+        """Lets the permission hold for calls like this one, if nothing but roles decided it."""
+        need, path, precedents = self._need, self.path, self.client.precedents
+        earlier: Precedent | None = precedents.get(path)
+        if earlier is None:
+            if len(precedents) == _MAX_PRECEDENTS or path in ALIAS_CHANGES:
+                return
+        elif earlier.standing is standing and self._authorizer.allowed % _KEPT_EVERY:
+            return
+        if need is None or self.question is None or self.question.targets:
+            return
+        outline = Outline(need, whole)
+        if len(outline) <= _MAX_OUTLINE_BYTES:
+            precedents[path] = Precedent(self, self.username, self._databases, outline, standing)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
@@ -468,8 +500,10 @@ class RolePermission(Permission):
 
     def _asked(self, need: Need) -> Question:
         if self.question is None:
-            fields = self._fields
-            if fields is None and self.reads_request:
+            fields = None
+            if self._whole is not None:
+                fields = fields_of_whole(need, self._whole)
+            elif self.reads_request:
                 fields = (self._scanner or self._new_scanner(need)).finish()
             self.question = Question(need, self.username, self._database, fields)
         return self.question
@@ -481,7 +515,7 @@ class RolePermission(Permission):
         return self._authorizer.scanner(need, head)
 
     def _give(self) -> None:
-        self._fields = self._scanner = self._standing = self._head = None
+        self._whole = self._scanner = self._standing = self._head = None
         if not self.is_given:
             self.is_given = True
             self._authorizer.allowed += 1

@@ -36,10 +36,18 @@ _PRINCIPAL = Principal(READER, 1)
 
 
 class _Client:
+    def __init__(self):
+        self.precedents = {}
+
     def peer_name(self):
         return None
 
     def certificate(self):
+        return None
+
+
+class _Call:
+    def request_in_one_piece(self):
         return None
 
 
@@ -106,7 +114,7 @@ async def measure(profile: cProfile.Profile | None = None) -> float:
     decoder = HeaderDecoder(configured.limits(Settings().proxy.http2))
     decoder.decode(blocks.first)
     decoder.decode(blocks.later % (0, 0))
-    request, client = frames.message(search_request()), _Client()
+    request, client, call = frames.message(search_request()), _Client(), _Call()
     settle_memory()
     costs = []
     for number in range(ROUNDS):
@@ -118,7 +126,7 @@ async def measure(profile: cProfile.Profile | None = None) -> float:
             profile.enable()
         begin = time.process_time()
         for head in heads:
-            permission = decides.permission(_PRINCIPAL, head, client)
+            permission = decides.permission(_PRINCIPAL, head, client, call)
             permission.read(request)
             permission.decide()
         costs.append((time.process_time() - begin) / CALLS * 1e6)

@@ -94,6 +94,8 @@ class FieldScanner:
         name: the last value at the end of the path; None when there was none.
         names: all values of the field at the path, if it is repeated.
         database, other_database: the last values of those fields; "" when there was none.
+        longest_start, longest_end: where the last piece has the longest value that is not looked
+            for; both 0 if none has 128 bytes.
     """
 
     __slots__ = (
@@ -105,6 +107,8 @@ class FieldScanner:
         "_wanted",
         "database",
         "left",
+        "longest_end",
+        "longest_start",
         "name",
         "names",
         "other_database",
@@ -119,6 +123,7 @@ class FieldScanner:
         self._missing = 0
         self._names_bytes = 0
         self.left = 0
+        self.longest_start = self.longest_end = 0
         self.skip = 0
         self.name: str | None = None
         self.names: list[str] | None = None
@@ -158,7 +163,8 @@ class FieldScanner:
     def feed_whole(self, data: bytes, at: int) -> None:
         """Reads a message that is complete, like `feed` and `finish`. `left` must be 0."""
         self._scan(data, at)
-        self.finish()
+        if self.skip or self._begun is not None:
+            self.finish()
 
     def finish(self) -> None:
         """Raises UnreadableRequestError when the message is incomplete."""
@@ -173,7 +179,7 @@ class FieldScanner:
         limit = end + self.left
         kinds = self._wanted.kinds
         start = at
-        count = 0
+        count = longest = longest_end = 0
         self._missing = 1
         try:
             for count in range(self._budget):  # noqa: B007 - read after the loop
@@ -187,6 +193,8 @@ class FieldScanner:
                     size = data[at]
                     if size >= _MORE:
                         size, at = _uint32(data, at)
+                        if size > longest:
+                            longest, longest_end = size, at + size + 1
                     at += size + 1
                     continue
                 if kind == _LONG_TAG:
@@ -225,6 +233,7 @@ class FieldScanner:
         if at > limit:
             raise UnreadableRequestError("a field is longer than its message")
         self._budget -= count
+        self.longest_start, self.longest_end = longest_end - longest, longest_end
         if at < end:
             self._begun = bytearray(data[at:])
         else:
@@ -232,29 +241,35 @@ class FieldScanner:
 
     def _take(self, tag: int, value: bytes) -> None:
         wanted = self._wanted
-        if tag == wanted.database:
-            self.database = _text(value)
-        elif tag == wanted.other_database:
-            self.other_database = _text(value)
-        elif wanted.repeated:
-            if self.names is None:
-                self.names = []
-            self._names_bytes += len(value)
-            if len(self.names) == MAX_NAMES or self._names_bytes > MAX_NAMES_BYTES:
-                raise InvalidParameterError(
-                    f"the request has more than {MAX_NAMES} names, or more than "
-                    f"{MAX_NAMES_BYTES} bytes of names"
-                )
-            self.names.append(_text(value))
-        elif wanted.inner is None:
-            self.name = _text(value)
-        else:
-            # A later occurrence is merged into an earlier one.
-            inner = FieldScanner(wanted.inner)
-            inner.feed_whole(value, 0)
-            self._budget -= len(value) // 2  # the smallest field
-            if inner.name is not None:
-                self.name = inner.name
+        try:
+            if tag == wanted.database:
+                self.database = value.decode()
+            elif tag == wanted.other_database:
+                self.other_database = value.decode()
+            elif wanted.repeated:
+                self._take_name(value)
+            elif wanted.inner is None:
+                self.name = value.decode()
+            else:
+                # A later occurrence is merged into an earlier one.
+                inner = FieldScanner(wanted.inner)
+                inner.feed_whole(value, 0)
+                self._budget -= len(value) // 2  # the smallest field
+                if inner.name is not None:
+                    self.name = inner.name
+        except UnicodeDecodeError:
+            raise UnreadableRequestError("a name in the request is not UTF-8") from None
+
+    def _take_name(self, value: bytes) -> None:
+        if self.names is None:
+            self.names = []
+        self._names_bytes += len(value)
+        if len(self.names) == MAX_NAMES or self._names_bytes > MAX_NAMES_BYTES:
+            raise InvalidParameterError(
+                f"the request has more than {MAX_NAMES} names, or more than "
+                f"{MAX_NAMES_BYTES} bytes of names"
+            )
+        self.names.append(value.decode())
 
 
 def _malformed(tag: int) -> UnreadableRequestError:
@@ -272,13 +287,6 @@ def _too_long(size: int) -> InvalidParameterError:
     return InvalidParameterError(
         f"a name in the request has {size} bytes, more than {MAX_VALUE_BYTES}"
     )
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise UnreadableRequestError("a name in the request is not UTF-8") from None
 
 
 def _uint32(data: bytes, at: int) -> tuple[int, int]:

@@ -83,9 +83,6 @@ class Need:
             else WantedFields(name or own_role, database, moves_to)
         )
 
-    def __repr__(self) -> str:
-        return f"Need({self.method})"
-
 
 class Treatment(Enum):
     """What a method without a privilege needs. An answer to LISTED has only what the user sees."""

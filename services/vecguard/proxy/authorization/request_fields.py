@@ -120,19 +120,48 @@ class RequestScanner:
             self._fields.restrict(MAX_INFLATED_FIELDS)
 
 
-def fields_of_whole(
-    need: Need, data: bytes | bytearray | memoryview, max_bytes: int
-) -> RequestFields | None:
-    """Returns the fields of a request that has come in one piece, and is not compressed.
-
-    None for any other. It finds what a scanner finds, faster. Raises what a scanner raises.
-    """
+def is_whole(data: bytes | bytearray | memoryview) -> bool:
+    """Returns whether data is one message that is not compressed."""
     size = len(data) - _PREFIX_BYTES
-    if size < 0 or size > max_bytes or int.from_bytes(data[:_PREFIX_BYTES], "big") != size:
-        return None
+    return size >= 0 and int.from_bytes(data[:_PREFIX_BYTES], "big") == size
+
+
+def fields_of_whole(need: Need, data: bytes) -> RequestFields:
+    """Returns the fields of a request for which `is_whole` holds.
+
+    It finds what a scanner finds, faster. Raises what a scanner raises, but for the limit of bytes.
+    """
     fields = FieldScanner(need.wanted)
-    fields.feed_whole(data if isinstance(data, bytes) else bytes(data), _PREFIX_BYTES)
+    fields.feed_whole(data, _PREFIX_BYTES)
     return _found(need, fields)
+
+
+class Outline:
+    """A request without its longest value of those that decide nothing, such as a vector.
+
+    All requests with one outline have the same fields, because they have the same bytes in the
+    same places but for that value, which is not read.
+    """
+
+    __slots__ = ("_after", "_before", "_size")
+
+    def __init__(self, need: Need, data: bytes) -> None:
+        """Takes a request whose fields `fields_of_whole` has returned."""
+        fields = FieldScanner(need.wanted)
+        fields.feed_whole(data, _PREFIX_BYTES)
+        self._before = data[: fields.longest_start]
+        self._after = data[fields.longest_end :]
+        self._size = len(data)
+
+    def __len__(self) -> int:
+        """Returns how many bytes it has."""
+        return len(self._before) + len(self._after)
+
+    def fits(self, data: bytes) -> bool:
+        """Returns whether a request has this outline."""
+        return (
+            len(data) == self._size and data.startswith(self._before) and data.endswith(self._after)
+        )
 
 
 def several_messages() -> UnreadableRequestError:
