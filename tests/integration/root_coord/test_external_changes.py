@@ -210,7 +210,7 @@ async def test_a_mapping_that_somebody_else_writes_concerns_the_roles_of_that_us
         )
 
 
-@pytest.mark.parametrize("kind", ["role", "grantee", "grant", "group"])
+@pytest.mark.parametrize("kind", ["role", "grantee", "grant", "group", "drop"])
 async def test_a_policy_that_somebody_else_changes_is_announced_as_such(watched, kind):
     grantee = Grantee("reader", "Collection", "default", "books")
     key = {
@@ -218,6 +218,7 @@ async def test_a_policy_that_somebody_else_changes_is_announced_as_such(watched,
         "grantee": watched.keys.grantee(grantee.key),
         "grant": watched.keys.grants_of(grantee.id) + "PrivilegeSearch",
         "group": watched.keys.group("Readers"),
+        "drop": watched.keys.collection_change("default", "books"),
     }[kind]
     async with watched.following():
         revision = await watched.write(Put(key.encode(), b"anything"))
@@ -258,4 +259,5 @@ async def test_groups_that_were_compacted_unseen_are_read_again(watched, etcd):
     await compact(etcd.endpoint, now)
     async with watched.following(before):
         await watched.announced.become([FullInvalidation()])
-        await watched.announced.policy_becomes([now])
+        # Once for groups, once for records of drops and renames.
+        await watched.announced.policy_becomes([now, now])
