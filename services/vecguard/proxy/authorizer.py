@@ -54,7 +54,7 @@ _MAX_ROUNDS: Final = 5
 _MAX_METHODS: Final = 1024
 _MAX_PATH_BYTES: Final = 200
 # Of so many methods a client's connection keeps a precedent, each with so much of the request.
-_MAX_PRECEDENTS: Final = 8
+_MAX_PRECEDENTS: Final = 4
 _MAX_OUTLINE_BYTES: Final = 1024
 # To keep one costs as much as a decision without it, so calls that all differ do not replace it
 # each time.

@@ -47,6 +47,8 @@ class _Client:
 
 
 class _Call:
+    """Comes without its request, so that nothing is taken from the call before."""
+
     def request_in_one_piece(self):
         return None
 

@@ -606,7 +606,7 @@ async def test_permissions_of_few_methods_are_kept_for_a_client_while_it_is_ther
         for method in methods:
             assert await house.has_arrived(await house.call(method, search()))
     (link,) = house.relay.links
-    assert len(link.precedents) == 8
+    assert len(link.precedents) == 4
     assert not link.precedents.keys() & ALIAS_CHANGES
     house.client.cut()
     await house.relay.quiet()
