@@ -52,6 +52,7 @@ MODULES = (
     "vecguard/proxy/http2/settings.py",
     "vecguard/proxy/http2/stream.py",
     "vecguard/proxy/identity_headers.py",
+    "vecguard/proxy/precedent.py",
     "vecguard/proxy/principal.py",
     "vecguard/proxy/role_cache.py",
     "vecguard/proxy/relay/calls/answers.py",

@@ -20,6 +20,7 @@ from tests.bench import (
 )
 from tests.bench.fair import all as fair
 from tests.bench.peers.vecguard import COMPILED
+from tests.bench.rbac import all as rbac
 from tests.bench.report import Report
 
 BENCHMARKS = {
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "tls": tls.run,
     "revocation": revocation.run,
     "failover": failover.run,
+    "rbac": rbac.run,
     "abuse": abuse.run,
     "fair": fair.run,
     "timing": timing.run,
@@ -47,8 +49,8 @@ def main() -> None:
         type=Path,
         default=COMPILED,
         metavar="DIR",
-        help="a copy of the sources with compiled modules; without it `relay.compiled.*` "
-        "is left out (%(default)s)",
+        help="a copy of the sources with compiled modules; without it the keys "
+        "with `.compiled` are left out (%(default)s)",
     )
     options = parser.parse_args()
     report = Report()
@@ -56,7 +58,7 @@ def main() -> None:
         for name in options.names or list(BENCHMARKS):
             print(f"running {name} ...", flush=True)
             run = BENCHMARKS[name]
-            if run in (relay.run, comparison.run):
+            if run in (relay.run, comparison.run, rbac.run):
                 run = partial(run, compiled=options.compiled)
             asyncio.run(run(report))
     finally:

@@ -14,7 +14,7 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.authorization.methods import METHODS, Need
-from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.authorization.request_fields import RequestScanner, fields_of_whole, is_whole
 
 #: Every need that a request can be scanned for.
 NEEDS = [need for need in METHODS.values() if not need.streaming]
@@ -51,6 +51,15 @@ def scanned(
     return Fields(found.database, found.names, found.other_database, found.role)
 
 
+def _found_in_whole(need: Need, message: bytes) -> Fields | None:
+    assert is_whole(framed(message)), "a whole request is not taken for one"
+    try:
+        found = fields_of_whole(need, framed(message))
+    except VecguardError:
+        return None
+    return Fields(found.database, found.names, found.other_database, found.role)
+
+
 def compare(
     need: Need, message: bytes, pieces: Iterable[bytes], *, encoding: bytes | None = None
 ) -> str:
@@ -65,6 +74,8 @@ def compare(
         found = scanned(need, pieces, encoding=encoding)
     except VecguardError:  # whichever: a value that is cut may seem too long at first
         found = None
+    if encoding is None:
+        assert found == _found_in_whole(need, message), "a request in one piece is read differently"
     try:
         request = _type_of_needed_fields(need).FromString(message)
     except DecodeError:

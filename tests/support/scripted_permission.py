@@ -71,7 +71,7 @@ class ScriptedAuthorizer(Authorizer):
         self.gate = asyncio.Event()
         self.permissions = []
 
-    def permission(self, principal, head, client):
+    def permission(self, principal, head, client, call):
         permission = ScriptedPermission(self)
         self.permissions.append(permission)
         return permission

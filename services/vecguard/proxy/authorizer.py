@@ -10,9 +10,13 @@ from vecguard.privileges.catalogue import ADMIN
 from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.audit.audit_log import Audit, NoAudit
 from vecguard.proxy.audit.event_aggregation import RefusedCall
-from vecguard.proxy.authentication.credentials import CredentialCache, Held
+from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.trust import Trust
-from vecguard.proxy.authorization.decision import Question, database_of_header
+from vecguard.proxy.authorization.decision import (
+    DEFAULT_DATABASE,
+    Question,
+    database_of_header,
+)
 from vecguard.proxy.authorization.errors import (
     AdminNeededError,
     PermissionChangedError,
@@ -27,16 +31,23 @@ from vecguard.proxy.authorization.methods import (
     treatment,
 )
 from vecguard.proxy.authorization.policy import Rights
-from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.authorization.request_fields import (
+    Outline,
+    RequestScanner,
+    fields_of_whole,
+    is_whole,
+    several_messages,
+)
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
 from vecguard.proxy.identity_headers import authority_field
 from vecguard.proxy.method_permission import ConfiguredMethods, MethodPermission, RoleNames
+from vecguard.proxy.precedent import Precedent, Standing
 from vecguard.proxy.principal import Authority, Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
-from vecguard.proxy.relay.reception import Authorizer, Client
-from vecguard.proxy.role_cache import HeldRights, RoleCache
+from vecguard.proxy.relay.reception import Arriving, Authorizer, Client
+from vecguard.proxy.role_cache import RoleCache
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.
@@ -44,7 +55,12 @@ _MAX_ROUNDS: Final = 5
 # Methods whose treatment is kept. Bounded, because clients choose paths.
 _MAX_METHODS: Final = 1024
 _MAX_PATH_BYTES: Final = 200
-_DATABASE: Final = b"dbname"
+# Of so many methods a client's connection keeps a precedent, each with so much of the request.
+_MAX_PRECEDENTS: Final = 4
+_MAX_OUTLINE_BYTES: Final = 1024
+# To keep one costs as much as a decision without it, so calls that all differ do not replace it
+# each time.
+_KEPT_EVERY: Final = 16
 _ENCODING: Final = b"grpc-encoding"
 _LOGIN: Final = Treatment.LOGIN
 _LISTED: Final = Treatment.LISTED
@@ -61,6 +77,7 @@ class RoleAuthorizer(Authorizer):
         refused: how many calls were refused, also open ones after a change of roles.
         enforced: whether methods other than those of accounts and roles need a role.
         root_is_bound: whether `root` has only the rights of its roles.
+        max_request_bytes: the most bytes of a request's message, also when it is inflated.
     """
 
     def __init__(
@@ -102,7 +119,7 @@ class RoleAuthorizer(Authorizer):
         self.root_is_bound = root_is_bound
         self.enforced = enforced
         self._strict = strict
-        self._max_request_bytes = max_request_bytes
+        self.max_request_bytes = max_request_bytes
         self.aliases = aliases
         self._audit = audit or NoAudit()
         self._judge_again = judge_again
@@ -112,9 +129,12 @@ class RoleAuthorizer(Authorizer):
         self._treatments: dict[bytes, Need | Treatment | MethodRoles] = {}
 
     def permission(
-        self, principal: Principal, head: RequestHead, client: Client
+        self, principal: Principal, head: RequestHead, client: Client, call: Arriving
     ) -> Permission | None:
         """Returns the permission of a call; None if every user may make it.
+
+        A call that repeats an earlier one of its client shares the permission of that one, unless
+        the roles have changed since: see `Precedent`.
 
         Raises:
             PermissionDeniedError: the user may not make it, whatever its request says.
@@ -128,12 +148,31 @@ class RoleAuthorizer(Authorizer):
             if self.aliases is not None and head.path.value in ALIAS_CHANGES:
                 return AliasChange(self.aliases)
             return None
+        precedent: Precedent | None = client.precedents.get(head.path.value)
+        if (
+            precedent is not None
+            and precedent.covers(username, head.databases, call.request_in_one_piece())
+            and self.is_current(precedent.standing)
+        ):
+            self.allowed += 1
+            return precedent.permission
+        return self._new_permission(username, need, head, client)
+
+    def _new_permission(
+        self,
+        username: str,
+        need: Need | Treatment | MethodRoles,
+        head: RequestHead,
+        client: Client,
+    ) -> Permission:
         if need is _LISTED:
             return self._permission_of_list(username, head)
         if isinstance(need, MethodRoles):
             path = head.path.value
             return MethodPermission(self, self._role_names, username, need, path, client=client)
-        permission = RolePermission(self, username, need, head, client)
+        permission = RolePermission(
+            self, username, need if isinstance(need, Need) else None, head, client
+        )
         permission.begin()
         return permission
 
@@ -141,7 +180,7 @@ class RoleAuthorizer(Authorizer):
         standing = self.rights_now(username)
         if standing is not None and standing.rights.is_admin:
             return WholeList(self.newest, username)
-        database_of_header(head.values(_DATABASE))
+        database_of_header(head.databases)
         return FilteredList()
 
     def scanner(self, need: Need, head: RequestHead) -> RequestScanner:
@@ -150,19 +189,30 @@ class RoleAuthorizer(Authorizer):
         return RequestScanner(
             need,
             encoding=b", ".join(encodings) if encodings else None,
-            max_bytes=self._max_request_bytes,
+            max_bytes=self.max_request_bytes,
         )
 
-    def rights_now(self, username: str) -> "Standing | None":
+    def last_rights(self, username: str) -> Standing | None:
+        """Returns the rights of a user as they were last; `is_current` says if they count."""
+        held = self._credentials.last_held_of(username)
+        if held is None:
+            return None
+        standing: Standing | None = held.note
+        return self.rights_now(username) if standing is None else standing
+
+    def rights_now(self, username: str) -> Standing | None:
         """Returns the rights of a user if memory may decide, and has them; else None."""
         held = self._credentials.held_of(username)
         if held is None:
             return None
         now = self._clock()
         rights = self._roles.held_of(held.credential.roles, now)
-        return Standing(held, rights) if rights is not None and self._trust.is_valid(now) else None
+        if rights is None or not self._trust.is_valid(now):
+            return None
+        standing = held.note = Standing(held, rights)
+        return standing
 
-    def is_current(self, standing: "Standing") -> bool:
+    def is_current(self, standing: Standing) -> bool:
         """Returns whether rights that were returned before are the newest, and memory decides."""
         now = self._clock()
         return standing.is_fresh(now) and self._trust.is_valid(now)
@@ -241,22 +291,6 @@ class RoleAuthorizer(Authorizer):
         return found
 
 
-class Standing:
-    """The cached record of a user, and the rights of the user's roles."""
-
-    __slots__ = ("_held", "_rights", "rights", "roles")
-
-    def __init__(self, held: Held, rights: HeldRights) -> None:
-        self._held = held
-        self._rights = rights
-        self.rights = rights.rights
-        self.roles = held.credential.roles
-
-    def is_fresh(self, now: float) -> bool:
-        """Returns whether neither was dropped or has expired."""
-        return now < self._held.fresh_until and now < self._rights.fresh_until
-
-
 class RolePermission(Permission):
     """Decides about one call of one user.
 
@@ -267,63 +301,91 @@ class RolePermission(Permission):
         question: what was decided about; None if any request was allowed.
     """
 
-    __slots__ = ("_authorizer", "_changes_aliases", "_database", "_head", "_is_hopeless", "_need",
-                 "_rights", "_scanner", "_standing", "client", "is_given", "path", "question",
+    __slots__ = ("_authorizer", "_database", "_databases", "_head", "_need", "_rights",
+                 "_scanner", "_standing", "_whole", "client", "is_given", "path", "question",
                  "reads_request", "username")  # fmt: skip
 
     def __init__(
         self,
         authorizer: RoleAuthorizer,
         username: str,
-        need: Need | Treatment,
+        need: Need | None,
         head: RequestHead,
         client: Client,
     ) -> None:
-        """Takes what the method needs. Raises InvalidParameterError: see `database_of_header`."""
+        """Takes what the method needs; None if only an admin may call it.
+
+        Raises InvalidParameterError: see `database_of_header`.
+        """
         self.username = username
         self.client = client
         self.path = head.path.value
         self.question: Question | None = None
         self.is_given = False
+        self.reads_request = need is not None and need.reads_request
         self._authorizer = authorizer
-        self._changes_aliases = authorizer.aliases is not None and self.path in ALIAS_CHANGES
         self._head: RequestHead | None = head
-        self._database = database_of_header(head.values(_DATABASE))
-        self._need = need if isinstance(need, Need) else None
-        self._is_hopeless = False
+        self._databases = head.databases
+        self._database = database_of_header(head.databases) if head.databases else DEFAULT_DATABASE
+        self._need = need
+        #: A request that came in one piece; the scanner reads any other.
+        self._whole: bytes | None = None
         self._scanner: RequestScanner | None = None
         self._standing: Standing | None = None
         self._rights: Rights | None = None
-        self.reads_request = self._need is not None and self._need.reads_request
-        if self.reads_request and self._need is not None:
-            self._scanner = authorizer.scanner(self._need, head)
 
     def begin(self) -> None:
         """Decides if that is possible before the request is read.
 
         Raises PermissionDeniedError.
         """
-        standing = self._standing = self._authorizer.rights_now(self.username)
-        if standing is None:
-            return
-        need, rights = self._need, standing.rights
-        if not self.reads_request or rights.is_admin:
-            self._judge(rights, standing.roles)
-        elif need is not None:
-            if rights.allows_everywhere(need.object_type, need.privilege):
-                self._give(rights)
-            else:
-                self._is_hopeless = _is_hopeless(need, rights)
+        authorizer = self._authorizer
+        standing = authorizer.last_rights(self.username)
+        if standing is not None and not self._depends_on_request(standing.rights):
+            if not authorizer.is_current(standing):
+                standing = authorizer.rights_now(self.username)
+            if standing is not None and not self._depends_on_request(standing.rights):
+                if self.reads_request and not standing.rights.is_admin:
+                    self._give(standing.rights)
+                else:
+                    self._judge(standing.rights, standing.roles)
+                return
+        self._standing = standing
+
+    def _depends_on_request(self, rights: Rights) -> bool:
+        need = self._need
+        return (
+            self.reads_request
+            and need is not None
+            and not rights.allows_everywhere(need.object_type, need.privilege)
+        )
 
     def read(self, payload: bytes | bytearray | memoryview) -> None:
         """Takes the next bytes of the request. Raises VecguardError if they are malformed."""
-        if self._scanner is not None:
-            self._scanner.feed(payload)
+        if self._scanner is None:
+            need = self._need
+            if self.is_given or not self.reads_request or need is None:
+                return
+            if self._whole is not None:
+                if payload:
+                    raise several_messages()
+                return
+            if is_whole(payload) and len(payload) <= self._authorizer.max_request_bytes:
+                self._whole = payload if isinstance(payload, bytes) else bytes(payload)
+                return
+            self._scanner = self._new_scanner(need)
+        self._scanner.feed(payload)
 
     def passes_part(self) -> None:
         """Refuses a request of which only a part has come, if no request would be allowed."""
-        if self._is_hopeless and self._need is not None:
-            self._refuse(PermissionDeniedError(self._need.privilege, self.username, self._database))
+        need, standing, authorizer = self._need, self._standing, self._authorizer
+        if (
+            need is not None
+            and standing is not None
+            and _is_hopeless(need, standing.rights)
+            and authorizer.is_current(standing)
+        ):
+            self._refuse(PermissionDeniedError(need.privilege, self.username, self._database))
 
     def decide(self) -> None:
         """Decides from memory; leaves `is_given` False if something must be read first.
@@ -336,7 +398,25 @@ class RolePermission(Permission):
         if standing is None or not authorizer.is_current(standing):
             standing = authorizer.rights_now(self.username)
         if standing is not None:
+            whole = self._whole
             self._settle(standing.rights, standing.roles)
+            if whole is not None and self.is_given:
+                self._keep_precedent(standing, whole)
+
+    def _keep_precedent(self, standing: Standing, whole: bytes) -> None:
+        """Lets the permission hold for calls like this one, if nothing but roles decided it."""
+        need, path, precedents = self._need, self.path, self.client.precedents
+        earlier: Precedent | None = precedents.get(path)
+        if earlier is None:
+            if len(precedents) == _MAX_PRECEDENTS or path in ALIAS_CHANGES:
+                return
+        elif earlier.standing is standing and self._authorizer.allowed % _KEPT_EVERY:
+            return
+        if need is None or self.question is None or self.question.targets:
+            return
+        outline = Outline(need, whole)
+        if len(outline) <= _MAX_OUTLINE_BYTES:
+            precedents[path] = Precedent(self, self.username, self._databases, outline, standing)
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
@@ -429,18 +509,29 @@ class RolePermission(Permission):
             )
 
     def _forget_aliases(self) -> None:
-        if self._changes_aliases and self.is_given and self._authorizer.aliases is not None:
-            self._authorizer.aliases.forget()
+        aliases = self._authorizer.aliases
+        if aliases is not None and self.is_given and self.path in ALIAS_CHANGES:
+            aliases.forget()
 
     def _asked(self, need: Need) -> Question:
         if self.question is None:
-            fields = None if self._scanner is None else self._scanner.finish()
+            fields = None
+            if self._whole is not None:
+                fields = fields_of_whole(need, self._whole)
+            elif self.reads_request:
+                fields = (self._scanner or self._new_scanner(need)).finish()
             self.question = Question(need, self.username, self._database, fields)
         return self.question
 
+    def _new_scanner(self, need: Need) -> RequestScanner:
+        head = self._head
+        if head is None:
+            raise RuntimeError("the call is decided")
+        return self._authorizer.scanner(need, head)
+
     def _give(self, rights: Rights) -> None:
         self._rights = rights
-        self._scanner = self._standing = self._head = None
+        self._whole = self._scanner = self._standing = self._head = None
         if not self.is_given:
             self.is_given = True
             self._authorizer.allowed += 1

@@ -13,6 +13,7 @@ from vecguard.proxy.authorization.policy import Rights, RolePolicy
 
 # Evicted when more roles and grants are held, counted once for each set of roles: some 100 MiB.
 _MAX_GRANTS: Final = 200_000
+_NO_RIGHTS: Final = Rights(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class HeldRights:
     The cache ends the validity when it drops the roles, so code may keep one and check it.
 
     Attributes:
+        rights: none once they were dropped, so that they need no memory.
         size: the number of grants and roles, which `RoleCache` bounds.
         fresh_until: the rights count before this time; minus infinity once they were dropped.
     """
@@ -186,4 +188,5 @@ class RoleCache:
         held = self._held.pop(roles, None)
         if held is not None:
             held.fresh_until = -math.inf
+            held.rights = _NO_RIGHTS
             self._size -= held.size

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.process import Process
 from deploy.local.readiness import http_ok
-from deploy.local.stack import CHECKOUT
+from deploy.local.stack import CHECKOUT, LocalStack
 from tests.bench.peers.programs import running
 from tests.bench.rounds import Target
 from tests.bench.stacks import etcd_and_root_coord
@@ -23,6 +23,11 @@ from vecguard.tls.certificate_set import SetRequest, make_set, write_files
 
 #: Where `make compile` puts a copy of the sources with compiled modules in it.
 COMPILED = CHECKOUT / "build" / "compiled"
+
+
+def has_compiled(folder: Path) -> bool:
+    """Whether there are compiled modules."""
+    return any(folder.rglob("*.so"))
 
 
 class Proxies:
@@ -33,16 +38,27 @@ class Proxies:
         has_compiled: whether there are compiled modules to measure.
     """
 
-    def __init__(self, folder: Path, backend_port: int, compiled: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        backend_port: int,
+        compiled: Path,
+        *,
+        fill: Callable[[LocalStack], Awaitable[None]] | None = None,
+    ) -> None:
+        """`fill` may write into etcd before root coord starts."""
         self.certificates = folder / "certs"
-        self.has_compiled = any(compiled.rglob("*.so"))
+        self.has_compiled = has_compiled(compiled)
         self._folder, self._backend_port, self._compiled = folder, backend_port, compiled
+        self._fill = fill
         self._resources = AsyncExitStack()
         self._root_coord = ""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as resources:
-            stack = await resources.enter_async_context(etcd_and_root_coord(self._folder / "stack"))
+            stack = await resources.enter_async_context(
+                etcd_and_root_coord(self._folder / "stack", fill=self._fill)
+            )
             self._root_coord = stack.root_coord.address
             write_files(self.certificates, make_set(SetRequest(), datetime.now(UTC)))
             self._resources = resources.pop_all()
@@ -70,6 +86,12 @@ class Proxies:
         return await self._resources.enter_async_context(
             self._running(name, self._settings(is_open=is_open, tls=tls), compiled=compiled)
         )
+
+    @asynccontextmanager
+    async def running(self, name: str) -> AsyncIterator[Target]:
+        """Runs one more for a while."""
+        async with self._running(name, self._settings(), compiled=False) as target:
+            yield target
 
     @asynccontextmanager
     async def _running(
@@ -100,7 +122,7 @@ class Proxies:
             _require(process, compiled=compiled)
             yield Target(name, public, process.pid)
 
-    def _settings(self, *, is_open: bool, tls: bool) -> dict[str, Any]:
+    def _settings(self, *, is_open: bool = False, tls: bool = False) -> dict[str, Any]:
         settings: dict[str, Any] = {
             "log": {"level": "warn"},
             "rootCoord": {"addresses": [self._root_coord]},

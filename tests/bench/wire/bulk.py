@@ -26,11 +26,19 @@ class BulkConnection(LoadConnection):
         moved: bytes of messages that came back since `go`.
     """
 
-    def __init__(self, blocks: RequestBlocks, message_bytes: int, *, streaming: bool) -> None:
+    def __init__(
+        self,
+        blocks: RequestBlocks,
+        message_bytes: int,
+        *,
+        streaming: bool,
+        beginning: bytes = b"",
+    ) -> None:
+        """`beginning` is that of each message; a pattern fills the rest."""
         super().__init__()
         self.moved = 0
         self._blocks = blocks
-        self._message = frames.message(_pattern(message_bytes))
+        self._message = frames.message(beginning + _pattern(message_bytes - len(beginning)))
         # Any piece of an endless row of messages is one piece of this.
         self._row = memoryview(self._message + self._message[: frames.DEFAULT_FRAME_BYTES * 4])
         self._streaming = streaming

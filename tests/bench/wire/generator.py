@@ -32,7 +32,8 @@ class Job:
     Attributes:
         kind: `calls` are small and many; `unary` and `stream` move large messages, `stream`
             all of them in one call; `idle` connects, calls once and holds still.
-        request, expected: hexadecimal; of `calls` only.
+        request: hexadecimal; of `unary` and `stream` it is the beginning of each message.
+        expected: hexadecimal; of `calls` only.
         message_bytes: of `unary` and `stream` only.
         authority: a file with the certificates to trust; None: no TLS.
     """
@@ -121,7 +122,12 @@ async def _connect(job: Job, made: list[Connection]) -> None:
 
         def protocol(number: int = number) -> Connection:
             if job.kind in ("unary", "stream"):
-                return BulkConnection(blocks, job.message_bytes, streaming=job.kind == "stream")
+                return BulkConnection(
+                    blocks,
+                    job.message_bytes,
+                    streaming=job.kind == "stream",
+                    beginning=bytes.fromhex(job.request),
+                )
             return CallConnection(
                 number,
                 blocks,

@@ -12,6 +12,7 @@ from vecguard.etcd import EtcdClient
 from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.stored_roles import Grant, StoredRole
 from vecguard.privileges.catalogue import Catalogue
+from vecguard.privileges.stored_names import stored_privilege
 from vecguard.root_coord.store.interface import Actor, Outcome, StoredCredential
 from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 
@@ -270,6 +271,19 @@ async def test_too_many_grants_at_once_are_refused_with_a_reason(store):
     await create(store, "r")
     refused = await grant(store, "r", *(replace(SEARCH, object=f"c{n}") for n in range(26)))
     assert (refused.outcome, refused.detail) == (Outcome.INVALID, "more than 25 grants at once")
+
+
+async def test_a_grant_beside_many_on_its_object_is_revoked_with_many_others(store):
+    """The store is read in parts then."""
+    await create(store, "r")
+    privileges = sorted(map(stored_privilege, Catalogue().groups["CollectionAdmin"]))[:25]
+    many = [replace(SEARCH, privilege=privilege) for privilege in privileges]
+    others = [replace(SEARCH, object=f"c{number}") for number in range(24)]
+    assert (await grant(store, "r", *many)).applied
+    assert (await grant(store, "r", *others)).applied
+    assert (await revoke(store, "r", many[-1], *others)).applied
+    assert len(many) == 25
+    assert sorted(await grants_of(store, "r"), key=str) == sorted(many[:-1], key=str)
 
 
 # --- groups -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from cachetools import TTLCache
 
@@ -59,13 +59,15 @@ class Held:
 
     Attributes:
         fresh_until: the record counts before this time; minus infinity once it was dropped.
+        note: for the code that decides by the record, which keeps what follows from it here.
     """
 
-    __slots__ = ("credential", "fresh_until")
+    __slots__ = ("credential", "fresh_until", "note")
 
     def __init__(self, credential: Credential, fresh_until: float) -> None:
         self.credential = credential
         self.fresh_until = fresh_until
+        self.note: Any = None
 
 
 class CredentialSource(Protocol):
@@ -131,6 +133,10 @@ class CredentialCache:
         if held is None:
             return self._unknown.get(username)
         return held.credential if self._clock() < held.fresh_until else None
+
+    def last_held_of(self, username: str) -> Held | None:
+        """Returns the cached record of a known user, whether or not it is fresh."""
+        return self._lasting.get(username)
 
     def held_of(self, username: str) -> Held | None:
         """Returns the cached record of a known user if it is fresh."""
@@ -256,6 +262,7 @@ class CredentialCache:
 
 def _end(held: Held) -> None:
     held.fresh_until = -math.inf
+    held.note = None  # it may refer to the record
 
 
 # Above every revision: as a floor it makes every read in flight start again.

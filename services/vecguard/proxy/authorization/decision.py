@@ -16,7 +16,7 @@ from vecguard.proxy.authorization.methods import Need
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import RequestFields
 
-_DEFAULT_DATABASE: Final = "default"
+DEFAULT_DATABASE: Final = "default"
 # In the names of policies these are separators and patterns. Milvus allows none of them in the
 # name of a database or a collection.
 _has_special = re.compile(r"[.*?\[\]\\/]").search
@@ -30,11 +30,11 @@ def database_of_header(values: list[bytes]) -> str:
             the value is not UTF-8.
     """
     if not values:
-        return _DEFAULT_DATABASE
+        return DEFAULT_DATABASE
     if len(values) > 1:
         raise InvalidParameterError("the request has more than one header `dbname`")
     try:
-        return values[0].decode() or _DEFAULT_DATABASE
+        return values[0].decode() or DEFAULT_DATABASE
     except UnicodeDecodeError:
         raise InvalidParameterError("the header `dbname` is not UTF-8") from None
 
@@ -82,7 +82,8 @@ class Question:
                 for name in fields.names:
                     if _has_special(name):
                         raise InvalidParameterError(f"there can be no collection {name!r}")
-        require_possible(database)
+        if database != DEFAULT_DATABASE:
+            require_possible(database)
         self.database = ANY if need.cluster or moves else database
 
     def refusal(self) -> PermissionDeniedError:
@@ -96,7 +97,7 @@ class Question:
         collection may be called by its name or an alias: either may be granted.
         """
         need, names, targets = self._need, self.names, self.targets
-        if rights.is_admin or self.concerns_self(roles):
+        if rights.is_admin or ((need.is_own or self._role != "") and self.concerns_self(roles)):
             return True
         if need.names:
             return rights.allows_all(

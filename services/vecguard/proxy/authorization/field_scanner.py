@@ -20,17 +20,65 @@ MAX_FIELDS: Final = 1_000_000
 #: longest lists of small fields in requests are names of partitions and of files.
 MAX_INFLATED_FIELDS: Final = 50_000
 
-# A tag is a field number and one of these wire types (protobuf, "Encoding").
-_ANY_WIRE_TYPE: Final = 0b111
-_VARINT: Final = 0
-_FIXED64: Final = 1
+# A tag is a field number and a wire type (protobuf, "Encoding").
+_WIRE_TYPE: Final = 0b111
 _LENGTH_DELIMITED: Final = 2
-_FIXED32: Final = 5
 _FIRST_TAG: Final = 1 << 3
 # The bit of a byte of a varint that says that another one follows.
 _MORE: Final = 0x80
 _MAX_VARINT_BYTES: Final = 10
 _MAX_UINT32: Final = 2**32 - 1
+
+# The kinds of fields, by what is to be done with them.
+_SKIPPED: Final = 0  # a value with a length
+_WANTED: Final = 1
+_NUMBER: Final = 2
+_FOUR_BYTES: Final = 3
+_EIGHT_BYTES: Final = 4
+_MALFORMED: Final = 5
+_LONG_TAG: Final = 6  # shown by more bytes
+_KINDS_OF_WIRE_TYPES: Final = bytes(
+    (_NUMBER, _EIGHT_BYTES, _SKIPPED, _MALFORMED, _MALFORMED, _FOUR_BYTES, _MALFORMED, _MALFORMED)
+)
+# By the first byte of a field, if no field is looked for. There is no field 0.
+_KINDS: Final = (
+    bytes((_MALFORMED,)) * _FIRST_TAG + _KINDS_OF_WIRE_TYPES * 15 + bytes((_LONG_TAG,)) * _MORE
+)
+
+
+class WantedFields:
+    """The fields to look for in a message.
+
+    Attributes:
+        inner: the rest of a path, in the message that its first field has; None at the end.
+        repeated: whether all values of the field at the path are wanted, and not the last one.
+        database, other_database: two more fields, as the tags with which they are valid; 0 for
+            none.
+        kinds: the kind of a field by its first byte.
+    """
+
+    __slots__ = ("database", "inner", "kinds", "other_database", "repeated")
+
+    def __init__(
+        self,
+        path: tuple[int, ...],
+        database: int = 0,
+        other_database: int = 0,
+        *,
+        repeated: bool = False,
+    ) -> None:
+        """Takes field numbers up to 15: a path through messages, () for none, and two fields."""
+        self.inner: WantedFields | None = WantedFields(path[1:]) if len(path) > 1 else None
+        self.repeated = repeated
+        self.database = database << 3 | _LENGTH_DELIMITED if database else 0
+        self.other_database = other_database << 3 | _LENGTH_DELIMITED if other_database else 0
+        kinds = bytearray(_KINDS)
+        for number in (*path[:1], database, other_database):
+            if number:
+                start = number << 3
+                kinds[start : start + 8] = bytes((_MALFORMED,)) * 8
+                kinds[start | _LENGTH_DELIMITED] = _WANTED
+        self.kinds = bytes(kinds)
 
 
 class FieldScanner:
@@ -46,50 +94,36 @@ class FieldScanner:
         name: the last value at the end of the path; None when there was none.
         names: all values of the field at the path, if it is repeated.
         database, other_database: the last values of those fields; "" when there was none.
+        longest_start, longest_end: where the last piece has the longest value that is not looked
+            for; both 0 if none has 128 bytes.
     """
 
     __slots__ = (
         "_begun",
         "_budget",
-        "_database",
-        "_first",
         "_max_fields",
         "_missing",
         "_names_bytes",
-        "_other",
-        "_path",
-        "_repeated",
+        "_wanted",
         "database",
         "left",
+        "longest_end",
+        "longest_start",
         "name",
         "names",
         "other_database",
         "skip",
     )
 
-    def __init__(
-        self,
-        path: tuple[int, ...],
-        database: int = 0,
-        other_database: int = 0,
-        *,
-        repeated: bool = False,
-    ) -> None:
-        """Takes the fields to look for: a path through messages, () for none, and two fields.
-
-        `left` is to be set before the first piece.
-        """
-        self._path = path
-        # As they are tags with all bits of the wire type set. That of field 0 is never met.
-        self._first = (path[0] if path else 0) << 3 | _ANY_WIRE_TYPE
-        self._database = database << 3 | _ANY_WIRE_TYPE
-        self._other = other_database << 3 | _ANY_WIRE_TYPE
-        self._repeated = repeated
+    def __init__(self, wanted: WantedFields) -> None:
+        """`left` is to be set before the first piece."""
+        self._wanted = wanted
         self._max_fields = self._budget = MAX_FIELDS
         self._begun: bytearray | None = None
         self._missing = 0
         self._names_bytes = 0
         self.left = 0
+        self.longest_start = self.longest_end = 0
         self.skip = 0
         self.name: str | None = None
         self.names: list[str] | None = None
@@ -126,6 +160,12 @@ class FieldScanner:
             self._begun = None
         self._scan(data, at)
 
+    def feed_whole(self, data: bytes, at: int) -> None:
+        """Reads a message that is complete, like `feed` and `finish`. `left` must be 0."""
+        self._scan(data, at)
+        if self.skip or self._begun is not None:
+            self.finish()
+
     def finish(self) -> None:
         """Raises UnreadableRequestError when the message is incomplete."""
         if self.skip or self._begun is not None:
@@ -137,9 +177,9 @@ class FieldScanner:
         """Reads whole fields, and keeps the beginning of a field that is to be read later."""
         end = len(data)
         limit = end + self.left
-        first, database, other = self._first, self._database, self._other
+        kinds = self._wanted.kinds
         start = at
-        count = size = 0
+        count = longest = longest_end = 0
         self._missing = 1
         try:
             for count in range(self._budget):  # noqa: B007 - read after the loop
@@ -147,94 +187,106 @@ class FieldScanner:
                     break
                 start = at
                 tag = data[at]
-                if tag >= _MORE:
-                    tag, at = _uint32(data, at)
+                kind = kinds[tag]
                 at += 1
-                wire_type = tag & _ANY_WIRE_TYPE
-                if wire_type == _LENGTH_DELIMITED:
+                if kind == _SKIPPED:  # most fields
+                    size = data[at]
+                    if size >= _MORE:
+                        size, at = _uint32(data, at)
+                        if size > longest:
+                            longest, longest_end = size, at + size + 1
+                    at += size + 1
+                    continue
+                if kind == _LONG_TAG:
+                    tag, at = _uint32(data, start)
+                    at += 1
+                    kind = kinds[tag] if tag < _MORE else _KINDS_OF_WIRE_TYPES[tag & _WIRE_TYPE]
+                if kind <= _WANTED:
                     size = data[at]
                     if size >= _MORE:
                         size, at = _uint32(data, at)
                     at += size + 1
-                elif wire_type == _VARINT:
+                    if kind == _WANTED:
+                        if at > limit:
+                            break
+                        if size > MAX_VALUE_BYTES:
+                            raise _too_long(size)
+                        if at > end:
+                            self._missing = at - end
+                            at = start
+                            break
+                        self._take(tag, data[at - size : at])
+                elif kind == _NUMBER:
                     if data[at] >= _MORE:
                         at = _end_of_varint(data, at)
                     at += 1
-                elif wire_type == _FIXED32:
+                elif kind == _FOUR_BYTES:
                     at += 4
-                elif wire_type == _FIXED64:
+                elif kind == _EIGHT_BYTES:
                     at += 8
                 else:
-                    raise UnreadableRequestError(
-                        f"the request has a field of wire type {wire_type}"
-                    )
-                if at > limit:
-                    raise UnreadableRequestError("a field is longer than its message")
-                if tag < _FIRST_TAG:
-                    raise UnreadableRequestError("the request has a field of number 0")
-                tag |= _ANY_WIRE_TYPE
-                # Faster than `in`, and this runs for every field.
-                if tag == first or tag == database or tag == other:  # noqa: PLR1714, SIM109 - ^
-                    _check(tag, wire_type, size)
-                    if at > end:
-                        self._missing = at - end
-                        at = start
-                        break
-                    self._take(tag, data[at - size : at])
+                    raise _malformed(tag)
             else:
                 raise TooManyFieldsError(self._max_fields)
         except IndexError:  # within a tag, a length or a number
             at = start
+        if at > limit:
+            raise UnreadableRequestError("a field is longer than its message")
         self._budget -= count
+        self.longest_start, self.longest_end = longest_end - longest, longest_end
         if at < end:
             self._begun = bytearray(data[at:])
         else:
             self.skip = at - end
 
     def _take(self, tag: int, value: bytes) -> None:
-        if tag == self._database:
-            self.database = _text(value)
-        elif tag == self._other:
-            self.other_database = _text(value)
-        elif self._repeated:
-            if self.names is None:
-                self.names = []
-            self._names_bytes += len(value)
-            if len(self.names) == MAX_NAMES or self._names_bytes > MAX_NAMES_BYTES:
-                raise InvalidParameterError(
-                    f"the request has more than {MAX_NAMES} names, or more than "
-                    f"{MAX_NAMES_BYTES} bytes of names"
-                )
-            self.names.append(_text(value))
-        elif len(self._path) == 1:
-            self.name = _text(value)
-        else:
-            # A later occurrence is merged into an earlier one.
-            inner = FieldScanner(self._path[1:])
-            inner.left = len(value)
-            inner.feed(value)
-            inner.finish()
-            self._budget -= len(value) // 2  # the smallest field
-            if inner.name is not None:
-                self.name = inner.name
+        wanted = self._wanted
+        try:
+            if tag == wanted.database:
+                self.database = value.decode()
+            elif tag == wanted.other_database:
+                self.other_database = value.decode()
+            elif wanted.repeated:
+                self._take_name(value)
+            elif wanted.inner is None:
+                self.name = value.decode()
+            else:
+                # A later occurrence is merged into an earlier one.
+                inner = FieldScanner(wanted.inner)
+                inner.feed_whole(value, 0)
+                self._budget -= len(value) // 2  # the smallest field
+                if inner.name is not None:
+                    self.name = inner.name
+        except UnicodeDecodeError:
+            raise UnreadableRequestError("a name in the request is not UTF-8") from None
+
+    def _take_name(self, value: bytes) -> None:
+        if self.names is None:
+            self.names = []
+        self._names_bytes += len(value)
+        if len(self.names) == MAX_NAMES or self._names_bytes > MAX_NAMES_BYTES:
+            raise InvalidParameterError(
+                f"the request has more than {MAX_NAMES} names, or more than "
+                f"{MAX_NAMES_BYTES} bytes of names"
+            )
+        self.names.append(value.decode())
 
 
-def _check(tag: int, wire_type: int, size: int) -> None:
-    if wire_type != _LENGTH_DELIMITED:
-        raise UnreadableRequestError(
-            f"field {tag >> 3} of the request has wire type {wire_type}, and should have 2"
-        )
-    if size > MAX_VALUE_BYTES:
-        raise InvalidParameterError(
-            f"a name in the request has {size} bytes, more than {MAX_VALUE_BYTES}"
-        )
+def _malformed(tag: int) -> UnreadableRequestError:
+    wire_type = tag & _WIRE_TYPE
+    if _KINDS_OF_WIRE_TYPES[wire_type] == _MALFORMED:
+        return UnreadableRequestError(f"the request has a field of wire type {wire_type}")
+    if tag < _FIRST_TAG:
+        return UnreadableRequestError("the request has a field of number 0")
+    return UnreadableRequestError(
+        f"field {tag >> 3} of the request has wire type {wire_type}, and should have 2"
+    )
 
 
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise UnreadableRequestError("a name in the request is not UTF-8") from None
+def _too_long(size: int) -> InvalidParameterError:
+    return InvalidParameterError(
+        f"a name in the request has {size} bytes, more than {MAX_VALUE_BYTES}"
+    )
 
 
 def _uint32(data: bytes, at: int) -> tuple[int, int]:

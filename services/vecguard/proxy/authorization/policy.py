@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import re
 
 _EVERYWHERE: Final = "*.*"
+# So many keys of several roles are joined for a user, and more would need too much memory.
+_MAX_JOINED_KEYS: Final = 1000
 # What a v1 group allows, as stored. None: everything.
 _V1_MEMBERS: Final[dict[str, frozenset[str] | None]] = {
     stored_privilege(V1_ALL): None,
@@ -111,7 +113,7 @@ class _RoleScope:
 
 
 class _Scope:
-    """The objects on which one or more roles allow one privilege; the roles' sets are shared."""
+    """The objects on which one or more roles allow one privilege; large sets are the roles' own."""
 
     __slots__ = ("databases", "everywhere", "keys", "patterns")
 
@@ -119,6 +121,8 @@ class _Scope:
         self.everywhere = any(scope.everywhere for scope in scopes)
         self.databases = [scope.databases for scope in scopes if scope.databases]
         self.keys = [scope.keys for scope in scopes if scope.keys]
+        if len(self.keys) > 1 and sum(map(len, self.keys)) <= _MAX_JOINED_KEYS:
+            self.keys = [set().union(*self.keys)]
         self.patterns = [pattern for scope in scopes for pattern in scope.patterns]
 
     def is_empty(self) -> bool:

@@ -37,6 +37,19 @@ class Client(Protocol):
         """Returns its verified certificate, as `SSLObject.getpeercert` does; None without one."""
         ...
 
+    @property
+    def precedents(self) -> dict[bytes, Any]:
+        """What an authorizer keeps of the client's calls, by their method, while it is there."""
+        ...
+
+
+class Arriving(Protocol):
+    """A call that has arrived, as an authorizer sees it."""
+
+    def request_in_one_piece(self) -> bytes | None:
+        """Returns the data of the request if all of it has come, in one piece."""
+        ...
+
 
 # A class and no Protocol: compiled code calls the methods of a class faster.
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -67,9 +80,11 @@ class Authorizer(ABC):
 
     @abstractmethod
     def permission(
-        self, principal: Principal, head: RequestHead, client: Client
+        self, principal: Principal, head: RequestHead, client: Client, call: Arriving
     ) -> Permission | None:
         """Returns the permission of a call; None if every user may make it.
+
+        Several calls of a client may share one permission that is given.
 
         Raises:
             VecguardError: the caller may not make it, whatever its request says.
@@ -188,7 +203,7 @@ class Reception(Host):
         link.admitted(call, principal)
         permission = None
         if self._authorizer is not None:
-            permission = self._authorizer.permission(principal, head, link)
+            permission = self._authorizer.permission(principal, head, link, call)
             if permission is not None and permission.filters_answer:
                 if self._filtering is None:
                     raise RuntimeError("no upstream filters answers")

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from vecguard.etcd import Compare, Get, KeyValue
 from vecguard.etcd.reads import MOST_OPERATIONS, Reads
 from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import Grantee
-from vecguard.milvus_layout.stored_roles import Grant, groups_of, privileges_below
+from vecguard.milvus_layout.stored_roles import (
+    Grant,
+    groups_of,
+    privileges_below,
+    privileges_of,
+)
 from vecguard.privileges.catalogue import Catalogue
 from vecguard.privileges.stored_names import ANY, api_name
 from vecguard.root_coord.store.grantee_state import (
@@ -22,6 +28,8 @@ from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
 
 # Of one change: each takes up to four reads and some operations.
 _MOST_GRANTS = 25
+# Keys that are read of all grants of a change, with everything else that the change depends on.
+_MOST_PRIVILEGES = 500
 
 
 class GrantChanges:
@@ -78,12 +86,18 @@ class GrantChanges:
         wanted = _by_grantee(role, grants)
         keys = [key for grantee in wanted for key in grantee.keys]
         changing = changes_of(self._keys, grants) if refuse_changing else []
+        own_ids = [grantee.id for grantee in wanted]
+        limit = _MOST_PRIVILEGES // len(own_ids)
         read = await self._reads.at_once(
             [
                 Get(self._keys.groups.encode(), prefix=True),
                 *(Get(key, keys_only=True) for key in must_exist),
                 *(Get(self._keys.grantee(key).encode()) for key in keys),
                 *(Get(key, keys_only=True) for key in changing),
+                *(
+                    Get(self._keys.grants_of(each).encode(), prefix=True, limit=limit)
+                    for each in own_ids
+                ),
             ]
         )
         groups, roles = read.value[:2]
@@ -92,11 +106,16 @@ class GrantChanges:
         if give:
             must_exist += self._custom_groups(grants, groups)
         rest = read.value[2 + len(grantors) :]
-        if any(rest[len(keys) :]):
+        if any(rest[len(keys) :][: len(changing)]):
             raise Refusal(Outcome.COLLECTION_CHANGING)
+        below = rest[len(keys) + len(changing) :]
         stored = {key: kvs[0] for key, kvs in zip(keys, rest[: len(keys)], strict=True) if kvs}
-        ids = ids_of(stored.values()) | {grantee.id for grantee in wanted}
-        privileges = await privileges_below(self._reads, self._keys, ids, read.revision)
+        privileges = await privileges_of(self._keys, chain.from_iterable(below))
+        # Another read for other ids, which an older Milvus gave, and for what was over the limit.
+        unread = ids_of(stored.values()).difference(own_ids)
+        unread.update(each for each, kvs in zip(own_ids, below, strict=True) if len(kvs) == limit)
+        if unread:
+            privileges |= await privileges_below(self._reads, self._keys, unread, read.revision)
         transaction = Transaction(
             [
                 *standing,

@@ -21,6 +21,7 @@ from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.audit.audit_log import NoAudit
 from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.trust import Trust
+from vecguard.proxy.authorization.methods import ALIAS_CHANGES, METHODS
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.http2.hpack.fields import Field, name
@@ -165,7 +166,7 @@ class _Opened:
         self._relay = memory_relay(gatekeeper=gatekeeper, authorizer=authorizer)
         relay = await self._relay.__aenter__()
         house = Relay(relay, source, trust, authentication.credentials, roles)
-        house.audit, house.authorizer = audit, authorizer
+        house.audit, house.authorizer, house.clock = audit, authorizer, clock
         house.log_in = self._log_in
         house.revocations = self._revocations = Revocations(
             authentication.credentials, authentication.logins, roles, relay.open_calls
@@ -488,6 +489,216 @@ async def test_a_long_request_passes_in_parts_and_is_judged_by_its_end(house):
     assert house.status(refused) is Status.PERMISSION_DENIED
 
 
+async def test_a_message_that_came_at_once_may_be_ended_later(house):
+    house.source.give("alice", "reader")
+    for _ in range(2):  # the roles are unknown, and known
+        call = await house.call(SEARCH, search(), end=False)
+        house.client.say(call, b"", end=True)
+        await house.relay.quiet()
+        assert await house.has_arrived(call)
+
+
+async def test_a_second_message_after_one_that_came_at_once_is_refused(house):
+    house.source.give("alice", "reader")
+    for _ in range(2):
+        call = await house.call(SEARCH, search(), end=False)
+        house.client.say(call, search("films"))
+        await house.relay.quiet()
+        assert house.status(call) is Status.INTERNAL
+        assert not await house.has_arrived(call)
+
+
+async def test_a_user_whose_roles_expired_is_judged_by_the_newest(house):
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    house.source.grant("reader")
+    house.clock.advance(3600)
+    call = await house.call(SEARCH, search())
+    assert house.status(call) is Status.PERMISSION_DENIED
+
+
+async def test_memory_does_not_decide_without_trust(house):
+    house.source.grant("reader", Grant("Collection", "*", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    assert await house.has_arrived(await house.call(SEARCH, search()))
+    house.trust.valid.clear()
+    call = await house.call(SEARCH, search())
+    assert house.status(call) is None
+    assert not await house.has_arrived(call)
+    house.trust.valid.set()
+    await house.relay.quiet()
+    assert await house.has_arrived(call)
+
+
+async def searches(house, *requests, **options):
+    """Calls of one client that stay open, by number, and the permission of each."""
+    return {
+        call: permission_of(house, call)
+        for call in [await house.call(SEARCH, request, **options) for request in requests]
+    }
+
+
+def permission_of(house, call):
+    """What allows an open call; None if it is not open."""
+    return next(
+        (
+            open_call.permission
+            for open_call in house.relay.open_calls
+            if open_call.client.id == call
+        ),
+        None,
+    )
+
+
+def vector(content, collection="books"):
+    return search(collection, placeholder_group=content * 200)
+
+
+async def test_calls_that_differ_in_nothing_that_decides_share_one_permission(house):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    calls = await searches(house, vector(b"a"), vector(b"b"), vector(b"c"))
+    first, *others = calls.values()
+    assert first.is_given
+    assert all(other is first for other in others)
+    assert house.authorizer.allowed == 4
+    for call in calls:
+        await house.has_arrived(call)
+
+
+async def test_a_call_about_another_collection_is_judged_by_itself(house):
+    house.source.give("alice", "reader")
+    for collection in ("books", "films", "books", "films"):
+        call = await house.call(SEARCH, vector(b"a", collection))
+        assert await house.has_arrived(call) is (collection == "books")
+    assert (house.authorizer.allowed, house.authorizer.refused) == (2, 2)
+
+
+async def test_a_repeated_call_with_another_database_in_its_header_is_judged_by_itself(house):
+    house.source.give("alice", "reader")
+    for database in (b"default", b"default", b"other", b"default"):
+        call = await house.call(SEARCH, vector(b"a"), (b"dbname", database))
+        assert await house.has_arrived(call) is (database == b"default")
+
+
+async def test_a_repeated_call_of_another_user_is_judged_by_itself(house):
+    house.source.put("bob", "secret1")
+    house.source.give("alice", "reader")
+    for username in ("alice", "bob", "alice", "bob"):
+        house.log_in(Principal(username, 101))
+        call = await house.call(SEARCH, vector(b"a"))
+        assert await house.has_arrived(call) is (username == "alice")
+
+
+async def test_a_repeated_call_that_has_not_come_in_one_piece_is_judged_by_itself(house):
+    house.source.give("alice", "reader")
+    for _ in range(3):
+        call = await house.call(SEARCH, vector(b"a"), end=False)
+        house.client.say(call, vector(b"a"), end=True)
+        await house.relay.quiet()
+        assert house.status(call) is Status.INTERNAL
+    assert await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+
+
+async def test_no_call_is_allowed_as_an_earlier_one_after_the_roles_have_changed(house):
+    house.source.give("alice", "reader")
+    for _ in range(3):
+        assert await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    house.source.grant("reader")
+    house.revocations.change_policy(house.source.revision)
+    assert house.status(await house.call(SEARCH, vector(b"a"))) is Status.PERMISSION_DENIED
+    house.source.grant("reader", SEARCH_BOOKS)
+    house.revocations.change_policy(house.source.revision)
+    for _ in range(3):
+        assert await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    house.source.give("alice")
+    house.revocations.change_roles_of("alice", house.source.revision)
+    assert house.status(await house.call(SEARCH, vector(b"a"))) is Status.PERMISSION_DENIED
+
+
+async def test_calls_share_a_new_permission_soon_after_the_roles_have_changed(house):
+    house.source.give("alice", "reader")
+    for _ in range(2):
+        await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    house.revocations.change_policy(house.source.grant("reader", SEARCH_BOOKS))
+    # The first one reads the roles.
+    _, second, third = (await searches(house, *[vector(b"a")] * 3)).values()
+    assert second is third
+    assert second.is_given
+
+
+async def test_no_call_is_allowed_as_an_earlier_one_without_trust(house):
+    house.source.give("alice", "reader")
+    for _ in range(3):
+        assert await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    house.trust.valid.clear()
+    call = await house.call(SEARCH, vector(b"a"))
+    assert house.status(call) is None
+    assert not await house.has_arrived(call)
+    house.trust.valid.set()
+    await house.relay.quiet()
+    assert await house.has_arrived(call)
+
+
+async def test_a_change_of_roles_ends_all_open_calls_that_share_a_permission(house):
+    house.source.give("alice", "reader")
+    await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    calls = await searches(house, vector(b"a"), vector(b"b"))
+    assert len(set(calls.values())) == 1
+    house.source.grant("reader")
+    house.revocations.change_policy(house.source.revision)
+    await house.relay.quiet()
+    assert [house.status(call) for call in calls] == [Status.PERMISSION_DENIED] * 2
+    assert len(house.audit.calls) == house.authorizer.refused == 2
+
+
+async def test_calls_that_change_follow_each_other_by_what_they_are(house):
+    """Another outline is kept after a while, however many calls the old one does not fit."""
+    house.source.grant("reader", Grant("Collection", "default", "*", "PrivilegeSearch"))
+    house.source.give("alice", "reader")
+    for _ in range(2):  # the roles are unknown, and known
+        await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    for _ in range(20):
+        await house.has_arrived(await house.call(SEARCH, vector(b"a", "films")))
+    calls = await searches(house, vector(b"a", "films"), vector(b"a", "films"))
+    assert len(set(calls.values())) == 1
+
+
+async def test_permissions_of_few_methods_are_kept_for_a_client_while_it_is_there(house):
+    methods = [
+        method
+        for method, need in METHODS.items()
+        if need.database == 2 and need.name in ((), (3,)) and not (need.names or need.cluster)
+    ]
+    methods.sort(key=lambda method: method not in ALIAS_CHANGES)
+    assert methods[0] in ALIAS_CHANGES
+    house.source.grant(
+        "reader",
+        Grant("Collection", "default", "*", "*"),
+        Grant("Global", "default", "*", "*"),
+    )
+    house.source.give("alice", "reader")
+    for _ in range(2):
+        for method in methods:
+            assert await house.has_arrived(await house.call(method, search()))
+    (link,) = house.relay.links
+    assert len(link.precedents) == 4
+    assert not link.precedents.keys() & ALIAS_CHANGES
+    house.client.cut()
+    await house.relay.quiet()
+    assert not link.precedents
+
+
+async def test_no_long_request_is_kept_for_later_ones(house):
+    house.source.give("alice", "reader")
+    (link,) = house.relay.links
+    for content, kept in (({"output_fields": ["x" * 100] * 11}, 0), ({"dsl": "x" * 1100}, 1)):
+        for _ in range(2):
+            assert await house.has_arrived(await house.call(SEARCH, search(**content)))
+        assert len(link.precedents) == kept
+
+
 async def test_a_part_of_a_request_does_not_pass_if_the_user_may_do_it_nowhere(house):
     house.source.give("alice", "reader")
     await house.call(SEARCH, search())
@@ -496,6 +707,19 @@ async def test_a_part_of_a_request_does_not_pass_if_the_user_may_do_it_nowhere(h
         path_of("Insert"), message(data.SerializeToString())[:16_384], end=False
     )
     assert house.status(call) is Status.PERMISSION_DENIED
+
+
+async def test_a_part_of_a_request_passes_once_the_roles_have_changed(house):
+    house.source.give("alice", "reader")
+    await house.call(SEARCH, search())
+    house.source.grant("reader", Grant("Collection", "default", "books", "PrivilegeInsert"))
+    house.revocations.change_policy(house.source.revision)
+    data = milvus.InsertRequest(collection_name="books", hash_keys=range(20_000))
+    whole = message(data.SerializeToString())
+    call = await house.call(path_of("Insert"), whole[:16_384], end=False)
+    house.client.say(call, whole[16_384:], end=True)
+    await house.relay.quiet()
+    assert await house.has_arrived(call)
 
 
 async def test_a_role_on_everything_is_not_asked_for_the_name(house):
@@ -755,5 +979,5 @@ async def test_many_paths_do_not_fill_memory(house):
     authorizer = house.relay.listener._reception._authorizer
     await house.call(b"/a.B/" + b"x" * 300, message(b""))
     for number in range(1100):
-        authorizer.permission(Principal("root", 102), Head(b"/a.B/C%d" % number), None)
+        authorizer.permission(Principal("root", 102), Head(b"/a.B/C%d" % number), None, None)
     assert len(authorizer._treatments) == 1024

@@ -29,17 +29,29 @@ METHODS = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_nam
 class Head:
     def __init__(self, case: Case) -> None:
         self.path = Field(name(b":path"), path_of(case), b"")
-        self._database = case.metadata_database
+        database = case.metadata_database
+        self.databases = [] if database is None else [database.encode()]
 
     def values(self, key: bytes) -> list[bytes]:
-        if key != b"dbname" or self._database is None:
-            return []
-        return [self._database.encode()]
+        return []
 
 
 class Client:
+    def __init__(self):
+        self.precedents = {}
+
     def peer_name(self):
         return None
+
+
+class Call:
+    """A call of which the request has come in one piece, or has not come yet."""
+
+    def __init__(self, data=None):
+        self.data = data
+
+    def request_in_one_piece(self):
+        return self.data
 
 
 class Authorizer(RoleAuthorizer):
@@ -59,6 +71,9 @@ class Authorizer(RoleAuthorizer):
         record = Credential(case.user, None, 1, 1, case.roles)
         rights = HeldRights(rights_of(case.world, case.roles), 1, 0, inf)
         self._standing = Standing(Held(record, inf), rights)
+
+    def last_rights(self, username: str) -> Standing:
+        return self._standing
 
     def rights_now(self, username: str) -> Standing:
         return self._standing
@@ -108,7 +123,8 @@ def request_of(case: Case) -> bytes:
 def decided(case: Case, random: Random) -> tuple[bool, str]:
     """Returns whether a call passes, and the text of its refusal."""
     try:
-        permission = Authorizer(case).permission(Principal(case.user, 1), Head(case), Client())
+        user, client, authorizer = Principal(case.user, 1), Client(), Authorizer(case)
+        permission = authorizer.permission(user, Head(case), client, Call())
         if permission is None or permission.is_given:
             return True, ""
         data = message(request_of(case))
@@ -117,8 +133,12 @@ def decided(case: Case, random: Random) -> tuple[bool, str]:
             permission.read(data[start:end])
         permission.decide()
     except (PermissionDeniedError, InvalidParameterError) as error:
+        assert not client.precedents
         return False, error.message
     assert permission.is_given
+    if client.precedents:
+        again = authorizer.permission(user, Head(case), client, Call(data))
+        assert again is permission
     return True, ""
 
 

@@ -198,5 +198,5 @@ async def test_methods_of_milvus_are_judged_as_without_entries(house):
 
 async def test_methods_of_a_service_do_not_fill_memory(house):
     for number in range(1100):
-        house.authorizer.permission(ROOT, Head(POINTS + b"%d" % number), None)
+        house.authorizer.permission(ROOT, Head(POINTS + b"%d" % number), None, None)
     assert len(house.authorizer._treatments) == 1024

@@ -66,6 +66,15 @@ async def test_an_invalidation_drops_what_was_read_before(cached):
     assert not (await cached.cache.get(READER)).allows(*SEARCH)
 
 
+async def test_dropped_rights_allow_nothing_and_need_no_memory(cached):
+    await cached.cache.get(READER)
+    held = cached.cache.held_of(READER, cached.clock())
+    cached.cache.invalidate(cached.source.grant("reader"))
+    assert cached.clock() >= held.fresh_until
+    assert not held.rights.roles
+    assert not held.rights.allows(*SEARCH)
+
+
 async def test_an_invalidation_keeps_what_was_read_after_the_change(cached):
     revision = cached.source.grant("reader", GRANT)
     rights = await cached.cache.get(READER)

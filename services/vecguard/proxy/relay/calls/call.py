@@ -178,6 +178,14 @@ class Call(Requester):
         self._length = length
         self._check_length(end=self.client.received_end)
 
+    def request_in_one_piece(self) -> bytes | None:
+        """Returns the data of the request if all of it has come, in one piece."""
+        upstream = self.upstream
+        if upstream.ending is None or len(upstream.queue) != 1:
+            return None
+        piece = upstream.queue[0]
+        return piece if isinstance(piece, bytes) else None
+
     def route(self, request: Request, permission: Permission | None = None) -> None:
         """Passes the request to the pool of its upstream, if `permission` is given.
 

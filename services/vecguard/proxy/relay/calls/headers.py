@@ -20,7 +20,7 @@ from vecguard.proxy.relay.errors import (
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 
 AUTHORIZATION = b"authorization"
-
+DATABASE = b"dbname"
 
 # The kinds of fields of a request. No Enum: to access a member of an Enum costs as much as all the
 # rest of a field's handling (Python 3.11).
@@ -33,6 +33,7 @@ _LENGTH: Final = 6
 _TE: Final = 7
 _DROPPED: Final = 8
 _MALFORMED: Final = 9
+_DATABASE: Final = 10
 
 # A message with one of these is malformed (RFC 9113, section 8.2.2).
 CONNECTION_SPECIFIC = frozenset(
@@ -50,6 +51,7 @@ _KINDS = {
     b":path": _PSEUDO,
     b":authority": _PSEUDO,
     AUTHORIZATION: _AUTHORIZATION,
+    DATABASE: _DATABASE,
     b"grpc-timeout": _TIMEOUT,
     b"content-type": _CONTENT_TYPE,
     b"te": _TE,
@@ -69,6 +71,7 @@ class _Reading:
     __slots__ = (
         "authorization",
         "beginning",
+        "databases",
         "is_grpc",
         "is_regular",
         "lengths",
@@ -79,13 +82,14 @@ class _Reading:
         "wire",
     )
     authorization: list[bytes]
+    databases: list[bytes]
     is_grpc: bool
     is_regular: bool
     lengths: list[bytes]
     pseudo: dict[bytes, Field]
     timeouts: list[bytes]
 
-    def __init__(  # noqa: C901 - one branch for each kind of field
+    def __init__(  # noqa: C901, PLR0912 - one branch for each kind of field
         self, fields: list[Field], beginning: "_Reading | None"
     ) -> None:
         """Reads the fields after `beginning`. Raises MalformedRequestError."""
@@ -94,12 +98,13 @@ class _Reading:
         self.pseudo_path: Field | None = None
         if beginning is None:
             self.pseudo = {}
-            self.authorization, self.timeouts, self.lengths = [], [], []
+            self.authorization, self.databases, self.timeouts, self.lengths = [], [], [], []
             is_grpc_call = is_regular = False
         else:
             # These are replaced and never changed, because later readings share them.
             self.pseudo = beginning.pseudo
             self.authorization = beginning.authorization
+            self.databases = beginning.databases
             self.timeouts = beginning.timeouts
             self.lengths = beginning.lengths
             is_grpc_call = beginning.is_grpc
@@ -122,6 +127,10 @@ class _Reading:
                 wires.append(field.wire)
             elif kind == _AUTHORIZATION:
                 self.authorization = [*self.authorization, field.value]
+            elif kind == _DATABASE:
+                self.databases = [*self.databases, field.value]
+                rest.append(field)
+                wires.append(field.wire)
             elif kind == _TIMEOUT:
                 self.timeouts = [*self.timeouts, field.value]
             elif kind == _CONTENT_TYPE:
@@ -144,6 +153,7 @@ class RequestHead(_Reading):
     Attributes:
         path: the `:path` field.
         authorization: the values of the header, in order.
+        databases: the values of the header `dbname`, in order.
         timeout_seconds: from `grpc-timeout`; None without a deadline.
         length: from `content-length`; None without one.
     """

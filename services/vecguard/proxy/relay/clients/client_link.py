@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from vecguard.errors import VecguardError
 from vecguard.observability.log import get_logger
@@ -80,6 +80,7 @@ class ClientLink(Link, Reader):
         was_made: whether the connection was ever made.
         newest: the call that was admitted last, while it is open.
         usernames: the users that its calls were admitted as so far.
+        precedents: what the authorizer keeps of its calls, by their method.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class ClientLink(Link, Reader):
         self.was_made = False
         self.newest: Call | None = None
         self.usernames: set[str] = set()
+        self.precedents: dict[bytes, Any] = {}
         self._lifetime = Lifetime(self, lifetime, self.loop, random)
         self._arrived: list[tuple[Call, Fields]] = []
         self._is_greeted = False
@@ -292,6 +294,7 @@ class ClientLink(Link, Reader):
         del streams
         self._scheduler.forget(self)
         self._lifetime.end()
+        self.precedents.clear()  # they refer to this link
         if self._leaving is not None:
             self._leaving.cancel()
         self._host.disconnected(self)

@@ -23,7 +23,12 @@ from vecguard.proxy.authorization.field_scanner import (
     MAX_VALUE_BYTES,
 )
 from vecguard.proxy.authorization.methods import METHODS
-from vecguard.proxy.authorization.request_fields import RequestScanner
+from vecguard.proxy.authorization.request_fields import (
+    Outline,
+    RequestScanner,
+    fields_of_whole,
+    is_whole,
+)
 
 MEBIBYTE = 2**20
 
@@ -423,3 +428,56 @@ def test_an_incomplete_compressed_message_is_refused():
 def test_errors_have_the_status_of_grpc():
     assert UnreadableRequestError.status is Status.INTERNAL
     assert InvalidParameterError.status is Status.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (framed(b""), True),
+        (framed(b"x"), True),
+        (framed(b"x")[:-1], False),
+        (framed(b"x") + b"y", False),
+        (framed(b"x", 1), False),
+        (framed(b"x")[:4], False),
+        (b"", False),
+    ],
+)
+def test_a_request_is_whole_if_it_is_one_message_that_is_not_compressed(data, expected):
+    assert is_whole(data) is expected
+    assert is_whole(bytearray(data)) is expected
+
+
+def as_found(need, data):
+    found = fields_of_whole(need, data)
+    return found.database, found.names, found.other_database, found.role
+
+
+@pytest.mark.parametrize("vector", [b"v" * 127, b"v" * 128, b"v" * 700])
+def test_requests_of_one_outline_differ_only_in_a_long_value_that_is_not_read(vector):
+    request = milvus_pb2.SearchRequest(
+        db_name="d", collection_name="c", dsl="w" * 128, placeholder_group=vector, nq=1
+    )
+    data = framed(request.SerializeToString())
+    outline, found = Outline(SEARCH, data), as_found(SEARCH, data)
+    fitting = set()
+    for at in range(len(data)):
+        for value in (data[at] ^ 1, data[at] ^ 8, 0, 255):
+            other = data[:at] + bytes([value]) + data[at + 1 :]
+            if other != data and outline.fits(other):
+                assert as_found(SEARCH, other) == found
+                fitting.add(at)
+    longest = max(request.dsl.encode(), vector, key=len)
+    start = data.index(longest)
+    assert fitting == set(range(start, start + len(longest)))
+    assert len(outline) == len(data) - len(longest)
+    assert outline.fits(data)
+    assert not outline.fits(data[:-1])
+    assert not outline.fits(data + b"x")
+
+
+def test_a_request_without_a_long_value_is_its_own_outline():
+    data = framed(milvus_pb2.SearchRequest(collection_name="c" * 200).SerializeToString())
+    outline = Outline(SEARCH, data)
+    assert len(outline) == len(data)
+    assert outline.fits(data)
+    assert not outline.fits(data[:-1] + b"d")
