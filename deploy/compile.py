@@ -55,6 +55,7 @@ MODULES = (
     "vecguard/proxy/precedent.py",
     "vecguard/proxy/principal.py",
     "vecguard/proxy/role_cache.py",
+    "vecguard/proxy/role_permission.py",
     "vecguard/proxy/relay/calls/answers.py",
     "vecguard/proxy/relay/calls/call.py",
     "vecguard/proxy/relay/calls/call_counts.py",
