@@ -15,7 +15,7 @@ and kept: sets of objects and databases, and compiled patterns.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vecguard.privileges.catalogue import (
     ADMIN,
@@ -230,15 +230,17 @@ class Rights:
         is_admin: whether the user may do everything.
         roles: all roles of the user.
         read_revision: the store's revision at which the roles were read; 0 if they are not stored.
+        note: for the code that decides by the rights, which keeps what follows from them here.
     """
 
-    __slots__ = ("__weakref__", "_scopes", "is_admin", "read_revision", "roles")
+    __slots__ = ("_scopes", "is_admin", "note", "read_revision", "roles")
 
     def __init__(self, roles: Sequence[RolePolicy], read_revision: int = 0) -> None:
         """Takes all roles of a user, `public` included."""
         self.read_revision = read_revision
         self.is_admin = any(role.name == ADMIN for role in roles)
         self.roles = tuple(roles)
+        self.note: Any = None
         self._scopes: dict[tuple[str, str], _Scope] = {}
 
     def allows(self, object_type: str, privilege: str, database: str, name: str) -> bool:

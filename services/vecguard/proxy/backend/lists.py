@@ -4,7 +4,6 @@ Milvus filters them itself, by roles that the backend here does not know.
 """
 
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from grpclib.const import Cardinality, Handler
 
@@ -43,7 +42,6 @@ class Lists:
     def __init__(self, backend: BackendClient, authorizer: RoleAuthorizer) -> None:
         self._backend = backend
         self._authorizer = authorizer
-        self._visibilities: WeakKeyDictionary[Rights, Visibility] = WeakKeyDictionary()
 
     def __mapping__(self) -> dict[str, Handler]:
         return {
@@ -93,16 +91,17 @@ class Lists:
         """Sends the reply by the rights that the caller has after the backend has answered."""
         rights, _ = await self._authorizer.rights_after_wait(caller.principal.username)
         if not rights.is_admin:
-            visible = names(self._visibility(rights))
+            visible = names(_visibility(rights))
             if not visible.has_all:
                 reply = await only(reply, layout, visible)
         await stream.send_message(RawMessage(reply))
 
-    def _visibility(self, rights: Rights) -> Visibility:
-        visibility = self._visibilities.get(rights)
-        if visibility is None:
-            visibility = self._visibilities[rights] = Visibility(rights.roles)
-        return visibility
+
+def _visibility(rights: Rights) -> Visibility:
+    visibility: Visibility | None = rights.note
+    if visibility is None:
+        visibility = rights.note = Visibility(rights.roles)
+    return visibility
 
 
 def _caller() -> Caller:

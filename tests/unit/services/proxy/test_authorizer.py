@@ -12,7 +12,7 @@ from tests.support.credentials import (
     observed_authentication,
     role_cache,
 )
-from tests.support.header_blocks import UNLIMITED
+from tests.support.header_blocks import UNLIMITED, request_head
 from tests.support.memory_relay import MemoryRelay, memory_relay
 from tests.support.raw_http2 import message
 from tests.support.relay_parts import ScriptedGatekeeper
@@ -24,7 +24,6 @@ from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.methods import ALIAS_CHANGES, METHODS
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.authorizer import RoleAuthorizer
-from vecguard.proxy.http2.hpack.fields import Field, name
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.identity_headers import read_caller
 from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
@@ -73,13 +72,6 @@ class Audit(NoAudit):
 
     def call_refused(self, call):
         self.calls.append(call)
-
-
-class Head:
-    """The head of a request without headers."""
-
-    def __init__(self, path):
-        self.path = Field(name(b":path"), path, b"")
 
 
 class Relay:
@@ -979,5 +971,6 @@ async def test_many_paths_do_not_fill_memory(house):
     authorizer = house.relay.listener._reception._authorizer
     await house.call(b"/a.B/" + b"x" * 300, message(b""))
     for number in range(1100):
-        authorizer.permission(Principal("root", 102), Head(b"/a.B/C%d" % number), None, None)
+        head = request_head(b"/a.B/C%d" % number)
+        authorizer.permission(Principal("root", 102), head, None, None)
     assert len(authorizer._treatments) == 1024

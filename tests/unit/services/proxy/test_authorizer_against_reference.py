@@ -7,18 +7,22 @@ from random import Random
 import pytest
 from pymilvus.grpc_gen import milvus_pb2
 
+from tests.support.credentials import hashed
+from tests.support.header_blocks import request_head
 from tests.support.raw_http2 import message
 from tests.unit.services.proxy.authorization.cases import cases
 from tests.unit.services.proxy.authorization.reference import NEEDS, Case, decide
 from tests.unit.services.proxy.authorization.test_policy_against_reference import rights_of
 from vecguard.errors import InvalidParameterError
-from vecguard.proxy.authentication.credentials import Credential, Held
+from vecguard.proxy.authentication.credentials import Credential, CredentialCache
+from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.errors import PermissionDeniedError
-from vecguard.proxy.authorizer import RoleAuthorizer, Standing
-from vecguard.proxy.http2.hpack.fields import Field, name
+from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.principal import Principal
-from vecguard.proxy.role_cache import HeldRights
+from vecguard.proxy.relay.calls.headers import RequestHead
+from vecguard.proxy.role_cache import RoleCache, RolesRead
 
+HASH = hashed("first1")
 SEEDS = range(4)
 CASES_PER_SEED = 6_000
 # No database and no collection has such a name: we refuse them, and Milvus compares them.
@@ -26,14 +30,11 @@ SPECIAL = frozenset(".*?[]\\/")
 METHODS = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_name
 
 
-class Head:
-    def __init__(self, case: Case) -> None:
-        self.path = Field(name(b":path"), path_of(case), b"")
-        database = case.metadata_database
-        self.databases = [] if database is None else [database.encode()]
-
-    def values(self, key: bytes) -> list[bytes]:
-        return []
+def head_of(case: Case) -> RequestHead:
+    database = case.metadata_database
+    return request_head(
+        path_of(case), *([] if database is None else [(b"dbname", database.encode())])
+    )
 
 
 class Client:
@@ -54,32 +55,48 @@ class Call:
         return self.data
 
 
-class Authorizer(RoleAuthorizer):
-    """Knows the rights of the user of the case."""
+class NoSource:
+    """All is held, so nothing is fetched."""
 
-    def __init__(self, case: Case) -> None:
-        super().__init__(
-            None,
-            None,
-            None,
-            None,
-            root_is_bound=case.root_should_bind_role,
-            enforced=True,
-            strict=case.strict,
-            max_request_bytes=2**20,
-        )
-        record = Credential(case.user, None, 1, 1, case.roles)
-        rights = HeldRights(rights_of(case.world, case.roles), 1, 0, inf)
-        self._standing = Standing(Held(record, inf), rights)
 
-    def last_rights(self, username: str) -> Standing:
-        return self._standing
-
-    def rights_now(self, username: str) -> Standing:
-        return self._standing
-
-    def is_current(self, standing: Standing) -> bool:
+class Trusted(Trust):
+    def is_valid(self, now=None):
         return True
+
+    async def wait(self):
+        return True
+
+    def explain(self):
+        raise AssertionError
+
+
+def authorizer_of(case: Case) -> RoleAuthorizer:
+    """Returns an authorizer that holds the user of the case."""
+
+    def clock() -> float:
+        return 0.0
+
+    credentials = CredentialCache(
+        NoSource(),
+        ttl_seconds=inf,
+        max_known=1,
+        max_unknown=1,
+        refresh_interval_seconds=1,
+        clock=clock,
+    )
+    credentials._store(Credential(case.user, HASH, 1, 1, case.roles))
+    roles = RoleCache(NoSource(), ttl_seconds=inf, clock=clock, under_lease=lambda: True)
+    roles._store(case.roles, rights_of(case.world, case.roles), RolesRead(1, (), 0))
+    return RoleAuthorizer(
+        credentials,
+        roles,
+        Trusted(),
+        clock,
+        root_is_bound=case.root_should_bind_role,
+        enforced=True,
+        strict=case.strict,
+        max_request_bytes=2**20,
+    )
 
 
 def path_of(case: Case) -> bytes:
@@ -123,8 +140,8 @@ def request_of(case: Case) -> bytes:
 def decided(case: Case, random: Random) -> tuple[bool, str]:
     """Returns whether a call passes, and the text of its refusal."""
     try:
-        user, client, authorizer = Principal(case.user, 1), Client(), Authorizer(case)
-        permission = authorizer.permission(user, Head(case), client, Call())
+        user, client, authorizer = Principal(case.user, 1), Client(), authorizer_of(case)
+        permission = authorizer.permission(user, head_of(case), client, Call())
         if permission is None or permission.is_given:
             return True, ""
         data = message(request_of(case))
@@ -137,7 +154,7 @@ def decided(case: Case, random: Random) -> tuple[bool, str]:
         return False, error.message
     assert permission.is_given
     if client.precedents:
-        again = authorizer.permission(user, Head(case), client, Call(data))
+        again = authorizer.permission(user, head_of(case), client, Call(data))
         assert again is permission
     return True, ""
 

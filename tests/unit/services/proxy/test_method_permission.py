@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.support.header_blocks import request_head
 from tests.support.raw_http2 import message
-from tests.unit.services.proxy.test_authorizer import SEARCH, Head, opened, search
+from tests.unit.services.proxy.test_authorizer import SEARCH, opened, search
 from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.principal import ANONYMOUS, Principal
@@ -198,5 +199,5 @@ async def test_methods_of_milvus_are_judged_as_without_entries(house):
 
 async def test_methods_of_a_service_do_not_fill_memory(house):
     for number in range(1100):
-        house.authorizer.permission(ROOT, Head(POINTS + b"%d" % number), None, None)
+        house.authorizer.permission(ROOT, request_head(POINTS + b"%d" % number), None, None)
     assert len(house.authorizer._treatments) == 1024
