@@ -146,7 +146,7 @@ class _Scope:
 class RolePolicy:
     """What one role allows. The users who have the role share it."""
 
-    __slots__ = ("_grants", "_members", "_scopes", "name")
+    __slots__ = ("_grants", "_members", "_scopes", "_shared", "name")
 
     def __init__(
         self, name: str, grants: Iterable[Grant], groups: Mapping[str, Sequence[str]]
@@ -171,6 +171,8 @@ class RolePolicy:
             if group in groups and stored == stored_group(group) and stored not in _V1_MEMBERS:
                 self._members[stored] = [stored_privilege(member) for member in groups[group]]
         self._scopes: dict[tuple[str, str], _RoleScope] = {}
+        #: By object type and `_sources`. The privileges of one group need one scope, not thirty.
+        self._shared: dict[tuple[str, tuple[tuple[str, str], ...]], _RoleScope] = {}
 
     def scope(self, object_type: str, privilege: str) -> _RoleScope:
         """Returns where the role allows a privilege on objects of a type."""
@@ -182,10 +184,10 @@ class RolePolicy:
 
     def granting(self, object_type: str, privilege: str, database: str, name: str) -> Grant | None:
         """Returns the first grant that allows a privilege on an object. Slow with many grants."""
-        for stored, grants in self._grants.items():
-            for grant in grants:
+        for stored, kind in self._sources(privilege):
+            for grant in self._grants[stored]:
                 scope = _RoleScope()
-                self._fill(scope, stored, [grant], object_type, privilege)
+                _add(scope, object_type, kind, [grant])
                 if _Scope([scope]).has(database, f"{database}.{name}"):
                     return grant
         return None
@@ -198,23 +200,30 @@ class RolePolicy:
                 yield grant, members
 
     def _new_scope(self, object_type: str, privilege: str) -> _RoleScope:
-        scope = _RoleScope()
-        for stored, grants in self._grants.items():
-            self._fill(scope, stored, grants, object_type, privilege)
+        sources = tuple(self._sources(privilege))
+        scope = self._shared.get((object_type, sources))
+        if scope is None:
+            scope = self._shared[object_type, sources] = _RoleScope()
+            for stored, kind in sources:
+                _add(scope, object_type, kind, self._grants[stored])
         return scope
 
-    def _fill(
-        self,
-        scope: _RoleScope,
-        stored: str,
-        grants: Sequence[Grant],
-        object_type: str,
-        privilege: str,
-    ) -> None:
-        """Adds to a scope what some grants of one privilege or group allow."""
-        for granted in self._members.get(stored, [stored]):
-            if _applies(granted, privilege):
-                _add(scope, object_type, [_expanded(grant, granted) for grant in grants])
+    def _sources(self, privilege: str) -> Iterator[tuple[str, str]]:
+        """Yields the privileges and groups, as stored, whose grants are about a privilege.
+
+        With each comes the object type of these grants, a v1 group, or "" for the stored type: all
+        that `_add` has to know of the privilege.
+        """
+        for stored in self._grants:
+            for granted in self._members.get(stored, [stored]):
+                if _applies(granted, privilege):
+                    if granted in _V1_MEMBERS:
+                        yield stored, granted
+                    else:
+                        yield (
+                            stored,
+                            object_type_of(api_name(granted)) if is_literal(granted) else "",
+                        )
 
 
 class Rights:
@@ -233,7 +242,7 @@ class Rights:
         note: for the code that decides by the rights, which keeps what follows from them here.
     """
 
-    __slots__ = ("_scopes", "is_admin", "note", "read_revision", "roles")
+    __slots__ = ("_scopes", "_shared", "is_admin", "note", "read_revision", "roles")
 
     def __init__(self, roles: Sequence[RolePolicy], read_revision: int = 0) -> None:
         """Takes all roles of a user, `public` included."""
@@ -242,6 +251,8 @@ class Rights:
         self.roles = tuple(roles)
         self.note: Any = None
         self._scopes: dict[tuple[str, str], _Scope] = {}
+        #: By the scopes of the roles, which several privileges share.
+        self._shared: dict[tuple[_RoleScope, ...], _Scope] = {}
 
     def allows(self, object_type: str, privilege: str, database: str, name: str) -> bool:
         """Returns whether a privilege, as stored, is allowed on an object."""
@@ -362,7 +373,10 @@ class Rights:
         need = (object_type, privilege)
         scope = self._scopes.get(need)
         if scope is None:
-            scope = _Scope([role.scope(object_type, privilege) for role in self.roles])
+            scopes = tuple([role.scope(object_type, privilege) for role in self.roles])
+            scope = self._shared.get(scopes)
+            if scope is None:
+                scope = self._shared[scopes] = _Scope(scopes)
             self._scopes[need] = scope
         return scope
 
@@ -378,26 +392,18 @@ def _applies(granted: str, privilege: str) -> bool:
     return pattern is not None and pattern.fullmatch(privilege) is not None
 
 
-def _add(scope: _RoleScope, object_type: str, grants: Sequence[Grant]) -> None:
-    for grant in grants:
-        if grant.privilege in _V1_MEMBERS:
-            scope.add_v1(grant.privilege, grant.database, grant.object)
-        elif grant.object_type == object_type:
-            scope.add(grant.database, grant.object)
-
-
-def _expanded(grant: Grant, granted: str) -> Grant:
-    """Returns the grant of a privilege that a grant is of, or of a member of its group.
+def _add(scope: _RoleScope, object_type: str, kind: str, grants: Sequence[Grant]) -> None:
+    """Adds to a scope what grants allow on objects of a type; see `RolePolicy._sources`.
 
     As in Milvus, the object type is the privilege's own, whatever is stored: Milvus 2.5 stored some
     as Global. A grant of type Global is for the whole database, whatever object it names. A pattern
     keeps the stored type.
     """
-    object_type = grant.object_type
-    if is_literal(granted):
-        object_type = object_type_of(api_name(granted))
-    name = ANY if object_type == GLOBAL else grant.object
-    return Grant(object_type, grant.database, name, granted)
+    for grant in grants:
+        if kind in _V1_MEMBERS:
+            scope.add_v1(kind, grant.database, grant.object)
+        elif (kind or grant.object_type) == object_type:
+            scope.add(grant.database, ANY if object_type == GLOBAL else grant.object)
 
 
 def _can_exist(object_type: str, database: str, name: str) -> bool:

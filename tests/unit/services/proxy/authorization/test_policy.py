@@ -328,3 +328,13 @@ def test_a_privilege_may_be_allowed_on_some_object_of_a_database(grant, database
 def test_an_admin_may_do_everything_in_every_database():
     admin = Rights([RolePolicy("admin", [], {})])
     assert admin.allows_some_in("Collection", "PrivilegeSearch", "any")
+
+
+def test_privileges_of_one_group_share_what_they_need_in_memory():
+    grant = ("Collection", "default", "docs", "PrivilegeGroupCollectionReadOnly")
+    reader = rights_of((grant,), ())
+    assert reader._scope(*SEARCH) is reader._scope("Collection", "PrivilegeQuery")
+    assert reader._scope(*SEARCH) is not reader._scope(*DESCRIBE)
+    assert reader.allows(*SEARCH, "default", "docs")
+    assert not reader.allows(*SEARCH, "default", "other")
+    assert reader.allows(*DESCRIBE, "default", "other")
