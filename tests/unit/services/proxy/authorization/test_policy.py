@@ -338,3 +338,13 @@ def test_privileges_of_one_group_share_what_they_need_in_memory():
     assert reader.allows(*SEARCH, "default", "docs")
     assert not reader.allows(*SEARCH, "default", "other")
     assert reader.allows(*DESCRIBE, "default", "other")
+
+
+def test_the_role_that_allows_is_named():
+    everywhere = ("Collection", "*", "*", "PrivilegeSearch")
+    rights = rights_of((("Collection", "default", "docs", "PrivilegeSearch"),), (everywhere,), ())
+    assert rights.role_allowing(*SEARCH, "default", ["docs"]) == "role0"
+    assert rights.role_allowing(*SEARCH, "default", ["other"]) == "role1"
+    assert rights.role_allowing(*INSERT, "default", ["docs"]) is None
+    assert rights.role_allowing_everywhere(*SEARCH) == "role1"
+    assert rights.role_allowing_everywhere(*INSERT) is None
