@@ -247,7 +247,7 @@ class Proxy:
     def _collection_change_table(self, settings: Settings) -> Mapping[bytes, Upstream]:
         """Makes what takes the grants along when a collection is dropped or renamed."""
         records = CollectionChangeClient(self.root_coord.client)
-        self.settlement = Settlement(records, MilvusCollections(self.backend_client))
+        self.settlement = Settlement(records, MilvusCollections(self.backend_client), self.audit)
         self._collection_changes = open_collection_changes(
             CollectionChangeService(
                 self.backend_client,

@@ -86,8 +86,13 @@ class CollectionChanges:
         pending = begun[-1].pending
         return mutation, None if pending is None else self._pending(pending)
 
-    async def end(self, change: CollectionChange, outcome: CollectionOutcome) -> Mutation:
-        """Takes the grants along as the outcome says, and removes the record."""
+    async def end(
+        self, change: CollectionChange, outcome: CollectionOutcome
+    ) -> tuple[Mutation, tuple[str, ...]]:
+        """Takes the grants along as the outcome says, and removes the record.
+
+        Returns the outcome, and the roles whose grants were removed or moved.
+        """
         ended: list[Ended] = []
 
         async def end() -> Mutation:
@@ -103,7 +108,8 @@ class CollectionChanges:
                 return []
             return of_policy(revision, mutation)
 
-        return await self._run(end, revoked, change, step=outcome.name.lower())
+        mutation = await self._run(end, revoked, change, step=outcome.name.lower())
+        return mutation, ended[-1].roles
 
     async def pending(self) -> tuple[Pending, ...]:
         """Returns the changes that have begun and not ended."""

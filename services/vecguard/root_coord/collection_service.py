@@ -33,15 +33,20 @@ class CollectionService(ChangeAnswers):
 
     async def end_collection_change(
         self, end_collection_change_request: pb.EndCollectionChangeRequest
-    ) -> pb.MutationReply:
+    ) -> pb.EndCollectionChangeReply:
         request = end_collection_change_request
+        reply = pb.EndCollectionChangeReply()
         outcome = _OUTCOMES.get(request.outcome)
         if outcome is None:
             raise InvalidParameterError("the outcome of the change is unknown")
-        return await self._answer(
-            "end_collection_change",
-            self._active().collections.end(_change(request.change), outcome),
-        )
+
+        async def end() -> Mutation:
+            mutation, roles = await self._active().collections.end(_change(request.change), outcome)
+            reply.roles = list(roles)
+            return mutation
+
+        reply.mutation = await self._answer("end_collection_change", end())
+        return reply
 
     async def pending_collection_changes(
         self, pending_collection_changes_request: pb.PendingCollectionChangesRequest

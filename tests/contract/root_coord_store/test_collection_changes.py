@@ -225,6 +225,7 @@ async def test_a_collection_that_is_created_again_inherits_no_grant(client, keys
     ended = await changes.end(DROP, GONE)
     assert ended.mutation.applied
     assert not ended.regained
+    assert ended.roles == ("reader", "writer")
     assert await changes.pending() == ()
     assert await grants_of(roles, "reader") == [EVERYWHERE, PATTERN, ELSEWHERE]
     assert await grants_of(roles, "writer") == []
@@ -239,6 +240,7 @@ async def test_grants_on_a_collection_that_stayed_count_again(roles, changes):
     await changes.begin(RENAME, actor=None)
     ended = await changes.end(RENAME, STAYED)
     assert ended.regained
+    assert ended.roles == ()
     assert await grants_of(roles, "reader") == [SEARCH]
     assert await changes.pending() == ()
 
@@ -250,6 +252,7 @@ async def test_a_rename_moves_the_grants(roles, changes):
     await changes.begin(RENAME, actor=None)
     ended = await changes.end(RENAME, MOVED)
     assert ended.regained
+    assert ended.roles == ("reader", "writer")
     moved = replace(SEARCH, database="shop", object="tomes")
     assert await grants_of(roles, "reader") == [PATTERN, target, moved]
     assert await grants_of(roles, "writer") == [replace(BY_GROUP, database="shop", object="tomes")]

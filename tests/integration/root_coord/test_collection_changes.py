@@ -45,7 +45,7 @@ async def begin(stub, change=DROP):
 
 async def end(stub, outcome, change=DROP):
     request = pb.EndCollectionChangeRequest(change=change, outcome=outcome)
-    return await stub.end_collection_change(request)
+    return (await stub.end_collection_change(request)).mutation
 
 
 async def pending(stub):

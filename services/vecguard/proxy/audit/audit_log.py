@@ -71,6 +71,8 @@ class Action(StrEnum):
     ADD_TO_GROUP = "add_to_privilege_group"
     REMOVE_FROM_GROUP = "remove_from_privilege_group"
     RESTORE = "restore"
+    DROP_COLLECTION = "drop_collection"
+    RENAME_COLLECTION = "rename_collection"
 
 
 @dataclass(frozen=True, slots=True)

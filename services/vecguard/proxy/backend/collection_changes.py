@@ -46,8 +46,7 @@ from vecguard.proxy.backend.settlement import (
     Settlement,
     judge,
 )
-from vecguard.proxy.identity_headers import read_caller, user_metadata
-from vecguard.proxy.principal import Principal
+from vecguard.proxy.identity_headers import Caller, read_caller, user_metadata
 
 if TYPE_CHECKING:
     from grpclib.server import Stream
@@ -104,7 +103,7 @@ class _Call:
 
     path: str
     request: bytes
-    principal: Principal
+    caller: Caller
     metadata: Mapping[str, str]
     authorization: str | None
 
@@ -169,7 +168,7 @@ class CollectionChangeService:
         call = _Call(
             path,
             request,
-            caller.principal,
+            caller,
             metadata | user_metadata(caller.principal),
             authorization,
         )
@@ -180,7 +179,7 @@ class CollectionChangeService:
         self, call: _Call, change: pb.CollectionChange, *, is_rename: bool
     ) -> bytes:
         """Does as `_make`, which goes on if the caller hangs up: grants must follow."""
-        username = call.principal.username
+        username = call.caller.principal.username
         of_user = sum(each == username for each in self._running.values())
         if len(self._running) >= _MOST_RUNNING or of_user >= _MOST_OF_USER:
             raise OverloadedError("too many collections are dropped or renamed now, try again")
@@ -244,7 +243,7 @@ class CollectionChangeService:
         """
         try:
             reply = await self._with_retries(
-                lambda: self._records.begin(change, asked_by=call.principal)
+                lambda: self._records.begin(change, asked_by=call.caller.principal)
             )
         except VecguardError:
             # It may have begun. The backend was not asked.
@@ -254,10 +253,10 @@ class CollectionChangeService:
         if outcome is pb.MutationOutcome.APPLIED:
             return True
         if outcome is pb.MutationOutcome.ACTOR_REVOKED:
-            self._refused(call.principal.username)
+            self._refused(call.caller.principal.username)
             raise RevokedError
         if outcome is pb.MutationOutcome.ACTOR_RIGHTS_CHANGED:
-            self._refused(call.principal.username)
+            self._refused(call.caller.principal.username)
             raise PermissionChangedError
         other = reply.pending
         if (
@@ -290,7 +289,7 @@ class CollectionChangeService:
         is_pending = any(each.change.token == change.token for each in pending)
         if found == change.collection_id and is_pending:
             return True
-        await self._end(change, _always(STAYED))
+        await self._end(call, change, _always(STAYED))
         return False
 
     async def _change(self, call: _Call, change: pb.CollectionChange, until: float) -> bytes:
@@ -308,25 +307,26 @@ class CollectionChangeService:
             status = read_status(reply)
         except GRPCError as error:
             has_failed = error.status not in OPEN
-            await self._end(change, partial(judge, change, look, has_failed=has_failed))
+            await self._end(call, change, partial(judge, change, look, has_failed=has_failed))
             raise
         except VecguardError as error:
-            await self._end(change, partial(judge, change, look))
+            await self._end(call, change, partial(judge, change, look))
             raise ChangeUnknownError(error.message) from error
         if not status.is_good:
             has_failed = not status.leaves_open
-            await self._end(change, partial(judge, change, look, has_failed=has_failed))
+            await self._end(call, change, partial(judge, change, look, has_failed=has_failed))
         elif not change.new_name:
-            await self._end(change, _always(GONE))
+            await self._end(call, change, _always(GONE))
         elif change.new_database == change.database:
-            await self._end(change, _always(MOVED))
+            await self._end(call, change, _always(MOVED))
         else:
             # A backend may ignore the field of the other database.
-            await self._end(change, partial(judge, change, look))
+            await self._end(call, change, partial(judge, change, look))
         return reply
 
     async def _end(
         self,
+        call: _Call,
         change: pb.CollectionChange,
         find_out: Callable[[], Awaitable[pb.CollectionOutcome | None]],
     ) -> None:
@@ -339,7 +339,7 @@ class CollectionChangeService:
         if outcome is None:
             return
         try:
-            await self._with_retries(lambda: self._records.end(change, outcome))
+            await self._with_retries(lambda: self._settlement.end(change, outcome, call.caller))
         except VecguardError:
             self._settlement.end_later(change, outcome)
 

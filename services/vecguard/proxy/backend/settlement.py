@@ -14,7 +14,9 @@ from vecguard.errors import VecguardError
 from vecguard.generated.vecguard.internal import v1 as pb
 from vecguard.observability.log import get_logger
 from vecguard.observability.repeated import RepeatedFailure
+from vecguard.proxy.audit.audit_log import AccountChange, Action, Audit, RoleFields
 from vecguard.proxy.backend.collections import MilvusCollections
+from vecguard.proxy.identity_headers import Caller
 from vecguard.proxy.principal import Principal
 
 log = get_logger(__name__)
@@ -49,7 +51,9 @@ class ChangeRecords(Protocol):
         self, change: pb.CollectionChange, *, asked_by: Principal
     ) -> pb.BeginCollectionChangeReply: ...
 
-    async def end(self, change: pb.CollectionChange, outcome: pb.CollectionOutcome) -> None: ...
+    async def end(
+        self, change: pb.CollectionChange, outcome: pb.CollectionOutcome
+    ) -> pb.EndCollectionChangeReply: ...
 
     async def pending(self) -> list[pb.PendingCollectionChange]: ...
 
@@ -112,14 +116,38 @@ class Settlement:
         running: the tokens of the changes that this process makes now, which it leaves alone.
     """
 
-    def __init__(self, records: ChangeRecords, collections: MilvusCollections) -> None:
+    def __init__(
+        self, records: ChangeRecords, collections: MilvusCollections, audit: Audit
+    ) -> None:
         self._records = records
         self._collections = collections
+        self._audit = audit
         self.running: set[str] = set()
         self._to_end: dict[str, tuple[pb.CollectionChange, pb.CollectionOutcome]] = {}
         self._wake = asyncio.Event()
         self._unreachable = RepeatedFailure(log, "collection_changes_unknown", level="info")
         self._unsettled = RepeatedFailure(log, "collection_change_unsettled")
+
+    async def end(
+        self,
+        change: pb.CollectionChange,
+        outcome: pb.CollectionOutcome,
+        caller: Caller | None = None,
+    ) -> None:
+        """Ends a change; the audit log gets each role whose grants are removed or moved.
+
+        Raises what `CollectionChangeClient.end` does.
+        """
+        reply = await self._records.end(change, outcome)
+        action = Action.RENAME_COLLECTION if change.new_name else Action.DROP_COLLECTION
+        actor = None if caller is None else caller.principal.username or None
+        address = None if caller is None else caller.host
+        about = RoleFields(object=change.name, database=change.database)
+        revision = reply.mutation.revision or None
+        for role in reply.roles:
+            self._audit.account_changed(
+                AccountChange(action, role, actor, address, revision=revision, about=about)
+            )
 
     def end_later(self, change: pb.CollectionChange, outcome: pb.CollectionOutcome) -> None:
         """Takes over a change that could not be ended; it is ended as soon as that is possible."""
@@ -152,7 +180,7 @@ class Settlement:
         failure: VecguardError | None = None
         for token, (change, outcome) in list(self._to_end.items()):
             try:
-                await self._records.end(change, outcome)
+                await self.end(change, outcome)
             except VecguardError as error:
                 failure = error
             else:
@@ -199,7 +227,7 @@ class Settlement:
                 name = f"{change.database}.{change.name}"
                 self._unsettled.failed(name, collection=name, proxy=change.proxy_id, error=cause)
             return False
-        await self._records.end(change, outcome)
+        await self.end(change, outcome)
         log.info(
             "collection_change_settled",
             database=change.database,

@@ -33,11 +33,13 @@ class CollectionChangeClient:
                 self._root_coord.mutation_timeout_seconds,
             )
 
-    async def end(self, change: pb.CollectionChange, outcome: pb.CollectionOutcome) -> None:
+    async def end(
+        self, change: pb.CollectionChange, outcome: pb.CollectionOutcome
+    ) -> pb.EndCollectionChangeReply:
         """Ends a change; raises what `RootCoordClient.create` does."""
         request = pb.EndCollectionChangeRequest(change=change, outcome=outcome)
         async with self._root_coord.changing("EndCollectionChange") as root_coord:
-            await in_own_task(
+            return await in_own_task(
                 root_coord.end_collection_change(request),
                 self._root_coord.mutation_timeout_seconds,
             )

@@ -57,10 +57,16 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The result of the end of a change. `regained` is whether grants may count again."""
+    """The result of the end of a change.
+
+    Attributes:
+        regained: whether grants may count again.
+        roles: those whose grants were removed or moved.
+    """
 
     mutation: Mutation
     regained: bool = False
+    roles: tuple[str, ...] = ()
 
 
 class EtcdCollectionChanges:
@@ -126,6 +132,7 @@ class EtcdCollectionChanges:
         Does nothing if there is no record with this token. Very many grants take several
         transactions; none of the grants counts in between.
         """
+        roles: dict[str, None] = {}
         while True:
             found = await self._stored(wanted)
             if found is None:
@@ -139,10 +146,10 @@ class EtcdCollectionChanges:
             else:
                 regained = outcome is CollectionOutcome.MOVED
                 if regained:
-                    await self._move(change, is_pending)
-                mutation = await self._remove(change, is_pending)
+                    await self._move(change, is_pending, roles)
+                mutation = await self._remove(change, is_pending, roles)
             if mutation is not None:
-                return Ended(mutation, regained=regained)
+                return Ended(mutation, regained=regained, roles=tuple(roles))
 
     async def _stored(self, wanted: CollectionChange) -> tuple[CollectionChange, Compare] | None:
         """Returns a record, and the condition that it still exists."""
@@ -181,9 +188,15 @@ class EtcdCollectionChanges:
 
         return await until_whole(read)
 
-    async def _remove(self, change: CollectionChange, is_pending: Compare) -> Mutation | None:
-        """Removes all grants on the source. Returns None if the record has changed."""
+    async def _remove(
+        self, change: CollectionChange, is_pending: Compare, roles: dict[str, None]
+    ) -> Mutation | None:
+        """Removes all grants on the source, and adds their roles to `roles`.
+
+        Returns None if the record has changed.
+        """
         grantees = (await self._grantees(change.source)).value
+        roles |= {grantee.role: None for grantee in grantees}
         shared = await self._shared_ids(grantees)
         operations: list[Operation] = []
         for grantee, kvs in grantees.items():
@@ -206,9 +219,15 @@ class EtcdCollectionChanges:
             [is_pending], [*operations, *(Delete(key) for key in self._record_keys(change))]
         )
 
-    async def _move(self, change: CollectionChange, is_pending: Compare) -> None:
-        """Moves all grants on the source to the target, unless the record changes."""
+    async def _move(
+        self, change: CollectionChange, is_pending: Compare, roles: dict[str, None]
+    ) -> None:
+        """Moves all grants on the source to the target, unless the record changes.
+
+        Adds their roles to `roles`.
+        """
         for grantee in (await self._grantees(change.source)).value:
+            roles[grantee.role] = None
             to = Grantee(grantee.role, grantee.object_type, change.new_database, change.new_name)
             part = partial(self._part, grantee, to)
             while (transaction := await until_whole(part)) is not None:

@@ -17,6 +17,7 @@ from vecguard.errors import (
     UnavailableError,
 )
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.proxy.audit.audit_log import NoAudit
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authorization.errors import PermissionChangedError
 from vecguard.proxy.backend import collection_changes
@@ -32,6 +33,7 @@ from vecguard.proxy.backend.collections import (
     NotDescribedError,
 )
 from vecguard.proxy.backend.settlement import GONE, MOVED, STAYED, Settlement
+from vecguard.proxy.identity_headers import Caller
 from vecguard.proxy.principal import Principal
 
 ALICE = Principal("alice", 101)
@@ -132,6 +134,7 @@ class Records:
             raise self.end_errors.pop(0)
         self.open.pop(change.token, None)
         self.ended.append((change.name, outcome))
+        return pb.EndCollectionChangeReply()
 
     async def pending(self):
         self._steps.append("pending")
@@ -146,7 +149,7 @@ class Part:
         self.milvus = Milvus()
         self.records = Records(self.milvus)
         self.clock = ManualClock()
-        self.settlement = Settlement(self.records, None)
+        self.settlement = Settlement(self.records, None, NoAudit())
         self.forgotten = []
         self.service = CollectionChangeService(
             self.milvus,
@@ -172,7 +175,7 @@ class Part:
         return await self._make("RenameCollection", request, change)
 
     async def _make(self, method, request, change):
-        call = _Call(SERVICE + method, request, ALICE, {}, None)
+        call = _Call(SERVICE + method, request, Caller(ALICE), {}, None)
         return await self.service._make(call, change, is_rename=method[0] == "R")
 
 
@@ -519,7 +522,7 @@ async def test_a_change_goes_on_when_its_caller_hangs_up(part):
 
     part.milvus.ask_once = slow
     request = milvus.DropCollectionRequest(collection_name="books").SerializeToString()
-    call = _Call(SERVICE + "DropCollection", request, ALICE, {}, None)
+    call = _Call(SERVICE + "DropCollection", request, Caller(ALICE), {}, None)
     change = pb.CollectionChange(database="default", name="books")
     answering = asyncio.create_task(part.service._carried_through(call, change, is_rename=False))
     await begun.wait()
@@ -545,7 +548,9 @@ async def test_no_user_takes_all_places(part):
 
     def carried_through(username):
         # The name is empty, so the backend is asked at once.
-        call = _Call(SERVICE + "DropCollection", request, Principal(username, 101), {}, None)
+        call = _Call(
+            SERVICE + "DropCollection", request, Caller(Principal(username, 101)), {}, None
+        )
         return part.service._carried_through(call, pb.CollectionChange(), is_rename=False)
 
     of_alice = [asyncio.create_task(carried_through("alice")) for _ in range(40)]

@@ -4,7 +4,10 @@ import pytest
 
 from vecguard.errors import OutcomeUnknownError, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.proxy.audit.audit_log import AccountChange, Action, NoAudit, RoleFields
 from vecguard.proxy.backend.settlement import GONE, MOVED, STAYED, Settlement, judge
+from vecguard.proxy.identity_headers import Caller
+from vecguard.proxy.principal import Principal
 
 BOOKS, TOMES = ("default", "books"), ("shop", "tomes")
 DROP = pb.CollectionChange(database="default", name="books", collection_id=7, token="t")
@@ -74,6 +77,7 @@ class Records:
         self.changes = list(pending)
         self.ended = []
         self.error = None
+        self.roles = []
 
     async def pending(self):
         if self.error:
@@ -84,6 +88,8 @@ class Records:
         if self.error:
             raise self.error
         self.ended.append((change.token, outcome))
+        mutation = pb.MutationReply(revision=9)
+        return pb.EndCollectionChangeReply(mutation=mutation, roles=self.roles)
 
 
 class Collections:
@@ -103,13 +109,13 @@ def pending(change=DROP, age_ms=OLD):
 
 async def test_what_another_proxy_left_is_ended():
     records = Records(pending(age_ms=5_000))
-    await Settlement(records, Collections()).look_once()
+    await Settlement(records, Collections(), NoAudit()).look_once()
     assert records.ended == [("t", GONE)]
 
 
 async def test_what_may_still_be_made_is_left():
     records = Records(pending(age_ms=60_000))
-    settlement = Settlement(records, Collections(books=7))
+    settlement = Settlement(records, Collections(books=7), NoAudit())
     await settlement.look_once()
     assert records.ended == []
     records.changes = [pending(age_ms=OLD)]
@@ -119,7 +125,7 @@ async def test_what_may_still_be_made_is_left():
 
 async def test_changes_of_this_process_and_new_ones_are_left_alone():
     records = Records(pending(), pending(of(DROP, token="new"), age_ms=100))
-    settlement = Settlement(records, Collections())
+    settlement = Settlement(records, Collections(), NoAudit())
     settlement.running.add("t")
     await settlement.look_once()
     await settlement.settle_of("default", "books", None)
@@ -130,7 +136,7 @@ async def test_changes_of_this_process_and_new_ones_are_left_alone():
 async def test_a_change_that_cannot_be_told_stays_and_is_logged(capsys):
     records, collections = Records(pending()), Collections()
     collections.error = UnavailableError("the backend wants a password")
-    settlement = Settlement(records, collections)
+    settlement = Settlement(records, collections, NoAudit())
     await settlement.look_once()
     assert records.ended == []
     assert not await settlement.settle(pending(age_ms=0), None)
@@ -150,10 +156,10 @@ async def test_a_change_that_root_coord_does_not_end_does_not_keep_the_others():
         async def end(self, change, outcome):
             if change.token.startswith("bad"):
                 raise OutcomeUnknownError("a bug")
-            await super().end(change, outcome)
+            return await super().end(change, outcome)
 
     records = Refusing(pending(of(DROP, token="bad")), pending(of(DROP, token="u")))
-    settlement = Settlement(records, Collections())
+    settlement = Settlement(records, Collections(), NoAudit())
     settlement.end_later(of(DROP, token="bad later"), GONE)
     settlement.end_later(of(DROP, token="t"), STAYED)
     with pytest.raises(OutcomeUnknownError):
@@ -163,7 +169,7 @@ async def test_a_change_that_root_coord_does_not_end_does_not_keep_the_others():
 
 async def test_an_end_that_root_coord_did_not_hear_is_said_again():
     records = Records()
-    settlement = Settlement(records, Collections(books=7))
+    settlement = Settlement(records, Collections(books=7), NoAudit())
     settlement.end_later(DROP, STAYED)
     records.error = UnavailableError("no root coord")
     with pytest.raises(UnavailableError):
@@ -172,3 +178,29 @@ async def test_an_end_that_root_coord_did_not_hear_is_said_again():
     await settlement.look_once()
     await settlement.look_once()
     assert records.ended == [("t", STAYED)]
+
+
+async def test_the_audit_log_gets_each_role_whose_grants_go_with_a_collection():
+    class Audit(NoAudit):
+        def account_changed(self, change):
+            written.append(change)
+
+    written = []
+    records = Records(pending(age_ms=5_000))
+    settlement = Settlement(records, Collections(), Audit())
+    await settlement.end(DROP, STAYED)
+    assert written == []
+    records.roles = ["reader", "writer"]
+    await settlement.look_once()
+    await settlement.end(RENAME, MOVED, Caller(Principal("alice", 1), "192.0.2.1"))
+    about = RoleFields(object="books", database="default")
+    assert written == [
+        AccountChange(Action.DROP_COLLECTION, "reader", None, None, revision=9, about=about),
+        AccountChange(Action.DROP_COLLECTION, "writer", None, None, revision=9, about=about),
+        AccountChange(
+            Action.RENAME_COLLECTION, "reader", "alice", "192.0.2.1", revision=9, about=about
+        ),
+        AccountChange(
+            Action.RENAME_COLLECTION, "writer", "alice", "192.0.2.1", revision=9, about=about
+        ),
+    ]

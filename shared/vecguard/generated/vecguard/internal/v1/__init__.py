@@ -592,6 +592,13 @@ class EndCollectionChangeRequest(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class EndCollectionChangeReply(betterproto.Message):
+    mutation: "MutationReply" = betterproto.message_field(1)
+    roles: List[str] = betterproto.string_field(2)
+    """The roles whose grants were removed or moved."""
+
+
+@dataclass(eq=False, repr=False)
 class PendingCollectionChangesRequest(betterproto.Message):
     pass
 
@@ -997,11 +1004,11 @@ class RootCoordStub(betterproto.ServiceStub):
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
         metadata: Optional["MetadataLike"] = None
-    ) -> "MutationReply":
+    ) -> "EndCollectionChangeReply":
         return await self._unary_unary(
             "/vecguard.internal.v1.RootCoord/EndCollectionChange",
             end_collection_change_request,
-            MutationReply,
+            EndCollectionChangeReply,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -1136,7 +1143,7 @@ class RootCoordBase(ServiceBase):
 
     async def end_collection_change(
         self, end_collection_change_request: "EndCollectionChangeRequest"
-    ) -> "MutationReply":
+    ) -> "EndCollectionChangeReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def pending_collection_changes(
@@ -1306,7 +1313,8 @@ class RootCoordBase(ServiceBase):
         await stream.send_message(response)
 
     async def __rpc_end_collection_change(
-        self, stream: "grpclib.server.Stream[EndCollectionChangeRequest, MutationReply]"
+        self,
+        stream: "grpclib.server.Stream[EndCollectionChangeRequest, EndCollectionChangeReply]",
     ) -> None:
         request = await stream.recv_message()
         response = await self.end_collection_change(request)
@@ -1458,7 +1466,7 @@ class RootCoordBase(ServiceBase):
                 self.__rpc_end_collection_change,
                 grpclib.const.Cardinality.UNARY_UNARY,
                 EndCollectionChangeRequest,
-                MutationReply,
+                EndCollectionChangeReply,
             ),
             "/vecguard.internal.v1.RootCoord/PendingCollectionChanges": grpclib.const.Handler(
                 self.__rpc_pending_collection_changes,
