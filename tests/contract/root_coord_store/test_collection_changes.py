@@ -5,23 +5,18 @@ from dataclasses import replace
 import pytest
 
 from tests.support.credentials import hashed
-from tests.support.etcd import etcd, prefix
 from tests.support.etcd_store import (
-    elected,
     fenced_collection_changes,
     fenced_role_store,
     fenced_store,
 )
-from vecguard.etcd import EtcdClient, Put
-from vecguard.milvus_layout import Keys
+from vecguard.etcd import Put
 from vecguard.milvus_layout.collection_changes import CollectionChange
 from vecguard.milvus_layout.role_records import Grantee
 from vecguard.milvus_layout.stored_roles import Grant, StoredRole
 from vecguard.root_coord.store.collection_changes import CollectionOutcome
 from vecguard.root_coord.store.interface import Actor, Outcome
 from vecguard.root_coord.store.role_interface import RoleBackup
-
-__all__ = ["etcd", "prefix"]
 
 HASH = hashed("first1")
 SEARCH = Grant("Collection", "default", "books", "PrivilegeSearch", "root")
@@ -32,22 +27,6 @@ ELSEWHERE = replace(SEARCH, database="shop")
 DROP = CollectionChange("default", "books", collection_id=7, token="t1", proxy="p", since=1)
 RENAME = replace(DROP, new_database="shop", new_name="tomes")
 GONE, MOVED, STAYED = CollectionOutcome.GONE, CollectionOutcome.MOVED, CollectionOutcome.STAYED
-
-
-@pytest.fixture
-async def client(etcd):
-    async with EtcdClient([etcd.endpoint]) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(prefix):
-    return Keys.of(prefix.decode(), "meta")
-
-
-@pytest.fixture
-async def fence(client, keys):
-    return await elected(client, keys)
 
 
 @pytest.fixture

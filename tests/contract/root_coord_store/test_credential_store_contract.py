@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from tests.support.credentials import hashed
-from tests.support.etcd import etcd, prefix
 from tests.support.etcd_store import etcd_store
 from tests.support.memory_store import MemoryCredentialStore
 from vecguard.etcd import EtcdClient
@@ -14,8 +13,6 @@ from vecguard.passwords import hash_password
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome, StoredCredential
 from vecguard.root_record import RootState
 from vecguard.secret import Secret
-
-__all__ = ["etcd", "prefix"]
 
 LIMIT = 1000
 

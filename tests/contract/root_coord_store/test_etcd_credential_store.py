@@ -7,35 +7,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.credentials import hashed
-from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
 from tests.support.etcd_store import elected, fenced_store
-from vecguard.etcd import Delete, EtcdClient, EtcdOutcomeUnknownError, Put
-from vecguard.milvus_layout import Keys, Record
+from vecguard.etcd import Delete, EtcdOutcomeUnknownError, Put
+from vecguard.milvus_layout import Record
 from vecguard.root_coord.errors import LeadershipLostError
 from vecguard.root_coord.store.interface import Actor, Outcome
 from vecguard.root_coord.store.own_writes import OwnWrites
 
-__all__ = ["etcd", "prefix"]
-
 LIMIT = 1000
 FIRST, SECOND = hashed("first1"), hashed("second2")
-
-
-@pytest.fixture
-async def client(etcd):
-    async with EtcdClient([etcd.endpoint]) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(prefix):
-    return Keys.of(prefix.decode(), "meta")
-
-
-@pytest.fixture
-async def fence(client, keys):
-    return await elected(client, keys)
 
 
 def store_with(client, keys, fence, own=None):

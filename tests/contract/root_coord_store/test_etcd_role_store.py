@@ -8,20 +8,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.credentials import hashed
-from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
-from tests.support.etcd_store import elected, fenced_role_store, fenced_store
+from tests.support.etcd_store import fenced_role_store, fenced_store
 from vecguard.errors import OutcomeUnknownError, UnavailableError
-from vecguard.etcd import Delete, EtcdClient, Get, Put
+from vecguard.etcd import Delete, Get, Put
 from vecguard.generated.milvus.proto.milvus import PrivilegeEntity, PrivilegeGroupInfo
-from vecguard.milvus_layout import Keys
 from vecguard.milvus_layout.role_records import Grantee, group_value
 from vecguard.milvus_layout.stored_roles import Grant, StoredRole, corrupt_role_records
 from vecguard.root_coord.errors import LeadershipLostError
 from vecguard.root_coord.store.interface import Actor, Outcome, StoredCredential
 from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
-
-__all__ = ["etcd", "prefix"]
 
 HASH = hashed("first1")
 SEARCH = Grant("Collection", "default", "books", "PrivilegeSearch", "root")
@@ -29,22 +25,6 @@ QUERY = replace(SEARCH, privilege="PrivilegeQuery")
 READERS = Grant("Global", "default", "*", "PrivilegeGroupReaders", "root")
 BOOKS = Grantee("reader", "Collection", "default", "books")
 OLD_ID = BOOKS.id[8:24]
-
-
-@pytest.fixture
-async def client(etcd):
-    async with EtcdClient([etcd.endpoint]) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(prefix):
-    return Keys.of(prefix.decode(), "meta")
-
-
-@pytest.fixture
-async def fence(client, keys):
-    return await elected(client, keys)
 
 
 @pytest.fixture

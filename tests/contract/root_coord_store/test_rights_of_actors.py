@@ -5,11 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.support.credentials import hashed
-from tests.support.etcd import etcd, prefix
 from tests.support.etcd_administration import compact
-from tests.support.etcd_store import elected, fenced_role_store, fenced_store
-from vecguard.etcd import Compare, Delete, EtcdClient, Get, Put
-from vecguard.milvus_layout import Keys
+from tests.support.etcd_store import fenced_role_store, fenced_store
+from vecguard.etcd import Compare, Delete, Get, Put
 from vecguard.milvus_layout.stored_roles import Grant, StoredRole
 from vecguard.privileges.catalogue import Catalogue
 from vecguard.root_coord.store.actors import Actors
@@ -17,29 +15,11 @@ from vecguard.root_coord.store.interface import Actor, Outcome, StoredCredential
 from vecguard.root_coord.store.policy_reads import PolicyReads
 from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
 
-__all__ = ["etcd", "prefix"]
-
 CHANGED = Outcome.ACTOR_RIGHTS_CHANGED
 HASH = hashed("first1")
 MANAGE = Grant("Global", "*", "*", "PrivilegeManageOwnership", "root")
 CREATE = replace(MANAGE, privilege="PrivilegeCreateOwnership")
 GROUP = replace(MANAGE, privilege="PrivilegeGroupKeepers")
-
-
-@pytest.fixture
-async def client(etcd):
-    async with EtcdClient([etcd.endpoint]) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(prefix):
-    return Keys.of(prefix.decode(), "meta")
-
-
-@pytest.fixture
-async def fence(client, keys):
-    return await elected(client, keys)
 
 
 @pytest.fixture

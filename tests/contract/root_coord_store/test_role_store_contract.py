@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from tests.support.credentials import hashed
-from tests.support.etcd import etcd, prefix
 from tests.support.etcd_store import elected, fenced_role_store, fenced_store
 from vecguard.etcd import EtcdClient
 from vecguard.milvus_layout import Keys
@@ -15,8 +14,6 @@ from vecguard.privileges.catalogue import Catalogue
 from vecguard.privileges.stored_names import stored_privilege
 from vecguard.root_coord.store.interface import Actor, Outcome, StoredCredential
 from vecguard.root_coord.store.role_interface import PrivilegeGroup, RoleBackup
-
-__all__ = ["etcd", "prefix"]
 
 LIMIT = 1000
 HASH = hashed("first1")
