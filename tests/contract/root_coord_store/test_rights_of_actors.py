@@ -237,7 +237,7 @@ async def test_rights_of_a_store_that_was_replaced_are_refused(store, alice, cha
 
 async def test_what_others_revoke_in_etcd_is_refused_once_it_was_seen(client, keys, store, alice):
     actor = await alice()
-    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()))
+    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()), changed_at=0)
     read = await client.range(keys.grantee_ids.encode(), prefix=True)
     revoked = [kv.key for kv in read.kvs if kv.key.endswith(b"/PrivilegeManageOwnership")]
     result = await client.txn([], [Delete(key) for key in revoked])
@@ -246,8 +246,19 @@ async def test_what_others_revoke_in_etcd_is_refused_once_it_was_seen(client, ke
     assert await actors.standing(actor) is CHANGED
 
 
+async def test_what_was_revoked_in_etcd_before_the_term_began_is_refused(client, keys, alice):
+    actor = await alice()
+    read = await client.range(keys.grantee_ids.encode(), prefix=True)
+    revoked = [kv.key for kv in read.kvs if kv.key.endswith(b"/PrivilegeManageOwnership")]
+    await client.txn([], [Delete(key) for key in revoked])
+    await client.txn([], [Delete(f"leader of {keys.root}".encode())])
+    roles = fenced_role_store(client, keys, await elected(client, keys))
+    made = await roles.create_role("new", "", role_limit=None, actor=actor)
+    assert made.outcome is CHANGED
+
+
 async def test_root_is_judged_by_its_record_alone(client, keys, users, store):
-    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()))
+    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()), changed_at=0)
     root = Actor("root", (await users.get("root")).value.revision)
     assert await actors.standing(root) == [
         Compare.mod_revision(keys.user("root").encode(), "==", root.revision)

@@ -12,13 +12,19 @@ from vecguard.root_coord.store.role_interface import RolesAndGroups
 class Actors:
     """Finds the conditions under which a change is still its actor's to make."""
 
-    def __init__(self, client: EtcdClient, keys: Keys, policy: PolicyReads) -> None:
-        """`policy` reads which grants the role of an actor has, and had."""
+    def __init__(
+        self, client: EtcdClient, keys: Keys, policy: PolicyReads, *, changed_at: int
+    ) -> None:
+        """`policy` reads which grants the role of an actor has, and had.
+
+        `changed_at` is the revision at which the term began: what others changed before, nothing
+        tells this term.
+        """
         self._reads = Reads(client)
         self._keys = keys
         self._policy = policy
         self._mark = keys.policy_mark.encode()
-        self._changed_at = 0
+        self._changed_at = changed_at
 
     def policy_changed_at(self, revision: int) -> None:
         """Notes a change of the policy by others, who do not write the mark."""
