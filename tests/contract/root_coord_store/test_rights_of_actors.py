@@ -1,5 +1,6 @@
 """A change is made only while its actor has the rights by which a proxy admitted it."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -263,6 +264,49 @@ async def test_root_is_judged_by_its_record_alone(client, keys, users, store):
     assert await actors.standing(root) == [
         Compare.mod_revision(keys.user("root").encode(), "==", root.revision)
     ]
+
+
+class Busy(Crossing):
+    """Has another change of roles made before each of the actor's, if that does not wait."""
+
+    def __init__(self, client, before):
+        super().__init__(client, before)
+        self.attempts = 0
+        self.others = []
+
+    async def txn(self, conditions, changes, *more):
+        if any(is_mark(each) for each in conditions) and self.attempts < MOST_ATTEMPTS:
+            self.attempts += 1
+            self.others.append(asyncio.create_task(self._before()))
+            await asyncio.wait(self.others[-1:], timeout=0.5)
+        return await self._client.txn(conditions, changes, *more)
+
+
+def is_mark(compare):
+    return compare.key.endswith(b"policy-changed")
+
+
+MOST_ATTEMPTS = 4
+
+
+@pytest.mark.parametrize("name", ["give role", "restore"])
+async def test_other_changes_of_roles_wait_for_one_that_they_have_prevented(
+    client, keys, fence, alice, name
+):
+    async def another():
+        description = f"after {busy.attempts} attempts"
+        await roles.alter_role("other", description, actor=None)
+
+    actor = await alice()
+    busy = Busy(client, another)
+    roles = fenced_role_store(busy, keys, fence)
+    made = await {
+        "give role": lambda: roles.give_role("bob", "admin", actor=actor),
+        "restore": lambda: roles.restore(RoleBackup(roles=(StoredRole("new"),)), actor=actor),
+    }[name]()
+    await asyncio.gather(*busy.others)
+    assert made.applied
+    assert busy.attempts == 2  # the first one was prevented, and the next one was not
 
 
 async def test_an_actor_drops_its_own_role_that_very_many_have(client, keys, store, alice):
