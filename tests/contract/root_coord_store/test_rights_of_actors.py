@@ -222,6 +222,17 @@ async def test_a_role_that_was_taken_and_given_again_counts(store, alice, change
     assert (await change("create role", actor)).applied
 
 
+@pytest.mark.parametrize("name", CHANGES)
+async def test_more_rights_refuse_nothing(store, alice, change, name):
+    actor = await alice()
+
+    async def more():
+        await store.change_group("Keepers", ["UpdateUser", "SelectUser"], add=True, actor=None)
+
+    await store.change_grants("keeper", [CREATE], give=True, actor=None)
+    assert (await change(name, actor, more)).applied
+
+
 async def test_rights_that_can_no_longer_be_compared_are_refused(etcd, store, alice, change):
     actor = await alice()
     await store.create_role("new", "", role_limit=None, actor=None)
