@@ -49,7 +49,8 @@ async def etcd_store(client: EtcdClient, keys: Keys) -> EtcdCredentialStore:
 def _writes(
     client: EtcdClient, keys: Keys, fence: Fence, own_writes: OwnWrites | None
 ) -> GuardedWrites:
-    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()))
+    policy = PolicyReads(client, keys, Catalogue())
+    actors = Actors(client, keys, policy, changed_at=fence.term)
     return GuardedWrites(
         client, keys, fence=fence, own_writes=own_writes or OwnWrites(), actors=actors
     )

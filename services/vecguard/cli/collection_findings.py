@@ -41,7 +41,11 @@ async def examine_collections(
         return []
     if not names_backend(settings):
         why = "this configuration names no backend"
-        return [_unchecked(name, why, "set backend.address, as in the configuration of a proxy")]
+        remedy = (
+            "set backend.address (VECGUARD__BACKEND__ADDRESS) for doctor, which then judges the "
+            "settings of a proxy, too"
+        )
+        return [_unchecked(name, why, remedy)]
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             absent = await _absent(settings, sorted(named)[:_MOST])

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from vecguard.privileges.catalogue import ADMIN
+from vecguard.proxy.accounts.methods import SERVED
 from vecguard.proxy.authorization.decision import (
     DEFAULT_DATABASE,
     Question,
@@ -38,6 +39,8 @@ _MAX_OUTLINE_BYTES: Final = 1024
 # To keep one costs as much as a decision without it, so calls that all differ do not replace it
 # each time.
 _KEPT_EVERY: Final = 16
+# What happens after their calls, or their evidence, is for each call.
+_NOT_SHARED: Final = ALIAS_CHANGES | SERVED
 
 
 class RolePermission(Permission):
@@ -157,7 +160,7 @@ class RolePermission(Permission):
         need, path, precedents = self._need, self.path, self.client.precedents
         earlier: Precedent | None = precedents.get(path)
         if earlier is None:
-            if len(precedents) == _MAX_PRECEDENTS or path in ALIAS_CHANGES:
+            if len(precedents) == _MAX_PRECEDENTS or path in _NOT_SHARED:
                 return
         elif earlier.standing is standing and self._authorizer.allowed % _KEPT_EVERY:
             return
@@ -166,6 +169,8 @@ class RolePermission(Permission):
         outline = Outline(need, whole)
         if len(outline) <= _MAX_OUTLINE_BYTES:
             precedents[path] = Precedent(self, self.username, self._databases, outline, standing)
+            # Clients that do nothing must not keep grants in memory that are outdated.
+            self._rights = None
 
     async def wait(self) -> None:
         """Decides after reading what is missing.
@@ -279,7 +284,8 @@ class RolePermission(Permission):
         return self._authorizer.scanner(need, head)
 
     def _give(self, rights: Rights) -> None:
-        self._rights = rights
+        # A call that is judged again has been passed on, with its evidence.
+        self._rights = None if self.is_given else rights
         self._whole = self._scanner = self._standing = self._head = None
         if not self.is_given:
             self.is_given = True

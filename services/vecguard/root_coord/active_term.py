@@ -58,7 +58,8 @@ class ActiveTerm:
         own_writes = OwnWrites()
         self.leadership = leadership
         catalogue = Catalogue.of(settings.common.security.rbac)
-        self._actors = Actors(client, keys, PolicyReads(client, keys, catalogue))
+        policy = PolicyReads(client, keys, catalogue)
+        self._actors = Actors(client, keys, policy, changed_at=leadership.term)
         writes = GuardedWrites(
             client, keys, fence=leadership.fence, own_writes=own_writes, actors=self._actors
         )

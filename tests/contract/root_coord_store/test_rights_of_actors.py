@@ -1,5 +1,6 @@
 """A change is made only while its actor has the rights by which a proxy admitted it."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -201,6 +202,17 @@ async def test_a_role_that_was_taken_and_given_again_counts(store, alice, change
     assert (await change("create role", actor)).applied
 
 
+@pytest.mark.parametrize("name", CHANGES)
+async def test_more_rights_refuse_nothing(store, alice, change, name):
+    actor = await alice()
+
+    async def more():
+        await store.change_group("Keepers", ["UpdateUser", "SelectUser"], add=True, actor=None)
+
+    await store.change_grants("keeper", [CREATE], give=True, actor=None)
+    assert (await change(name, actor, more)).applied
+
+
 async def test_rights_that_can_no_longer_be_compared_are_refused(etcd, store, alice, change):
     actor = await alice()
     await store.create_role("new", "", role_limit=None, actor=None)
@@ -217,7 +229,7 @@ async def test_rights_of_a_store_that_was_replaced_are_refused(store, alice, cha
 
 async def test_what_others_revoke_in_etcd_is_refused_once_it_was_seen(client, keys, store, alice):
     actor = await alice()
-    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()))
+    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()), changed_at=0)
     read = await client.range(keys.grantee_ids.encode(), prefix=True)
     revoked = [kv.key for kv in read.kvs if kv.key.endswith(b"/PrivilegeManageOwnership")]
     result = await client.txn([], [Delete(key) for key in revoked])
@@ -226,12 +238,66 @@ async def test_what_others_revoke_in_etcd_is_refused_once_it_was_seen(client, ke
     assert await actors.standing(actor) is CHANGED
 
 
+async def test_what_was_revoked_in_etcd_before_the_term_began_is_refused(client, keys, alice):
+    actor = await alice()
+    read = await client.range(keys.grantee_ids.encode(), prefix=True)
+    revoked = [kv.key for kv in read.kvs if kv.key.endswith(b"/PrivilegeManageOwnership")]
+    await client.txn([], [Delete(key) for key in revoked])
+    await client.txn([], [Delete(f"leader of {keys.root}".encode())])
+    roles = fenced_role_store(client, keys, await elected(client, keys))
+    made = await roles.create_role("new", "", role_limit=None, actor=actor)
+    assert made.outcome is CHANGED
+
+
 async def test_root_is_judged_by_its_record_alone(client, keys, users, store):
-    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()))
+    actors = Actors(client, keys, PolicyReads(client, keys, Catalogue()), changed_at=0)
     root = Actor("root", (await users.get("root")).value.revision)
     assert await actors.standing(root) == [
         Compare.mod_revision(keys.user("root").encode(), "==", root.revision)
     ]
+
+
+class Busy(Crossing):
+    """Has another change of roles made before each of the actor's, if that does not wait."""
+
+    def __init__(self, client, before):
+        super().__init__(client, before)
+        self.attempts = 0
+        self.others = []
+
+    async def txn(self, conditions, changes, *more):
+        if any(is_mark(each) for each in conditions) and self.attempts < MOST_ATTEMPTS:
+            self.attempts += 1
+            self.others.append(asyncio.create_task(self._before()))
+            await asyncio.wait(self.others[-1:], timeout=0.5)
+        return await self._client.txn(conditions, changes, *more)
+
+
+def is_mark(compare):
+    return compare.key.endswith(b"policy-changed")
+
+
+MOST_ATTEMPTS = 4
+
+
+@pytest.mark.parametrize("name", ["give role", "restore"])
+async def test_other_changes_of_roles_wait_for_one_that_they_have_prevented(
+    client, keys, fence, alice, name
+):
+    async def another():
+        description = f"after {busy.attempts} attempts"
+        await roles.alter_role("other", description, actor=None)
+
+    actor = await alice()
+    busy = Busy(client, another)
+    roles = fenced_role_store(busy, keys, fence)
+    made = await {
+        "give role": lambda: roles.give_role("bob", "admin", actor=actor),
+        "restore": lambda: roles.restore(RoleBackup(roles=(StoredRole("new"),)), actor=actor),
+    }[name]()
+    await asyncio.gather(*busy.others)
+    assert made.applied
+    assert busy.attempts == 2  # the first one was prevented, and the next one was not
 
 
 async def test_an_actor_drops_its_own_role_that_very_many_have(client, keys, store, alice):

@@ -12,13 +12,19 @@ from vecguard.root_coord.store.role_interface import RolesAndGroups
 class Actors:
     """Finds the conditions under which a change is still its actor's to make."""
 
-    def __init__(self, client: EtcdClient, keys: Keys, policy: PolicyReads) -> None:
-        """`policy` reads which grants the role of an actor has, and had."""
+    def __init__(
+        self, client: EtcdClient, keys: Keys, policy: PolicyReads, *, changed_at: int
+    ) -> None:
+        """`policy` reads which grants the role of an actor has, and had.
+
+        `changed_at` is the revision at which the term began: what others changed before, nothing
+        tells this term.
+        """
         self._reads = Reads(client)
         self._keys = keys
         self._policy = policy
         self._mark = keys.policy_mark.encode()
-        self._changed_at = 0
+        self._changed_at = changed_at
 
     def policy_changed_at(self, revision: int) -> None:
         """Notes a change of the policy by others, who do not write the mark."""
@@ -30,8 +36,8 @@ class Actors:
         Returns why no change may be made if it is not:
             ACTOR_REVOKED: it was deleted or has another password. A record that was rewritten with
                 the same password (another hash of it, or another description) is still valid.
-            ACTOR_RIGHTS_CHANGED: it was admitted by a role that it has no more, or that has other
-                grants now.
+            ACTOR_RIGHTS_CHANGED: it was admitted by a role that it has no more, or that has lost a
+                grant.
         """
         if actor is None:
             return []
@@ -58,12 +64,12 @@ class Actors:
             if actor.policy_revision:
                 conditions.append(Compare.mod_revision(self._mark, "==", marked))
             has_role = bool(mappings) or actor.role == PUBLIC
-            if not has_role or not await self._has_same_grants(actor, marked, read.revision):
+            if not has_role or not await self._has_kept_grants(actor, marked, read.revision):
                 return Outcome.ACTOR_RIGHTS_CHANGED
         return conditions
 
-    async def _has_same_grants(self, actor: Actor, marked: int, now: int) -> bool:
-        """Returns whether the role has the grants at revision `now` that admitted the actor."""
+    async def _has_kept_grants(self, actor: Actor, marked: int, now: int) -> bool:
+        """Returns whether the role has at revision `now` the grants that admitted the actor."""
         if not actor.policy_revision:
             return True
         if max(marked, self._changed_at) <= actor.policy_revision <= now:
@@ -77,17 +83,18 @@ class Actors:
             ]
         except CompactedError:
             return False
-        return _granted(before.value) == _granted(after.value)
+        return _granted(before.value) <= _granted(after.value)
 
 
-def _granted(read: RolesAndGroups) -> object:
-    """Returns all that decides, without descriptions and grantors."""
+def _granted(read: RolesAndGroups) -> set[tuple[str, ...]]:
+    """Returns all that allows something, without descriptions and grantors."""
     grants = {
         (role.name, grant.object_type, grant.database, grant.object, grant.privilege)
         for role in read.roles
         for grant in role.grants
     }
-    return grants, read.groups
+    members = {(group.name, member) for group in read.groups for member in group.privileges}
+    return grants | members
 
 
 def readable_record(stored: KeyValue) -> Record:

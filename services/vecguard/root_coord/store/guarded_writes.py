@@ -1,7 +1,9 @@
 """Makes changes that apply only during the term, while their actor is valid, and once."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from typing import Any
 
 from vecguard.errors import OutcomeUnknownError, VecguardError
 from vecguard.etcd import CompactedError, Compare, EtcdClient, Operation, Put
@@ -48,6 +50,8 @@ class GuardedWrites:
         self._mark = Put(keys.policy_mark.encode(), b"")
         policy = (keys.roles, keys.grantees, keys.grantee_ids, keys.groups)
         self._policy = tuple(prefix.encode() for prefix in policy)
+        self._turn = asyncio.Lock()
+        self._turn_of: asyncio.Task[Any] | None = None
 
     async def repeat(
         self, actor: Actor | None, attempt: Callable[[list[Compare]], Awaitable[Mutation | None]]
@@ -59,18 +63,42 @@ class GuardedWrites:
             attempt: gets the actor's `standing`, which its transaction must include. Returns None
                 when it must be repeated; raises `Refusal`, or CompactedError for a read.
         """
+        again = False
         while True:
-            standing = await self.standing(actor)
-            if isinstance(standing, Outcome):
-                return Mutation(standing)
-            try:
-                mutation = await attempt(standing)
-            except Refusal as refusal:
-                return refusal.mutation
-            except CompactedError:
-                continue
+            async with self.attempt(actor, again=again):
+                standing = await self.standing(actor)
+                if isinstance(standing, Outcome):
+                    return Mutation(standing)
+                try:
+                    mutation = await attempt(standing)
+                except Refusal as refusal:
+                    return refusal.mutation
+                except CompactedError:
+                    continue
             if mutation is not None:
                 return mutation
+            again = True
+
+    def attempt(self, actor: Actor | None, *, again: bool) -> AbstractAsyncContextManager[None]:
+        """Returns the context of an attempt: of the actor's `standing` and of the transaction.
+
+        An attempt whose actor depends on grants fails whenever roles, grants or groups change. If
+        it is made again, other changes of these wait: while there are many, each attempt would
+        fail.
+        """
+        if again and actor is not None and actor.policy_revision:
+            return self._alone()
+        return nullcontext()
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        async with self._turn:
+            self._turn_of = asyncio.current_task()
+            try:
+                await self._own_writes.ended()
+                yield
+            finally:
+                self._turn_of = None
 
     async def apply(
         self, conditions: Sequence[Compare], changes: Sequence[Operation]
@@ -84,6 +112,9 @@ class GuardedWrites:
         """
         if any(change.key.startswith(self._policy) for change in changes):
             changes = [*changes, self._mark]
+            if self._turn_of is not asyncio.current_task():
+                async with self._turn:
+                    pass
         result = await self._own_writes.made(
             self._client.txn([*conditions, self._fence.condition], changes, [self._fence.question])
         )

@@ -39,6 +39,11 @@ class OwnWrites:
             ended.set_result(None)
         return result
 
+    async def ended(self) -> None:
+        """Waits for the end of the writes that are running now."""
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+
     async def has(self, revision: int) -> bool:
         """Returns whether this root coord wrote a revision that the watch has seen.
 

@@ -140,9 +140,13 @@ class Restore:
     async def run(self) -> Mutation:
         """Checks and writes it. See `RoleStore.restore`."""
         self._grants = [grant async for grant in in_turns(self._distinct_grants())]
-        return await self._writes.repeat(self._actor, self._attempt)
+        # Each part is written under the conditions of the actor.
+        return await self._writes.repeat(None, self._attempt)
 
-    async def _attempt(self, _standing: Sequence[Compare]) -> Mutation | None:
+    async def _attempt(self, _none: Sequence[Compare]) -> Mutation | None:
+        standing = await self._writes.standing(self._actor)
+        if isinstance(standing, Outcome):
+            raise Refusal(standing)
         groups = await self._reads.all_below(self._keys.groups)
         at = groups.revision
         roles = await self._names(self._keys.roles, at)
@@ -212,24 +216,27 @@ class Restore:
     async def _write(self, parts: Sequence[_Part]) -> Mutation | None:
         """Writes all parts. Returns None when another change prevented the first one.
 
-        Raises OutcomeUnknownError if it fails after some parts are written.
+        Raises:
+            Refusal: the actor may not make the change.
+            OutcomeUnknownError: it fails after some parts are written.
         """
         mutation = Mutation(Outcome.APPLIED, 0)
         written, actor = False, self._actor
         with unknown_after_a_part(lambda: written):
             for part in parts:
-                for _ in range(_MOST_ATTEMPTS):
-                    standing = await self._writes.standing(actor)
-                    if isinstance(standing, Outcome):
-                        return self._incomplete(mutation) if written else None
-                    conditions = [*standing, *part.conditions]
-                    applied = await self._writes.apply(conditions, part.operations)
+                for count in range(_MOST_ATTEMPTS):
+                    async with self._writes.attempt(actor, again=count > 0):
+                        standing = await self._writes.standing(actor)
+                        if isinstance(standing, Outcome):
+                            if written:
+                                return self._incomplete(mutation)
+                            raise Refusal(standing)
+                        conditions = [*standing, *part.conditions]
+                        applied = await self._writes.apply(conditions, part.operations)
                     if applied is not None:
                         break
-                    if not written:
-                        return None
                 else:
-                    return self._incomplete(mutation)
+                    return self._incomplete(mutation) if written else None
                 mutation = applied
                 written = True
                 if actor is not None and actor.policy_revision:

@@ -118,6 +118,7 @@ async def test_without_a_backend_it_is_said_that_this_was_not_checked():
     (found,) = await examine_collections("roles", Settings(), {"reader": (grant(),)})
     assert found.severity is Severity.NOTE
     assert found.cause.endswith("was not checked: this configuration names no backend")
+    assert found.remedy.endswith("which then judges the settings of a proxy, too")
     assert "backend.address" in found.remedy
 
 

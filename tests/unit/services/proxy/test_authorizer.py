@@ -1,7 +1,9 @@
 """Roles in the relay: which calls pass, which are refused, and what changes them later."""
 
 import asyncio
+import gc
 import gzip
+import sys
 
 import pytest
 from pymilvus.grpc_gen import milvus_pb2 as milvus
@@ -679,6 +681,37 @@ async def test_permissions_of_few_methods_are_kept_for_a_client_while_it_is_ther
     assert not link.precedents.keys() & ALIAS_CHANGES
     house.client.cut()
     await house.relay.quiet()
+    assert not link.precedents
+
+
+@pytest.mark.parametrize("is_judged_again", [False, True])
+async def test_a_client_that_does_nothing_keeps_no_outdated_rights(house, is_judged_again):
+    async def change():
+        house.revocations.change_policy(house.source.grant("reader", SEARCH_BOOKS))
+        await house.relay.quiet()
+
+    house.source.give("alice", "reader")
+    for _ in range(2):
+        assert await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    call = await house.call(SEARCH, vector(b"b"))
+    if is_judged_again:
+        await change()
+    await house.has_arrived(call)
+    rights = house.roles.peek(("reader",))
+    assert rights is not None
+    await change()
+    gc.collect()
+    assert sys.getrefcount(rights) == 2  # the variable, and the argument
+
+
+async def test_calls_of_accounts_share_no_permission_because_each_has_evidence(house):
+    house.source.grant("keeper", Grant("User", "*", "bob", "PrivilegeUpdateUser"))
+    house.source.give("alice", "keeper")
+    request = milvus.UpdateCredentialRequest(username="bob", newPassword="x" * 200)
+    for _ in range(3):
+        call = await house.call(path_of("UpdateCredential"), message(request.SerializeToString()))
+        assert await house.has_arrived(call)
+    (link,) = house.relay.links
     assert not link.precedents
 
 
