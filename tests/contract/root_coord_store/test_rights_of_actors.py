@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.credentials import hashed
 from tests.support.etcd_administration import compact
-from tests.support.etcd_store import fenced_role_store, fenced_store
+from tests.support.etcd_store import elected, fenced_role_store, fenced_store
 from vecguard.etcd import Compare, Delete, Get, Put
 from vecguard.milvus_layout.stored_roles import Grant, StoredRole
 from vecguard.privileges.catalogue import Catalogue
