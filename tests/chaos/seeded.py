@@ -116,7 +116,7 @@ def broken_stream_forgotten() -> None:
 
 def roles_kept() -> None:
     """A change of grants drops no roles that are held."""
-    from vecguard.proxy.role_cache import RoleCache  # noqa: PLC0415 - see above
+    from vecguard.proxy.permissions.role_cache import RoleCache  # noqa: PLC0415 - see above
 
     def invalidate(self: Any, revision: int) -> None:
         self._floor = max(self._floor, revision)
@@ -126,7 +126,7 @@ def roles_kept() -> None:
 
 def no_role_floor() -> None:
     """Roles that a change of grants has overtaken on their way are stored all the same."""
-    from vecguard.proxy.role_cache import RoleCache  # noqa: PLC0415 - see above
+    from vecguard.proxy.permissions.role_cache import RoleCache  # noqa: PLC0415 - see above
 
     original = RoleCache.invalidate
 
@@ -168,7 +168,7 @@ def acknowledge_before_roles_changed() -> None:
 
 def old_decision_kept() -> None:
     """A call is decided by the rights that its user had when its head came."""
-    from vecguard.proxy.authorizer import RoleAuthorizer  # noqa: PLC0415 - see above
+    from vecguard.proxy.permissions.authorizer import RoleAuthorizer  # noqa: PLC0415 - see above
 
     _replace(RoleAuthorizer, "is_current", lambda self, standing: True)
 

@@ -16,8 +16,8 @@ from vecguard.proxy.authentication.configured import (
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authentication.verifier import Verifier
 from vecguard.proxy.authorization.policy import Grant, RolePolicy
+from vecguard.proxy.permissions.role_cache import RoleCache, RolesRead
 from vecguard.proxy.revocation.trust import BoundedTrust
-from vecguard.proxy.role_cache import RoleCache, RolesRead
 from vecguard.secret import Secret
 
 CHEAP = 4

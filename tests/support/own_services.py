@@ -8,8 +8,8 @@ from tests.support.credentials import Gate
 from tests.support.relay import Relay, relaying
 from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.observability.health import HealthReport
-from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.own_services import open_own_services
+from vecguard.proxy.permissions.explanations import ExplanationService
 
 
 @asynccontextmanager

@@ -18,12 +18,12 @@ from tests.support.relay import Relay, channel, relaying
 from tests.support.relay_parts import ScriptedGatekeeper
 from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.alias_source import MilvusAliases
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.backend.configured import backend_client
 from vecguard.proxy.backend.lists import Lists
 from vecguard.proxy.own_services import open_lists
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.revocation.revocations import Revocations

@@ -23,7 +23,6 @@ from vecguard.proxy.authentication.configured import (
 from vecguard.proxy.authentication.origin import origin_of
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.methods import DROP_COLLECTION, RENAME_COLLECTION
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.alias_source import MilvusAliases
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.backend.collection_changes import CollectionChangeService
@@ -32,7 +31,6 @@ from vecguard.proxy.backend.configured import backend_client
 from vecguard.proxy.backend.lists import Lists
 from vecguard.proxy.backend.settlement import Settlement
 from vecguard.proxy.compiled import is_compiled
-from vecguard.proxy.explanations import Explainer, ExplanationService
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
 from vecguard.proxy.metrics import (
@@ -49,6 +47,9 @@ from vecguard.proxy.own_services import (
     open_lists,
     open_own_services,
 )
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
+from vecguard.proxy.permissions.explanations import Explainer, ExplanationService
+from vecguard.proxy.permissions.role_cache import RoleCache
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits
@@ -57,7 +58,6 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 from vecguard.proxy.revocation.configured import open_calls_watch
 from vecguard.proxy.revocation.lease_metrics import LeaseCollector
 from vecguard.proxy.revocation.revocations import Revocations
-from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.collection_changes import CollectionChangeClient
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.proxy.root_coord.role_reader import RoleReader

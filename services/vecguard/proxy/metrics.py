@@ -15,14 +15,14 @@ from prometheus_client.registry import Collector
 
 from vecguard.proxy.audit.audit_log import AuditLog, NoAudit
 from vecguard.proxy.authentication.configured import Authentication
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.http2.limits import LimitHits
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
+from vecguard.proxy.permissions.role_cache import RoleCache
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.upstreams.pool import Pool
 from vecguard.proxy.revocation.revocations import Revocations
-from vecguard.proxy.role_cache import RoleCache
 from vecguard.proxy.root_coord.client import RootCoordClient
 
 Name = TypeVar("Name", bound=str)

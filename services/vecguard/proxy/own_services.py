@@ -15,9 +15,9 @@ from vecguard.proxy.backend.collection_changes import MAX_REQUEST_BYTES as CHANG
 from vecguard.proxy.backend.collection_changes import CollectionChangeService
 from vecguard.proxy.backend.lists import MAX_REQUEST_BYTES as LIST_REQUEST_BYTES
 from vecguard.proxy.backend.lists import Lists
-from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.health.service import MAX_REQUEST_BYTES, HealthService, names_a_service
 from vecguard.proxy.identity_headers import read_caller
+from vecguard.proxy.permissions.explanations import ExplanationService
 from vecguard.proxy.relay.upstreams.header_policy import HeaderPolicy
 from vecguard.proxy.relay.upstreams.pool import PoolPolicy
 from vecguard.proxy.relay.upstreams.upstream import Chooser, Upstream, in_process

@@ -20,14 +20,14 @@ from vecguard.passwords import hash_password
 from vecguard.proxy.authentication.configured import open_authentication, open_verifier
 from vecguard.proxy.authentication.credentials import Credential
 from vecguard.proxy.authorization.policy import RolePolicy
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.aliases import Aliases
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
+from vecguard.proxy.permissions.role_cache import RoleCache, RolesRead
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.headers import RequestHead
-from vecguard.proxy.role_cache import RoleCache, RolesRead
 from vecguard.proxy.root_coord.configured import open_root_coord
 from vecguard.secret import Secret
 

@@ -14,10 +14,10 @@ from vecguard.proxy.authorization.decision import require_possible
 from vecguard.proxy.authorization.methods import LIST_DATABASES, SHOW_COLLECTIONS
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.visibility import Names, Visibility
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.client import BackendClient
 from vecguard.proxy.backend.listed_reply import COLLECTIONS, DATABASES, Layout, only
 from vecguard.proxy.identity_headers import Caller, read_caller, user_metadata
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

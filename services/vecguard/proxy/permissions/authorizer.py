@@ -30,15 +30,19 @@ from vecguard.proxy.authorization.request_fields import (
     RequestScanner,
 )
 from vecguard.proxy.backend.aliases import Aliases
-from vecguard.proxy.given_permissions import AliasChange, FilteredList, WholeList
-from vecguard.proxy.method_permission import ConfiguredMethods, MethodPermission, RoleNames
-from vecguard.proxy.precedent import Precedent, Standing
+from vecguard.proxy.permissions.given_permissions import AliasChange, FilteredList, WholeList
+from vecguard.proxy.permissions.method_permission import (
+    ConfiguredMethods,
+    MethodPermission,
+    RoleNames,
+)
+from vecguard.proxy.permissions.precedent import Precedent, Standing
+from vecguard.proxy.permissions.role_cache import RoleCache
+from vecguard.proxy.permissions.role_permission import RolePermission
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Arriving, Authorizer, Client
-from vecguard.proxy.role_cache import RoleCache
-from vecguard.proxy.role_permission import RolePermission
 from vecguard.usernames import ROOT
 
 # How often a decision is tried again because the roles have changed meanwhile.

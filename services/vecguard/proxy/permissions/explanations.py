@@ -26,8 +26,8 @@ from vecguard.proxy.authorization.explanation import (
 from vecguard.proxy.authorization.method_roles import MethodRoles
 from vecguard.proxy.authorization.methods import ADMIN_ONLY, METHODS, OPEN, Treatment
 from vecguard.proxy.authorization.policy import Grant
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.identity_headers import Caller, read_caller
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 from vecguard.usernames import ROOT
 
 _DEFAULT_DATABASE: Final = "default"

@@ -5,8 +5,8 @@ from typing import Final
 from vecguard.proxy.authentication.credentials import Held
 from vecguard.proxy.authorization.policy import Rights
 from vecguard.proxy.authorization.request_fields import Outline
+from vecguard.proxy.permissions.role_cache import HeldRights
 from vecguard.proxy.relay.calls.permission import Permission
-from vecguard.proxy.role_cache import HeldRights
 
 
 class Standing:

@@ -24,14 +24,14 @@ from vecguard.proxy.authorization.request_fields import (
     several_messages,
 )
 from vecguard.proxy.identity_headers import authority_field
-from vecguard.proxy.precedent import Precedent, Standing
+from vecguard.proxy.permissions.precedent import Precedent, Standing
 from vecguard.proxy.principal import Authority
 from vecguard.proxy.relay.calls.headers import RequestHead
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Client
 
 if TYPE_CHECKING:
-    from vecguard.proxy.authorizer import RoleAuthorizer
+    from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 
 # Of so many methods a client's connection keeps a precedent, each with so much of the request.
 _MAX_PRECEDENTS: Final = 4

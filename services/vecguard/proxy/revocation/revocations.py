@@ -10,10 +10,10 @@ from vecguard.proxy.authentication.credentials import CredentialCache
 from vecguard.proxy.authentication.errors import RevokedError
 from vecguard.proxy.authentication.logins import Logins
 from vecguard.proxy.authorization.errors import PermissionChangedError
+from vecguard.proxy.permissions.role_cache import RoleCache
 from vecguard.proxy.relay.calls.open_calls import Call, OpenCalls
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.unexpected import unexpected_error
-from vecguard.proxy.role_cache import RoleCache
 
 # How long an open call may go on by the older roles while the new ones are read.
 _JUDGING_SECONDS: Final = 1.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vecguard.proxy.accounts.records import Grant as StoredGrant
 from vecguard.proxy.authorization.policy import Grant, RolePolicy
-from vecguard.proxy.role_cache import RolesRead
+from vecguard.proxy.permissions.role_cache import RolesRead
 from vecguard.proxy.root_coord.roles import RoleClient
 
 

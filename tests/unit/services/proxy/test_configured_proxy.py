@@ -16,8 +16,8 @@ from vecguard.config import Settings
 from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.configured import account_service, permissions
 from vecguard.proxy.accounts.permissions import Permissions
-from vecguard.proxy.explanations import ExplanationService
 from vecguard.proxy.own_services import open_own_services
+from vecguard.proxy.permissions.explanations import ExplanationService
 from vecguard.proxy.relay import configured
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.limits import limit_hits

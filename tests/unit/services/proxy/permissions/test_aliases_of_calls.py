@@ -8,7 +8,7 @@ from pymilvus.grpc_gen import milvus_pb2 as milvus
 from tests.support.credentials import ManualClock
 from tests.support.raw_http2 import message
 from tests.unit.services.proxy.backend.test_aliases import Backend
-from tests.unit.services.proxy.test_authorizer import SEARCH, opened, path_of, search
+from tests.unit.services.proxy.permissions.test_authorizer import SEARCH, opened, path_of, search
 from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.authorization.policy import Grant
 from vecguard.proxy.backend.aliases import Aliases

@@ -25,9 +25,9 @@ from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.methods import ALIAS_CHANGES, METHODS
 from vecguard.proxy.authorization.policy import Grant
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.identity_headers import read_caller
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
 from vecguard.proxy.revocation.revocations import Revocations
 

@@ -17,10 +17,10 @@ from vecguard.errors import InvalidParameterError
 from vecguard.proxy.authentication.credentials import Credential, CredentialCache
 from vecguard.proxy.authentication.trust import Trust
 from vecguard.proxy.authorization.errors import PermissionDeniedError
-from vecguard.proxy.authorizer import RoleAuthorizer
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
+from vecguard.proxy.permissions.role_cache import RoleCache, RolesRead
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.headers import RequestHead
-from vecguard.proxy.role_cache import RoleCache, RolesRead
 
 HASH = hashed("first1")
 SEEDS = range(4)

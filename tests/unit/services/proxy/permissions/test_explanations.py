@@ -13,7 +13,7 @@ from tests.support.credentials import (
     role_cache,
 )
 from tests.unit.services.proxy.backend.test_aliases import Backend
-from tests.unit.services.proxy.test_authorizer import Audit, SwitchedTrust
+from tests.unit.services.proxy.permissions.test_authorizer import Audit, SwitchedTrust
 from vecguard.addresses import Address
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.grpc.channel import Channel
@@ -21,9 +21,9 @@ from vecguard.grpc.server import GrpcServer
 from vecguard.listening import listening_sockets
 from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.authorization.policy import Grant
-from vecguard.proxy.authorizer import RoleAuthorizer
 from vecguard.proxy.backend.aliases import Aliases
-from vecguard.proxy.explanations import Explainer, ExplanationService
+from vecguard.proxy.permissions.authorizer import RoleAuthorizer
+from vecguard.proxy.permissions.explanations import Explainer, ExplanationService
 
 BOOKS = Grant("Collection", "sales", "books", "PrivilegeSearch")
 OPTIONS = {"root_is_bound": False, "enforced": True, "strict": True, "max_request_bytes": 2**20}

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.header_blocks import request_head
 from tests.support.raw_http2 import message
-from tests.unit.services.proxy.test_authorizer import SEARCH, opened, search
+from tests.unit.services.proxy.permissions.test_authorizer import SEARCH, opened, search
 from vecguard.errors import Status, UnavailableError
 from vecguard.proxy.audit.event_aggregation import RefusedCall
 from vecguard.proxy.principal import ANONYMOUS, Principal
