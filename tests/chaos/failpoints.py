@@ -19,7 +19,7 @@ from vecguard.root_coord.changes import Changes
 from vecguard.root_coord.session_hub import SessionHub
 from vecguard.root_coord.store.etcd import EtcdCredentialStore
 from vecguard.root_coord.store.guarded_writes import GuardedWrites
-from vecguard.root_coord.store.roles import EtcdRoleStore
+from vecguard.root_coord.store.policy_reads import PolicyReads
 
 VARIABLE = "VECGUARD_FAILPOINT"
 # What was written to a socket before this is over has left the process.
@@ -116,7 +116,7 @@ def install(failpoint_directory: FailpointDirectory) -> None:
 
     _around(SessionHub, "_settle", before=when_sent)
     _around(EtcdCredentialStore, "get", after=dawdle)
-    _around(EtcdRoleStore, "get_roles", after=dawdle)
+    _around(PolicyReads, "get_roles", after=dawdle)
 
 
 def _around(

@@ -169,8 +169,11 @@ def acknowledge_before_roles_changed() -> None:
 def old_decision_kept() -> None:
     """A call is decided by the rights that its user had when its head came."""
     from vecguard.proxy.permissions.authorizer import RoleAuthorizer  # noqa: PLC0415 - see above
+    from vecguard.proxy.permissions.role_cache import RoleCache  # noqa: PLC0415 - see above
 
     _replace(RoleAuthorizer, "is_current", lambda self, standing: True)
+    # Rights that are dropped allow nothing, so a call would be refused without that guard.
+    _replace(RoleCache, "_drop", lambda self, roles: self._held.pop(roles, None))
 
 
 def roles_kept_by_new_session() -> None:

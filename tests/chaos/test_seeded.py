@@ -1,12 +1,21 @@
-"""Every bug on purpose finds what it replaces. That each one is noticed, the campaign shows."""
+"""Bugs on purpose and failpoints find what they replace. What they do, the campaign shows."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_every_bug_finds_the_guard_that_it_takes_away():
-    code = "from tests.chaos import seeded\nfor bug in seeded._BUGS.values(): bug()"
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from tests.chaos import seeded\nfor bug in seeded._BUGS.values(): bug()",
+        "from tests.chaos.failpoints import *\ninstall(FailpointDirectory(Path('unused')))",
+    ],
+    ids=["bugs", "failpoints"],
+)
+def test_what_is_replaced_is_there(code):
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
