@@ -104,7 +104,8 @@ def test_ci_runs_the_commands_of_the_readme_and_measures_the_unit_tests(checkout
     targets = [shlex.split(line)[1:] for line in lines if line.startswith("make ")]
     # `make coverage` runs all of tests/unit.
     others = ["test", "PYTEST_ARGS=--ignore=tests/unit"]
-    assert targets == [["check"], ["coverage"], others, ["test-long"], ["test-alone"]]
+    compiled = ["test-compiled", "PYTEST_ARGS=--numprocesses auto --dist loadfile"]
+    assert targets == [["check"], ["coverage"], others, ["test-long"], ["test-alone"], compiled]
 
     [unit] = pytest_calls(checkout.make("coverage"))
     assert unit.endswith(" --cov --cov-report= tests/unit")
