@@ -142,7 +142,7 @@ def write_later(client: MilvusClient) -> None:
     client.grant_privilege_v2(LATER_ROLE, "DatabaseAdmin", "*", "default")
     client.grant_privilege_v2(LATER_ROLE, "later_group", "docs", "default")
     client.grant_privilege_v2(LATER_ROLE, "AlterDatabase", "*", "other")
-    # Among them, one that it has.
+    # Milvus 2.3.5 knows this privilege, but none of the privileges above.
     client.grant_privilege_v2(LATER_ROLE, "Search", "notes", "other")
     client.create_user(LATER_USER, password_of(LATER_USER))
     client.grant_role(LATER_USER, LATER_ROLE)

@@ -110,7 +110,10 @@ def _unchecked(name: str, why: str, remedy: str) -> Finding:
 
 
 async def _absent(settings: Settings, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Returns those that the backend does not have. Raises VecguardError if it does not say."""
+    """Returns the collections that the backend does not have.
+
+    Raises VecguardError if the backend does not answer.
+    """
     backend = settings.backend
     channel = Channel(
         Address.parse(backend.address),

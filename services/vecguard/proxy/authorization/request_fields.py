@@ -137,7 +137,7 @@ def fields_of_whole(need: Need, data: bytes) -> RequestFields:
 
 
 class Outline:
-    """A request without its longest value of those that decide nothing, such as a vector.
+    """A request without the longest value on which no decision depends, such as a vector.
 
     All requests with one outline have the same fields, because they have the same bytes in the
     same places but for that value, which is not read.

@@ -22,9 +22,8 @@ class CollectionChangeClient:
     ) -> pb.BeginCollectionChangeReply:
         """Begins a change; raises what `RootCoordClient.create` does."""
         actor = actor_of(asked_by)
-        # Each drop of a collection changes the grants of its users' roles. So drops beside each
-        # other would refuse each other, were the grants compared. As for every call to the backend,
-        # those that are revoked later do not matter.
+        # Each drop changes grants, so concurrent drops would refuse each other if grants were
+        # compared. A grant that is revoked later does not matter, as for every call to the backend.
         actor.policy_revision = 0
         request = pb.BeginCollectionChangeRequest(change=change, actor=actor)
         async with self._root_coord.changing("BeginCollectionChange") as root_coord:
