@@ -105,7 +105,7 @@ async def test_unreachable_parts_are_wrong(installation: Installation):
 
 @pytest.mark.timeout(120)
 async def test_a_proxy_that_cannot_decide_is_not_taken_for_one_that_is_not_there(tmp_path):
-    brief = {"lease": {"ttl": 2.0, "renewInterval": 0.2}, "election": {"ttl": 1.0}}
+    brief = {"lease": {"ttl": 2.0, "renewInterval": 0.5}, "election": {"ttl": 1.0}}
     async with running_stack(tmp_path / "stack", settings=brief) as stack:
         installation = Installation(stack, tmp_path)
         stack.root_coord.kill()

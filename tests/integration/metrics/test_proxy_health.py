@@ -15,7 +15,7 @@ from vecguard.generated.grpc.health.v1 import (
 )
 
 SHORT = {
-    "lease": {"ttl": 3.0, "renewInterval": 0.2, "grace": 0.2},
+    "lease": {"ttl": 3.0, "renewInterval": 0.5, "grace": 0.2},
     "election": {"ttl": 2.0},
 }
 WATCH = "/grpc.health.v1.Health/Watch"

@@ -8,7 +8,7 @@ from typing import Any, Self
 import betterproto
 from grpclib.const import Cardinality
 
-from tests.integration.root_coord.active_terms import Leader, elected
+from tests.integration.root_coord.active_terms import Leader, elected, lease_settings
 from tests.support.credentials import (
     header_of,
     login_settings,
@@ -47,7 +47,7 @@ class RootCoordHarness(Leader):
         cls, client: EtcdClient, root: str, *, ttl_seconds: float = 30.0
     ) -> AsyncIterator[Self]:
         settings = Settings(
-            lease={"ttl": ttl_seconds, "renew_interval": 0.1},
+            lease=lease_settings(ttl_seconds),
             election={"ttl": min(5.0, ttl_seconds / 2)},
             proxy={"max_user_num": USER_LIMIT},
         )

@@ -55,7 +55,7 @@ async def streams(folder, **lease):
     async with echo_backend() as backend:
         settings = CHEAP_PASSWORDS | {
             "backend": {"address": f"127.0.0.1:{backend.port}"},
-            "lease": {"ttl": TTL, "renewInterval": 0.2, "grace": GRACE, **lease},
+            "lease": {"ttl": TTL, "renewInterval": 0.5, "grace": GRACE, **lease},
             "election": {"ttl": 2.0},
         }
         async with (
