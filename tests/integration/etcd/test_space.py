@@ -1,6 +1,7 @@
 """An etcd that runs out of its quota: what was written, and what is reported."""
 
 import asyncio
+import mmap
 
 import pytest
 
@@ -30,8 +31,10 @@ from vecguard.proxy.principal import ANONYMOUS
 from vecguard.root_coord.election import Election, ElectionKeys
 from vecguard.root_coord.store.own_writes import OwnWrites
 
-QUOTA_BYTES = 1_500_000
-VALUE = b"x" * 30_000
+# etcd measures in pages. A write that is smaller than one is first refused when none is left;
+# after a larger one etcd might still have room for a deletion.
+QUOTA_BYTES = 366 * mmap.PAGESIZE
+VALUE = b"x" * (mmap.PAGESIZE - 1000)
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ async def fill(client):
     """Writes until etcd refuses; returns what it said of each key."""
     told = {}
     for _ in range(20):
-        keys = [f"filling/{len(told) + number:05}".encode() for number in range(30)]
+        keys = [f"filling/{len(told) + number:05}".encode() for number in range(100)]
         answers = await asyncio.gather(*(outcome_of(client, key) for key in keys))
         told |= dict(zip(keys, answers, strict=True))
         if not any(answers):
