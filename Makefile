@@ -114,7 +114,7 @@ bench: $(SETUP) ## Measure; prints tables and writes build/bench.json
 
 # Logs and history of a failed run stay in build/chaos/.
 CHAOS_CHANGES ?= 5000
-chaos: $(SETUP) ## Change passwords under continuous faults (CHAOS_CHANGES=5000) and judge every login
+chaos: $(SETUP) ## Change passwords and roles under continuous faults (CHAOS_CHANGES=5000), judge every call
 	$(BIN)/python -m tests.chaos --changes $(CHAOS_CHANGES) $(CHAOS_ARGS)
 
 SOAK_MINUTES ?= 10
