@@ -13,7 +13,9 @@ _SECONDS: Final = 180
 
 
 @cache
-def program_of(package: str, path: str, *, needs: tuple[str, ...] | None = None) -> Path | None:
+def program_of(
+    package: str, path: str, *, needs: tuple[str, ...] | None = None, release: str = ""
+) -> Path | None:
     """Returns a program of a Debian package, which is downloaded at the first call.
 
     Returns None without apt or without the package.
@@ -25,12 +27,13 @@ def program_of(package: str, path: str, *, needs: tuple[str, ...] | None = None)
             included, the packages that all of these depend on are unpacked too, as far as this
             machine lacks them; start the program with `libraries_beside`. None unpacks `package`
             alone.
+        release: of Debian, such as `trixie`; "" is the machine's own.
     """
     unpacked = _FOLDER / package
     if not (unpacked / path).exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
         # Another test process may have been faster: what is there decides.
         with suppress(subprocess.SubprocessError, OSError):
-            _unpack(package, unpacked, needs)
+            _unpack(package, unpacked, needs, release)
     return unpacked / path if (unpacked / path).exists() else None
 
 
@@ -41,7 +44,7 @@ def libraries_beside(program: Path) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join(map(str, folders))}
 
 
-def _unpack(package: str, target: Path, needs: tuple[str, ...] | None) -> None:
+def _unpack(package: str, target: Path, needs: tuple[str, ...] | None, release: str) -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{package}-", dir=_FOLDER) as folder:
         work = Path(folder)
@@ -52,6 +55,10 @@ def _unpack(package: str, target: Path, needs: tuple[str, ...] | None) -> None:
         options = ("Dir::State::lists", lists), ("Dir::Cache", work / "cache")
         own = [f"--option={name}={value}" for name, value in options]
         own += ["--option=Debug::NoLocking=true", "--quiet"]
+        if release:
+            sources = work / "release.list"
+            sources.write_text(f"deb {_mirror()} {release} main\n")
+            own += [f"--option=Dir::Etc::sourcelist={sources}", "--option=Dir::Etc::sourceparts=-"]
         _run(archives, "apt-get", *own, "update")
         if needs is None:
             _run(archives, "apt-get", *own, "download", package)
@@ -64,12 +71,23 @@ def _unpack(package: str, target: Path, needs: tuple[str, ...] | None) -> None:
             (work / "tree").rename(target)
 
 
-def _run(folder: Path, *command: str) -> None:
-    subprocess.run(
+def _mirror() -> str:
+    """Returns where this machine gets the packages of Debian's main archive."""
+    form = ("--format", "$(REPO_URI)", "Created-By: Packages", "Component: main", "Label: Debian")
+    found = _run(_FOLDER, "apt-get", "indextargets", *form).split()
+    if not found:
+        raise FileNotFoundError("this machine has no source of Debian packages")
+    return found[0]
+
+
+def _run(folder: Path, *command: str) -> str:
+    done = subprocess.run(
         command,
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_SECONDS,
         check=True,
+        text=True,
     )
+    return done.stdout

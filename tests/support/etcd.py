@@ -53,6 +53,7 @@ class EtcdProcess:
         peers: the whole cluster, this member included; None for a cluster of one.
         arguments: more of etcd's options.
         scheme: of the client port; "https" needs certificates in `arguments`.
+        program: None takes the one that the local stack takes.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class EtcdProcess:
         peers: dict[str, Ports] | None = None,
         arguments: Sequence[str] = (),
         scheme: str = "http",
+        program: Path | None = None,
     ) -> None:
         self._directory = directory
         self._name = name
@@ -71,6 +73,7 @@ class EtcdProcess:
         self._peers = peers
         self._arguments = tuple(arguments)
         self._scheme = scheme
+        self._program = program or find_etcd_binary()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -120,7 +123,7 @@ class EtcdProcess:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    find_etcd_binary(),
+                    self._program,
                     f"--name={self._name}",
                     f"--data-dir={self._directory / self._name}",
                     f"--listen-client-urls={client_url}",
@@ -208,11 +211,20 @@ class EtcdProcess:
 class EtcdCluster:
     """A cluster of three members."""
 
-    def __init__(self, directory: Path, *, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, *, arguments: Sequence[str] = (), program: Path | None = None
+    ) -> None:
         names = ("one", "two", "three")
         peers = {name: Ports.free() for name in names}
         self.members = tuple(
-            EtcdProcess(directory, name=name, ports=peers[name], peers=peers, arguments=arguments)
+            EtcdProcess(
+                directory,
+                name=name,
+                ports=peers[name],
+                peers=peers,
+                arguments=arguments,
+                program=program,
+            )
             for name in names
         )
 
@@ -235,8 +247,10 @@ class EtcdCluster:
 
 
 @contextmanager
-def running_etcd(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[EtcdProcess]:
-    process = EtcdProcess(directory, arguments=arguments)
+def running_etcd(
+    directory: Path, *, arguments: Sequence[str] = (), program: Path | None = None
+) -> Iterator[EtcdProcess]:
+    process = EtcdProcess(directory, arguments=arguments, program=program)
     with ExitStack() as stack:
         stack.callback(process.kill)
         process.start()
@@ -244,10 +258,12 @@ def running_etcd(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[
 
 
 @contextmanager
-def running_cluster(directory: Path, *, arguments: Sequence[str] = ()) -> Iterator[EtcdCluster]:
+def running_cluster(
+    directory: Path, *, arguments: Sequence[str] = (), program: Path | None = None
+) -> Iterator[EtcdCluster]:
     """Yields three members. Tries other ports if another process takes one first."""
     for attempt in range(_START_ATTEMPTS):
-        cluster = EtcdCluster(directory / str(attempt), arguments=arguments)
+        cluster = EtcdCluster(directory / str(attempt), arguments=arguments, program=program)
         with ExitStack() as stack:
             stack.callback(cluster.kill)
             try:

@@ -27,6 +27,14 @@ def reads_stale(release: Release) -> bool:
     return release < (3, 5, 28) or (3, 6, 0) <= release < (3, 6, 9)
 
 
+def crashes_on_reads(release: Release) -> bool:
+    """Returns whether a client that gives up a reading transaction can crash a member.
+
+    etcd issues 14110 (3.5.0 to 3.5.4) and 14891 (3.5.5 and 3.5.6).
+    """
+    return (3, 5, 0) <= release < (3, 5, 7)
+
+
 def judge_release(part: str, version: str, *, members: int) -> Iterator[Finding]:
     """Yields findings about known bugs of the release that a member runs.
 
@@ -51,6 +59,14 @@ def judge_release(part: str, version: str, *, members: int) -> Iterator[Finding]
             part,
             f"etcd {version} can lose committed writes when it is killed under load: "
             "a changed password could be the old one again",
+            _UPGRADE,
+        )
+    if crashes_on_reads(release):
+        yield Finding(
+            Severity.WARNING,
+            part,
+            f"etcd {version} can crash when a client gives up a read; until it is started again, "
+            "changes fail and logins that are not cached are refused",
             _UPGRADE,
         )
     if reads_stale(release):

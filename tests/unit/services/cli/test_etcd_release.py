@@ -1,6 +1,12 @@
 import pytest
 
-from vecguard.cli.etcd_release import judge_release, loses_writes, reads_stale, release_of
+from vecguard.cli.etcd_release import (
+    crashes_on_reads,
+    judge_release,
+    loses_writes,
+    reads_stale,
+    release_of,
+)
 from vecguard.cli.finding import Severity
 
 
@@ -38,13 +44,21 @@ def test_stale_reads_were_mended_in_each_line(release, stale):
     assert reads_stale(release) is stale
 
 
+@pytest.mark.parametrize(
+    ("release", "crashes"),
+    [((3, 4, 23), False), ((3, 5, 0), True), ((3, 5, 6), True), ((3, 5, 7), False)],
+)
+def test_some_releases_crash_on_reads_that_are_given_up(release, crashes):
+    assert crashes_on_reads(release) is crashes
+
+
 def severities(version, members):
     return [finding.severity for finding in judge_release("etcd a", version, members=members)]
 
 
 def test_bugs_weigh_more_in_a_cluster():
-    assert severities("3.5.1", 3) == [Severity.WRONG, Severity.WARNING]
-    assert severities("3.5.1", 1) == [Severity.WARNING, Severity.NOTE]
+    assert severities("3.5.1", 3) == [Severity.WRONG, Severity.WARNING, Severity.WARNING]
+    assert severities("3.5.1", 1) == [Severity.WARNING, Severity.WARNING, Severity.NOTE]
 
 
 def test_a_mended_release_has_nothing_to_say():
