@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vecguard.config import Settings
+from vecguard.addresses import is_loopback
+from vecguard.config import Settings, load_settings
 from vecguard.observability import probe
 
 CHECKOUT = Path(__file__).parents[2]
@@ -87,6 +88,19 @@ def test_health_check_is_our_own_probe(
     monkeypatch.setattr(probe, "problem_of", lambda *where, **_: asked.append(where))
     assert probe.main(command[3:]) == probe.EXIT_HEALTHY
     assert asked == [("127.0.0.1", port, path)]
+
+
+def test_the_images_listen_beyond_the_loopback_of_a_container() -> None:
+    assert is_loopback(Settings().root_coord.ip)
+    variables = dict(
+        variable.split("=", 1)
+        for target in ("proxy", "root-coord")
+        for variable in last(target, "ENV").split()
+    )
+    settings = load_settings(None, variables)
+    listening = (settings.proxy, settings.root_coord)
+    addresses = [each.ip for each in (*listening, *(each.operations for each in listening))]
+    assert addresses == ["0.0.0.0"] * 4
 
 
 @pytest.mark.parametrize("target", TARGETS)

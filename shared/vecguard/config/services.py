@@ -30,8 +30,9 @@ class OperationsSettings(Section):
     """The operations port of a proxy."""
 
     ip: ListenAddress = Field(
-        default="0.0.0.0",
-        description="Address that metrics and health are served on; `::` for all of IPv4 and IPv6.",
+        default="127.0.0.1",
+        description="Address that metrics and health are served on; `0.0.0.0` for all of IPv4, "
+        "`::` for all of IPv4 and IPv6. The port has no authentication.",
     )
     port: Port = Field(default=9091, description=_OPERATIONS_PORT)
 
@@ -140,8 +141,9 @@ class RootCoordSettings(Section):
     """Settings of root coord, which owns the credentials."""
 
     ip: ListenAddress = Field(
-        default="0.0.0.0",
-        description="Address that proxies connect to; `::` for all of IPv4 and IPv6.",
+        default="127.0.0.1",
+        description="Address that proxies connect to; `0.0.0.0` for all of IPv4, `::` for all of "
+        "IPv4 and IPv6. Set common.security.internaltlsEnabled before you open it to a network.",
     )
     port: Port = Field(default=53100, description="Port that proxies connect to; 0: any free one.")
     advertised_address: OptionalAddress = Field(

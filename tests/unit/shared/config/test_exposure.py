@@ -2,9 +2,14 @@ from vecguard.config import Settings
 from vecguard.config.exposure import proxy_exposure, root_coord_exposure
 
 
-def test_the_defaults_open_both_ports():
+def test_by_default_only_the_public_port_is_open():
     assert "proxy's port" in str(proxy_exposure(Settings()))
-    assert "root coord's port" in str(root_coord_exposure(Settings()))
+    assert root_coord_exposure(Settings()) is None
+
+
+def test_an_address_of_the_network_opens_root_coords_port():
+    everywhere = Settings.model_validate({"rootCoord": {"ip": "0.0.0.0"}})
+    assert "root coord's port" in str(root_coord_exposure(everywhere))
 
 
 def test_tls_or_a_loopback_address_closes_each_port():
