@@ -5,10 +5,12 @@ skip betterproto. betterproto handles all other messages and every unusual encod
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import betterproto
 
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.observability.metrics import vecguard_version
 from vecguard.root_coord.session_state import (
     FullInvalidation,
     Invalidation,
@@ -17,6 +19,7 @@ from vecguard.root_coord.session_state import (
     Surrender,
 )
 
+_VERSION: Final = vecguard_version()
 # Tags of SessionRequest.renew, .acknowledge and of their only field; of SessionReply.renewed
 # and its two fields (protobuf's encoding: field number << 3 | wire type).
 _RENEW = 2 << 3 | 2
@@ -82,6 +85,7 @@ def encode_opened(*, term: int, ttl_seconds: float, renew_interval_seconds: floa
                 renew_interval_ms=int(renew_interval_seconds * 1000),
                 judges_actors=True,
                 serves_roles=True,
+                version=_VERSION,
             )
         )
     )

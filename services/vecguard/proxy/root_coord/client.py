@@ -268,10 +268,16 @@ class RootCoordClient:
                 proxy=self._identity.proxy_id,
                 address=str(address),
                 term=term,
+                version=message.version,
             )
             if is_outdated:
                 error = OutdatedRootCoordError(str(address))
-                log.warning("root_coord_outdated", address=str(address), error=error.message)
+                log.warning(
+                    "root_coord_outdated",
+                    address=str(address),
+                    version=message.version,
+                    error=error.message,
+                )
 
         try:
             session = Session(

@@ -8,6 +8,7 @@ from tests.support.waiting import eventually
 from vecguard.boot_clock import boot_clock
 from vecguard.errors import DeadlineError, InvalidParameterError, Status, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.observability.metrics import vecguard_version
 from vecguard.root_coord import session_hub, session_state
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import (
@@ -58,6 +59,7 @@ async def test_an_opened_session_is_told_its_terms(hub):
         renew_interval_ms=1000,
         judges_actors=True,
         serves_roles=True,
+        version=vecguard_version(),
     )
 
 

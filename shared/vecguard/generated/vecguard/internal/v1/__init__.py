@@ -220,6 +220,11 @@ class Opened(betterproto.Message):
     Root coord answers the RPCs of roles, and credentials come with roles. An older one has none.
     """
 
+    version: str = betterproto.string_field(6)
+    """
+    Root coord's version, for the proxy's log. Empty: root coord is older than this field.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class Renewed(betterproto.Message):
