@@ -161,7 +161,7 @@ compare-milvus: $(SETUP) ## Roles of a real Milvus 2.3.5 and ours on one store: 
 ENGINE ?= $(shell command -v docker >/dev/null && docker info >/dev/null 2>&1 && echo docker || echo podman)
 IMAGE_PREFIX ?= vecguard-
 IMAGE_TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-BASE_IMAGE ?= python:3.12-slim
+BASE_IMAGE ?= python:3.11-slim
 COMPILED ?= 1
 EXTRAS ?= fast
 image: ## Build the container images (ENGINE, IMAGE_PREFIX, IMAGE_TAG, BASE_IMAGE, COMPILED=0, EXTRAS)
