@@ -57,8 +57,8 @@ class LocalCertificates:
         wrong = [_described(each) for each in findings if each.result is Severity.WRONG]
         if wrong:
             raise LocalStackError(
-                f"the certificates in {self.directory} cannot be used; correct them, "
-                "or remove the directory to have new ones made:\n"
+                f"the certificates in {self.directory} cannot be used; renew them "
+                "(vecguard certs renew) or remove the directory to have new ones made:\n"
                 + "\n".join(f"  {line}" for line in dict.fromkeys(wrong))
             )
         self.warnings = tuple(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vecguard.tls.certificate_set import CLIENT_PREFIX
 from vecguard.tls.material import PemFile, TlsFiles
 
 #: Only Vecguard's own services and etcd see certificates of these names, never clients.
@@ -47,6 +48,8 @@ class FileSet:
         if self.certificate is None:
             return None
         stem = self.certificate.stem
+        if is_of_client(self.certificate):
+            return False
         return True if "server" in stem else False if "client" in stem else None
 
     @property
@@ -65,7 +68,11 @@ def sets_in(directory: Path) -> tuple[FileSet, ...]:
     kubernetes = directory / "tls.crt"
     if kubernetes.exists():
         return (FileSet(kubernetes, directory / "tls.key", _if_there(directory / "ca.crt")),)
-    authorities = [path for path in sorted(directory.glob("*ca.pem")) if path.is_file()]
+    authorities = [
+        path
+        for path in sorted(directory.glob("*ca.pem"))
+        if path.is_file() and not is_of_client(path)
+    ]
     leaves = [path for path in sorted(directory.glob("*.pem")) if path not in authorities]
     return (
         *(
@@ -77,6 +84,11 @@ def sets_in(directory: Path) -> tuple[FileSet, ...]:
             for path in leaves
         ),
     )
+
+
+def is_of_client(path: Path) -> bool:
+    """Returns whether `certs client` gives a file this name; some clients' names end in "ca"."""
+    return path.stem.startswith(CLIENT_PREFIX) and path.stem != f"{CLIENT_PREFIX}ca"
 
 
 def _if_there(path: Path) -> Path | None:

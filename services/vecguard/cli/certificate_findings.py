@@ -8,7 +8,10 @@ from vecguard.tls import grpcio
 from vecguard.tls.validity import SetValidity, Stage, Validity
 from vecguard.wording import counted
 
-RENEW: Final = "renew it; a running service takes up the new file by itself"
+RENEW: Final = (
+    "renew it, with vecguard certs renew if certs init made it; a running service takes up the "
+    "new file by itself"
+)
 CHECK_CLOCK: Final = "check this machine's clock, or wait"
 
 _SEVERITIES: Final = {

@@ -3,16 +3,19 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from vecguard.cli.certificate_check import Finding, check_set
 from vecguard.cli.certificate_files import FileSet, sets_in
+from vecguard.cli.certificate_renewal import Renewal, add_client, renew_expiring
 from vecguard.cli.command import Command
+from vecguard.cli.connection import require_name
+from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.finding import Severity
 from vecguard.cli.output import (
     Output,
@@ -26,14 +29,26 @@ from vecguard.cli.output import (
 )
 from vecguard.tls.authority import KeyKind
 from vecguard.tls.certificate_set import LOOPBACK_NAMES, SetFile, SetRequest, make_set, write_files
+from vecguard.tls.validity import WARN_BEFORE_SECONDS
 
-app = typer.Typer(no_args_is_help=True, help="Make and check TLS certificates.")
+#: What doctor and the logs warn about.
+_WITHIN_DAYS = round(WARN_BEFORE_SECONDS / 86_400)
+
+app = typer.Typer(no_args_is_help=True, help="Make, renew and check TLS certificates.")
+
+#: The directory that docs/tls.md uses.
+DEFAULT_DIRECTORY = Path("certs")
+
+DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="[DIRECTORY]", help="The directory of the files.")
+]
+DaysOption = Annotated[int, typer.Option(min=1, help="How many days certificates are valid.")]
 
 
 @app.command(cls=Command)
 def init(
     *,
-    directory: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.")],
+    directory: DirectoryArgument = DEFAULT_DIRECTORY,
     san: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,8 +66,8 @@ def init(
     client_name: Annotated[
         str, typer.Option(help="Common name of the client; a user with tls.userFromCertificate.")
     ] = "client",
-    days: Annotated[int, typer.Option(min=1, help="How long certificates last.")] = 365,
-    ca_days: Annotated[int, typer.Option(min=1, help="How long the CAs last.")] = 3650,
+    days: DaysOption = 365,
+    ca_days: Annotated[int, typer.Option(min=1, help="How many days the CAs are valid.")] = 3650,
     key_type: Annotated[KeyKind, typer.Option(help="EC P-256 or RSA 2048.")] = KeyKind.EC,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that exist, the CAs too.")
@@ -73,18 +88,124 @@ def init(
         write_files(directory, files, replace=force)
     with report_of_change():
         if output is Output.JSON:
-            listing = [
-                {
-                    "path": str(directory / file.name),
-                    "purpose": file.purpose,
-                    "setting": file.setting,
-                    "mode": f"{file.mode:04o}",
-                }
-                for file in files
-            ]
-            print_json({"files": listing})
+            print_json({"files": _listed(directory, files)})
         else:
             _print_files(directory, files)
+            console().print(
+                "Keep ca.key and internal-ca.key offline: anyone who has one can issue "
+                "certificates. Check the files with: vecguard certs check "
+                f"{printable(str(directory))}"
+            )
+
+
+@app.command(cls=Command)
+def client(
+    *,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Common name; the user's name where tls.userFromCertificate is CN.",
+            callback=require_name,
+        ),
+    ],
+    directory: DirectoryArgument = DEFAULT_DIRECTORY,
+    san: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Alternative name, DNS:host or URI:..., where tls.userFromCertificate reads "
+            "one. May be repeated."
+        ),
+    ] = None,
+    days: DaysOption = 365,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a certificate for a further client, signed by the CA of the public port.
+
+    Needs ca.pem and ca.key in the directory; writes client-NAME.pem and client-NAME.key.
+    """
+    with reporting_errors(output):
+        files = add_client(directory, name, names=san or (), days=days, now=datetime.now(UTC))
+    with report_of_change():
+        if output is Output.JSON:
+            print_json({"files": _listed(directory, files)})
+        else:
+            _print_files(directory, files)
+
+
+@app.command(cls=Command)
+def renew(
+    *,
+    directory: DirectoryArgument = DEFAULT_DIRECTORY,
+    within: Annotated[
+        int,
+        typer.Option(min=0, help="Renew what expires in so many days; a large number renews all."),
+    ] = _WITHIN_DAYS,
+    days: DaysOption = 365,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Renew the certificates that expire soon, and say what expires when.
+
+    Needs the CAs' certificates and keys in the directory. Names, usage and private keys stay the
+    same. Running services take up the new files by themselves. Exit code 1 if a certificate is due
+    and cannot be renewed.
+    """
+    with reporting_errors(output):
+        now = datetime.now(UTC)
+        done = renew_expiring(directory, within=timedelta(days=within), days=days, now=now)
+    with report_of_change():
+        if output is Output.JSON:
+            print_json({"certificates": [_renewal(each) for each in done]}, ok=not _failed(done))
+        else:
+            _print_renewals(done)
+    if _failed(done):
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def _failed(done: Sequence[Renewal]) -> bool:
+    return any(each.problem for each in done)
+
+
+def _renewal(each: Renewal) -> dict[str, Any]:
+    return {
+        "path": str(each.path),
+        "name": each.name,
+        "renewed": each.renewed,
+        "expires": None if each.expires is None else each.expires.isoformat(),
+        "problem": each.problem or None,
+    }
+
+
+def _print_renewals(done: Sequence[Renewal]) -> None:
+    out = console()
+    for each in done:
+        sign = mark("wrong" if each.problem else "good" if each.renewed else "note")
+        if each.renewed:
+            text = f"renewed, expires {_day(each.expires)} (before: {_day(each.expired)})"
+        elif each.expires is None:
+            text = "not renewed"
+        else:
+            text = f"{'not renewed' if each.problem else 'kept'}, expires {_day(each.expires)}"
+        named = f" ({each.name})" if each.name else ""
+        out.print(f"{sign} {printable(str(each.path))}{printable(named)}: {text}")
+        if each.problem:
+            out.print(f"    {printable(each.problem)}")
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _listed(directory: Path, files: Sequence[SetFile]) -> list[dict[str, str]]:
+    return [
+        {
+            "path": str(directory / file.name),
+            "purpose": file.purpose,
+            "setting": file.setting,
+            "mode": f"{file.mode:04o}",
+        }
+        for file in files
+    ]
 
 
 @app.command(cls=Command)
@@ -110,7 +231,7 @@ def check(
     else:
         _print_sets(sets)
     if wrong:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NEGATIVE)
 
 
 def _sets(
@@ -141,10 +262,6 @@ def _print_files(directory: Path, files: Sequence[SetFile]) -> None:
     for file in files:
         table.add_row(file.name, file.purpose, file.setting)
     out.print(table)
-    out.print(
-        "Keep ca.key and internal-ca.key offline: whoever has one can issue certificates. "
-        f"Look at the files with: vecguard certs check {printable(str(directory))}"
-    )
 
 
 def _print_sets(sets: Sequence[tuple[FileSet, Sequence[Finding]]]) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -20,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vecguard.errors import ConfigurationError
 from vecguard.secret import Secret
+from vecguard.tls.certificates import key_matches, name_of, read_certificates, read_private_key
 
 #: Machines whose clock is a little slow must accept a certificate that was just made.
 BACKDATE = timedelta(hours=1)
@@ -61,11 +63,10 @@ class Usage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """Holds a certificate with its key and its request, all PEM."""
+    """Holds a certificate with its key, both PEM."""
 
     certificate: bytes
     key: Secret[bytes]
-    request: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Authority:
         key = kind.generate()
         name = _name(common_name)
         builder = (
-            _builder(name, name, key, now, days)
+            _builder(name, name, key.public_key(), now, days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True, kind=key), critical=True)
             .add_extension(_own_identifier(key), critical=False)
@@ -107,7 +108,33 @@ class Authority:
             )
         )
         certificate = builder.sign(key, SHA256())
-        return cls(certificate, key, _issued(certificate, key, _request(name, key, ())))
+        return cls(certificate, key, _issued(certificate, key))
+
+    @classmethod
+    def of(cls, certificates: bytes, key: Secret[bytes]) -> Self:
+        """Returns the CA of existing files.
+
+        Args:
+            certificates: PEM. Of several CAs, as while one replaces another, it is the one that
+                the key belongs to.
+            key: the CA's private key, PEM.
+
+        Raises:
+            PemError: a text cannot be read.
+            AuthorityError: the key is not EC or RSA, or belongs to none of the certificates.
+        """
+        private = read_private_key(key.reveal())
+        if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise AuthorityError("the CA's key is neither EC nor RSA")
+        for certificate in read_certificates(certificates):
+            if key_matches(certificate, private):
+                return cls(certificate, private, _issued(certificate, private))
+        raise AuthorityError("the CA's key does not belong to the CA's certificate")
+
+    @property
+    def kind(self) -> KeyKind:
+        """The kind of its key."""
+        return KeyKind.RSA if isinstance(self.key, rsa.RSAPrivateKey) else KeyKind.EC
 
     def issue(
         self,
@@ -132,15 +159,11 @@ class Authority:
         Raises:
             AuthorityError: the name or the duration cannot be used, or the CA expires earlier.
         """
-        if now + timedelta(days=days) > self.certificate.not_valid_after_utc:
-            raise AuthorityError(
-                f"{common_name}: {days:g} days are longer than the CA lasts "
-                f"({self.certificate.not_valid_after_utc:%Y-%m-%d}); ask for fewer"
-            )
+        self._require_outlives(common_name, now, days)
         key = kind.generate()
         name = _name(common_name)
         builder = (
-            _builder(name, self.certificate.subject, key, now, days)
+            _builder(name, self.certificate.subject, key.public_key(), now, days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False, kind=key), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usage.value), critical=False)
@@ -149,8 +172,38 @@ class Authority:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        certificate = builder.sign(self.key, SHA256())
-        return _issued(certificate, key, _request(name, key, names))
+        return _issued(builder.sign(self.key, SHA256()), key)
+
+    def renew(self, certificate: x509.Certificate, *, now: datetime, days: float) -> bytes:
+        """Returns a new certificate, PEM, for the same subject, names, usage and key.
+
+        Args:
+            certificate: an end certificate that this CA issued.
+            now: the time of issue, with a time zone.
+            days: its validity from `now`, in days.
+
+        Raises:
+            AuthorityError: the CA expires earlier.
+        """
+        self._require_outlives(name_of(certificate), now, days)
+        builder = _builder(
+            certificate.subject, self.certificate.subject, certificate.public_key(), now, days
+        )
+        for extension in certificate.extensions:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        return builder.sign(self.key, SHA256()).public_bytes(Encoding.PEM)
+
+    def _require_outlives(self, name: str, now: datetime, days: float) -> None:
+        end = self.certificate.not_valid_after_utc
+        if now >= end:
+            raise AuthorityError(
+                f"{name}: its CA expired on {end:%Y-%m-%d}; make new CAs with: vecguard certs init"
+            )
+        if now + timedelta(days=days) > end:
+            raise AuthorityError(
+                f"{name}: {days:g} days are longer than the CA lasts ({end:%Y-%m-%d}); "
+                "ask for fewer with --days, or make new CAs with: vecguard certs init"
+            )
 
 
 def parse_name(text: str) -> x509.GeneralName:
@@ -197,14 +250,18 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime, days: float
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: CertificatePublicKeyTypes,
+    now: datetime,
+    days: float,
 ) -> x509.CertificateBuilder:
     end = now + timedelta(days=days)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(min(now, end) - BACKDATE)
         .not_valid_after(end)
@@ -241,16 +298,8 @@ def _issuer_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
 
 
-def _request(name: x509.Name, key: PrivateKey, names: Sequence[x509.GeneralName]) -> bytes:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
-
-
-def _issued(certificate: x509.Certificate, key: PrivateKey, request: bytes) -> Issued:
+def _issued(certificate: x509.Certificate, key: PrivateKey) -> Issued:
     return Issued(
         certificate=certificate.public_bytes(Encoding.PEM),
         key=Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())),
-        request=request,
     )

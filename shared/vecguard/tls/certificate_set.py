@@ -23,6 +23,11 @@ ROOT_COORD_NAME = "vecguard-root-coord"
 ETCD_CLIENT_NAME = "vecguard-etcd-client"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
+#: The stems of the files of the two CAs: of the public port, and of the links inside.
+CA_STEMS = ("ca", "internal-ca")
+#: How the files of further clients begin.
+CLIENT_PREFIX = "client-"
+
 _KEY_MODE = 0o600
 _CERTIFICATE_MODE = 0o644
 
@@ -123,17 +128,47 @@ def make_set(request: SetRequest, now: datetime) -> tuple[SetFile, ...]:
             _SERVER, issue(public, "vecguard", Usage.SERVER, request.server_names or LOOPBACK_NAMES)
         ),
         *_files(_CLIENT, issue(public, request.client_name, Usage.CLIENT)),
-        *_without_request(_INTERNAL_CA, inside.issued),
-        *_without_request(
+        *_files(_INTERNAL_CA, inside.issued),
+        *_files(
             _INTERNAL_SERVER,
             issue(inside, ROOT_COORD_NAME, Usage.SERVER, (ROOT_COORD_NAME, *internal_names)),
         ),
-        *_without_request(_INTERNAL_CLIENT, issue(inside, PROXY_NAME, Usage.CLIENT, (PROXY_NAME,))),
-        *_without_request(
-            _ETCD_SERVER, issue(inside, "etcd", Usage.BOTH, ("etcd", *internal_names))
-        ),
-        *_without_request(_ETCD_CLIENT, issue(inside, ETCD_CLIENT_NAME, Usage.CLIENT)),
+        *_files(_INTERNAL_CLIENT, issue(inside, PROXY_NAME, Usage.CLIENT, (PROXY_NAME,))),
+        *_files(_ETCD_SERVER, issue(inside, "etcd", Usage.BOTH, ("etcd", *internal_names))),
+        *_files(_ETCD_CLIENT, issue(inside, ETCD_CLIENT_NAME, Usage.CLIENT)),
     )
+
+
+def client_files(
+    authority: Authority, name: str, *, names: Sequence[str], days: int, now: datetime
+) -> tuple[SetFile, ...]:
+    """Returns the key and the certificate of a further client, in memory.
+
+    Args:
+        authority: the CA of the public port.
+        name: the common name, and a part of the files' names.
+        names: subject alternative names; see `parse_name`.
+        days: the validity from `now`.
+        now: the time of issue, with a time zone.
+
+    Raises:
+        AuthorityError: a name or the duration cannot be used.
+    """
+    issued = authority.issue(
+        name,
+        usage=Usage.CLIENT,
+        now=now,
+        days=days,
+        names=_parsed(names),
+        kind=authority.kind,
+    )
+    role = _Role(
+        f"{CLIENT_PREFIX}{name}",
+        f"client {name}",
+        _CLIENT.certificate_setting,
+        _CLIENT.key_setting,
+    )
+    return _files(role, issued)
 
 
 def write_files(directory: Path, files: Sequence[SetFile], *, replace: bool = False) -> None:
@@ -191,14 +226,7 @@ def _exists(directory: Path, names: Sequence[str]) -> CertificateFilesError:
     )
 
 
-def _files(role: _Role, issued: Issued) -> tuple[SetFile, ...]:
-    """Returns key, request and certificate under the names of Milvus's gen.sh."""
-    key, certificate = _without_request(role, issued)
-    request = SetFile(f"{role.stem}.csr", issued.request, f"{role.what}: request, to be re-signed")
-    return key, request, certificate
-
-
-def _without_request(role: _Role, issued: Issued) -> tuple[SetFile, SetFile]:
+def _files(role: _Role, issued: Issued) -> tuple[SetFile, SetFile]:
     return (
         SetFile(f"{role.stem}.key", issued.key, f"{role.what}: private key", role.key_setting),
         SetFile(

@@ -66,7 +66,7 @@ def test_init_speaks_json(tmp_path):
     found = json.loads(run("init", tmp_path, "--output", "json").output)
     assert found["ok"]
     modes = {entry["path"]: entry["mode"] for entry in found["files"]}
-    assert len(modes) == len(list(tmp_path.iterdir())) == 19
+    assert len(modes) == len(list(tmp_path.iterdir())) == 16
     for path in tmp_path.iterdir():
         assert modes[str(path)] == f"{stat.S_IMODE(path.stat().st_mode):04o}"
 

@@ -72,17 +72,6 @@ def test_a_certificate_does_not_outlive_its_ca():
         issue(authority(days=5), days=6)
 
 
-def test_the_request_asks_for_the_same_key_and_names():
-    issued = issue(authority(), names=("a.example.com",))
-    request = x509.load_pem_x509_csr(issued.request)
-    leaf = read_certificates(issued.certificate)[0]
-    assert request.is_signature_valid
-    assert request.public_key() == leaf.public_key()
-    assert request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value == (
-        extension(leaf, x509.SubjectAlternativeName).value
-    )
-
-
 def test_a_key_is_not_printed():
     ca = authority()
     issued = issue(ca)
