@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vecguard.cli import certs, group, role, root, user
-from vecguard.cli.command import Command
+from vecguard.cli import certs, command, group, role, root, user
 from vecguard.cli.doctor import doctor
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.login import login
@@ -17,19 +16,13 @@ from vecguard.observability.log import configure_logging
 from vecguard.observability.metrics import vecguard_version
 from vecguard.standard_streams import prepare_streams
 
-app = typer.Typer(
-    name="vecguard",
-    help="Tools for operators of Vecguard.",
-    no_args_is_help=True,
-    # Errors are printed as one sentence; a traceback with local variables could print a secret.
-    pretty_exceptions_enable=False,
-)
+app = command.group("Manage, check and repair an installation of Vecguard.", name="vecguard")
 app.add_typer(user.app, name="user")
 app.add_typer(role.app, name="role")
 app.add_typer(group.app, name="group")
-app.command(cls=Command)(login)
-app.command(cls=Command)(status)
-app.command(cls=Command)(doctor)
+app.command(cls=command.Command)(login)
+app.command(cls=command.Command)(status)
+app.command(cls=command.Command)(doctor)
 app.add_typer(root.app, name="root")
 app.add_typer(certs.app, name="certs")
 
@@ -50,7 +43,7 @@ def vecguard(
         ),
     ] = False,
 ) -> None:
-    """Tools for operators of Vecguard."""
+    """Manage, check and repair an installation of Vecguard."""
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from vecguard.cli.certificate_check import Finding, check_set
 from vecguard.cli.certificate_files import FileSet, sets_in
 from vecguard.cli.certificate_renewal import Renewal, add_client, renew_expiring
-from vecguard.cli.command import Command
+from vecguard.cli.command import Command, group
 from vecguard.cli.connection import require_name
 from vecguard.cli.exit_codes import ExitCode
 from vecguard.cli.finding import Severity
@@ -34,15 +34,17 @@ from vecguard.tls.validity import WARN_BEFORE_SECONDS
 #: What doctor and the logs warn about.
 _WITHIN_DAYS = round(WARN_BEFORE_SECONDS / 86_400)
 
-app = typer.Typer(no_args_is_help=True, help="Make, renew and check TLS certificates.")
+app = group("Make, renew and check TLS certificates.")
 
 #: The directory that docs/tls.md uses.
 DEFAULT_DIRECTORY = Path("certs")
 
 DirectoryArgument = Annotated[
-    Path, typer.Argument(metavar="[DIRECTORY]", help="The directory of the files.")
+    Path, typer.Argument(metavar="DIRECTORY", help="The directory of the files.")
 ]
-DaysOption = Annotated[int, typer.Option(min=1, help="How many days certificates are valid.")]
+DaysOption = Annotated[
+    int, typer.Option(min=1, metavar="DAYS", help="How long certificates are valid.")
+]
 
 
 @app.command(cls=Command)
@@ -52,22 +54,29 @@ def init(
     san: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="What clients dial: host, address, DNS:host, IP:address or URI:... "
-            f"May be repeated. Default: {', '.join(LOOPBACK_NAMES)}."
+            f"May be repeated. Default: {', '.join(LOOPBACK_NAMES)}.",
         ),
     ] = None,
     internal_san: Annotated[
         list[str] | None,
         typer.Option(
-            help="What proxies dial for root coord, and root coord for etcd, "
-            "beside the loopback. May be repeated."
+            metavar="NAME",
+            help="What proxies dial for root coord, and root coord for etcd, in addition to the "
+            "loopback. May be repeated.",
         ),
     ] = None,
     client_name: Annotated[
-        str, typer.Option(help="Common name of the client; a user with tls.userFromCertificate.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Common name of the client; a user with tls.userFromCertificate."
+        ),
     ] = "client",
     days: DaysOption = 365,
-    ca_days: Annotated[int, typer.Option(min=1, help="How many days the CAs are valid.")] = 3650,
+    ca_days: Annotated[
+        int, typer.Option(min=1, metavar="DAYS", help="How long the CAs are valid.")
+    ] = 3650,
     key_type: Annotated[KeyKind, typer.Option(help="EC P-256 or RSA 2048.")] = KeyKind.EC,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that exist, the CAs too.")
@@ -113,8 +122,9 @@ def client(
     san: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="Alternative name, DNS:host or URI:..., where tls.userFromCertificate reads "
-            "one. May be repeated."
+            "one. May be repeated.",
         ),
     ] = None,
     days: DaysOption = 365,
@@ -139,7 +149,11 @@ def renew(
     directory: DirectoryArgument = DEFAULT_DIRECTORY,
     within: Annotated[
         int,
-        typer.Option(min=0, help="Renew what expires in so many days; a large number renews all."),
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Renew what expires within so many days; a large number renews all.",
+        ),
     ] = _WITHIN_DAYS,
     days: DaysOption = 365,
     output: OutputOption = Output.TABLE,
@@ -212,12 +226,19 @@ def _listed(directory: Path, files: Sequence[SetFile]) -> list[dict[str, str]]:
 def check(
     *,
     directory: Annotated[
-        Path | None, typer.Argument(help="A directory of `certs init`, or a mounted TLS secret.")
+        Path | None,
+        typer.Argument(
+            metavar="DIRECTORY", help="A directory of `certs init`, or a mounted TLS secret."
+        ),
     ] = None,
-    ca: Annotated[Path | None, typer.Option(help="File with the CAs.")] = None,
-    cert: Annotated[Path | None, typer.Option(help="File with the certificate.")] = None,
-    key: Annotated[Path | None, typer.Option(help="File with its key.")] = None,
-    name: Annotated[str | None, typer.Option(help="Host that clients dial.")] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the CAs.")] = None,
+    cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the certificate.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="File with its key.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Host that clients dial.")
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Explain a set of files: chain, names, dates, key. Exit code 1 if something is wrong."""

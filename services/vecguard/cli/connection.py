@@ -75,7 +75,14 @@ class Connection:
     """
 
     address: Annotated[
-        str, _option("--address", "-a", variable="ADDRESS", help="The proxy, or a Milvus.")
+        str,
+        _option(
+            "--address",
+            "-a",
+            variable="ADDRESS",
+            metavar="HOST:PORT",
+            help="The proxy, or a Milvus. Also http://HOST:PORT, https://HOST:PORT (TLS) or HOST.",
+        ),
     ] = "localhost:19530"
     tls: Annotated[
         bool,
@@ -88,20 +95,29 @@ class Connection:
         _option(
             "--ca",
             variable="CA",
+            metavar="FILE",
             help="File with the CAs that may have signed the server's certificate; "
-            "otherwise those of the system.",
+            "default: the system's.",
         ),
     ] = None
     cert: Annotated[
         Path | None,
-        _option("--cert", variable="CERT", help="File with the certificate to show (mutual TLS)."),
+        _option(
+            "--cert",
+            variable="CERT",
+            metavar="FILE",
+            help="File with the certificate to show (mutual TLS).",
+        ),
     ] = None
-    key: Annotated[Path | None, _option("--key", variable="KEY", help="File with its key.")] = None
+    key: Annotated[
+        Path | None, _option("--key", variable="KEY", metavar="FILE", help="File with its key.")
+    ] = None
     server_name: Annotated[
         str | None,
         _option(
             "--server-name",
             variable="SERVER_NAME",
+            metavar="NAME",
             help="Name expected in the server's certificate, if not the host's.",
         ),
     ] = None
@@ -111,9 +127,10 @@ class Connection:
         _option(
             "--timeout",
             variable="TIMEOUT",
+            metavar="SECONDS",
             min=0.1,
             max=MAX_TIMEOUT_SECONDS,
-            help="Seconds to wait for the answer.",
+            help="How long to wait for the answer.",
         ),
     ] = 30.0
 
@@ -184,15 +201,23 @@ class LoginConnection(Connection):
 
     user: Annotated[
         str,
-        _option("--user", "-u", variable="USER", help="Who logs in.", callback=require_text),
+        _option(
+            "--user",
+            "-u",
+            variable="USER",
+            metavar="NAME",
+            help="The user who logs in.",
+            callback=require_text,
+        ),
     ] = "root"
     password_file: Annotated[
         Path | None,
         _option(
             "--password-file",
             variable="PASSWORD_FILE",
+            metavar="FILE",
             help="File with that user's password; - reads a line of standard input. "
-            "Otherwise it is asked for.",
+            "Default: ask for it.",
         ),
     ] = None
     no_login: Annotated[

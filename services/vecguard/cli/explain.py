@@ -59,7 +59,10 @@ def explain(
         ),
     ] = None,
     database: Annotated[
-        str | None, typer.Option(help="The database, instead of DATABASE.", callback=require_name)
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The database, instead of DATABASE.", callback=require_name
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,

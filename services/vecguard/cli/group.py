@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vecguard.cli.command import Command
+from vecguard.cli import command
 from vecguard.cli.connection import (
     CHANGE_IS_UNSURE,
     LoginConnection,
@@ -26,7 +26,7 @@ from vecguard.cli.output import (
 )
 from vecguard.cli.roles import RoleClient
 
-app = typer.Typer(no_args_is_help=True, help="Create, list, change and drop groups of privileges.")
+app = command.group("Create, list, change and drop groups of privileges.")
 
 GroupArgument = Annotated[
     str, typer.Argument(metavar="GROUP", help="The group's name.", callback=require_name)
@@ -41,7 +41,7 @@ PrivilegesArgument = Annotated[
 ]
 
 
-@app.command(cls=Command)
+@app.command(cls=command.Command)
 @connected
 def create(
     *, group: GroupArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
@@ -56,7 +56,7 @@ def create(
         _done(f"group {group} is created", {"group": group}, output)
 
 
-@app.command(name="list", cls=Command)
+@app.command(name="list", cls=command.Command)
 @connected
 def list_groups(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -> None:
     """List the groups with their privileges, built-in groups last."""
@@ -75,7 +75,7 @@ def list_groups(*, output: OutputOption = Output.TABLE, connection: LoginConnect
             out.print(f"[bold]{printable(group.name)}[/bold]{mark}: {printable(members)}")
 
 
-@app.command(cls=Command)
+@app.command(cls=command.Command)
 @connected
 def add(
     *,
@@ -97,7 +97,7 @@ def add(
         _done(f"group {group} has {', '.join(privileges)}", answer, output)
 
 
-@app.command(cls=Command)
+@app.command(cls=command.Command)
 @connected
 def remove(
     *,
@@ -119,7 +119,7 @@ def remove(
         _done(f"group {group} no longer has {', '.join(privileges)}", answer, output)
 
 
-@app.command(cls=Command)
+@app.command(cls=command.Command)
 @connected
 def drop(
     *, group: GroupArgument, output: OutputOption = Output.TABLE, connection: LoginConnection

@@ -20,8 +20,9 @@ OperationsOption = Annotated[
         "--operations",
         "-O",
         envvar="VECGUARD_OPERATIONS",
-        help="Operations port of a proxy or root coord, host:port; may be repeated. Every address "
-        "of the host is asked, so a headless Service of Kubernetes names all its pods. "
+        metavar="HOST:PORT",
+        help="Operations port of a proxy or root coord; may be repeated. Every address of the "
+        "host is asked, so a headless Service of Kubernetes names all its pods. "
         "Default: localhost:9091, a proxy; a root coord has 9092.",
         rich_help_panel="Processes",
     ),

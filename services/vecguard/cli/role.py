@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
-from vecguard.cli.command import Command
+from vecguard.cli.command import Command, group
 from vecguard.cli.connection import (
     CHANGE_IS_UNSURE,
     LoginConnection,
@@ -37,9 +37,7 @@ _HAS_GRANTS: Final = "fail to drop the role that it has privileges"
 _UNKNOWN_NAME: Final = "not found the privilege name"
 _NAMES: Final = (*sorted(PRIVILEGES), *Catalogue().groups)
 
-app = typer.Typer(
-    no_args_is_help=True, help="Create, list, change and drop roles, and grant privileges to them."
-)
+app = group("Create, list, change and drop roles, and grant privileges to them.")
 
 app.command(cls=Command)(explain)
 
@@ -65,10 +63,14 @@ TargetArgument = Annotated[
     ),
 ]
 DatabaseOption = Annotated[
-    str | None, typer.Option(help="The database, instead of DATABASE.", callback=require_text)
+    str | None,
+    typer.Option(metavar="NAME", help="The database, instead of DATABASE.", callback=require_text),
 ]
 CollectionOption = Annotated[
-    str | None, typer.Option(help="The collection, instead of COLLECTION.", callback=require_text)
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The collection, instead of COLLECTION.", callback=require_text
+    ),
 ]
 
 
@@ -78,7 +80,7 @@ def create(
     *,
     role: RoleArgument,
     description: Annotated[
-        str, typer.Option(help="Free text about the role.", callback=require_text)
+        str, typer.Option(metavar="TEXT", help="Free text about the role.", callback=require_text)
     ] = "",
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
@@ -144,7 +146,10 @@ def alter(
     *,
     role: RoleArgument,
     description: Annotated[
-        str, typer.Option(help="Free text about the role; '' for none.", callback=require_text)
+        str,
+        typer.Option(
+            metavar="TEXT", help="Free text about the role; '' for none.", callback=require_text
+        ),
     ],
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vecguard.cli.command import Command
+from vecguard.cli.command import Command, group
 from vecguard.cli.exit_codes import NegativeError, UsageError
 from vecguard.cli.output import (
     Output,
@@ -30,7 +30,7 @@ from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password
 from vecguard.secret import Secret
 from vecguard.usernames import ROOT
 
-app = typer.Typer(no_args_is_help=True, help="Recover from a lost root password.")
+app = group("Recover from a lost root password.")
 
 log = get_logger(__name__)
 
@@ -50,8 +50,9 @@ def reset(
     new_password_file: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="File with the new password; - reads a line of standard input. "
-            "Otherwise it is asked for, twice."
+            "Default: ask for it twice.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,

@@ -19,6 +19,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         envvar="VECGUARD_CONFIG",
+        metavar="FILE",
         help="The services' YAML file; VECGUARD__... variables count as well.",
         rich_help_panel="Services",
     ),

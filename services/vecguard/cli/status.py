@@ -32,7 +32,8 @@ TimeoutOption = Annotated[
         min=0.1,
         max=MAX_TIMEOUT_SECONDS,
         envvar="VECGUARD_TIMEOUT",
-        help="Seconds to wait for each process.",
+        metavar="SECONDS",
+        help="How long to wait for each process.",
         rich_help_panel="Processes",
     ),
 ]

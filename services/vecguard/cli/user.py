@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from vecguard.cli.accounts import AccountClient, User
-from vecguard.cli.command import Command
+from vecguard.cli.command import Command, group
 from vecguard.cli.connection import (
     CHANGE_IS_UNSURE,
     Login,
@@ -33,9 +33,7 @@ from vecguard.cli.output import (
 from vecguard.cli.password_source import PasswordSource
 from vecguard.cli.roles import RoleClient
 
-app = typer.Typer(
-    no_args_is_help=True, help="Create, list, change and delete users, and give them roles."
-)
+app = group("Create, list, change and delete users, and give them roles.")
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The user's name.", callback=require_name)
@@ -43,7 +41,7 @@ NameArgument = Annotated[
 OwnNameArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]",
+        metavar="NAME",
         help="The user's name; default: the user who logs in.",
         callback=require_name,
     ),
@@ -51,8 +49,9 @@ OwnNameArgument = Annotated[
 NewPasswordFileOption = Annotated[
     Path | None,
     typer.Option(
+        metavar="FILE",
         help="File with the new password; - reads a line of standard input, after that of "
-        "--password-file. Otherwise it is asked for, twice."
+        "--password-file. Default: ask for it twice.",
     ),
 ]
 
@@ -63,7 +62,8 @@ def create(
     *,
     name: NameArgument,
     description: Annotated[
-        str | None, typer.Option(help="Free text about the user.", callback=require_text)
+        str | None,
+        typer.Option(metavar="TEXT", help="Free text about the user.", callback=require_text),
     ] = None,
     new_password_file: NewPasswordFileOption = None,
     output: OutputOption = Output.TABLE,
@@ -136,8 +136,9 @@ def passwd(
     old_password_file: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="File with the password that NAME has now; a Milvus wants it unless a super user "
-            "asks. Not needed for your own."
+            "asks. Not needed for your own.",
         ),
     ] = None,
     output: OutputOption = Output.TABLE,
@@ -192,11 +193,15 @@ def roles(
     name: OwnNameArgument = None,
     add: Annotated[
         list[str] | None,
-        typer.Option(help="A role to give; may be repeated.", callback=require_names),
+        typer.Option(
+            metavar="ROLE", help="A role to give; may be repeated.", callback=require_names
+        ),
     ] = None,
     remove: Annotated[
         list[str] | None,
-        typer.Option(help="A role to take; may be repeated.", callback=require_names),
+        typer.Option(
+            metavar="ROLE", help="A role to take; may be repeated.", callback=require_names
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,

@@ -19,7 +19,8 @@ _ELISION = re.compile(r"\.\.\.|\bNAME\b")
 _COMMAND = re.compile(
     r"-|[A-Z_]+=|\.venv/bin/|(apt|cp|docker|etcdctl|git|kind|kubectl|make|milvus-lite|openssl|pip"
     r"|podman|promtool|pytest|python|sysctl|ulimit|vecguard(-proxy|-root-coord)?) "
-    r"|(certs (init|check)|root reset|user (create|delete|describe|list|passwd|roles)|member add"
+    r"|(certs (init|check|client|renew)|root reset|user (create|delete|describe|list|passwd|roles)"
+    r"|member add"
     r"|role (alter|create|describe|drop|explain|grant|list|revoke)"
     r"|group (add|create|drop|list|remove))$"
 )

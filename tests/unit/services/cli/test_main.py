@@ -206,13 +206,5 @@ def test_closed_standard_input_is_no_bug():
     assert "no terminal to ask for the password" in ended.stderr
 
 
-@pytest.mark.parametrize("command_line", [("doctor",), ("root", "reset")])
-def test_a_paragraph_of_a_help_text_is_wrapped_only_where_the_terminal_ends(command_line):
-    lines = run(*command_line, "--help").output.splitlines()
-    paragraph = lines[5:]
-    assert paragraph[0].strip()
-    assert not paragraph[1].strip(), paragraph[:2]
-
-
 def test_an_etcd_that_is_out_of_space_is_the_same_exit_code_for_every_command():
     assert exit_code_of(EtcdNoSpaceError("full")) == ExitCode.UNREACHABLE
