@@ -14,6 +14,7 @@ import typer
 
 from vecguard.addresses import Address
 from vecguard.cli.exit_codes import UsageError
+from vecguard.cli.given_address import GivenAddress, read_address
 from vecguard.cli.password_source import PasswordSource
 from vecguard.errors import ConfigurationError, DeadlineError
 from vecguard.grpc.channel import Channel
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 #: A day. The clocks of the event loop overflow at much longer waits.
 MAX_TIMEOUT_SECONDS: Final = 86_400.0
+
+#: Of a proxy, and of a Milvus.
+_PORT: Final = 19530
 
 #: What to add about a change whose answer did not come, as `unsure` of `Connection.ask`.
 CHANGE_IS_UNSURE: Final = "; the change may have been made, and it is safe to repeat"
@@ -83,7 +87,7 @@ class Connection:
             metavar="HOST:PORT",
             help="The proxy, or a Milvus. Also http://HOST:PORT, https://HOST:PORT (TLS) or HOST.",
         ),
-    ] = "localhost:19530"
+    ] = f"localhost:{_PORT}"
     tls: Annotated[
         bool,
         _option(
@@ -135,9 +139,32 @@ class Connection:
     ] = 30.0
 
     @property
+    def place(self) -> Address:
+        """The address to connect to. Raises UsageError if it cannot be read."""
+        return self._given().address
+
+    @property
+    def peer(self) -> str:
+        """The same as text, for messages. Raises as `place`."""
+        return str(self.place)
+
+    @property
     def is_encrypted(self) -> bool:
-        """Whether TLS is requested."""
-        return bool(self.tls or self.ca or self.cert or self.server_name)
+        """Whether TLS is requested.
+
+        Raises UsageError if the address cannot be read, or asks for no TLS and an option does.
+        """
+        asked = bool(self.tls or self.ca or self.cert or self.server_name)
+        by_address = self._given().tls
+        if asked and by_address is False:
+            raise UsageError(
+                "--address: http:// means no TLS, which --tls, --ca, --cert and --server-name "
+                "ask for; say https://, or leave these options and their variables out"
+            )
+        return asked or by_address is True
+
+    def _given(self) -> GivenAddress:
+        return read_address(self.address, option="--address", default_port=_PORT)
 
     def ask(self, questions: Callable[[Channel], Awaitable[T]], *, unsure: str = "") -> T:
         """Runs `questions` with a channel and returns their result; all share one deadline.
@@ -157,24 +184,20 @@ class Connection:
         self, questions: Callable[[Channel], Awaitable[T]], *, unsure: str = ""
     ) -> T:
         """Does what `ask` does, inside a running event loop."""
-        channel = self._channel()
+        peer, channel = self.peer, self._channel()
         try:
             async with asyncio.timeout(self.timeout):
                 return await questions(channel)
         except TimeoutError as error:
             raise DeadlineError(
-                f"{self.address} did not answer within {self.timeout:g} s{unsure}"
+                f"{peer} did not answer within {self.timeout:g} s{unsure}"
             ) from error
         finally:
             channel.close()
 
     def _channel(self) -> Channel:
-        try:
-            address = Address.parse(self.address)
-        except ConfigurationError as error:
-            raise UsageError(f"--address: {error.message}") from error
         return Channel(
-            address,
+            self.place,
             tls=self.context(),
             server_name=self.server_name,
             connect_timeout_seconds=self.timeout,
@@ -233,8 +256,10 @@ class LoginConnection(Connection):
         """Returns the login to send; asks for the password unless a file holds it.
 
         Raises:
-            UsageError: no usable password was given, or the name cannot log in.
+            UsageError: the address or the name cannot be used, or no password was given.
         """
+        # Before the prompt: nothing is asked for a command that cannot run.
+        _ = self.is_encrypted
         if self.no_login:
             return None
         try:

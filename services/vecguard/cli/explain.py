@@ -76,7 +76,7 @@ def explain(
         request = request_of(username, method, objects or (), database)
         login = connection.login()
         answer = connection.ask(
-            lambda channel: ask(channel, connection.address, login, request),
+            lambda channel: ask(channel, connection.peer, login, request),
         )
         if output is Output.JSON:
             print_json(_as_json(request, answer), ok=answer.allowed)

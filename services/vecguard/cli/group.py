@@ -50,7 +50,7 @@ def create(
     with reporting_errors(output):
         login = connection.login()
         connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).create_group(group),
+            lambda channel: RoleClient(channel, connection.peer, login).create_group(group),
             unsure=CHANGE_IS_UNSURE,
         )
         _done(f"group {group} is created", {"group": group}, output)
@@ -63,7 +63,7 @@ def list_groups(*, output: OutputOption = Output.TABLE, connection: LoginConnect
     with reporting_errors(output):
         login = connection.login()
         groups = connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).list_groups()
+            lambda channel: RoleClient(channel, connection.peer, login).list_groups()
         )
         if output is Output.JSON:
             print_json({"groups": [asdict(group) for group in groups]})
@@ -88,7 +88,7 @@ def add(
     with reporting_errors(output):
         login = connection.login()
         connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).add_to_group(
+            lambda channel: RoleClient(channel, connection.peer, login).add_to_group(
                 group, privileges
             ),
             unsure=CHANGE_IS_UNSURE,
@@ -110,7 +110,7 @@ def remove(
     with reporting_errors(output):
         login = connection.login()
         connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).remove_from_group(
+            lambda channel: RoleClient(channel, connection.peer, login).remove_from_group(
                 group, privileges
             ),
             unsure=CHANGE_IS_UNSURE,
@@ -128,7 +128,7 @@ def drop(
     with reporting_errors(output):
         login = connection.login()
         dropped = connection.ask(
-            lambda channel: drop_if_present(RoleClient(channel, connection.address, login), group),
+            lambda channel: drop_if_present(RoleClient(channel, connection.peer, login), group),
             unsure=CHANGE_IS_UNSURE,
         )
         with report_of_change():

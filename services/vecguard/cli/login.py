@@ -85,11 +85,11 @@ def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -
             raise UsageError("with --no-login there is no login to check")
 
         async def judged(channel: Channel) -> Verdict:
-            verdict = await check_login(channel, connection.address, given)
+            verdict = await check_login(channel, connection.peer, given)
             if verdict.refusal is not None or connection.cert is not None:
                 # A client certificate may name the user of a call without a login.
                 return verdict
-            accepted = await accepts_anonymous_calls(channel, connection.address)
+            accepted = await accepts_anonymous_calls(channel, connection.peer)
             return replace(verdict, accepts_anonymous=accepted)
 
         verdict = connection.ask(judged)
@@ -105,6 +105,6 @@ def login(*, output: OutputOption = Output.TABLE, connection: LoginConnection) -
             }
         )
         return
-    print_success(f"ok: {connection.address} accepts the login of {given.username}")
+    print_success(f"ok: {connection.peer} accepts the login of {given.username}")
     if verdict.accepts_anonymous:
         console().print(f"{mark('warning')} {_ANONYMOUS_CALLS}")

@@ -11,8 +11,8 @@ import typer
 from vecguard.addresses import Address
 from vecguard.cli.connection_failure import reason_of
 from vecguard.cli.exit_codes import UsageError
+from vecguard.cli.given_address import read_address
 from vecguard.cli.process_report import NoReportError, ProcessReport, read_report
-from vecguard.errors import ConfigurationError
 
 OperationsOption = Annotated[
     list[str] | None,
@@ -28,7 +28,10 @@ OperationsOption = Annotated[
     ),
 ]
 
-DEFAULT_OPERATIONS: Final = ("localhost:9091",)
+_OPTION: Final = "--operations"
+#: Of a proxy; a root coord has 9092.
+_PORT: Final = 9091
+DEFAULT_OPERATIONS: Final = (f"localhost:{_PORT}",)
 #: The metrics of a proxy with many workers stay far below.
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 #: The limit of concurrent requests: more would look like an attack to a firewall.
@@ -36,11 +39,15 @@ _AT_ONCE: Final = 32
 
 
 def addresses_of(given: Sequence[str] | None) -> tuple[Address, ...]:
-    """Returns the addresses of the option. Raises UsageError when one is not host:port."""
-    try:
-        return tuple(map(Address.parse, given or DEFAULT_OPERATIONS))
-    except ConfigurationError as error:
-        raise UsageError(f"--operations: {error.message}") from error
+    """Returns the addresses of the option. Raises UsageError if one cannot be read."""
+    return tuple(map(_address, given or DEFAULT_OPERATIONS))
+
+
+def _address(text: str) -> Address:
+    given = read_address(text, option=_OPTION, default_port=_PORT)
+    if given.tls:
+        raise UsageError(f"{_OPTION}: operations ports do not speak TLS; say http:// or host:port")
+    return given.address
 
 
 async def ask_processes(

@@ -32,7 +32,7 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
     Raises:
         UsageError: the options of the connection cannot be used.
     """
-    name = f"public port {connection.address}"
+    name = f"public port {connection.peer}"
     try:
         findings = await connection.questioned(
             lambda channel: _examine_logins(channel, name, connection)
@@ -46,7 +46,7 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
             Finding(
                 Severity.WRONG,
                 name,
-                error.message.removeprefix(f"{connection.address}: "),
+                error.message.removeprefix(f"{connection.peer}: "),
                 "see what its operations port says: vecguard status",
             )
         ]
@@ -65,7 +65,7 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
 
 
 async def _examine_logins(channel: Channel, name: str, connection: Connection) -> list[Finding]:
-    if connection.cert is None and await accepts_anonymous_calls(channel, connection.address):
+    if connection.cert is None and await accepts_anonymous_calls(channel, connection.peer):
         return [
             Finding(
                 Severity.WRONG,
@@ -74,7 +74,7 @@ async def _examine_logins(channel: Channel, name: str, connection: Connection) -
                 "set common.security.authorizationEnabled to true",
             )
         ]
-    verdict = await check_login(channel, connection.address, DEFAULT_ROOT_LOGIN)
+    verdict = await check_login(channel, connection.peer, DEFAULT_ROOT_LOGIN)
     return list(judge_default_login(name, verdict))
 
 
@@ -99,7 +99,7 @@ def default_password_finding(name: str) -> Finding:
 
 
 async def _examine_encryption(connection: Connection, name: str) -> list[Finding]:
-    address = Address.parse(connection.address)
+    address = connection.place
     if not connection.is_encrypted:
         if is_loopback(address.host):
             return []

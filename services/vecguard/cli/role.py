@@ -89,9 +89,7 @@ def create(
     with reporting_errors(output):
         login = connection.login()
         connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).create(
-                role, description
-            ),
+            lambda channel: RoleClient(channel, connection.peer, login).create(role, description),
             unsure=CHANGE_IS_UNSURE,
         )
         _done(f"role {role} is created", role, output)
@@ -104,7 +102,7 @@ def list_roles(*, output: OutputOption = Output.TABLE, connection: LoginConnecti
     with reporting_errors(output):
         login = connection.login()
         names = connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).list_names()
+            lambda channel: RoleClient(channel, connection.peer, login).list_names()
         )
         if output is Output.JSON:
             print_json({"roles": names})
@@ -125,7 +123,7 @@ def describe(
     with reporting_errors(output):
         login = connection.login()
         found = connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).describe(role)
+            lambda channel: RoleClient(channel, connection.peer, login).describe(role)
         )
         if output is Output.JSON:
             print_json(
@@ -158,7 +156,7 @@ def alter(
     with reporting_errors(output):
         login = connection.login()
         connection.ask(
-            lambda channel: RoleClient(channel, connection.address, login).alter(role, description),
+            lambda channel: RoleClient(channel, connection.peer, login).alter(role, description),
             unsure=CHANGE_IS_UNSURE,
         )
         _done(f"the description of role {role} is changed", role, output)
@@ -180,7 +178,7 @@ def drop(
         login = connection.login()
         dropped = connection.ask(
             lambda channel: drop_if_present(
-                RoleClient(channel, connection.address, login), role, force=force
+                RoleClient(channel, connection.peer, login), role, force=force
             ),
             unsure=CHANGE_IS_UNSURE,
         )
@@ -215,7 +213,7 @@ def grant(
         login = connection.login()
         connection.ask(
             lambda channel: grant_privilege(
-                RoleClient(channel, connection.address, login), role, privilege, scope
+                RoleClient(channel, connection.peer, login), role, privilege, scope
             ),
             unsure=CHANGE_IS_UNSURE,
         )
@@ -248,7 +246,7 @@ def revoke(
         login = connection.login()
         revoked = connection.ask(
             lambda channel: revoke_if_granted(
-                RoleClient(channel, connection.address, login), role, privilege, scope
+                RoleClient(channel, connection.peer, login), role, privilege, scope
             ),
             unsure=CHANGE_IS_UNSURE,
         )

@@ -74,7 +74,7 @@ def create(
         login = connection.login()
         password = _new_password(name, new_password_file).read()
         connection.ask(
-            lambda channel: AccountClient(channel, connection.address, login).create(
+            lambda channel: AccountClient(channel, connection.peer, login).create(
                 name, password, description
             ),
             unsure=CHANGE_IS_UNSURE,
@@ -89,7 +89,7 @@ def list_users(*, output: OutputOption = Output.TABLE, connection: LoginConnecti
     with reporting_errors(output):
         login = connection.login()
         names = connection.ask(
-            lambda channel: AccountClient(channel, connection.address, login).list_names()
+            lambda channel: AccountClient(channel, connection.peer, login).list_names()
         )
         if output is Output.JSON:
             print_json({"users": names})
@@ -111,7 +111,7 @@ def describe(
         login = connection.login()
         wanted = _own(name, login)
         user = connection.ask(
-            lambda channel: AccountClient(channel, connection.address, login).describe(wanted)
+            lambda channel: AccountClient(channel, connection.peer, login).describe(wanted)
         )
         if user is None:
             raise NegativeError(f"there is no user {wanted}")
@@ -155,7 +155,7 @@ def passwd(
             ).read()
         new = _new_password(target, new_password_file).read()
         connection.ask(
-            lambda channel: AccountClient(channel, connection.address, login).change_password(
+            lambda channel: AccountClient(channel, connection.peer, login).change_password(
                 target, new, old
             ),
             unsure=CHANGE_IS_UNSURE,
@@ -172,9 +172,7 @@ def delete(
     with reporting_errors(output):
         login = connection.login()
         deleted = connection.ask(
-            lambda channel: delete_if_present(
-                AccountClient(channel, connection.address, login), name
-            ),
+            lambda channel: delete_if_present(AccountClient(channel, connection.peer, login), name),
             unsure=CHANGE_IS_UNSURE,
         )
         with report_of_change():
@@ -220,7 +218,7 @@ def roles(
         added, removed = add or [], remove or []
         connection.ask(
             lambda channel: change_roles(
-                RoleClient(channel, connection.address, login), username, added, removed
+                RoleClient(channel, connection.peer, login), username, added, removed
             ),
             unsure=CHANGE_IS_UNSURE,
         )
@@ -280,7 +278,7 @@ def _show_roles(
     username: str, login: Login | None, output: Output, connection: LoginConnection
 ) -> None:
     user = connection.ask(
-        lambda channel: AccountClient(channel, connection.address, login).describe(username)
+        lambda channel: AccountClient(channel, connection.peer, login).describe(username)
     )
     if user is None:
         raise NegativeError(f"there is no user {username}")

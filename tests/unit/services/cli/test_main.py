@@ -26,7 +26,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("login", "-a", "nowhere", "-u", "x"), "nowhere"),
+        (("login", "-a", "no where", "-u", "x"), "no where"),
         (("login", "-u", "a:b"), "cannot contain a colon"),
         (("login", "-u", ""), "--user is empty"),
         (("login", "--no-login"), "no login to check"),
@@ -38,9 +38,10 @@ def run(*arguments):
         (("role", "grant", "r", "Search", "--no-login"), "say on which collection"),
         (("role", "grant", "r", "FlushAll", "a.b", "--no-login"), "whole cluster"),
         (("role", "revoke", "r", "Search", "a.b.c", "--no-login"), "more than one dot"),
-        (("status", "-O", "nowhere"), "--operations"),
-        (("doctor", "-O", "nowhere"), "--operations"),
-        (("doctor", "-a", "nowhere"), "--address"),
+        (("status", "-O", "nowhere:"), "--operations"),
+        (("doctor", "-O", "https://nowhere"), "--operations"),
+        (("doctor", "-a", "nowhere:x"), "--address"),
+        (("user", "list", "-a", "http://h", "--tls"), "http:// means no TLS"),
         (("doctor", "--ca", "/no/such.pem"), "does not exist"),
         (("root", "reset"), "--offline"),
     ],
@@ -117,7 +118,7 @@ def started(*arguments, stdout, encoding="utf-8"):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(("--version",), 74), (("status", "-O", "nowhere", "-o", "json"), 2)]
+    ("arguments", "code"), [(("--version",), 74), (("status", "-O", "nowhere:", "-o", "json"), 2)]
 )
 def test_an_answer_that_a_full_disk_loses_is_told_and_changes_no_other_exit_code(arguments, code):
     with Path("/dev/full").open("w") as full:
