@@ -21,7 +21,7 @@ _PROGRAM = "make run"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs until a signal (returns 0), or until a part fails (returns 1)."""
-    # `make run | head`: the stack goes on without the reader.
+    # `make run | head`: the stack continues without the reader.
     prepare_streams()
     options = _parser().parse_args(arguments)
     try:

@@ -53,7 +53,7 @@ async def examine_collections(
         error: VecguardError = DeadlineError("the backend took too long")
         return [_unchecked(name, error.message, "run doctor again")]
     except VecguardError as error:
-        remedy = "see that backend.address is that of a Milvus which asks for no login"
+        remedy = "check that backend.address is that of a Milvus which asks for no login"
         return [_unchecked(name, error.message, remedy)]
     findings = list(judge_absent(name, {key: named[key] for key in absent}))
     if len(named) > _MOST:

@@ -90,13 +90,13 @@ async def _examine(
 
 def without_repetitions(at_port: Sequence[Finding], others: Sequence[Finding]) -> list[Finding]:
     """Joins the findings, without those about files that the public port's certificate repeats."""
-    told_already = {(each.severity, each.cause) for each in at_port}
+    reported = {(each.severity, each.cause) for each in at_port}
     return [
         *at_port,
         *(
             each
             for each in others
-            if each.part != PUBLIC_FILES or (each.severity, each.cause) not in told_already
+            if each.part != PUBLIC_FILES or (each.severity, each.cause) not in reported
         ),
     ]
 
@@ -128,5 +128,5 @@ def _print(findings: Sequence[Finding]) -> None:
         f"{counts[Severity.WRONG]} wrong, "
         f"{counted(counts[Severity.WARNING], 'warning', 'warnings')}, "
         f"{counted(counts[Severity.NOTE], 'note', 'notes')}, "
-        f"{counts[Severity.GOOD]} as it should be"
+        f"{counts[Severity.GOOD]} ok"
     )

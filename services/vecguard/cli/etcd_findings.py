@@ -73,7 +73,7 @@ def _judge_member(member: MemberStatus, *, members: int) -> Iterator[Finding]:
             Severity.WRONG,
             name,
             "it knows of no leader",
-            "see that a majority of the members runs and that they reach each other",
+            "check that a majority of the members runs and that they reach each other",
         )
     for alarm in member.errors:
         yield Finding(
@@ -105,7 +105,7 @@ def judge_access(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         Severity.WARNING,
         "etcd",
-        "root coord shows etcd neither a password nor a certificate: whoever else reaches etcd "
+        "root coord shows etcd neither a password nor a certificate: anyone who reaches etcd "
         "can set any password",
         "let etcd ask for client certificates (etcd.ssl.*) or logins (etcd.auth.*)",
     )
@@ -119,7 +119,7 @@ async def _ask(client: EtcdClient, endpoint: str) -> MemberStatus | Finding:
             Severity.WARNING,
             f"etcd {endpoint}",
             error.message,
-            "see that it runs, and that etcd.endpoints, etcd.ssl.* and etcd.auth.* are right",
+            "check that it runs, and that etcd.endpoints, etcd.ssl.* and etcd.auth.* are right",
         )
 
 
@@ -145,7 +145,7 @@ async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
                     name,
                     "there is no root; a root coord that becomes active makes one, unless there "
                     "are credentials under a similar prefix",
-                    "see that etcd.rootPath and etcd.metaSubPath are right; start root coord",
+                    "check that etcd.rootPath and etcd.metaSubPath are right; start root coord",
                 )
             ]
         password = Record.decode(found.kvs[0].value).password

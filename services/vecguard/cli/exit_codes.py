@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from vecguard.cli.reasons import Reason
 from vecguard.errors import (
     ConfigurationError,
     DeadlineError,
@@ -35,19 +36,31 @@ class ExitCode(IntEnum):
 class UsageError(VecguardError):
     """An option or a value that the command was given cannot be used."""
 
-    reason = "usage"
+    reason = Reason.USAGE
 
 
 class NegativeError(VecguardError):
     """The other side understood the request and refuses it."""
 
-    reason = "refused"
+    reason = Reason.REFUSED
+
+    def __init__(self, message: str, *, reason: Reason | None = None) -> None:
+        """`reason` is the case, if it is known."""
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason  # type: ignore[misc]  # the case differs by instance here only
 
 
 class NotAllowedError(VecguardError):
     """The login is refused, or the user has no permission for this."""
 
-    reason = "not_allowed"
+    reason = Reason.PERMISSION_DENIED
+
+
+def reason_of(error: VecguardError) -> Reason:
+    """Returns the case of an error; that of its base class if it has none in `Reason`."""
+    words = (error.reason, *(getattr(kind, "reason", None) for kind in type(error).__mro__))
+    return next((Reason(word) for word in words if word in set(Reason)), Reason.INTERNAL)
 
 
 def exit_code_of(error: VecguardError) -> ExitCode:

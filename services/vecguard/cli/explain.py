@@ -8,7 +8,7 @@ import typer
 from grpclib.client import Channel
 
 from vecguard.cli.connection import Login, LoginConnection, connected, require_name, require_names
-from vecguard.cli.exit_codes import ExitCode, UsageError
+from vecguard.cli.exit_codes import ExitCode, NotAllowedError, UsageError
 from vecguard.cli.grant_scope import GrantScope, arguments_of
 from vecguard.cli.method_names import ABOUT_DATABASES, ABOUT_USERS_AND_ROLES, rpc_of
 from vecguard.cli.output import (
@@ -21,7 +21,7 @@ from vecguard.cli.output import (
     printable,
     reporting_errors,
 )
-from vecguard.cli.public_calls import PublicCalls, UnknownMethodError
+from vecguard.cli.public_calls import LoginRefusedError, PublicCalls, UnknownMethodError
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.privileges.catalogue import ADMIN, PUBLIC
 from vecguard.usernames import ROOT
@@ -119,6 +119,14 @@ async def ask(
     calls = PublicCalls(peer, login)
     try:
         return await calls.answer(pb.RolesStub(channel, metadata=calls.metadata).explain(request))
+    except LoginRefusedError:
+        raise
+    except NotAllowedError as error:
+        me = login.username if login else "the caller"
+        raise NotAllowedError(
+            f"{error.message}; {me} may ask about {me}, and with the privilege SelectOwnership "
+            "about others: log in as root (-u root), or have the privilege granted"
+        ) from error
     except UnknownMethodError as error:
         raise UnknownMethodError(
             f"{peer} explains no decisions; is it a proxy of Vecguard, of version 0.2 or newer?"

@@ -13,7 +13,7 @@ class Severity(StrEnum):
     """How much a finding matters."""
 
     GOOD = "good"
-    """As it should be."""
+    """Nothing is wrong."""
     NOTE = "note"
     """Worth knowing; nothing has to be done."""
     WARNING = "warning"

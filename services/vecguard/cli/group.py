@@ -53,7 +53,7 @@ def create(
             lambda channel: RoleClient(channel, connection.peer, login).create_group(group),
             unsure=CHANGE_IS_UNSURE,
         )
-        _done(f"group {group} is created", {"group": group}, output)
+        _done(f"created group {group}", {"group": group}, output)
 
 
 @app.command(name="list", cls=command.Command)
@@ -135,7 +135,7 @@ def drop(
             if output is Output.JSON:
                 print_json({"group": group, "dropped": dropped})
             elif dropped:
-                print_success(f"group {group} is dropped")
+                print_success(f"dropped group {group}")
             else:
                 console().print(f"no group {printable(group)}: nothing to drop")
 

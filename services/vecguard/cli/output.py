@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vecguard.cli.exit_codes import ExitCode, exit_code_of
+from vecguard.cli.exit_codes import ExitCode, exit_code_of, reason_of
 from vecguard.errors import ConfigurationError, VecguardError
 from vecguard.standard_streams import take_output_failure
 
@@ -98,7 +98,7 @@ def code_after_output(code: int) -> int:
 def print_error(error: VecguardError, output: Output) -> None:
     """Prints an error: to standard error for people, as JSON to standard output for programs."""
     if output is Output.JSON:
-        print_json({"error": error.message, "reason": error.reason}, ok=False)
+        print_json({"error": error.message, "reason": reason_of(error)}, ok=False)
     elif isinstance(error, ConfigurationError):
         _print_error_lines(*error.lines)
     else:

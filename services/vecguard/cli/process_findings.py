@@ -15,9 +15,9 @@ _REMEDIES: Final = {
     "authorization": "set common.security.authorizationEnabled to true and restart the proxy",
     "roles": "give the users roles (vecguard role explain says which grants they lack), then set "
     "common.security.rbac.enforced to true and restart the proxy",
-    "logins": "see that a root coord is active and that the proxy reaches it at "
+    "logins": "check that a root coord is active and that the proxy reaches it at "
     "rootCoord.addresses",
-    "root_coord": "see that a root coord is active, of the proxy's version, and that the proxy "
+    "root_coord": "check that a root coord is active, of the proxy's version, and that the proxy "
     "reaches it at rootCoord.addresses",
     "connections": "see which address the log line connections_full names; raise "
     "proxy.connections.max or maxPerAddress if its clients are wanted",
@@ -25,7 +25,7 @@ _REMEDIES: Final = {
     "address is in root coord's log line session_opened",
     "prefix": "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix",
     "root": "restore the record, or: vecguard root reset --offline",
-    "role": "see that etcd answers at etcd.endpoints and has a leader",
+    "role": "check that etcd answers at etcd.endpoints and has a leader",
 }
 _TLS_REMEDY = "renew the files of this link; a running service takes them up by itself"
 _OTHER_REMEDY = "see the log of this process"
@@ -53,7 +53,7 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
             Severity.WRONG,
             report.address,
             f"its operations port does not answer: {report.error}",
-            "see that the process runs, and that --operations names its operations port",
+            "check that the process runs, and that --operations names its operations port",
         )
         return
     name = f"{(report.service or 'process').replace('_', ' ')} {report.address}"
@@ -113,15 +113,15 @@ def _judge_root_coords(root_coords: Sequence[ProcessReport]) -> Iterator[Finding
         yield Finding(
             Severity.WRONG,
             "root coord",
-            "none that was asked is active: no password can be changed, and proxies decide "
+            "none of those asked is active: no password can be changed, and proxies decide "
             "nothing once their leases are over",
-            "name all root coords with --operations; see that etcd answers, and their logs",
+            "name all root coords with --operations; check that etcd answers, and read their logs",
         )
     elif len(root_coords) == 1:
         yield Finding(
             Severity.NOTE,
             "root coord",
-            "one was asked; without a standby nobody takes over when it fails",
+            "only one was asked; without a standby none takes over when it fails",
             "start a second one with the same etcd, and list both in rootCoord.addresses",
         )
     for report in active:

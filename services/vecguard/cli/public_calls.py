@@ -10,7 +10,8 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from vecguard.cli.connection import Login
 from vecguard.cli.connection_failure import reason_of
 from vecguard.cli.exit_codes import NegativeError, NotAllowedError
-from vecguard.errors import UnavailableError
+from vecguard.cli.reasons import Reason, reason_of_refusal
+from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.generated.milvus.proto import common
 from vecguard.grpc.channel import translated_errors
 
@@ -20,12 +21,19 @@ T = TypeVar("T")
 _UNAVAILABLE_CODES = (1, 2)
 # Milvus before 2.3.3 refuses a login with UNKNOWN and this text.
 _OLD_REFUSAL = "auth check failure"
+_LIMITED = "too many failed logins"
 
 
 class LoginRefusedError(NotAllowedError):
     """The server does not accept the login."""
 
-    reason = "login_refused"
+    reason = Reason.LOGIN_REFUSED
+
+
+class RateLimitedError(OverloadedError):
+    """Too many wrong logins have come from this address, or with this name."""
+
+    reason = Reason.RATE_LIMITED
 
 
 class NotServingError(UnavailableError):
@@ -35,7 +43,7 @@ class NotServingError(UnavailableError):
 class UnknownMethodError(NegativeError):
     """The server does not serve Milvus's account RPCs."""
 
-    reason = "unknown_method"
+    reason = Reason.UNKNOWN_METHOD
 
 
 class PublicCalls:
@@ -104,7 +112,9 @@ class PublicCalls:
             case GrpcStatus.PERMISSION_DENIED:
                 raise NotAllowedError(message) from error
             case GrpcStatus.NOT_FOUND | GrpcStatus.INVALID_ARGUMENT:
-                raise NegativeError(message) from error
+                raise NegativeError(message, reason=reason_of_refusal(message)) from error
+            case GrpcStatus.RESOURCE_EXHAUSTED if _LIMITED in message:
+                raise RateLimitedError(f"{self._peer}: {message}") from error
             case GrpcStatus.UNAVAILABLE:
                 raise NotServingError(f"{self._peer}: {message}") from error
             case GrpcStatus.UNIMPLEMENTED:
@@ -129,4 +139,4 @@ def require_success(status: common.Status) -> None:
     text = status.reason or f"code {code or legacy}"
     if code in _UNAVAILABLE_CODES or legacy == common.ErrorCode.NotReadyServe:
         raise UnavailableError(text)
-    raise NegativeError(text)
+    raise NegativeError(text, reason=reason_of_refusal(text))

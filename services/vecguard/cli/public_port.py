@@ -56,11 +56,11 @@ async def examine_public_port(connection: Connection) -> list[Finding]:
                 Severity.WRONG,
                 name,
                 error.message,
-                "see that a proxy runs there and that its TLS settings and these agree",
+                "check that a proxy runs there and that its TLS settings and these agree",
             )
         ]
     except VecguardError as error:
-        return [Finding(Severity.WRONG, name, error.message, "see that a proxy answers there")]
+        return [Finding(Severity.WRONG, name, error.message, "check that a proxy answers there")]
     return [*findings, *await _examine_encryption(connection, name)]
 
 
@@ -93,7 +93,8 @@ def default_password_finding(name: str) -> Finding:
     return Finding(
         Severity.WRONG,
         name,
-        "root still has the well-known default password: whoever reaches the port owns it",
+        "root still has the well-known default password: anyone who reaches the port has full "
+        "access",
         "vecguard user passwd root",
     )
 

@@ -29,6 +29,7 @@ from vecguard.cli.output import (
     report_of_change,
     reporting_errors,
 )
+from vecguard.cli.reasons import Reason
 from vecguard.cli.roles import Role, RoleClient
 from vecguard.privileges.catalogue import PRIVILEGES, PUBLIC, Catalogue
 
@@ -92,7 +93,7 @@ def create(
             lambda channel: RoleClient(channel, connection.peer, login).create(role, description),
             unsure=CHANGE_IS_UNSURE,
         )
-        _done(f"role {role} is created", role, output)
+        _done(f"created role {role}", role, output)
 
 
 @app.command(name="list", cls=Command)
@@ -116,7 +117,7 @@ def list_roles(*, output: OutputOption = Output.TABLE, connection: LoginConnecti
 def describe(
     *, role: RoleArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
 ) -> None:
-    """Show who has a role and what is granted to it. Exit code 1 if there is no such role.
+    """Show which users have a role and what is granted to it. Exit code 1 if there is no such role.
 
     A user without further privileges sees what is granted to the user's own roles.
     """
@@ -159,7 +160,7 @@ def alter(
             lambda channel: RoleClient(channel, connection.peer, login).alter(role, description),
             unsure=CHANGE_IS_UNSURE,
         )
-        _done(f"the description of role {role} is changed", role, output)
+        _done(f"changed the description of role {role}", role, output)
 
 
 @app.command(cls=Command)
@@ -186,7 +187,7 @@ def drop(
             if output is Output.JSON:
                 print_json({"role": role, "dropped": dropped})
             elif dropped:
-                print_success(f"role {role} is dropped")
+                print_success(f"dropped role {role}")
             else:
                 console().print(f"no role {printable(role)}: nothing to drop")
 
@@ -221,7 +222,7 @@ def grant(
             if output is Output.JSON:
                 print_json(_named(role, privilege, scope))
             else:
-                print_success(f"{privilege} on {scope} is granted to role {role}")
+                print_success(f"granted {privilege} on {scope} to role {role}")
 
 
 @app.command(cls=Command)
@@ -254,7 +255,7 @@ def revoke(
             if output is Output.JSON:
                 print_json({**_named(role, privilege, scope), "revoked": revoked})
             elif revoked:
-                print_success(f"{privilege} on {scope} is revoked from role {role}")
+                print_success(f"revoked {privilege} on {scope} from role {role}")
             else:
                 console().print(
                     f"role {printable(role)} has no grant of {printable(privilege)} on "
@@ -273,7 +274,9 @@ async def drop_if_present(client: RoleClient, role: str, *, force: bool) -> bool
         await client.drop(role, force=force)
     except NegativeError as error:
         if _HAS_GRANTS in str(error):
-            raise NegativeError(f"{error}; --force drops the role with its grants") from error
+            raise NegativeError(
+                f"{error}; --force drops the role with its grants", reason=Reason.ROLE_HAS_GRANTS
+            ) from error
         raise
     return True
 
@@ -288,7 +291,9 @@ async def grant_privilege(client: RoleClient, role: str, privilege: str, scope: 
     except NegativeError as error:
         similar = get_close_matches(privilege, _NAMES, n=1)
         if _UNKNOWN_NAME in str(error) and similar:
-            raise NegativeError(f"{error}; did you mean {similar[0]}?") from error
+            raise NegativeError(
+                f"{error}; did you mean {similar[0]}?", reason=Reason.PRIVILEGE_NOT_FOUND
+            ) from error
         raise
 
 

@@ -21,9 +21,11 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.password_source import PasswordSource
+from vecguard.cli.reasons import Reason, reason_of_refusal
 from vecguard.cli.root_reset import Reset, reset_root, root_exists
 from vecguard.cli.service_settings import ConfigOption, etcd_of, names_etcd, settings_of
 from vecguard.config import Settings
+from vecguard.errors import InvalidParameterError
 from vecguard.milvus_layout import Keys
 from vecguard.observability.log import get_logger
 from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password
@@ -83,9 +85,7 @@ def reset(
         password = PasswordSource(
             f"new password of {ROOT}", new_password_file, "--new-password-file", confirm=True
         ).read()
-        PasswordPolicy(
-            settings.proxy.min_password_length, settings.proxy.max_password_length
-        ).check(password)
+        _require_allowed(settings, password)
         done = asyncio.run(_reset(settings, keys, password))
         _audit(settings, done)
         with report_of_change():
@@ -101,6 +101,15 @@ def reset(
                     f"{ROOT} has a new password; an active root coord makes the proxies forget the "
                     "old one now, check with: vecguard login"
                 )
+
+
+def _require_allowed(settings: Settings, password: Secret[str]) -> None:
+    """Raises NegativeError, as the answer of a proxy would, if the password breaks a rule."""
+    policy = PasswordPolicy(settings.proxy.min_password_length, settings.proxy.max_password_length)
+    try:
+        policy.check(password)
+    except InvalidParameterError as error:
+        raise NegativeError(error.message, reason=reason_of_refusal(error.message)) from error
 
 
 async def _root_exists(settings: Settings, keys: Keys) -> bool:
@@ -124,7 +133,7 @@ def _confirm(settings: Settings, keys: Keys, *, exists: bool) -> None:
     where = f"{keys.user(ROOT)} in etcd at {', '.join(settings.etcd.endpoints)}"
     what = f"Replace the password of {ROOT}" if exists else f"Create {ROOT}, which is missing"
     if not typer.confirm(f"{what} ({where})?", err=True):
-        raise NegativeError("nothing was changed")
+        raise NegativeError("nothing was changed", reason=Reason.NOT_CONFIRMED)
 
 
 def _audit(settings: Settings, done: Reset) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vecguard.cli.exit_codes import NegativeError
+from vecguard.cli.reasons import Reason
 from vecguard.etcd import Compare, EtcdClient, Put
 from vecguard.installations import require_no_similar, survey
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
@@ -14,12 +15,12 @@ from vecguard.usernames import ROOT
 class ChangedMeanwhileError(NegativeError):
     """Root's record was changed by others between reading and writing it."""
 
-    reason = "changed_meanwhile"
+    reason = Reason.CHANGED_MEANWHILE
 
     def __init__(self) -> None:
         super().__init__(
-            "root was changed by somebody else at the same moment; nothing was written, "
-            "see whether it is still needed and run this again"
+            "root was changed at the same moment, and nothing was written; check whether the "
+            "reset is still needed, and run it again"
         )
 
 

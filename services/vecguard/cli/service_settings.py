@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vecguard.cli.exit_codes import UsageError
+from vecguard.cli.reasons import Reason
 from vecguard.config import Settings, load_settings
 from vecguard.errors import ConfigurationError
 from vecguard.etcd import EtcdClient
@@ -29,7 +29,7 @@ ConfigOption = Annotated[
 class UnusableSettingsError(ConfigurationError):
     """The settings that the command was given cannot be used."""
 
-    reason = UsageError.reason
+    reason = Reason.USAGE
 
 
 def settings_of(config: Path | None) -> Settings:

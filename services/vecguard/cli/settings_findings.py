@@ -28,15 +28,15 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             Severity.WRONG,
             "configuration",
-            "authorization is off: a proxy with this file lets everybody pass",
+            "authorization is off: a proxy with this file accepts calls without a login",
             "set common.security.authorizationEnabled to true",
         )
         if settings.common.security.allow_anonymous_changes:
             yield Finding(
                 Severity.WRONG,
                 "configuration",
-                "anonymous changes are allowed: through a proxy with this file everybody creates, "
-                "changes and deletes users, and the changes hold at all proxies",
+                "anonymous changes are allowed: through a proxy with this file anyone can create, "
+                "change and delete users, for all proxies",
                 "set common.security.allowAnonymousChanges to false",
             )
     elif not settings.common.security.rbac.enforced:
@@ -59,7 +59,7 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             "configuration",
-            "open calls go on at a proxy that is cut off, those of revoked users as well",
+            "open calls continue at a proxy that is cut off, also those of revoked users",
             "set lease.endOpenCalls to true, unless long streams come first",
         )
     for exposure in _exposures(settings):
@@ -99,7 +99,7 @@ def judge_files(settings: Settings, now: float) -> Iterator[Finding]:
                 Severity.WRONG,
                 setting,
                 error.message,
-                "vecguard certs check --cert FILE --key FILE --ca FILE tells more",
+                "vecguard certs check --cert FILE --key FILE --ca FILE says more",
             )
             continue
         if context is not None:
@@ -139,7 +139,7 @@ def _reach_finding(
         Severity.WARNING if others_alive else Severity.WRONG,
         name,
         f"takes no connection from here: {complaint}",
-        f"see that it runs, and that {setting} is right; run doctor where the proxy runs",
+        f"check that it runs, and that {setting} is right; run doctor where the proxy runs",
     )
 
 

@@ -45,8 +45,9 @@ _MARKS: dict[State, str] = {
     "unreachable": "wrong",
 }
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-#: Columns; wide enough to measure the natural width of a table.
-_UNLIMITED: Final = 10_000
+#: Columns between the columns of the table, and those that its longest texts need.
+_GAP: Final = 2
+_LEAST_FOR_DETAILS: Final = 40
 
 
 def status(
@@ -194,21 +195,23 @@ class _Row:
     address: str
     state: str
     up: str
-    does: str
-    certificates: str
+    details: tuple[str, ...]
 
 
 def _row(report: ProcessReport, now: float) -> _Row:
     started = report.started_seconds()
+    certificates = ", ".join(map(_certificate, report.certificates))
+    details = (
+        summary(report),
+        "" if report.error else f"certificates: {certificates}" if certificates else "no TLS",
+    )
     return _Row(
         mark(_MARKS[report.state]),
         (report.service or "?").replace("_", " "),
         printable(report.address),
         report.state.replace("_", " "),
         "" if started is None else duration(max(0.0, now - started)),
-        printable(summary(report)),
-        printable(", ".join(map(_certificate, report.certificates)))
-        or ("" if report.error else "no TLS"),
+        tuple(printable(each) for each in details if each),
     )
 
 
@@ -221,26 +224,29 @@ def print_processes(out: Console, reports: Sequence[ProcessReport], now: float) 
         now: our own wall clock, in seconds since the epoch.
     """
     rows = [_row(report, now) for report in reports]
-    table = _table(rows)
-    unlimited = out.options.update(width=_UNLIMITED)
-    if out.measure(table, options=unlimited).maximum <= out.width:
-        out.print(table)
+    columns = zip(
+        *((" ", row.process, row.address, row.state, row.up) for row in rows), strict=True
+    )
+    fixed = sum(max(map(len, column)) + _GAP for column in columns)
+    if fixed + _LEAST_FOR_DETAILS <= out.width:
+        # Cells wrap; nothing is cut.
+        out.print(_table(rows), soft_wrap=False)
         return
     for row in rows:
         up = f", up {row.up}" if row.up else ""
         out.print(f"{row.mark} {row.process} {row.address}: {row.state}{up}")
-        certificates = f"certificates: {row.certificates}" if row.certificates else ""
-        for detail in filter(None, (row.does, certificates)):
+        for detail in row.details:
             out.print(Padding(detail, (0, 0, 0, 4), expand=False), soft_wrap=False)
 
 
 def _table(rows: Sequence[_Row]) -> Table:
-    table = Table(box=None)
-    for heading in ("", "process", "address", "state", "up", "what it does", "certificates"):
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for heading in ("", "process", "address", "state", "up"):
         table.add_column(heading, no_wrap=True)
+    table.add_column("details", overflow="fold")
     for row in rows:
         table.add_row(
-            *(row.mark, row.process, row.address, row.state, row.up, row.does, row.certificates)
+            *(row.mark, row.process, row.address, row.state, row.up, "\n".join(row.details))
         )
     return table
 

@@ -31,6 +31,7 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.password_source import PasswordSource
+from vecguard.cli.reasons import Reason
 from vecguard.cli.roles import RoleClient
 
 app = group("Create, list, change and delete users, and give them roles.")
@@ -79,7 +80,7 @@ def create(
             ),
             unsure=CHANGE_IS_UNSURE,
         )
-        _done(f"user {name} is created", name, output)
+        _done(f"created user {name}", name, output)
 
 
 @app.command(name="list", cls=Command)
@@ -114,7 +115,7 @@ def describe(
             lambda channel: AccountClient(channel, connection.peer, login).describe(wanted)
         )
         if user is None:
-            raise NegativeError(f"there is no user {wanted}")
+            raise NegativeError(f"there is no user {wanted}", reason=Reason.USER_NOT_FOUND)
         if output is Output.JSON:
             print_json(
                 {
@@ -160,7 +161,7 @@ def passwd(
             ),
             unsure=CHANGE_IS_UNSURE,
         )
-        _done(f"the password of {target} is changed", target, output)
+        _done(f"changed the password of {target}", target, output)
 
 
 @app.command(cls=Command)
@@ -179,7 +180,7 @@ def delete(
             if output is Output.JSON:
                 print_json({"username": name, "deleted": deleted})
             elif deleted:
-                print_success(f"user {name} is deleted")
+                print_success(f"deleted user {name}")
             else:
                 console().print(f"no user {printable(name)}: nothing to delete")
 
@@ -281,7 +282,7 @@ def _show_roles(
         lambda channel: AccountClient(channel, connection.peer, login).describe(username)
     )
     if user is None:
-        raise NegativeError(f"there is no user {username}")
+        raise NegativeError(f"there is no user {username}", reason=Reason.USER_NOT_FOUND)
     if output is Output.JSON:
         print_json({"username": username, "roles": list(user.roles)})
         return

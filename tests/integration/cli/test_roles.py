@@ -24,9 +24,9 @@ async def test_a_role_is_created_granted_given_described_and_dropped(installatio
     as_alice = installation.as_user(alice, PASSWORD)
     created = await vecguard_process("role", "create", "reader", "--description", "of books", *root)
     assert created.code == 0, created.all
-    assert created.out == "✓ role reader is created\n"
+    assert created.out == "✓ created role reader\n"
     granted = await vecguard("role", "grant", "reader", "CollectionReadOnly", "sales.books", *root)
-    assert granted.out == "✓ CollectionReadOnly on sales.books is granted to role reader\n"
+    assert granted.out == "✓ granted CollectionReadOnly on sales.books to role reader\n"
     given = await vecguard("user", "roles", alice, "--add", "reader", *root)
     assert given.out == f"✓ user {alice} has the role reader\n"
 
@@ -43,7 +43,7 @@ async def test_a_role_is_created_granted_given_described_and_dropped(installatio
     assert full.code == 1
     assert "privileges" in full.err
     dropped = await vecguard("role", "drop", "reader", "--force", *root)
-    assert dropped.out == "✓ role reader is dropped\n"
+    assert dropped.out == "✓ dropped role reader\n"
     again = await vecguard("role", "drop", "reader", *root)
     assert (again.code, again.out) == (0, "no role reader: nothing to drop\n")
     missing = await vecguard("role", "describe", "reader", *root)

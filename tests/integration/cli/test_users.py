@@ -19,7 +19,7 @@ async def test_a_user_is_created_described_listed_and_deleted(installation: Inst
         *installation.as_root(),
     )
     assert created.code == 0, created.all
-    assert "user alice is created" in created.out
+    assert "created user alice" in created.out
     assert await installation.logs_in("alice", password, proxy=1)
 
     described = await vecguard_process("user", "describe", "alice", *installation.as_root())
@@ -32,7 +32,7 @@ async def test_a_user_is_created_described_listed_and_deleted(installation: Inst
 
     deleted = await vecguard_process("user", "delete", "alice", *installation.as_root())
     assert deleted.code == 0, deleted.all
-    assert deleted.out == "✓ user alice is deleted\n"
+    assert deleted.out == "✓ deleted user alice\n"
     assert not await installation.logs_in("alice", password)
     again = await vecguard_process("user", "describe", "alice", *installation.as_root())
     assert again.code == 1
@@ -68,7 +68,7 @@ async def test_every_command_speaks_json(installation: Installation):
     assert missing.json == {
         "ok": False,
         "error": "there is no user jason",
-        "reason": "refused",
+        "reason": "user_not_found",
     }
     assert missing.err == ""
 
@@ -87,7 +87,7 @@ async def test_a_change_is_no_failure_where_its_report_cannot_be_written(
         *("user", "create", "mute", "--new-password-file", file, *installation.as_root()),
         PYTHONIOENCODING="latin-1",
     )
-    assert (latin.code, latin.out, latin.err) == (0, "+ user mute is created\n", "")
+    assert (latin.code, latin.out, latin.err) == (0, "+ created user mute\n", "")
     file = written(installation.directory, "new", "second password")
     reading, closed_pipe = os.pipe()
     os.close(reading)
@@ -187,7 +187,7 @@ async def test_prompts_show_no_password(installation: Installation):
         ],
     )
     assert changed.code == 0, changed.all
-    assert "is changed" in changed.out
+    assert "changed the password" in changed.out
     assert await installation.logs_in(name, "typed at last ü")
     installation.require_hidden(changed, "typed at first", "typed at last ü")
 

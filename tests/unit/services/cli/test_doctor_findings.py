@@ -100,7 +100,7 @@ def test_a_lone_root_coord_is_a_note_and_none_active_is_wrong():
     lone = root_coord("a:1", active=True, term=1)
     assert len(of(judge_processes([lone]), Severity.NOTE)) == 1
     (wrong,) = of(judge_processes([root_coord("a:1", active=False)]), Severity.WRONG)
-    assert "none that was asked is active" in wrong.cause
+    assert "none of those asked is active" in wrong.cause
 
 
 def test_a_connected_proxy_without_a_lease_is_a_warning():

@@ -144,24 +144,47 @@ def printed(width: int) -> list[str]:
         proxy("10.244.12.125:9091"),
         ProcessReport("10.244.12.126:9091", "Connection refused"),
     ]
+    return shown(reports, width)
+
+
+def shown(reports, width):
     out = Console(file=io.StringIO(), width=width, soft_wrap=True, highlight=False)
     print_processes(out, reports, NOW)
     return out.file.getvalue().splitlines()
 
 
-def test_a_wide_terminal_has_one_row_for_each_process():
-    heading, *rows = printed(150)
-    assert " ".join(heading.split()) == "process address state up what it does certificates"
-    assert len(rows) == 3
-    assert "ready" in rows[0]
-    assert rows[0].rstrip().endswith("no TLS")
+def test_a_wide_terminal_has_a_table():
+    heading, *rows = (line.rstrip() for line in printed(150))
+    assert heading.split() == ["process", "address", "state", "up", "details"]
+    # A row of two lines for each process that answers: what it does, and its certificates.
+    assert [row[:1] for row in rows] == ["✓", " ", "✓", " ", "✗"]
+    assert rows[1].split() == ["no", "TLS"]
+    assert rows[3].strip() == "certificates: public 90 d"
+
+
+def test_an_installation_of_two_root_coords_and_three_proxies_is_a_table_at_100_columns():
+    reports = [
+        root_coord("10.244.12.123:9092", active=True, term=7, sessions=3, leases=3),
+        root_coord("10.244.12.124:9092", active=False),
+        *(proxy(f"10.244.12.{number}:9091") for number in (125, 126, 127)),
+    ]
+    lines = shown(reports, 100)
+    assert lines[0].split() == ["process", "address", "state", "up", "details"]
+    assert max(map(len, lines)) <= 100
+    start = lines[0].index("details")
+    details = " ".join(" ".join(line[start:].split()) for line in lines)
+    for report in reports:
+        assert sum(f" {report.address} " in line for line in lines) == 1
+        assert summary(report) in details
+    assert details.count("certificates: public 90 d") == 3
+    assert "…" not in "".join(lines)
 
 
 def test_a_narrow_terminal_has_a_few_whole_lines_for_each_process():
     assert [line.rstrip() for line in printed(80)] == [
         "✓ root coord 10.244.12.123:9092: ready, up 2 h",
         "    active, term 7, 1 proxy connected, 1 with a lease",
-        "    certificates: no TLS",
+        "    no TLS",
         "✓ proxy 10.244.12.125:9091: ready",
         "    strict revocation, lease 8.5 s, session with root coord at rc:53100",
         "    certificates: public 90 d",
