@@ -60,7 +60,7 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     initial_roles(settings)  # says what is wrong with them before anything else is done
     inward, outward = connections.root_coord_listener(settings), connections.etcd_client(settings)
     tls = [context for context in (inward, outward) if context is not None]
-    role = Role()
+    role = Role(configured.advertised_address(settings))
     health, registry = HealthReport(), service_registry("root_coord")
     register_health_checks(role, health)
     register_checks(tls, health)

@@ -17,7 +17,7 @@ def election(
     return Election(
         etcd,
         ElectionKeys.of(keys),
-        address=_advertised_address(settings),
+        address=advertised_address(settings),
         ttl_seconds=settings.election.ttl,
         lease_ttl_seconds=settings.lease.ttl,
         margin=settings.lease.margin,
@@ -26,7 +26,7 @@ def election(
     )
 
 
-def _advertised_address(settings: Settings) -> str:
+def advertised_address(settings: Settings) -> str:
     """Returns the address that standbys name to users; the host name if it listens everywhere.
 
     Proxies do not use it: they try all configured addresses.

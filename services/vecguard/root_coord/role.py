@@ -11,7 +11,9 @@ class Role:
         refusal: why this process does not stand for election; "" if it does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own_address: str = "") -> None:
+        """`own_address` is the one under which this process stands for election."""
+        self._own_address = own_address
         self._active_term: ActiveTerm | None = None
         self._active_address = ""
         self._trouble = ""
@@ -31,12 +33,16 @@ class Role:
         if self.refusal:
             raise StandbyError(f"this root coord cannot lead: {self.refusal}")
         if self._active_term is None:
-            elsewhere = (
-                f"; the active one is {self._active_address}" if self._active_address else ""
-            )
             trouble = f"; {self._trouble}" if self._trouble else ""
-            raise StandbyError(f"this root coord is on standby{elsewhere}{trouble}")
+            raise StandbyError(f"this root coord is on standby{self._elsewhere()}{trouble}")
         return self._active_term
+
+    def _elsewhere(self) -> str:
+        if not self._active_address:
+            return ""
+        if self._active_address == self._own_address:
+            return "; it waits until its own key of an earlier term expires in etcd"
+        return f"; the active one is {self._active_address}"
 
     def leader_seen(self, address: str) -> None:
         """Records the address of the active root coord; "" when there is none."""

@@ -23,6 +23,7 @@ class Lease:
         self._sent: dict[int, float] = {}
         self._number = 0
         self._valid_until = float("-inf")
+        self._answered = float("-inf")
 
     def granted_for(self, ttl_seconds: float) -> None:
         """Begins a session whose renewals grant `ttl_seconds` each. Voids older renewals."""
@@ -43,6 +44,7 @@ class Lease:
         if sent is None:
             return
         self._valid_until = max(self._valid_until, sent + self._usable_seconds)
+        self._answered = max(self._answered, sent)
         for earlier in [sequence for sequence in self._sent if sequence <= number]:
             del self._sent[earlier]
 
@@ -54,6 +56,10 @@ class Lease:
     def is_valid(self, now: float) -> bool:
         """Returns whether decisions may be made from memory at `now`."""
         return now < self._valid_until
+
+    def silent_seconds(self, now: float) -> float:
+        """Returns how long ago the last renewal was sent that was answered; inf before the first."""
+        return now - self._answered
 
     def remaining_seconds(self, now: float) -> float:
         """Returns how long the lease still runs; negative after its end, -inf before the first."""

@@ -45,11 +45,13 @@ class StrictTrust(Trust):
         return True
 
     def explain(self) -> UnavailableError:
-        """Returns the error that says for how long there has been no lease."""
-        remaining = self._lease.remaining_seconds(self._clock())
+        """Returns the error that says for how long root coord has not answered."""
+        now = self._clock()
+        remaining = self._lease.remaining_seconds(now)
         if remaining > 0:
             return UnavailableError(f"try again: the lease is back for {remaining:.1f} s")
-        since = "since this proxy started" if remaining == -math.inf else f"for {-remaining:.1f} s"
+        silent = self._lease.silent_seconds(now)
+        since = "since this proxy started" if silent == math.inf else f"for {silent:.1f} s"
         return UnavailableError(
             f"no login can be checked: this proxy has had no contact with root coord {since}; "
             "it serves again as soon as the contact is back"

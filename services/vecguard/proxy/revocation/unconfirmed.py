@@ -49,11 +49,12 @@ class OpenCallsWatch:
 
     def look(self) -> float:
         """Ends the calls if it is time. Returns the seconds until the next look."""
-        over_for = -self._lease.remaining_seconds(self._clock())
+        now = self._clock()
+        over_for = -self._lease.remaining_seconds(now)
         left = self._grace_seconds - over_for
         if left > 0:
             return min(left, _LONGEST_SLEEP_SECONDS)
-        ended = self._revocations.end_unconfirmed(UnconfirmedError(over_for))
+        ended = self._revocations.end_unconfirmed(UnconfirmedError(self._lease.silent_seconds(now)))
         if ended:
             log.warning("calls_ended_without_lease", calls=ended, seconds=round(over_for, 1))
         return _LONGEST_SLEEP_SECONDS

@@ -16,6 +16,14 @@ def test_a_standby_names_the_active_one():
     assert why_not(role).endswith("the active one is 10.0.0.2:53100")
 
 
+def test_the_key_of_an_earlier_term_of_its_own_is_no_other_root_coord():
+    role = Role("10.0.0.2:53100")
+    role.leader_seen("10.0.0.2:53100")
+    assert why_not(role).endswith("waits until its own key of an earlier term expires in etcd")
+    role.leader_seen("10.0.0.3:53100")
+    assert why_not(role).endswith("the active one is 10.0.0.3:53100")
+
+
 def test_a_leader_that_is_gone_is_not_named_any_more():
     role = Role()
     role.leader_seen("10.0.0.2:53100")
