@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from vecguard.config.catalogue import VARIABLE_PREFIX, Catalogue, Key
+from vecguard.config.catalogue import VARIABLE_PREFIX, VARIABLE_SEPARATOR, Catalogue, Key
 from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.problems import Problem
 from vecguard.config.removed import REMOVED, removed_by_variable
@@ -179,6 +179,10 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Enviro
     problems: list[Problem] = []
     for name in sorted(environ):
         if not name.upper().startswith(VARIABLE_PREFIX):
+            if meant := _meant(name, catalogue):
+                problems.append(
+                    Problem(name, "", f"unknown environment variable; did you mean {meant}?")
+                )
             continue
         key = catalogue.by_variable(name)
         if key is None:
@@ -189,6 +193,18 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Enviro
             variables[key.path] = name
             values[key.path] = _from_text(key, environ[name])
     return EnvironmentValues(values, variables, tuple(problems))
+
+
+def _meant(name: str, catalogue: Catalogue) -> str | None:
+    """Returns the variable that was meant by a name with one underscore after VECGUARD.
+
+    Other names are not ours: Kubernetes makes VECGUARD_PROXY_PORT of a Service's name.
+    """
+    start, _, rest = name.partition("_")
+    if start.upper() != "VECGUARD" or VARIABLE_SEPARATOR not in rest:
+        return None
+    key = catalogue.by_variable(VARIABLE_PREFIX + rest)
+    return None if key is None else key.variable
 
 
 def _unknown(name: str, catalogue: Catalogue) -> Problem:

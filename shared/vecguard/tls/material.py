@@ -161,7 +161,8 @@ def _content(file: PemFile) -> bytes | TlsMaterialError:
         with file.path.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        return file.problem("does not exist")
+        here = "" if file.path.is_absolute() else f"; a relative path counts from {Path.cwd()}"
+        return file.problem(f"does not exist{here}")
     except OSError as error:
         return file.problem(f"cannot be read: {error.strerror or error}")
     if len(content) > MAX_FILE_BYTES:

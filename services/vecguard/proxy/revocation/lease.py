@@ -58,7 +58,7 @@ class Lease:
         return now < self._valid_until
 
     def silent_seconds(self, now: float) -> float:
-        """Returns how long ago the last renewal was sent that was answered; inf before the first."""
+        """Returns how long ago the last answered renewal was sent; inf before the first answer."""
         return now - self._answered
 
     def remaining_seconds(self, now: float) -> float:

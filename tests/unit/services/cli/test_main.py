@@ -209,3 +209,24 @@ def test_closed_standard_input_is_no_bug():
 
 def test_an_etcd_that_is_out_of_space_is_the_same_exit_code_for_every_command():
     assert exit_code_of(EtcdNoSpaceError("full")) == ExitCode.UNREACHABLE
+
+
+def test_an_interrupt_while_the_modules_are_imported_is_quiet():
+    program = subprocess.Popen(
+        [sys.executable, "-X", "importtime", COMMAND, "--version"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run may ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    shown = ""
+    for line in program.stderr:
+        shown += line
+        if line.rstrip().endswith(" typer"):
+            program.send_signal(signal.SIGINT)
+            break
+    out, err = program.communicate(timeout=30)
+    assert program.returncode == -signal.SIGINT
+    assert "Traceback" not in shown + err
+    assert out == ""

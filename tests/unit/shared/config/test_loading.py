@@ -185,6 +185,11 @@ def test_message_names_place_key_expected_and_found(complaint, text, expected):
         ("VECGUARD__CACHE__TTL", "inf", "cache.ttl: expected a number above 0"),
         ("VECGUARD__TLS__CAPEMPATHS", "x", "VECGUARD__TLS__CAPEMPATHS: unknown environment"),
         ("VECGUARD__PROXY__POTR", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        (
+            "VECGUARD_PROXY__PORT",
+            "1",
+            "variable; did you mean VECGUARD__PROXY__PORT?",
+        ),
         ("vecguard__proxy", "1", "vecguard__proxy: unknown environment variable"),
         ("VECGUARD__", "1", "VECGUARD__: unknown environment variable"),
         (
@@ -482,3 +487,11 @@ def test_whatever_a_file_holds_the_answer_is_settings_or_a_clear_error(tmp_path_
     except ConfigurationError as error:
         message = error.message
     assert not message or "any.yaml" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["VECGUARD_PROXY_PORT", "VECGUARD_ADDRESS", "VECGUARD_X__Y", "OTHER__PROXY__PORT"]
+)
+def test_a_variable_that_is_not_ours_is_ignored(name):
+    # Kubernetes makes the first one of a Service's name.
+    assert load_settings(None, {name: "tcp://10.0.0.1:19530"}) == load_settings(None, {})

@@ -1,5 +1,6 @@
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -154,3 +155,14 @@ def test_bytes_that_move_from_one_file_to_the_next_change_the_digest(tmp_path):
 def test_a_snapshot_does_not_print_its_key(tmp_path):
     pems = server_pems(tmp_path, client(authority(), now=datetime.now(UTC) - timedelta(days=1)))
     assert "PRIVATE" not in repr(take_snapshot(pems.files()))
+
+
+def test_a_missing_file_of_a_relative_path_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = PemFile(Path("certs/server.pem"), "tls.serverPemPath")
+    with pytest.raises(TlsMaterialError) as caught:
+        judge(take_snapshot(TlsFiles(authorities=missing)))
+    assert caught.value.message == (
+        "tls.serverPemPath: certs/server.pem does not exist; "
+        f"a relative path counts from {tmp_path}"
+    )
