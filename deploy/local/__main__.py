@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.local.console import Console, wants_colour
 from deploy.local.errors import LocalStackError
 from deploy.local.greeting import greeting
-from deploy.local.ports import LOOPBACK, NAMES, Ports
+from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.stack import CHECKOUT, LocalStack
 from vecguard.config.security import TlsMode
 from vecguard.standard_streams import prepare_streams
@@ -38,10 +38,13 @@ async def _run(options: argparse.Namespace) -> int:
         coloured=wants_colour(sys.stdout, os.environ),
         verbose=options.verbose,
     )
+    ports = Ports().shifted(options.port_offset)
+    if options.proxy_port is not None:
+        ports = ports.with_proxy_port(options.proxy_port)
     stack = LocalStack(
-        options.data_dir,
+        options.data_dir or _data_dir(options.port_offset),
         backend_data=options.backend_data,
-        ports=Ports().with_changes(dict(options.port)),
+        ports=ports,
         tls=options.tls,
         listen=options.listen,
         verbose=options.verbose,
@@ -92,9 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=CHECKOUT / "data",
         metavar="DIR",
-        help="where all state lives (%(default)s)",
+        help="where all state lives (default: data; data/offset-N with --port-offset N)",
     )
     parser.add_argument(
         "--backend-data",
@@ -126,33 +128,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--proxy-port",
-        dest="port",
-        action="append",
-        type=lambda text: ("proxy", _port_number(text)),
+        type=_port_number,
         metavar="NUMBER",
-        help="the port that clients connect to (19530)",
+        help="the port that clients connect to (default: 19530, plus the offset)",
     )
     parser.add_argument(
-        "--port",
-        action="append",
-        type=_named_port,
-        metavar="NAME=NUMBER",
-        help=f"another port for one of: {', '.join(NAMES)}; may be repeated",
+        "--port-offset",
+        type=int,
+        default=0,
+        metavar="N",
+        help="add N to every port, and keep the state apart: a second stack beside the first",
     )
     parser.add_argument(
         "--verbose",
         action="store_true",
         help="show all that etcd and Milvus Lite print, not only warnings",
     )
-    parser.set_defaults(port=[])
     return parser
 
 
-def _named_port(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in NAMES:
-        raise argparse.ArgumentTypeError(f"unknown port {name!r}; one of: {', '.join(NAMES)}")
-    return name, _port_number(number)
+def _data_dir(port_offset: int) -> Path:
+    return CHECKOUT / "data" / f"offset-{port_offset}" if port_offset else CHECKOUT / "data"
 
 
 def _tls_mode(text: str) -> TlsMode:

@@ -4,7 +4,7 @@ import os
 import random
 import socket
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from deploy.local.errors import LocalStackError
@@ -16,6 +16,8 @@ LOOPBACK = "127.0.0.1"
 #: a port stays free while the process that it is for is not running.
 _CHOICE = range(20000, 32000)
 _CLAIMS = 128
+_LAST_PORT = 65535
+_PROXY = "the proxy, which clients connect to"
 
 
 @dataclass(frozen=True)
@@ -75,25 +77,34 @@ class Ports:
             ),
         )
 
-    def with_changes(self, changes: Mapping[str, int]) -> "Ports":
-        """Returns a copy with the ports of these names (those of `NAMES`) replaced.
+    def shifted(self, offset: int) -> "Ports":
+        """Returns a copy with `offset` added to every port.
 
-        Names of a proxy or root coord mean the first one.
+        Raises:
+            LocalStackError: a port would leave the range of TCP.
         """
+        largest = _LAST_PORT - max(port for _, _, port in self._uses(LOOPBACK))
+        if not 0 <= offset <= largest:
+            raise LocalStackError(f"--port-offset must be a number from 0 to {largest}")
+        return Ports(
+            etcd=self.etcd + offset,
+            etcd_peer=self.etcd_peer + offset,
+            root_coord=self.root_coord + offset,
+            root_coord_operations=self.root_coord_operations + offset,
+            backend=self.backend + offset,
+            proxies=tuple(
+                ProxyPorts(each.public + offset, each.operations + offset) for each in self.proxies
+            ),
+            more_root_coords=tuple(
+                RootCoordPorts(each.internal + offset, each.operations + offset)
+                for each in self.more_root_coords
+            ),
+        )
+
+    def with_proxy_port(self, port: int) -> "Ports":
+        """Returns a copy in which the first proxy's public port is another one."""
         first, *others = self.proxies
-        first = ProxyPorts(
-            public=changes.get("proxy", first.public),
-            operations=changes.get("proxy-operations", first.operations),
-        )
-        return replace(
-            self,
-            etcd=changes.get("etcd", self.etcd),
-            etcd_peer=changes.get("etcd-peer", self.etcd_peer),
-            root_coord=changes.get("root-coord", self.root_coord),
-            root_coord_operations=changes.get("root-coord-operations", self.root_coord_operations),
-            backend=changes.get("backend", self.backend),
-            proxies=(first, *others),
-        )
+        return replace(self, proxies=(replace(first, public=port), *others))
 
     def check_free(self, listen: str) -> None:
         """Checks that every port is free and that no two are the same.
@@ -101,50 +112,36 @@ class Ports:
         `listen` is the address of the proxies' public ports; all other ports are on loopback.
 
         Raises:
-            LocalStackError: the text names every port in conflict, its use and how to change it.
+            LocalStackError: the text names every port in conflict, its use and what to do.
         """
         taken: dict[int, str] = {}
         problems: dict[str, str] = {}
-        for name, purpose, host, port in self._uses(listen):
+        for purpose, host, port in self._uses(listen):
             if port in taken:
-                problems[name] = f"port {port} is wanted for {purpose} and for {taken[port]}"
+                problems[purpose] = f"port {port} is wanted for {purpose} and for {taken[port]}"
                 continue
             taken[port] = purpose
             reason = _why_not(host, port)
             if reason is not None:
-                problems[name] = f"port {port} on {host}, wanted for {purpose}, {reason}"
+                problems[purpose] = f"port {port} on {host}, wanted for {purpose}, {reason}"
         if problems:
-            options = " ".join(f"--port {name}=NUMBER" for name in problems)
-            others = "another" if len(problems) == 1 else "others"
+            # Another offset alone means another data directory, too.
+            others = "--port-offset 100 --data-dir data"
+            options = "--proxy-port NUMBER" if set(problems) == {_PROXY} else others
             raise LocalStackError(
-                f"{'; '.join(problems.values())}; choose {others}: make run RUN_ARGS='{options}'"
+                f"{'; '.join(problems.values())}; choose others: make run RUN_ARGS='{options}'"
             )
 
-    def _uses(self, listen: str) -> Iterator[tuple[str, str, str, int]]:
-        for each in self.proxies:
-            yield "proxy", NAMES["proxy"], listen, each.public
-            yield "proxy-operations", NAMES["proxy-operations"], LOOPBACK, each.operations
-        for another in self.more_root_coords:
-            yield "root-coord", NAMES["root-coord"], LOOPBACK, another.internal
-            yield (
-                *("root-coord-operations", NAMES["root-coord-operations"]),
-                *(LOOPBACK, another.operations),
-            )
-        for name, purpose in NAMES.items():
-            if not name.startswith("proxy"):
-                yield name, purpose, LOOPBACK, getattr(self, name.replace("-", "_"))
-
-
-#: The names that `--port NAME=NUMBER` takes, and what each port is for.
-NAMES: Mapping[str, str] = {
-    "proxy": "the proxy, which clients connect to",
-    "proxy-operations": "the proxy's health and metrics",
-    "etcd": "etcd's clients",
-    "etcd-peer": "etcd's peers",
-    "root-coord": "root coord, which proxies connect to",
-    "root-coord-operations": "root coord's health and metrics",
-    "backend": "Milvus Lite, the backend",
-}
+    def _uses(self, listen: str) -> Iterator[tuple[str, str, int]]:
+        for proxy in self.proxies:
+            yield _PROXY, listen, proxy.public
+            yield "the proxy's health and metrics", LOOPBACK, proxy.operations
+        for root_coord in self.root_coords:
+            yield "root coord, which proxies connect to", LOOPBACK, root_coord.internal
+            yield "root coord's health and metrics", LOOPBACK, root_coord.operations
+        yield "etcd's clients", LOOPBACK, self.etcd
+        yield "etcd's peers", LOOPBACK, self.etcd_peer
+        yield "Milvus Lite, the backend", LOOPBACK, self.backend
 
 
 #: Descriptors of the newest claims. A UDP socket on a port's number disturbs no TCP, keeps every
@@ -192,7 +189,7 @@ def _claimed(port: int) -> int | None:
 def _why_not(host: str, port: int) -> str | None:
     """Returns why the port cannot be listened on; None if it can."""
     try:
-        close_all(bound_sockets(Address(host, port), settings="--port"))
+        close_all(bound_sockets(Address(host, port), settings="--port-offset"))
     except CannotListenError as error:
         return "is already in use" if error.is_taken else f"cannot be opened ({error.cause})"
     return None

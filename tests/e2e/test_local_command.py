@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import __main__ as command
+from deploy.local import ports as ports_module
 from deploy.local import stack as stack_module
 from deploy.local.ports import Ports
 from deploy.local.stack import CHECKOUT
@@ -64,27 +66,32 @@ class Run:
         return found
 
 
+def free_offset() -> int:
+    """An offset by which every port is free, given to one test run at a time as `free_ports`."""
+    # All of these are outside the range of outgoing connections.
+    for offset in random.sample(range(8000, 8900), 900):
+        claims = [ports_module._claimed(port) for _, _, port in Ports().shifted(offset)._uses("")]
+        claimed = [claim for claim in claims if claim is not None]
+        if len(claimed) == len(claims):
+            ports_module._claims.extend(claimed)
+            return offset
+        for claim in claimed:
+            os.close(claim)
+    pytest.fail("no offset is free")
+
+
 NAMES = ("milvus_lite", "vecguard.root_coord", "vecguard.proxy")
 ALL = {"etcd", *NAMES}
 
 
 @asynccontextmanager
 async def running_command(
-    data_dir: Path, ports: Ports | None = None, *options: str
+    data_dir: Path, offset: int | None = None, *options: str
 ) -> AsyncIterator[Run]:
-    ports = ports or Ports.free()
-    numbers = {
-        "proxy": ports.proxies[0].public,
-        "proxy-operations": ports.proxies[0].operations,
-        "etcd": ports.etcd,
-        "etcd-peer": ports.etcd_peer,
-        "root-coord": ports.root_coord,
-        "root-coord-operations": ports.root_coord_operations,
-        "backend": ports.backend,
-    }
+    offset = free_offset() if offset is None else offset
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local", "--data-dir", str(data_dir)),
-        *(word for name, number in numbers.items() for word in ("--port", f"{name}={number}")),
+        *("--port-offset", str(offset)),
         *options,
         cwd=CHECKOUT,
         env=clean_environment(),
@@ -94,7 +101,7 @@ async def running_command(
         start_new_session=True,
     )
     try:
-        yield Run(process, ports)
+        yield Run(process, Ports().shifted(offset))
     finally:
         if process.returncode is None:
             # Its children are tied to its life; the test for that is below.
@@ -124,8 +131,9 @@ async def test_banner_tells_address_and_user_and_its_example_works_after_a_resta
     tmp_path: Path,
 ):
     data, database = tmp_path / "data", tmp_path / "my.db"
-    ports = Ports.free()
-    async with running_command(data, ports) as run:
+    offset = free_offset()
+    ports = Ports().shifted(offset)
+    async with running_command(data, offset) as run:
         await run.until("Ctrl-C stops everything")
         lines = [line.strip(" │|") for line in run.lines]
         start = lines.index("from pymilvus import MilvusClient")
@@ -136,7 +144,7 @@ async def test_banner_tells_address_and_user_and_its_example_works_after_a_resta
 
     # The second start serves the same database, as one of the person's own.
     (data / "milvus-lite").rename(database)
-    async with running_command(data, ports, "--backend-data", str(database)) as again:
+    async with running_command(data, offset, "--backend-data", str(database)) as again:
         await again.until("Ctrl-C stops everything")
         found.append(await output_of(example))
         again.process.send_signal(signal.SIGINT)
@@ -212,15 +220,17 @@ async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path):
 
 
 async def test_a_busy_port_is_named_with_its_purpose_and_option(tmp_path: Path):
-    ports = Ports.free()
+    offset = free_offset()
+    ports = Ports().shifted(offset)
     with socket.create_server(("127.0.0.1", ports.backend)):
-        async with running_command(tmp_path, ports) as run:
+        async with running_command(tmp_path, offset) as run:
             code = await run.end()
 
     assert code == 1
     assert run.lines[-1] == (
         f"make run: port {ports.backend} on 127.0.0.1, wanted for Milvus Lite, the backend, "
-        "is already in use; choose another: make run RUN_ARGS='--port backend=NUMBER'"
+        "is already in use; choose others: "
+        "make run RUN_ARGS='--port-offset 100 --data-dir data'"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local import ports as ports_module
 from deploy.local.errors import LocalStackError
-from deploy.local.ports import NAMES, Ports, free_ports
+from deploy.local.ports import Ports, ProxyPorts, free_ports
 from deploy.local.stack import CHECKOUT
 
 
@@ -17,57 +17,56 @@ def test_free_ports_are_distinct_and_pass_the_check():
     assert len(ports.proxies) == 3
 
 
-def test_every_named_port_can_be_changed():
-    changes = {name: 40000 + index for index, name in enumerate(NAMES)}
-
-    ports = Ports().with_changes(changes)
-
-    assert sorted(
-        [
-            ports.etcd,
-            ports.etcd_peer,
-            ports.root_coord,
-            ports.root_coord_operations,
-            ports.backend,
-            ports.proxies[0].public,
-            ports.proxies[0].operations,
-        ]
-    ) == sorted(changes.values())
+def every_port(ports):
+    return {port for _, _, port in ports._uses("127.0.0.1")}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_busy_port_is_named_with_purpose_and_option(name: str):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        busy = server.getsockname()[1]
-        ports = Ports.free().with_changes({name: busy})
+@pytest.mark.parametrize("ports", [Ports(), Ports.free(proxies=2, root_coords=3)])
+def test_an_offset_moves_every_port(ports):
+    assert every_port(ports.shifted(100)) == {port + 100 for port in every_port(ports)}
+    assert ports.shifted(0) == ports
 
-        with pytest.raises(LocalStackError) as caught:
+
+@pytest.mark.parametrize("offset", [-1, 12436, 10**9])
+def test_an_offset_out_of_the_range_of_ports_is_refused(offset):
+    with pytest.raises(LocalStackError, match="must be a number from 0 to 12435"):
+        Ports().shifted(offset)
+
+
+def test_the_port_of_clients_alone_can_be_another_one():
+    ports = Ports().with_proxy_port(1234)
+    assert ports.proxies[0] == ProxyPorts(1234, 9091)
+    assert every_port(ports) - {1234} == every_port(Ports()) - {19530}
+
+
+def test_every_busy_port_is_named_with_its_purpose_and_what_to_do():
+    ports = Ports.free(root_coords=2)
+    for purpose, host, port in ports._uses("127.0.0.1"):
+        with socket.create_server((host, port)), pytest.raises(LocalStackError) as caught:
             ports.check_free("127.0.0.1")
-
-    assert str(busy) in caught.value.message
-    assert NAMES[name] in caught.value.message
-    assert f"--port {name}=" in caught.value.message
+        message = caught.value.message
+        assert message.startswith(f"port {port} on 127.0.0.1, wanted for {purpose}, is already in")
+        option = "--proxy-port NUMBER" if "clients connect" in purpose else "--port-offset 100"
+        assert f"; choose others: make run RUN_ARGS='{option}" in message
 
 
 def test_all_busy_ports_are_named_at_once():
-    here = ("127.0.0.1", 0)
-    with socket.create_server(here) as one, socket.create_server(here) as two:
-        busy = {"etcd": one.getsockname()[1], "proxy": two.getsockname()[1]}
-        ports = Ports.free().with_changes(busy)
-
-        with pytest.raises(LocalStackError) as caught:
-            ports.check_free("127.0.0.1")
-
-    for port in busy.values():
+    ports = Ports.free()
+    busy = (ports.etcd, ports.proxies[0].public)
+    with (
+        socket.create_server(("127.0.0.1", busy[0])),
+        socket.create_server(("127.0.0.1", busy[1])),
+        pytest.raises(LocalStackError) as caught,
+    ):
+        ports.check_free("127.0.0.1")
+    for port in busy:
         assert f"port {port} on " in caught.value.message
-    assert caught.value.message.endswith(
-        "choose others: make run RUN_ARGS='--port proxy=NUMBER --port etcd=NUMBER'"
-    )
+    assert caught.value.message.endswith("RUN_ARGS='--port-offset 100 --data-dir data'")
 
 
 def test_one_port_cannot_serve_two_purposes():
     ports = Ports.free()
-    ports = ports.with_changes({"etcd": ports.backend})
+    ports = ports.with_proxy_port(ports.backend)
 
     with pytest.raises(LocalStackError, match=f"port {ports.backend} is wanted for"):
         ports.check_free("127.0.0.1")
@@ -80,15 +79,6 @@ def test_every_root_coord_has_its_own_ports():
     assert len(ports.proxies) == 2
     assert len(ports.root_coords) == 3
     assert ports.root_coords[0].internal == ports.root_coord
-
-
-def test_a_busy_port_of_a_standby_is_named():
-    ports = Ports.free(root_coords=2)
-    with (
-        socket.create_server(("127.0.0.1", ports.root_coords[1].internal)),
-        pytest.raises(LocalStackError, match="root coord, which proxies connect to"),
-    ):
-        ports.check_free("127.0.0.1")
 
 
 def test_processes_that_choose_at_the_same_time_are_never_given_the_same_port(monkeypatch):

@@ -217,8 +217,6 @@ def test_an_interrupt_while_the_modules_are_imported_is_quiet():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A test run may ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     shown = ""
     for line in program.stderr:
