@@ -10,8 +10,8 @@ _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
 _DIM = "\x1b[2m"
 _COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[32m", "\x1b[34m")
-_FRAME = ("╭", "╮", "╰", "╯", "─", "│")
-_PLAIN_FRAME = ("+", "+", "+", "+", "-", "|")
+#: What a person does not need of an audit line.
+_AUDIT_DETAILS = frozenset({"timestamp", "event", "service", "pid", "since", "scope"})
 #: Lines that these programs print in normal operation: patterns of the beginning.
 _CHATTER: Mapping[str, tuple[str, ...]] = {
     "backend": ("MilvusLite gRPC server listening", "Shutting down"),
@@ -44,8 +44,7 @@ class Console:
 
     def line(self, name: str, text: str) -> None:
         """Prints one line of a process's output."""
-        if name == "etcd":
-            text = plain_etcd_line(text)
+        text = plain_etcd_line(text) if name == "etcd" else plain_audit_line(text)
         if self._verbose or not _is_chatter(name, text):
             self._show(name, text)
 
@@ -55,13 +54,9 @@ class Console:
             self._show(self.OWN_NAME, line)
 
     def banner(self, lines: Sequence[str]) -> None:
-        """Prints these lines in a box; the first is the heading."""
-        try:
-            "".join(_FRAME).encode(self._out.encoding or "ascii")
-            frame = _FRAME
-        except UnicodeEncodeError:
-            frame = _PLAIN_FRAME
-        for line in boxed(lines, frame, bold=self._coloured):
+        """Prints these lines as they are, so that they can be copied; the first is the heading."""
+        heading, *others = lines
+        for line in ("", f"{_BOLD}{heading}{_RESET}" if self._coloured else heading, *others, ""):
             self._write(line)
 
     def _show(self, name: str, text: str) -> None:
@@ -79,21 +74,6 @@ def wants_colour(out: TextIO, environment: Mapping[str, str]) -> bool:
     return out.isatty() and not environment.get("NO_COLOR") and sys.platform != "win32"
 
 
-def boxed(lines: Sequence[str], frame: Sequence[str], *, bold: bool) -> list[str]:
-    """Returns the lines in a frame with margins, without wrapping."""
-    top_left, top_right, bottom_left, bottom_right, across, down = frame
-    width = max(len(line) for line in lines) + 4
-    rows = []
-    for index, line in enumerate(["", *lines, ""]):
-        text = f"  {line}".ljust(width)
-        rows.append(f"{_BOLD}{text}{_RESET}" if bold and index == 1 else text)
-    return [
-        top_left + across * width + top_right,
-        *(down + row + down for row in rows),
-        bottom_left + across * width + bottom_right,
-    ]
-
-
 def plain_etcd_line(text: str) -> str:
     """Returns a line of etcd's JSON log as `level message key=value ...`; other lines unchanged."""
     try:
@@ -106,6 +86,25 @@ def plain_etcd_line(text: str) -> str:
     for name in ("ts", "caller", "logger", "stacktrace"):
         record.pop(name, None)
     return " ".join([str(level), str(message), *(f"{k}={v}" for k, v in record.items())]).strip()
+
+
+def plain_audit_line(text: str) -> str:
+    """Returns a line of the audit log as `audit event key="value" ...`; other lines unchanged.
+
+    Values stay as JSON, which escapes what could control the terminal.
+    """
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(record, dict) or not {"timestamp", "event"} <= record.keys():
+        return text
+    shown = (
+        f"{name}={json.dumps(value)}"
+        for name, value in record.items()
+        if name not in _AUDIT_DETAILS and value not in (None, [])
+    )
+    return " ".join([f"audit {record['event']}", *shown])
 
 
 def _is_chatter(name: str, text: str) -> bool:

@@ -33,11 +33,13 @@ def greeting(stack: LocalStack) -> list[str]:
         f"state             {stack.data_dir}",
         *(f"database          {each} (served in place)" for each in database),
         "",
-        "who is active, who is connected, and what is wrong:",
+        "To see what runs and what is wrong:",
         _status_command(stack),
         "",
-        "root's password is lost:",
+        "If root's password is lost:",
         _reset_command(stack),
+        "",
+        f"To try it, in {_shown(Path(sys.executable))}:",
         "",
         "from pymilvus import MilvusClient",
         *_client(address, stack.certificates),
@@ -83,13 +85,13 @@ def _client(address: str, certificates: LocalCertificates | None) -> Iterator[st
         yield 'print(client.search("books", data=[[0.1, 0.2, 0.3]]))'
         return
     yield f"certs = {json.dumps(str(certificates.directory))}"
-    trust = 'server_pem_path=f"{certs}/ca.pem"'
+    yield "client = MilvusClient("
+    yield f'    "https://{address}", token="root:Milvus", secure=True,'
     if certificates.mode is TlsMode.MUTUAL:
-        yield (
-            'own = {"client_pem_path": f"{certs}/client.pem", '
-            '"client_key_path": f"{certs}/client.key"}'
-        )
-        trust = 'ca_pem_path=f"{certs}/ca.pem", **own'
-    yield f'client = MilvusClient("https://{address}", token="root:Milvus", secure=True,'
-    yield f'                      server_name="{SERVER_NAME}", {trust})'
+        yield f'    server_name="{SERVER_NAME}", ca_pem_path=f"{{certs}}/ca.pem",'
+        yield '    client_pem_path=f"{certs}/client.pem",'
+        yield '    client_key_path=f"{certs}/client.key",'
+    else:
+        yield f'    server_name="{SERVER_NAME}", server_pem_path=f"{{certs}}/ca.pem",'
+    yield ")"
     yield "print(client.list_users())"

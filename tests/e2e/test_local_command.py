@@ -135,7 +135,7 @@ async def test_banner_tells_address_and_user_and_its_example_works_after_a_resta
     ports = Ports().shifted(offset)
     async with running_command(data, offset) as run:
         await run.until("Ctrl-C stops everything")
-        lines = [line.strip(" │|") for line in run.lines]
+        lines = run.lines
         start = lines.index("from pymilvus import MilvusClient")
         example = "\n".join(lines[start : lines.index("", start)])
         found = [await output_of(example)]
@@ -165,7 +165,7 @@ async def test_banner_of_an_encrypted_stack_has_an_example_that_works(
 ):
     async with running_command(tmp_path, None, *options) as run:
         await run.until("Ctrl-C stops everything")
-        lines = [line.strip("│|").removeprefix("  ").rstrip() for line in run.lines]
+        lines = run.lines
         start = lines.index("from pymilvus import MilvusClient")
         example = "\n".join(lines[start : lines.index("", start)])
         found = await output_of(example)
@@ -175,7 +175,7 @@ async def test_banner_of_an_encrypted_stack_has_an_example_that_works(
     assert found == "['root']\n", found
     assert "Fail connecting to server" in refused
     assert any("Milvus Lite cannot speak TLS" in line for line in lines)
-    assert all(len(line) <= 100 for line in lines[start:])
+    assert all(len(line) <= 80 for line in lines[start:] if not line.startswith("certs = "))
 
 
 async def test_unusable_certificates_are_named_with_advice(tmp_path: Path):

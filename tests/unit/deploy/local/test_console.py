@@ -1,8 +1,7 @@
 import io
+import json
 
-from deploy.local.console import Console, boxed, plain_etcd_line
-
-FRAME = ("+", "+", "+", "+", "-", "|")
+from deploy.local.console import Console, plain_audit_line, plain_etcd_line
 
 
 def shown(*lines: tuple[str, str], coloured: bool = False, verbose: bool = False) -> list[str]:
@@ -55,20 +54,38 @@ def test_what_is_no_json_of_etcd_stays_as_it_is():
         assert plain_etcd_line(line) == line
 
 
-def test_a_box_is_as_wide_as_its_widest_line():
-    rows = boxed(["title", "a longer line"], FRAME, bold=False)
+def test_an_audit_line_becomes_a_line_for_people():
+    record = {
+        "timestamp": "2026-01-01T00:00:00Z",
+        "event": "login_refused",
+        "service": "proxy",
+        "pid": 7,
+        "user": "al\x1b[31mice",
+        "address": None,
+        "reason": "wrong_credentials",
+        "count": 2,
+        "since": "2026-01-01T00:00:00Z",
+    }
 
-    assert {len(row) for row in rows} == {len("a longer line") + 6}
-    assert rows[2] == "|  title          |"
+    (line,) = shown(("proxy", json.dumps(record)))
+    assert line.startswith(
+        'proxy      | audit login_refused user="al\\u001b[31mice" reason="wrong_'
+    )
+    assert line.endswith('credentials" count=2')
 
 
-def test_a_terminal_without_line_drawing_gets_a_plain_box():
-    raw = io.BytesIO()
-    out = io.TextIOWrapper(raw, encoding="ascii")
+def test_what_is_no_line_of_the_audit_log_stays_as_it_is():
+    for line in ("info listening", "[1]", '{"event": "x"}', '{"timestamp": 1}', ""):
+        assert plain_audit_line(line) == line
 
-    Console(out, ["proxy"], coloured=False).banner(["ready"])
 
-    assert raw.getvalue().decode().splitlines()[0] == "+---------+"
+def test_a_banner_has_no_frame_that_a_copy_would_take_along():
+    out = io.StringIO()
+    Console(out, ["proxy"], coloured=False).banner(["ready", "", "print(1)"])
+    assert out.getvalue() == "\nready\n\nprint(1)\n\n"
+    out = io.StringIO()
+    Console(out, ["proxy"], coloured=True).banner(["ready", "print(1)"])
+    assert out.getvalue() == "\n\x1b[1mready\x1b[0m\nprint(1)\n\n"
 
 
 def test_of_refused_connections_to_etcd_only_those_with_a_reason_are_shown():

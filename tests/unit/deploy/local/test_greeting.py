@@ -1,4 +1,5 @@
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from deploy.local.greeting import greeting
 from deploy.local.ports import Ports
 from deploy.local.stack import CHECKOUT, LocalStack
 from vecguard.cli.operations import addresses_of
+from vecguard.config.security import TlsMode
 
 
 @pytest.mark.parametrize("ports", [Ports(), Ports.free(proxies=2, root_coords=2)])
@@ -36,3 +38,21 @@ def test_the_banner_names_a_database_that_is_served_in_place(tmp_path: Path):
     stack = LocalStack(tmp_path / "data", backend_data=tmp_path / "my.db", ports=Ports())
     assert f"database          {tmp_path / 'my.db'} (served in place)" in greeting(stack)
     assert not [line for line in greeting(LocalStack(tmp_path)) if "served in place" in line]
+
+
+@pytest.mark.parametrize("tls", TlsMode)
+def test_the_banner_fits_80_columns(tls: TlsMode):
+    stack = LocalStack(CHECKOUT / "data", ports=Ports().shifted(10000), tls=tls)
+    # Where the checkout is, and which environment runs the tests, is of no matter.
+    own = {str(Path(sys.executable).parent): ".venv/bin", str(CHECKOUT): "/src/vecguard"}
+    lines = greeting(stack)
+    for long, short in own.items():
+        lines = [line.replace(long, short) for line in lines]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("tls", TlsMode)
+def test_the_example_of_the_banner_is_code_without_a_frame(tls: TlsMode):
+    lines = greeting(LocalStack(Path("/srv/data"), ports=Ports(), tls=tls))
+    start = lines.index("from pymilvus import MilvusClient")
+    compile("\n".join(lines[start : lines.index("", start)]), "banner", "exec")
