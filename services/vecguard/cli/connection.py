@@ -149,6 +149,11 @@ class Connection:
         return str(self.place)
 
     @property
+    def says_tls(self) -> bool:
+        """Whether an option or the address says if TLS is requested. Raises as `is_encrypted`."""
+        return self.is_encrypted or self._given().tls is not None
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether TLS is requested.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from vecguard.addresses import Address
+from vecguard.cli.configured_port import examine_configured_port
 from vecguard.cli.connection import Connection, connected
 from vecguard.cli.etcd_findings import examine_etcd
 from vecguard.cli.exit_codes import ExitCode
@@ -25,7 +26,6 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.process_findings import judge_processes
-from vecguard.cli.public_port import examine_public_port
 from vecguard.cli.service_settings import ConfigOption, names_etcd, settings_of
 from vecguard.cli.settings_findings import PUBLIC_FILES, examine_reach, judge_files, judge_settings
 from vecguard.config import Settings
@@ -53,8 +53,9 @@ def doctor(
 ) -> None:
     """Say what is wrong and what to do. Exit code 1 if something is.
 
-    Looks at the public port, at the operations ports, and with --config at etcd, at the TLS files
-    and at the parts that the file names. It tries root's default password once.
+    Examines the public port and the operations ports; with --config also etcd, the TLS files and
+    the parts that the file names. Without --config, VECGUARD__ variables do not count. It tries
+    root's default password once.
     """
     with reporting_errors(output):
         findings = sorted(
@@ -78,7 +79,7 @@ async def _examine(
     addresses = addresses_of(operations)
     settings = None if config is None else settings_of(config)
     looks = [
-        examine_public_port(connection),
+        examine_configured_port(connection, settings),
         _examine_processes(addresses, connection.timeout),
     ]
     if settings is not None:

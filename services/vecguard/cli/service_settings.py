@@ -20,7 +20,7 @@ ConfigOption = Annotated[
         "--config",
         envvar="VECGUARD_CONFIG",
         metavar="FILE",
-        help="The services' YAML file; VECGUARD__... variables count as well.",
+        help="The services' YAML file; VECGUARD__ variables override it.",
         rich_help_panel="Services",
     ),
 ]
