@@ -31,7 +31,8 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Returns what follows the command's name in the usage line."""
-        return ["[OPTIONS]", *(_argument(each) for each in _arguments(self.get_params(ctx)))]
+        del ctx
+        return ["[OPTIONS]", *(_argument(each) for each in _arguments(self.params))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the sections of arguments and options."""
@@ -76,7 +77,7 @@ def _argument(parameter: Any) -> str:
     """Returns an argument as the usage line has it; the brackets of a part of it stay."""
     name = _name(parameter)
     if parameter.nargs != 1:
-        name += "..."
+        name = f"{name.removesuffix('...')}..."
     return name if parameter.required or name.startswith("[") else f"[{name}]"
 
 
