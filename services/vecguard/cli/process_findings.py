@@ -19,6 +19,7 @@ _REMEDIES: Final = {
     "rootCoord.addresses",
     "root_coord": "check that a root coord is active, of the proxy's version, and that the proxy "
     "reaches it at rootCoord.addresses",
+    "backend": "check that the backend runs, and that the proxy reaches it at backend.address",
     "connections": "see which address the log line connections_full names; raise "
     "proxy.connections.max or maxPerAddress if its clients are wanted",
     "changes": "the wait ends with the leases; see why a proxy named here does not answer: its "

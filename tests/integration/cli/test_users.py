@@ -125,6 +125,26 @@ async def test_a_rule_that_is_broken_is_told_in_the_servers_words(installation: 
     assert "invalid password length" in refused.err
 
 
+async def test_programs_can_tell_refusals_apart(installation: Installation):
+    root = installation.as_root()
+    good = written(installation.directory, "good", "long enough")
+    short = written(installation.directory, "short", "tiny")
+    for reason, words in {
+        "user_exists": ("user", "create", "root", "--new-password-file", good),
+        "bad_name": ("user", "create", "1st", "--new-password-file", good),
+        "password_too_short": ("user", "create", "bob", "--new-password-file", short),
+        "user_not_found": ("user", "passwd", "absent", "--new-password-file", good),
+        "root_protected": ("user", "delete", "root"),
+        "role_not_found": ("user", "roles", "root", "--add", "absent"),
+        "role_protected": ("role", "drop", "admin"),
+        "role_exists": ("role", "create", "admin"),
+        "privilege_not_found": ("role", "grant", "public", "Serach", "books"),
+        "group_not_found": ("group", "add", "absent", "Search"),
+    }.items():
+        ended = await vecguard(*words, *root, "-o", "json")
+        assert (ended.code, ended.json["reason"]) == (1, reason), ended.all
+
+
 async def test_a_wrong_password_is_one_sentence_and_exit_code_4(installation: Installation):
     wrong = "surely not this one"
     ended = await vecguard_process("user", "list", *installation.as_user("root", wrong))

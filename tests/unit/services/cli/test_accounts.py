@@ -9,7 +9,7 @@ from vecguard.cli.accounts import AccountClient, User
 from vecguard.cli.connection import Login
 from vecguard.cli.exit_codes import ExitCode, NegativeError, NotAllowedError, exit_code_of
 from vecguard.cli.login import accepts_anonymous_calls, check_login
-from vecguard.cli.public_calls import LoginRefusedError, UnknownMethodError
+from vecguard.cli.public_calls import LoginRefusedError, RateLimitedError, UnknownMethodError
 from vecguard.cli.user import delete_if_present
 from vecguard.errors import OverloadedError, UnavailableError
 from vecguard.generated.milvus.proto import common
@@ -119,6 +119,11 @@ async def test_a_user_is_described_and_an_unknown_one_is_none():
         (refusal(Status.UNIMPLEMENTED), UnknownMethodError, ExitCode.NEGATIVE),
         (refusal(Status.UNAVAILABLE, "later"), UnavailableError, ExitCode.UNREACHABLE),
         (refusal(Status.RESOURCE_EXHAUSTED), OverloadedError, ExitCode.UNREACHABLE),
+        (
+            refusal(Status.RESOURCE_EXHAUSTED, "too many failed logins, try again in 3 s"),
+            RateLimitedError,
+            ExitCode.UNREACHABLE,
+        ),
         (common.Status(code=1100, reason="bad name"), NegativeError, ExitCode.NEGATIVE),
         (common.Status(error_code=29), NegativeError, ExitCode.NEGATIVE),
         (

@@ -8,10 +8,10 @@ from grpclib.testing import ChannelFor
 from pymilvus import MilvusClient
 
 from vecguard.cli.connection import Login
-from vecguard.cli.exit_codes import NegativeError, UsageError
+from vecguard.cli.exit_codes import NegativeError, NotAllowedError, UsageError
 from vecguard.cli.explain import ask, commands, request_of, sentence
 from vecguard.cli.method_names import _OTHERS, ABOUT_USERS_AND_ROLES, rpc_of
-from vecguard.cli.public_calls import UnknownMethodError
+from vecguard.cli.public_calls import LoginRefusedError, UnknownMethodError
 from vecguard.generated.vecguard import v1 as pb
 from vecguard.secret import Secret
 
@@ -237,3 +237,15 @@ async def test_a_refused_question_has_the_servers_words():
             await asked(grpclib.GRPCError(status, "there is no user bob"))
     with pytest.raises(UnknownMethodError, match=r"host:1 explains no decisions; .* Vecguard"):
         await asked(grpclib.GRPCError(Status.UNIMPLEMENTED))
+
+
+async def test_a_user_who_may_not_ask_about_others_is_told_who_may():
+    with pytest.raises(NotAllowedError) as caught:
+        await asked(grpclib.GRPCError(Status.PERMISSION_DENIED, "permission deny to alice"))
+    assert caught.value.message == (
+        "permission deny to alice; alice may ask about alice, and with the privilege "
+        "SelectOwnership about others: log in as root (-u root), or have the privilege granted"
+    )
+    with pytest.raises(LoginRefusedError) as refused:
+        await asked(grpclib.GRPCError(Status.UNAUTHENTICATED, "no"))
+    assert "SelectOwnership" not in refused.value.message
