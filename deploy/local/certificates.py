@@ -58,7 +58,8 @@ class LocalCertificates:
         if wrong:
             raise LocalStackError(
                 f"the certificates in {self.directory} cannot be used; renew them "
-                "(vecguard certs renew) or remove the directory to have new ones made:\n"
+                f"(vecguard certs renew {self.directory}) "
+                "or remove the directory to have new ones made:\n"
                 + "\n".join(f"  {line}" for line in dict.fromkeys(wrong))
             )
         self.warnings = tuple(

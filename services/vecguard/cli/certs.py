@@ -77,7 +77,9 @@ def init(
     ca_days: Annotated[
         int, typer.Option(min=1, metavar="DAYS", help="How long the CAs are valid.")
     ] = 3650,
-    key_type: Annotated[KeyKind, typer.Option(help="EC P-256 or RSA 2048.")] = KeyKind.EC,
+    key_type: Annotated[
+        KeyKind, typer.Option(metavar="ec|rsa", help="EC P-256 or RSA 2048.")
+    ] = KeyKind.EC,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that exist, the CAs too.")
     ] = False,

@@ -122,13 +122,7 @@ def _write_section(formatter: Any, heading: str, rows: Sequence[tuple[str, str]]
 
 def _option(parameter: Any) -> str:
     names = ", ".join(sorted(parameter.opts, key=len))
-    return names if parameter.is_flag else f"{names} {_value(parameter)}"
-
-
-def _value(parameter: Any) -> str:
-    if isinstance(parameter.default, Enum):
-        return "|".join(each.value for each in type(parameter.default))
-    return _name(parameter)
+    return names if parameter.is_flag else f"{names} {_name(parameter)}"
 
 
 def _meaning(parameter: Any) -> str:

@@ -23,7 +23,9 @@ class Output(StrEnum):
     JSON = "json"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or programs.")]
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", metavar="table|json", help="For people or programs.")
+]
 
 _MARKS = {
     "good": "[green]✓[/green]",

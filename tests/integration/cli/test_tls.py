@@ -74,3 +74,17 @@ async def test_doctor_looks_at_the_certificates_of_a_configuration(mutual: Insta
         f for f in ended.json["findings"] if f["part"] == f"public port {mutual.address}"
     ]
     assert any(finding["cause"].startswith("certificate ") for finding in certificate)
+
+
+async def test_a_further_client_logs_in_by_a_url(mutual: Installation):
+    certs = mutual.stack.certificates.directory
+    made = await vecguard("certs", "client", "dave", certs, "-o", "json")
+    assert made.code == 0, made.all
+    ended = await vecguard_process(
+        *("user", "list", "-a", f"https://{mutual.address}", "--ca", certs / "ca.pem"),
+        *("--cert", certs / "client-dave.pem", "--key", certs / "client-dave.key"),
+        *("--server-name", "localhost"),
+        *mutual.as_root()[-4:],
+    )
+    assert ended.code == 0, ended.all
+    assert "root" in ended.out.split()

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from deploy.local import __main__ as local_stack
 from deploy.local import ports as ports_module
 from deploy.local.errors import LocalStackError
 from deploy.local.ports import Ports, ProxyPorts, free_ports
@@ -104,3 +105,8 @@ def test_a_port_that_something_listens_on_is_not_given(monkeypatch):
         monkeypatch.setattr(ports_module, "_CHOICE", range(port, port + 1))
         with pytest.raises(LocalStackError, match=f"no 1 free ports from {port} to {port}"):
             free_ports(1)
+
+
+def test_a_stack_at_an_offset_has_its_own_state():
+    assert local_stack._data_dir(0) == CHECKOUT / "data"
+    assert local_stack._data_dir(100) == CHECKOUT / "data" / "offset-100"
