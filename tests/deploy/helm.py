@@ -1,0 +1,99 @@
+"""Helm without its program: PyPI's helm-python-sdk, which has Helm's own Go code as a library.
+
+`python -m tests.deploy.helm` reads one request from standard input and prints the answer, as JSON.
+The library stays in a process of its own: Go's runtime brings threads, signal handlers and memory
+that other tests would notice.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.deploy.manifests import Manifests
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm" / "vecguard"
+DEV = CHART / "profiles" / "dev.yaml"
+_SECONDS = 60
+
+Values = Mapping[str, Any]
+
+
+def has_helm() -> bool:
+    return importlib.util.find_spec("helm_python") is not None
+
+
+class RefusedError(Exception):
+    """Helm refuses the values."""
+
+
+def rendered(values: Values | None = None, *, namespace: str = "vecguard") -> Manifests:
+    """What `helm template` prints. Raises RefusedError."""
+    answer = _ask(do="render", values=values or {}, namespace=namespace)
+    texts = [text for path, text in answer.items() if path.endswith(".yaml")]
+    return Manifests([item for text in texts for item in yaml.safe_load_all(text) if item])
+
+
+def notes(values: Values | None = None) -> str:
+    """What `helm install` prints at its end."""
+    answer = _ask(do="render", values=values or {}, namespace="vecguard")
+    (text,) = [text for path, text in answer.items() if path.endswith("NOTES.txt")]
+    return str(text)
+
+
+def findings(values: Values) -> list[str]:
+    """The warnings and errors of `helm lint`."""
+    found = _ask(do="lint", values=values, namespace="vecguard")
+    return [each["error"] for each in found["messages"] if each["severity"] >= 2]  # noqa: PLR2004  # warning
+
+
+def package(destination: Path) -> Path:
+    """The archive that `helm package` makes."""
+    return Path(_ask(do="package", destination=str(destination)))
+
+
+def _ask(**request: Any) -> Any:
+    done = subprocess.run(
+        (sys.executable, "-m", "tests.deploy.helm"),
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    if "refused" in answer:
+        raise RefusedError(answer["refused"])
+    return answer["done"]
+
+
+def _main() -> None:
+    import helm_python
+
+    request = json.load(sys.stdin)
+    try:
+        json.dump({"done": _done(helm_python, request)}, sys.stdout)
+    except helm_python.HelmError as error:
+        json.dump({"refused": str(error)}, sys.stdout)
+
+
+def _done(helm: Any, request: Values) -> Any:
+    if request["do"] == "package":
+        return helm.package(CHART, destination=request["destination"])
+    values, namespace = request["values"], request["namespace"]
+    if request["do"] == "lint":
+        return helm.lint(CHART, values, strict=True, namespace=namespace)
+    with helm.Chart.load(CHART) as chart:
+        return chart.render(values, name="vecguard", namespace=namespace)
+
+
+if __name__ == "__main__":
+    _main()
