@@ -101,12 +101,14 @@ $(DOCS_SETUP): $(SETUP)
 	$(PIP_EDITABLE) '.[docs]'
 	@touch $@
 
-docs: $(DOCS_SETUP) ## Write docs/configuration.md from the settings, and the site to build/site
+docs: $(DOCS_SETUP) ## Write docs/configuration.md and parts of the chart, and the site to build/site
 	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python -m deploy.helm
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-docs-check: $(DOCS_SETUP) ## Fail when docs/configuration.md is stale or a link leads nowhere
+docs-check: $(DOCS_SETUP) ## Fail when a generated file of docs or the chart is stale, or a link leads nowhere
 	$(BIN)/python docs/generate_configuration.py --check
+	$(BIN)/python -m deploy.helm --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site-check
 
 bench: $(SETUP) ## Measure; prints tables and writes build/bench.json

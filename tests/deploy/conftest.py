@@ -1,7 +1,6 @@
 import shutil
 
 import pytest
-
 import yaml
 
 from tests.deploy import helm

@@ -5,6 +5,7 @@ The library stays in a process of its own: Go's runtime brings threads, signal h
 that other tests would notice.
 """
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "vecguard"
 DEV = CHART / "profiles" / "dev.yaml"
 _SECONDS = 60
+_WARNING = 2
 
 Values = Mapping[str, Any]
 
@@ -50,7 +52,7 @@ def notes(values: Values | None = None) -> str:
 def findings(values: Values) -> list[str]:
     """The warnings and errors of `helm lint`."""
     found = _ask(do="lint", values=values, namespace="vecguard")
-    return [each["error"] for each in found["messages"] if each["severity"] >= 2]  # noqa: PLR2004  # warning
+    return [each["error"] for each in found["messages"] if each["severity"] >= _WARNING]
 
 
 def package(destination: Path) -> Path:
@@ -76,12 +78,11 @@ def _ask(**request: Any) -> Any:
 
 
 def _main() -> None:
-    import helm_python
-
+    helm = importlib.import_module("helm_python")
     request = json.load(sys.stdin)
     try:
-        json.dump({"done": _done(helm_python, request)}, sys.stdout)
-    except helm_python.HelmError as error:
+        json.dump({"done": _done(helm, request)}, sys.stdout)
+    except helm.HelmError as error:
         json.dump({"refused": str(error)}, sys.stdout)
 
 

@@ -79,9 +79,7 @@ def test_chart_renders_the_objects_of_the_overlay(
     assert not "\n".join(difference)
 
 
-def test_differing_field_is_named(
-    dev: Manifests, chart_dev: Manifests, tmp_path: Path
-) -> None:
+def test_differing_field_is_named(dev: Manifests, chart_dev: Manifests, tmp_path: Path) -> None:
     changed = copy.deepcopy(list(chart_dev.items))
     (service,) = Manifests(changed).named("Service", "vecguard-proxy")["spec"]["ports"]
     service["port"] = 1
