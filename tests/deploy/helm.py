@@ -1,10 +1,13 @@
 """Helm without its program: PyPI's helm-python-sdk, which has Helm's own Go code as a library.
 
-`python -m tests.deploy.helm` reads one request from standard input and prints the answer, as JSON.
-The library stays in a process of its own: Go's runtime brings threads, signal handlers and memory
-that other tests would notice.
+`python -m tests.deploy.helm` answers one request for each line, as JSON, until its standard input
+ends. The library stays in this process of its own: Go's runtime brings threads, signal handlers and
+memory that other tests would notice. All requests of a test run go to one process, since a start
+takes longer than all of them.
 """
 
+import atexit
+import functools
 import importlib
 import importlib.util
 import json
@@ -61,29 +64,37 @@ def package(destination: Path) -> Path:
 
 
 def _ask(**request: Any) -> Any:
-    done = subprocess.run(
-        (sys.executable, "-m", "tests.deploy.helm"),
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    helm = _process()
+    assert helm.stdin is not None
+    assert helm.stdout is not None
+    print(json.dumps(request), file=helm.stdin, flush=True)
+    answer = json.loads(helm.stdout.readline())
     if "refused" in answer:
         raise RefusedError(answer["refused"])
     return answer["done"]
 
 
+@functools.cache
+def _process() -> subprocess.Popen[str]:
+    helm = subprocess.Popen(
+        (sys.executable, "-m", "tests.deploy.helm"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    atexit.register(helm.communicate, timeout=_SECONDS)
+    return helm
+
+
 def _main() -> None:
     helm = importlib.import_module("helm_python")
-    request = json.load(sys.stdin)
-    try:
-        json.dump({"done": _done(helm, request)}, sys.stdout)
-    except helm.HelmError as error:
-        json.dump({"refused": str(error)}, sys.stdout)
+    for line in sys.stdin:
+        try:
+            answer = {"done": _done(helm, json.loads(line))}
+        except helm.HelmError as error:
+            answer = {"refused": str(error)}
+        print(json.dumps(answer), flush=True)
 
 
 def _done(helm: Any, request: Values) -> Any:
