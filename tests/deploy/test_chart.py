@@ -203,6 +203,18 @@ def test_setting_overrides_what_the_chart_adds(key: str, value: Any, tmp_path: P
     assert found == value
 
 
+def test_setting_overrides_what_an_image_has_in_its_environment(tmp_path: Path) -> None:
+    dockerfile = (helm.ROOT / "deploy" / "docker" / "Dockerfile").read_text()
+    image = dict(re.findall(r"\b(VECGUARD__\w+)=(\S+)", dockerfile))
+    keys = [settings_catalogue().by_variable(name) for name in image]
+    assert len(keys) > 2
+    own = merged(*(changed(key.dotted, "192.0.2.1") for key in keys if key))
+    manifests = helm.rendered({"config": own})
+    for service in map(manifests.workload, SERVICES):
+        environment = image | manifests.environment_of(service)
+        assert {environment[name] for name in image} == {"192.0.2.1"}
+
+
 def test_ports_of_objects_follow_the_settings() -> None:
     config = {
         "proxy": {"port": 2000, "operations": {"port": 2001}, "drainTimeout": 90.5},

@@ -82,6 +82,22 @@ backend:
 {{- mergeOverwrite (include "vecguard.derived" . | fromYaml) (deepCopy .Values.config) | toYaml }}
 {{- end }}
 
+{{/* Settings that the images have in their environment, where they would override the file. */}}
+{{- define "vecguard.environment" -}}
+{{- with dig "proxy" "operations" "ip" "" .Values.config }}
+- name: VECGUARD__PROXY__OPERATIONS__IP
+  value: {{ . | quote }}
+{{- end }}
+{{- with dig "rootCoord" "ip" "" .Values.config }}
+- name: VECGUARD__ROOTCOORD__IP
+  value: {{ . | quote }}
+{{- end }}
+{{- with dig "rootCoord" "operations" "ip" "" .Values.config }}
+- name: VECGUARD__ROOTCOORD__OPERATIONS__IP
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* The number of our own members of etcd. */}}
 {{- define "vecguard.etcd.members" -}}
 {{- get (dict "cluster" 3 "single" 1 "existing" 0) .Values.etcd.mode }}
