@@ -75,8 +75,9 @@ def test_chart_renders_the_objects_of_the_overlay(
     overlay = described(request.getfixturevalue(profile), tmp_path)
     chart = described(request.getfixturevalue(f"chart_{profile}"), tmp_path)
     assert len(overlay) > 500
-    difference = difflib.unified_diff(overlay, chart, "overlay", "chart", n=0, lineterm="")
-    assert not "\n".join(difference)
+    difference = list(difflib.unified_diff(overlay, chart, "overlay", "chart", n=0, lineterm=""))
+    if difference:
+        pytest.fail("\n".join(difference), pytrace=False)
 
 
 def test_differing_field_is_named(dev: Manifests, chart_dev: Manifests, tmp_path: Path) -> None:

@@ -183,7 +183,6 @@ def test_audit_log_of_the_page_is_where_the_proxy_may_write(tmp_path: Path) -> N
 def test_page_names_files_that_the_units_read(unit: Unit) -> None:
     assert CONFIGURATION in PAGE
     assert unit["EnvironmentFile"].removeprefix("-") in PAGE
-    assert unit["WorkingDirectory"] == str(Path(CONFIGURATION).parent)
 
 
 def test_commands_of_the_page_are_those_of_the_checkout(tmp_path: Path) -> None:
