@@ -189,7 +189,10 @@ def test_commands_of_the_page_are_those_of_the_checkout(tmp_path: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for used in re.findall(r"'\.\[([a-z,]+)\]'", PAGE):
         assert set(used.split(",")) <= set(extras["optional-dependencies"])
-    (option,) = re.findall(r"-m deploy\.compile (--[a-z-]+) ", PAGE)
+    # The compiler empties its folder first, so it must not be the environment's.
+    ((option, folder),) = re.findall(r"-m deploy\.compile (--[a-z-]+) (\S+)", PAGE)
+    assert folder.startswith("build/")
+    assert f"cp -r {folder}/. " in PAGE
     done = run(sys.executable, "-m", "deploy.compile", "--help", cwd=ROOT)
     assert option in done.stdout
     for path in re.findall(r"deploy/systemd/[\w.-]+\w", PAGE):
