@@ -101,7 +101,7 @@ $(DOCS_SETUP): $(SETUP)
 	$(PIP_EDITABLE) '.[docs]'
 	@touch $@
 
-docs: $(DOCS_SETUP) ## Write docs/configuration.md and parts of the chart, and the site to build/site
+docs: $(DOCS_SETUP) ## Write the generated files of docs and the chart, and the site to build/site
 	$(BIN)/python docs/generate_configuration.py
 	$(BIN)/python -m deploy.helm
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -103,16 +103,16 @@ def _parse(path: Path, text: str) -> FileValues:
         line_or_none = mark.line + 1 if mark else None
         raise _UnusableError(path, line_or_none, f"not YAML: {_why(error)}") from None
     except RecursionError:
-        raise _UnusableError(path, None, "nested too deeply") from None
+        raise _UnusableError(path, None, "the YAML is nested too deeply") from None
     except (ValueError, LookupError, AttributeError, TypeError):
         # PyYAML's constructors fail on values that only look like their kind: 0x_, !!bool x.
-        complaint = "not YAML: it holds a value that is not of the kind it seems to be"
+        complaint = "not YAML: a value does not fit its type; put it in quotes if it is text"
         raise _UnusableError(path, None, complaint) from None
 
 
 def _why(error: yaml.MarkedYAMLError) -> str:
     """Returns the parser's reason without its quotation of the file, which may be a password."""
-    reason = error.problem or "it cannot be understood"
+    reason = error.problem or "it cannot be parsed"
     if isinstance(error, yaml.composer.ComposerError | yaml.constructor.ConstructorError):
         reason = reason.partition("'")[0].strip()
         reason += "; put text that begins with &, * or ! in quotes"
@@ -165,10 +165,10 @@ def _faulty_keys(path: Path, keys: list[tuple[KeyPath, yaml.Node]]) -> Iterator[
         if node.tag == "tag:yaml.org,2002:merge" or key[:-1] in repeated:
             continue
         if node.tag != "tag:yaml.org,2002:str":
-            yield Problem(where, "", "expected a name as key, found something else")
+            yield Problem(where, "", "expected a name as key, found another type")
         elif key in seen:
             repeated.add(key)
-            yield Problem(where, dotted, f"set before, in line {seen[key]}")
+            yield Problem(where, dotted, f"already set in line {seen[key]}")
         seen.setdefault(key, node.start_mark.line + 1)
 
 
