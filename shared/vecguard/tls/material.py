@@ -37,7 +37,7 @@ class PemFile:
 
     def problem(self, what: str) -> TlsMaterialError:
         """Returns an error about this file: `what` follows the name, as in "does not exist"."""
-        return TlsMaterialError(f"{self.setting}: {self.path} {what}")
+        return TlsMaterialError(f"{self.setting}: {self.path.absolute()} {what}")
 
 
 @dataclass(frozen=True, slots=True)

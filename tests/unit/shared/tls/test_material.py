@@ -1,5 +1,6 @@
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -56,6 +57,12 @@ def test_a_broken_file_is_named_with_its_setting(tmp_path, name, setting, conten
     if content is not None:
         pems.put(name, content)
     refused(pems.files(authorities=True), setting, str(tmp_path / name), word)
+
+
+def test_a_relative_path_is_shown_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = PemFile(Path("tls/ca.pem"), "tls.caPemPath")
+    refused(TlsFiles(authorities=missing), f"tls.caPemPath: {tmp_path}/tls/ca.pem does not exist")
 
 
 def test_a_directory_is_no_file(tmp_path):
