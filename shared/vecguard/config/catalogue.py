@@ -102,6 +102,10 @@ class Catalogue:
         """Returns the known environment variable that is most like `name`; None if none is."""
         return next(iter(difflib.get_close_matches(name.upper(), self._variables, n=1)), None)
 
+    def same_letters(self, name: str) -> str | None:
+        """Returns the known environment variable that differs from `name` only in underscores."""
+        return next((each for each in self._variables if _plain(each) == _plain(name)), None)
+
 
 def _plain(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()

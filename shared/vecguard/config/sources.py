@@ -8,7 +8,12 @@ from typing import Final
 
 import yaml
 
-from vecguard.config.catalogue import VARIABLE_PREFIX, Catalogue, Key
+from vecguard.config.catalogue import (
+    VARIABLE_PREFIX,
+    VARIABLE_SEPARATOR,
+    Catalogue,
+    Key,
+)
 from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.problems import Problem
 from vecguard.config.removed import REMOVED, removed_by_variable
@@ -173,12 +178,17 @@ def _faulty_keys(path: Path, keys: list[tuple[KeyPath, yaml.Node]]) -> Iterator[
 
 
 def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> EnvironmentValues:
-    """Reads the variables that begin with `VECGUARD__`, in upper or lower case."""
+    """Reads the variables that begin with `VECGUARD__`, in upper or lower case.
+
+    A variable with a missing underscore is a problem, too, so that it is not silently ignored.
+    """
     values: dict[KeyPath, object] = {}
     variables: dict[KeyPath, str] = {}
     problems: list[Problem] = []
     for name in sorted(environ):
         if not name.upper().startswith(VARIABLE_PREFIX):
+            if _lacks_underscores(name, environ[name], catalogue):
+                problems.append(_unknown(name, catalogue))
             continue
         key = catalogue.by_variable(name)
         if key is None:
@@ -191,11 +201,22 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Enviro
     return EnvironmentValues(values, variables, tuple(problems))
 
 
+def _lacks_underscores(name: str, value: str, catalogue: Catalogue) -> bool:
+    """Returns whether a variable is most likely a setting with a single underscore somewhere.
+
+    `VECGUARD_PROXY_PORT=tcp://10.0.0.1:19530` is none: Kubernetes sets it for a Service that is
+    called vecguard-proxy. Others, such as `VECGUARD_CONFIG`, have the name of no setting.
+    """
+    if not name.upper().startswith(VARIABLE_PREFIX[:-1]) or "://" in value:
+        return False
+    return VARIABLE_SEPARATOR in name or catalogue.same_letters(name) is not None
+
+
 def _unknown(name: str, catalogue: Catalogue) -> Problem:
     path = removed_by_variable(name)
     if path is not None:
         return Problem(name, ".".join(path), REMOVED[path].complaint("variable"))
-    similar = catalogue.similar_variable(name)
+    similar = catalogue.same_letters(name) or catalogue.similar_variable(name)
     hint = f"; did you mean {similar}?" if similar else ""
     return Problem(name, "", f"unknown environment variable{hint}")
 

@@ -197,6 +197,16 @@ def test_message_names_place_key_expected_and_found(complaint, text, expected):
         ("VECGUARD__PROXY__POTR", "1", "did you mean VECGUARD__PROXY__PORT?"),
         ("vecguard__proxy", "1", "vecguard__proxy: unknown environment variable"),
         ("VECGUARD__", "1", "VECGUARD__: unknown environment variable"),
+        ("VECGUARD_PROXY__PORT", "1", "VECGUARD_PROXY__PORT: unknown environment variable; did"),
+        ("VECGUARD_PROXY__PORT", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        ("vecguard_proxy_port", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        ("VECGUARD__PROXY_PORT", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        ("VECGUARD_PROXY__POTR", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        (
+            "VECGUARD_COMMON_SECURITY_TLS_MODE",
+            "1",
+            "did you mean VECGUARD__COMMON__SECURITY__TLSMODE?",
+        ),
         (
             "VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED",
             "maybe",
