@@ -1,10 +1,12 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.deploy import helm
 from tests.deploy.manifests import KUSTOMIZE, Manifests, has_renderer
+from tests.deploy.site import build_site
 
 OVERLAYS = ("dev", "production", "existing_etcd")
 CHARTS = tuple(f"chart_{name}" for name in OVERLAYS)
@@ -73,3 +75,11 @@ def manifests(request: pytest.FixtureRequest) -> Manifests:
     """Each overlay, and then the chart with the same profiles."""
     found: Manifests = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
+    build_site(folder)
+    return folder
