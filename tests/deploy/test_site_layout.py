@@ -106,5 +106,13 @@ async def test_a_page_is_readable(name: str, page: Page) -> None:
         await page.screenshot(path=picture, full_page=True, quality=80)
 
     assert faults == {kind: [] for kind in WIDTHS}
-    assert complaints == []
     assert [url for url in requests if not url.startswith(f"{ORIGIN}/")] == []
+    assert complaints == []
+
+
+async def test_search_finds_a_setting(page: Page) -> None:
+    await page.set_viewport_size({"width": WIDTHS["desktop"], "height": 900})
+    await page.goto(f"{ORIGIN}/index.html")
+    await page.locator(".md-search__input").press_sequentially("streamWindow")
+    found = page.locator(".md-search-result__link").first
+    assert "configuration.html" in (await found.get_attribute("href") or "")
