@@ -19,7 +19,11 @@ SITE = load_config(str(CHECKOUT / "mkdocs.yml"))
 ON_THE_SITE = {
     page.with_suffix(".html").name: page for page in (CHECKOUT / "docs").glob("*.md")
 } | {"security.html": CHECKOUT / "SECURITY.md"}
-ON_GITHUB = [*ON_THE_SITE.values(), *CHECKOUT.glob("*.md")]
+ON_GITHUB = {
+    *ON_THE_SITE.values(),
+    *CHECKOUT.glob("*.md"),
+    *CHECKOUT.glob("deploy/**/*.md"),
+}
 
 
 @dataclass
