@@ -25,6 +25,8 @@ _REMEDIES: Final = {
     "address is in root coord's log line session_opened",
     "prefix": "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix",
     "root": "restore the record, or: vecguard root reset --offline",
+    "root_password": "vecguard user passwd -u root",
+    "exposure": "encrypt the port, or let it listen on a loopback address",
     "role": "see that etcd answers at etcd.endpoints and has a leader",
 }
 _TLS_REMEDY = "renew the files of this link; a running service takes them up by itself"

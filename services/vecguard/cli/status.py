@@ -24,7 +24,7 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.process_report import Certificate, ProcessReport, State, newest_active
-from vecguard.wording import counted
+from vecguard.wording import counted, duration
 
 TimeoutOption = Annotated[
     float,
@@ -43,7 +43,6 @@ _MARKS: dict[State, str] = {
     "not_ready": "wrong",
     "unreachable": "wrong",
 }
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 #: Columns; wide enough to measure the natural width of a table.
 _UNLIMITED: Final = 10_000
 
@@ -133,14 +132,6 @@ def _process(report: ProcessReport, now: float) -> dict[str, Any]:
         "failures": [f"{c.name}: {c.message}" for c in unhealthy if c.critical],
         "warnings": [f"{c.name}: {c.message}" for c in unhealthy if not c.critical],
     }
-
-
-def duration(seconds: float) -> str:
-    """Returns a time span for people, in its largest unit that is not zero."""
-    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if abs(seconds) >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def summary(report: ProcessReport) -> str:

@@ -1,8 +1,9 @@
-"""Serves the operations port: health and metrics over HTTP, read-only."""
+"""Serves the operations port: a page, health and metrics over HTTP, read-only."""
 
 import resource
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -17,6 +18,7 @@ from vecguard.listening import close_all, listening_sockets
 from vecguard.observability.exposition import Exposition
 from vecguard.observability.health import Health, HealthSource
 from vecguard.observability.health_json import as_json
+from vecguard.observability.status_page import page
 from vecguard.observability.timed_connection import IDLE_SECONDS, TimedConnection
 
 #: Requests are answered at once; those still open at a stop get this long.
@@ -42,7 +44,7 @@ class MetricsSource(Protocol):
 
 
 class OperationsServer:
-    """Serves /livez, /readyz, /healthz and /metrics while the context is open.
+    """Serves /, /livez, /readyz, /healthz and /metrics while the context is open.
 
     It holds few connections. A newcomer replaces the oldest that waits for a request, so that a
     probe is answered however many clients are connected.
@@ -53,7 +55,7 @@ class OperationsServer:
     Args:
         ip: the address to listen on.
         port: the port to listen on; 0 for any free one.
-        health: answers /livez, /readyz and /healthz.
+        health: answers /, /livez, /readyz and /healthz.
         registry: answers /metrics.
         key: the configuration section of ip and port, for errors.
         shares_port: whether other processes may hold the same port, such as the process that
@@ -96,6 +98,7 @@ class OperationsServer:
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])
         app.add_routes(
             [
+                web.get("/", self._page),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/healthz", self._healthz),
@@ -173,7 +176,15 @@ class OperationsServer:
         return self._report((await self._health.assess()).without(excluded))
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        return self._report(await self._health.assess())
+        return self._report(await self._health.assess(detailed=True))
+
+    async def _page(self, request: web.Request) -> web.Response:
+        health = await self._health.assess(detailed=True)
+        refreshes = request.query.get("refresh") != "off"
+        body = page.render(health, datetime.now(UTC), refreshes=refreshes)
+        return web.Response(
+            body=body, content_type="text/html", charset="utf-8", headers=page.HEADERS
+        )
 
     @staticmethod
     def _report(health: Health) -> web.Response:

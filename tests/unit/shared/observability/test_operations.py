@@ -142,7 +142,7 @@ async def test_metrics_speak_openmetrics_when_asked(request_):
     assert body.endswith(b"# EOF\n")
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/healthz", "/metrics"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_nothing_can_be_changed(request_, path, method):
     response, _ = await request_(path, method)
@@ -156,7 +156,7 @@ async def test_head_answers_without_a_body(request_):
 
 
 async def test_other_paths_do_not_exist(request_):
-    response, _ = await request_("/")
+    response, _ = await request_("/index.html")
     assert response.status == 404
 
 
