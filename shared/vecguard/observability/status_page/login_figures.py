@@ -69,18 +69,19 @@ def login_section(figures: Figures, intervals: int) -> Iterable[Element]:
     colours = {key: f"c{min(index, _COLOURS - 1)}" for index, key in enumerate(refused)}
     minutes = intervals * figures.interval_seconds / _MINUTE
     yield table(
-        ("Result", "Reason", "Per second, last minute", f"Last {minutes:.0f} minutes"),
+        ("Result", "Reason", "Per second", f"Last {minutes:.0f} min"),
         [
             (
-                element("span", result, class_="tag"),
+                result,
                 _reason(reason, colours.get((result, reason))),
                 f"{_per_second(row, figures):.1f}",
                 f"{sum(row):,}",
             )
-            for (result, reason), row in sorted(figures.rows.items())
+            for (result, reason), row in sorted(figures.rows.items(), key=_accepted_first)
         ],
         numbers=(2, 3),
     )
+    yield element("p", "Per second: the average of the last minute.", class_="quiet note")
     plots = (
         ("Accepted", {"accepted": _sum(accepted.values(), figures.intervals)}),
         ("Refused, by reason", _by_colour(refused, colours, figures.intervals)),
@@ -90,6 +91,11 @@ def login_section(figures: Figures, intervals: int) -> Iterable[Element]:
         *(_plot(title, series, figures, intervals, minutes) for title, series in plots),
         class_="plots",
     )
+
+
+def _accepted_first(row: tuple[tuple[str, str], list[int]]) -> tuple[bool, str, str]:
+    (result, reason), _ = row
+    return result != "accepted", result, reason
 
 
 def _plot(

@@ -182,7 +182,10 @@ def _root_coord(process: RootCoordProcess) -> Iterator[Element]:
         facts(
             ("Role", "active"),
             ("Term", str(process.term)),
-            ("Since", _NONE if process.active_since is None else _time(process.active_since)),
+            (
+                "Active since",
+                _NONE if process.active_since is None else _time(process.active_since),
+            ),
             ("TLS for proxies", "on" if process.internal_tls else "off"),
             ("Root's password", _root_password(is_default=process.root_has_default_password)),
         ),
@@ -211,6 +214,7 @@ def _sessions(process: RootCoordProcess) -> Iterator[Element]:
     yield table(
         ("Proxy", "Address", "Version", "Session", "Lease", "What waits for it"),
         [_session(each) for each in process.sessions],
+        texts=(0, 2),
     )
     if process.sessions_left_out:
         more = counted(process.sessions_left_out, "proxy is", "proxies are")
@@ -250,7 +254,7 @@ def _proxy(processes: Sequence[ProxyProcess]) -> Iterator[Element]:
 
 def _own_sessions(processes: Sequence[ProxyProcess]) -> Element:
     return table(
-        ("Process", "Proxy", "Root coord", "Lease"),
+        ("Process", "Id at root coord", "Root coord", "Lease"),
         [
             (
                 "proxy" if each.worker is None else f"worker {each.worker}",
@@ -293,7 +297,7 @@ def _certificates(certificates: Sequence[Certificate], checks: Sequence[Check]) 
                 check.message if check is not None else _NONE,
             )
         )
-    return section("Certificates", table(("Connection", "Ends", "State"), rows))
+    return section("Certificates", table(("Connection", "Ends", "State"), rows, texts=(2,)))
 
 
 def _checks(checks: Sequence[Check]) -> Element:
@@ -301,7 +305,13 @@ def _checks(checks: Sequence[Check]) -> Element:
         "Checks",
         table(
             ("Check", "Result", "What was found"),
-            [(element("code", each.name), _result(each), each.message) for each in checks],
+            [
+                (element("code", each.name), _result(each), each.message)
+                for each in checks
+                if not each.name.startswith(_TLS_CHECK)
+            ],
+            texts=(2,),
+            class_="checks",
         ),
     )
 

@@ -11,8 +11,22 @@ def table(
     rows: Sequence[Sequence[Content]],
     *,
     numbers: Container[int] = (),
+    texts: Container[int] = (),
+    class_: str | None = None,
 ) -> Element:
-    """Returns a table; `numbers` are the columns that are aligned to the right."""
+    """Returns a table.
+
+    Args:
+        headings: one for each column.
+        rows: the cells.
+        numbers: the columns that are aligned to the right.
+        texts: the columns that may break anywhere, because their texts come from elsewhere.
+        class_: the table's CSS class.
+    """
+
+    def kind(column: int) -> str | None:
+        return "number" if column in numbers else "text" if column in texts else None
+
     return element(
         "table",
         element(
@@ -20,7 +34,7 @@ def table(
             element(
                 "tr",
                 *(
-                    element("th", heading, scope="col", class_=_aligned(column, numbers))
+                    element("th", heading, scope="col", class_=kind(column))
                     for column, heading in enumerate(headings)
                 ),
             ),
@@ -31,13 +45,14 @@ def table(
                 element(
                     "tr",
                     *(
-                        element("td", cell, data_label=heading, class_=_aligned(column, numbers))
+                        element("td", cell, data_label=heading, class_=kind(column))
                         for column, (heading, cell) in enumerate(zip(headings, row, strict=True))
                     ),
                 )
                 for row in rows
             ),
         ),
+        class_=class_,
     )
 
 
@@ -60,7 +75,3 @@ def section(title: str, *content: Element) -> Element:
 def badge(text: str, kind: str) -> Element:
     """Returns a word on a coloured ground; `kind` is good, warning, wrong or quiet."""
     return element("span", text, class_=f"badge {kind}")
-
-
-def _aligned(column: int, numbers: Container[int]) -> str | None:
-    return "number" if column in numbers else None
