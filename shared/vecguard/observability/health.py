@@ -46,7 +46,8 @@ class Health:
 
     def without(self, names: Container[str]) -> "Health":
         """Returns the results without the checks of these names."""
-        return Health(tuple(check for check in self.checks if check.name not in names))
+        checks = tuple(check for check in self.checks if check.name not in names)
+        return replace(self, checks=checks)
 
     @property
     def failures(self) -> tuple[Check, ...]:

@@ -44,7 +44,7 @@ def document(head: list[Element], body: list[Element]) -> bytes:
         ValueError: an element in `body` would be written without escapes.
     """
     root = element("html", element("head", *head), element("body", *body), lang="en")
-    if any(part.find(f".//{tag}") is not None for part in body for tag in _RAW):
+    if any(each.tag in _RAW for part in body for each in part.iter()):
         raise ValueError("a page has no script and no style in its body")
     text = tostring(root, encoding="unicode", method="html")
     # A text may hold half a surrogate pair.

@@ -74,7 +74,8 @@ def render(health: Health, now: datetime, *, refreshes: bool) -> bytes:
     """
     details = health.details
     name = "process" if details is None else _NAMES[details.service]
-    state, kind = _state(health, is_root_coord=name == "root coord")
+    is_standby = name == "root coord" and {check.name for check in health.failures} == {_ROLE}
+    state, kind = _state(health, is_standby=is_standby)
     head = [
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -88,17 +89,16 @@ def render(health: Health, now: datetime, *, refreshes: bool) -> bytes:
         head.insert(1, element("meta", http_equiv="refresh", content=str(REFRESH_SECONDS)))
     body = [
         _header(name, state, kind, details, now),
-        element("main", *_sections(health, details)),
+        element("main", *_sections(health, is_standby=is_standby)),
         _footer(now, refreshes=refreshes),
     ]
     return document(head, body)
 
 
-def _state(health: Health, *, is_root_coord: bool) -> tuple[str, _Kind]:
-    failed = {check.name for check in health.failures}
-    if is_root_coord and failed == {_ROLE}:
+def _state(health: Health, *, is_standby: bool) -> tuple[str, _Kind]:
+    if is_standby:
         return "standby", "quiet"
-    if failed:
+    if not health.ready:
         return "not ready", "wrong"
     return ("ready, with warnings", "warning") if health.warnings else ("ready", "good")
 
@@ -144,18 +144,21 @@ def _footer(now: datetime, *, refreshes: bool) -> Element:
     )
 
 
-def _sections(health: Health, details: Details | None) -> Iterator[Element]:
-    if health.failures or health.warnings:
-        yield _problems(health)
+def _sections(health: Health, *, is_standby: bool) -> Iterator[Element]:
+    # A standby works as it should.
+    problems = health.without({_ROLE}) if is_standby else health
+    if problems.failures or problems.warnings:
+        yield _problems(problems)
+    details = health.details
     if details is None:
         yield section("Details", element("p", "They cannot be read; the log says why."))
     elif details.root_coord is not None:
-        yield from _root_coord(details.root_coord)
+        yield from _root_coord(details.root_coord, health.checks)
     elif details.proxies:
         yield from _proxy(details.proxies)
     if details is not None:
         yield _certificates(details.certificates, health.checks)
-    yield _checks(health.checks)
+    yield _checks(health.checks, is_standby=is_standby)
 
 
 def _problems(health: Health) -> Element:
@@ -167,14 +170,12 @@ def _problems(health: Health) -> Element:
     return element("section", element("h2", "Needs attention"), element("ul", *items))
 
 
-def _root_coord(process: RootCoordProcess) -> Iterator[Element]:
+def _root_coord(process: RootCoordProcess, checks: Sequence[Check]) -> Iterator[Element]:
     if process.term is None:
         yield section(
             "Role",
-            facts(
-                ("Role", "standby; the active root coord's page shows the proxies"),
-                ("TLS for proxies", "on" if process.internal_tls else "off"),
-            ),
+            *(element("p", check.message) for check in checks if check.name == _ROLE),
+            element("p", "The page of the active root coord shows the proxies.", class_="quiet"),
         )
         return
     yield section(
@@ -300,13 +301,13 @@ def _certificates(certificates: Sequence[Certificate], checks: Sequence[Check]) 
     return section("Certificates", table(("Connection", "Ends", "State"), rows, texts=(2,)))
 
 
-def _checks(checks: Sequence[Check]) -> Element:
+def _checks(checks: Sequence[Check], *, is_standby: bool) -> Element:
     return section(
         "Checks",
         table(
             ("Check", "Result", "What was found"),
             [
-                (element("code", each.name), _result(each), each.message)
+                (element("code", each.name), _result(each, is_standby=is_standby), each.message)
                 for each in checks
                 if not each.name.startswith(_TLS_CHECK)
             ],
@@ -316,7 +317,9 @@ def _checks(checks: Sequence[Check]) -> Element:
     )
 
 
-def _result(check: Check) -> Element:
+def _result(check: Check, *, is_standby: bool) -> Element:
+    if is_standby and check.name == _ROLE:
+        return badge("standby", "quiet")
     if check.healthy:
         return badge("ok", "good")
     return badge("fails", "wrong") if check.critical else badge("warning", "warning")

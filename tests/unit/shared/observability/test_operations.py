@@ -11,6 +11,7 @@ from vecguard.errors import ConfigurationError
 from vecguard.observability.health import Check, HealthReport
 from vecguard.observability.metrics import service_registry, vecguard_version
 from vecguard.observability.operations import OperationsServer
+from vecguard.observability.status_page.page import HEADERS
 
 DEADLINE = 10
 
@@ -153,6 +154,21 @@ async def test_head_answers_without_a_body(request_):
     response, body = await request_("/readyz", "HEAD")
     assert response.status == 200
     assert body == b""
+
+
+async def test_the_page_is_html_that_no_script_and_no_frame_can_use(request_, condition):
+    condition.etcd = False
+    response, body = await request_("/")
+    assert response.status == 200, "the page is for people, and says itself what is wrong"
+    assert response.content_type == "text/html"
+    assert response.charset == "utf-8"
+    for name, value in HEADERS.items():
+        assert response.headers[name] == value
+    assert b"etcd" in body
+    assert b"unreachable" in body
+    assert b'http-equiv="refresh"' in body
+    assert b'http-equiv="refresh"' not in (await request_("/?refresh=off"))[1]
+    assert (await request_("/", "HEAD"))[1] == b""
 
 
 async def test_other_paths_do_not_exist(request_):
