@@ -247,3 +247,12 @@ def _print(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -
                 )
     for problem in wrong:
         out.print(f"{mark('wrong')} {printable(problem)}")
+    if (page := _page(reports)) is not None:
+        out.print(f"each of these addresses has a page for a browser: {printable(page)}")
+
+
+def _page(reports: Sequence[ProcessReport]) -> str | None:
+    """Returns the address of the page that shows most: that of the active root coord, if any."""
+    answered = [report for report in reports if report.error is None]
+    shown = newest_active(answered) or next(iter(answered), None)
+    return None if shown is None else f"http://{shown.address}/"

@@ -68,7 +68,7 @@ def _root_password(role: Role) -> Check:
     if is_default is None:
         message = "not known on standby" if role.active_term is None else "not known yet"
     elif is_default:
-        message = "it is the well-known default password; change it: vecguard user passwd -u root"
+        message = "it is the well-known default password; change it: vecguard user passwd root"
     else:
         message = "it is not the well-known default password"
     return Check("root_password", healthy=not is_default, critical=False, message=message)
