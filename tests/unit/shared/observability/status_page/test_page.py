@@ -178,3 +178,24 @@ def test_only_its_own_style_sheet_is_allowed():
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert b"style=" not in page(health(process(logins=history({"refused": {"api_key": (1,)}}))))
+
+
+def test_what_is_off_or_missing_is_said():
+    off = process(authentication=False, roles_enforced=False, root_coord=None, lease_seconds=0.0)
+    shown = text(health(off, certificates=()))
+    for words in (
+        "no login is checked",
+        "not enforced",
+        "no session",
+        "No connection is encrypted",
+    ):
+        assert words in shown
+    shown = text(health(root_coord(sessions=(), root_has_default_password=None)))
+    for words in ("No proxy has a session", "not known yet"):
+        assert words in shown
+
+
+def test_a_proxy_of_which_no_worker_answers_has_a_page():
+    assert "no answer in time" in text(
+        health(process(), check("workers", message="no answer in time"), proxies=())
+    )
