@@ -183,7 +183,7 @@ async def test_the_page_of_each_process_fits_both_widths_in_light_and_dark(
 
     for words in ("root coord ready, with warnings", "active", "Term", "well-known default"):
         assert words in texts["root-coord"]
-    assert texts["root-coord"].count("connected") >= 2
+    assert texts["root-coord"].count("connected") >= 2, "both proxies"
     assert "standby" in texts["standby"]
     for words in ("the proxy shows a certificate", "enforced", "strict", "root coord", "public"):
         assert words in texts["proxy"]
@@ -231,9 +231,13 @@ async def planted(page: Page) -> int:
 async def test_markup_in_a_proxy_s_name_and_version_is_text(stack: LocalStack, browser: Browser):
     active = await stack.active_root_coord()
     async with FakeProxy(stack, active, MARKUP[0]), opened(browser, active) as watched:
-        text = await watched.text()
-        assert MARKUP[0] in text
-        assert MARKUP[1] in text
+
+        async def is_shown() -> bool:
+            await watched.open(active)
+            text = await watched.text()
+            return MARKUP[0] in text and MARKUP[1] in text
+
+        await eventually(is_shown)
         assert await planted(watched.page) == 0
 
 

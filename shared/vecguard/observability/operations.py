@@ -1,10 +1,12 @@
 """Serves the operations port: a page, health and metrics over HTTP, read-only."""
 
+import asyncio
 import resource
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -28,6 +30,9 @@ _BACKLOG: Final = 1024
 MAX_CONNECTIONS: Final = 128
 #: In a process with few descriptors, connections may take this part of them.
 _PART_OF_DESCRIPTORS: Final = 8
+#: A page takes some milliseconds of the event loop, in which a proxy serves nothing else: requests
+#: within this time get the same one.
+_PAGE_SECONDS: Final = 1.0
 #: No client has a reason to send a body.
 _MAX_BODY: Final = 1024
 
@@ -78,6 +83,8 @@ class OperationsServer:
         self._exposition = Exposition(_gathering(registry))
         self._key = key
         self._shares_port = shares_port
+        self._pages: dict[bool, tuple[float, bytes]] = {}
+        self._page_turn = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._runner: web.AppRunner
         # By aiohttp's protocol object of the connection.
@@ -179,9 +186,14 @@ class OperationsServer:
         return self._report(await self._health.assess(detailed=True))
 
     async def _page(self, request: web.Request) -> web.Response:
-        health = await self._health.assess(detailed=True)
         refreshes = request.query.get("refresh") != "off"
-        body = page.render(health, datetime.now(UTC), refreshes=refreshes)
+        async with self._page_turn:
+            now = asyncio.get_running_loop().time()
+            made_at, body = self._pages.get(refreshes, (-inf, b""))
+            if now - made_at >= _PAGE_SECONDS:
+                health = await self._health.assess(detailed=True)
+                body = page.render(health, datetime.now(UTC), refreshes=refreshes)
+                self._pages[refreshes] = now, body
         return web.Response(
             body=body, content_type="text/html", charset="utf-8", headers=page.HEADERS
         )
