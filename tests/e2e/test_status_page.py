@@ -215,7 +215,7 @@ async def test_a_storm_of_refused_logins_is_drawn_and_plants_no_markup(
             return all(reason in text for reason in reasons)
 
         await eventually(is_drawn)
-        assert await watched.page.locator("svg path.c0, svg path.c1, svg path.c2").count() == 3
+        assert await watched.page.locator("figure:nth-of-type(2) path").count() == 3
         assert await planted(watched.page) == 0
         text = await watched.text()
     assert "pwned" not in text, "user names are in the audit log only"

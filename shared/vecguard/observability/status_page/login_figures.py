@@ -13,8 +13,18 @@ from vecguard.observability.status_page.tables import table
 _MINUTE: Final = 60
 #: Ends that are no refusal: the call went on, or its client went away.
 _NO_REFUSAL: Final = ("accepted", "abandoned")
-#: Colours of the style sheet. Reasons beyond them share the last one.
-_COLOURS: Final = 9
+#: Classes of the style sheet. A reason keeps its colour, whatever else occurs.
+_COLOURS: Final = {
+    "wrong_credentials": "c0",
+    "missing_header": "c1",
+    "malformed_header": "c2",
+    "api_key": "c3",
+    "login_limited": "c4",
+    "overloaded": "c5",
+    "unavailable": "c6",
+    "deadline_exceeded": "c7",
+}
+_OTHER_COLOUR: Final = "c8"
 
 Rows = dict[tuple[str, str], list[int]]
 
@@ -66,7 +76,7 @@ def login_section(figures: Figures, intervals: int) -> Iterable[Element]:
         return
     refused = {key: row for key, row in sorted(figures.rows.items()) if key[0] not in _NO_REFUSAL}
     accepted = {key: row for key, row in sorted(figures.rows.items()) if key[0] == "accepted"}
-    colours = {key: f"c{min(index, _COLOURS - 1)}" for index, key in enumerate(refused)}
+    colours = {key: _COLOURS.get(key[1], _OTHER_COLOUR) for key in refused}
     minutes = intervals * figures.interval_seconds / _MINUTE
     yield table(
         ("Result", "Reason", "Per second", f"Last {minutes:.0f} min"),

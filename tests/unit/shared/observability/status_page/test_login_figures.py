@@ -42,6 +42,12 @@ def test_the_rate_is_that_of_the_last_minute():
     assert b">6.0<" in tostring(table)
 
 
+def test_a_reason_keeps_its_colour_and_unusual_ones_share_one():
+    counts = {"refused": {"api_key": (1,)}, "failed": {"internal": (1,), "bug": (1,)}}
+    *_, plots = login_section(added_up([history(counts)]), 120)
+    assert [path.get("class") for path in plots[1].iter("path")] == ["c8", "c3"]
+
+
 def test_bars_stand_on_each_other():
     series = {"c0": [0, 2], "c1": [0, 6]}
     assert highest_of(series, 3) == 8
