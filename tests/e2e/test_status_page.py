@@ -194,7 +194,7 @@ async def test_a_storm_of_refused_logins_is_drawn_and_plants_no_markup(
 ):
     proxy = stack.proxies[0]
     async with client_of(stack, proxy) as client:
-        for number in range(60):
+        for number in range(24):
             name = MARKUP[number % len(MARKUP)]
             assert await called(client, HEALTH, b"", (f"{name}{number}", "x")) in {
                 grpc.StatusCode.UNAUTHENTICATED,
@@ -252,8 +252,8 @@ async def test_the_page_says_for_which_proxy_a_change_waits(stack: LocalStack, b
 
             async def waits() -> bool:
                 await watched.open(active)
-                row = watched.page.locator("tr", has_text="deaf").locator("td").last
-                return "1 change, for" in await row.inner_text()
+                rows = await watched.page.locator("tr", has_text="deaf" * 16).all_inner_texts()
+                return any("1 change, for" in row for row in rows)
 
             await eventually(waits)
             await photographed(browser, active, "change-waits")
