@@ -68,6 +68,15 @@ class ProxyMetrics:
         self._root_coord_seconds.labels(method).observe(seconds)
 
 
+def cache_entries(authentication: Authentication) -> dict[str, int]:
+    """Returns how many entries the caches of logins and of credentials hold, by their names."""
+    logins, credentials = authentication.logins.sizes(), authentication.credentials.sizes()
+    return {
+        **{f"logins_{name}": size for name, size in logins.items()},
+        **{f"credentials_{name}": size for name, size in credentials.items()},
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class LoginCollector(Collector):
     """Reports the results of logins, their queues and their caches."""
@@ -112,16 +121,7 @@ class LoginCollector(Collector):
             "vecguard_cache_entries",
             "What the caches hold.",
             "cache",
-            {
-                **{
-                    f"logins_{name}": size
-                    for name, size in self.authentication.logins.sizes().items()
-                },
-                **{
-                    f"credentials_{name}": size
-                    for name, size in self.authentication.credentials.sizes().items()
-                },
-            },
+            cache_entries(self.authentication),
         )
         yield from self._queues()
 

@@ -36,3 +36,13 @@ def test_the_banner_names_a_database_that_is_served_in_place(tmp_path: Path):
     stack = LocalStack(tmp_path / "data", backend_data=tmp_path / "my.db", ports=Ports())
     assert f"database          {tmp_path / 'my.db'} (served in place)" in greeting(stack)
     assert not [line for line in greeting(LocalStack(tmp_path)) if "served in place" in line]
+
+
+def test_the_banner_names_the_pages_of_a_proxy_and_of_each_root_coord(tmp_path: Path):
+    stack = LocalStack(tmp_path, ports=Ports.free(proxies=2, root_coords=2))
+    pages = [line for line in greeting(stack) if line.endswith(")") and "http://" in line]
+    processes = (stack.proxies[0], *stack.root_coords)
+    assert [line.split()[-2] for line in pages[:3]] == [
+        f"http://{process.operations_address}/" for process in processes
+    ]
+    assert max(map(len, pages[:3])) <= 80
