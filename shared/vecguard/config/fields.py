@@ -16,7 +16,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
-from vecguard import addresses
+from vecguard import addresses, networks
+from vecguard.config.problems import complaint
 from vecguard.secret import Secret
 
 #: The text shown in place of a secret; it is refused as the value of a secret.
@@ -101,6 +102,14 @@ def _address(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        networks.parse_network(value)
+    except networks.InvalidNetworkError as error:
+        raise complaint(error.message) from None
+    return value
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -145,6 +154,14 @@ Addresses = Annotated[
     BeforeValidator(_split_at_commas),
     MinLen(1),
     Expected(f"a list, or text separated by commas, of one or more {_ADDRESS}"),
+]
+NetworkTexts = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...],
+    BeforeValidator(_split_at_commas),
+    Expected(
+        "a list, or text separated by commas, of IP addresses and networks such as 10.0.0.0/8 or "
+        "2001:db8::/32"
+    ),
 ]
 Names = Annotated[
     tuple[Annotated[str, MinLen(1)], ...],

@@ -4,7 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vecguard.config.fields import Bytes, Count, Seconds, SecondsOrZero, Section, Unit
+from vecguard.config.fields import (
+    Bytes,
+    Count,
+    NetworkTexts,
+    Seconds,
+    SecondsOrZero,
+    Section,
+    Unit,
+)
 
 #: RFC 9113, section 6.9: a window is a signed 32-bit number, and begins with this on a connection.
 Window = Annotated[int, Field(ge=65_535, le=2**31 - 1), Unit("bytes")]
@@ -58,8 +66,7 @@ class ConnectionSettings(Section):
         default=2000,
         description="Maximum number of connections from one address (IPv6: /64 network), so that "
         "one client cannot block all others. At either limit, the oldest connection without an "
-        "admitted call is closed. Raise it to connections.max behind a load balancer that hides "
-        "client addresses.",
+        "admitted call is closed. Behind a load balancer, see proxyProtocol.trusted.",
     )
     handshake_timeout: Seconds = Field(
         default=10.0,
@@ -87,6 +94,34 @@ class ConnectionSettings(Section):
         default=0.0,
         description="Grace period for open calls once connections.maxAge is reached. Then they "
         "end with UNAVAILABLE. 0: no limit.",
+    )
+
+
+class ProxyProtocolSettings(Section):
+    """Load balancers that send the client's address in a header of the PROXY protocol."""
+
+    trusted: NetworkTexts = Field(
+        default=(),
+        description="Addresses of load balancers whose connections must begin with a header of "
+        "the PROXY protocol, version 1 or 2. The address in it counts as the client's. A "
+        "connection without one is closed, and so is a connection with one from any other address.",
+    )
+
+
+class ForwardedForSettings(Section):
+    """Load balancers that send the client's address in the header x-forwarded-for."""
+
+    trusted: NetworkTexts = Field(
+        default=(),
+        description="Addresses of load balancers whose header x-forwarded-for is trusted, for "
+        "login limits and the audit log. From other addresses the header is forwarded to the "
+        "backend and not used.",
+    )
+    hops: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Number of trusted proxies in a row that append to x-forwarded-for. The client "
+        "is the entry with this number from the right. A call without such an entry counts for "
+        "the load balancer.",
     )
 
 

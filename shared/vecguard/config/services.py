@@ -19,7 +19,13 @@ from vecguard.config.fields import (
     Unit,
 )
 from vecguard.config.method_roles import MethodRoles
-from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
+from vecguard.config.relay import (
+    ConnectionSettings,
+    ForwardedForSettings,
+    Http2Settings,
+    PoolSettings,
+    ProxyProtocolSettings,
+)
 
 #: A login travels in one header; a longer one exceeds the usual limits for headers.
 PasswordLength = Annotated[int, Field(gt=0, le=1024), Unit("characters")]
@@ -132,6 +138,8 @@ class ProxySettings(Section):
     grpc: ProxyGrpcSettings = ProxyGrpcSettings()
     http2: Http2Settings = Http2Settings()
     connections: ConnectionSettings = ConnectionSettings()
+    proxy_protocol: ProxyProtocolSettings = ProxyProtocolSettings()
+    forwarded_for: ForwardedForSettings = ForwardedForSettings()
     operations: OperationsSettings = OperationsSettings()
     forward_authorization: bool = Field(
         default=False,

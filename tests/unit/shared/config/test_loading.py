@@ -151,6 +151,19 @@ def test_anchors_and_merges_work(load):
         ("backend: {address: 'http://x:1'}", "backend.address: expected host:port without"),
         ("etcd: {rootPath: ''}", "expected text that is not empty"),
         ("proxy: {ip: '0.0.0.0,::'}", "proxy.ip: expected one IP address or host name, without"),
+        (
+            "proxy: {proxyProtocol: {trusted: [10.0.0.0/8, 10.0.0.1/8]}}",
+            "proxy.proxyProtocol.trusted[1]: '10.0.0.1/8' is no IP network: bits are set after",
+        ),
+        (
+            "proxy: {forwardedFor: {trusted: envoy}}",
+            "proxy.forwardedFor.trusted[0]: 'envoy' is no IP network: expected an address and a",
+        ),
+        (
+            "proxy: {forwardedFor: {trusted: 5}}",
+            "proxy.forwardedFor.trusted: expected a list, or text separated by commas, of IP",
+        ),
+        ("proxy: {forwardedFor: {hops: 0}}", "expected a whole number from 1 to 16, found 0"),
         ("proxy: 5", "proxy: expected a section, found a single value"),
         ("proxy: [1]", "proxy: expected a section, found a list"),
         (
@@ -396,7 +409,11 @@ def _value(key):
         address = st.integers(1, 65535).map("host:{}".format)
         several = st.lists(address, min_size=1, max_size=3).map(tuple)
         return several if key.kind is tuple else address
-    if bounds := re.fullmatch(r"a whole number(?: of \w+)? from (\d{4,}|4) to (\d+)", key.expected):
+    if "networks" in key.expected:
+        return st.lists(st.ip_addresses().map(str), max_size=3).map(tuple)
+    if bounds := re.fullmatch(
+        r"a whole number(?: of \w+)? from (\d{4,}|4|1) to (\d+)", key.expected
+    ):
         return st.integers(int(bounds[1]), int(bounds[2]))
     return {
         Secret: WORDS.filter(lambda text: text != "<redacted>"),
