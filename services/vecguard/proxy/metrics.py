@@ -229,6 +229,17 @@ class RelayCollector(Collector):
             self.listener.connection_limits.displaced,
         )
         yield _counter(
+            "vecguard_relay_proxy_headers_refused",
+            "Connections that were closed for their PROXY header, by its fault.",
+            "reason",
+            self.listener.balancers.closed,
+        )
+        yield CounterMetricFamily(
+            "vecguard_relay_forwarded_for_unusable",
+            "Calls of trusted load balancers without a usable x-forwarded-for.",
+            self.listener.balancers.unusable,
+        )
+        yield _counter(
             "vecguard_backend_connects",
             "Attempts to connect to the backend by how they ended: ok or failed.",
             "outcome",
