@@ -156,6 +156,8 @@ class _Arrival:
         address: the address and port of its client, as far as they are known.
     """
 
+    __slots__ = ("_connecting", "_link", "_make_link", "_place", "accepted", "address")
+
     def __init__(
         self,
         accepted: socket.socket,
