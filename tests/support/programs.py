@@ -19,11 +19,20 @@ DEADLINE_SECONDS = 60.0
 
 def program(name: str, needed: str) -> str:
     """Returns the program's path; without it, skips the test and says what to install."""
-    beside_python = Path(sys.executable).parent / name
-    found = str(beside_python) if beside_python.exists() else shutil.which(name)
+    found = _path_of(name)
     if found is None:
         pytest.skip(f"{name} is not installed: {needed}")
     return found
+
+
+def is_installed(name: str) -> bool:
+    """Returns whether `program` finds it."""
+    return _path_of(name) is not None
+
+
+def _path_of(name: str) -> str | None:
+    beside_python = Path(sys.executable).parent / name
+    return str(beside_python) if beside_python.exists() else shutil.which(name)
 
 
 def node() -> str:

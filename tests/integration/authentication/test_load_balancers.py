@@ -10,7 +10,8 @@ import grpc.aio
 
 from tests.integration.authentication.deployment import HEALTH, authorization, running_deployment
 from tests.support.credentials import encoded
-from tests.support.load_balancers import haproxy, nginx
+from tests.support.load_balancers import envoy, haproxy, nginx
+from tests.support.programs import is_installed
 from tests.support.raw_http2 import Peer, message, request_headers
 from vecguard.generated.milvus.proto import milvus as pb
 
@@ -32,6 +33,12 @@ BALANCERS = {
     "nginx stream": (nginx, {"first_line": "# nginx.conf for connections"}),
     "nginx grpc_pass": (nginx, {"first_line": "# nginx.conf for calls"}),
 }
+if is_installed("envoy"):
+    BALANCERS |= {
+        "envoy tcp_proxy": (envoy, {"is_http": False}),
+        "envoy HTTP": (envoy, {"is_http": True}),
+    }
+BALANCERS_OF_CALLS = "nginx grpc_pass", "envoy HTTP"
 
 
 @asynccontextmanager
@@ -66,7 +73,7 @@ def balancer(name, deployment):
     proxy = deployment.stack.proxies[0]
     if run is haproxy:
         options = options | {"operations": proxy.operations_address}
-    source = OF_CALLS if "grpc_pass" in name else OF_CONNECTIONS
+    source = OF_CALLS if name in BALANCERS_OF_CALLS else OF_CONNECTIONS
     return run(deployment.folder, proxy.address, source=source, **options)
 
 
