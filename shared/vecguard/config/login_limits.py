@@ -17,8 +17,8 @@ class LoginLimitSettings(Section):
 
     enabled: bool = Field(
         default=True,
-        description="Whether failed logins are limited. Behind a load balancer, keep it true and set "
-        "proxy.proxyProtocol.trusted or proxy.forwardedFor.trusted.",
+        description="Whether failed logins are limited. Behind a load balancer, keep it true and "
+        "set proxy.proxyProtocol.trusted or proxy.forwardedFor.trusted.",
     )
     pair_burst: Count = Field(
         default=20,
