@@ -19,7 +19,6 @@ ifneq ($(shell cat $(PYMILVUS2_SETUP) 2>/dev/null),$(CURDIR))
 .PHONY: $(PYMILVUS2_SETUP)
 PYMILVUS2_CLEAR := $(if $(wildcard $(PYMILVUS2_SETUP)),--clear)
 endif
-DOCS_SETUP := $(VENV)/.docs-ready
 PIP_EDITABLE := $(BIN)/python -m pip install --quiet --editable
 TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
 # tests/conftest.py sets the number of workers, and which tests stay together.
@@ -97,16 +96,14 @@ protos: $(SETUP) ## Generate shared/vecguard/generated from protos/
 protos-check: $(SETUP) ## Fail when shared/vecguard/generated is stale
 	$(BIN)/python protos/generate.py --check shared/vecguard/generated
 
-$(DOCS_SETUP): $(SETUP)
-	$(PIP_EDITABLE) '.[docs]'
-	@touch $@
-
-docs: $(DOCS_SETUP) ## Write docs/configuration.md from the settings, and the site to build/site
+docs: $(SETUP) ## Write the generated files of docs and the chart, and the site to build/site
 	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python -m deploy.helm
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-docs-check: $(DOCS_SETUP) ## Fail when docs/configuration.md is stale or a link leads nowhere
+docs-check: $(SETUP) ## Fail when a generated file of docs or the chart is stale, or a link leads nowhere
 	$(BIN)/python docs/generate_configuration.py --check
+	$(BIN)/python -m deploy.helm --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site-check
 
 bench: $(SETUP) ## Measure; prints tables and writes build/bench.json

@@ -88,7 +88,7 @@ MODULES = (
 def main() -> int:
     """Compiles, and returns the compiler's exit code, or 1 when there is no compiler."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", type=Path)
+    parser.add_argument("target", type=Path, help="a folder of its own; it is emptied first")
     parser.add_argument("--modules-only", action="store_true", help="leave the sources out")
     options = parser.parse_args()
     target: Path = options.target.resolve()

@@ -29,7 +29,7 @@ def greeting(stack: LocalStack) -> list[str]:
         "initial password  Milvus (unless you changed it)",
         f"listening on      {reach}",
         *(() if stack.certificates is None else _encryption(stack.certificates)),
-        f"health, metrics   http://{stack.proxies[0].operations_address}/healthz",
+        *_pages(stack),
         f"state             {stack.data_dir}",
         *(f"database          {each} (served in place)" for each in database),
         "",
@@ -46,6 +46,14 @@ def greeting(stack: LocalStack) -> list[str]:
         "",
         "Ctrl-C stops everything.",
     ]
+
+
+def _pages(stack: LocalStack) -> Iterator[str]:
+    """Yields the pages of the first proxy and of each root coord, which link health and metrics."""
+    heading = "status pages"
+    for process in (stack.proxies[0], *stack.root_coords):
+        yield f"{heading:18}http://{process.operations_address}/ ({process.name})"
+        heading = ""
 
 
 def _status_command(stack: LocalStack) -> str:

@@ -121,7 +121,8 @@ class Rig:
     async def start(self):
         self.clients = []
         for _ in range(CONNECTIONS):
-            client = self.listener._make_link(self.listener.connection_limits.enter("127.0.0.1"))
+            place = self.listener.connection_limits.enter("127.0.0.1")
+            client = self.listener._make_link(place, ("127.0.0.1", 50_000))
             client.connection_made(_Nowhere())
             client.data_received(frames.PREFACE + GREETING)
             self.clients.append(client)

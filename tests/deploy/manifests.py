@@ -63,6 +63,8 @@ class Manifests:
         for variable in workload.container.get("env", ()):
             if "value" in variable:
                 found[variable["name"]] = variable["value"]
+            elif "secretKeyRef" in variable["valueFrom"]:
+                found[variable["name"]] = "of a Secret"
         return found
 
     def file_of(self, workload: "Workload", path: str) -> str:

@@ -48,6 +48,11 @@ def test_our_images_are_targets_of_the_dockerfile(compose) -> None:
     assert used == set(TARGETS) - {"cli"}
 
 
+def test_every_image_can_be_named_by_a_variable(compose) -> None:
+    for service in compose["services"].values():
+        assert re.match(r"\$\{(?:IMAGE_PREFIX|[A-Z]+_IMAGE):-", service["image"])
+
+
 def test_proxies_differ_in_nothing_but_the_published_port(compose) -> None:
     first, second = ({**compose["services"][name]} for name in PROXIES)
     own = Settings().proxy.port

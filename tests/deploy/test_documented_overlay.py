@@ -1,4 +1,4 @@
-"""The overlay that docs/kubernetes.md shows works."""
+"""The overlay and the values of the chart that docs/kubernetes.md shows work."""
 
 import os
 import re
@@ -6,26 +6,49 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.deploy import helm
 from tests.deploy.manifests import KUSTOMIZE, Manifests, has_renderer
 from tests.deploy.test_settings import load
 
+_LINES = re.MULTILINE | re.DOTALL
 DOCS = Path(__file__).parents[2] / "docs" / "kubernetes.md"
 
 
+def _block(start: str) -> str:
+    """The one block of YAML in a list that begins with this text."""
+    (block,) = [
+        textwrap.dedent(found)
+        for found in re.findall(r"^    ```yaml\n(.*?)^    ```$", DOCS.read_text(), _LINES)
+        if found.lstrip().startswith(start)
+    ]
+    return block
+
+
 @pytest.fixture(scope="module")
-def manifests(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
+def overlay(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
     if not has_renderer():
         pytest.skip("kubectl is not installed; it renders the manifests")
-    (block,) = re.findall(
-        r"^    ```yaml\n(.*?)^    ```$", DOCS.read_text(), re.MULTILINE | re.DOTALL
-    )
     folder = tmp_path_factory.mktemp("overlay")
     # kustomize takes relative paths only.
     ours = os.path.relpath(KUSTOMIZE.resolve(), folder.resolve())
-    overlay = textwrap.dedent(block).replace("deploy/kustomize", ours)
-    (folder / "kustomization.yaml").write_text(overlay)
+    text = _block("apiVersion: kustomize").replace("deploy/kustomize", ours)
+    (folder / "kustomization.yaml").write_text(text)
     return Manifests.rendered(folder)
+
+
+@pytest.fixture(scope="module")
+def chart() -> Manifests:
+    if not helm.has_helm():
+        pytest.skip("helm-python-sdk is not installed; it renders the chart")
+    return helm.rendered(yaml.safe_load(_block("# production.yaml")))
+
+
+@pytest.fixture(params=["overlay", "chart"])
+def manifests(request: pytest.FixtureRequest) -> Manifests:
+    found: Manifests = request.getfixturevalue(request.param)
+    return found
 
 
 def test_images_come_from_the_registry(manifests: Manifests) -> None:
@@ -49,3 +72,38 @@ def test_backend_is_reached_and_allowed(manifests: Manifests, tmp_path: Path) ->
 def test_certificate_has_the_name_that_clients_dial(manifests: Manifests) -> None:
     names = manifests.named("Certificate", "vecguard-public")["spec"]["dnsNames"]
     assert {"milvus.example.com", "vecguard-proxy.vecguard"} <= set(names)
+
+
+def test_values_keep_clients_addresses_and_are_watched(chart: Manifests, tmp_path: Path) -> None:
+    service = chart.named("Service", "vecguard-proxy")["spec"]
+    assert (service["type"], service["externalTrafficPolicy"]) == ("LoadBalancer", "Local")
+    settings = load(chart, chart.workload("vecguard-proxy"), tmp_path)
+    assert settings.proxy.connections.max_age == 600
+    assert len(chart.of_kind("PodMonitor", "PrometheusRule")) == 3
+
+
+def test_values_of_gitops_reach_the_backend(tmp_path: Path) -> None:
+    if not helm.has_helm():
+        pytest.skip("helm-python-sdk is not installed; it renders the chart")
+    (block,) = re.findall(
+        r"^    (apiVersion: argoproj.*?)^    ```$", DOCS.read_text(), re.MULTILINE | re.DOTALL
+    )
+    application = yaml.safe_load(textwrap.dedent("    " + block))
+    source = application["spec"]["source"]
+    assert (helm.ROOT / source["path"]).resolve() == helm.CHART.resolve()
+    manifests = helm.rendered(source["helm"]["valuesObject"])
+    test_backend_is_reached_and_allowed(manifests, tmp_path)
+
+
+def test_package_has_the_documented_name(tmp_path: Path) -> None:
+    if not helm.has_helm():
+        pytest.skip("helm-python-sdk is not installed; it makes the package")
+    assert set(re.findall(r"vecguard-[\w.-]+\.tgz", DOCS.read_text())) == {
+        helm.package(tmp_path).name
+    }
+
+
+def test_documented_files_exist() -> None:
+    files = re.findall(r"\bdeploy/(?:helm|kustomize)[\w./-]*[\w]", DOCS.read_text())
+    assert len(files) > 5
+    assert not [path for path in files if not (helm.ROOT / path).exists()]

@@ -1,21 +1,29 @@
-"""The pages of docs/ become what their source says: no block is lost in running text."""
+"""Pages become what their source says, on the site and on GitHub: no block is lost in text."""
 
 import re
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
 import markdown
 import pytest
-import yaml
+from markdown_it import MarkdownIt
+from mkdocs.config import load_config
 
-CHECKOUT = Path(__file__).parents[2]
-SITE = yaml.safe_load((CHECKOUT / "mkdocs.yml").read_text())
+from tests.deploy.site import CHECKOUT
+
+SITE = load_config(str(CHECKOUT / "mkdocs.yml"))
 # docs/site_hooks.py makes SECURITY.md the page security.md.
-PAGES = [*sorted((CHECKOUT / "docs").glob("*.md")), CHECKOUT / "SECURITY.md"]
-# MkDocs has these without being told.
-EXTENSIONS = ["toc", "tables", "fenced_code", *SITE["markdown_extensions"]]
+ON_THE_SITE = {
+    page.with_suffix(".html").name: page for page in (CHECKOUT / "docs").glob("*.md")
+} | {"security.html": CHECKOUT / "SECURITY.md"}
+ON_GITHUB = {
+    *ON_THE_SITE.values(),
+    *CHECKOUT.glob("*.md"),
+    *CHECKOUT.glob("deploy/**/*.md"),
+}
 
 
 @dataclass
@@ -27,7 +35,8 @@ class Blocks:
     nested_items: int = 0
     numbered_lists: int = 0
     table_rows: int = 0
-    admonitions: int = 0
+    headings: int = 0
+    pictures: int = 0
 
 
 def written(text: str) -> Blocks:
@@ -47,8 +56,10 @@ def written(text: str) -> Blocks:
             found.numbered_lists += bool(re.match(r"\s*1\.\s", line))
         elif line.lstrip().startswith("|"):
             found.table_rows += re.fullmatch(r"[\s|:-]*-[\s|:-]*", line) is None
-        elif line.lstrip().startswith(("!!!", "???")):
-            found.admonitions += 1
+        elif line.startswith("#"):
+            found.headings += 1
+        else:
+            found.pictures += line.startswith("![")
     assert fence is None, "a fence is not closed"
     return found
 
@@ -71,8 +82,8 @@ class Rendered(HTMLParser):
         self.found.nested_items += tag == "li" and self._depth > 1
         self.found.numbered_lists += tag == "ol"
         self.found.table_rows += tag == "tr"
-        classes = (dict(attrs).get("class") or "").split()
-        self.found.admonitions += tag in ("div", "details") and "admonition" in classes
+        self.found.headings += re.fullmatch("h[1-6]", tag) is not None
+        self.found.pictures += tag == "img"
 
     def handle_data(self, data: str) -> None:
         if self._code is not None:
@@ -81,36 +92,48 @@ class Rendered(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         self._depth -= tag == "li"
         if tag == "pre" and self._code is not None:
-            self.found.code.append("".join(self._code).strip("\n"))
+            self.found.code.append(textwrap.dedent("".join(self._code)).strip("\n"))
             self._code = None
 
 
-def rendered(text: str) -> Blocks:
-    names = [each if isinstance(each, str) else next(iter(each)) for each in EXTENSIONS]
-    options = {
-        name: value for each in EXTENSIONS if isinstance(each, dict) for name, value in each.items()
-    }
-    converter = markdown.Markdown(extensions=list(dict.fromkeys(names)), extension_configs=options)
-    return Rendered(converter.convert(text)).found
+def for_the_site(text: str) -> str:
+    """HTML as MkDocs makes it."""
+    return markdown.Markdown(
+        extensions=SITE.markdown_extensions, extension_configs=SITE.mdx_configs
+    ).convert(text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_of_a_page_is_one_on_the_site(page: Path) -> None:
+def for_github(text: str) -> str:
+    """HTML by the specification that GitHub follows."""
+    return MarkdownIt("commonmark").enable("table").render(text)
+
+
+@pytest.mark.parametrize("name", sorted(ON_THE_SITE))
+def test_every_block_of_a_page_is_one_on_the_site(name: str, site: Path) -> None:
+    page = (site / name).read_text()
+    article = page.partition("<article")[2].partition("</article>")[0]
+    assert Rendered(article).found == written(ON_THE_SITE[name].read_text())
+
+
+@pytest.mark.parametrize("page", sorted(ON_GITHUB), ids=lambda page: page.name)
+def test_every_block_of_a_page_is_one_on_github(page: Path) -> None:
     text = page.read_text()
-    assert rendered(text) == written(text)
+    assert Rendered(for_github(text)).found == written(text)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "render"),
     [
-        "1. Do this:\n\n   ```yaml\n   a: 1\n   ```\n\n2. Then that.\n",
-        "- one\n  - in it\n- two\n",
-        "1. One.\n\n   More of it.\n2. Two.\n",
-        "A list:\n- one\n- two\n",
-        "A table:\n| a | b |\n| --- | --- |\n| 1 | 2 |\n",
-        "!!! note\n  Text.\n\n1. One.\n\n```\ncode\n```\n\n2. Two.\n",
+        ("1. Do this:\n\n   ```yaml\n   a: 1\n   ```\n\n2. Then that.\n", for_the_site),
+        ("- one\n  - in it\n- two\n", for_the_site),
+        ("1. One.\n\n   More of it.\n2. Two.\n", for_the_site),
+        ("A list:\n- one\n- two\n", for_the_site),
+        ("A table:\n| a | b |\n| --- | --- |\n| 1 | 2 |\n", for_the_site),
+        ("1. One.\n\n```\ncode\n```\n\n2. Two.\n", for_the_site),
+        ("1. One.\n\n        ```\n        code\n        ```\n", for_github),
+        ("| a | b |\n| --- |\n| 1 | 2 |\n", for_github),
     ],
-    ids=["fence", "nested", "paragraph", "list", "table", "interrupted"],
+    ids=["fence", "nested", "paragraph", "list", "table", "interrupted", "indented", "columns"],
 )
-def test_flattened_blocks_are_noticed(text: str) -> None:
-    assert rendered(text) != written(text)
+def test_flattened_blocks_are_noticed(text: str, render: Callable[[str], str]) -> None:
+    assert Rendered(render(text)).found != written(text)

@@ -89,8 +89,8 @@ def test_standby_root_coord_counts_as_ready(manifests: Manifests) -> None:
     assert asked["readinessProbe"]["httpGet"]["path"] == "/readyz?exclude=role"
 
 
-def test_namespace_demands_restricted_pods(manifests: Manifests) -> None:
-    (namespace,) = manifests.of_kind("Namespace")
+def test_namespace_demands_restricted_pods(overlay: Manifests) -> None:
+    (namespace,) = overlay.of_kind("Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 

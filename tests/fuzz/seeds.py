@@ -9,12 +9,21 @@ import struct
 from hpack import Encoder
 
 from tests.support.frame_sequences import REQUEST, RESPONSE, frame
+from tests.support.proxy_headers import LOCAL, TCP4, TCP6, addresses, v1, v2
 
 BCRYPT = "$2a$10$" + "a" * 21 + "e" + "a" * 30 + "e"
 _PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 SEEDS: dict[str, list[bytes]] = {
+    "proxy_header": [
+        v1("192.0.2.1"),
+        b"PROXY UNKNOWN\r\n",
+        v2(TCP4, addresses("192.0.2.1") + b"\x04\x00\x01x"),
+        v2(TCP6, addresses("2001:db8::7", "::1")),
+        v2(0, command=LOCAL),
+    ],
+    "forwarded_for": [b"192.0.2.1, 10.0.0.1:5", b"[2001:db8::7]:1", b"::ffff:192.0.2.1"],
     "authorization": [base64.b64encode(text) for text in (b"root:Milvus", b"a:b:c", b"key")],
     "grpc_timeout": [b"1S", b"99999999n", b"00000001H"],
     "frames_of_a_client": [

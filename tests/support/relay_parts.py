@@ -12,6 +12,7 @@ from vecguard.proxy.http2.limits import Limits
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
+from vecguard.proxy.relay.clients.balancers import NO_BALANCERS, BalancerPolicy
 from vecguard.proxy.relay.limits import limit_hits
 from vecguard.proxy.relay.listener import Listener
 from vecguard.proxy.relay.reception import Authorizer, Client, Gatekeeper
@@ -55,7 +56,7 @@ class ScriptedGatekeeper(Gatekeeper):
         try:
             return await self.decide(authorization)
         except VecguardError as error:
-            self.refused.append((tuple(authorization), client.peer_name(), error))
+            self.refused.append((tuple(authorization), client.host(), error))
             raise
 
     def refuse(self, error: Exception) -> None:
@@ -85,6 +86,7 @@ class RelayParts:
         answer_bytes: int = MAX_MESSAGE_BYTES,
         limits: Limits | None = None,
         bounds: Bounds | None = None,
+        balancers: BalancerPolicy = NO_BALANCERS,
         tracer=None,
         **upstream,
     ) -> None:
@@ -107,6 +109,7 @@ class RelayParts:
             limits=limits or limits_with(),
             bounds=bounds or bounds_with(),
             hits=self.hits,
+            balancers=balancers,
             authorizer=authorizer,
             filtering=filtering,
             tracer=tracer,

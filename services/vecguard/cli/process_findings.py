@@ -26,8 +26,12 @@ _REMEDIES: Final = {
     "address is in root coord's log line session_opened",
     "prefix": "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix",
     "root": "restore the record, or: vecguard root reset --offline",
+    "root_password": "vecguard user passwd root",
+    "exposure": "encrypt the port, or let it listen on a loopback address",
     "role": "check that etcd answers at etcd.endpoints and has a leader",
 }
+# The process serves all the same, but is open to others or locks its administrator out.
+_HARMFUL: Final = frozenset({"authorization", "root", "root_password"})
 _TLS_REMEDY = "renew the files of this link; a running service takes them up by itself"
 _OTHER_REMEDY = "see the log of this process"
 
@@ -66,7 +70,7 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
         _unhealthy(
             name,
             check,
-            is_harmful=check.critical or check.name in {"authorization", "root"} | ended,
+            is_harmful=check.critical or check.name in _HARMFUL | ended,
         )
         for check in unhealthy
     )

@@ -24,7 +24,7 @@ from vecguard.cli.output import (
     reporting_errors,
 )
 from vecguard.cli.process_report import Certificate, ProcessReport, State, newest_active
-from vecguard.wording import counted
+from vecguard.wording import counted, duration
 
 TimeoutOption = Annotated[
     float,
@@ -44,7 +44,6 @@ _MARKS: dict[State, str] = {
     "not_ready": "wrong",
     "unreachable": "wrong",
 }
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 #: Columns between the columns of the table, and those that its longest texts need.
 _GAP: Final = 2
 _LEAST_FOR_DETAILS: Final = 40
@@ -135,14 +134,6 @@ def _process(report: ProcessReport, now: float) -> dict[str, Any]:
         "failures": [f"{c.name}: {c.message}" for c in unhealthy if c.critical],
         "warnings": [f"{c.name}: {c.message}" for c in unhealthy if not c.critical],
     }
-
-
-def duration(seconds: float) -> str:
-    """Returns a time span for people, in its largest unit that is not zero."""
-    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if abs(seconds) >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def summary(report: ProcessReport) -> str:
@@ -263,3 +254,12 @@ def _print(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -
                 )
     for problem in wrong:
         out.print(f"{mark('wrong')} {printable(problem)}")
+    if (page := _page(reports)) is not None:
+        out.print(f"each of these addresses has a page for a browser: {printable(page)}")
+
+
+def _page(reports: Sequence[ProcessReport]) -> str | None:
+    """Returns the address of the page that shows most: that of the active root coord, if any."""
+    answered = [report for report in reports if report.error is None]
+    shown = newest_active(answered) or next(iter(answered), None)
+    return None if shown is None else f"http://{shown.address}/"

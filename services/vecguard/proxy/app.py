@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
+from vecguard.config.exposure import proxy_exposure
 from vecguard.lifecycle import ShutdownSignal, settle_memory
-from vecguard.observability.health import HealthReport
+from vecguard.observability.health import HealthReport, register_exposure
 from vecguard.observability.log import get_logger
 from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
@@ -33,6 +34,8 @@ from vecguard.proxy.backend.settlement import Settlement
 from vecguard.proxy.compiled import is_compiled
 from vecguard.proxy.gatekeeper import LoginGatekeeper, OpenGatekeeper
 from vecguard.proxy.health.checks import HealthChecks
+from vecguard.proxy.health.details import ProxyDetails
+from vecguard.proxy.health.login_history import LoginSampler
 from vecguard.proxy.metrics import (
     AliasCollector,
     AuditCollector,
@@ -93,6 +96,7 @@ async def run(
             if proxy.settlement is not None:
                 background.append(tasks.create_task(proxy.settlement.run()))
             background.append(tasks.create_task(proxy.audit.run()))
+            background.append(tasks.create_task(proxy.login_sampler.run()))
             proxy.listener.start(
                 Address(settings.proxy.ip, settings.proxy.port),
                 tls=context_of(proxy.tls.public),
@@ -174,6 +178,7 @@ class Proxy:
             verifier=open_verifier(settings, clock=boot_clock, observe=metrics.bcrypt_ran),
             clock=boot_clock,
         )
+        self.login_sampler = LoginSampler(self.authentication.counts.endings, boot_clock)
         role_client = RoleClient(self.root_coord.client)
         self.roles = RoleCache(
             RoleReader(role_client),
@@ -291,6 +296,17 @@ class Proxy:
             is_draining=lambda: self.is_draining,
         ).register(self.health)
         register_checks(self.tls.active, self.health)
+        register_exposure(proxy_exposure(settings), self.health)
+        self.health.describe(
+            ProxyDetails(
+                settings,
+                self.authentication,
+                self.roles,
+                self.root_coord,
+                self.login_sampler,
+                self.tls.active,
+            )
+        )
 
     def _register_collectors(self, settings: Settings) -> None:
         for collector in (

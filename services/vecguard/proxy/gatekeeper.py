@@ -95,7 +95,7 @@ class LoginGatekeeper(Gatekeeper):
             raise
 
     async def _admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
-        origin = origin_of(_host(client))
+        origin = origin_of(client.host())
         if self._pattern is not None and not authorization:
             username = peer_user(self._pattern, client.certificate())
             if username is not None:
@@ -109,7 +109,7 @@ class LoginGatekeeper(Gatekeeper):
     def _record(self, authorization: Sequence[bytes], client: Client, error: VecguardError) -> None:
         self._counts.refused(error)
         self._audit.login_refused(
-            Refusal(self._claimed_user(authorization, client), _host(client), error.reason)
+            Refusal(self._claimed_user(authorization, client), client.host(), error.reason)
         )
 
     def _claimed_user(self, authorization: Sequence[bytes], client: Client) -> str | None:
@@ -131,8 +131,3 @@ class OpenGatekeeper(Gatekeeper):
     async def admit(self, authorization: Sequence[bytes], client: Client) -> Principal:
         """Returns `ANONYMOUS`."""
         return self.admit_now(authorization, client)
-
-
-def _host(client: Client) -> str | None:
-    name = client.peer_name()
-    return name[0] if name else None

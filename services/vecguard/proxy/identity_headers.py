@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from vecguard.addresses import LOCAL, Address
+from vecguard.addresses import LOCAL
 from vecguard.proxy.http2.hpack.fields import literal
 from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
 
@@ -46,16 +46,16 @@ def is_reserved(name: bytes) -> bool:
     return name.translate(_FOLDED).startswith(_RESERVED)
 
 
-def identity_fields(principal: Principal, peer: str | None = None) -> bytes:
-    """Returns the fields of a call: its user, unless it is anonymous.
+def identity_fields(principal: Principal) -> bytes:
+    """Returns the fields of a call: its user, unless it is anonymous."""
+    return _user_field(principal.username) if principal.username else b""
 
-    With `peer`, the client's address, also the fields that only our own services get.
-    """
-    fields = _user_field(principal.username) if principal.username else b""
-    if peer is not None:
-        fields += literal(_PEER, peer.encode())
-        fields += literal(_REVISION, str(principal.revision).encode())
-    return fields
+
+def origin_fields(principal: Principal, host: str | None) -> bytes:
+    """Returns the fields that only our own services get; `host` is the client's IP address."""
+    return literal(_PEER, (host or LOCAL).encode()) + literal(
+        _REVISION, str(principal.revision).encode()
+    )
 
 
 def authority_field(authority: Authority) -> bytes:
@@ -73,7 +73,7 @@ def read_caller(metadata: Mapping[str, Any]) -> Caller:
         Principal(username, int(metadata.get(_REVISION.decode()) or 0), authority)
         if username
         else ANONYMOUS,
-        host=Address.parse(peer).host if peer and peer != LOCAL else None,
+        host=peer if peer and peer != LOCAL else None,
         database=metadata.get("dbname") or _DEFAULT_DATABASE,
     )
 

@@ -68,6 +68,15 @@ class ProxyMetrics:
         self._root_coord_seconds.labels(method).observe(seconds)
 
 
+def cache_entries(authentication: Authentication) -> dict[str, int]:
+    """Returns how many entries the caches of logins and of credentials hold, by their names."""
+    logins, credentials = authentication.logins.sizes(), authentication.credentials.sizes()
+    return {
+        **{f"logins_{name}": size for name, size in logins.items()},
+        **{f"credentials_{name}": size for name, size in credentials.items()},
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class LoginCollector(Collector):
     """Reports the results of logins, their queues and their caches."""
@@ -112,16 +121,7 @@ class LoginCollector(Collector):
             "vecguard_cache_entries",
             "What the caches hold.",
             "cache",
-            {
-                **{
-                    f"logins_{name}": size
-                    for name, size in self.authentication.logins.sizes().items()
-                },
-                **{
-                    f"credentials_{name}": size
-                    for name, size in self.authentication.credentials.sizes().items()
-                },
-            },
+            cache_entries(self.authentication),
         )
         yield from self._queues()
 
@@ -227,6 +227,17 @@ class RelayCollector(Collector):
             "Connections without an admitted call that made room for a newcomer.",
             "limit",
             self.listener.connection_limits.displaced,
+        )
+        yield _counter(
+            "vecguard_relay_proxy_headers_refused",
+            "Connections that were closed for their PROXY header, by its fault.",
+            "reason",
+            self.listener.balancers.closed,
+        )
+        yield CounterMetricFamily(
+            "vecguard_relay_forwarded_for_unusable",
+            "Calls of trusted load balancers without a usable x-forwarded-for.",
+            self.listener.balancers.unusable,
         )
         yield _counter(
             "vecguard_backend_connects",

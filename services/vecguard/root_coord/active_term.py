@@ -18,6 +18,7 @@ from vecguard.root_coord.external_changes import ExternalChanges
 from vecguard.root_coord.metrics import RootCoordMetrics
 from vecguard.root_coord.policy_cache import PolicyCache
 from vecguard.root_coord.roles import Roles
+from vecguard.root_coord.root_password import RootPassword
 from vecguard.root_coord.session_hub import LeaseTerms, SessionHub
 from vecguard.root_coord.session_state import SessionState
 from vecguard.root_coord.store.actors import Actors
@@ -43,6 +44,7 @@ class ActiveTerm:
         role_store: the roles, grants and privilege groups.
         policy: answers from memory by which grants proxies decide.
         root_is_lost: whether the store has lost root's record. All other users are served.
+        root_password: whether it is the well-known one.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class ActiveTerm:
             collection_changes, self._changes, clock, changed=self.policy.forget
         )
         self.root_is_lost = False
+        self.root_password = RootPassword(self.store)
         self._external = ExternalChanges(
             client,
             keys,
@@ -114,7 +117,11 @@ class ActiveTerm:
         return self.leadership.term
 
     def root_seen(self, *, is_there: bool) -> None:
-        """Records whether root's record is in the store, and logs when that changes."""
+        """Records whether root's record is in the store, and logs when that changes.
+
+        To be called at each change of the record.
+        """
+        self.root_password.changed()
         if is_there == self.root_is_lost:
             self.root_is_lost = not is_there
             if is_there:
@@ -146,6 +153,7 @@ class ActiveTerm:
             tasks.create_task(self.leadership.hold())
             await prepare()
             serve()
+            tasks.create_task(self.root_password.follow())
             # Sessions are served from now on and read at this term's revision or later.
             tasks.create_task(self._external.follow_credentials(self.term))
             tasks.create_task(self._external.follow_groups(self.term))

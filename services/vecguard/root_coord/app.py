@@ -18,16 +18,17 @@ from vecguard.etcd.configured import client_of
 from vecguard.installations import SimilarPrefixError, named, require_no_similar, survey
 from vecguard.lifecycle import ShutdownSignal, settle_memory
 from vecguard.milvus_layout import Keys
-from vecguard.observability.health import HealthReport
+from vecguard.observability.health import HealthReport, register_exposure
 from vecguard.observability.log import get_logger
 from vecguard.observability.metrics import service_registry
 from vecguard.observability.operations import OperationsServer
 from vecguard.observability.repeated import RepeatedFailure
-from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password, verify_password
+from vecguard.passwords import PasswordHash, PasswordPolicy, hash_password
 from vecguard.root_coord import configured
 from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.built_in_roles import initial_roles
 from vecguard.root_coord.credentials import ensure_root
+from vecguard.root_coord.details import RootCoordDetails
 from vecguard.root_coord.health_checks import register_health_checks
 from vecguard.root_coord.listener import listen
 from vecguard.root_coord.metrics import RootCoordMetrics
@@ -40,11 +41,9 @@ from vecguard.tls import connections
 from vecguard.tls.peer import PeerNames
 from vecguard.tls.reloading import context_of
 from vecguard.tls.report import TlsCollector, register_checks
-from vecguard.usernames import ROOT
 
 log = get_logger(__name__)
 
-_DEFAULT_PASSWORD = Secret("Milvus")
 # Between terms that end soon: their cause may last, and each term costs etcd an election.
 _LONGEST_PAUSE_SECONDS = 10.0
 _PAUSES = BackoffPolicy(
@@ -54,7 +53,8 @@ _PAUSES = BackoffPolicy(
 
 async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     """Serves until `shutdown` is set, then finishes running changes and steps down."""
-    if (exposure := root_coord_exposure(settings)) is not None:
+    exposure = root_coord_exposure(settings)
+    if exposure is not None:
         log.warning(str(exposure), ip=settings.root_coord.ip)
     root_password = _initial_root_password(settings)
     initial_roles(settings)  # says what is wrong with them before anything else is done
@@ -64,6 +64,8 @@ async def run(settings: Settings, shutdown: ShutdownSignal) -> None:
     health, registry = HealthReport(), service_registry("root_coord")
     register_health_checks(role, health)
     register_checks(tls, health)
+    register_exposure(exposure, health)
+    health.describe(RootCoordDetails(settings, role, tls))
     registry.register(TlsCollector(tls))
     registry.register(RoleCollector(role))
     metrics = RootCoordMetrics(registry)
@@ -232,11 +234,6 @@ async def _prepare_root(
         log.info("root_created", prefix=keys.root)
         if password.reveal() != password.reveal().strip():
             log.warning("root's first password begins or ends with a blank, which is part of it")
-    root = (await active_term.store.get(ROOT)).value
-    if root is not None and root.password is not None:
-        stored = root.password
-        if await asyncio.to_thread(verify_password, _DEFAULT_PASSWORD, stored):
-            log.warning("root has the well-known default password; change it now")
 
 
 async def _check_other_prefixes(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:

@@ -1,4 +1,4 @@
-"""Registers root coord's health checks: role, prefix, changes, root."""
+"""Registers root coord's health checks: role, prefix, changes, root, root_password."""
 
 from vecguard.observability.health import Check, HealthReport
 from vecguard.root_coord.errors import StandbyError
@@ -17,6 +17,7 @@ def register_health_checks(role: Role, health: HealthReport) -> None:
     health.register("prefix", lambda: _prefix(role))
     health.register("changes", lambda: _changes(role))
     health.register("root", lambda: _root(role))
+    health.register("root_password", lambda: _root_password(role))
 
 
 def _role(role: Role) -> Check:
@@ -60,6 +61,17 @@ def _root(role: Role) -> Check:
     return Check(
         "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
     )
+
+
+def _root_password(role: Role) -> Check:
+    is_default = None if role.active_term is None else role.active_term.root_password.is_default
+    if is_default is None:
+        message = "not known on standby" if role.active_term is None else "not known yet"
+    elif is_default:
+        message = "it is the well-known default password; change it: vecguard user passwd root"
+    else:
+        message = "it is not the well-known default password"
+    return Check("root_password", healthy=not is_default, critical=False, message=message)
 
 
 def _waits(hub: SessionHub) -> str:

@@ -1,5 +1,7 @@
 """Holds whether this process is the active root coord or on standby."""
 
+from datetime import UTC, datetime
+
 from vecguard.root_coord.active_term import ActiveTerm
 from vecguard.root_coord.errors import StandbyError
 
@@ -9,6 +11,7 @@ class Role:
 
     Attributes:
         refusal: why this process does not stand for election; "" if it does.
+        active_since: when it became the active root coord, by the machine's clock; None on standby.
     """
 
     def __init__(self, own_address: str = "") -> None:
@@ -18,6 +21,7 @@ class Role:
         self._active_address = ""
         self._trouble = ""
         self.refusal = ""
+        self.active_since: datetime | None = None
 
     @property
     def active_term(self) -> ActiveTerm | None:
@@ -56,10 +60,11 @@ class Role:
     def assume(self, active_term: ActiveTerm) -> None:
         """Begins to serve calls with this term."""
         self._active_term = active_term
+        self.active_since = datetime.now(UTC)
         self.leader_seen("")
 
     def release(self) -> None:
         """Ends open sessions and refuses calls from now on."""
         if self._active_term is not None:
             self._active_term.hub.close()
-        self._active_term = None
+        self._active_term = self.active_since = None

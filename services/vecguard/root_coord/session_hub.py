@@ -8,6 +8,7 @@ from typing import Protocol
 from vecguard.clock import Clock
 from vecguard.errors import DeadlineError, InvalidParameterError, UnavailableError
 from vecguard.generated.vecguard.internal import v1 as pb
+from vecguard.observability.details import ProxySession
 from vecguard.observability.log import get_logger
 from vecguard.root_coord.session_state import (
     Awaited,
@@ -57,9 +58,16 @@ class LeaseTerms:
 
 
 class _Outbox:
-    """Queues the messages of one stream, in the order in which they are sent."""
+    """Queues the messages of one stream, in the order in which they are sent.
 
-    def __init__(self) -> None:
+    Attributes:
+        peer: the address of the other end.
+        version: the version of the proxy there.
+    """
+
+    def __init__(self, peer: str, version: str) -> None:
+        self.peer = peer
+        self.version = version
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_OUTBOX_LIMIT)
         self._closed = asyncio.Event()
 
@@ -141,6 +149,24 @@ class SessionHub:
         """The proxies for which changes have waited long; None when no change has."""
         return self._sessions.awaited(self._long, self._clock())
 
+    def sessions(self, most: int) -> tuple[tuple[ProxySession, ...], int]:
+        """Returns at most `most` sessions, by `SessionState.views`, and how many more there are."""
+        views = self._sessions.views(self._clock(), most)
+        streams = (self._outboxes.get(view.proxy_id) for view in views)
+        found = tuple(
+            ProxySession(
+                proxy_id=view.proxy_id,
+                address=stream.peer if stream else "",
+                version=stream.version if stream else "",
+                connected=view.connected,
+                lease_seconds=view.lease_seconds,
+                unacknowledged=view.unacknowledged,
+                waiting_seconds=view.waiting_seconds,
+            )
+            for view, stream in zip(views, streams, strict=True)
+        )
+        return found, self._sessions.count - len(found)
+
     @property
     def earlier_leases_seconds(self) -> float:
         """The seconds for which leases of an earlier leader may still run; 0 when none can."""
@@ -173,7 +199,7 @@ class SessionHub:
                 f"the proxy's id and version have at most {_MAX_TEXT} characters"
             )
         proxy_id = opening.proxy_id
-        outbox = self._open(proxy_id)
+        outbox = self._open(proxy_id, _Outbox(peer, opening.version))
         log.info("session_opened", proxy=proxy_id, peer=peer, version=opening.version)
         try:
             await self._exchange(proxy_id, stream, outbox)
@@ -259,12 +285,12 @@ class SessionHub:
         finally:
             del self._settled[notice.sequence]
 
-    def _open(self, proxy_id: str) -> _Outbox:
+    def _open(self, proxy_id: str, outbox: _Outbox) -> _Outbox:
         self._resolve(self._sessions.expire(self._clock()))
         older = self._outboxes.get(proxy_id)
         if older is not None:
             older.close()
-        outbox = self._outboxes[proxy_id] = _Outbox()
+        self._outboxes[proxy_id] = outbox
         outbox.put(
             encode_opened(
                 term=self._terms.term,

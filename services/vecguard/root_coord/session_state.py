@@ -6,6 +6,7 @@ docs/revocation.md describes the protocol and defines session, lease, invalidati
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from math import inf
 
 from vecguard.errors import UnavailableError
@@ -74,6 +75,24 @@ class Awaited:
     seconds_at_most: float
 
 
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session at one moment.
+
+    Attributes:
+        connected: whether the process has a stream.
+        lease_seconds: for how long its lease still runs; None without a lease.
+        unacknowledged: the number of notices that wait for it.
+        waiting_seconds: how long the oldest of them has waited; None if none does.
+    """
+
+    proxy_id: str
+    connected: bool
+    lease_seconds: float | None
+    unacknowledged: int
+    waiting_seconds: float | None
+
+
 # A proxy that asks for renewals and leaves a notice unacknowledged for longer than this part
 # of a lease does not receive our messages, and each renewal would make changes wait longer for
 # it. The limit has to be longer than a round trip: otherwise no renewal is granted while changes
@@ -121,6 +140,11 @@ class SessionState:
     def __len__(self) -> int:
         """Returns the number of connected sessions."""
         return sum(session.connected for session in self._sessions.values())
+
+    @property
+    def count(self) -> int:
+        """The number of sessions, connected or not."""
+        return sum(proxy_id != _PREDECESSOR for proxy_id in self._sessions)
 
     def leases(self, now: float) -> int:
         """Returns the number of proxies whose lease still runs."""
@@ -255,6 +279,25 @@ class SessionState:
             seconds_at_most=max(self._awaited_until(each, now) for each in awaited) - now,
         )
 
+    def views(self, now: float, most: int) -> list[SessionView]:
+        """Returns at most `most` sessions.
+
+        First those that notices have waited for, longest first, then those without a stream, then
+        the others, each by the end of its lease.
+        """
+        views = (
+            SessionView(
+                proxy_id=proxy_id,
+                connected=session.connected,
+                lease_seconds=_left(session.lease_until, now),
+                unacknowledged=len(session.pending),
+                waiting_seconds=_waited(session, now),
+            )
+            for proxy_id, session in self._sessions.items()
+            if proxy_id != _PREDECESSOR
+        )
+        return nsmallest(most, views, key=_urgency)
+
     @property
     def earlier_leases_until(self) -> float | None:
         """When the leases of an earlier leader end; None when none is left."""
@@ -289,3 +332,17 @@ class SessionState:
                 del self._awaited[sequence]
                 settled.append(sequence)
         return settled
+
+
+def _left(lease_until: float | None, now: float) -> float | None:
+    return None if lease_until is None or lease_until <= now else lease_until - now
+
+
+def _waited(session: _Session, now: float) -> float | None:
+    oldest = next(iter(session.pending.values()), None)
+    return None if oldest is None else max(0.0, now - oldest.made_at)
+
+
+def _urgency(view: SessionView) -> tuple[float, bool, float, str]:
+    waiting = 0.0 if view.waiting_seconds is None else view.waiting_seconds
+    return -waiting, view.connected, view.lease_seconds or 0.0, view.proxy_id

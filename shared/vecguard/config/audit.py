@@ -12,10 +12,11 @@ OFF: Final = "off"
 
 
 class AuditSettings(Section):
-    """`audit`: where the audit log is written."""
+    """The audit log, which records refused calls and changes of users and roles."""
 
     output: Annotated[str, MinLen(1), Expected(f"{STDOUT}, {OFF} or the path of a file")] = Field(
         default=STDOUT,
-        description="Where the lines go. A file is appended to, made with mode 0600, and may be "
-        "moved away at any time; the log itself is on standard error.",
+        description="Where the audit log is written. A file is created with mode 0600 and "
+        "appended to, and may be moved away at any time. The service's own log always goes to "
+        "standard error.",
     )

@@ -5,6 +5,7 @@ a key that does not exist.
 """
 
 import difflib
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -13,7 +14,7 @@ from typing import Any, Final, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from vecguard.config.fields import Expected, Section
+from vecguard.config.fields import Expected, Section, Unit
 from vecguard.secret import Secret
 
 #: Two underscores: Kubernetes itself sets VECGUARD_PROXY_PORT=tcp://... for a Service that is
@@ -66,10 +67,16 @@ class Key:
 
 
 class Catalogue:
-    """Holds the keys of a model, in its order."""
+    """Holds the keys of a model, in its order.
+
+    Attributes:
+        keys: every key by its path.
+        descriptions: the meaning of every section below the top, by its path.
+    """
 
     def __init__(self, model: type[Section]) -> None:
         self.keys: Final[Mapping[Path, Key]] = {key.path: key for key in _keys(model, ())}
+        self.descriptions: Final[Mapping[Path, str]] = dict(_descriptions(model, ()))
         self._sections = {path[:depth] for path in self.keys for depth in range(len(path))}
         self._variables = {key.variable: key for key in self.keys.values()}
 
@@ -95,6 +102,10 @@ class Catalogue:
         """Returns the known environment variable that is most like `name`; None if none is."""
         return next(iter(difflib.get_close_matches(name.upper(), self._variables, n=1)), None)
 
+    def same_letters(self, name: str) -> str | None:
+        """Returns the known environment variable that differs from `name` only in underscores."""
+        return next((each for each in self._variables if _plain(each) == _plain(name)), None)
+
 
 def _plain(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
@@ -116,6 +127,15 @@ def _keys(model: type[Section], prefix: Path) -> Iterator[Key]:
             description=_description(path, field),
             default=field.get_default(call_default_factory=True),
         )
+
+
+def _descriptions(model: type[Section], prefix: Path) -> Iterator[tuple[Path, str]]:
+    for attribute, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            path = (*prefix, field.alias or attribute)
+            yield path, inspect.getdoc(section) or ""
+            yield from _descriptions(section, path)
 
 
 def _description(path: Path, field: FieldInfo) -> str:
@@ -150,25 +170,20 @@ def _in_words(kind: type, metadata: list[object]) -> str:
         return "true or false"
     if kind is str:
         return "text"
-    lowest, highest = _bounds(metadata)
     noun = "a whole number" if kind is int else "a number"
-    if lowest.startswith("at least") and highest.startswith("at most"):
-        return f"{noun} from {lowest.removeprefix('at least ')} to {highest[len('at most ') :]}"
-    return " ".join([noun, " and ".join(filter(None, (lowest, highest)))]).strip()
+    units = "".join(f" of {each.name}" for each in metadata if isinstance(each, Unit))
+    return f"{noun}{units}{_range(kind, metadata)}"
 
 
-def _bounds(metadata: list[object]) -> tuple[str, str]:
-    lowest = highest = ""
-    for each in metadata:
-        match each:
-            case annotated_types.Ge(ge=bound):
-                lowest = f"at least {bound}"
-            case annotated_types.Gt(gt=bound):
-                lowest = f"above {bound}"
-            case annotated_types.Le(le=bound):
-                highest = f"at most {bound}"
-            case annotated_types.Lt(lt=bound):
-                highest = f"below {bound}"
-            case _:
-                pass
-    return lowest, highest
+def _range(kind: type, metadata: list[object]) -> str:
+    least = next((each.ge for each in metadata if isinstance(each, annotated_types.Ge)), None)
+    above = next((each.gt for each in metadata if isinstance(each, annotated_types.Gt)), None)
+    most = next((each.le for each in metadata if isinstance(each, annotated_types.Le)), None)
+    below = next((each.lt for each in metadata if isinstance(each, annotated_types.Lt)), None)
+    if kind is int and isinstance(above, int):
+        least, above = above + 1, None
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    if least is not None:
+        return f", {least} or more" + (f" and below {below}" if below is not None else "")
+    return f" above {above}" if above is not None else ""

@@ -65,7 +65,7 @@ def check_tls(security: SecuritySettings, tls: TlsSettings) -> Iterator[Inconsis
 def _check_pair(certificate: tuple[str, str], key: tuple[str, str]) -> Iterator[Inconsistency]:
     if bool(certificate[1]) != bool(key[1]):
         names = (certificate[0], key[0])
-        yield Inconsistency(names, "a certificate and its key are set together or not at all")
+        yield Inconsistency(names, "set both the certificate and its key, or neither")
 
 
 def check_certificate_pairs(
@@ -93,7 +93,7 @@ def check_etcd_login(etcd: EtcdSettings) -> Iterator[Inconsistency]:
     """Checks that a login at etcd has a name."""
     if etcd.auth.enabled and not etcd.auth.user_name:
         yield Inconsistency(
-            ("etcd.auth.enabled", "etcd.auth.userName"), "a login at etcd needs a user name"
+            ("etcd.auth.enabled", "etcd.auth.userName"), "a login to etcd needs a user name"
         )
 
 
@@ -102,8 +102,8 @@ def check_password_lengths(proxy: ProxySettings) -> Iterator[Inconsistency]:
     if proxy.min_password_length > proxy.max_password_length:
         yield Inconsistency(
             ("proxy.minPasswordLength", "proxy.maxPasswordLength"),
-            f"the shortest password ({proxy.min_password_length}) must not be longer than "
-            f"the longest ({proxy.max_password_length})",
+            f"the minimum length of a password ({proxy.min_password_length}) must not exceed the "
+            f"maximum ({proxy.max_password_length})",
         )
 
 
@@ -113,24 +113,24 @@ def check_lease(lease: LeaseSettings, election: ElectionSettings) -> Iterator[In
         yield Inconsistency(
             ("lease.renewInterval", "lease.ttl"),
             f"renewals every {lease.renew_interval:g} s are too rare for a lease of "
-            f"{lease.ttl:g} s; they must come in less than half of it",
+            f"{lease.ttl:g} s; the interval must be less than half of the lease",
         )
     elif lease.margin.usable_seconds(lease.ttl) <= lease.renew_interval:
         yield Inconsistency(
             ("lease.clockMargin.ratio", "lease.clockMargin.fixed", "lease.ttl"),
-            f"a margin of {lease.margin.given_up_seconds(lease.ttl):g} s leaves nothing of a "
-            f"lease of {lease.ttl:g} s that would last until the next renewal after "
-            f"{lease.renew_interval:g} s",
+            f"with a margin of {lease.margin.given_up_seconds(lease.ttl):g} s a lease of "
+            f"{lease.ttl:g} s expires before it is renewed after {lease.renew_interval:g} s; "
+            "reduce the margin or extend the lease",
         )
     if lease.ttl <= election.ttl:
         yield Inconsistency(
             ("lease.ttl", "election.ttl"),
-            f"a lease ({lease.ttl:g} s) must outlive an election ({election.ttl:g} s), or a "
-            "crashed root coord would lock known logins out",
+            f"a lease ({lease.ttl:g} s) must be longer than an election ({election.ttl:g} s); "
+            "otherwise known logins are refused after a crash of root coord",
         )
     elif lease.margin.usable_seconds(election.ttl) <= 0:
         yield Inconsistency(
             ("lease.clockMargin.ratio", "lease.clockMargin.fixed", "election.ttl"),
-            f"a margin of {lease.margin.given_up_seconds(election.ttl):g} s leaves nothing of an "
-            f"election of {election.ttl:g} s",
+            f"a margin of {lease.margin.given_up_seconds(election.ttl):g} s is not shorter than an "
+            f"election of {election.ttl:g} s; reduce the margin or extend the election",
         )

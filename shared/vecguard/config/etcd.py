@@ -12,49 +12,55 @@ PathPart = Annotated[str, Field(min_length=1), Expected("text that is not empty"
 
 
 class EtcdSslSettings(Section):
-    """TLS settings of the connection to etcd."""
+    """TLS on connections to etcd."""
 
-    enabled: bool = Field(default=False, description="Whether etcd is reached over TLS.")
-    tls_cert: str = Field(default="", description="File with the client certificate (PEM).")
-    tls_key: str = Field(default="", description="File with the client certificate's key (PEM).")
+    enabled: bool = Field(default=False, description="Whether to connect to etcd with TLS.")
+    tls_cert: str = Field(
+        default="", description="PEM file with the client certificate that is shown to etcd."
+    )
+    tls_key: str = Field(
+        default="", description="PEM file with the private key of that certificate."
+    )
     tls_ca_cert: str = Field(
-        default="", description="File with the CAs that may have signed etcd's certificate (PEM)."
+        default="",
+        description="PEM file with the CA certificates by which etcd's certificate is verified.",
     )
     tls_min_version: Annotated[TlsVersion, one_of(('"1.0"', '"1.1"', '"1.2"', '"1.3"'))] = Field(
         default="1.2",
-        description="Oldest TLS version that is accepted from etcd. Milvus's own default is "
-        "1.3, which older releases such as etcd 3.5.1 do not speak.",
+        description="Minimum TLS version for connections to etcd. Milvus's own default is 1.3, "
+        "which older releases such as etcd 3.5.1 do not support.",
     )
 
 
 class EtcdAuthSettings(Section):
-    """The login at etcd."""
+    """The login to etcd."""
 
-    enabled: bool = Field(default=False, description="Whether to log in at etcd.")
-    user_name: str = Field(default="", description="User name at etcd.")
+    enabled: bool = Field(default=False, description="Whether to log in to etcd.")
+    user_name: str = Field(default="", description="User name for etcd.")
     password: SecretText = Field(
-        default_factory=lambda: Secret(""), description="Password at etcd."
+        default_factory=lambda: Secret(""), description="Password for etcd."
     )
 
 
 class EtcdSettings(Section):
-    """The etcd that stores the credentials."""
+    """The etcd that stores users, passwords and roles. Only root coord connects to it."""
 
     endpoints: Addresses = Field(
         default=("localhost:2379",), description="Addresses of etcd's members."
     )
     root_path: PathPart = Field(
         default="by-dev",
-        description="First part of every key; Milvus's own default. It is joined to the other "
-        "parts as in Milvus (Go's path.Join): a leading slash and blanks are significant, `a//b` "
-        "becomes `a/b`, a trailing slash is dropped.",
+        description="First part of every key in etcd. The default is Milvus's own. Parts are "
+        "joined as in Milvus (Go's path.Join): a leading slash and blanks are significant, `a//b` "
+        "becomes `a/b`, and a trailing slash is removed.",
     )
     meta_sub_path: PathPart = Field(
         default="meta",
-        description="Second part of every key, joined in the same way; Milvus's own default.",
+        description="Second part of every key in etcd, joined in the same way. The default is "
+        "Milvus's own.",
     )
     request_timeout: Milliseconds = Field(
-        default=10_000, description="Deadline of one request to etcd, in milliseconds."
+        default=10_000, description="Deadline of one request to etcd."
     )
     ssl: EtcdSslSettings = EtcdSslSettings()
     auth: EtcdAuthSettings = Field(default_factory=EtcdAuthSettings)

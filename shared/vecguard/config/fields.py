@@ -16,7 +16,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
-from vecguard import addresses
+from vecguard import addresses, networks
+from vecguard.config.problems import complaint
 from vecguard.secret import Secret
 
 #: The text shown in place of a secret; it is refused as the value of a secret.
@@ -45,6 +46,13 @@ class Section(BaseModel):
         hide_input_in_errors=True,
         allow_inf_nan=False,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a number counts, in the plural: seconds, bytes."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,14 @@ def _address(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        networks.parse_network(value)
+    except networks.InvalidNetworkError as error:
+        raise complaint(error.message) from None
+    return value
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -109,38 +125,51 @@ LowerCase: Final = BeforeValidator(_lower)
 SecretText = Annotated[Secret[str], _SecretSchema, Expected("text")]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Milliseconds = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
+Milliseconds = Annotated[int, Field(gt=0), Unit("milliseconds")]
+Seconds = Annotated[float, Field(gt=0), Unit("seconds")]
+#: 0 has a meaning of its own, such as no limit.
+SecondsOrZero = Annotated[float, Field(ge=0), Unit("seconds")]
 Count = Annotated[int, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0), Unit("bytes")]
+#: An account request is held in memory until it is complete, so its length must be limited.
+DescriptionLength = Annotated[int, Field(ge=0, le=16_384), Unit("bytes")]
 #: The length of an HTTP/2 or gRPC message is a signed 32-bit number in most implementations.
-MessageSize = Annotated[int, Field(gt=0, le=2**31 - 1)]
+MessageSize = Annotated[int, Field(gt=0, le=2**31 - 1), Unit("bytes")]
 
 _ADDRESS: Final = "host:port without a scheme, such as localhost:19530 or [::1]:19530"
 
 ListenAddress = Annotated[
     str,
     AfterValidator(addresses.parse_host),
-    Expected("one IP address or host name to listen on, without a port (:: for all)"),
+    Expected("one IP address or host name, without a port (:: for all addresses)"),
 ]
 Address = Annotated[str, AfterValidator(_address), Expected(_ADDRESS)]
 OptionalAddress = Annotated[
     str,
     AfterValidator(lambda value: _address(value) if value else value),
-    Expected(f"{_ADDRESS}; or empty"),
+    Expected(f"{_ADDRESS}, or empty"),
 ]
 Addresses = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...],
     BeforeValidator(_split_at_commas),
     MinLen(1),
-    Expected(f"at least one {_ADDRESS}; a list, or one text with commas"),
+    Expected(f"a list, or text separated by commas, of one or more {_ADDRESS}"),
+]
+NetworkTexts = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...],
+    BeforeValidator(_split_at_commas),
+    Expected(
+        "a list, or text separated by commas, of IP addresses and networks such as 10.0.0.0/8 or "
+        "2001:db8::/32"
+    ),
 ]
 Names = Annotated[
     tuple[Annotated[str, MinLen(1)], ...],
     BeforeValidator(_split_at_commas),
-    Expected("a list of texts, or one text with commas"),
+    Expected("a list, or text separated by commas"),
 ]
 NameExtras = Annotated[
-    str, AfterValidator(_only_dots_and_hyphens), Expected("text made of nothing but . and -")
+    str, AfterValidator(_only_dots_and_hyphens), Expected("text that consists only of . and -")
 ]
 
 

@@ -29,10 +29,10 @@ def _pattern(value: str) -> str:
     service = found[1].lower()
     if "milvus.proto." in service:
         raise complaint(
-            "what a method of Milvus needs is fixed: grant a role the privilege of the method"
+            "the privileges of Milvus's methods are fixed: grant a role the privilege of the method"
         )
     if service.startswith(_OWN_SERVICES):
-        raise complaint("the proxy has a rule of its own for this service")
+        raise complaint("the proxy itself decides who may call this service; remove the entry")
     return value
 
 
@@ -43,13 +43,13 @@ def _roles(value: object) -> object:
         raise complaint(f"expected a role or a list of roles, found {describe(value)}")
     if not value:
         raise complaint(
-            "an entry needs a role: leave the entry out if every login may make the call, name "
-            "the role admin if only admins may"
+            "an entry needs a role: remove the entry if every authenticated user may make the "
+            "call, or use the role admin if only admins may"
         )
     for role in value:
         if role == "*":
             raise complaint(
-                "* is not a role: name the roles, or the role public, which every login has"
+                "* is not a role: list the roles, or use the role public, which every user has"
             )
         if not isinstance(role, str) or not role or not role.isprintable():
             raise complaint(f"expected the name of a role, found {describe(role)}")
@@ -61,9 +61,7 @@ def _distinct(value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, .
     for pattern in value:
         other = spellings.setdefault(pattern.lower(), pattern)
         if other != pattern:
-            raise complaint(
-                f"{other} and {pattern} differ only in upper and lower case, which do not count"
-            )
+            raise complaint(f"{other} and {pattern} differ only in letter case, which is ignored")
     return value
 
 
@@ -86,7 +84,7 @@ def _from_json(value: object) -> object:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise complaint("the JSON text has the same name twice")
+        raise complaint("the JSON text contains a name twice")
     return values
 
 

@@ -5,38 +5,43 @@ from typing import Annotated
 from pydantic import Field
 
 from vecguard.clock_margin import ClockMargin
-from vecguard.config.fields import Seconds, Section
+from vecguard.config.fields import Seconds, SecondsOrZero, Section
 
 
 class ClockMarginSettings(Section):
-    """The largest difference of two machines' clocks over the length of a lease."""
+    """Allowance for the drift between two machines' clocks during a lease."""
 
     ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.01, description="Part of lease.ttl that is given up for clock drift."
+        default=0.01, description="Fraction of a lease that is given up to allow for clock drift."
     )
-    fixed: Annotated[float, Field(ge=0)] = Field(
-        default=0.1, description="What is given up in addition, in seconds."
+    fixed: SecondsOrZero = Field(
+        default=0.1, description="Time that is given up in addition to this fraction."
     )
 
 
 class LeaseSettings(Section):
-    """Settings of the leases during which proxies may trust their caches."""
+    """The leases under which proxies may decide from memory."""
 
-    ttl: Seconds = Field(default=10.0, description="Length of a session's lease, in seconds.")
-    renew_interval: Seconds = Field(
-        default=1.0, description="Time between two renewals, in seconds; below half of lease.ttl."
+    ttl: Seconds = Field(
+        default=10.0,
+        description="Length of a session's lease. If a proxy is cut off, a change waits at most "
+        "this long for it.",
     )
-    grace: Annotated[float, Field(ge=0)] = Field(
+    renew_interval: Seconds = Field(
         default=1.0,
-        description="How long after the loss of a lease requests wait for the next one instead of "
-        "being refused, in seconds; after it open calls end, see endOpenCalls.",
+        description="Time between two renewals of a lease. It must be less than half of lease.ttl.",
+    )
+    grace: SecondsOrZero = Field(
+        default=1.0,
+        description="How long requests wait for a new lease after the old one has expired. Then "
+        "they are refused, and open calls end (see lease.endOpenCalls).",
     )
     end_open_calls: bool = Field(
         default=True,
-        description="Whether open calls of users, such as long streams, end with UNAVAILABLE at a "
-        "proxy that has been without a lease for lease.grace; false: they go on for as long as it "
-        "is cut off, those of users who were revoked meanwhile as well. Concerns revocation: "
-        "strict.",
+        description="Whether users' open calls, such as long streams, end with UNAVAILABLE when "
+        "a proxy has been without a lease for lease.grace. If false, they continue while the "
+        "proxy is cut off, including those of users who were revoked in the meantime. It applies "
+        "only if revocation is strict.",
     )
     clock_margin: ClockMarginSettings = ClockMarginSettings()
 
@@ -47,8 +52,9 @@ class LeaseSettings(Section):
 
 
 class ElectionSettings(Section):
-    """Settings of the election of the active root coord."""
+    """The election of the active root coord."""
 
     ttl: Seconds = Field(
-        default=5.0, description="Length of the leader's own lease, in seconds; below lease.ttl."
+        default=5.0,
+        description="Length of the active root coord's own lease. It must be less than lease.ttl.",
     )

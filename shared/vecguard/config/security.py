@@ -27,7 +27,8 @@ class PrivilegeListSettings(Section):
 
     privileges: Names = Field(
         default=(),
-        description="Privileges of the built-in group, instead of Milvus's; none: those.",
+        description="Privileges of this built-in privilege group. They replace Milvus's list. "
+        "Empty: Milvus's list applies.",
     )
 
 
@@ -40,19 +41,19 @@ class PrivilegeLevelSettings(Section):
 
 
 class RbacSettings(Section):
-    """`common.security.rbac`."""
+    """How roles limit users."""
 
     enforced: bool = Field(
         default=True,
-        description="Whether a user may call only what the user's roles allow. False: every login "
-        "may call everything but the methods about users and roles, as before version 0.2; roles "
-        "can be given all the same.",
+        description="Whether roles limit which methods a user may call. If false, every "
+        "authenticated user may call everything except the methods for users and roles, as before "
+        "version 0.2. Roles can still be granted.",
     )
     strict: bool = Field(
         default=True,
-        description="Whether methods for which Milvus defines no privilege, and which write or "
-        "show the data of every collection, need the role admin. False: any login may call them, "
-        "as in Milvus.",
+        description="Whether a method needs the role admin if Milvus defines no privilege for it "
+        "and it writes or shows the data of every collection. If false, every authenticated user "
+        "may call these methods, as in Milvus.",
     )
     cluster: PrivilegeLevelSettings = PrivilegeLevelSettings()
     database: PrivilegeLevelSettings = PrivilegeLevelSettings()
@@ -60,52 +61,53 @@ class RbacSettings(Section):
 
 
 class SecuritySettings(Section):
-    """`common.security`."""
+    """Authentication, roles and TLS."""
 
     authorization_enabled: bool = Field(
         default=True,
-        description="Whether requests are authenticated. Milvus's own default is false.",
+        description="Whether every call must be authenticated. Milvus's own default is false.",
     )
     allow_anonymous_changes: bool = Field(
         default=False,
-        description="Whether a proxy with authorizationEnabled false changes users "
-        "and roles for every caller. Such a change holds at all proxies.",
+        description="Whether every caller may change users and roles through a proxy whose "
+        "authorizationEnabled is false. Such a change applies at all proxies.",
     )
     super_users: Names = Field(
         default=(),
-        description="Users that need no old password for a change of any password (root does for "
-        "its own). Which passwords they may change, their roles decide.",
+        description="Users who can change a password without showing the old one. Their roles "
+        "decide whose passwords they may change. root must always show its own old password.",
     )
     root_should_bind_role: bool = Field(
         default=False,
-        description="Whether root, too, may call only what root's roles allow.",
+        description="Whether root, like other users, may call only what its roles allow.",
     )
     enable_public_privilege: bool = Field(
         default=True,
-        description="Whether root coord gives the role public, which every user has, its usual "
-        "grants when it becomes active: DescribeCollection, ListAliases and IndexDetail on "
-        "everything. False takes back none that were given before.",
+        description="Whether root coord gives the role public its usual grants when it becomes "
+        "active: DescribeCollection, ListAliases and IndexDetail on everything. Every user has "
+        "the role public. false does not remove grants that were made earlier.",
     )
     rbac: RbacSettings = RbacSettings()
     default_root_password: SecretText = Field(
         default_factory=lambda: Secret("Milvus"),
-        description="Password that root gets when the store is empty.",
+        description="Initial password of root. It is used only if the store in etcd is empty.",
     )
     default_root_password_file: str = Field(
         default="",
-        description="File that holds that password instead; wins over defaultRootPassword.",
+        description="File with the initial password of root. It overrides defaultRootPassword.",
     )
     tls_mode: Annotated[int, Field(ge=0, le=2)] | None = Field(
         default=None,
-        description="TLS on the public port: 0 off, 1 server certificate, 2 mutual. "
-        "Unset means 0, or what tlsEnabled says.",
+        description="TLS on the proxy's port: 0 is off, 1 uses a server certificate, 2 also "
+        "requires client certificates (mutual TLS). If unset, tlsEnabled decides, and TLS is off "
+        "without it.",
     )
     tls_enabled: bool | None = Field(
         default=None,
-        description="Older form of tlsMode: true means 2 if tls.caPemPath is set, else 1.",
+        description="Older form of tlsMode: true means 2 if tls.caPemPath is set, otherwise 1.",
     )
     internaltls_enabled: bool = Field(
-        default=False, description="Whether proxy and root coord speak TLS to each other."
+        default=False, description="Whether proxies and root coord connect to each other with TLS."
     )
 
     def initial_root_password(self) -> Secret[str]:
@@ -119,7 +121,7 @@ class SecuritySettings(Section):
         if not self.default_root_password_file:
             return self.default_root_password
         path = Path(self.default_root_password_file)
-        complaint = f"common.security.defaultRootPasswordFile: {path}"
+        complaint = f"common.security.defaultRootPasswordFile: {path.absolute()}"
         try:
             password = decoded(path.read_bytes())
         except OSError as error:
@@ -127,64 +129,89 @@ class SecuritySettings(Section):
         except TextError as error:
             raise ConfigurationError(f"{complaint} {error}") from None
         if not password:
-            raise ConfigurationError(f"{complaint} holds no password")
+            raise ConfigurationError(f"{complaint} is empty")
         return Secret(password)
 
 
 class BuiltinRolesSettings(Section):
-    """`builtinRoles`."""
+    """Roles that root coord creates."""
 
     enable: bool = Field(
         default=False,
-        description="Whether root coord makes sure, when it becomes active, that the roles of "
-        "builtinRoles.roles exist with their grants. They are neither altered nor dropped.",
+        description="Whether root coord creates the roles of builtinRoles.roles when it becomes "
+        "active, and adds the grants that they lack. It removes no roles or grants.",
     )
     roles: str = Field(
         default="{}",
-        description="Roles in JSON, as in Milvus: the name of each, and as its value "
+        description="JSON text in Milvus's format: it maps the name of each role to "
         '{"privileges": [{"object_type": "Collection", "object_name": "*", "privilege": "Search", '
         '"db_name": "default"}]}.',
     )
 
 
 class CommonSettings(Section):
-    """`common`."""
+    """Settings that both services share."""
 
     security: SecuritySettings = Field(default_factory=SecuritySettings)
 
 
 class TlsSettings(Section):
-    """The certificate of the public port, and settings for the TLS of every link."""
+    """TLS on the proxy's port, and how often all TLS files are checked for changes."""
 
-    server_pem_path: str = Field(default="", description="File with the certificate (PEM).")
-    server_key_path: str = Field(default="", description="File with its key (PEM).")
+    server_pem_path: str = Field(
+        default="",
+        description="PEM file with the proxy's certificate, followed by its intermediate "
+        "certificates.",
+    )
+    server_key_path: str = Field(
+        default="", description="PEM file with the private key of that certificate."
+    )
     ca_pem_path: str = Field(
         default="",
-        description="File with the CAs that may have signed clients' certificates (PEM).",
+        description="PEM file with the CA certificates by which client certificates are verified.",
     )
     user_from_certificate: str = Field(
         default="",
-        description="Which part of a client's certificate names the user, instead of a password; "
-        "empty: none.",
+        description="Which part of a client's certificate holds the user name. A client whose "
+        "certificate has one needs no password. Empty: every client needs a password.",
     )
     reload_interval: Seconds = Field(
         default=10.0,
-        description="How often the TLS files of every link are looked at for changes, in seconds.",
+        description="How often a process checks all TLS files, of every connection, for changes.",
     )
 
 
 class InternalTlsSettings(Section):
-    """The certificates between proxy and root coord."""
+    """TLS between proxies and root coord."""
 
-    server_pem_path: str = Field(default="", description="File with root coord's certificate.")
-    server_key_path: str = Field(default="", description="File with its key (PEM).")
-    ca_pem_path: str = Field(
-        default="", description="File with the CAs that either side accepts (PEM)."
+    server_pem_path: str = Field(
+        default="",
+        description="PEM file with root coord's certificate, followed by its intermediate "
+        "certificates.",
     )
-    sni: str = Field(default="", description="Name expected in root coord's certificate.")
-    client_pem_path: str = Field(default="", description="File with the proxy's certificate.")
-    client_key_path: str = Field(default="", description="File with its key (PEM).")
+    server_key_path: str = Field(
+        default="", description="PEM file with the private key of root coord's certificate."
+    )
+    ca_pem_path: str = Field(
+        default="",
+        description="PEM file with the CA certificates by which proxies and root coord verify "
+        "each other.",
+    )
+    sni: str = Field(
+        default="",
+        description="Name that proxies expect in root coord's certificate. Empty: the host in "
+        "rootCoord.addresses.",
+    )
+    client_pem_path: str = Field(
+        default="",
+        description="PEM file with the proxy's certificate for root coord, followed by its "
+        "intermediate certificates.",
+    )
+    client_key_path: str = Field(
+        default="", description="PEM file with the private key of the proxy's certificate."
+    )
     allowed_names: Names = Field(
         default=(),
-        description="Names of certificates that may open a session; none: every accepted one.",
+        description="Names in certificates that may open a session at root coord. Empty: every "
+        "verified certificate may.",
     )

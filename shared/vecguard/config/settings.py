@@ -35,11 +35,12 @@ class LogSettings(Section):
     """The log on standard error."""
 
     level: Annotated[LogLevel, LowerCase, one_of(("debug", "info", "warn", "error"))] = Field(
-        default="info", description="Least severe entries that are written."
+        default="info", description="Minimum severity of log entries."
     )
     format: Annotated[LogFormat, LowerCase, one_of(("auto", "text", "json"))] = Field(
         default="auto",
-        description="text for people, json for machines, auto: text on a terminal, else json.",
+        description="Format of the log: text is for people, json for machines. auto chooses text "
+        "on a terminal, otherwise json.",
     )
 
 
@@ -58,8 +59,8 @@ class Settings(Section):
     cache: CacheSettings = CacheSettings()
     revocation: Annotated[RevocationMode, LowerCase, one_of(("strict", "bounded"))] = Field(
         default="strict",
-        description="What a proxy without a valid lease does: strict refuses, bounded goes on "
-        "with entries younger than cache.ttl.",
+        description="What a proxy does without a valid lease: strict refuses calls, bounded "
+        "continues with entries that are younger than cache.ttl.",
     )
     lease: LeaseSettings = LeaseSettings()
     election: ElectionSettings = ElectionSettings()

@@ -8,7 +8,12 @@ from typing import Final
 
 import yaml
 
-from vecguard.config.catalogue import VARIABLE_PREFIX, VARIABLE_SEPARATOR, Catalogue, Key
+from vecguard.config.catalogue import (
+    VARIABLE_PREFIX,
+    VARIABLE_SEPARATOR,
+    Catalogue,
+    Key,
+)
 from vecguard.config.catalogue import Path as KeyPath
 from vecguard.config.problems import Problem
 from vecguard.config.removed import REMOVED, removed_by_variable
@@ -103,16 +108,16 @@ def _parse(path: Path, text: str) -> FileValues:
         line_or_none = mark.line + 1 if mark else None
         raise _UnusableError(path, line_or_none, f"not YAML: {_why(error)}") from None
     except RecursionError:
-        raise _UnusableError(path, None, "nested too deeply") from None
+        raise _UnusableError(path, None, "the YAML is nested too deeply") from None
     except (ValueError, LookupError, AttributeError, TypeError):
         # PyYAML's constructors fail on values that only look like their kind: 0x_, !!bool x.
-        complaint = "not YAML: it holds a value that is not of the kind it seems to be"
+        complaint = "not YAML: a value does not fit its type; put it in quotes if it is text"
         raise _UnusableError(path, None, complaint) from None
 
 
 def _why(error: yaml.MarkedYAMLError) -> str:
     """Returns the parser's reason without its quotation of the file, which may be a password."""
-    reason = error.problem or "it cannot be understood"
+    reason = error.problem or "it cannot be parsed"
     if isinstance(error, yaml.composer.ComposerError | yaml.constructor.ConstructorError):
         reason = reason.partition("'")[0].strip()
         reason += "; put text that begins with &, * or ! in quotes"
@@ -165,24 +170,25 @@ def _faulty_keys(path: Path, keys: list[tuple[KeyPath, yaml.Node]]) -> Iterator[
         if node.tag == "tag:yaml.org,2002:merge" or key[:-1] in repeated:
             continue
         if node.tag != "tag:yaml.org,2002:str":
-            yield Problem(where, "", "expected a name as key, found something else")
+            yield Problem(where, "", "expected a name as key, found another type")
         elif key in seen:
             repeated.add(key)
-            yield Problem(where, dotted, f"set before, in line {seen[key]}")
+            yield Problem(where, dotted, f"already set in line {seen[key]}")
         seen.setdefault(key, node.start_mark.line + 1)
 
 
 def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> EnvironmentValues:
-    """Reads the variables that begin with `VECGUARD__`, in upper or lower case."""
+    """Reads the variables that begin with `VECGUARD__`, in upper or lower case.
+
+    A variable with a missing underscore is a problem, too, so that it is not silently ignored.
+    """
     values: dict[KeyPath, object] = {}
     variables: dict[KeyPath, str] = {}
     problems: list[Problem] = []
     for name in sorted(environ):
         if not name.upper().startswith(VARIABLE_PREFIX):
-            if meant := _meant(name, catalogue):
-                problems.append(
-                    Problem(name, "", f"unknown environment variable; did you mean {meant}?")
-                )
+            if _lacks_underscores(name, environ[name], catalogue):
+                problems.append(_unknown(name, catalogue))
             continue
         key = catalogue.by_variable(name)
         if key is None:
@@ -195,23 +201,22 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Enviro
     return EnvironmentValues(values, variables, tuple(problems))
 
 
-def _meant(name: str, catalogue: Catalogue) -> str | None:
-    """Returns the variable that was meant by a name with one underscore after VECGUARD.
+def _lacks_underscores(name: str, value: str, catalogue: Catalogue) -> bool:
+    """Returns whether a variable is most likely a setting with a single underscore somewhere.
 
-    Other names are not ours: Kubernetes makes VECGUARD_PROXY_PORT of a Service's name.
+    `VECGUARD_PROXY_PORT=tcp://10.0.0.1:19530` is none: Kubernetes sets it for a Service that is
+    called vecguard-proxy. Others, such as `VECGUARD_CONFIG`, have the name of no setting.
     """
-    start, _, rest = name.partition("_")
-    if start.upper() != "VECGUARD" or VARIABLE_SEPARATOR not in rest:
-        return None
-    key = catalogue.by_variable(VARIABLE_PREFIX + rest)
-    return None if key is None else key.variable
+    if not name.upper().startswith(VARIABLE_PREFIX[:-1]) or "://" in value:
+        return False
+    return VARIABLE_SEPARATOR in name or catalogue.same_letters(name) is not None
 
 
 def _unknown(name: str, catalogue: Catalogue) -> Problem:
     path = removed_by_variable(name)
     if path is not None:
         return Problem(name, ".".join(path), REMOVED[path].complaint("variable"))
-    similar = catalogue.similar_variable(name)
+    similar = catalogue.same_letters(name) or catalogue.similar_variable(name)
     hint = f"; did you mean {similar}?" if similar else ""
     return Problem(name, "", f"unknown environment variable{hint}")
 

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from vecguard.config.fields import Expected, Section
 
-_EXPECTED = "an http or https URL, or nothing"
+_EXPECTED = "an http or https URL, or empty"
 
 
 def _collector(value: str) -> str:
@@ -17,15 +17,16 @@ def _collector(value: str) -> str:
 
 
 class TraceSettings(Section):
-    """Where spans are sent, and which calls get one. Needs the extra `tracing`."""
+    """OpenTelemetry tracing. It needs the extra `tracing`."""
 
     endpoint: Annotated[str, AfterValidator(_collector), Expected(_EXPECTED)] = Field(
         default="",
-        description="Where spans go, by OTLP over HTTP, such as http://collector:4318/v1/traces; "
-        "empty: tracing is off. Headers for the collector come from OTEL_EXPORTER_OTLP_HEADERS.",
+        description="URL to which spans are sent by OTLP over HTTP, such as "
+        "http://collector:4318/v1/traces. Empty: tracing is off. Headers for the collector come "
+        "from OTEL_EXPORTER_OTLP_HEADERS.",
     )
     sample_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0,
-        description="Part of the calls without a trace of their client's that begin one. Where "
-        "there is one (the header traceparent), its own decision is followed.",
+        description="Fraction of calls without a trace context for which a new trace is started. "
+        "If a call has the header traceparent, the decision in the header applies.",
     )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from vecguard.config.exposure import Exposure
+from vecguard.observability.details import Details
 from vecguard.observability.log import get_logger
 
 _log = get_logger(__name__)
@@ -28,9 +30,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The results of all checks at one moment."""
+    """The results of all checks at one moment.
+
+    Attributes:
+        details: what the process reports beside them, if it was asked.
+    """
 
     checks: tuple[Check, ...]
+    details: Details | None = None
 
     @property
     def ready(self) -> bool:
@@ -39,7 +46,8 @@ class Health:
 
     def without(self, names: Container[str]) -> "Health":
         """Returns the results without the checks of these names."""
-        return Health(tuple(check for check in self.checks if check.name not in names))
+        checks = tuple(check for check in self.checks if check.name not in names)
+        return replace(self, checks=checks)
 
     @property
     def failures(self) -> tuple[Check, ...]:
@@ -55,8 +63,8 @@ class Health:
 class HealthSource(Protocol):
     """Reports the health of a process."""
 
-    async def assess(self) -> Health:
-        """Returns the health at this moment."""
+    async def assess(self, *, detailed: bool = False) -> Health:
+        """Returns the health at this moment; `detailed` says whether with its details."""
         ...
 
     async def is_alive(self) -> bool:
@@ -73,6 +81,11 @@ class HealthReport:
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], Check]] = {}
+        self._details: Callable[[], Details] | None = None
+
+    def describe(self, details: Callable[[], Details]) -> None:
+        """Takes the function that returns the details. Like a check, it must not block."""
+        self._details = details
 
     def register(self, name: str, check: Callable[[], Check]) -> None:
         """Adds a check.
@@ -88,13 +101,21 @@ class HealthReport:
         """Runs every check once. A check that raises counts as critical and unhealthy."""
         return Health(tuple(self._run(name, check) for name, check in self._checks.items()))
 
-    async def assess(self) -> Health:
+    async def assess(self, *, detailed: bool = False) -> Health:
         """Does what `evaluate` does, as a `HealthSource`."""
-        return self.evaluate()
+        health = self.evaluate()
+        return replace(health, details=self._describe()) if detailed else health
 
     async def is_alive(self) -> bool:
         """Returns True: a process whose event loop hangs does not answer at all."""
         return True
+
+    def _describe(self) -> Details | None:
+        try:
+            return None if self._details is None else self._details()
+        except Exception:  # noqa: BLE001  # whatever it is, the checks must be reported
+            _log.exception("the details of the health report cannot be made")
+            return None
 
     @staticmethod
     def _run(name: str, check: Callable[[], Check]) -> Check:
@@ -104,3 +125,10 @@ class HealthReport:
             _log.exception("a health check failed to run", check=name)
             message = f"the check itself failed: {type(error).__name__}"
             return Check(name, healthy=False, critical=True, message=message)
+
+
+def register_exposure(exposure: Exposure | None, health: HealthReport) -> None:
+    """Registers the check `exposure`: a port is open to the network without TLS."""
+    message = str(exposure or "its port is encrypted or not open to the network")
+    check = Check("exposure", exposure is None, critical=False, message=message)
+    health.register("exposure", lambda: check)

@@ -1,9 +1,12 @@
-"""Serves the operations port: health and metrics over HTTP, read-only."""
+"""Serves the operations port: a page, health and metrics over HTTP, read-only."""
 
+import asyncio
 import resource
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -17,6 +20,7 @@ from vecguard.listening import close_all, listening_sockets
 from vecguard.observability.exposition import Exposition
 from vecguard.observability.health import Health, HealthSource
 from vecguard.observability.health_json import as_json
+from vecguard.observability.status_page import page
 from vecguard.observability.timed_connection import IDLE_SECONDS, TimedConnection
 
 #: Requests are answered at once; those still open at a stop get this long.
@@ -26,6 +30,9 @@ _BACKLOG: Final = 1024
 MAX_CONNECTIONS: Final = 128
 #: In a process with few descriptors, connections may take this part of them.
 _PART_OF_DESCRIPTORS: Final = 8
+#: A page takes some milliseconds of the event loop, in which a proxy serves nothing else: requests
+#: within this time get the same one.
+_PAGE_SECONDS: Final = 1.0
 #: No client has a reason to send a body.
 _MAX_BODY: Final = 1024
 
@@ -42,7 +49,7 @@ class MetricsSource(Protocol):
 
 
 class OperationsServer:
-    """Serves /livez, /readyz, /healthz and /metrics while the context is open.
+    """Serves /, /livez, /readyz, /healthz and /metrics while the context is open.
 
     It holds few connections. A newcomer replaces the oldest that waits for a request, so that a
     probe is answered however many clients are connected.
@@ -53,7 +60,7 @@ class OperationsServer:
     Args:
         ip: the address to listen on.
         port: the port to listen on; 0 for any free one.
-        health: answers /livez, /readyz and /healthz.
+        health: answers /, /livez, /readyz and /healthz.
         registry: answers /metrics.
         key: the configuration section of ip and port, for errors.
         shares_port: whether other processes may hold the same port, such as the process that
@@ -76,6 +83,8 @@ class OperationsServer:
         self._exposition = Exposition(_gathering(registry))
         self._key = key
         self._shares_port = shares_port
+        self._pages: dict[bool, tuple[float, bytes]] = {}
+        self._page_turn = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._runner: web.AppRunner
         # By aiohttp's protocol object of the connection.
@@ -96,6 +105,7 @@ class OperationsServer:
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])
         app.add_routes(
             [
+                web.get("/", self._page),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/healthz", self._healthz),
@@ -173,7 +183,20 @@ class OperationsServer:
         return self._report((await self._health.assess()).without(excluded))
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        return self._report(await self._health.assess())
+        return self._report(await self._health.assess(detailed=True))
+
+    async def _page(self, request: web.Request) -> web.Response:
+        refreshes = request.query.get("refresh") != "off"
+        async with self._page_turn:
+            now = asyncio.get_running_loop().time()
+            made_at, body = self._pages.get(refreshes, (-inf, b""))
+            if now - made_at >= _PAGE_SECONDS:
+                health = await self._health.assess(detailed=True)
+                body = page.render(health, datetime.now(UTC), refreshes=refreshes)
+                self._pages[refreshes] = now, body
+        return web.Response(
+            body=body, content_type="text/html", charset="utf-8", headers=page.HEADERS
+        )
 
     @staticmethod
     def _report(health: Health) -> web.Response:

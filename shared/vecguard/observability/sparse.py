@@ -39,6 +39,11 @@ class SparseLog:
         if self._may_write(event, entry):
             self._log.info(event, **entry)
 
+    def warning(self, event: str, **entry: Any) -> None:
+        """Writes an entry at level warning, or counts it."""
+        if self._may_write(event, entry):
+            self._log.warning(event, **entry)
+
     def error(self, event: str, **entry: Any) -> None:
         """Writes an entry at level error, or counts it."""
         if self._may_write(event, entry):

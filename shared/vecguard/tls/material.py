@@ -37,7 +37,7 @@ class PemFile:
 
     def problem(self, what: str) -> TlsMaterialError:
         """Returns an error about this file: `what` follows the name, as in "does not exist"."""
-        return TlsMaterialError(f"{self.setting}: {self.path} {what}")
+        return TlsMaterialError(f"{self.setting}: {self.path.absolute()} {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,7 @@ def _content(file: PemFile) -> bytes | TlsMaterialError:
         with file.path.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        here = "" if file.path.is_absolute() else f"; a relative path counts from {Path.cwd()}"
-        return file.problem(f"does not exist{here}")
+        return file.problem("does not exist")
     except OSError as error:
         return file.problem(f"cannot be read: {error.strerror or error}")
     if len(content) > MAX_FILE_BYTES:

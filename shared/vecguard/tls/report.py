@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from vecguard.clock import Clock
+from vecguard.observability.details import Certificate
 from vecguard.observability.health import Check, HealthReport
 from vecguard.tls.reloading import ReloadingContext
 from vecguard.tls.validity import Stage
@@ -47,6 +48,14 @@ class TlsCollector(Collector):
             for reason, count in context.handshake_failures.items():
                 handshakes.add_metric((context.label, reason), count)
         return (expiry, reloads, failures, handshakes)
+
+
+def certificates(contexts: Sequence[ReloadingContext], now: float) -> tuple[Certificate, ...]:
+    """Returns when the certificates of each context end; `now` is in seconds since the epoch."""
+    return tuple(
+        Certificate(link=context.label, expires_seconds=context.expires_in(now))
+        for context in contexts
+    )
 
 
 def register_checks(

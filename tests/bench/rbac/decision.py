@@ -39,7 +39,7 @@ class _Client:
     def __init__(self):
         self.precedents = {}
 
-    def peer_name(self):
+    def host(self):
         return None
 
     def certificate(self):

@@ -184,7 +184,7 @@ async def test_no_secret_is_in_anything_that_comes_out(tmp_path):
 
         async def look_around():
             pages.extend(
-                [await deployment.page(path) for path in ("/healthz", "/metrics", "/livez")]
+                [await deployment.page(path) for path in ("/", "/healthz", "/metrics", "/livez")]
             )
 
         assert (await client.health(root)).status is grpc.StatusCode.OK

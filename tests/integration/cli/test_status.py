@@ -39,6 +39,8 @@ async def test_status_says_who_is_active_and_who_is_connected(installation: Inst
 async def test_status_is_a_table_for_people(installation: Installation):
     ended = await vecguard_process("status", *installation.operations)
     assert ended.code == 0, ended.all
+    active = await installation.stack.active_root_coord()
+    assert f"http://{active.operations_address}/" in ended.out
     for words in ("active, term", "2 proxies connected", "standby", "strict revocation", "no TLS"):
         assert words in " ".join(ended.out.split())
 

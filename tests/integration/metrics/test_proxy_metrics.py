@@ -207,7 +207,7 @@ async def test_the_operations_port_names_nobody_and_no_password(deployment):
     await deployment.create_user("dorothea", "her password")
     await deployment.code(login=("dorothea", "her password"))
     await deployment.code(login=("dorothea", "another password"))
-    for path in ("/metrics", "/healthz", "/readyz", "/livez"):
+    for path in ("/", "/metrics", "/healthz", "/readyz", "/livez"):
         _, text = await ask(deployment.operations, path)
         for word in ("dorothea", "her password", "another password", "$2", ROOT[1] + '"'):
             assert word not in text, path

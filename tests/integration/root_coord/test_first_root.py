@@ -19,7 +19,7 @@ from vecguard.config import Settings
 from vecguard.etcd import Delete, EtcdClient, Put
 from vecguard.installations import Installation, named, survey
 from vecguard.lifecycle import ShutdownSignal
-from vecguard.milvus_layout import Keys
+from vecguard.milvus_layout import Keys, Record
 from vecguard.observability.health import HealthReport
 from vecguard.passwords import verify_password
 from vecguard.root_coord import app
@@ -148,7 +148,7 @@ def test_a_message_about_prefixes_is_short_whatever_their_names():
 
 
 @asynccontextmanager
-async def standing(client, **values):
+async def standing(client, root_password=" a first password", **values):
     """A root coord that stands for election and prepares."""
     settings = Settings.model_validate(
         {"election": {"ttl": 1.0}, "authentication": {"bcryptCost": 4}, **values}
@@ -161,7 +161,7 @@ async def standing(client, **values):
                 client,
                 role,
                 metrics=RootCoordMetrics(CollectorRegistry()),
-                root_password=Secret(" a first password"),
+                root_password=Secret(root_password),
                 shutdown=ShutdownSignal(),
             )
         )
@@ -267,10 +267,10 @@ async def test_a_role_of_etcd_that_reads_only_its_prefix_keeps_nobody_out(own_et
 KEYS = Keys.of("by-dev", "meta")
 
 
-def root_check(role):
+def root_check(role, name="root"):
     health = HealthReport()
     register_health_checks(role, health)
-    return next(check for check in health.evaluate().checks if check.name == "root")
+    return next(check for check in health.evaluate().checks if check.name == name)
 
 
 def root_lost_metric(role):
@@ -365,3 +365,44 @@ async def test_the_active_root_coord_sees_that_root_is_lost_and_that_a_reset_bri
     async with standing(client) as (role, lines):
         await eventually(activity(role))
         await says_that_root_is_lost(client, role, lines)
+
+
+async def test_root_s_default_password_is_a_warning_until_it_is_changed_and_when_it_comes_back(
+    client,
+):
+    async with standing(client, root_password="Milvus") as (role, lines):
+
+        async def is_default():
+            return not root_check(role, "root_password").healthy
+
+        async def is_another():
+            return "not the well-known" in root_check(role, "root_password").message
+
+        assert root_check(role, "root_password").message == "not known on standby"
+        await eventually(is_default)
+        assert not root_check(role, "root_password").critical
+        # Our own write, and another program's.
+        own = await role.active_term.credentials.update(
+            "root",
+            expected_revision=None,
+            password=hashed("another password"),
+            description=None,
+            actor=None,
+        )
+        assert own.revision
+        await eventually(is_another)
+        await client.txn(
+            [], [Put(KEYS.user("root").encode(), Record.new(hashed("Milvus"), "").encode())]
+        )
+        await eventually(is_default)
+    assert len([line for line in lines if "well-known default" in line["event"]]) == 2
+
+
+async def test_a_root_without_a_readable_password_does_not_have_the_default_one(client):
+    await put_users(client, "by-dev/meta/", "root")
+    async with standing(client) as (role, _):
+
+        async def is_known():
+            return "not the well-known" in root_check(role, "root_password").message
+
+        await eventually(is_known)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 
@@ -55,6 +56,25 @@ async def test_the_metrics_of_every_worker_are_on_the_one_port(workers):
         assert f'vecguard_worker_up{{worker="{worker}"}} 1.0' in text
         assert f'process_open_fds{{worker="{worker}"}}' in text
     assert text.count("# TYPE process_open_fds gauge") == 1
+
+
+async def test_the_page_shows_every_worker_and_the_logins_of_all(workers):
+    for client in await workers.one_client_each():
+        assert await client.code(("nobody", "wrong")) is grpc.StatusCode.UNAUTHENTICATED
+
+    async def all_are_shown():
+        status, page = await workers.ask("/")
+        assert status == 200
+        refused = re.search(
+            r"wrong_credentials.*?number[^>]*>[\d.]+<.*?number[^>]*>([\d,]+)<", page
+        )
+        shown = [f"worker {number}" in page for number in range(1, WORKERS + 1)]
+        return all(shown) and refused is not None and int(refused[1]) >= WORKERS
+
+    await eventually(all_are_shown)
+    report = json.loads((await workers.ask("/healthz"))[1])
+    assert [each["worker"] for each in report["details"]["proxies"]] == [1, 2, 3]
+    assert "details" not in json.loads((await workers.ask("/readyz"))[1])
 
 
 async def test_a_worker_that_hangs_makes_the_pod_neither_ready_nor_alive(workers):

@@ -17,7 +17,7 @@ _ELISION = re.compile(r"\.\.\.|\bNAME\b")
 
 #: How code spans begin that are commands.
 _COMMAND = re.compile(
-    r"-|[A-Z_]+=|\.venv/bin/|(apt|cp|docker|etcdctl|git|kind|kubectl|make|milvus-lite|openssl|pip"
+    r"-|[A-Z_]+=|\.venv/bin/|(apt|cp|docker|etcdctl|git|helm|kind|kubectl|make|milvus-lite|openssl|pip"
     r"|podman|promtool|pytest|python|sysctl|ulimit|vecguard(-proxy|-root-coord)?) "
     r"|(certs (init|check|client|renew)|root reset|user (create|delete|describe|list|passwd|roles)"
     r"|member add"

@@ -42,10 +42,17 @@ MILVUS = (
     "fail to execute task when deleting the user",
     "... numbers, letters, dollars and underscores",
 )
+#: Settings of nginx.
+NGINX = (
+    "http2 on;",
+    "listen 19530;",
+    'use-forwarded-headers: "true"',
+    'use-proxy-protocol: "true"',
+)
 #: A usage of certificates, and arguments of the benchmark.
 NO_TEXTS = ("relay peers", "server auth")
 #: What the pages quote that is not ours.
-FOREIGN = frozenset((*PYMILVUS, *OPENSSL, *GRPC, *ETCD, *SYSTEM, *MILVUS, *NO_TEXTS))
+FOREIGN = frozenset((*PYMILVUS, *OPENSSL, *GRPC, *ETCD, *SYSTEM, *MILVUS, *NGINX, *NO_TEXTS))
 
 
 @pytest.fixture(scope="module")

@@ -242,12 +242,11 @@ class RoleAuthorizer(Authorizer):
 
     def note_refusal(self, permission: RolePermission, error: PermissionDeniedError) -> None:
         """Counts a refusal, and records it in the audit log."""
-        peer = permission.client.peer_name()
         question = permission.question
         self.note_refused(
             RefusedCall(
                 permission.username,
-                peer[0] if peer else None,
+                permission.client.host(),
                 method_of(permission.path),
                 error.privilege.removeprefix("Privilege"),
                 None if question is None else question.names,

@@ -154,10 +154,10 @@ class MethodPermission(Permission):
         try:
             self._need.require(self._path, self._username, roles)
         except RoleNeededError as error:
-            peer = self._client.peer_name()
-            address = peer[0] if peer else None
             self._decisions.note_refused(
-                RefusedCall(self._username, address, self._path, error.roles, None, None)
+                RefusedCall(
+                    self._username, self._client.host(), self._path, error.roles, None, None
+                )
             )
             raise
         if not self.is_given:

@@ -7,10 +7,12 @@ from vecguard.addresses import Address
 from vecguard.config.relay import ConnectionSettings, Http2Settings, PoolSettings
 from vecguard.config.services import ProxySettings
 from vecguard.config.settings import Settings
+from vecguard.networks import Networks
 from vecguard.proxy.http2.limits import LimitHits, Limits
 from vecguard.proxy.relay.bounds import Bounds
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.tracing import Tracer
+from vecguard.proxy.relay.clients.balancers import BalancerPolicy
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimitsPolicy
 from vecguard.proxy.relay.clients.lifetime import LifetimePolicy
 from vecguard.proxy.relay.listener import Listener
@@ -47,6 +49,15 @@ def bounds(http2: Http2Settings, connections: ConnectionSettings) -> Bounds:
             age_seconds=connections.max_age or None,
             grace_seconds=connections.max_age_grace or None,
         ),
+    )
+
+
+def balancers(settings: ProxySettings) -> BalancerPolicy:
+    """Returns which peers are believed about the addresses of their clients."""
+    return BalancerPolicy(
+        proxy_header=Networks.parse(settings.proxy_protocol.trusted),
+        forwarded_for=Networks.parse(settings.forwarded_for.trusted),
+        hops=settings.forwarded_for.hops,
     )
 
 
@@ -103,6 +114,7 @@ def listener(
         max_answer_bytes=settings.grpc.server_max_send_size,
         limits=limits(settings.http2),
         bounds=bounds(settings.http2, settings.connections),
+        balancers=balancers(settings),
         hits=hits,
         origin_of=origin_of,
         authorizer=authorizer,

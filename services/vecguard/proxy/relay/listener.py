@@ -16,6 +16,7 @@ from vecguard.proxy.relay.calls.call_counts import CallCounts
 from vecguard.proxy.relay.calls.open_calls import OpenCalls
 from vecguard.proxy.relay.calls.tracing import Tracer
 from vecguard.proxy.relay.clients.acceptor import Acceptor
+from vecguard.proxy.relay.clients.balancers import NO_BALANCERS, BalancerPolicy, Balancers
 from vecguard.proxy.relay.clients.buffer_relief import BufferRelief
 from vecguard.proxy.relay.clients.client_link import ClientLink
 from vecguard.proxy.relay.clients.connection_limits import ConnectionLimits, Place
@@ -40,6 +41,7 @@ class Listener:
         hits: counts of the limits that were reached.
         buffers: the bytes that wait because of its clients, in both directions.
         connection_limits: the counts of connections, and of displaced ones.
+        balancers: the load balancers in front, and what they did wrong.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Listener:
         bounds: Bounds,
         hits: LimitHits | None = None,
         origin_of: Callable[[str], str] = str,
+        balancers: BalancerPolicy = NO_BALANCERS,
         authorizer: Authorizer | None = None,
         filtering: Upstream | None = None,
         tracer: Tracer | None = None,
@@ -70,6 +73,7 @@ class Listener:
             bounds: the limits of all connections together.
             hits: counts the limits that are reached.
             origin_of: maps an address to its origin; one origin can have many addresses.
+            balancers: which peers are believed about the addresses of their clients.
             authorizer: decides which calls a user may make; None: all of them.
             filtering: the upstream of the calls whose answers `authorizer` wants filtered.
             tracer: begins a span for each call; None: calls are not traced.
@@ -81,6 +85,7 @@ class Listener:
         self.hits = hits or limit_hits()
         self.buffers = Buffers(bounds.buffered_bytes)
         self.connection_limits = ConnectionLimits(bounds.connections, self.hits)
+        self.balancers = Balancers(balancers, origin_of)
         self._reception = Reception(
             gatekeeper,
             routes,
@@ -98,6 +103,7 @@ class Listener:
             self.connection_limits,
             handshake_seconds=bounds.lifetime.greeting_seconds,
             origin_of=origin_of,
+            balancers=self.balancers,
             hits=self.hits,
         )
 
@@ -166,7 +172,7 @@ class Listener:
             for link in links:
                 link.abort()
 
-    def _make_link(self, place: Place) -> ClientLink:
+    def _make_link(self, place: Place, address: tuple[str, int] | None) -> ClientLink:
         return ClientLink(
             self._reception,
             self._limits,
@@ -177,4 +183,6 @@ class Listener:
             hits=self.hits,
             place=place,
             scheduler=self._scheduler,
+            address=address,
+            balancers=self.balancers,
         )

@@ -9,7 +9,7 @@ from mypy_extensions import mypyc_attr
 
 from vecguard.errors import VecguardError
 from vecguard.proxy.http2.handler import Fields
-from vecguard.proxy.identity_headers import identity_fields
+from vecguard.proxy.identity_headers import identity_fields, origin_fields
 from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.calls.call_counts import CallCounts
@@ -20,6 +20,7 @@ from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.calls.request import KeptBytes, Request
 from vecguard.proxy.relay.calls.tracing import TRACEPARENT, TRACESTATE, Span, Tracer
 from vecguard.proxy.relay.clients.client_link import ClientLink, Host
+from vecguard.proxy.relay.clients.forwarded_for import X_FORWARDED_FOR
 from vecguard.proxy.relay.traffic import Traffic
 from vecguard.proxy.relay.unexpected import unexpected_error
 from vecguard.proxy.relay.upstreams.routing import Routes
@@ -29,8 +30,8 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 class Client(Protocol):
     """The connected client, as a gatekeeper sees it."""
 
-    def peer_name(self) -> tuple[str, int] | None:
-        """Returns its address and port; None without one."""
+    def host(self) -> str | None:
+        """Returns its IP address; None without one."""
         ...
 
     def certificate(self) -> Mapping[str, Any] | None:
@@ -178,15 +179,16 @@ class Reception(Host):
                 call.set_deadline(head.timeout_seconds, self._deadlines)
             if head.length is not None:
                 call.require_length(head.length)
+            client: Client = link if link.forwarding is None else _forwarded(link, call, head)
             newest = link.newest
             principal = self._gatekeeper.admit_now(
-                head.authorization, link, None if newest is None else newest.principal
+                head.authorization, client, None if newest is None else newest.principal
             )
             if principal is None:
                 link.note_pending_decision()
-                self._wait(call, self._admit(link, call, head))
+                self._wait(call, self._admit(link, client, call, head))
             else:
-                self._route(link, call, head, principal)
+                self._route(link, client, call, head, principal)
         except VecguardError as error:
             _refuse(link, call, error)
         except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
@@ -198,17 +200,21 @@ class Reception(Host):
             self._spans[call] = span
             head.replace(TRACEPARENT, span.traceparent)
 
-    def _route(self, link: ClientLink, call: Call, head: RequestHead, principal: Principal) -> None:
+    def _route(
+        self, link: ClientLink, client: Client, call: Call, head: RequestHead, principal: Principal
+    ) -> None:
         upstream = self._routes.find(head.path.value)
         link.admitted(call, principal)
         permission = None
         if self._authorizer is not None:
-            permission = self._authorizer.permission(principal, head, link, call)
+            permission = self._authorizer.permission(principal, head, client, call)
             if permission is not None and permission.filters_answer:
                 if self._filtering is None:
                     raise RuntimeError("no upstream filters answers")
                 upstream = self._filtering
-        identity = identity_fields(principal, link.peer if upstream.policy.shows_peer else None)
+        identity = identity_fields(principal)
+        if upstream.policy.shows_peer:
+            identity += origin_fields(principal, client.host())
         call.route(Request(upstream, head, identity, self._kept), permission)
 
     def _wait(self, call: Call, decide: Coroutine[Any, Any, None]) -> None:
@@ -217,13 +223,24 @@ class Reception(Host):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _admit(self, link: ClientLink, call: Call, head: RequestHead) -> None:
+    async def _admit(self, link: ClientLink, client: Client, call: Call, head: RequestHead) -> None:
         try:
-            self._route(link, call, head, await self._gatekeeper.admit(head.authorization, link))
+            principal = await self._gatekeeper.admit(head.authorization, client)
+            self._route(link, client, call, head, principal)
         except VecguardError as error:
             _refuse(link, call, error)
         except Exception as error:  # noqa: BLE001 - logged, and the call gets the error
             call.end(unexpected_error(error))
+
+
+def _forwarded(link: ClientLink, call: Call, head: RequestHead) -> Client:
+    """Returns the client on whose behalf a balancer makes the call."""
+    forwarding = link.forwarding
+    if forwarding is None:
+        return link
+    client = forwarding.client_of(link, head.values(X_FORWARDED_FOR))
+    call.origin = client.origin
+    return client
 
 
 def _refuse(link: ClientLink, call: Call, error: VecguardError) -> None:

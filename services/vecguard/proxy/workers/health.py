@@ -1,12 +1,16 @@
 """Merges the health reports of several workers into one."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
+from vecguard.observability.details import Certificate, Details
 from vecguard.observability.health import Check, Health
 
 
 def joined(answers: Mapping[int, Health | str]) -> Health:
     """Returns one report, with the checks of a single process and the check `workers`.
+
+    It has the details of all workers that report them.
 
     A check is healthy if it is healthy for every worker that answers; else its message lists the
     unhealthy ones.
@@ -20,7 +24,35 @@ def joined(answers: Mapping[int, Health | str]) -> Health:
             for check in answer.checks:
                 by_name.setdefault(check.name, {})[number] = check
     checks = (_joined_check(name, by_worker, len(answers)) for name, by_worker in by_name.items())
-    return Health((_presence(answers), *checks))
+    details = {
+        number: answer.details
+        for number, answer in answers.items()
+        if isinstance(answer, Health) and answer.details is not None
+    }
+    return Health((_presence(answers), *checks), _joined_details(details) if details else None)
+
+
+def _joined_details(by_worker: Mapping[int, Details]) -> Details:
+    first = next(iter(by_worker.values()))
+    soonest: dict[str, Certificate] = {}
+    for details in by_worker.values():
+        for each in details.certificates:
+            soonest[each.link] = min(each, soonest.get(each.link, each), key=_expiry)
+    return first.model_copy(
+        update={
+            "started_at": min(details.started_at for details in by_worker.values()),
+            "certificates": tuple(soonest.values()),
+            "proxies": tuple(
+                process.model_copy(update={"worker": number})
+                for number, details in by_worker.items()
+                for process in details.proxies
+            ),
+        }
+    )
+
+
+def _expiry(certificate: Certificate) -> float:
+    return inf if certificate.expires_seconds is None else certificate.expires_seconds
 
 
 def _presence(answers: Mapping[int, Health | str]) -> Check:

@@ -71,9 +71,9 @@ class WorkersReport:
         if self._client is not None:
             await self._client.close()
 
-    async def assess(self) -> Health:
+    async def assess(self, *, detailed: bool = False) -> Health:
         """Returns the merged health; ready only if all workers are."""
-        answers = await self._ask_all("/healthz", _PROBE_SECONDS)
+        answers = await self._ask_all("/healthz" if detailed else "/readyz", _PROBE_SECONDS)
         return joined({number: _health(answer) for number, answer in answers.items()})
 
     async def is_alive(self) -> bool:

@@ -56,3 +56,13 @@ def test_the_example_of_the_banner_is_code_without_a_frame(tls: TlsMode):
     lines = greeting(LocalStack(Path("/srv/data"), ports=Ports(), tls=tls))
     start = lines.index("from pymilvus import MilvusClient")
     compile("\n".join(lines[start : lines.index("", start)]), "banner", "exec")
+
+
+def test_the_banner_names_the_pages_of_a_proxy_and_of_each_root_coord(tmp_path: Path):
+    stack = LocalStack(tmp_path, ports=Ports.free(proxies=2, root_coords=2))
+    pages = [line for line in greeting(stack) if line.endswith(")") and "http://" in line]
+    processes = (stack.proxies[0], *stack.root_coords)
+    assert [line.split()[-2] for line in pages[:3]] == [
+        f"http://{process.operations_address}/" for process in processes
+    ]
+    assert max(map(len, pages[:3])) <= 80

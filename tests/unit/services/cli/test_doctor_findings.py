@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -165,6 +166,16 @@ def test_roles_that_are_not_enforced_are_a_warning():
     assert "common.security.rbac.enforced" in warning.remedy
     off = {"VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED": "false"}
     assert of(judge_settings(settings(**free, **off)), Severity.WARNING) == []
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "::ffff:0:0/96"])
+@pytest.mark.parametrize("setting", ["proxyProtocol", "forwardedFor"])
+def test_every_address_as_a_load_balancer_is_a_warning(setting, network):
+    name = f"VECGUARD__PROXY__{setting.upper()}__TRUSTED"
+    (warning,) = judge_settings(settings(**{name: f"10.0.0.0/8, {network}"}))
+    assert warning.severity is Severity.WARNING
+    assert f"proxy.{setting}.trusted has {network}, which is every address" in warning.cause
+    assert list(judge_settings(settings(**{name: "10.0.0.0/8, 2001:db8::/32"}))) == []
 
 
 def test_anonymous_changes_are_wrong_where_authorization_is_off():

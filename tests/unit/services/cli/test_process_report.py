@@ -6,7 +6,8 @@ from rich.console import Console
 
 from tests.unit.services.cli.reports import NOW, health, metrics, proxy, root_coord
 from vecguard.cli.process_report import NoReportError, ProcessReport, newest_active, read_report
-from vecguard.cli.status import as_json, duration, print_processes, problems, summary
+from vecguard.cli.status import as_json, print_processes, problems, summary
+from vecguard.wording import duration
 
 
 def test_a_proxy_tells_its_mode_its_lease_and_its_certificates():

@@ -13,6 +13,7 @@ from tests.support.directory import MemoryDirectory
 from tests.support.relay_parts import ScriptedGatekeeper
 from tests.support.role_directory import MemoryRoles
 from vecguard.config import Settings
+from vecguard.config.services import ProxySettings
 from vecguard.observability.health import HealthReport
 from vecguard.proxy.accounts.configured import account_service, permissions
 from vecguard.proxy.accounts.permissions import Permissions
@@ -110,6 +111,22 @@ async def test_requests_and_answers_have_limits_of_their_own():
     assert (reception.max_request_bytes, reception.max_answer_bytes) == (1_000_000, 2_000_000)
     reception.close()
     backend.close()
+
+
+def test_load_balancers_are_the_configured_ones():
+    policy = configured.balancers(ProxySettings())
+    assert "127.0.0.1" not in policy.proxy_header
+    assert "127.0.0.1" not in policy.forwarded_for
+    policy = configured.balancers(
+        ProxySettings(
+            proxy_protocol={"trusted": "10.0.0.0/8, 192.0.2.1"},
+            forwarded_for={"trusted": ["2001:db8::/32"], "hops": 2},
+        )
+    )
+    assert [host in policy.proxy_header for host in ("10.1.2.3", "192.0.2.1")] == [True, True]
+    assert "2001:db8::1" in policy.forwarded_for
+    assert "10.1.2.3" not in policy.forwarded_for
+    assert policy.hops == 2
 
 
 async def test_a_change_of_the_own_account_is_not_ended_by_its_own_revocation(

@@ -48,8 +48,8 @@ class Client:
     def certificate(self):
         return self._certificate
 
-    def peer_name(self):
-        return (self._host, 4711) if self._host else None
+    def host(self):
+        return self._host
 
 
 class RecordedAudit:

@@ -54,12 +54,17 @@ async def test_counts_of_the_parts_are_the_metrics(proxy):
     proxy.authentication.counts.known += 3
     proxy.authentication.counts.refused(OverloadedError(""))
     proxy.limit_hits.hit(Limit.STREAMS)
+    proxy.listener.balancers.note_untrusted(("192.0.2.1", 1))
     proxy.revocations.invalidate("bob", 7)
     proxy.listener.call_counts.ended(b"/a.B/C", 0)
     metrics = page(proxy)
     assert metrics.value("vecguard_logins_total", result="accepted", reason="known") == 3
     assert metrics.value("vecguard_logins_total", result="overloaded", reason="overloaded") == 1
     assert metrics.value("vecguard_relay_limit_hits_total", limit="streams") == 1
+    refused = "vecguard_relay_proxy_headers_refused_total"
+    assert metrics.value(refused, reason="untrusted") == 1
+    assert metrics.value(refused, reason="missing") == 0
+    assert metrics.value("vecguard_relay_forwarded_for_unusable_total") == 0
     assert metrics.value("vecguard_proxy_invalidations_applied_total") == 1
     assert metrics.value("vecguard_relay_calls_total", method="/a.B/C", code="OK") == 1
 

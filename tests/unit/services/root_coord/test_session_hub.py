@@ -241,7 +241,7 @@ async def test_a_proxy_that_does_not_read_is_cut_off_when_its_outbox_is_full(hub
 async def test_nothing_is_sent_after_a_message_that_was_dropped(hub, monkeypatch):
     """An acknowledgement of what came after it would cover the dropped one too."""
     monkeypatch.setattr(session_hub, "_OUTBOX_LIMIT", 2)
-    outbox = session_hub._Outbox()
+    outbox = session_hub._Outbox("peer", "1")
     stream = FakeProxy(hub).stream
     for sequence in range(1, 4):
         outbox.put(bytes(pb.SessionReply(surrender=pb.Surrender(sequence=sequence))))

@@ -9,6 +9,7 @@ from vecguard.root_coord.session_state import (
     FullInvalidation,
     Invalidation,
     SessionState,
+    SessionView,
     Surrender,
 )
 
@@ -449,3 +450,29 @@ SessionsMachine.TestCase.settings = settings(
     max_examples=150, stateful_step_count=30, deadline=None
 )
 TestSessionsMachine = SessionsMachine.TestCase
+
+
+def test_the_views_name_first_what_changes_wait_for_then_who_is_cut_off(sessions):
+    for proxy_id, now in (("waits", 1.0), ("cut off", 2.0), ("well", 3.0)):
+        sessions.open(proxy_id)
+        sessions.renew(proxy_id, now)
+    sessions.open("new")
+    notice, _ = sessions.notify(Invalidation("alice", 7), 4.0)
+    for proxy_id in ("cut off", "well"):
+        sessions.acknowledge(proxy_id, notice.sequence)
+    sessions.disconnect("cut off")
+    views = sessions.views(5.5, 10)
+    assert [view.proxy_id for view in views] == ["waits", "cut off", "new", "well"]
+    assert views[0] == SessionView("waits", True, 1.0 + TTL - 5.5, 1, 1.5)
+    assert views[1] == SessionView("cut off", False, 2.0 + TTL - 5.5, 0, None)
+    assert views[2] == SessionView("new", True, None, 0, None)
+    assert sessions.views(5.5, 1) == views[:1]
+    assert sessions.count == 4
+
+
+def test_a_view_has_no_lease_that_has_run_out_and_no_session_of_a_predecessor():
+    sessions = SessionState(TTL, predecessor_until=12.0)
+    sessions.open("a")
+    sessions.renew("a", 0.0)
+    assert sessions.views(TTL, 10) == [SessionView("a", True, None, 0, None)]
+    assert sessions.count == 1

@@ -24,20 +24,33 @@ def test_every_key_says_what_it_means_and_expects():
         assert key.expected, key.dotted
 
 
+def test_every_section_says_what_it_is_about():
+    catalogue = settings_catalogue()
+    sections = {path[:depth] for path in KEYS for depth in range(1, len(path))}
+    assert catalogue.descriptions.keys() == sections
+    for path, text in catalogue.descriptions.items():
+        assert text.endswith("."), path
+
+
 def test_every_duration_and_size_names_its_unit():
-    timed = re.compile(r"(ttl|timeout|interval|fixed|size)$", re.IGNORECASE)
-    unit = re.compile(r"in (milli)?seconds|in bytes")
+    timed = re.compile(
+        r"(ttl|timeout|interval|fixed|size|window|buffered|age|grace|delay)$", re.IGNORECASE
+    )
+    unit = re.compile(r"a (whole )?number of (milliseconds|seconds|bytes)\b")
     for key in KEYS.values():
         if timed.search(key.path[-1]):
-            assert unit.search(key.description), key.dotted
+            assert unit.match(key.expected), key.dotted
 
 
 def test_bounds_are_put_in_words():
     expected = {key.dotted: key.expected for key in KEYS.values()}
     assert expected["proxy.port"] == "a whole number from 0 to 65535"
     assert expected["common.security.tlsMode"] == "a whole number from 0 to 2"
-    assert expected["lease.ttl"] == "a number above 0"
-    assert expected["lease.clockMargin.ratio"] == "a number at least 0 and below 1"
+    assert expected["lease.ttl"] == "a number of seconds above 0"
+    assert expected["lease.grace"] == "a number of seconds, 0 or more"
+    assert expected["lease.clockMargin.ratio"] == "a number, 0 or more and below 1"
+    assert expected["proxy.maxPasswordLength"] == "a whole number of characters from 1 to 1024"
+    assert expected["proxy.maxUserNum"] == "a whole number, 1 or more"
     assert expected["proxy.forwardAuthorization"] == "true or false"
     assert expected["log.level"] == "one of debug, info, warn, error"
 

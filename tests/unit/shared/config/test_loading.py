@@ -91,7 +91,14 @@ def test_environment_text_becomes_what_the_key_needs():
 
 
 def test_variables_that_kubernetes_sets_for_a_service_are_not_ours():
-    environ = {"VECGUARD_PROXY_PORT": "tcp://10.0.0.1:19530", "VECGUARD_CONFIG": "x"}
+    environ = {
+        "VECGUARD_PROXY_PORT": "tcp://10.0.0.1:19530",
+        "VECGUARD_PROXY_OPERATIONS_PORT": "tcp://10.0.0.1:9091",
+        "VECGUARD_PROXY_SERVICE_PORT": "19530",
+        "VECGUARD_CONFIG": "x",
+        "VECGUARD_PASSWORD": "x",
+        "VECGUARD_TLS": "true",
+    }
     assert load_settings(None, environ) == Settings()
 
 
@@ -126,21 +133,37 @@ def test_anchors_and_merges_work(load):
         ("proxy:\n  port:\n", "expected a whole number from 0 to 65535, found nothing"),
         ("proxy:\n  port: [1]", "found a list"),
         ("proxy:\n  port: {a: 1}", "found a section"),
-        ("cache: {ttl: .nan}", "cache.ttl: expected a number above 0, found NaN"),
-        ("cache: {ttl: .inf}", "cache.ttl: expected a number above 0, found Infinity"),
-        ("cache: {ttl: true}", "cache.ttl: expected a number above 0, found true"),
+        ("cache: {ttl: .nan}", "cache.ttl: expected a number of seconds above 0, found NaN"),
+        ("cache: {ttl: .inf}", "cache.ttl: expected a number of seconds above 0, found Infinity"),
+        ("cache: {ttl: true}", "cache.ttl: expected a number of seconds above 0, found true"),
         ("common: {security: {tlsMode: true}}", "expected a whole number from 0 to 2"),
         ("common: {security: {tlsEnabled: 1}}", "tlsEnabled: expected true or false, found 1"),
         ("tls: {caPemPath: 5}", "tls.caPemPath: expected text, found 5 (put it in quotes)"),
         ("log: {level: loud}", "log.level: expected one of debug, info, warn, error"),
         ("revocation: off", "revocation: expected one of strict, bounded, found false"),
-        ("proxy: {nameValidation: {extraChars: ' '}}", "text made of nothing but . and -"),
-        ("etcd: {endpoints: ['a:1', 'b']}", "etcd.endpoints[1]: expected at least one host:port"),
-        ("etcd: {endpoints: ''}", "etcd.endpoints: expected at least one host:port"),
-        ("etcd: {endpoints: 5}", "etcd.endpoints: expected at least one host:port"),
+        ("proxy: {nameValidation: {extraChars: ' '}}", "text that consists only of . and -"),
+        (
+            "etcd: {endpoints: ['a:1', 'b']}",
+            "etcd.endpoints[1]: expected a list, or text separated by commas",
+        ),
+        ("etcd: {endpoints: ''}", "etcd.endpoints: expected a list, or text separated by commas"),
+        ("etcd: {endpoints: 5}", "etcd.endpoints: expected a list, or text separated by commas"),
         ("backend: {address: 'http://x:1'}", "backend.address: expected host:port without"),
         ("etcd: {rootPath: ''}", "expected text that is not empty"),
-        ("proxy: {ip: '0.0.0.0,::'}", "proxy.ip: expected one IP address or host name to listen"),
+        ("proxy: {ip: '0.0.0.0,::'}", "proxy.ip: expected one IP address or host name, without"),
+        (
+            "proxy: {proxyProtocol: {trusted: [10.0.0.0/8, 10.0.0.1/8]}}",
+            "proxy.proxyProtocol.trusted[1]: '10.0.0.1/8' is no IP network: bits are set after",
+        ),
+        (
+            "proxy: {forwardedFor: {trusted: envoy}}",
+            "proxy.forwardedFor.trusted[0]: 'envoy' is no IP network: expected an address and a",
+        ),
+        (
+            "proxy: {forwardedFor: {trusted: 5}}",
+            "proxy.forwardedFor.trusted: expected a list, or text separated by commas, of IP",
+        ),
+        ("proxy: {forwardedFor: {hops: 0}}", "expected a whole number from 1 to 16, found 0"),
         ("proxy: 5", "proxy: expected a section, found a single value"),
         ("proxy: [1]", "proxy: expected a section, found a list"),
         (
@@ -151,17 +174,17 @@ def test_anchors_and_merges_work(load):
         # The file has one spelling, though code may use the attribute's name.
         ("root_coord: {}", "root_coord: unknown key; did you mean rootCoord?"),
         ("zzz: 1", "vecguard.yaml, line 1: zzz: unknown key"),
-        ("proxy: {port: 1}\nproxy: {port: 2}", "line 2: proxy: set before, in line 1"),
-        ("proxy: {port: 1, port: 1}", "line 1: proxy.port: set before, in line 1"),
-        ("1: x", "line 1: expected a name as key, found something else"),
-        ("? [a]\n: x", "line 1: expected a name as key, found something else"),
+        ("proxy: {port: 1}\nproxy: {port: 2}", "line 2: proxy: already set in line 1"),
+        ("proxy: {port: 1, port: 1}", "line 1: proxy.port: already set in line 1"),
+        ("1: x", "line 1: expected a name as key, found another type"),
+        ("? [a]\n: x", "line 1: expected a name as key, found another type"),
         ("- a", "line 1: expected sections such as `proxy:`, found something else"),
         ("just text", "line 1: expected sections such as `proxy:`, found something else"),
         ("proxy:\n\tport: 1", "vecguard.yaml, line 2: not YAML"),
         ("proxy: {port: 1", "not YAML"),
         ("a: 1\n--- \nb: 2", "not YAML"),
-        ("proxy: {port: 0x_}", "not YAML: it holds a value that is not of the kind"),
-        (f"proxy: {{port: {'9' * 5000}}}", "not YAML: it holds a value that is not of the kind"),
+        ("proxy: {port: 0x_}", "not YAML: a value does not fit its type"),
+        (f"proxy: {{port: {'9' * 5000}}}", "not YAML: a value does not fit its type"),
         ("[" * 5000, "nested too deeply"),
         (b"a: 1\nb: \xff\n", "vecguard.yaml, line 2: expected UTF-8 text, found other bytes"),
         (b"a: 1\nb: \x00\n", "vecguard.yaml, line 2: expected YAML, found a control character"),
@@ -182,7 +205,7 @@ def test_message_names_place_key_expected_and_found(complaint, text, expected):
         ("VECGUARD__PROXY__PORT", "", 'found ""'),
         ("VECGUARD__PROXY__PORT", "1_0", 'found "1_0"'),
         ("VECGUARD__PROXY__PORT", "9" * 5000, 'found "999'),
-        ("VECGUARD__CACHE__TTL", "inf", "cache.ttl: expected a number above 0"),
+        ("VECGUARD__CACHE__TTL", "inf", "cache.ttl: expected a number of seconds above 0"),
         ("VECGUARD__TLS__CAPEMPATHS", "x", "VECGUARD__TLS__CAPEMPATHS: unknown environment"),
         ("VECGUARD__PROXY__POTR", "1", "did you mean VECGUARD__PROXY__PORT?"),
         (
@@ -192,6 +215,16 @@ def test_message_names_place_key_expected_and_found(complaint, text, expected):
         ),
         ("vecguard__proxy", "1", "vecguard__proxy: unknown environment variable"),
         ("VECGUARD__", "1", "VECGUARD__: unknown environment variable"),
+        ("VECGUARD_PROXY__PORT", "1", "VECGUARD_PROXY__PORT: unknown environment variable; did"),
+        ("VECGUARD_PROXY__PORT", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        ("vecguard_proxy_port", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        ("VECGUARD__PROXY_PORT", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        ("VECGUARD_PROXY__POTR", "1", "did you mean VECGUARD__PROXY__PORT?"),
+        (
+            "VECGUARD_COMMON_SECURITY_TLS_MODE",
+            "1",
+            "did you mean VECGUARD__COMMON__SECURITY__TLSMODE?",
+        ),
         (
             "VECGUARD__COMMON__SECURITY__AUTHORIZATIONENABLED",
             "maybe",
@@ -284,7 +317,7 @@ def test_one_message_lists_every_problem(complaint):
         "line 5 and vecguard.yaml, line 6: proxy.minPasswordLength, proxy.maxPasswordLength",
         "line 7: cache.ttl",
         "VECGUARD__LEASE__TTL: lease.renewInterval, lease.ttl: renewals every 1 s are too rare",
-        "VECGUARD__LEASE__TTL: lease.ttl, election.ttl: a lease (1 s) must outlive",
+        "VECGUARD__LEASE__TTL: lease.ttl, election.ttl: a lease (1 s) must be longer",
         "VECGUARD__LOG__FORMAT: log.format: expected one of auto, text, json",
         "VECGUARD__NONSENSE: unknown environment variable",
     ):
@@ -293,13 +326,13 @@ def test_one_message_lists_every_problem(complaint):
 
 def test_a_repeated_section_is_one_problem(complaint):
     message = complaint("proxy: {port: 1, ip: a}\nproxy: {port: 2, ip: b}")
-    assert message == "vecguard.yaml, line 2: proxy: set before, in line 1"
+    assert message == "vecguard.yaml, line 2: proxy: already set in line 1"
 
 
 def test_a_faulty_value_causes_no_second_complaint(complaint):
     # The default of lease.ttl would not go with this renewInterval; but no source sets it.
     message = complaint("lease: {ttl: x, renewInterval: 9}")
-    assert "lease.ttl: expected a number above 0" in message
+    assert "lease.ttl: expected a number of seconds above 0" in message
     assert "too rare" not in message
 
 
@@ -381,7 +414,11 @@ def _value(key):
         address = st.integers(1, 65535).map("host:{}".format)
         several = st.lists(address, min_size=1, max_size=3).map(tuple)
         return several if key.kind is tuple else address
-    if bounds := re.fullmatch(r"a whole number from (\d{4,}|4) to (\d+)", key.expected):
+    if "networks" in key.expected:
+        return st.lists(st.ip_addresses().map(str), max_size=3).map(tuple)
+    if bounds := re.fullmatch(
+        r"a whole number(?: of \w+)? from (\d{4,}|4|1) to (\d+)", key.expected
+    ):
         return st.integers(int(bounds[1]), int(bounds[2]))
     return {
         Secret: WORDS.filter(lambda text: text != "<redacted>"),
@@ -489,9 +526,7 @@ def test_whatever_a_file_holds_the_answer_is_settings_or_a_clear_error(tmp_path_
     assert not message or "any.yaml" in message
 
 
-@pytest.mark.parametrize(
-    "name", ["VECGUARD_PROXY_PORT", "VECGUARD_ADDRESS", "VECGUARD_X__Y", "OTHER__PROXY__PORT"]
-)
+@pytest.mark.parametrize("name", ["VECGUARD_PROXY_PORT", "VECGUARD_ADDRESS", "OTHER__PROXY__PORT"])
 def test_a_variable_that_is_not_ours_is_ignored(name):
     # Kubernetes makes the first one of a Service's name.
     assert load_settings(None, {name: "tcp://10.0.0.1:19530"}) == load_settings(None, {})

@@ -85,9 +85,9 @@ def test_other_patterns_are_refused(complaint, pattern):
     [
         ("milvus.proto.milvus.MilvusService", "grant a role the privilege of the method"),
         ("Milvus.Proto.rootcoord.RootCoord", "grant a role the privilege of the method"),
-        ("grpc.health.v1.Health", "a rule of its own"),
-        ("vecguard.v1.Anything", "a rule of its own"),
-        ("vecguard.internal.v1.RootCoord", "a rule of its own"),
+        ("grpc.health.v1.Health", "the proxy itself decides who may call"),
+        ("vecguard.v1.Anything", "the proxy itself decides who may call"),
+        ("vecguard.internal.v1.RootCoord", "the proxy itself decides who may call"),
     ],
 )
 @pytest.mark.parametrize("method", ["Search", "*"])
@@ -107,9 +107,9 @@ def test_similar_services_are_not(load, pattern):
     [
         ("'*'", "* is not a role"),
         ("[reader, '*']", "* is not a role"),
-        ("[]", "an entry needs a role: leave the entry out"),
-        ("''", "an entry needs a role: leave the entry out"),
-        ("','", "an entry needs a role: leave the entry out"),
+        ("[]", "an entry needs a role: remove the entry"),
+        ("''", "an entry needs a role: remove the entry"),
+        ("','", "an entry needs a role: remove the entry"),
         ("", "expected a role or a list of roles, found nothing"),
         ("5", "expected a role or a list of roles, found 5"),
         ("{a: b}", "expected a role or a list of roles, found a section"),
@@ -131,10 +131,8 @@ def test_every_faulty_entry_is_named_with_its_line(complaint):
 
 
 def test_entries_that_mean_the_same_are_refused(complaint):
-    assert "/a.B/C and /a.b/c differ only in upper and lower case" in complaint(
-        "/a.B/C: x\n/a.b/c: y\n"
-    )
-    assert "set before, in line 3" in complaint("/a.B/C: x\n/a.B/C: y\n")
+    assert "/a.B/C and /a.b/c differ only in letter case" in complaint("/a.B/C: x\n/a.b/c: y\n")
+    assert "already set in line 3" in complaint("/a.B/C: x\n/a.B/C: y\n")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +144,7 @@ def test_entries_that_mean_the_same_are_refused(complaint):
         ('{"/a.B/C": ' + "9" * 5000 + "}", "expected JSON such as"),
         ("[1]", "expected paths of methods, each with a role or a list of roles"),
         ("5", "expected paths of methods, each with a role or a list of roles"),
-        ('{"/a.B/C": "x", "/a.B/C": "y"}', "the JSON text has the same name twice"),
+        ('{"/a.B/C": "x", "/a.B/C": "y"}', "the JSON text contains a name twice"),
         ('{"/a.B/C": ["x\\u0000"]}', "expected the name of a role"),
         ('{"/a.B/C": []}', '"/a.B/C"]: an entry needs a role'),
     ],

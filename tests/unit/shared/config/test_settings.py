@@ -107,20 +107,20 @@ def test_each_tls_mode_needs_its_files():
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"etcd": {"ssl": {"tlsCert": "a"}}}, "a certificate and its key"),
-        ({"internaltls": {"serverKeyPath": "a"}}, "a certificate and its key"),
-        ({"internaltls": {"clientPemPath": "a"}}, "a certificate and its key"),
-        ({"backend": {"tls": {"clientKeyPath": "a"}}}, "a certificate and its key"),
+        ({"etcd": {"ssl": {"tlsCert": "a"}}}, "both the certificate and its key"),
+        ({"internaltls": {"serverKeyPath": "a"}}, "both the certificate and its key"),
+        ({"internaltls": {"clientPemPath": "a"}}, "both the certificate and its key"),
+        ({"backend": {"tls": {"clientKeyPath": "a"}}}, "both the certificate and its key"),
         ({"etcd": {"auth": {"enabled": True}}}, "needs a user name"),
-        ({"proxy": {"minPasswordLength": 10, "maxPasswordLength": 9}}, "must not be longer"),
+        ({"proxy": {"minPasswordLength": 10, "maxPasswordLength": 9}}, "must not exceed"),
         ({"lease": {"renewInterval": 5}}, "too rare"),
-        ({"lease": {"clockMargin": {"fixed": 8.9}}}, "leaves nothing"),
-        ({"lease": {"clockMargin": {"ratio": 0.9, "fixed": 0}}}, "leaves nothing"),
+        ({"lease": {"clockMargin": {"fixed": 8.9}}}, "expires before it is renewed"),
+        ({"lease": {"clockMargin": {"ratio": 0.9, "fixed": 0}}}, "expires before it"),
         (
             {"lease": {"clockMargin": {"ratio": 0.7}}, "election": {"ttl": 0.2}},
-            "nothing of an election",
+            "is not shorter than an election",
         ),
-        ({"lease": {"ttl": 5}}, "must outlive an election"),
+        ({"lease": {"ttl": 5}}, "must be longer than an election"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(values, complaint):
@@ -164,8 +164,8 @@ def test_without_a_file_the_root_password_is_the_setting():
     ("content", "complaint"),
     [
         (None, "No such file"),
-        (b"", "no password"),
-        (b"\n", "no password"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
         (b"\xff", "not UTF-8"),
         ("secret".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"secret\nsecret2\n", "contains a line break"),
@@ -181,6 +181,13 @@ def test_unusable_root_password_file_is_a_clear_error(tmp_path, content, complai
     assert "common.security.defaultRootPasswordFile" in caught.value.message
     assert str(path) in caught.value.message
     assert "secret" not in caught.value.message
+
+
+def test_a_relative_path_is_shown_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    security = SecuritySettings(default_root_password_file="root/password")
+    with pytest.raises(ConfigurationError, match=f"{tmp_path}/root/password cannot be read"):
+        security.initial_root_password()
 
 
 def test_settings_cannot_be_copied_with_their_secrets_by_accident():

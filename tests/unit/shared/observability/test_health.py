@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecguard.observability.health import Check, Health, HealthReport
+from tests.unit.shared.observability.status_page import reports as detailed
+from vecguard.config.exposure import Exposure
+from vecguard.observability.health import Check, Health, HealthReport, register_exposure
 
 CHECKS = st.lists(
     st.builds(Check, st.text(), st.booleans(), st.booleans(), st.text()), max_size=5
@@ -47,3 +49,30 @@ def test_a_name_can_be_taken_once():
     report.register("etcd", lambda: Check("etcd", healthy=True, critical=True, message=""))
     with pytest.raises(ValueError, match="etcd"):
         report.register("etcd", lambda: Check("etcd", healthy=True, critical=True, message=""))
+
+
+async def test_details_are_made_only_when_they_are_asked_for():
+    report, made = HealthReport(), detailed.details(detailed.process())
+    report.describe(lambda: made)
+    assert (await report.assess()).details is None
+    assert (await report.assess(detailed=True)).details is made
+
+
+async def test_details_that_cannot_be_made_leave_the_checks():
+    report = HealthReport()
+    report.register("etcd", lambda: Check("etcd", True, True, "fine"))
+    report.describe(lambda: 1 / 0)
+    health = await report.assess(detailed=True)
+    assert health.details is None
+    assert health.ready
+
+
+@pytest.mark.parametrize("exposure", [None, Exposure("a port is open", "close it")])
+def test_a_port_that_is_open_to_the_network_without_tls_is_a_warning(exposure):
+    report = HealthReport()
+    register_exposure(exposure, report)
+    health = report.evaluate()
+    assert health.ready
+    assert [each.message for each in health.warnings] == (
+        [] if exposure is None else ["a port is open; close it"]
+    )

@@ -8,9 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from vecguard.errors import ConfigurationError
+from vecguard.observability import operations
 from vecguard.observability.health import Check, HealthReport
 from vecguard.observability.metrics import service_registry, vecguard_version
 from vecguard.observability.operations import OperationsServer
+from vecguard.observability.status_page import page
+from vecguard.observability.status_page.page import HEADERS
 
 DEADLINE = 10
 
@@ -142,7 +145,7 @@ async def test_metrics_speak_openmetrics_when_asked(request_):
     assert body.endswith(b"# EOF\n")
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/healthz", "/metrics"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_nothing_can_be_changed(request_, path, method):
     response, _ = await request_(path, method)
@@ -155,8 +158,49 @@ async def test_head_answers_without_a_body(request_):
     assert body == b""
 
 
+async def test_the_page_is_html_that_no_script_and_no_frame_can_use(request_, condition):
+    condition.etcd = False
+    response, body = await request_("/")
+    assert response.status == 200, "the page is for people, and says itself what is wrong"
+    assert response.content_type == "text/html"
+    assert response.charset == "utf-8"
+    for name, value in HEADERS.items():
+        assert response.headers[name] == value
+    assert b"etcd" in body
+    assert b"unreachable" in body
+    assert b'http-equiv="refresh"' in body
+    assert b'http-equiv="refresh"' not in (await request_("/?refresh=off"))[1]
+    assert (await request_("/", "HEAD"))[1] == b""
+
+
+async def test_a_crowd_of_readers_gets_one_page(condition, registry, monkeypatch):
+    made = []
+
+    def render(health, now, *, refreshes):
+        made.append(refreshes)
+        return b"a page"
+
+    monkeypatch.setattr(page, "render", render)
+    monkeypatch.setattr(operations, "_PAGE_SECONDS", 3600.0)
+    async with (
+        OperationsServer("127.0.0.1", 0, condition.report(), registry) as server,
+        aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client,
+    ):
+
+        async def read(path):
+            async with client.get(path) as response:
+                return await response.read()
+
+        assert await asyncio.gather(*(read("/") for _ in range(20))) == [b"a page"] * 20
+        assert await read("/?refresh=off") == b"a page"
+        assert made == [True, False]
+        monkeypatch.setattr(operations, "_PAGE_SECONDS", 0.0)
+        await read("/")
+        assert made == [True, False, True]
+
+
 async def test_other_paths_do_not_exist(request_):
-    response, _ = await request_("/")
+    response, _ = await request_("/index.html")
     assert response.status == 404
 
 

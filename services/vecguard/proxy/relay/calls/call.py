@@ -66,6 +66,7 @@ class Call(Requester):
         request_state: the state of the request; see `states`.
         answer_state: the state of the answer; see `states`.
         method: the path of its method; empty until its headers were read.
+        origin: the origin of the client, see `origin_of`.
         principal: the caller; None until it is admitted.
         permission: what allows the call; None if every caller may make it.
         code: the gRPC status that it ended with; CANCELLED until there is one.
@@ -92,6 +93,7 @@ class Call(Requester):
         "client_link",
         "code",
         "method",
+        "origin",
         "permission",
         "principal",
         "request_state",
@@ -103,6 +105,7 @@ class Call(Requester):
     ) -> None:
         """Takes the client's stream, and the most bytes of each message in both directions."""
         self.client_link = client_link
+        self.origin = client_link.origin
         self.client = client
         client.owner = self
         self.upstream = Stream(self, client.account)
@@ -162,7 +165,7 @@ class Call(Requester):
         """
         principal = self.principal
         if principal is None or principal.is_anonymous:
-            return f"address {self.client_link.origin}"
+            return f"address {self.origin}"
         return principal.username
 
     def set_decision_task(self, task: asyncio.Task[Any]) -> None:

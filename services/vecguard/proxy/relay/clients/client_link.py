@@ -21,9 +21,11 @@ from vecguard.proxy.principal import Principal
 from vecguard.proxy.relay.calls.call import Call
 from vecguard.proxy.relay.calls.headers import check_trailers
 from vecguard.proxy.relay.calls.states import OVER
+from vecguard.proxy.relay.clients.balancers import Balancers
 from vecguard.proxy.relay.clients.connection_limits import Place
 from vecguard.proxy.relay.clients.http1 import Http1Responder, may_be_request
 from vecguard.proxy.relay.clients.lifetime import Lifetime, LifetimePolicy
+from vecguard.proxy.relay.clients.proxy_header import begins_header
 from vecguard.proxy.relay.clients.read_scheduler import Reader, ReadScheduler
 from vecguard.proxy.relay.clients.reputation import KNOWN, Reputation
 from vecguard.proxy.relay.errors import ConnectionTooOldError, TooMuchBufferedError
@@ -77,6 +79,7 @@ class ClientLink(Link, Reader):
 
     Attributes:
         account: counts the bytes that wait because of this client.
+        forwarding: finds the clients of its calls; None if the peer is their client.
         was_made: whether the connection was ever made.
         newest: the call that was admitted last, while it is open.
         usernames: the users that its calls were admitted as so far.
@@ -95,8 +98,13 @@ class ClientLink(Link, Reader):
         hits: LimitHits,
         place: Place,
         scheduler: ReadScheduler,
+        address: tuple[str, int] | None,
+        balancers: Balancers,
     ) -> None:
-        """Takes the parts; ends `place` with the socket."""
+        """Takes the parts; ends `place` with the socket.
+
+        `address` is where the client connects from; None on a socket pair.
+        """
         super().__init__(limits, keepalive, hits=hits)
         self.connection = Connection(
             self,
@@ -111,6 +119,9 @@ class ClientLink(Link, Reader):
         self._host = host
         self._place = place
         self._scheduler = scheduler
+        self._address = address
+        self._balancers = balancers
+        self.forwarding = None if address is None else balancers.forwarding_of(address[0])
         self._reputation = Reputation()
         self._is_settled = False
         self.rank = self._reputation.rank
@@ -154,8 +165,21 @@ class ClientLink(Link, Reader):
         super().connection_lost(exc)
         self._place.end()
 
+    def host(self) -> str | None:
+        """Returns its IP address; None without one."""
+        return None if self._address is None else self._address[0]
+
+    def peer_name(self) -> tuple[str, int] | None:
+        """Returns the client's address and port, also behind a balancer that says them."""
+        return self._address
+
     def _give_up_on(self, fault: Http2ConnectionError) -> None:
-        if isinstance(fault, NoPrefaceError) and may_be_request(fault.said):
+        if not isinstance(fault, NoPrefaceError):
+            self._refuse(fault)
+        elif begins_header(fault.said) and self._address is not None:
+            self._balancers.note_untrusted(self._address)
+            self.close()
+        elif may_be_request(fault.said):
             self._switch_to_http1(fault.said, partial(self._refuse, fault))
         else:
             self._refuse(fault)

@@ -41,7 +41,7 @@ class Client:
     def __init__(self):
         self.precedents = {}
 
-    def peer_name(self):
+    def host(self):
         return None
 
 

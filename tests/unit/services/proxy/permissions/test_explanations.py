@@ -38,7 +38,7 @@ class House:
         metadata = {
             "x-vecguard-user": caller,
             "x-vecguard-revision": "7",
-            "x-vecguard-peer": "192.0.2.1:5",
+            "x-vecguard-peer": "192.0.2.1",
         }
         metadata = metadata if caller else {}
         stub = pb.RolesStub(self.channel, timeout=10, metadata=metadata)

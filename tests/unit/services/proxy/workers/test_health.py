@@ -1,3 +1,7 @@
+from datetime import timedelta
+
+from tests.unit.shared.observability.status_page.reports import NOW, details, process
+from vecguard.observability.details import Certificate
 from vecguard.observability.health import Check, Health
 from vecguard.proxy.workers.health import joined
 
@@ -48,3 +52,30 @@ def test_a_worker_that_says_nothing_makes_the_whole_unready():
 def test_without_any_answer_there_is_still_a_report():
     health = joined({1: "gone", 2: "gone"})
     assert [check.message for check in health.failures] == ["workers 1, 2: gone"]
+
+
+def test_the_details_of_all_workers_are_those_of_one_proxy():
+    soon, later, never = (
+        Certificate(link="public", expires_seconds=seconds) for seconds in (10.0, 20.0, None)
+    )
+    started = NOW - timedelta(hours=1)
+    health = joined(
+        {
+            1: Health((), details(process(proxy_id="a"), certificates=(later,), started_at=NOW)),
+            2: Health((), details(process(proxy_id="b"), certificates=(soon,), started_at=started)),
+            3: Health((), details(process(proxy_id="c"), certificates=(never,), started_at=NOW)),
+            4: "gone",
+        }
+    )
+    assert health.details is not None
+    assert [(each.worker, each.proxy_id) for each in health.details.proxies] == [
+        (1, "a"),
+        (2, "b"),
+        (3, "c"),
+    ]
+    assert health.details.certificates == (soon,)
+    assert health.details.started_at == started
+
+
+def test_without_details_of_any_worker_there_are_none():
+    assert joined({1: said(), 2: "gone"}).details is None

@@ -1,0 +1,199 @@
+"""The units for systemd, and the page about them, fit the programs that they start."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vecguard.config import Settings, load_settings
+from vecguard.config.loading import settings_catalogue
+from vecguard.lifecycle import EXIT_CONFIGURATION
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "deploy" / "systemd"
+PAGE = (ROOT / "docs" / "systemd.md").read_text()
+SERVICES = ("vecguard-proxy", "vecguard-root-coord")
+INSTALLED = "/opt/vecguard/bin/"
+CONFIGURATION = "/etc/vecguard/vecguard.yaml"
+# Of 100; 0 is the least exposed.
+EXPOSURE = 20
+SECONDS = 60
+
+
+class Unit:
+    """One unit. A directive may come several times."""
+
+    def __init__(self, name: str) -> None:
+        self.path = UNITS / f"{name}.service"
+        lines = self.path.read_text().splitlines()
+        self._directives = [
+            line.split("=", 1) for line in lines if "=" in line and not line.startswith("#")
+        ]
+
+    def __getitem__(self, directive: str) -> str:
+        (value,) = self.all(directive)
+        return value
+
+    def all(self, directive: str) -> list[str]:
+        return [value for name, value in self._directives if name == directive]
+
+
+@pytest.fixture(params=SERVICES)
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def unit(name: str) -> Unit:
+    return Unit(name)
+
+
+def documented_files() -> list[str]:
+    return re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def run(*argv: object, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(each) for each in argv],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        **options,
+    )
+
+
+def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed (Debian: systemd)")
+    return run(program, *arguments)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Path]:
+    """The units as on a machine where the programs are those of this environment."""
+    for each in SERVICES:
+        text = Unit(each).path.read_text().replace(INSTALLED, f"{Path(sys.executable).parent}/")
+        (tmp_path / f"{each}.service").write_text(text)
+    return tmp_path
+
+
+def test_systemd_finds_nothing_wrong(installed: Path) -> None:
+    done = analyze("verify", "--man=no", *sorted(installed.iterdir()))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_systemd_finds_a_misspelt_directive(installed: Path) -> None:
+    unit = installed / "vecguard-proxy.service"
+    unit.write_text(unit.read_text().replace("NoNewPrivileges", "NoNewPrivilege"))
+    assert "NoNewPrivilege" in analyze("verify", "--man=no", unit).stderr
+
+
+def test_services_are_hardly_exposed(unit: Unit) -> None:
+    done = analyze("security", "--offline=yes", f"--threshold={EXPOSURE}", unit.path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_unit_starts_a_program_of_the_package_with_options_that_it_has(
+    unit: Unit, name: str
+) -> None:
+    program, *arguments = unit["ExecStart"].split()
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert program.removeprefix(INSTALLED) == name
+    assert name in scripts
+    help_ = run(Path(sys.executable).with_name(name), "--help").stdout
+    assert arguments == ["--config", CONFIGURATION]
+    assert "--config FILE" in help_
+
+
+def test_unit_starts_with_the_documented_file(unit: Unit, tmp_path: Path, name: str) -> None:
+    """The command of the unit, which here prints its settings and ends."""
+    first, several = documented_files()
+    for number, text in enumerate((first, several)):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text)
+        command = unit["ExecStart"].replace(INSTALLED, f"{Path(sys.executable).parent}/")
+        command = command.replace(CONFIGURATION, str(file))
+        own = dict(each.split("=", 1) for each in unit.all("Environment"))
+        password = tmp_path / "root-password"
+        password.write_text("a good password")
+        own = {key: str(password) for key in own}
+        done = run(*command.split(), "--print-config", env={**os.environ, **own})
+        assert done.returncode == 0, done.stderr
+
+
+def test_root_coord_gets_root_s_first_password_as_a_credential() -> None:
+    unit = Unit("vecguard-root-coord")
+    credential, source = unit["LoadCredential"].split(":")
+    variable, path = unit["Environment"].split("=", 1)
+    key = settings_catalogue().by_variable(variable)
+    assert key is not None
+    assert key.dotted == "common.security.defaultRootPasswordFile"
+    assert path == f"/run/credentials/{unit.path.name}/{credential}"
+    assert source in PAGE
+    assert not Unit("vecguard-proxy").all("LoadCredential")
+
+
+def test_units_leave_more_time_to_stop_than_the_services_take() -> None:
+    settings = Settings()
+    proxy, root_coord = (int(Unit(each)["TimeoutStopSec"]) for each in SERVICES)
+    assert proxy > settings.proxy.drain_timeout + 10
+    # Handing over, and then draining.
+    assert root_coord > 2 * settings.root_coord.drain_timeout
+
+
+def test_descriptors_suffice_for_all_connections() -> None:
+    settings = Settings()
+    proxy, root_coord = (int(Unit(each)["LimitNOFILE"]) for each in SERVICES)
+    assert proxy > 2 * settings.proxy.connections.max
+    assert root_coord > 2 * settings.root_coord.max_connections
+
+
+def test_useless_configuration_is_not_tried_again(unit: Unit) -> None:
+    assert unit["Restart"] == "on-failure"
+    assert unit["RestartPreventExitStatus"] == str(EXIT_CONFIGURATION)
+
+
+def test_user_of_the_units_is_created(unit: Unit) -> None:
+    (line,) = [
+        line
+        for line in (UNITS / "vecguard.conf").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    assert line.split()[:2] == ["u", unit["User"]]
+    assert unit["User"] == unit["Group"]
+
+
+def test_audit_log_of_the_page_is_where_the_proxy_may_write(tmp_path: Path) -> None:
+    file = tmp_path / "vecguard.yaml"
+    file.write_text(documented_files()[0])
+    output = Path(load_settings(file, {}).audit.output)
+    assert output.parent == Path("/var/log") / Unit("vecguard-proxy")["LogsDirectory"]
+
+
+def test_page_names_files_that_the_units_read(unit: Unit) -> None:
+    assert CONFIGURATION in PAGE
+    assert unit["EnvironmentFile"].removeprefix("-") in PAGE
+
+
+def test_commands_of_the_page_are_those_of_the_checkout(tmp_path: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for used in re.findall(r"'\.\[([a-z,]+)\]'", PAGE):
+        assert set(used.split(",")) <= set(extras["optional-dependencies"])
+    # The compiler empties its folder first, so it must not be the environment's.
+    ((option, folder),) = re.findall(r"-m deploy\.compile (--[a-z-]+) (\S+)", PAGE)
+    assert folder.startswith("build/")
+    assert f"cp -r {folder}/. " in PAGE
+    done = run(sys.executable, "-m", "deploy.compile", "--help", cwd=ROOT)
+    assert option in done.stdout
+    for path in re.findall(r"deploy/systemd/[\w.-]+\w", PAGE):
+        assert (ROOT / path).exists()
