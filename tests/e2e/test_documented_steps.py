@@ -28,7 +28,7 @@ ENVIRONMENT = clean_environment() | {
 }
 # What a reader types: the old password of root, and the one that the pages give to all users.
 ANSWERS = {
-    r"New password of \w+(, again)?: ": "a good password",
+    r"New password of \w+(, again)?: ": "a-good-password",
     r"Password of root: ": "Milvus",
 }
 #: `make run` and `make test` are what this test and .ci/run do.

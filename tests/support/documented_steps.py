@@ -14,7 +14,8 @@ from typing import Final, Self
 
 import pexpect
 
-SHELL: Final = ("console", "")
+#: Blocks with a prompt before each command, and blocks of commands alone.
+SHELL: Final = ("console", "sh")
 PYTHON: Final = "python"
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
@@ -59,21 +60,24 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Returns the commands of a block: those after `$ `, or all lines of a block without one."""
+    """Returns the commands of a block of the shell: of `console` those after `$ `."""
     if block.language not in SHELL:
         return []
     joined = re.sub(r"\\\n\s*", "", block.text)
     lines = [line for line in joined.splitlines() if line.strip()]
-    if block.language == "":
-        return [Command(line) for line in lines]
+    if block.language == "sh":
+        return [Command(_without_comment(line)) for line in lines]
     found: list[tuple[str, list[str]]] = []
     for line in lines:
         if line.startswith(_PROMPT):
-            # A comment that explains the command.
-            found.append((line.removeprefix(_PROMPT).partition("  #")[0].strip(), []))
+            found.append((_without_comment(line.removeprefix(_PROMPT)), []))
         else:
             found[-1][1].append(line)
     return [Command(text, tuple(output)) for text, output in found]
+
+
+def _without_comment(line: str) -> str:
+    return re.split(r" +# ", line, maxsplit=1)[0].strip()
 
 
 def run_command(
