@@ -356,8 +356,8 @@ def _authorizer(
         return None
     if not security.rbac.enforced:
         log.warning(
-            "roles are not enforced: every login may call everything but the methods about users "
-            "and roles; give the users roles, then set common.security.rbac.enforced to true"
+            "roles are not enforced: every user may call every method except those that manage "
+            "users and roles; give the users roles, then set common.security.rbac.enforced to true"
         )
     return RoleAuthorizer(
         authentication.credentials,

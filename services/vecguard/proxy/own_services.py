@@ -141,7 +141,7 @@ def open_own_services(
             calls_at_a_time=_RESTORES_AT_A_TIME,
         ),
         explanations=_upstream(
-            "the service about roles",
+            "the role service",
             explanations,
             max_request_bytes=_MAX_ACCOUNT_BYTES,
             policy=replace(_HEADERS, authorization=forwards_authorization),
@@ -157,7 +157,7 @@ def open_lists(lists: Lists, *, forwards_authorization: bool) -> Upstream:
     With `forwards_authorization` the backend gets the credentials of the caller.
     """
     return _upstream(
-        "the service of lists",
+        "the list service",
         lists,
         max_request_bytes=LIST_REQUEST_BYTES,
         policy=replace(_HEADERS, authorization=forwards_authorization),
@@ -172,7 +172,7 @@ def open_collection_changes(
     With `forwards_authorization` the backend gets the credentials of the caller.
     """
     return _upstream(
-        "the service of drops and renames",
+        "the collection service",
         changes,
         max_request_bytes=CHANGE_REQUEST_BYTES,
         # The caller's only grants may be on the collection, and count for nothing meanwhile.

@@ -73,10 +73,10 @@ def _grant(where: str, fields: Mapping[str, object], catalogue: Catalogue) -> Gr
         and isinstance(privilege, str)
         and isinstance(database, str)
     ):
-        raise ConfigurationError(f"{where}: the fields of a privilege are texts")
+        raise ConfigurationError(f"{where}: the fields of a privilege must be strings")
     if object_type not in V1_GRANTABLE:
         types = ", ".join(V1_GRANTABLE)
-        raise ConfigurationError(f"{where}: object_type {object_type!r} is none of {types}")
+        raise ConfigurationError(f"{where}: object_type {object_type!r} is not one of {types}")
     if privilege != ANY and privilege not in V1_GRANTABLE[object_type]:
         raise ConfigurationError(f"{where}: {object_type} has no privilege {privilege!r}")
     if not is_name(name) or not is_name(database) or "." in database:

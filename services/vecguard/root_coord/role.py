@@ -33,7 +33,7 @@ class Role:
             StandbyError: this process is on standby; the text names the active root coord.
         """
         if self.refusal:
-            raise StandbyError(f"this root coord cannot lead: {self.refusal}")
+            raise StandbyError(f"this root coord cannot become active: {self.refusal}")
         if self._active_term is None:
             elsewhere = (
                 f"; the active one is {self._active_address}" if self._active_address else ""

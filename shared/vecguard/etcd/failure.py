@@ -86,7 +86,7 @@ _DEFINITE: tuple[tuple[str, type[EtcdError], str], ...] = (
     (
         _CORRUPT,
         EtcdCorruptError,
-        "serves nothing (alarm CORRUPT): replace the bad member, then: etcdctl alarm disarm",
+        "refuses all requests (alarm CORRUPT): replace the bad member, then: etcdctl alarm disarm",
     ),
     (_AUTH_FAILED, EtcdAuthError, "refuses the configured user name or password"),
 )

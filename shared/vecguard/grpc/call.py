@@ -266,11 +266,11 @@ _PAST_DEADLINE = _Ending(Status.DEADLINE_EXCEEDED, "the deadline of the call has
 
 def _fault(error: Exception) -> _Ending:
     log_fault(error, "rpc_failed")
-    return _Ending(Status.INTERNAL, "internal error; the server's log has it")
+    return _Ending(Status.INTERNAL, "internal error; the server's log has the details")
 
 
 def _cut() -> MalformedMessageError:
-    return MalformedMessageError("the request ends within a message")
+    return MalformedMessageError("the request ends in the middle of a message")
 
 
 def _require_grpc(fields: Mapping[str, str]) -> None:

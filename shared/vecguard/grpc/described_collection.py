@@ -72,7 +72,7 @@ def read_reply(reply: bytes, asked: str) -> Collection | None:
     if _is_absent(status):
         return None
     cause = f"{status.reason} (code {status.code or status.legacy})"
-    raise UnavailableError(f"the collection was not described: {cause}")
+    raise UnavailableError(f"the backend did not describe the collection: {cause}")
 
 
 def _is_absent(status: Status) -> bool:

@@ -117,7 +117,7 @@ class GrpcServer(Server):
             RuntimeError: the server listens already.
         """
         if self._listener is not None:
-            raise RuntimeError("the server listens already")
+            raise RuntimeError("the server is already listening")
         self._listener = BoundedListener(
             self._make_protocol,
             name=name,

@@ -162,7 +162,7 @@ class OperationsServer:
     async def _in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = self._connections.get(request.protocol)
         if connection is None:
-            raise ConnectionResetError("the client went away")
+            raise ConnectionResetError("the client has closed the connection")
         connection.head_received()
         try:
             answer = await handler(request)
@@ -176,7 +176,7 @@ class OperationsServer:
     async def _livez(self, _request: web.Request) -> web.Response:
         if await self._health.is_alive():
             return web.Response(text="ok")
-        return web.Response(text="a part of it hangs", status=503)
+        return web.Response(text="a part of the process hangs", status=503)
 
     async def _readyz(self, request: web.Request) -> web.Response:
         excluded = request.query.getall("exclude", [])

@@ -42,14 +42,14 @@ def problem_of(host: str, port: int, path: str, *, timeout_seconds: float) -> st
     if response.status == http.HTTPStatus.OK:
         return None
     if response.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
-        return f"{path} answers {response.status}, which no operations port does"
+        return f"{path} answers {response.status}: this is not an operations port"
     return _failures(body) or f"{path} answers {response.status} without a reason"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Asks once. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="probe", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--host", default="127.0.0.1", help="where the operations port is")
+    parser.add_argument("--host", default="127.0.0.1", help="the host of the operations port")
     parser.add_argument("--port", type=int, default=_OPERATIONS_PORT, help="the operations port")
     parser.add_argument(
         "--path",

@@ -191,14 +191,14 @@ class Catalogue:
         groups = dict(_BUILT_IN)
         for group, members in (overrides or {}).items():
             if group not in groups:
-                raise ConfigurationError(f"{group} is no built-in privilege group")
+                raise ConfigurationError(f"{group} is not a built-in privilege group")
             # Milvus's own configuration writes them as stored.
             names = tuple(dict.fromkeys(map(api_name, members)))
             for name in names:
                 if name not in PRIVILEGES:
                     raise ConfigurationError(
-                        f"{name} is no privilege that the group {group} could have; "
-                        "names are Milvus's, such as Search"
+                        f"the group {group} cannot have the privilege {name!r}; "
+                        "use Milvus's names, such as Search"
                     )
             groups[group] = names
         self.groups = MappingProxyType(groups)

@@ -134,8 +134,8 @@ class Authority:
         """
         if now + timedelta(days=days) > self.certificate.not_valid_after_utc:
             raise AuthorityError(
-                f"{common_name}: {days:g} days are longer than the CA lasts "
-                f"({self.certificate.not_valid_after_utc:%Y-%m-%d}); ask for fewer"
+                f"{common_name}: {days:g} days are too long, because the CA expires on "
+                f"{self.certificate.not_valid_after_utc:%Y-%m-%d}; ask for fewer days"
             )
         key = kind.generate()
         name = _name(common_name)

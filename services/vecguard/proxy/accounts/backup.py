@@ -161,7 +161,7 @@ class Backups:
         for name, password, roles in meta.users:
             # Users may have been stored under other rules for names.
             if not is_storable(name):
-                raise RestoreError(f"user [{name}] has a name that no user can have")
+                raise RestoreError(f"user [{name}]: the name is not valid for a user")
             if name in names:
                 raise RestoreError(f"user [{name}] already exists", reason="user_exists")
             names.add(name)

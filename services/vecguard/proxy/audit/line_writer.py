@@ -109,7 +109,8 @@ class RotatedFile:
             self._open()
         except OSError as error:
             raise ConfigurationError(
-                f"the audit log {path} cannot be written ({error.strerror}); set audit.output"
+                f"the audit log {path} cannot be written ({error.strerror}); "
+                "set audit.output to a file that can be written, or to stdout"
             ) from error
 
     def write(self, line: bytes) -> None:

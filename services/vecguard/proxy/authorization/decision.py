@@ -42,7 +42,7 @@ def database_of_header(values: list[bytes]) -> str:
 def require_possible(database: str) -> None:
     """Raises InvalidParameterError if no database has such a name."""
     if _has_special(database):
-        raise InvalidParameterError(f"there can be no database {database!r}")
+        raise InvalidParameterError(f"invalid database name {database!r}")
 
 
 class Question:
@@ -81,7 +81,7 @@ class Question:
             if need.object_type == COLLECTION:
                 for name in fields.names:
                     if _has_special(name):
-                        raise InvalidParameterError(f"there can be no collection {name!r}")
+                        raise InvalidParameterError(f"invalid collection name {name!r}")
         if database != DEFAULT_DATABASE:
             require_possible(database)
         self.database = ANY if need.cluster or moves else database

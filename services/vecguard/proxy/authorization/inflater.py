@@ -47,7 +47,9 @@ class Inflater:
                 except zlib.error:
                     raise UnreadableRequestError("the compressed request is damaged") from None
                 if self._zlib.unused_data:
-                    raise UnreadableRequestError("the compressed request goes on after its end")
+                    raise UnreadableRequestError(
+                        "more data follows the end of the compressed request"
+                    )
                 self._inflated += len(piece)
                 if self._inflated > self._max_bytes:
                     raise MessageTooLargeError(None, self._max_bytes)
@@ -57,4 +59,4 @@ class Inflater:
     def finish(self) -> None:
         """Raises UnreadableRequestError when the compressed data is incomplete."""
         if not self._zlib.eof:
-            raise UnreadableRequestError("the compressed request ends too early")
+            raise UnreadableRequestError("the compressed request is cut off")

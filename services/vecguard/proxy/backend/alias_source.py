@@ -40,8 +40,10 @@ class MilvusAliases:
             reply = await self._backend.ask(_PATH, request, metadata, TIMEOUT_SECONDS)
         except GRPCError as error:
             if error.status is Status.UNIMPLEMENTED:
-                raise AliasesUnsupportedError("the backend describes no aliases") from error
-            raise UnavailableError(f"the alias was not described: {error.message}") from error
+                raise AliasesUnsupportedError("the backend cannot describe aliases") from error
+            raise UnavailableError(
+                f"the backend did not describe the alias: {error.message}"
+            ) from error
         return _collection(reply)
 
 
@@ -62,7 +64,7 @@ def _collection(reply: bytes) -> str:
     if code in _NO_ALIAS or (legacy and not code):
         return ""
     if code:
-        raise UnavailableError(f"the alias was not described: code {code}")
+        raise UnavailableError(f"the backend did not describe the alias: code {code}")
     if not can_be_collection(collection):
-        raise MalformedMessageError("the alias stands for no possible collection")
+        raise MalformedMessageError("the alias refers to an invalid collection name")
     return collection

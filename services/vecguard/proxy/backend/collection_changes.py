@@ -87,8 +87,8 @@ class ChangeUnknownError(UnavailableError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(
-            f"{cause}; whether the collection was dropped or renamed is unknown. Until that is "
-            "known, grants on it allow nothing. Look whether it exists before you try again"
+            f"{cause}; it is unknown whether the collection was dropped or renamed. Until that is "
+            "known, grants on it allow nothing. Check whether it exists before you try again"
         )
 
 
@@ -182,7 +182,9 @@ class CollectionChangeService:
         username = call.caller.principal.username
         of_user = sum(each == username for each in self._running.values())
         if len(self._running) >= _MOST_RUNNING or of_user >= _MOST_OF_USER:
-            raise OverloadedError("too many collections are dropped or renamed now, try again")
+            raise OverloadedError(
+                "too many collections are being dropped or renamed, try again later"
+            )
         task = asyncio.create_task(self._make(call, change, is_rename=is_rename))
         self._running[task] = username
         task.add_done_callback(self._running.pop)
@@ -377,4 +379,4 @@ def _require_possible(change: pb.CollectionChange) -> None:
         require_possible(database)
     for name in (change.name, change.new_name):
         if name and (not can_be_collection(name) or not name.isprintable() or name != name.strip()):
-            raise InvalidParameterError(f"there can be no collection {name!r}")
+            raise InvalidParameterError(f"invalid collection name {name!r}")

@@ -101,4 +101,4 @@ def _text(name: bytes) -> str:
 
 
 def _unreadable() -> MalformedMessageError:
-    return MalformedMessageError("the list of the backend cannot be read")
+    return MalformedMessageError("the list from the backend is malformed")

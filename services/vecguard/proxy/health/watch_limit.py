@@ -64,4 +64,6 @@ class WatchLimit:
 
 def too_many_watchers() -> OverloadedError:
     """Returns the error for a watch that gets no place, or has lost it."""
-    return OverloadedError("too many calls watch the health", retry_after_seconds=_RETRY_SECONDS)
+    return OverloadedError(
+        "too many open calls of Watch, use Check", retry_after_seconds=_RETRY_SECONDS
+    )

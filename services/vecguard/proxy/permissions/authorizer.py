@@ -221,7 +221,7 @@ class RoleAuthorizer(Authorizer):
             found = await self.newest(username)
             if self._trust.is_valid():
                 return found
-        raise OverloadedError("root coord is lost again and again, try again later")
+        raise OverloadedError("the connection to root coord keeps breaking, try again later")
 
     def require_newest(self, username: str, rights: Rights) -> None:
         """Has the open calls of a user judged again if rights that decided are outdated already.

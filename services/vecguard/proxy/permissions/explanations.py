@@ -147,12 +147,12 @@ def _path_meant_by(method: str) -> bytes:
     if path.startswith(path_of("")):
         if path.encode() not in _METHODS_OF_MILVUS:
             raise InvalidParameterError(
-                f"Milvus's service has no method {path.removeprefix(path_of(''))}; names are those "
-                "of its RPCs, such as Search"
+                f"Milvus has no method {path.removeprefix(path_of(''))}; give the name of one of "
+                "its RPCs, such as Search"
             )
     elif not _is_path(path):
         raise InvalidParameterError(
-            f"{method} is no path of a method; paths are written like /qdrant.Points/Search"
+            f"{method} is not the path of a method; write it like /qdrant.Points/Search"
         )
     return path.encode()
 

@@ -56,7 +56,9 @@ class TooMuchBufferedError(OverloadedError):
     reason = "too_much_buffered"
 
     def __init__(self) -> None:
-        super().__init__("too much data waits for its receiver; read faster, or try again later")
+        super().__init__(
+            "the proxy buffers too much data for this client; read faster, or try again later"
+        )
 
 
 class ConnectionTooOldError(UnavailableError):
@@ -65,7 +67,7 @@ class ConnectionTooOldError(UnavailableError):
     reason = "connection_too_old"
 
     def __init__(self) -> None:
-        super().__init__("the connection is too old, try again on a new one")
+        super().__init__("the connection has reached its maximum age, try again on a new one")
 
 
 class UpstreamUnavailableError(UnavailableError):

@@ -7,4 +7,4 @@ from vecguard.observability.faults import log_fault
 def unexpected_error(error: Exception, event: str = "call_failed") -> VecguardError:
     """Logs an exception that is a bug of ours. Returns the error for the client."""
     log_fault(error, event)
-    return VecguardError("internal error; the proxy's log has it")
+    return VecguardError("internal error; the proxy's log has the details")

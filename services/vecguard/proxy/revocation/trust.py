@@ -48,7 +48,7 @@ class StrictTrust(Trust):
         """Returns the error that says for how long there has been no lease."""
         remaining = self._lease.remaining_seconds(self._clock())
         if remaining > 0:
-            return UnavailableError(f"try again: the lease is back for {remaining:.1f} s")
+            return UnavailableError(f"try again: the lease is valid again, for {remaining:.1f} s")
         since = "since this proxy started" if remaining == -math.inf else f"for {-remaining:.1f} s"
         return UnavailableError(
             f"no login can be checked: this proxy has had no contact with root coord {since}; "

@@ -170,7 +170,7 @@ class Supervisor:
         post.child = None
         if self._stopping or self._received is not None:
             if code != EXIT_CLEAN:
-                _log.warning(f"{post.role.name} did not stop in good order", how=_how(code))
+                _log.warning(f"{post.role.name} did not stop cleanly", how=_how(code))
             return
         # With exit code 0, a SIGTERM to this child alone has ended it: replaced, but no failure.
         error = ChildMisconfiguredError if code == EXIT_CONFIGURATION else ChildFailedError

@@ -119,7 +119,7 @@ class GroupChanges:
         if changed == members:
             return Mutation(Outcome.APPLIED, read.revision)
         if len(named) > _MOST_GROUPS:
-            raise Refusal(Outcome.INVALID, f"more than {_MOST_GROUPS} groups at once")
+            raise Refusal(Outcome.INVALID, f"more than {_MOST_GROUPS} groups in one change")
         return await self._writes.apply(
             [
                 *standing,

@@ -250,8 +250,8 @@ class Restore:
         return Mutation(
             Outcome.INVALID,
             mutation.revision,
-            detail="another change came between, and the backup is restored in part; "
-            "drop its roles, groups and users, then try again",
+            detail="another change was made at the same time, so only a part of the backup "
+            "is restored; drop its roles, groups and users, then try again",
             users=self._users,
         )
 
