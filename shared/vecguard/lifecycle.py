@@ -31,7 +31,7 @@ EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 
-#: How long the loop's threads may go on after the service has ended; no result is needed any
+#: How long the loop's threads may run after the service has ended; no result is needed any
 #: more. A name look-up may take half a minute when the name server does not answer.
 _THREADS_SECONDS: Final = 2.0
 

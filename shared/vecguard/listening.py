@@ -10,7 +10,7 @@ from typing import Any, Final
 from vecguard.addresses import Address
 from vecguard.errors import ConfigurationError
 
-#: Stands for every address of IPv4 and IPv6.
+#: Every address of IPv4 and IPv6.
 EVERYWHERE: Final = "::"
 
 # The errors of a machine whose kernel has no IPv6 or has it disabled.
@@ -57,7 +57,7 @@ def bound_sockets(
 ) -> list[socket.socket]:
     """Returns a socket for each address of the host, all with the same port.
 
-    `::` stands for every address of IPv4 and IPv6. Each family has its own socket, so that a client
+    `::` means every address of IPv4 and IPv6. Each family has its own socket, so that a client
     of IPv4 keeps its address in logs and limits; on one socket it would be ::ffff:a.b.c.d.
 
     Args:

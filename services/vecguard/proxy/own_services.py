@@ -32,8 +32,8 @@ _HEADERS = HeaderPolicy(
 _ROLES = b"/vecguard.v1.Roles/*"
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 _HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
-# The most calls of each of our own services that run at a time; the others wait. All running calls
-# may take a step in one turn of the loop, which delays the connections.
+# The maximum number of calls of each of our own services that run at a time; the others wait. All
+# running calls may take a step in one turn of the loop, which delays the connections.
 _CALLS_AT_A_TIME = 32
 # The queue of each of our own services, as of a backend. Watches, which keep their streams, get
 # more connections.
@@ -204,8 +204,8 @@ def _upstream(
         revocable: see `Upstream`.
         choose: see `Upstream`.
         pool: its connections.
-        calls_at_a_time: the most calls that run on one connection. Calls that have no end, such
-            as watches, would keep out others.
+        calls_at_a_time: the maximum number of calls that run on one connection. Calls that have no
+            end, such as watches, would keep out others.
     """
     server = GrpcServer(
         (service,), max_message_bytes=max_request_bytes, max_streams=calls_at_a_time

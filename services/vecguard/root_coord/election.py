@@ -64,7 +64,7 @@ class Leadership:
 
     Attributes:
         term: the fencing token.
-        earlier_lease_seconds: the longest possible length of a lease that was granted before
+        earlier_lease_seconds: the maximum length of a lease that was granted before
             this term and still runs; None when there is none: this is the first term, or
             every leader has stepped down in good order.
     """

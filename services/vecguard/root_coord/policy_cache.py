@@ -16,7 +16,7 @@ from vecguard.root_coord.store.role_interface import RolesAndGroups, RoleStore
 
 # A grant takes some 60 bytes.
 _MAX_BYTES: Final = 32 * 2**20
-# What an entry takes beside its messages.
+# The bytes of an entry in addition to its messages.
 _ENTRY_BYTES: Final = 500
 
 
@@ -139,7 +139,7 @@ class PolicyCache:
         )
 
     def _begin(self, moment: _Moment, names: Sequence[str]) -> None:
-        """Begins a read that goes on when its first caller has left: others may wait for it."""
+        """Begins a read that continues when its first caller has left: others may wait for it."""
         task = asyncio.create_task(self._read(moment, names))
         moment.reads |= dict.fromkeys(names, task)
         self._tasks.add(task)

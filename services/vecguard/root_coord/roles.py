@@ -47,7 +47,7 @@ class Roles:
         Args:
             store: where the roles are.
             changes: runs the changes.
-            role_limit: most roles there can be, admin and public included.
+            role_limit: the maximum number of roles, including admin and public.
             changed: called when a change of the policy is stored, and before a proxy is notified.
             built_in: roles of the configuration. Like admin and public they are neither altered
                 nor dropped.

@@ -1,4 +1,4 @@
-"""Handles one call on a server of ours; it always ends with a gRPC status.
+"""Handles one call on one of our servers; it always ends with a gRPC status.
 
 grpclib would log a traceback for much of what a caller can send, and a line for each call that
 is cancelled or late. This module replaces the part of it that handles a request.

@@ -41,7 +41,7 @@ class CollectionChange:
 
     @property
     def is_rename(self) -> bool:
-        """Whether the collection goes on under a new name."""
+        """Whether the collection continues under a new name."""
         return self.new_name != ""
 
     @property

@@ -75,7 +75,7 @@ def log_corrupt(found: CorruptKey) -> None:
 
 @contextmanager
 def _reported(kv: KeyValue, report: Report) -> Iterator[None]:
-    """Reports a CorruptRecordError of its body, with the key, and goes on behind it."""
+    """Reports a CorruptRecordError of its body, with the key, and continues after the body."""
     try:
         yield
     except CorruptRecordError as error:

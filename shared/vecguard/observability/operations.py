@@ -51,11 +51,11 @@ class MetricsSource(Protocol):
 class OperationsServer:
     """Serves /, /livez, /readyz, /healthz and /metrics while the context is open.
 
-    It holds few connections. A newcomer replaces the oldest that waits for a request, so that a
+    It holds few connections. A new one replaces the oldest that waits for a request, so that a
     probe is answered however many clients are connected.
 
     As with Kubernetes's own servers, `/readyz?exclude=NAME`, once or more often, leaves checks
-    out: a root coord on standby fails `role` and works as it should.
+    out: a root coord on standby is healthy, and fails only `role`.
 
     Args:
         ip: the address to listen on.

@@ -1,8 +1,8 @@
 """Asks an operations port how its process is, for the health check of a container.
 
-`python -m vecguard.observability.probe` ends with 0 when the process is as it should be, else
-with 1 and one line that says why. A container engine starts it every few seconds, in an image
-that has no curl, so it imports nothing beyond the standard library.
+`python -m vecguard.observability.probe` ends with 0 when the process is healthy, else with 1 and
+one line that says why. A container engine starts it every few seconds, in an image that has no
+curl, so it imports nothing beyond the standard library.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Logs a failure that a loop meets again and again."""
+"""Logs a failure that a loop meets repeatedly."""
 
 from typing import Any, Literal
 

@@ -240,10 +240,10 @@ class Catalogue:
 def flattened(
     names: Sequence[str], custom: Mapping[str, Sequence[str]], catalogue: Catalogue
 ) -> tuple[str, ...]:
-    """Returns the privileges that some names stand for: groups are replaced by their members.
+    """Returns the privileges that some names mean: groups are replaced by their members.
 
     The order is that of the first mention. v1 groups stay as they are, since Milvus decides by
-    them as such. A name that nothing is known of is left out, and so is a group that was met
+    them as such. An unknown name is left out, and so is a group that was met
     before, such as one that contains itself.
 
     Args:

@@ -38,7 +38,7 @@ def account_service(
 ) -> AccountService:
     """Returns the account service; root coord, which makes the changes, is `directory` for users.
 
-    `outdated` is called with a user of whom root coord knows something newer; None: the cached
+    `outdated` is called with a user whose record in root coord is newer; None: the cached
     record is forgotten.
 
     Raises ConfigurationError if a privilege group is configured wrongly.

@@ -169,7 +169,7 @@ class LineWriter:
 
         Args:
             target: where the lines go.
-            limit: the most lines that wait.
+            limit: the maximum number of lines that wait.
             about_dropped: returns the line that reports so many dropped lines.
         """
         self._target = target

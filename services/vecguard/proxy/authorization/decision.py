@@ -51,7 +51,7 @@ class Question:
     Attributes:
         database: by whose grants it is decided; "*" for all.
         names: the objects that must all be allowed; "*" where the method names none.
-        targets: for each name the collection that it stands for as an alias, which may be the
+        targets: for each name the collection that it refers to as an alias, which may be the
             name itself or unknown (""); empty before it was looked up.
     """
 
@@ -122,7 +122,7 @@ class Question:
         return self._role != "" and (self._role in roles or self._role == PUBLIC)
 
     def may_name_alias(self, rights: Rights) -> bool:
-        """Returns whether the answer can depend on what the names stand for as aliases."""
+        """Returns whether the answer can depend on what the names refer to as aliases."""
         need = self._need
         return (
             need.object_type == COLLECTION

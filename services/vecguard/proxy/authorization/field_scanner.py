@@ -10,7 +10,7 @@ from vecguard.proxy.authorization.errors import UnreadableRequestError
 
 #: The longest value of a field that is looked for, in bytes. Milvus's names have up to 255.
 MAX_VALUE_BYTES: Final = 2**16
-#: The most values of a repeated field, and their bytes in total.
+#: The maximum number of values of a repeated field, and their bytes in total.
 MAX_NAMES: Final = 10_000
 MAX_NAMES_BYTES: Final = 2**20
 #: Bounds the time for a message of small fields, which may be short as it was sent: a field takes

@@ -19,9 +19,9 @@ class Inflater:
     """Inflates one message of gzip or deflate, up to a limit.
 
     Raises MessageTooLargeError as soon as the message is over the limit, and
-    UnreadableRequestError where the compressed data is damaged, ends too early or goes on after
-    its end. A second gzip member counts as more data: Go reads it as a part of the message, others
-    do not.
+    UnreadableRequestError where the compressed data is damaged or cut off, or is followed by more
+    data. A second gzip member counts as more data: Go reads it as a part of the message, others do
+    not.
     """
 
     __slots__ = ("_inflated", "_max_bytes", "_zlib")

@@ -167,7 +167,7 @@ class Outline:
 
 
 def several_messages() -> UnreadableRequestError:
-    """Returns the error for a request that goes on after its message."""
+    """Returns the error for a request with more data after its message."""
     return UnreadableRequestError("the request has more than one message")
 
 

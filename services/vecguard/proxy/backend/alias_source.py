@@ -1,4 +1,4 @@
-"""Asks the backend by Milvus's `DescribeAlias` which collection an alias stands for."""
+"""Asks the backend by Milvus's `DescribeAlias` which collection an alias refers to."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ class MilvusAliases:
         self._backend = backend
 
     async def collection_of(self, database: str, alias: str, authorization: str | None) -> str:
-        """Returns the collection that an alias stands for; "" if there is no such alias.
+        """Returns the collection that an alias refers to; "" if there is no such alias.
 
         Raises:
             AliasesUnsupportedError: the backend does not serve the method.

@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 T = TypeVar("T")
 
-#: The most bytes of a request, which has names only.
+#: The maximum size of a request in bytes. It has names only.
 MAX_REQUEST_BYTES: Final = 32 * 1024
-# Changes go on when their callers have hung up. No user may take all places.
+# Changes continue when their callers have hung up. No user may use the whole limit.
 _MOST_RUNNING: Final = 100
 _MOST_OF_USER: Final = 25
 # For how long root coord is asked again that cannot be reached.
@@ -125,7 +125,7 @@ class CollectionChangeService:
     ) -> None:
         """Takes the parts.
 
-        `refused` is called with a user of whom root coord knows something newer.
+        `refused` is called with a user whose record in root coord is newer than the cached one.
         """
         self._backend = backend
         self._collections = MilvusCollections(backend)
@@ -178,7 +178,7 @@ class CollectionChangeService:
     async def _carried_through(
         self, call: _Call, change: pb.CollectionChange, *, is_rename: bool
     ) -> bytes:
-        """Does as `_make`, which goes on if the caller hangs up: grants must follow."""
+        """Does as `_make`, which continues if the caller hangs up: grants must follow."""
         username = call.caller.principal.username
         of_user = sum(each == username for each in self._running.values())
         if len(self._running) >= _MOST_RUNNING or of_user >= _MOST_OF_USER:
@@ -209,7 +209,7 @@ class CollectionChangeService:
                 await self._settlement.settle_of(change.database, change.name, call.authorization)
                 return b""
             if found is not None and found.name != change.name:
-                # The alias may stand for another collection by the time the backend resolves it.
+                # The alias may refer to another collection by the time the backend resolves it.
                 raise InvalidParameterError(
                     f"cannot drop or rename a collection by its alias {change.name!r}; "
                     f"use its name {found.name!r}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpclib.metadata import Deadline
     from grpclib.server import Stream
 
-#: The most bytes of a request, which may have names of collections.
+#: The maximum size of a request in bytes. It may have names of collections.
 MAX_REQUEST_BYTES: Final = 32 * 1024
 # How long the backend may take for a call without a deadline.
 _TIMEOUT_SECONDS: Final = 60.0

@@ -218,7 +218,7 @@ class Connection(FrameSink):
 
     @property
     def peer_streams(self) -> int:
-        """The most concurrent streams that the peer allows."""
+        """The maximum number of concurrent streams that the peer allows."""
         return self._peer.concurrent_streams
 
     @property
@@ -311,7 +311,7 @@ class Connection(FrameSink):
                 ErrorCode.INTERNAL_ERROR, "the HPACK decoder failed"
             ) from error
         if fields is None and not self._client_side:
-            # An index of one byte can stand for a field of kilobytes, and reading the fields of a
+            # An index of one byte can refer to a field of kilobytes, and reading the fields of a
             # list over the limit takes time.
             self._hits.hit(Limit.HEADER_LIST)
             surplus, self._decoder.surplus = self._decoder.surplus, 0

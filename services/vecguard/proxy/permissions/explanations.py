@@ -66,7 +66,7 @@ class Explainer:
     ) -> tuple[Explanation, tuple[str, ...]]:
         """Explains the decision about a call, and returns the user's roles without `public`.
 
-        As for the call itself, the backend is asked which collections the names stand for, if the
+        As for the call itself, the backend is asked which collections the names refer to, if the
         decision can depend on it; with `authorization`, where the backend wants credentials.
 
         Raises:

@@ -59,7 +59,7 @@ class WholeList(Given):
 
 
 class AliasChange(Given):
-    """A change by a caller who needs no role, after which aliases may stand for others."""
+    """A change by a caller who needs no role; aliases may refer to other collections now."""
 
     def __init__(self, aliases: Aliases) -> None:
         super().__init__()

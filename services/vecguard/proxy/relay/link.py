@@ -124,7 +124,7 @@ class Link(Handler):
         self.connection.sender.resume()
 
     def failed(self, error: Exception) -> None:
-        """Logs an exception that is a bug of ours."""
+        """Logs an unexpected exception, which is a bug."""
         unexpected_error(error, "http2_failed")
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -67,8 +67,8 @@ class Listener:
             gatekeeper: admits calls.
             routes: choose the upstream of a call.
             open_calls: is kept up to date with the connected clients.
-            max_request_bytes: the most bytes of one message of a request.
-            max_answer_bytes: the most bytes of one message of an answer.
+            max_request_bytes: the maximum size of one message of a request, in bytes.
+            max_answer_bytes: the maximum size of one message of an answer, in bytes.
             limits: the limits of each connection.
             bounds: the limits of all connections together.
             hits: counts the limits that are reached.

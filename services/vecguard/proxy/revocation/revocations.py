@@ -15,7 +15,7 @@ from vecguard.proxy.relay.calls.open_calls import Call, OpenCalls
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.unexpected import unexpected_error
 
-# How long an open call may go on by the older roles while the new ones are read.
+# How long an open call may continue by the older roles while the new ones are read.
 _JUDGING_SECONDS: Final = 1.0
 # So that a second is enough for many users whose roles differ, each with a read of its own.
 _JUDGED_TOGETHER: Final = 100

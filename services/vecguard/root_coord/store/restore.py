@@ -35,7 +35,7 @@ from vecguard.usernames import ROOT
 
 log = get_logger(__name__)
 
-# Beside what restores, a transaction has the conditions of the actor and of the fence.
+# In addition to what restores, a transaction has the conditions of the actor and of the fence.
 _ROOM = MOST_OPERATIONS - 10
 # Each time another change came between.
 _MOST_ATTEMPTS = 5

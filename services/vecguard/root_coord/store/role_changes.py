@@ -12,7 +12,7 @@ from vecguard.root_coord.store.grantee_state import Transaction, ids_of
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, unknown_after_a_part
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
 
-# Of one transaction, beside its other operations.
+# Of one transaction, in addition to its other operations.
 _MOST_MAPPINGS = 80
 
 
@@ -99,7 +99,7 @@ class RoleChanges:
         attempt: Callable[[Sequence[Compare]], Awaitable[Mutation | None]],
         taken: _Taken,
     ) -> Mutation:
-        """Repeats a change. If it is refused, it names those who have lost the role before.
+        """Repeats a change. If it is refused, the reply names the users who lost the role before.
 
         With a revision, because proxies must forget what these had.
 

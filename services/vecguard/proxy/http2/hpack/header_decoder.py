@@ -19,7 +19,7 @@ _FIRST_DYNAMIC = len(STATIC)
 # count. Longer blocks seldom repeat.
 _MAX_KNOWN = 64
 _MAX_KNOWN_BYTES = 256
-# The size of all remembered header lists. An index of one byte can stand for kilobytes, and the
+# The size of all remembered header lists. An index of one byte can refer to kilobytes, and the
 # reader of a block may keep as much in its note: without this bound a connection could make the
 # proxy remember megabytes.
 _MAX_KNOWN_LIST_BYTES = 32 * 1024
@@ -54,7 +54,7 @@ class HeaderDecoder:
         self._nothing = HeaderBlock(Known([]), [])
         self._remembers = remembers
         # Whether the last block left the table unchanged: only then it is worthwhile to
-        # remember what indices stand for.
+        # remember what indices refer to.
         self._is_settled = False
         self._max_list_bytes = limits.header_list_bytes
         self._max_table_bytes = limits.table_bytes

@@ -103,7 +103,7 @@ class Call(Requester):
     def __init__(
         self, client_link: Link, client: Stream, max_request_bytes: int, max_answer_bytes: int
     ) -> None:
-        """Takes the client's stream, and the most bytes of each message in both directions."""
+        """Takes the client's stream, and the maximum sizes of messages in bytes."""
         self.client_link = client_link
         self.origin = client_link.origin
         self.client = client

@@ -41,7 +41,7 @@ _LEAVE_SECONDS = 2.0
 # message in one frame, and split a large one where a frame or a window is full. Some write the
 # prefix by itself.
 _SHRED_BYTES = 256
-#: The most calls of a client that is not known yet that are read before they are decided: each
+#: The maximum number of calls of an unknown client that are read before they are decided: each
 #: takes some 2 KiB, and a turn may end before all are decided.
 _BATCH = 16
 #: How long after an admitted call the connection keeps its precedence in spite of refused calls.
@@ -333,7 +333,7 @@ class ClientLink(Link, Reader):
     # How it ends.
 
     def leave(self) -> None:
-        """Lets the client go in good order: nothing that it has sent is lost.
+        """Closes the connection cleanly: nothing that the client has sent is lost.
 
         It is asked to open no new streams. What it opened before it heard that is served;
         the connection is closed when the last of it is over.
