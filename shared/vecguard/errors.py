@@ -61,7 +61,7 @@ class VecguardError(Exception):
 
 
 class UnavailableError(VecguardError):
-    """A part that is needed cannot be reached or does not serve; trying again may help."""
+    """A needed part cannot be reached or does not serve; trying again may help."""
 
     status = Status.UNAVAILABLE
     reason = "unavailable"

@@ -23,7 +23,7 @@ _Place = tuple[socket.AddressFamily, Any]
 
 
 class CannotListenError(ConfigurationError):
-    """An address cannot be listened on.
+    """The process cannot listen on an address.
 
     Attributes:
         cause: the system's error, in words.

@@ -20,7 +20,7 @@ LOST: Final = (
 
 
 class RootState(Enum):
-    """What a store knows of root."""
+    """Whether a store has root, has lost it, or is new."""
 
     FOUND = auto()
     #: The store was always empty.

@@ -250,7 +250,7 @@ class Proxy:
         self._register_collectors(settings)
 
     def _collection_change_table(self, settings: Settings) -> Mapping[bytes, Upstream]:
-        """Makes what takes the grants along when a collection is dropped or renamed."""
+        """Returns the methods that drop or rename a collection, which also change its grants."""
         records = CollectionChangeClient(self.root_coord.client)
         self.settlement = Settlement(records, MilvusCollections(self.backend_client), self.audit)
         self._collection_changes = open_collection_changes(

@@ -1,4 +1,4 @@
-"""Names the roles that every term makes sure of: admin, public and those of the configuration."""
+"""Names the roles that every term creates if missing: admin, public and the configured ones."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,8 @@ def initial_roles(settings: Settings) -> dict[str, tuple[Grant, ...]]:
     The grants of public are Milvus's.
 
     Raises:
-        ConfigurationError: `builtinRoles.roles` is malformed, or names what there is not.
+        ConfigurationError: `builtinRoles.roles` is malformed, or names an unknown privilege or
+            object type.
     """
     public = (
         tuple(

@@ -42,7 +42,7 @@ class _Entry:
 
 
 class _Moment:
-    """What was read at one revision, and is read now.
+    """The roles that were read at one revision, and the reads in progress.
 
     Attributes:
         revision: 0 until it is known.
@@ -103,11 +103,11 @@ class PolicyCache:
         self._tasks: set[asyncio.Task[dict[str, _Entry]]] = set()
 
     def forget(self) -> None:
-        """Answers no later request by what was read until now."""
+        """Discards all that was read so far, so that it answers no later request."""
         self._moment = _Moment(self._max_bytes)
 
     def changed_at(self, revision: int) -> None:
-        """Does the same, unless what is held was read at this revision or later."""
+        """Does the same, unless the cached roles were read at this revision or later."""
         if self._moment.revision < revision:
             self.forget()
 

@@ -146,7 +146,7 @@ class SessionHub:
 
     @property
     def awaited(self) -> Awaited | None:
-        """The proxies for which changes have waited long; None when no change has."""
+        """The proxies for which changes have waited long; None when no change has waited long."""
         return self._sessions.awaited(self._long, self._clock())
 
     def sessions(self, most: int) -> tuple[tuple[ProxySession, ...], int]:

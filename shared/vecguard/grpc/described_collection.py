@@ -49,7 +49,7 @@ def read_reply(reply: bytes, asked: str) -> Collection | None:
     """Returns the collection of the name or alias `asked`; None if there is none.
 
     Raises:
-        RefusedNameError: there can be none.
+        RefusedNameError: no collection can have this name.
         VecguardError: the backend does not say.
     """
     status = Status()

@@ -120,7 +120,7 @@ def roles_by_user(
 
 
 def users_by_role(roles: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Turns the result of `roles_by_user` round."""
+    """Returns each role's users from the result of `roles_by_user`."""
     found: dict[str, list[str]] = {}
     for user in sorted(roles):
         for role in roles[user]:

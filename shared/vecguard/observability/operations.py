@@ -99,7 +99,7 @@ class OperationsServer:
         """Starts to listen.
 
         Raises:
-            CannotListenError: the address cannot be listened on.
+            CannotListenError: the process cannot listen on the address.
         """
         # HEAD comes with GET; aiohttp's router answers any other method on a known path with 405.
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])

@@ -1,4 +1,4 @@
-"""Asks an operations port how its process is, for the health check of a container.
+"""Asks an operations port whether its process is healthy, for the health check of a container.
 
 `python -m vecguard.observability.probe` ends with 0 when the process is healthy, else with 1 and
 one line that says why. A container engine starts it every few seconds, in an image that has no
@@ -22,7 +22,7 @@ _MAX_ANSWER: Final = 65536
 
 
 def problem_of(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
-    """Returns what is wrong with the process behind an operations port; None if it is well.
+    """Returns what is wrong with the process behind an operations port; None if it is healthy.
 
     Args:
         host: where the port is.

@@ -30,7 +30,7 @@ _MAX_ROUNDS = 5
 
 
 class Directory(Protocol):
-    """What accounts need of root coord."""
+    """The requests to root coord that accounts need."""
 
     async def list_users(self) -> list[pb.Credential]: ...
 

@@ -24,7 +24,7 @@ from vecguard.usernames import UsernamePolicy
 
 
 class Roles(RoleDirectory, GrantDirectory, GroupDirectory, BackupDirectory, Protocol):
-    """What all RPCs about roles need of root coord."""
+    """The requests to root coord that all RPCs about roles need."""
 
 
 def account_service(

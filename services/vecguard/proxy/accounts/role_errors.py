@@ -168,10 +168,10 @@ class RoleHasGrantsError(RefusedByStateError):
 
 
 class GroupError(RefusedByStateError):
-    """A privilege group cannot be created, dropped or changed so."""
+    """A privilege group cannot be created, dropped or changed in this way."""
 
     def __init__(self, kind: str, complaint: str, *, reason: str) -> None:
-        """Takes Milvus's word for the change: creatable, dropable or alterable."""
+        """`kind` is Milvus's word for the change: creatable, dropable or alterable."""
         super().__init__(
             f"failed to check if privilege group {kind}: {complaint}: invalid parameter"
         )

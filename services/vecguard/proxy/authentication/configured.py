@@ -41,7 +41,7 @@ MAX_REFUSED_LOGINS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What decides who a call is from: the authenticator, and the parts that it works with.
+    """The authenticator, which decides which user a call is from, and its parts.
 
     Attributes:
         credentials: the cached records of users.

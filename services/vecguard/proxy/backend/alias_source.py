@@ -48,7 +48,7 @@ class MilvusAliases:
 
 
 def _collection(reply: bytes) -> str:
-    """Returns the collection in a reply. Raises VecguardError if it has neither one nor none."""
+    """Returns the collection in a reply. Raises VecguardError if the reply does not say."""
     collection = ""
     code = legacy = 0
     for number, value in fields(reply):

@@ -47,8 +47,8 @@ class Aliases:
     most eight look-ups run at a time, and users take turns.
 
     Attributes:
-        counts: how many look-ups were an alias, no_alias, or failed, as those do that take too
-            long.
+        counts: how many look-ups were an alias, no_alias, or failed; one that takes too long has
+            failed.
     """
 
     def __init__(

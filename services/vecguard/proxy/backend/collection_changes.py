@@ -1,4 +1,4 @@
-"""Passes Milvus's `DropCollection` and `RenameCollection` on, and takes the grants along.
+"""Forwards Milvus's `DropCollection` and `RenameCollection`, and removes or moves the grants.
 
 Milvus's own root coord does so; the backend here knows no grants. First read `settlement.py`, which
 decides when the outcome is not known at once.
@@ -59,10 +59,10 @@ MAX_REQUEST_BYTES: Final = 32 * 1024
 # Changes continue when their callers have hung up. No user may use the whole limit.
 _MOST_RUNNING: Final = 100
 _MOST_OF_USER: Final = 25
-# For how long root coord is asked again that cannot be reached.
+# How long to retry while root coord cannot be reached.
 _RETRY_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.3
-# How often a change is begun, when another one of the same collection is found and ended.
+# How many times to begin a change, if another one of the same collection must be ended first.
 _MAX_ROUNDS: Final = 3
 # The fields of the requests: database, name, new name, new database.
 _DROP: Final[Shape] = {2: 0, 3: 1}
@@ -236,7 +236,7 @@ class CollectionChangeService:
         raise CollectionChangingError(change.database, change.name)
 
     async def _begins(self, call: _Call, change: pb.CollectionChange) -> bool:
-        """Begins the change. Returns False if another one was in the way, and has ended now.
+        """Begins the change. Returns False if another change prevented it, and has ended now.
 
         Raises:
             CollectionChangingError: another one is in the way.
@@ -371,7 +371,7 @@ def _always(outcome: pb.CollectionOutcome) -> Callable[[], Awaitable[pb.Collecti
 
 
 def _require_possible(change: pb.CollectionChange) -> None:
-    """Raises InvalidParameterError if there can be no such names, which backends take differently.
+    """Raises InvalidParameterError for invalid names, because backends treat them differently.
 
     An empty name passes: no backend has such a collection.
     """

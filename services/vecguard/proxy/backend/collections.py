@@ -46,7 +46,7 @@ class MilvusCollections:
         """Returns the collection of this name or alias; None if there is none.
 
         Raises:
-            RefusedNameError: there can be none.
+            RefusedNameError: no collection can have this name.
             NotDescribedError: the backend does not serve the call, or does not allow it.
             VecguardError: the backend does not say.
         """

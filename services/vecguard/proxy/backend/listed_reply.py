@@ -1,4 +1,4 @@
-"""Takes names out of a reply that lists objects in parallel arrays, without decoding the rest."""
+"""Removes names from a reply that lists objects in parallel arrays, without decoding the rest."""
 
 import re
 from collections.abc import Mapping

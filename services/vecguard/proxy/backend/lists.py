@@ -34,7 +34,7 @@ _DATABASE_OF_REQUEST: Final = {2: 0}
 
 
 class Lists:
-    """Asks the backend as the caller would, and takes out what the caller may not see.
+    """Asks the backend as the caller would, and removes what the caller may not see.
 
     Errors of the backend pass unchanged, as a gRPC status or as a Status in the reply.
     """

@@ -1,4 +1,4 @@
-"""Limits the health watches, which last for as long as their clients like."""
+"""Limits the health watches, which last until their clients end them."""
 
 import asyncio
 from collections.abc import Iterator

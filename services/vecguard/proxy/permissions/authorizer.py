@@ -224,7 +224,7 @@ class RoleAuthorizer(Authorizer):
         raise OverloadedError("the connection to root coord keeps breaking, try again later")
 
     def require_newest(self, username: str, rights: Rights) -> None:
-        """Has the open calls of a user judged again if rights that decided are outdated already.
+        """Judges the open calls of a user again if the rights that decided are outdated already.
 
         The notice of the change did not reach them: they were not decided yet.
         """

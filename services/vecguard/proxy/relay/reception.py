@@ -40,7 +40,7 @@ class Client(Protocol):
 
     @property
     def precedents(self) -> dict[bytes, Any]:
-        """What an authorizer keeps of the client's calls, by their method, while it is there."""
+        """What an authorizer remembers of the client's calls, by method, while it is connected."""
         ...
 
 

@@ -130,7 +130,7 @@ class Revocations:
         self.applied += 1
 
     def start_afresh(self) -> None:
-        """Drops everything, because the store has gone back and gives its revisions again.
+        """Drops everything, because the store went back to an older state and reuses revisions.
 
         A revision seen before may now belong to another password, so the verdicts about logins
         are dropped as well, and every call of a user ends.

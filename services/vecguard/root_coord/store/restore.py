@@ -95,7 +95,7 @@ def _users(keys: Keys, kvs: Iterable[KeyValue]) -> Iterator[StoredCredential]:
 
 @dataclass(slots=True)
 class _Part:
-    """What goes into one transaction."""
+    """The content of one transaction."""
 
     conditions: dict[Compare, None] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)

@@ -18,11 +18,11 @@ _MOST_MAPPINGS = 80
 
 @dataclass(slots=True)
 class _Taken:
-    """From whom a change takes a role.
+    """The users from whom a change takes a role.
 
     Attributes:
         users: their names.
-        revision: that of the last transaction which took it from some, before the change itself.
+        revision: of the last transaction that took it from some of them before the change itself.
     """
 
     users: dict[str, None] = field(default_factory=dict)
@@ -163,10 +163,10 @@ class RoleChanges:
     async def _take_from_all(
         self, role: str, conditions: Sequence[Compare], taken: _Taken
     ) -> Transaction | None:
-        """Returns what takes a role from its users, and adds their names to `taken`.
+        """Returns a transaction that takes a role from its users, whose names it adds to `taken`.
 
-        Of very many users it takes the role at once from all but some, under the conditions; None
-        when one does not hold.
+        If there are very many users, it takes the role from most of them before, in transactions
+        with these conditions. Returns None when a condition does not hold.
         """
         prefix = self._keys.mappings.encode()
         read = await self._reads.all_below(self._keys.mappings, keys_only=True)

@@ -53,7 +53,7 @@ class Permission(ABC):
         """Does `decide`, and waits for what the decision needs. Raises VecguardError to refuse."""
 
     def evidence(self) -> bytes:
-        """Returns fields that tell our own services by what a given permission was given."""
+        """Returns header fields that tell our own services which role gave the permission."""
         return b""
 
     def answered(self) -> None:  # noqa: B027 - few permissions need it
