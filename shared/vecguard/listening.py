@@ -16,7 +16,7 @@ EVERYWHERE: Final = "::"
 # The errors of a machine whose kernel has no IPv6 or has it disabled.
 _NO_IPV6: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
 
-# How often to try another free port when one family has the port and the other one does not.
+# How many times to try another free port when one family has the port and the other one does not.
 _FREE_PORT_TRIES: Final = 5
 
 _Place = tuple[socket.AddressFamily, Any]

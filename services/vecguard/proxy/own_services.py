@@ -175,7 +175,7 @@ def open_collection_changes(
         "the collection service",
         changes,
         max_request_bytes=CHANGE_REQUEST_BYTES,
-        # The caller's only grants may be on the collection, and count for nothing meanwhile.
+        # The caller's only grants may be on the collection, and have no effect meanwhile.
         revocable=False,
         policy=replace(_HEADERS, authorization=forwards_authorization),
     )

@@ -25,7 +25,7 @@ from vecguard.proxy.principal import Principal
 from vecguard.secret import Secret
 from vecguard.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy, is_storable
 
-# How often an update is tried again because another change came first.
+# How many times an update is retried because another change came first.
 _MAX_ROUNDS = 5
 
 

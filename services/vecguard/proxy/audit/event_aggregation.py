@@ -78,7 +78,7 @@ class RefusedCall:
 
 @dataclass(frozen=True, slots=True)
 class Counted(Generic[E]):
-    """How often an event occurred between two times, in seconds since 1970."""
+    """How many times an event occurred between two times, in seconds since 1970."""
 
     event: E
     scope: Scope

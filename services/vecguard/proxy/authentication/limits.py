@@ -44,7 +44,7 @@ class LoginLimits(Protocol):
     """Decides whether an unknown login may be checked.
 
     Attributes:
-        hits: how often each kind of bucket has refused a login.
+        hits: how many logins each kind of bucket has refused.
     """
 
     hits: Counter[Bucket]

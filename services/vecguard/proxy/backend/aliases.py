@@ -69,7 +69,7 @@ class Aliases:
         self._held: Recent[tuple[str, str], tuple[str, float]] = Recent(max_entries)
         self._flights: SingleFlight[tuple[int, str, str, str | None], str] = SingleFlight()
         self._queue = AdmissionQueue(_LOOK_UPS_AT_A_TIME, limits, pace=None, clock=clock)
-        # How often aliases may have changed.
+        # How many times aliases may have changed.
         self._generation = 0
         self._unsupported_until = 0.0
         self.counts: Counter[str] = Counter(dict.fromkeys(_RESULTS, 0))

@@ -213,7 +213,7 @@ class Settlement:
         """
         change = pending.change
         is_over = pending.age_ms / 1000 >= _OVER_SECONDS
-        cause = "it may still be made"
+        cause = "the backend may still make the change"
         try:
             outcome = await judge(
                 change,

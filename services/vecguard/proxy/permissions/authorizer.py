@@ -45,7 +45,7 @@ from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Arriving, Authorizer, Client
 from vecguard.usernames import ROOT
 
-# How often a decision is tried again because the roles have changed meanwhile.
+# How many times a decision is retried because the roles have changed meanwhile.
 _MAX_ROUNDS: Final = 5
 # Methods whose treatment is kept. Bounded, because clients choose paths.
 _MAX_METHODS: Final = 1024

@@ -39,7 +39,8 @@ class AnswerTooLargeError(OverloadedError):
 
     def __init__(self, found: MessageTooLargeError) -> None:
         super().__init__(
-            f"the answer has a message of {found.size} bytes, over the limit of {found.limit}"
+            f"the answer has a message of {found.size} bytes, over the limit of {found.limit} "
+            "(proxy.grpc.serverMaxSendSize)"
         )
 
 

@@ -30,7 +30,7 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 _BACKLOG = 1024
 # Clients may be silent for hours; a vanished one is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
-# How long a client that does not read its last bytes is waited for.
+# How long to wait for a client that does not read its last bytes.
 _CLOSE_TIMEOUT_SECONDS = 2.0
 
 

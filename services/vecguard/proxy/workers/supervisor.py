@@ -30,7 +30,7 @@ from vecguard.proxy.workers.restarts import Restarts
 
 _log = get_logger(__name__)
 
-#: How long a killed child is awaited.
+#: How long to wait for the end of a killed child.
 _KILL_SECONDS: Final = 5.0
 
 

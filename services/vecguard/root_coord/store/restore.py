@@ -114,7 +114,7 @@ class Restore:
     """One restoration.
 
     What fits one transaction is one. A larger backup is written in this order: groups, grants and
-    users' roles, which count for nothing while there are no such roles and users, then the roles,
+    users' roles, which have no effect while there are no such roles and users, then the roles,
     then the users.
     """
 

@@ -153,9 +153,9 @@ class RoleChanges:
         )
         if mutation is None:
             return None
-        # The role is dropped, and proxies must hear of that if this fails.
+        # The role is dropped, and proxies must be notified if this fails.
         with unknown_after_a_part(lambda: True):
-            # Without a key that refers to it, what is below an id counts for nothing.
+            # Without a key that refers to it, what is below an id has no effect.
             for start in range(room, len(gone), MOST_OPERATIONS):
                 await self._writes.apply([], gone[start:][:MOST_OPERATIONS])
         return mutation

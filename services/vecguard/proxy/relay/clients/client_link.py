@@ -35,7 +35,7 @@ from vecguard.tls.live import Handshake
 
 log = SparseLog(get_logger(__name__))
 
-# How long a client that is asked to leave has to show that it has heard it.
+# How long to wait until a client acknowledges that it must open no new streams.
 _LEAVE_SECONDS = 2.0
 # A frame with a smaller part of a message costs as much as a full one. Libraries write a small
 # message in one frame, and split a large one where a frame or a window is full. Some write the
@@ -46,7 +46,7 @@ _SHRED_BYTES = 256
 _BATCH = 16
 #: How long after an admitted call the connection keeps its precedence in spite of refused calls.
 _LATELY_SECONDS = 60.0
-#: The time of the loop that a decision takes that must be awaited, outside the client's turn.
+#: The loop's time for a decision that must be awaited, outside the client's turn.
 _DECISION_SECONDS = 0.0002
 #: The time that TLS takes for the records that it reads at once after it has held some.
 _RECORDS_SECONDS = 0.0001
