@@ -75,7 +75,9 @@ def _root(role: Role) -> Check:
 def _root_password(role: Role) -> Check:
     is_default = None if role.active_term is None else role.active_term.root_password.is_default
     if is_default is None:
-        message = "not known on standby" if role.active_term is None else "not known yet"
+        message = (
+            "only the active root coord knows" if role.active_term is None else "not known yet"
+        )
     elif is_default:
         message = "it is the well-known default password; change it: vecguard user passwd root"
     else:

@@ -380,7 +380,7 @@ async def test_root_s_default_password_is_a_warning_until_it_is_changed_and_when
         async def is_another():
             return "not the well-known" in root_check(role, "root_password").message
 
-        assert root_check(role, "root_password").message == "not known on standby"
+        assert root_check(role, "root_password").message == "only the active root coord knows"
         await eventually(is_default)
         assert not root_check(role, "root_password").critical
         # Our own write, and another program's.
