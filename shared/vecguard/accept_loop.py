@@ -16,8 +16,8 @@ log = get_logger(__name__)
 # How long no connection is accepted when the process has no file descriptor left, as in asyncio.
 _PAUSE_SECONDS: Final = 1.0
 _NO_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-# The most connections that may still be closing while the next one is accepted. They hold file
-# descriptors beyond the limit of the port; each service reserves some.
+# The maximum number of connections that may still be closing while the next one is accepted. They
+# hold file descriptors beyond the limit of the port; each service reserves some.
 _MOST_CLOSING: Final = 32
 # Turns of the loop after which an aborted connection or handshake is closed.
 _CLOSING_TURNS: Final = 8
@@ -43,8 +43,8 @@ class AcceptLoop:
         Args:
             accepted: called with each connection, which it owns, and with the peer's address.
             closing: returns how many connections are being closed for newer ones.
-            in_a_turn: the most connections in one turn of the event loop; `sock_accept` does not
-                yield to it while connections wait.
+            in_a_turn: the maximum number of connections in one turn of the event loop;
+                `sock_accept` does not yield to it while connections wait.
             entry: goes into the log line about connections that cannot be accepted.
         """
         self._accepted = accepted

@@ -36,7 +36,7 @@ class Address:
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         elif ":" in host:
-            raise _invalid(text, "an IPv6 address stands in brackets, and a scheme is not allowed")
+            raise _invalid(text, "write an IPv6 address in brackets, and no scheme such as http://")
         if not colon or not host.strip() or not host.isprintable() or _FOREIGN & set(host):
             raise _invalid(text, "expected host:port, for example etcd-0:2379 or [::1]:2379")
         is_number = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
@@ -86,4 +86,4 @@ def parse_host(text: str) -> str:
 
 
 def _invalid(text: str, reason: str) -> InvalidAddressError:
-    return InvalidAddressError(f"{text!r} is no address: {reason}")
+    return InvalidAddressError(f"{text!r} is not an address: {reason}")

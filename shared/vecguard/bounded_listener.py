@@ -22,10 +22,9 @@ class ConnectionSlot:
     """One counted connection.
 
     Attributes:
-        is_new: whether the peer has not yet sent a request. New connections are closed for a
-            newcomer before others.
-        is_busy: returns whether the connection is in use; a busy one is never closed for a
-            newcomer.
+        is_new: whether the peer has not yet sent a request. Such connections are closed first, to
+            make room for another one.
+        is_busy: returns whether the connection is in use; a busy one is never closed to make room.
         is_begun: whether the event loop was given the socket.
     """
 
@@ -67,10 +66,10 @@ class ConnectionSlot:
 
 
 class BoundedListener:
-    """Accepts a limited number of connections: a newcomer replaces the oldest idle one.
+    """Accepts a limited number of connections: a new one replaces the oldest idle one.
 
     A port that is open to all clients thus stays usable for its few honest clients and takes no
-    file descriptors from other ports. When all connections are busy, newcomers are closed at once.
+    file descriptors from other ports. When all connections are busy, new ones are closed at once.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ class VecguardError(Exception):
 
 
 class UnavailableError(VecguardError):
-    """A part that is needed cannot be reached or does not serve; trying again may help."""
+    """A needed part cannot be reached or does not serve; trying again may help."""
 
     status = Status.UNAVAILABLE
     reason = "unavailable"
@@ -141,7 +141,7 @@ class ConfigurationError(VecguardError):
     """The configuration cannot be used. The process must not start.
 
     Attributes:
-        lines: the lines of the text. One that quotes a file may hold further line breaks.
+        lines: the lines of the text. A line that quotes a file may hold further line breaks.
     """
 
     status = Status.FAILED_PRECONDITION

@@ -31,7 +31,7 @@ EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 
-#: How long the loop's threads may go on after the service has ended; no result is needed any
+#: How long the loop's threads may run after the service has ended; no result is needed any
 #: more. A name look-up may take half a minute when the name server does not answer.
 _THREADS_SECONDS: Final = 2.0
 
@@ -39,7 +39,7 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 #: The log entry of a SIGHUP, which neither ends nor reloads the service.
 HANGUP_CHANGES_NOTHING: Final = (
-    "SIGHUP changes nothing: certificates and the audit file are followed without it, "
+    "SIGHUP changes nothing: changed certificates and a rotated audit file are noticed without it, "
     "settings need a restart"
 )
 
@@ -134,7 +134,7 @@ def _parse(name: str) -> argparse.Namespace:
         "--config",
         metavar="FILE",
         type=Path,
-        help=f"YAML file with settings (else the one that {CONFIG_VARIABLE} names, else none)",
+        help=f"YAML file with settings (default: ${CONFIG_VARIABLE}, or none)",
     )
     parser.add_argument(
         "--print-config",
@@ -236,7 +236,7 @@ class _ThreadsDeadline:
     @staticmethod
     def _leave(error: BaseException | None) -> None:
         code = EXIT_CLEAN if error is None else exit_code(error)
-        _log.info("stopped; a thread that goes on is not waited for")
+        _log.info("stopped; threads that still run are not waited for")
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()

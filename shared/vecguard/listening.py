@@ -10,20 +10,20 @@ from typing import Any, Final
 from vecguard.addresses import Address
 from vecguard.errors import ConfigurationError
 
-#: Stands for every address of IPv4 and IPv6.
+#: Every address of IPv4 and IPv6.
 EVERYWHERE: Final = "::"
 
 # The errors of a machine whose kernel has no IPv6 or has it disabled.
 _NO_IPV6: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
 
-# How often to try another free port when one family has the port and the other one does not.
+# How many times to try another free port when one family has the port and the other one does not.
 _FREE_PORT_TRIES: Final = 5
 
 _Place = tuple[socket.AddressFamily, Any]
 
 
 class CannotListenError(ConfigurationError):
-    """An address cannot be listened on.
+    """The process cannot listen on an address.
 
     Attributes:
         cause: the system's error, in words.
@@ -57,7 +57,7 @@ def bound_sockets(
 ) -> list[socket.socket]:
     """Returns a socket for each address of the host, all with the same port.
 
-    `::` stands for every address of IPv4 and IPv6. Each family has its own socket, so that a client
+    `::` means every address of IPv4 and IPv6. Each family has its own socket, so that a client
     of IPv4 keeps its address in logs and limits; on one socket it would be ::ffff:a.b.c.d.
 
     Args:

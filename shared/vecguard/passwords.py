@@ -93,8 +93,8 @@ class PasswordPolicy:
             )
         if _NUL in password.reveal():
             raise InvalidParameterError(
-                "invalid password: it contains a NUL character (U+0000), by which bcrypt takes "
-                "different passwords for the same: invalid parameter"
+                "invalid password: it contains a NUL character (U+0000), with which bcrypt cannot "
+                "tell some passwords apart: invalid parameter"
             )
 
 

@@ -1,6 +1,6 @@
 """Finds out whether a store has root's record, has lost it, or is new.
 
-A marker of our own stands beside Milvus's keys. It is written in the transaction that creates
+Vecguard keeps a marker in addition to Milvus's keys. It is written in the transaction that creates
 root, and by each leader that finds root in place, so a store without root that has the marker has
 lost it. Without the marker, any other credential shows the loss: Milvus creates root first.
 """
@@ -20,7 +20,7 @@ LOST: Final = (
 
 
 class RootState(Enum):
-    """What a store knows of root."""
+    """Whether a store has root, has lost it, or is new."""
 
     FOUND = auto()
     #: The store was always empty.

@@ -97,5 +97,5 @@ def test_engine_that_does_not_answer_is_said_to_be_the_cause(monkeypatch: pytest
         # No process listens, and no other process can.
         bound.bind(("127.0.0.1", 0))
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{bound.getsockname()[1]}")
-        with pytest.raises(StackError, match=r"the container engine: .*; Docker has to run, or"):
+        with pytest.raises(StackError, match=r"the container engine: .*; start Docker, or"):
             VecguardStack().start()

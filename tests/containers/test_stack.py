@@ -143,7 +143,7 @@ def test_given_container_is_the_backend_and_goes_with_the_stack(
     backend = DockerContainer(images.milvus_lite)
     with make_stack(backend=backend, backend_port=19540) as stack:
         assert login(stack.proxies[0], stack.root) is OK
-        with pytest.raises(StackError, match="only the port of Milvus Lite"):
+        with pytest.raises(StackError, match="it is not Milvus Lite"):
             print(stack.backend_address)
     assert containers() == before
 

@@ -215,7 +215,7 @@ async def _outcome(channel: grpc.aio.Channel, case: Case) -> Outcome:
         if code is grpc.StatusCode.PERMISSION_DENIED:
             assert "permission deny" in details, f"{case}: {details}"
             return Outcome.REFUSED
-        if code is grpc.StatusCode.INVALID_ARGUMENT and "there can be no collection" in details:
+        if code is grpc.StatusCode.INVALID_ARGUMENT and "invalid collection name" in details:
             return Outcome.IMPOSSIBLE_NAME
         if code is grpc.StatusCode.UNIMPLEMENTED and "unknown method" in details:
             return Outcome.UNKNOWN_METHOD

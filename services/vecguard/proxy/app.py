@@ -250,7 +250,7 @@ class Proxy:
         self._register_collectors(settings)
 
     def _collection_change_table(self, settings: Settings) -> Mapping[bytes, Upstream]:
-        """Makes what takes the grants along when a collection is dropped or renamed."""
+        """Returns the methods that drop or rename a collection, which also change its grants."""
         records = CollectionChangeClient(self.root_coord.client)
         self.settlement = Settlement(records, MilvusCollections(self.backend_client), self.audit)
         self._collection_changes = open_collection_changes(
@@ -356,8 +356,8 @@ def _authorizer(
         return None
     if not security.rbac.enforced:
         log.warning(
-            "roles are not enforced: every login may call everything but the methods about users "
-            "and roles; give the users roles, then set common.security.rbac.enforced to true"
+            "roles are not enforced: every user may call every method except those that manage "
+            "users and roles; give the users roles, then set common.security.rbac.enforced to true"
         )
     return RoleAuthorizer(
         authentication.credentials,

@@ -29,7 +29,7 @@ def _affinity() -> int:
 
 
 def _quotas(own: Path, cgroups: Path) -> Iterator[float]:
-    """The quota of each cgroup from our own up to the root: every one of them binds."""
+    """The quota of each cgroup from our own up to the root: each of them is a limit."""
     for line in _read(own).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

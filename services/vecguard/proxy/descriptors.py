@@ -23,8 +23,8 @@ def provide(connections: ConnectionSettings) -> ConnectionSettings:
         return connections
     bounded = fitting(connections, limit)
     log.warning(
-        "few_file_descriptors: fewer connections are accepted than are configured; "
-        "raise the limit (ulimit -n, LimitNOFILE), or lower proxy.connections.max",
+        "few_file_descriptors: the limit on open files allows fewer connections than configured; "
+        "raise it (ulimit -n, LimitNOFILE), or lower proxy.connections.max",
         descriptors=limit,
         wanted=wanted,
         connections=bounded.max,

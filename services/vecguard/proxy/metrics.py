@@ -39,21 +39,21 @@ class ProxyMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._bcrypt_seconds = Histogram(
             "vecguard_bcrypt_seconds",
-            "One run of bcrypt in its thread, without the wait for its turn.",
+            "Duration of one run of bcrypt, without the time in the queue.",
             ("operation",),
             buckets=_BCRYPT_BUCKETS,
             registry=registry,
         )
         self._root_coord_seconds = Histogram(
             "vecguard_proxy_root_coord_call_seconds",
-            "Calls to root coord, whatever came of them.",
+            "Duration of calls to root coord, including failed ones.",
             ("method",),
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
         self._root_coord_calls = Counter(
             "vecguard_proxy_root_coord_calls",
-            "Calls to root coord by how they ended: ok, cancelled, or the reason.",
+            "Calls to root coord by outcome: ok, cancelled, or the reason of the error.",
             ("method", "outcome"),
             registry=registry,
         )
@@ -88,12 +88,12 @@ class LoginCollector(Collector):
         """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_authorization_enabled",
-            "0 where every call passes without a login.",
+            "1 if every call needs a login, 0 if authorization is off.",
             int(self.authorization_enabled),
         )
         logins = CounterMetricFamily(
             "vecguard_logins",
-            "Calls by what came of their login, and why.",
+            "Calls by the result of their login, and its reason.",
             labels=("result", "reason"),
         )
         for (result, reason), count in self.authentication.counts.endings().items():
@@ -101,25 +101,25 @@ class LoginCollector(Collector):
         yield logins
         yield _counter(
             "vecguard_login_lookups",
-            "Logins by what memory said about them; missed ones are checked.",
+            "Look-ups of logins in the cache by outcome; a missed one is checked.",
             "outcome",
             self.authentication.counts.lookups(),
         )
         yield _counter(
             "vecguard_login_limit_hits",
-            "Logins that were not checked, by the kind of limit on failures.",
+            "Logins refused without a check by a limit on failed logins.",
             "limit",
             self.authentication.limits.hits,
         )
         yield _gauge(
             "vecguard_login_limit_tracked",
-            "Entries of each table of names, addresses and pairs whose failures are remembered.",
+            "Names, addresses and pairs of both with remembered failed logins.",
             "limit",
             self.authentication.limits.tracked(),
         )
         yield _gauge(
             "vecguard_cache_entries",
-            "What the caches hold.",
+            "Entries of each cache.",
             "cache",
             cache_entries(self.authentication),
         )
@@ -129,13 +129,13 @@ class LoginCollector(Collector):
         running = self.authentication.verifier.running
         yield _gauge(
             "vecguard_verifier_jobs",
-            "Passwords that bcrypt works on, and those that wait for it.",
+            "Passwords in bcrypt (running) and in its queue (waiting).",
             "state",
             {"running": running, "waiting": self.authentication.verifier.waiting - running},
         )
         yield _gauge(
             "vecguard_fetch_jobs",
-            "Users that are not held and looked up at root coord, and those that wait for it.",
+            "Look-ups of uncached users at root coord (running) and in their queue (waiting).",
             "state",
             {
                 "running": self.authentication.lookup_queue.running,
@@ -144,7 +144,7 @@ class LoginCollector(Collector):
         )
         yield GaugeMetricFamily(
             "vecguard_tarpit_held",
-            "Refusals that are held back for a moment.",
+            "Refusals that are delayed at the moment.",
             self.authentication.tarpit.held,
         )
 
@@ -165,12 +165,12 @@ class SessionCollector(Collector):
         )
         yield CounterMetricFamily(
             "vecguard_proxy_sessions_opened",
-            "Sessions with root coord, the first one included.",
+            "Sessions opened with root coord, including the first.",
             self.root_coord.sessions_opened,
         )
         yield CounterMetricFamily(
             "vecguard_proxy_invalidations_applied",
-            "Times that a user, or everything, was to be forgotten.",
+            "Invalidations of one user or of the whole cache.",
             self.revocations.applied,
         )
         yield CounterMetricFamily(
@@ -180,7 +180,7 @@ class SessionCollector(Collector):
         )
         yield CounterMetricFamily(
             "vecguard_proxy_unconfirmed_calls",
-            "Open calls that were ended because there was no lease for lease.grace.",
+            "Open calls that were ended because the lease had been expired for lease.grace.",
             self.revocations.calls_unconfirmed,
         )
 
@@ -198,7 +198,7 @@ class RelayCollector(Collector):
         """Returns the current metrics."""
         calls = CounterMetricFamily(
             "vecguard_relay_calls",
-            "Calls that have ended, by method and gRPC status as their client got it.",
+            "Ended calls by method and by the gRPC status that the client got.",
             labels=("method", "code"),
         )
         for method, status, count in self.listener.call_counts.counts():
@@ -218,13 +218,13 @@ class RelayCollector(Collector):
         yield traffic
         yield _counter(
             "vecguard_relay_limit_hits",
-            "Connections, streams or calls that a limit has ended or refused.",
+            "Connections, streams and calls that were ended or refused, by limit.",
             "limit",
             self.hits.counts,
         )
         yield _counter(
             "vecguard_relay_connections_displaced",
-            "Connections without an admitted call that made room for a newcomer.",
+            "Connections without an admitted call, closed to make room for a new one.",
             "limit",
             self.listener.connection_limits.displaced,
         )
@@ -241,7 +241,7 @@ class RelayCollector(Collector):
         )
         yield _counter(
             "vecguard_backend_connects",
-            "Attempts to connect to the backend by how they ended: ok or failed.",
+            "Attempts to connect to the backend by outcome: ok or failed.",
             "outcome",
             self.backend.connects,
         )
@@ -249,26 +249,26 @@ class RelayCollector(Collector):
 
     def _levels(self) -> Iterator[Metric]:
         for name, explanation, value in (
-            ("relay_calls_open", "Calls that are open.", len(self.active)),
-            ("relay_connections", "Clients that are connected.", self.listener.connections),
+            ("relay_calls_open", "Open calls.", len(self.active)),
+            ("relay_connections", "Connected clients.", self.listener.connections),
             (
                 "relay_connections_unadmitted",
-                "Clients without an admitted call so far.",
+                "Connected clients that have had no admitted call yet.",
                 self.listener.connection_limits.unadmitted,
             ),
             (
                 "relay_buffered_bytes",
-                "Bytes that wait for their receiver, in both directions.",
+                "Buffered bytes that wait until the receiver reads, in both directions.",
                 self.listener.buffers.held,
             ),
             (
                 "relay_buffered_bytes_limit",
-                "Beyond so many the calls of the slowest clients are ended.",
+                "Maximum of buffered bytes; above it the slowest clients lose calls.",
                 self.listener.buffers.limit,
             ),
             (
                 "backend_reachable",
-                "0 while the backend cannot be connected to.",
+                "0 if the last attempt to connect to the backend has failed, else 1.",
                 int(self.backend.failure is None),
             ),
             ("backend_connections", "Connections to the backend.", len(self.backend.links)),
@@ -292,7 +292,7 @@ class AuditCollector(Collector):
         if lines := self.log.lines():
             yield _counter(
                 "vecguard_audit_lines",
-                "Lines of the audit log that were written, and those that were lost.",
+                "Lines of the audit log by outcome: written or dropped.",
                 "outcome",
                 lines,
             )
@@ -308,7 +308,7 @@ class AliasCollector(Collector):
         """Returns the current metrics."""
         yield _counter(
             "vecguard_proxy_alias_lookups",
-            "Look-ups at the backend of what an alias stands for, by their result.",
+            "Look-ups of aliases at the backend, by result.",
             "result",
             self.aliases.counts,
         )
@@ -326,7 +326,7 @@ class RoleCollector(Collector):
         authorizer = self.authorizer
         yield _counter(
             "vecguard_role_decisions",
-            "Calls that needed a role, by what was decided.",
+            "Decisions about calls that need a role, by result.",
             "result",
             {
                 "allowed": 0 if authorizer is None else authorizer.allowed,
@@ -335,7 +335,7 @@ class RoleCollector(Collector):
         )
         yield GaugeMetricFamily(
             "vecguard_role_sets_cached",
-            "Different sets of roles of users whose grants are cached.",
+            "Distinct sets of users' roles whose grants are cached.",
             len(self.roles),
         )
 

@@ -32,8 +32,8 @@ _HEADERS = HeaderPolicy(
 _ROLES = b"/vecguard.v1.Roles/*"
 _HEALTH_SERVICE = b"/grpc.health.v1.Health/*"
 _HEALTH_WATCH = b"/grpc.health.v1.Health/Watch"
-# The most calls of each of our own services that run at a time; the others wait. All running calls
-# may take a step in one turn of the loop, which delays the connections.
+# The maximum number of calls of each of our own services that run at a time; the others wait. All
+# running calls may take a step in one turn of the loop, which delays the connections.
 _CALLS_AT_A_TIME = 32
 # The queue of each of our own services, as of a backend. Watches, which keep their streams, get
 # more connections.
@@ -141,7 +141,7 @@ def open_own_services(
             calls_at_a_time=_RESTORES_AT_A_TIME,
         ),
         explanations=_upstream(
-            "the service about roles",
+            "the role service",
             explanations,
             max_request_bytes=_MAX_ACCOUNT_BYTES,
             policy=replace(_HEADERS, authorization=forwards_authorization),
@@ -157,7 +157,7 @@ def open_lists(lists: Lists, *, forwards_authorization: bool) -> Upstream:
     With `forwards_authorization` the backend gets the credentials of the caller.
     """
     return _upstream(
-        "the service of lists",
+        "the list service",
         lists,
         max_request_bytes=LIST_REQUEST_BYTES,
         policy=replace(_HEADERS, authorization=forwards_authorization),
@@ -172,10 +172,10 @@ def open_collection_changes(
     With `forwards_authorization` the backend gets the credentials of the caller.
     """
     return _upstream(
-        "the service of drops and renames",
+        "the collection service",
         changes,
         max_request_bytes=CHANGE_REQUEST_BYTES,
-        # The caller's only grants may be on the collection, and count for nothing meanwhile.
+        # The caller's only grants may be on the collection, and have no effect meanwhile.
         revocable=False,
         policy=replace(_HEADERS, authorization=forwards_authorization),
     )
@@ -204,8 +204,8 @@ def _upstream(
         revocable: see `Upstream`.
         choose: see `Upstream`.
         pool: its connections.
-        calls_at_a_time: the most calls that run on one connection. Calls that have no end, such
-            as watches, would keep out others.
+        calls_at_a_time: the maximum number of calls that run on one connection. Calls that have no
+            end, such as watches, would keep out others.
     """
     server = GrpcServer(
         (service,), max_message_bytes=max_request_bytes, max_streams=calls_at_a_time

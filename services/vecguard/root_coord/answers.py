@@ -18,7 +18,8 @@ log = get_logger(__name__)
 #: Called after each change with its operation, its outcome and its duration in seconds.
 Changed = Callable[[str, str, float], None]
 
-#: Both name each outcome alike, so that a name that the protocol lacks is found at start.
+#: Both use the same name for each outcome, so that a name that the protocol lacks is found at
+#: start.
 OUTCOMES = {outcome: pb.MutationOutcome[outcome.name] for outcome in Outcome}
 
 

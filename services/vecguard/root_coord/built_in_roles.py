@@ -1,4 +1,4 @@
-"""Names the roles that every term makes sure of: admin, public and those of the configuration."""
+"""Names the roles that every term creates if missing: admin, public and the configured ones."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,8 @@ def initial_roles(settings: Settings) -> dict[str, tuple[Grant, ...]]:
     The grants of public are Milvus's.
 
     Raises:
-        ConfigurationError: `builtinRoles.roles` is malformed, or names what there is not.
+        ConfigurationError: `builtinRoles.roles` is malformed, or names an unknown privilege or
+            object type.
     """
     public = (
         tuple(
@@ -73,10 +74,10 @@ def _grant(where: str, fields: Mapping[str, object], catalogue: Catalogue) -> Gr
         and isinstance(privilege, str)
         and isinstance(database, str)
     ):
-        raise ConfigurationError(f"{where}: the fields of a privilege are texts")
+        raise ConfigurationError(f"{where}: the fields of a privilege must be strings")
     if object_type not in V1_GRANTABLE:
         types = ", ".join(V1_GRANTABLE)
-        raise ConfigurationError(f"{where}: object_type {object_type!r} is none of {types}")
+        raise ConfigurationError(f"{where}: object_type {object_type!r} is not one of {types}")
     if privilege != ANY and privilege not in V1_GRANTABLE[object_type]:
         raise ConfigurationError(f"{where}: {object_type} has no privilege {privilege!r}")
     if not is_name(name) or not is_name(database) or "." in database:

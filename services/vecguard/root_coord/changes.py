@@ -12,7 +12,7 @@ from vecguard.root_coord.store.interface import Mutation
 
 log = get_logger(__name__)
 
-#: Stands for a revision that cannot be read: everything that a proxy holds is older. It is the
+#: Represents a revision that cannot be read: everything that a proxy holds is older. It is the
 #: largest number that the protocol can carry.
 AFTER_EVERY_REVISION = 2**63 - 1
 
@@ -21,7 +21,7 @@ class Changes:
     """Runs the changes of one term.
 
     A change that has begun is finished even when its caller hangs up: if a stored change were
-    not revoked, proxies would go on deciding by their caches.
+    not revoked, proxies would continue to decide by their caches.
     """
 
     def __init__(self, hub: SessionHub) -> None:

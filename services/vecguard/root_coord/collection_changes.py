@@ -25,8 +25,8 @@ class Pending:
     """A change that has begun and not ended.
 
     Attributes:
-        age_seconds: for how long this root coord has known it: it may be older. Not by the clock
-            of the day, which another root coord may have set otherwise.
+        age_seconds: for how long this root coord has known it: it may be older. Not by the time of
+            day, which may differ at another root coord.
     """
 
     change: CollectionChange
@@ -89,7 +89,7 @@ class CollectionChanges:
     async def end(
         self, change: CollectionChange, outcome: CollectionOutcome
     ) -> tuple[Mutation, tuple[str, ...]]:
-        """Takes the grants along as the outcome says, and removes the record.
+        """Removes, moves or restores the grants by the outcome, and removes the record.
 
         Returns the outcome, and the roles whose grants were removed or moved.
         """

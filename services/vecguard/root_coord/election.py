@@ -45,9 +45,9 @@ class ElectionKeys:
 
     Attributes:
         leader: exists while there is a leader; its value is the leader's address.
-        leases: exists from the first election on, and while a leader that did not step
-            down in good order may have granted leases that still run; its value is the
-            longest possible length of such a lease, in milliseconds.
+        leases: exists from the first election on, and while a leader that did not step down cleanly
+            may have granted leases that still run; its value is the longest possible length of such
+            a lease, in milliseconds.
     """
 
     leader: bytes
@@ -64,9 +64,9 @@ class Leadership:
 
     Attributes:
         term: the fencing token.
-        earlier_lease_seconds: the longest possible length of a lease that was granted before
-            this term and still runs; None when there is none: this is the first term, or
-            every leader has stepped down in good order.
+        earlier_lease_seconds: the maximum length of a lease that was granted before
+            this term and still runs; None when there is none: this is the first term, or every
+            leader has stepped down cleanly.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Leadership:
         """Keeps the leadership alive until it is lost.
 
         Reads the leader key too: an operator may have deleted it by hand, and the changes of
-        the next leader would not wait for the leases that this one goes on granting.
+        the next leader would not wait for the leases that this one continues to grant.
 
         Raises:
             LeadershipLostError: the only way in which it ends.
@@ -172,7 +172,7 @@ class Observer(Protocol):
         """Receives the address of the active root coord; "" when there is none."""
 
     def election_failed(self, message: str) -> None:
-        """Receives why etcd did not answer; the election goes on."""
+        """Receives why etcd did not answer; the election continues."""
 
 
 class Election:

@@ -15,7 +15,7 @@ class LeadershipLostError(StandbyError):
     reason = "leadership_lost"
 
     def __init__(self) -> None:
-        super().__init__("this root coord is not the active one any more, try again")
+        super().__init__("this root coord is no longer the active one, try again")
 
 
 class UnnamedActorError(VecguardError):
@@ -26,6 +26,6 @@ class UnnamedActorError(VecguardError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the proxy does not say who asks for this change, so it is older than this root coord; "
-            "upgrade the proxy"
+            "the proxy does not name the user who makes this change, so it is older than this root "
+            "coord; upgrade the proxy"
         )

@@ -1,4 +1,4 @@
-"""Revokes what others change in etcd: etcdctl, a restore, a Milvus."""
+"""Revokes the older state when another program changes etcd: etcdctl, a restore, Milvus."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 class ExternalChanges:
-    """Watches the keys of users, roles and groups, and revokes what others have changed there."""
+    """Watches users, roles and groups, and revokes the older state after foreign changes."""
 
     def __init__(
         self,

@@ -25,7 +25,11 @@ def _role(role: Role) -> Check:
         active_term = role.require()
     except StandbyError as error:
         # The reason of a refusal is long; the check `prefix` reports it.
-        message = "this root coord cannot lead: see prefix" if role.refusal else error.message
+        message = (
+            "this root coord cannot become active: see the check prefix"
+            if role.refusal
+            else error.message
+        )
         return Check("role", healthy=False, critical=True, message=message)
     return Check(
         "role",
@@ -38,7 +42,7 @@ def _role(role: Role) -> Check:
 
 def _prefix(role: Role) -> Check:
     """Reports whether etcd's prefix is likely wrong, so that this root coord can never lead."""
-    message = role.refusal or "nothing speaks against the configured prefix"
+    message = role.refusal or "no sign that the configured prefix is wrong"
     return Check("prefix", healthy=not role.refusal, critical=True, message=message)
 
 
@@ -46,7 +50,7 @@ def _changes(role: Role) -> Check:
     """Reports whether a change has waited long, or every new one would have to."""
     waits = "" if role.active_term is None else _waits(role.active_term.hub)
     return Check(
-        "changes", healthy=not waits, critical=False, message=waits or "none has waited for long"
+        "changes", healthy=not waits, critical=False, message=waits or "no change waits for long"
     )
 
 
@@ -56,17 +60,24 @@ def _root(role: Role) -> Check:
     Not critical: all other users are served, and a process that is not ready serves no user.
     """
     if role.active_term is None:
-        return Check("root", healthy=True, critical=False, message="not known on standby")
+        return Check(
+            "root", healthy=True, critical=False, message="only the active root coord knows"
+        )
     is_lost = role.active_term.root_is_lost
     return Check(
-        "root", healthy=not is_lost, critical=False, message=LOST if is_lost else "root is not lost"
+        "root",
+        healthy=not is_lost,
+        critical=False,
+        message=LOST if is_lost else "the record of root is not lost",
     )
 
 
 def _root_password(role: Role) -> Check:
     is_default = None if role.active_term is None else role.active_term.root_password.is_default
     if is_default is None:
-        message = "not known on standby" if role.active_term is None else "not known yet"
+        message = (
+            "only the active root coord knows" if role.active_term is None else "not known yet"
+        )
     elif is_default:
         message = "it is the well-known default password; change it: vecguard user passwd root"
     else:
@@ -78,8 +89,8 @@ def _waits(hub: SessionHub) -> str:
     parts = []
     if seconds := hub.earlier_leases_seconds:
         parts.append(
-            f"none is answered for another {seconds:.1f} s: "
-            "leases that an earlier root coord granted may still run"
+            f"every change waits for up to {seconds:.1f} s: "
+            "leases that an earlier root coord granted may still be valid"
         )
     awaited = hub.awaited
     if awaited is not None and awaited.proxies:
@@ -87,6 +98,6 @@ def _waits(hub: SessionHub) -> str:
         more = len(awaited.proxies[_NAMED:])
         others = f" and {more} more" if more else ""
         parts.append(
-            f"one waits for proxy {named}{others}, for at most {awaited.seconds_at_most:.1f} s"
+            f"a change waits for proxy {named}{others}, for at most {awaited.seconds_at_most:.1f} s"
         )
     return "; ".join(parts)

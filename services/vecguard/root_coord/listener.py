@@ -51,8 +51,8 @@ async def listen(
                 raise
             if loop.time() >= until:
                 raise ConfigurationError(
-                    f"{error.message}; if nothing listens there, an outgoing connection has it, "
-                    f"and sysctl net.ipv4.ip_local_reserved_ports={address.port} keeps it free"
+                    f"{error.message}; if no process listens on it, an outgoing connection uses "
+                    f"it: sysctl net.ipv4.ip_local_reserved_ports={address.port} keeps it free"
                 ) from error
             if not is_logged:
                 log.warning("port_taken", address=str(address), retried_seconds=patience_seconds)
@@ -73,8 +73,8 @@ def fitting_connections(wanted: int) -> int:
     connections = max(1, min(wanted, descriptors - _OWN_DESCRIPTORS))
     if connections < wanted:
         log.warning(
-            "few_file_descriptors: fewer connections are accepted than are configured; "
-            "raise the limit (ulimit -n, LimitNOFILE), or lower rootCoord.maxConnections",
+            "few_file_descriptors: the limit on open files allows fewer connections than "
+            "configured; raise it (ulimit -n, LimitNOFILE), or lower rootCoord.maxConnections",
             descriptors=descriptors,
             connections=connections,
         )

@@ -13,41 +13,41 @@ class RootCoordMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._changes = Counter(
             "vecguard_credential_changes",
-            "Changes of credentials by what was asked and how it ended.",
+            "Changes of credentials by operation and outcome.",
             ("operation", "outcome"),
             registry=registry,
         )
         self._change_seconds = Histogram(
             "vecguard_credential_change_seconds",
-            "From the request for a change to its answer, the wait for proxies included.",
+            "Duration of a change of credentials, including the wait for proxies.",
             ("operation",),
             buckets=_CHANGE_BUCKETS,
             registry=registry,
         )
         self._invalidation_seconds = Histogram(
             "vecguard_invalidation_seconds",
-            "From the sending of an invalidation until no proxy could decide by the older state.",
+            "Time from sending an invalidation until no proxy can use the older state.",
             buckets=_CHANGE_BUCKETS,
             registry=registry,
         )
         self._external_changes = Counter(
             "vecguard_external_changes",
-            "Changes of credentials that somebody else made in etcd.",
+            "Changes of credentials in etcd that root coord did not make.",
             registry=registry,
         )
         self._elections = Counter(
-            "vecguard_elections", "How often this process became the active one.", registry=registry
+            "vecguard_elections", "Elections that this process has won.", registry=registry
         )
         self._etcd_seconds = Histogram(
             "vecguard_etcd_request_seconds",
-            "Requests to etcd with all their attempts.",
+            "Duration of requests to etcd, including retries.",
             ("method",),
             buckets=_ETCD_BUCKETS,
             registry=registry,
         )
         self._etcd_requests = Counter(
             "vecguard_etcd_requests",
-            "Requests to etcd by how they ended.",
+            "Requests to etcd by outcome.",
             ("method", "outcome"),
             registry=registry,
         )

@@ -16,7 +16,7 @@ from vecguard.root_coord.store.role_interface import RolesAndGroups, RoleStore
 
 # A grant takes some 60 bytes.
 _MAX_BYTES: Final = 32 * 2**20
-# What an entry takes beside its messages.
+# The bytes of an entry in addition to its messages.
 _ENTRY_BYTES: Final = 500
 
 
@@ -42,7 +42,7 @@ class _Entry:
 
 
 class _Moment:
-    """What was read at one revision, and is read now.
+    """The roles that were read at one revision, and the reads in progress.
 
     Attributes:
         revision: 0 until it is known.
@@ -103,11 +103,11 @@ class PolicyCache:
         self._tasks: set[asyncio.Task[dict[str, _Entry]]] = set()
 
     def forget(self) -> None:
-        """Answers no later request by what was read until now."""
+        """Discards all that was read so far, so that it answers no later request."""
         self._moment = _Moment(self._max_bytes)
 
     def changed_at(self, revision: int) -> None:
-        """Does the same, unless what is held was read at this revision or later."""
+        """Does the same, unless the cached roles were read at this revision or later."""
         if self._moment.revision < revision:
             self.forget()
 
@@ -139,7 +139,7 @@ class PolicyCache:
         )
 
     def _begin(self, moment: _Moment, names: Sequence[str]) -> None:
-        """Begins a read that goes on when its first caller has left: others may wait for it."""
+        """Begins a read that continues when its first caller has left: others may wait for it."""
         task = asyncio.create_task(self._read(moment, names))
         moment.reads |= dict.fromkeys(names, task)
         self._tasks.add(task)

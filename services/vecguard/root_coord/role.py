@@ -35,7 +35,7 @@ class Role:
             StandbyError: this process is on standby; the text names the active root coord.
         """
         if self.refusal:
-            raise StandbyError(f"this root coord cannot lead: {self.refusal}")
+            raise StandbyError(f"this root coord cannot become active: {self.refusal}")
         if self._active_term is None:
             trouble = f"; {self._trouble}" if self._trouble else ""
             raise StandbyError(f"this root coord is on standby{self._elsewhere()}{trouble}")

@@ -22,20 +22,20 @@ class RoleCollector(Collector):
             ("active", "1 on the active root coord, 0 on a standby.", int(active_term is not None)),
             (
                 "term",
-                "The term that is served; 0 on a standby.",
+                "The term of the active root coord; 0 on a standby.",
                 active_term.term if active_term else 0,
             ),
-            ("sessions", "Proxy processes that are connected.", hub.connected if hub else 0),
+            ("sessions", "Connected proxy processes.", hub.connected if hub else 0),
             ("leases", "Proxy processes that hold a lease.", hub.leases if hub else 0),
             (
                 "invalidations_pending",
-                "Invalidations that some proxy has not acknowledged.",
+                "Invalidations that at least one proxy has not acknowledged.",
                 hub.unacknowledged if hub else 0,
             ),
         ):
             yield GaugeMetricFamily(f"vecguard_root_coord_{name}", explanation, value)
         yield GaugeMetricFamily(
             "vecguard_root_lost",
-            "1 on the active root coord while root's record is lost.",
+            "1 on the active root coord if the record of root is missing.",
             int(active_term is not None and active_term.root_is_lost),
         )

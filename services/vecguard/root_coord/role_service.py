@@ -41,7 +41,7 @@ class RoleService(ChangeAnswers):
     async def _get_roles(self, request: pb.GetRolesRequest) -> RawMessage:
         active = self._active()
         if len(request.names) > _MOST_NAMES:
-            raise InvalidParameterError(f"more than {_MOST_NAMES} roles at once")
+            raise InvalidParameterError(f"more than {_MOST_NAMES} roles in one request")
         found = await active.policy.get(filter(is_name, request.names))
         return roles_reply(active.term, found.revision, found.roles, found.groups)
 

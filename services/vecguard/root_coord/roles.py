@@ -47,7 +47,7 @@ class Roles:
         Args:
             store: where the roles are.
             changes: runs the changes.
-            role_limit: most roles there can be, admin and public included.
+            role_limit: the maximum number of roles, including admin and public.
             changed: called when a change of the policy is stored, and before a proxy is notified.
             built_in: roles of the configuration. Like admin and public they are neither altered
                 nor dropped.
@@ -117,7 +117,7 @@ class Roles:
         if not is_name(role):
             return _NO_SUCH_ROLE
         if not grants:
-            raise InvalidParameterError("no grant is named")
+            raise InvalidParameterError("the request names no grant")
         _require_grants(grants)
         return await self._change_policy(
             lambda: self._store.change_grants(role, grants, give=give, actor=actor),
@@ -223,7 +223,7 @@ def _require_grants(grants: Iterable[Grant]) -> None:
         _require_names("privilege", [grant.privilege])
         if "." in grant.database:
             # The key joins database and object by a dot.
-            raise InvalidParameterError("the name of a database has no dot")
+            raise InvalidParameterError("the name of a database must not contain a dot")
         if not is_storable(grant.grantor):
             raise InvalidParameterError("the grantor's name cannot be stored")
 
@@ -235,4 +235,4 @@ def _require_names(kind: str, names: Iterable[str]) -> None:
 
 def _require_distinct(kind: str, names: Sequence[str]) -> None:
     if len(set(names)) != len(names):
-        raise InvalidParameterError(f"the backup has a {kind} twice")
+        raise InvalidParameterError(f"the backup has the same {kind} twice")

@@ -146,7 +146,7 @@ class SessionHub:
 
     @property
     def awaited(self) -> Awaited | None:
-        """The proxies for which changes have waited long; None when no change has."""
+        """The proxies for which changes have waited long; None when no change has waited long."""
         return self._sessions.awaited(self._long, self._clock())
 
     def sessions(self, most: int) -> tuple[tuple[ProxySession, ...], int]:
@@ -191,12 +191,14 @@ class SessionHub:
             async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
                 opening = await stream.recv_message()
         except TimeoutError as error:
-            raise DeadlineError("a session begins with Open, and none has come") from error
+            raise DeadlineError(
+                "a session must begin with Open, and no message came in time"
+            ) from error
         if not isinstance(opening, pb.Open) or not opening.proxy_id:
-            raise InvalidParameterError("a session begins with Open and the proxy's id")
+            raise InvalidParameterError("a session must begin with Open and the proxy's id")
         if max(len(opening.proxy_id), len(opening.version)) > _MAX_TEXT:  # both are logged
             raise InvalidParameterError(
-                f"the proxy's id and version have at most {_MAX_TEXT} characters"
+                f"the proxy's id and version must not have more than {_MAX_TEXT} characters"
             )
         proxy_id = opening.proxy_id
         outbox = self._open(proxy_id, _Outbox(peer, opening.version))

@@ -67,7 +67,7 @@ class Awaited:
         proxies: ids of the processes, in alphabetical order.
         earlier_leases: whether notices also wait for leases of an earlier leader, whose
             holders are unknown.
-        seconds_at_most: the longest time until the last of these leases ends.
+        seconds_at_most: the maximum time until the last of these leases ends.
     """
 
     proxies: tuple[str, ...]
@@ -99,7 +99,7 @@ class SessionView:
 # follow each other. It has to be short as well: a change is answered within a lease and a second.
 _PATIENCE_RATIO = 0.2
 _SHORTEST_PATIENCE_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 1.0
-# Stands for all sessions of an earlier leader, whose holders are unknown.
+# Represents all sessions of an earlier leader, whose holders are unknown.
 _PREDECESSOR = ""
 
 

@@ -48,7 +48,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Stands for a message that this version does not know."""
+    """Represents a message that this version does not know."""
 
 
 Request = Renewal | Acknowledgement | pb.Open | pb.Release | Unknown

@@ -1,4 +1,4 @@
-"""Shares one call among callers, none of whom gets the result of a call begun before it asked.
+"""Shares one call among callers. No caller gets the result of a call begun before it asked.
 
 For callers that may join a call that has already begun see `single_flight`.
 """

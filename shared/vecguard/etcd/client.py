@@ -176,7 +176,7 @@ class EtcdClient:
         start_revision: int = 0,
         prev_kv: bool = False,
     ) -> AsyncGenerator[WatchBatch, None]:
-        """Yields every change of a key, or of all keys with a prefix, in order, each exactly once.
+        """Yields every change of a key, or of all keys with a prefix, in order and exactly once.
 
         It survives broken connections and continues at another endpoint, without a time limit. To
         miss no change, read the current state and start at `RangeResult.revision + 1`; without a

@@ -302,6 +302,6 @@ def _unavailable(
     method = path.rpartition("/")[2]
     tried = "; ".join(f"{endpoint}: {text}" for endpoint, text in failures.items())
     return EtcdUnavailableError(
-        f"etcd does not serve {method}, tried for {timeout_seconds:g} s at "
+        f"etcd did not answer {method} within {timeout_seconds:g} s, tried at "
         f"{tried or 'no endpoint: the time was over before the first attempt'}"
     )

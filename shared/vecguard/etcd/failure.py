@@ -86,7 +86,7 @@ _DEFINITE: tuple[tuple[str, type[EtcdError], str], ...] = (
     (
         _CORRUPT,
         EtcdCorruptError,
-        "serves nothing (alarm CORRUPT): replace the bad member, then: etcdctl alarm disarm",
+        "refuses all requests (alarm CORRUPT): replace the bad member, then: etcdctl alarm disarm",
     ),
     (_AUTH_FAILED, EtcdAuthError, "refuses the configured user name or password"),
 )
@@ -129,7 +129,7 @@ def is_auth_disabled(failure: AttemptError) -> bool:
 
 
 def watch_cancelled(reason: str) -> AttemptError:
-    """Returns the failure that etcd's reason for ending a watch stands for."""
+    """Returns the failure for etcd's reason for ending a watch."""
     if is_auth_refusal(reason):
         status = Status.UNAUTHENTICATED
     elif not reason or _contains(reason, _REFUSALS_BEFORE_PROCESSING):

@@ -91,7 +91,7 @@ async def _revision_of(
     if stored is not None and stored.mod_revision <= seen:
         return None  # it is as it was before
     if isinstance(evidence, Delete):
-        raise _unknown_for_want_of_space("it may have deleted a key or not")
+        raise _unknown_for_want_of_space("it is unknown whether it deleted the key")
     if stored is None:
         return None
     if (stored.value, stored.lease) == (evidence.value, evidence.lease):

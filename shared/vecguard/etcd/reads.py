@@ -14,8 +14,8 @@ T = TypeVar("T")
 # Records read at a time. Reading a page blocks the event loop, the leader's keepalives
 # included, for some 5 ms.
 _PAGE = 500
-#: Most operations, and most conditions, of one of our transactions. etcd refuses more than 128 of
-#: either by default (--max-txn-ops).
+#: The maximum number of operations, and of conditions, of one of our transactions. etcd refuses
+#: more than 128 of either by default (--max-txn-ops).
 MOST_OPERATIONS = 120
 
 

@@ -7,7 +7,7 @@ from vecguard.etcd.errors import ClusterMismatchError
 
 
 class Header(Protocol):
-    """What the guard needs of the header of an answer."""
+    """The fields of an answer's header that the guard needs."""
 
     @property
     def cluster_id(self) -> int: ...

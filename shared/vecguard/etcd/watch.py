@@ -87,7 +87,7 @@ class Watcher:
         if response.compact_revision:
             raise CompactedError(
                 f"etcd at {endpoint.address} has compacted the changes from revision "
-                f"{self._cursor.next_revision} on; the oldest that is left is "
+                f"{self._cursor.next_revision} on; the oldest that it still has is "
                 f"{response.compact_revision}",
                 response.compact_revision,
             )

@@ -45,7 +45,7 @@ _RANGE, _PUT, _DELETE = 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class ReplyHeader:
-    """What is used of a ResponseHeader."""
+    """The fields of a ResponseHeader that are used."""
 
     cluster_id: int = 0
     revision: int = 0

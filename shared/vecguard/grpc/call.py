@@ -1,4 +1,4 @@
-"""Handles one call on a server of ours; it always ends with a gRPC status.
+"""Handles one call on one of our servers; it always ends with a gRPC status.
 
 grpclib would log a traceback for much of what a caller can send, and a line for each call that
 is cancelled or late. This module replaces the part of it that handles a request.
@@ -266,11 +266,11 @@ _PAST_DEADLINE = _Ending(Status.DEADLINE_EXCEEDED, "the deadline of the call has
 
 def _fault(error: Exception) -> _Ending:
     log_fault(error, "rpc_failed")
-    return _Ending(Status.INTERNAL, "internal error; the server's log has it")
+    return _Ending(Status.INTERNAL, "internal error; the server's log has the details")
 
 
 def _cut() -> MalformedMessageError:
-    return MalformedMessageError("the request ends within a message")
+    return MalformedMessageError("the request ends in the middle of a message")
 
 
 def _require_grpc(fields: Mapping[str, str]) -> None:

@@ -49,7 +49,7 @@ def read_reply(reply: bytes, asked: str) -> Collection | None:
     """Returns the collection of the name or alias `asked`; None if there is none.
 
     Raises:
-        RefusedNameError: there can be none.
+        RefusedNameError: no collection can have this name.
         VecguardError: the backend does not say.
     """
     status = Status()
@@ -72,7 +72,7 @@ def read_reply(reply: bytes, asked: str) -> Collection | None:
     if _is_absent(status):
         return None
     cause = f"{status.reason} (code {status.code or status.legacy})"
-    raise UnavailableError(f"the collection was not described: {cause}")
+    raise UnavailableError(f"the backend did not describe the collection: {cause}")
 
 
 def _is_absent(status: Status) -> bool:

@@ -90,7 +90,7 @@ class Span(NamedTuple):
 
 
 def spans(data: bytes) -> Iterator[Span]:
-    """Yields the place of each field, for those who pass fields on as they are.
+    """Yields the place of each field, for callers that pass fields on unchanged.
 
     Raises:
         MalformedMessageError: a field is cut off, is a group, or has the number 0.

@@ -109,15 +109,15 @@ class GrpcServer(Server):
     ) -> None:
         """Serves on listening sockets, which the server owns from now on.
 
-        At `max_connections` a newcomer replaces the oldest connection without an open call;
+        At `max_connections` a new connection replaces the oldest connection without an open call;
         connections that have not sent their first frames are replaced before all others. `name`
         is the port's name in the log.
 
         Raises:
-            RuntimeError: the server listens already.
+            RuntimeError: the server is already listening.
         """
         if self._listener is not None:
-            raise RuntimeError("the server listens already")
+            raise RuntimeError("the server is already listening")
         self._listener = BoundedListener(
             self._make_protocol,
             name=name,

@@ -53,7 +53,7 @@ def check(data: bytes, message_type: type[betterproto.Message], max_fields: int 
 
     Raises:
         MalformedMessageError: a field is cut off, has a wrong wire type, or the number 0; or there
-            is a group, which no message of ours has.
+            is a group, which none of our messages has.
         TooManyFieldsError: there are more fields than allowed. The rest is not read.
     """
     _Check(data, len(data) if max_fields is None else max_fields).message(

@@ -41,7 +41,7 @@ class CollectionChange:
 
     @property
     def is_rename(self) -> bool:
-        """Whether the collection goes on under a new name."""
+        """Whether the collection continues under a new name."""
         return self.new_name != ""
 
     @property
@@ -88,7 +88,7 @@ def name_of(keys: Keys, kv: KeyValue) -> tuple[str, str]:
 
 
 def suspended(keys: Keys, kvs: Iterable[KeyValue]) -> frozenset[tuple[str, str]]:
-    """Returns the collections whose grants count for nothing meanwhile, by database and name.
+    """Returns the collections whose grants have no effect meanwhile, by database and name.
 
     Grants on the new name of a rename count. A record that cannot be read suspends its name.
     """

@@ -1,4 +1,4 @@
-"""Makes the keys of Milvus's layout, and of what Vecguard keeps beside it."""
+"""Makes the keys of Milvus's layout, and of what Vecguard stores in addition."""
 
 from dataclasses import dataclass
 

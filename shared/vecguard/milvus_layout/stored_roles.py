@@ -75,7 +75,7 @@ def log_corrupt(found: CorruptKey) -> None:
 
 @contextmanager
 def _reported(kv: KeyValue, report: Report) -> Iterator[None]:
-    """Reports a CorruptRecordError of its body, with the key, and goes on behind it."""
+    """Reports a CorruptRecordError of its body, with the key, and continues after the body."""
     try:
         yield
     except CorruptRecordError as error:
@@ -120,7 +120,7 @@ def roles_by_user(
 
 
 def users_by_role(roles: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Turns the result of `roles_by_user` round."""
+    """Returns each role's users from the result of `roles_by_user`."""
     found: dict[str, list[str]] = {}
     for user in sorted(roles):
         for role in roles[user]:

@@ -1,4 +1,4 @@
-"""Logs bugs of our own by where they occurred, never by the data that they met."""
+"""Logs bugs by their place in the code, without the data that caused them."""
 
 import traceback
 
@@ -12,7 +12,7 @@ _MAX_FRAMES = 20
 
 
 def log_fault(error: BaseException, event: str) -> None:
-    """Writes one short line about an exception that is a bug of our own.
+    """Writes one short line about an unexpected exception, which is a bug.
 
     Its text is left out: a message such as a KeyError's holds what a client sent. Lines of one
     event are limited, because a client may be able to repeat their cause.

@@ -17,7 +17,7 @@ class Check:
 
     Attributes:
         name: what was checked.
-        healthy: whether it is as it should be.
+        healthy: whether the check passed.
         critical: whether the process cannot serve without it.
         message: what was found; if unhealthy, also what it means. No secrets.
     """

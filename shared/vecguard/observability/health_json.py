@@ -45,7 +45,7 @@ def read_health(body: bytes | str) -> Health:
         )
         return Health(checks, _details(report.get("details")))
     except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError("it has no checks with healthy, critical and message") from error
+        raise ValueError("the report needs checks with healthy, critical and message") from error
 
 
 def _details(reported: object) -> Details | None:

@@ -51,11 +51,11 @@ class MetricsSource(Protocol):
 class OperationsServer:
     """Serves /, /livez, /readyz, /healthz and /metrics while the context is open.
 
-    It holds few connections. A newcomer replaces the oldest that waits for a request, so that a
+    It holds few connections. A new one replaces the oldest that waits for a request, so that a
     probe is answered however many clients are connected.
 
     As with Kubernetes's own servers, `/readyz?exclude=NAME`, once or more often, leaves checks
-    out: a root coord on standby fails `role` and works as it should.
+    out: a root coord on standby is healthy, and fails only `role`.
 
     Args:
         ip: the address to listen on.
@@ -99,7 +99,7 @@ class OperationsServer:
         """Starts to listen.
 
         Raises:
-            CannotListenError: the address cannot be listened on.
+            CannotListenError: the process cannot listen on the address.
         """
         # HEAD comes with GET; aiohttp's router answers any other method on a known path with 405.
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._in_time])
@@ -162,7 +162,7 @@ class OperationsServer:
     async def _in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = self._connections.get(request.protocol)
         if connection is None:
-            raise ConnectionResetError("the client went away")
+            raise ConnectionResetError("the client has closed the connection")
         connection.head_received()
         try:
             answer = await handler(request)
@@ -176,7 +176,7 @@ class OperationsServer:
     async def _livez(self, _request: web.Request) -> web.Response:
         if await self._health.is_alive():
             return web.Response(text="ok")
-        return web.Response(text="a part of it hangs", status=503)
+        return web.Response(text="a part of the process hangs", status=503)
 
     async def _readyz(self, request: web.Request) -> web.Response:
         excluded = request.query.getall("exclude", [])

@@ -1,8 +1,8 @@
-"""Asks an operations port how its process is, for the health check of a container.
+"""Asks an operations port whether its process is healthy, for the health check of a container.
 
-`python -m vecguard.observability.probe` ends with 0 when the process is as it should be, else
-with 1 and one line that says why. A container engine starts it every few seconds, in an image
-that has no curl, so it imports nothing beyond the standard library.
+`python -m vecguard.observability.probe` ends with 0 when the process is healthy, else with 1 and
+one line that says why. A container engine starts it every few seconds, in an image that has no
+curl, so it imports nothing beyond the standard library.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _MAX_ANSWER: Final = 65536
 
 
 def problem_of(host: str, port: int, path: str, *, timeout_seconds: float) -> str | None:
-    """Returns what is wrong with the process behind an operations port; None if it is well.
+    """Returns what is wrong with the process behind an operations port; None if it is healthy.
 
     Args:
         host: where the port is.
@@ -42,14 +42,14 @@ def problem_of(host: str, port: int, path: str, *, timeout_seconds: float) -> st
     if response.status == http.HTTPStatus.OK:
         return None
     if response.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
-        return f"{path} answers {response.status}, which no operations port does"
+        return f"{path} answers {response.status}: this is not an operations port"
     return _failures(body) or f"{path} answers {response.status} without a reason"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Asks once. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="probe", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--host", default="127.0.0.1", help="where the operations port is")
+    parser.add_argument("--host", default="127.0.0.1", help="the host of the operations port")
     parser.add_argument("--port", type=int, default=_OPERATIONS_PORT, help="the operations port")
     parser.add_argument(
         "--path",

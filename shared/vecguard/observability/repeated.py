@@ -1,4 +1,4 @@
-"""Logs a failure that a loop meets again and again."""
+"""Logs a failure that a loop meets repeatedly."""
 
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class RepeatedFailure:
         write(self._event, **entry, **self._counted())
 
     def ended(self) -> None:
-        """Records that it works (again). Logged only after a failure that was logged."""
+        """Records a success. Logged only after a failure that was logged."""
         if self._is_logged and self._over:
             self._log.info(self._over, **self._counted())
         self._is_logged = False

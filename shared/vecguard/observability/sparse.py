@@ -1,4 +1,4 @@
-"""Limits log entries that clients can cause as often as they like."""
+"""Limits log entries that clients can cause without limit."""
 
 from dataclasses import dataclass
 from typing import Any

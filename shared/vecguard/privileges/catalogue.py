@@ -191,14 +191,14 @@ class Catalogue:
         groups = dict(_BUILT_IN)
         for group, members in (overrides or {}).items():
             if group not in groups:
-                raise ConfigurationError(f"{group} is no built-in privilege group")
+                raise ConfigurationError(f"{group} is not a built-in privilege group")
             # Milvus's own configuration writes them as stored.
             names = tuple(dict.fromkeys(map(api_name, members)))
             for name in names:
                 if name not in PRIVILEGES:
                     raise ConfigurationError(
-                        f"{name} is no privilege that the group {group} could have; "
-                        "names are Milvus's, such as Search"
+                        f"the group {group} cannot have the privilege {name!r}; "
+                        "use Milvus's names, such as Search"
                     )
             groups[group] = names
         self.groups = MappingProxyType(groups)
@@ -240,10 +240,10 @@ class Catalogue:
 def flattened(
     names: Sequence[str], custom: Mapping[str, Sequence[str]], catalogue: Catalogue
 ) -> tuple[str, ...]:
-    """Returns the privileges that some names stand for: groups are replaced by their members.
+    """Returns the privileges that some names mean: groups are replaced by their members.
 
     The order is that of the first mention. v1 groups stay as they are, since Milvus decides by
-    them as such. A name that nothing is known of is left out, and so is a group that was met
+    them as such. An unknown name is left out, and so is a group that was met
     before, such as one that contains itself.
 
     Args:

@@ -62,7 +62,8 @@ class StackCertificates:
 
         Args:
             mode: how clients reach the proxies.
-            names: the names that clients dial beside the loopback: containers, the engine's host.
+            names: the names that clients dial, in addition to the loopback: containers, the
+                engine's host.
             now: when the certificates begin.
         """
         self.mode = mode

@@ -5,7 +5,7 @@ from typing import Final
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.transferable import Transferable
 
-# The image's user reads them, who is not the user as whom the engine copies files.
+# For all users: the image's user is not the user as which the engine copies files.
 _READABLE: Final = 0o444
 _TAR_BLOCK: Final = 512
 _TAR_END: Final = bytes(2 * _TAR_BLOCK)

@@ -24,9 +24,9 @@ _ANSWER_SECONDS = 1.0
 _LINES_SHOWN = 200
 _READY = 200
 _ADVICE_WITHOUT_IMAGE = (
-    "; the engine has no such image and cannot get it: `make image` in a checkout of Vecguard "
-    "builds Vecguard's own, and VECGUARD_TESTING_IMAGE_PREFIX, VECGUARD_TESTING_IMAGE_TAG and "
-    "VECGUARD_TESTING_ETCD_IMAGE name others"
+    "; the engine has no such image and cannot pull it: run `make image` in a checkout of Vecguard "
+    "to build Vecguard's own, or set VECGUARD_TESTING_IMAGE_PREFIX, VECGUARD_TESTING_IMAGE_TAG or "
+    "VECGUARD_TESTING_ETCD_IMAGE to use others"
 )
 
 

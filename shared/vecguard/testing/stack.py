@@ -120,7 +120,7 @@ class VecguardStack:
                 advice = (
                     ""
                     if isinstance(error, APIError)
-                    else "; Docker has to run, or DOCKER_HOST to name podman's socket"
+                    else "; start Docker, or set DOCKER_HOST to podman's socket"
                 )
                 raise StackError(f"the container engine: {error}{advice}") from error
             raise
@@ -188,7 +188,7 @@ class VecguardStack:
             StackError: the backend is not Milvus Lite.
         """
         if self.backend is None or self._backend is not None:
-            raise StackError("only the port of Milvus Lite is published")
+            raise StackError("no port of the backend is published: it is not Milvus Lite")
         return self.backend.published(BACKEND_PORT)
 
     def client_options(self, account: Account | None = None, proxy: int = 0) -> dict[str, Any]:
@@ -311,7 +311,9 @@ class VecguardStack:
         try:
             self.network.remove()
         except (DockerException, OSError) as error:
-            raise StackError(f"the network {self.network.name} is left: {error}") from error
+            raise StackError(
+                f"the network {self.network.name} could not be removed: {error}"
+            ) from error
 
     def _blueprint(self) -> Blueprint:
         self.tls, certificates = None, None

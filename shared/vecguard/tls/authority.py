@@ -201,7 +201,7 @@ class Authority:
             )
         if now + timedelta(days=days) > end:
             raise AuthorityError(
-                f"{name}: {days:g} days are longer than the CA lasts ({end:%Y-%m-%d}); "
+                f"{name}: {days:g} days are too long, because the CA expires on {end:%Y-%m-%d}; "
                 "ask for fewer with --days, or make new CAs with: vecguard certs init"
             )
 

@@ -44,7 +44,7 @@ class SetRequest:
 
     Attributes:
         server_names: the names that clients dial, for the public port.
-        internal_names: the names that proxies dial, for root coord and etcd, beside the
+        internal_names: the names that proxies dial, for root coord and etcd, in addition to the
             loopback addresses.
         client_name: the common name in the client's certificate.
         days: the validity of the certificates.

@@ -72,7 +72,7 @@ def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     if number > MAX_CERTIFICATES:
         raise PemError(
             f"holds {number} certificates, more than the {MAX_CERTIFICATES} that are read",
-            "keep the ones that this link uses",
+            "keep only the certificates that this link uses",
         )
     try:
         certificates = tuple(x509.load_pem_x509_certificates(pem))

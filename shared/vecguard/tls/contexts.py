@@ -65,7 +65,7 @@ def examining_context(material: TlsMaterial) -> ssl.SSLContext:
         TlsMaterialError: certificate or CAs are missing, or OpenSSL refuses them.
     """
     if not material.authorities:
-        raise TlsMaterialError("mutual TLS needs a CA file to judge client certificates by")
+        raise TlsMaterialError("mutual TLS needs a CA file to verify client certificates")
     context = _context(ssl.PROTOCOL_TLS_SERVER, ssl.TLSVersion.TLSv1_3)
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
@@ -120,7 +120,7 @@ def load(files: TlsFiles, build: ContextBuilder) -> tuple[TlsMaterial, ssl.SSLCo
         if take_snapshot(files).digest == material.digest:
             return material, context
     names = ", ".join(str(file.path) for file in files)
-    raise TlsMaterialError(f"{names} changed while being read; replace files by renaming new ones")
+    raise TlsMaterialError(f"{names} changed while being read; rename new files over old ones")
 
 
 def _context(protocol: int, minimum: ssl.TLSVersion) -> ssl.SSLContext:

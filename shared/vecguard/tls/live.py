@@ -10,7 +10,7 @@ from typing import Any, Self
 # counts until it is complete, and holds 16 KiB; a KeyUpdate (RFC 8446, section 4.6.3) has 27
 # bytes, costs as much as a call, and honest peers send one in a million records.
 _MAX_WITHOUT_DATA = 64 * 1024
-# The longest overhead of a record.
+# The maximum overhead of a record, in bytes.
 _RECORD_OVERHEAD = 64
 # A record with less data costs as much as a full one; only so many are read at once after
 # `bound_records` was called. Libraries fill records, and send a small message in one.

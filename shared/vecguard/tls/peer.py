@@ -7,7 +7,7 @@ The pattern language of `tls.userFromCertificate`:
     URI:spiffe://cluster.local/ns/*/sa/{user}      a URI among the alternative names
 
 A DNS pattern is compared label by label (split at `.`), a URI pattern part by part (split
-at `/`), and both must have equally many. In a part, `*` stands for one or more characters
+at `/`), and both must have equally many. In a part, `*` means one or more characters
 and `{user}` for one or more that become the user's name. There is exactly one `{user}`,
 and a part holds at most one of either, so that a name can be read in one way only.
 DNS names compare without case and give the user in lower case; URIs compare exactly.

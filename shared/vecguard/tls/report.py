@@ -29,14 +29,16 @@ class TlsCollector(Collector):
             labels=("link",),
         )
         reloads = CounterMetricFamily(
-            "vecguard_tls_reloads", "New sets of files taken up.", labels=("link",)
+            "vecguard_tls_reloads", "Changed certificate files that were loaded.", labels=("link",)
         )
         failures = CounterMetricFamily(
-            "vecguard_tls_reload_failures", "New sets of files refused.", labels=("link",)
+            "vecguard_tls_reload_failures",
+            "Changed certificate files that could not be used.",
+            labels=("link",),
         )
         handshakes = CounterMetricFamily(
             "vecguard_tls_handshake_failures",
-            "Failed handshakes by OpenSSL's reason.",
+            "Failed TLS handshakes by OpenSSL's reason.",
             labels=("link", "reason"),
         )
         for context in self._contexts:
@@ -69,7 +71,9 @@ def register_checks(
 def _check(context: ReloadingContext, wall_clock: Clock) -> Check:
     name = f"tls_{context.label}"
     if context.last_error is not None:
-        message = f"the files cannot be used, the previous ones stay in use: {context.last_error}"
+        message = (
+            f"the new files cannot be used, the previous ones stay in use: {context.last_error}"
+        )
         return Check(name, healthy=False, critical=False, message=message)
     now = wall_clock()
     worst = context.worst(now)

@@ -267,7 +267,10 @@ async def test_only_a_privilege_that_exists_is_given_and_any_is_revoked(store):
 async def test_too_many_grants_at_once_are_refused_with_a_reason(store):
     await create(store, "r")
     refused = await grant(store, "r", *(replace(SEARCH, object=f"c{n}") for n in range(26)))
-    assert (refused.outcome, refused.detail) == (Outcome.INVALID, "more than 25 grants at once")
+    assert (refused.outcome, refused.detail) == (
+        Outcome.INVALID,
+        "more than 25 grants in one change",
+    )
 
 
 async def test_a_grant_beside_many_on_its_object_is_revoked_with_many_others(store):

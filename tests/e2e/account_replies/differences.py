@@ -221,7 +221,7 @@ DIFFERENCES = (
             "drop role with grants": _refused_by_state(
                 "DropRole",
                 "fail to drop the role that it has privileges. Use REVOKE API to revoke "
-                "privileges; it has some in the databases [db1 default]: invalid parameter",
+                "privileges; it has privileges in the databases [db1 default]: invalid parameter",
             )
         },
     ),

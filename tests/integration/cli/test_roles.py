@@ -170,7 +170,7 @@ async def test_a_decision_is_explained_and_the_command_to_copy_helps(installatio
 
     for arguments, code, words in (
         ((dora, "Serach", "films", *as_dora), 1, "no method Serach"),
-        ((dora, "search", *as_dora), 1, "name one"),
+        ((dora, "search", *as_dora), 1, "needs the name"),
         (("root", "search", "films", *as_dora), 4, "PrivilegeSelectOwnership"),
         (("nobody", "search", "films", *root), 1, "there is no user nobody"),
         ((dora, "flush", "a.x", "b.y", *as_dora), 2, "one database"),

@@ -149,7 +149,7 @@ async def test_an_unexpected_error_is_hidden(running, client):
     running.service.fail(RuntimeError("password=hunter2"))
     assert await outcome(client) == (
         grpc.StatusCode.INTERNAL,
-        "internal error; the server's log has it",
+        "internal error; the server's log has the details",
     )
 
 

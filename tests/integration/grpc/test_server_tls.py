@@ -59,7 +59,7 @@ async def test_a_server_listens_once(ca_and_port, tmp_path):
     listening = GrpcServer([])
     listening.listen(listening_sockets(Address("::", 0), settings="port", backlog=1))
     try:
-        with pytest.raises(RuntimeError, match="listens already"):
+        with pytest.raises(RuntimeError, match="already listening"):
             listening.listen(())
     finally:
         await listening.drain(0.0)

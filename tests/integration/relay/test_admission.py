@@ -90,7 +90,7 @@ async def test_an_unexpected_error_is_hidden(relay, client, backend):
     relay.gatekeeper.refuse(RuntimeError("secret detail"))
     assert await outcome(client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT)) == (
         grpc.StatusCode.INTERNAL,
-        "internal error; the proxy's log has it",
+        "internal error; the proxy's log has the details",
     )
     assert backend.calls == []
 

@@ -232,8 +232,8 @@ async def test_a_backend_that_accepts_and_says_nothing_is_given_up_after_the_con
         (b"500", b"text/html", grpc.StatusCode.INTERNAL, "HTTP status 500"),
         (b"503", b"text/html", grpc.StatusCode.UNAVAILABLE, "HTTP status 503"),
         (b"429", b"text/html", grpc.StatusCode.UNAVAILABLE, "HTTP status 429"),
-        (b"200", b"text/html", grpc.StatusCode.INTERNAL, "text/html, which is no gRPC"),
-        (b"200", b"application/grpc-web", grpc.StatusCode.INTERNAL, "which is no gRPC"),
+        (b"200", b"text/html", grpc.StatusCode.INTERNAL, "text/html, which is not gRPC"),
+        (b"200", b"application/grpc-web", grpc.StatusCode.INTERNAL, "which is not gRPC"),
     ],
 )
 async def test_a_plain_web_server_is_recognised(  # noqa: PLR0917 - one row of the table
@@ -273,11 +273,11 @@ async def test_a_grpc_status_counts_whatever_http_s_is(raw_relay, raw_backend):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "without a status"),
-        (message(b"x"), "without a status"),
-        (message(b"xyz")[:-1], "within a message"),
-        (message(b"xyz")[:5], "within a message"),
-        (message(b"xyz")[:3], "within a message"),
+        (b"", "without a gRPC status"),
+        (message(b"x"), "without a gRPC status"),
+        (message(b"xyz")[:-1], "in the middle of a message"),
+        (message(b"xyz")[:5], "in the middle of a message"),
+        (message(b"xyz")[:3], "in the middle of a message"),
     ],
 )
 async def test_an_answer_that_breaks_off_is_an_error(raw_relay, raw_backend, body, words):

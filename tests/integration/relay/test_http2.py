@@ -249,7 +249,7 @@ async def test_a_request_that_ends_within_a_message_is_an_error(raw_relay, cut):
         mine = client.request(body=message(b"hello")[:cut])
         headers, _, _ = await client.response(mine)
     assert dict(headers)[b"grpc-status"] == b"13"
-    assert dict(headers)[b"grpc-message"] == b"the request ends within a message"
+    assert dict(headers)[b"grpc-message"] == b"the request ends in the middle of a message"
 
 
 async def test_trailers_of_a_request_end_it(raw_relay, raw_backend):

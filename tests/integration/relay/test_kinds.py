@@ -117,7 +117,8 @@ async def test_an_answer_over_its_limit_is_refused_and_a_larger_request_passes(b
             await client.unary_unary("/a.B/Large")(b"1001", timeout=TIMEOUT)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert caught.value.details() == (
-            "the answer has a message of 1001 bytes, over the limit of 1000"
+            "the answer has a message of 1001 bytes, over the limit of 1000 "
+            "(proxy.grpc.serverMaxSendSize)"
         )
         assert await client.unary_unary("/a.B/Count")(bytes(100_000), timeout=TIMEOUT) == b"100000"
         await relay.idle()

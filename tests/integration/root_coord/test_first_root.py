@@ -211,7 +211,9 @@ async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherw
             return bool(role.refusal)
 
         await eventually(is_refused)
-        with pytest.raises(StandbyError, match="this root coord cannot lead: root is not created"):
+        with pytest.raises(
+            StandbyError, match="this root coord cannot become active: root is not created"
+        ):
             role.require()
         for words in ('"/by-dev/meta"', '"by-dev/meta" (2 users)', "rootCoord.allowSimilarPrefix"):
             assert words in role.refusal
@@ -219,7 +221,7 @@ async def test_root_is_not_created_beside_a_store_whose_prefix_is_spelled_otherw
         register_health_checks(role, health)
         failures = {check.name: check.message for check in health.evaluate().failures}
         assert failures == {
-            "role": "this root coord cannot lead: see prefix",
+            "role": "this root coord cannot become active: see the check prefix",
             "prefix": role.refusal,
         }
         assert not await root_exists(client, keys)
@@ -282,7 +284,7 @@ def root_lost_metric(role):
 def test_a_standby_does_not_know_whether_root_is_lost():
     check = root_check(Role())
     assert check.healthy
-    assert check.message == "not known on standby"
+    assert check.message == "only the active root coord knows"
 
 
 async def says_that_root_is_lost(client, role, lines):
@@ -378,7 +380,7 @@ async def test_root_s_default_password_is_a_warning_until_it_is_changed_and_when
         async def is_another():
             return "not the well-known" in root_check(role, "root_password").message
 
-        assert root_check(role, "root_password").message == "not known on standby"
+        assert root_check(role, "root_password").message == "only the active root coord knows"
         await eventually(is_default)
         assert not root_check(role, "root_password").critical
         # Our own write, and another program's.

@@ -340,7 +340,7 @@ async def test_a_proxy_asks_an_older_root_coord_for_no_change_and_no_roles(
 async def test_a_caller_that_lost_its_name_is_not_taken_for_an_anonymous_one(harness):
     await harness.create("bob", FIRST)
     async with running_proxy(harness.address) as proxy:
-        with pytest.raises(VecguardError, match="does not say who asks"):
+        with pytest.raises(VecguardError, match="does not name the user"):
             await proxy.root_coord.delete("bob", asked_by=Principal("", 7))
     assert (await harness.get("bob")).credential.username == "bob"
 

@@ -87,7 +87,7 @@ def test_a_host_to_listen_on_is_read_with_and_without_brackets(text, host):
     ],
 )
 def test_what_is_no_single_host_is_refused(text):
-    with pytest.raises(InvalidAddressError, match="is no address: expected"):
+    with pytest.raises(InvalidAddressError, match="is not an address: expected"):
         parse_host(text)
 
 

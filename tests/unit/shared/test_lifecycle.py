@@ -182,7 +182,7 @@ asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)
 """
     service = start(body, loop=loop)
     assert service.end() == code
-    assert service.lines[-1]["event"] == "stopped; a thread that goes on is not waited for"
+    assert service.lines[-1]["event"] == "stopped; threads that still run are not waited for"
     assert len([line for line in service.lines if line["level"] == "error"]) == code
 
 

@@ -25,12 +25,12 @@ from vecguard.proxy.principal import Principal
 from vecguard.secret import Secret
 from vecguard.usernames import EMPTY_USERNAME, ROOT, UsernamePolicy, is_storable
 
-# How often an update is tried again because another change came first.
+# How many times an update is retried because another change came first.
 _MAX_ROUNDS = 5
 
 
 class Directory(Protocol):
-    """What accounts need of root coord."""
+    """The requests to root coord that accounts need."""
 
     async def list_users(self) -> list[pb.Credential]: ...
 

@@ -18,7 +18,8 @@ from vecguard.proxy.principal import Principal
 from vecguard.usernames import ROOT, is_storable
 
 _DEFAULT_DATABASE: Final = "default"
-#: What is wrong with a restore, and the reason for the audit log; `{}` is what root coord names.
+#: The error of a refused restore, and its reason for the audit log; `{}` is the name in root
+#: coord's reply.
 _COMPLAINTS: Final = {
     pb.MutationOutcome.ROLE_EXISTS: ("role [{}] already exists", "role_exists"),
     pb.MutationOutcome.GROUP_EXISTS: ("privilege group [{}] already exists", "group_exists"),
@@ -45,7 +46,7 @@ _COMPLAINTS: Final = {
 
 
 class BackupDirectory(Protocol):
-    """What backups need of root coord."""
+    """The requests to root coord that backups need."""
 
     async def list_groups(self) -> list[pb.PrivilegeGroup]: ...
 
@@ -161,7 +162,7 @@ class Backups:
         for name, password, roles in meta.users:
             # Users may have been stored under other rules for names.
             if not is_storable(name):
-                raise RestoreError(f"user [{name}] has a name that no user can have")
+                raise RestoreError(f"user [{name}]: the name is not valid for a user")
             if name in names:
                 raise RestoreError(f"user [{name}] already exists", reason="user_exists")
             names.add(name)

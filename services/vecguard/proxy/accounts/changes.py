@@ -18,7 +18,7 @@ class Changes:
     """Checks callers before a change, and root coord's reply after it."""
 
     def __init__(self, permissions: Permissions, outdated: Callable[[str], None]) -> None:
-        """`outdated` is called with a user of whom root coord knows something newer."""
+        """`outdated` is called with a user whose record in root coord is newer."""
         self.permissions = permissions
         self._outdated = outdated
 

@@ -24,7 +24,7 @@ from vecguard.usernames import UsernamePolicy
 
 
 class Roles(RoleDirectory, GrantDirectory, GroupDirectory, BackupDirectory, Protocol):
-    """What all RPCs about roles need of root coord."""
+    """The requests to root coord that all RPCs about roles need."""
 
 
 def account_service(
@@ -38,7 +38,7 @@ def account_service(
 ) -> AccountService:
     """Returns the account service; root coord, which makes the changes, is `directory` for users.
 
-    `outdated` is called with a user of whom root coord knows something newer; None: the cached
+    `outdated` is called with a user whose record in root coord is newer; None: the cached
     record is forgotten.
 
     Raises ConfigurationError if a privilege group is configured wrongly.

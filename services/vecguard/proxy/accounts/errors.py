@@ -80,7 +80,7 @@ class WrongOldPasswordError(AccountError):
 
 
 class AnonymousChangeError(AccountError):
-    """The caller has no name, without authorization, and a change would reach all proxies."""
+    """Authorization is off: the caller has no name, and a change would reach all proxies."""
 
     reason = "anonymous"
     code = NOT_PERMITTED

@@ -40,7 +40,7 @@ _OBJECT_TYPES: Final = " ".join(sorted(V1_GRANTABLE))
 
 
 class GrantDirectory(Protocol):
-    """What grants need of root coord."""
+    """The requests to root coord that grants need."""
 
     async def read_roles(self, *names: str) -> Roles: ...
 

@@ -12,7 +12,7 @@ from vecguard.proxy.principal import Principal
 
 
 class GroupDirectory(Protocol):
-    """What privilege groups need of root coord."""
+    """The requests to root coord that privilege groups need."""
 
     async def list_groups(self) -> list[pb.PrivilegeGroup]: ...
 

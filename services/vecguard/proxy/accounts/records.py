@@ -1,4 +1,4 @@
-"""What accounts read from root coord, in a form that is small in memory: grants may be many."""
+"""The records that accounts read from root coord. They take little memory: grants may be many."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

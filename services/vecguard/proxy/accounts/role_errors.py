@@ -160,7 +160,7 @@ class RoleHasGrantsError(RefusedByStateError):
     def __init__(self, databases: Iterable[str]) -> None:
         # Not in Milvus: its clients list the grants of one database at a time.
         names = " ".join(sorted(databases))
-        hint = f"; it has some in the databases [{names}]" if names else ""
+        hint = f"; it has privileges in the databases [{names}]" if names else ""
         super().__init__(
             "fail to drop the role that it has privileges. Use REVOKE API to revoke privileges"
             f"{hint}: invalid parameter"
@@ -168,10 +168,10 @@ class RoleHasGrantsError(RefusedByStateError):
 
 
 class GroupError(RefusedByStateError):
-    """A privilege group cannot be created, dropped or changed so."""
+    """A privilege group cannot be created, dropped or changed in this way."""
 
     def __init__(self, kind: str, complaint: str, *, reason: str) -> None:
-        """Takes Milvus's word for the change: creatable, dropable or alterable."""
+        """`kind` is Milvus's word for the change: creatable, dropable or alterable."""
         super().__init__(
             f"failed to check if privilege group {kind}: {complaint}: invalid parameter"
         )
@@ -193,8 +193,8 @@ class CollectionChangingError(AccountError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a collection of this name is being dropped or renamed, and gets no grants meanwhile; "
-            "try again in a moment"
+            "a collection with this name is being dropped or renamed, and no privilege on it can "
+            "be granted until that ends; try again in a moment"
         )
 
 

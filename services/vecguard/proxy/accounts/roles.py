@@ -27,7 +27,7 @@ _DEFAULT: Final = (ADMIN, PUBLIC)
 
 
 class RoleDirectory(Protocol):
-    """What roles need of root coord."""
+    """The requests to root coord that roles need."""
 
     async def list_users(self) -> list[pb.Credential]: ...
 

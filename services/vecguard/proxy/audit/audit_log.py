@@ -39,8 +39,8 @@ _TICK_SECONDS: Final = 1.0
 #: How long equal entries are counted before the count is written: a storm makes a line or two a
 #: minute for each kind, and an alert that reads counts is a minute late at most.
 WINDOW_SECONDS: Final = 60.0
-#: The most groups of refusals in one window, and the most groups of account changes: a few hundred
-#: lines a minute, whatever clients send.
+#: The maximum number of groups of refusals in one window, and of groups of account changes: a few
+#: hundred lines a minute, whatever clients send.
 MAX_GROUPS: Final = 200
 #: Lines that may wait for a slow disk or reader, some 500 KiB: more than a storm makes in a minute.
 MAX_QUEUED: Final = 1000

@@ -25,7 +25,7 @@ class Event(Hashable, Protocol):
     """An event to count; equal events are counted together."""
 
     def levels(self) -> Iterator[tuple[Scope, Self]]:
-        """Yields the keys to count it by, the most exact first.
+        """Yields the keys to count it by, the most specific first.
 
         Keys of scope `ALL` are not bounded, so there must be few of them.
         """
@@ -78,7 +78,7 @@ class RefusedCall:
 
 @dataclass(frozen=True, slots=True)
 class Counted(Generic[E]):
-    """How often an event occurred between two times, in seconds since 1970."""
+    """How many times an event occurred between two times, in seconds since 1970."""
 
     event: E
     scope: Scope
@@ -99,10 +99,10 @@ class _Group(Generic[E]):
 class EventAggregator(Generic[E]):
     """Reports the first event of a group at once, and counts the others until the window ends.
 
-    Holds at most `max_groups` groups for each scope in a window. An event whose group would be
-    one too many is counted at its next level. An event without a level `ALL` that fits at none
-    is reported at once. So memory is bounded whatever clients send, and so is the number of
-    lines for events that have a level `ALL`.
+    Holds at most `max_groups` groups for each scope in a window. An event whose group would exceed
+    that is counted at its next level. An event without a level `ALL` that fits at none is reported
+    at once. So memory is bounded whatever clients send, and so is the number of lines for events
+    that have a level `ALL`.
     """
 
     def __init__(self, *, window_seconds: float, max_groups: int) -> None:

@@ -109,7 +109,8 @@ class RotatedFile:
             self._open()
         except OSError as error:
             raise ConfigurationError(
-                f"the audit log {path} cannot be written ({error.strerror}); set audit.output"
+                f"the audit log {path} cannot be written ({error.strerror}); "
+                "set audit.output to a file that can be written, or to stdout"
             ) from error
 
     def write(self, line: bytes) -> None:
@@ -168,7 +169,7 @@ class LineWriter:
 
         Args:
             target: where the lines go.
-            limit: the most lines that wait.
+            limit: the maximum number of lines that wait.
             about_dropped: returns the line that reports so many dropped lines.
         """
         self._target = target

@@ -19,7 +19,7 @@ _SUSPECTS_EVERY = 8
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """The most requests that wait in all and of one origin, and the longest wait in seconds."""
+    """The maximum number of waiting requests, in all and of one origin, and the maximum wait."""
 
     total: int
     per_origin: int

@@ -30,7 +30,7 @@ from vecguard.usernames import is_storable
 
 log = get_logger(__name__)
 
-# How often one login is checked again because its credential has changed meanwhile.
+# How many times one login is checked again because its credential has changed meanwhile.
 _MAX_ROUNDS = 5
 
 

@@ -26,20 +26,22 @@ from vecguard.proxy.cpus import usable_cpus
 
 # The shortest time between two reads of a user's record because of wrong passwords.
 _REFRESH_INTERVAL_SECONDS = 1.0
-# The most look-ups at a time. A look-up mostly waits, and this many keep root coord busy over any
-# network. Unknown logins cause fewer: no more than there are threads that check passwords.
+# The maximum number of look-ups at a time. A look-up mostly waits, and this many keep root coord
+# busy over any network. Unknown logins cause fewer: no more than there are threads that check
+# passwords.
 _FETCHES_AT_A_TIME = 32
 # The rate of look-ups of users that are not cached, so that guesses at names do not keep root coord
 # and etcd busy. If more users may exist than the burst, their number is the burst, because all of
 # them come back after a restart.
 FETCH_BURST, FETCHES_PER_SECOND = 1000, 100.0
-# The most remembered refused logins, which cost no bcrypt when they are repeated: some 30 MiB.
+# The maximum number of remembered refused logins, which cost no bcrypt when they are repeated: some
+# 30 MiB.
 MAX_REFUSED_LOGINS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What decides who a call is from: the authenticator, and the parts that it works with.
+    """The authenticator, which decides which user a call is from, and its parts.
 
     Attributes:
         credentials: the cached records of users.

@@ -16,8 +16,8 @@ from vecguard.proxy.authentication.buckets import Buckets, Rate
 from vecguard.proxy.authentication.errors import LoginLimitedError
 from vecguard.proxy.authentication.failed_names import FailedNames
 
-# The most remembered entries of each kind: a few megabytes, and more than the addresses and names
-# that fail within the minutes in which a bucket fills.
+# The maximum number of remembered entries of each kind: a few megabytes, and more than the
+# addresses and names that fail within the minutes in which a bucket fills.
 MAX_TRACKED = 20_000
 # The names of the tables in addition to those in `Bucket`.
 _FIRST_FAILURES, _FAILED_NAMES = "first_failures", "failed_names"
@@ -44,7 +44,7 @@ class LoginLimits(Protocol):
     """Decides whether an unknown login may be checked.
 
     Attributes:
-        hits: how often each kind of bucket has refused a login.
+        hits: how many logins each kind of bucket has refused.
     """
 
     hits: Counter[Bucket]

@@ -15,8 +15,8 @@ class Logins:
     its revision is the newest.
 
     Attributes:
-        generation: how often everything was dropped; a verdict of an earlier generation is about
-            revisions that are no longer valid.
+        generation: how many times everything was dropped; a verdict of an earlier generation is
+            about revisions that are no longer valid.
     """
 
     def __init__(self, *, max_accepted: int, max_refused: int, key: bytes) -> None:

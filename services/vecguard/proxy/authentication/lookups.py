@@ -11,7 +11,7 @@ from vecguard.proxy.authentication.limits import LoginLimits
 
 
 class Standing(Enum):
-    """What is known of a login when its record is read."""
+    """What is known about a login when its record is read."""
 
     #: A client certificate proves the user.
     VOUCHED = "vouched"

@@ -43,6 +43,6 @@ def origin_of(host: str | None) -> str:
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    # A scope (`%eth0`) names an interface of ours, not the client.
+    # A scope (`%eth0`) names an interface of this machine, not the client.
     network = int(address) >> _SITE_BITS << _SITE_BITS
     return f"{ipaddress.IPv6Address(network)}/{_SITE_BITS}"

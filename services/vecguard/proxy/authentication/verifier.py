@@ -58,10 +58,11 @@ class Verifier:
 
         Args:
             threads: how many threads; 0: one for each usable core.
-            queue_limit: the most waiting jobs of each queue.
-            timeout_seconds: the longest wait of a job, and its longest run.
+            queue_limit: the maximum number of waiting jobs of each queue.
+            timeout_seconds: the maximum wait of a job, and its maximum run.
             cost: the bcrypt cost of new hashes.
-            queue_limit_per_origin: the most waiting jobs of one origin; None: `queue_limit`.
+            queue_limit_per_origin: the maximum number of waiting jobs of one origin; None:
+                `queue_limit`.
             clock: measures the runs for `observe`.
             observe: called after each run of bcrypt.
         """

@@ -42,7 +42,7 @@ def database_of_header(values: list[bytes]) -> str:
 def require_possible(database: str) -> None:
     """Raises InvalidParameterError if no database has such a name."""
     if _has_special(database):
-        raise InvalidParameterError(f"there can be no database {database!r}")
+        raise InvalidParameterError(f"invalid database name {database!r}")
 
 
 class Question:
@@ -51,7 +51,7 @@ class Question:
     Attributes:
         database: by whose grants it is decided; "*" for all.
         names: the objects that must all be allowed; "*" where the method names none.
-        targets: for each name the collection that it stands for as an alias, which may be the
+        targets: for each name the collection that it refers to as an alias, which may be the
             name itself or unknown (""); empty before it was looked up.
     """
 
@@ -81,7 +81,7 @@ class Question:
             if need.object_type == COLLECTION:
                 for name in fields.names:
                     if _has_special(name):
-                        raise InvalidParameterError(f"there can be no collection {name!r}")
+                        raise InvalidParameterError(f"invalid collection name {name!r}")
         if database != DEFAULT_DATABASE:
             require_possible(database)
         self.database = ANY if need.cluster or moves else database
@@ -122,7 +122,7 @@ class Question:
         return self._role != "" and (self._role in roles or self._role == PUBLIC)
 
     def may_name_alias(self, rights: Rights) -> bool:
-        """Returns whether the answer can depend on what the names stand for as aliases."""
+        """Returns whether the answer can depend on what the names refer to as aliases."""
         need = self._need
         return (
             need.object_type == COLLECTION

@@ -69,4 +69,4 @@ class PermissionChangedError(UnavailableError):
     reason = "permission_changed"
 
     def __init__(self) -> None:
-        super().__init__("the roles of the user of this call have changed; call again")
+        super().__init__("the roles of the user have changed during the call; call again")

@@ -83,9 +83,9 @@ def fields_of(need: Need, database: str, objects: Sequence[str]) -> RequestField
     has_name = need.name != () or need.own_role != ()
     if (has_name or need.names) and not objects:
         kind = "role" if need.own_role else need.object_type.lower()
-        raise InvalidParameterError(f"{need.method} is about a {kind}: name one")
+        raise InvalidParameterError(f"{need.method} needs the name of a {kind}")
     if has_name and len(objects) > 1:
-        raise InvalidParameterError(f"{need.method} is about one object, not several")
+        raise InvalidParameterError(f"{need.method} takes the name of one object, not of several")
     return RequestFields(
         database=database if need.database else "",
         names=tuple(objects) if need.name or need.names else (ANY,),

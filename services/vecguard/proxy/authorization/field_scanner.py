@@ -10,7 +10,7 @@ from vecguard.proxy.authorization.errors import UnreadableRequestError
 
 #: The longest value of a field that is looked for, in bytes. Milvus's names have up to 255.
 MAX_VALUE_BYTES: Final = 2**16
-#: The most values of a repeated field, and their bytes in total.
+#: The maximum number of values of a repeated field, and their bytes in total.
 MAX_NAMES: Final = 10_000
 MAX_NAMES_BYTES: Final = 2**20
 #: Bounds the time for a message of small fields, which may be short as it was sent: a field takes
@@ -169,7 +169,7 @@ class FieldScanner:
     def finish(self) -> None:
         """Raises UnreadableRequestError when the message is incomplete."""
         if self.skip or self._begun is not None:
-            raise UnreadableRequestError("the request ends within a field")
+            raise UnreadableRequestError("the request ends in the middle of a field")
 
     def _scan(  # noqa: C901, PLR0912, PLR0915 - one loop over every field of every request
         self, data: bytes, at: int
@@ -279,7 +279,7 @@ def _malformed(tag: int) -> UnreadableRequestError:
     if tag < _FIRST_TAG:
         return UnreadableRequestError("the request has a field of number 0")
     return UnreadableRequestError(
-        f"field {tag >> 3} of the request has wire type {wire_type}, and should have 2"
+        f"field {tag >> 3} of the request has wire type {wire_type}, and must have 2"
     )
 
 

@@ -19,9 +19,9 @@ class Inflater:
     """Inflates one message of gzip or deflate, up to a limit.
 
     Raises MessageTooLargeError as soon as the message is over the limit, and
-    UnreadableRequestError where the compressed data is damaged, ends too early or goes on after
-    its end. A second gzip member counts as more data: Go reads it as a part of the message, others
-    do not.
+    UnreadableRequestError where the compressed data is damaged or cut off, or is followed by more
+    data. A second gzip member counts as more data: Go reads it as a part of the message, others do
+    not.
     """
 
     __slots__ = ("_inflated", "_max_bytes", "_zlib")
@@ -47,7 +47,9 @@ class Inflater:
                 except zlib.error:
                     raise UnreadableRequestError("the compressed request is damaged") from None
                 if self._zlib.unused_data:
-                    raise UnreadableRequestError("the compressed request goes on after its end")
+                    raise UnreadableRequestError(
+                        "more data follows the end of the compressed request"
+                    )
                 self._inflated += len(piece)
                 if self._inflated > self._max_bytes:
                     raise MessageTooLargeError(None, self._max_bytes)
@@ -57,4 +59,4 @@ class Inflater:
     def finish(self) -> None:
         """Raises UnreadableRequestError when the compressed data is incomplete."""
         if not self._zlib.eof:
-            raise UnreadableRequestError("the compressed request ends too early")
+            raise UnreadableRequestError("the compressed request is cut off")

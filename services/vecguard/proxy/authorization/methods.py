@@ -324,7 +324,7 @@ LISTS: Final = frozenset({LIST_DATABASES, SHOW_COLLECTIONS})
 DROP_COLLECTION: Final = _SERVICE + b"DropCollection"
 RENAME_COLLECTION: Final = _SERVICE + b"RenameCollection"
 
-#: Methods that may change which collection an alias stands for.
+#: Methods that may change which collection an alias refers to.
 ALIAS_CHANGES: Final = _paths(
     *("CreateAlias", "AlterAlias", "DropAlias"),
     *("DropCollection", "RenameCollection", "DropDatabase"),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import re
 
 _EVERYWHERE: Final = "*.*"
-# So many keys of several roles are joined for a user, and more would need too much memory.
+# The maximum number of keys of several roles that are joined for a user: more need too much memory.
 _MAX_JOINED_KEYS: Final = 1000
 # What a v1 group allows, as stored. None: everything.
 _V1_MEMBERS: Final[dict[str, frozenset[str] | None]] = {

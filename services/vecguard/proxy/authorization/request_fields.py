@@ -93,7 +93,7 @@ class RequestScanner:
         """
         if self._left:
             raise UnreadableRequestError(
-                "the request ends within its message"
+                "the request ends in the middle of its message"
                 if self._left > 0 or self._prefix
                 else "the request has no message"
             )
@@ -110,11 +110,13 @@ class RequestScanner:
         self._fields.left = self._left
         if flag > 1:
             raise UnreadableRequestError(
-                f"the compression flag of the request is {flag}, and should be 0 or 1"
+                f"the compression flag of the request is {flag}, and must be 0 or 1"
             )
         if flag and self._encoding != b"identity":
             if self._encoding is None:
-                raise UnreadableRequestError("the request is compressed without grpc-encoding")
+                raise UnreadableRequestError(
+                    "the request is compressed, but has no header grpc-encoding"
+                )
             self._inflater = Inflater(self._encoding, self._max_bytes)
             self._fields.left = self._max_bytes
             self._fields.restrict(MAX_INFLATED_FIELDS)
@@ -165,7 +167,7 @@ class Outline:
 
 
 def several_messages() -> UnreadableRequestError:
-    """Returns the error for a request that goes on after its message."""
+    """Returns the error for a request with more data after its message."""
     return UnreadableRequestError("the request has more than one message")
 
 

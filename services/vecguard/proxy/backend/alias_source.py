@@ -1,4 +1,4 @@
-"""Asks the backend by Milvus's `DescribeAlias` which collection an alias stands for."""
+"""Asks the backend by Milvus's `DescribeAlias` which collection an alias refers to."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ class MilvusAliases:
         self._backend = backend
 
     async def collection_of(self, database: str, alias: str, authorization: str | None) -> str:
-        """Returns the collection that an alias stands for; "" if there is no such alias.
+        """Returns the collection that an alias refers to; "" if there is no such alias.
 
         Raises:
             AliasesUnsupportedError: the backend does not serve the method.
@@ -40,13 +40,15 @@ class MilvusAliases:
             reply = await self._backend.ask(_PATH, request, metadata, TIMEOUT_SECONDS)
         except GRPCError as error:
             if error.status is Status.UNIMPLEMENTED:
-                raise AliasesUnsupportedError("the backend describes no aliases") from error
-            raise UnavailableError(f"the alias was not described: {error.message}") from error
+                raise AliasesUnsupportedError("the backend cannot describe aliases") from error
+            raise UnavailableError(
+                f"the backend did not describe the alias: {error.message}"
+            ) from error
         return _collection(reply)
 
 
 def _collection(reply: bytes) -> str:
-    """Returns the collection in a reply. Raises VecguardError if it has neither one nor none."""
+    """Returns the collection in a reply. Raises VecguardError if the reply does not say."""
     collection = ""
     code = legacy = 0
     for number, value in fields(reply):
@@ -62,7 +64,7 @@ def _collection(reply: bytes) -> str:
     if code in _NO_ALIAS or (legacy and not code):
         return ""
     if code:
-        raise UnavailableError(f"the alias was not described: code {code}")
+        raise UnavailableError(f"the backend did not describe the alias: code {code}")
     if not can_be_collection(collection):
-        raise MalformedMessageError("the alias stands for no possible collection")
+        raise MalformedMessageError("the alias refers to an invalid collection name")
     return collection

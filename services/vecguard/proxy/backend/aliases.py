@@ -1,4 +1,4 @@
-"""Knows for a short while which collections the aliases of the backend stand for."""
+"""Caches for a short time which collections the aliases of the backend refer to."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,7 @@ class AliasSource(Protocol):
     """Asks the backend."""
 
     async def collection_of(self, database: str, alias: str, authorization: str | None) -> str:
-        """Returns the collection that an alias stands for; "" if there is no such alias.
+        """Returns the collection that an alias refers to; "" if there is no such alias.
 
         Raises:
             AliasesUnsupportedError: the backend cannot say.
@@ -43,12 +43,12 @@ class AliasSource(Protocol):
 class Aliases:
     """A TTL cache of look-ups.
 
-    A name that is no alias is kept as well, so that a user who asks again costs no look-up. At
+    A name that is no alias is kept as well, so that a second question costs no look-up. At
     most eight look-ups run at a time, and users take turns.
 
     Attributes:
-        counts: how many look-ups were an alias, no_alias, or failed, as those do that take too
-            long.
+        counts: how many look-ups were an alias, no_alias, or failed; one that takes too long has
+            failed.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Aliases:
         self._held: Recent[tuple[str, str], tuple[str, float]] = Recent(max_entries)
         self._flights: SingleFlight[tuple[int, str, str, str | None], str] = SingleFlight()
         self._queue = AdmissionQueue(_LOOK_UPS_AT_A_TIME, limits, pace=None, clock=clock)
-        # How often aliases may have changed.
+        # How many times aliases may have changed.
         self._generation = 0
         self._unsupported_until = 0.0
         self.counts: Counter[str] = Counter(dict.fromkeys(_RESULTS, 0))
@@ -91,12 +91,12 @@ class Aliases:
     async def look_up(
         self, username: str, database: str, names: Sequence[str], authorization: str | None
     ) -> tuple[str, ...]:
-        """Returns for each name the collection that it stands for.
+        """Returns for each name the collection that it refers to.
 
         "" means that it is no alias, or that this could not be found out in time.
 
         Args:
-            username: who asks; users take turns.
+            username: the user whose call needs them; users take turns.
             database: the database of the names.
             names: what may be aliases.
             authorization: the credentials of the call, for a backend that wants them.

@@ -38,7 +38,7 @@ class BackendClient:
         headers = {}
         if database:
             if not (database.isascii() and database.isprintable()):
-                raise InvalidParameterError(f"there can be no database {database!r}")
+                raise InvalidParameterError(f"invalid database name {database!r}")
             headers[_DATABASE] = database
         if self._forwards_authorization and authorization:
             headers[_AUTHORIZATION] = authorization

@@ -1,4 +1,4 @@
-"""Passes Milvus's `DropCollection` and `RenameCollection` on, and takes the grants along.
+"""Forwards Milvus's `DropCollection` and `RenameCollection`, and removes or moves the grants.
 
 Milvus's own root coord does so; the backend here knows no grants. First read `settlement.py`, which
 decides when the outcome is not known at once.
@@ -54,15 +54,15 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 T = TypeVar("T")
 
-#: The most bytes of a request, which has names only.
+#: The maximum size of a request in bytes. It has names only.
 MAX_REQUEST_BYTES: Final = 32 * 1024
-# Changes go on when their callers have hung up. No user may take all places.
+# Changes continue when their callers have hung up. No user may use the whole limit.
 _MOST_RUNNING: Final = 100
 _MOST_OF_USER: Final = 25
-# For how long root coord is asked again that cannot be reached.
+# How long to retry while root coord cannot be reached.
 _RETRY_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.3
-# How often a change is begun, when another one of the same collection is found and ended.
+# How many times to begin a change, if another one of the same collection must be ended first.
 _MAX_ROUNDS: Final = 3
 # The fields of the requests: database, name, new name, new database.
 _DROP: Final[Shape] = {2: 0, 3: 1}
@@ -87,8 +87,8 @@ class ChangeUnknownError(UnavailableError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(
-            f"{cause}; whether the collection was dropped or renamed is unknown. Until that is "
-            "known, grants on it allow nothing. Look whether it exists before you try again"
+            f"{cause}; it is unknown whether the collection was dropped or renamed. Until that is "
+            "known, grants on it allow nothing. Check whether it exists before you try again"
         )
 
 
@@ -125,7 +125,7 @@ class CollectionChangeService:
     ) -> None:
         """Takes the parts.
 
-        `refused` is called with a user of whom root coord knows something newer.
+        `refused` is called with a user whose record in root coord is newer than the cached one.
         """
         self._backend = backend
         self._collections = MilvusCollections(backend)
@@ -178,11 +178,13 @@ class CollectionChangeService:
     async def _carried_through(
         self, call: _Call, change: pb.CollectionChange, *, is_rename: bool
     ) -> bytes:
-        """Does as `_make`, which goes on if the caller hangs up: grants must follow."""
+        """Does as `_make`, which continues if the caller hangs up: grants must follow."""
         username = call.caller.principal.username
         of_user = sum(each == username for each in self._running.values())
         if len(self._running) >= _MOST_RUNNING or of_user >= _MOST_OF_USER:
-            raise OverloadedError("too many collections are dropped or renamed now, try again")
+            raise OverloadedError(
+                "too many collections are being dropped or renamed, try again later"
+            )
         task = asyncio.create_task(self._make(call, change, is_rename=is_rename))
         self._running[task] = username
         task.add_done_callback(self._running.pop)
@@ -207,7 +209,7 @@ class CollectionChangeService:
                 await self._settlement.settle_of(change.database, change.name, call.authorization)
                 return b""
             if found is not None and found.name != change.name:
-                # The alias may stand for another collection by the time the backend resolves it.
+                # The alias may refer to another collection by the time the backend resolves it.
                 raise InvalidParameterError(
                     f"cannot drop or rename a collection by its alias {change.name!r}; "
                     f"use its name {found.name!r}"
@@ -234,7 +236,7 @@ class CollectionChangeService:
         raise CollectionChangingError(change.database, change.name)
 
     async def _begins(self, call: _Call, change: pb.CollectionChange) -> bool:
-        """Begins the change. Returns False if another one was in the way, and has ended now.
+        """Begins the change. Returns False if another change prevented it, and has ended now.
 
         Raises:
             CollectionChangingError: another one is in the way.
@@ -369,7 +371,7 @@ def _always(outcome: pb.CollectionOutcome) -> Callable[[], Awaitable[pb.Collecti
 
 
 def _require_possible(change: pb.CollectionChange) -> None:
-    """Raises InvalidParameterError if there can be no such names, which backends take differently.
+    """Raises InvalidParameterError for invalid names, because backends treat them differently.
 
     An empty name passes: no backend has such a collection.
     """
@@ -377,4 +379,4 @@ def _require_possible(change: pb.CollectionChange) -> None:
         require_possible(database)
     for name in (change.name, change.new_name):
         if name and (not can_be_collection(name) or not name.isprintable() or name != name.strip()):
-            raise InvalidParameterError(f"there can be no collection {name!r}")
+            raise InvalidParameterError(f"invalid collection name {name!r}")

@@ -31,8 +31,8 @@ class NotDescribedError(VecguardError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(
-            "before a collection is dropped or renamed, the backend must describe it, and it "
-            f"refuses to: {cause}"
+            "to drop or rename a collection, the proxy first asks the backend to describe it, and "
+            f"the backend refuses: {cause}"
         )
 
 
@@ -46,7 +46,7 @@ class MilvusCollections:
         """Returns the collection of this name or alias; None if there is none.
 
         Raises:
-            RefusedNameError: there can be none.
+            RefusedNameError: no collection can have this name.
             NotDescribedError: the backend does not serve the call, or does not allow it.
             VecguardError: the backend does not say.
         """
@@ -57,7 +57,9 @@ class MilvusCollections:
         except GRPCError as error:
             if error.status in _FORBIDDEN:
                 raise NotDescribedError(error.message or error.status.name) from error
-            raise UnavailableError(f"the collection was not described: {error.message}") from error
+            raise UnavailableError(
+                f"the backend did not describe the collection: {error.message}"
+            ) from error
         return read_reply(reply, name)
 
     async def id_of(self, database: str, name: str, authorization: str | None) -> int | None:

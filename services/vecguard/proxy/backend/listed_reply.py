@@ -1,4 +1,4 @@
-"""Takes names out of a reply that lists objects in parallel arrays, without decoding the rest."""
+"""Removes names from a reply that lists objects in parallel arrays, without decoding the rest."""
 
 import re
 from collections.abc import Mapping
@@ -101,4 +101,4 @@ def _text(name: bytes) -> str:
 
 
 def _unreadable() -> MalformedMessageError:
-    return MalformedMessageError("the list of the backend cannot be read")
+    return MalformedMessageError("the list from the backend is malformed")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpclib.metadata import Deadline
     from grpclib.server import Stream
 
-#: The most bytes of a request, which may have names of collections.
+#: The maximum size of a request in bytes. It may have names of collections.
 MAX_REQUEST_BYTES: Final = 32 * 1024
 # How long the backend may take for a call without a deadline.
 _TIMEOUT_SECONDS: Final = 60.0
@@ -34,7 +34,7 @@ _DATABASE_OF_REQUEST: Final = {2: 0}
 
 
 class Lists:
-    """Asks the backend as the caller would, and takes out what the caller may not see.
+    """Asks the backend as the caller would, and removes what the caller may not see.
 
     Errors of the backend pass unchanged, as a gRPC status or as a Status in the reply.
     """

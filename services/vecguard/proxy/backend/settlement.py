@@ -1,4 +1,4 @@
-"""Finds out what became of drops and renames of collections, and ends them at root coord.
+"""Finds out the outcome of drops and renames of collections, and ends them at root coord.
 
 Until a change has ended, the grants on its collection do not count. Its proxy may have died, or may
 not know what the backend has done. Every proxy looks for such changes.
@@ -29,7 +29,7 @@ STAYED: Final[pb.CollectionOutcome] = pb.CollectionOutcome["STAYED"]
 CALL_SECONDS: Final = 60.0
 # From this age on the backend does not work on a change any more.
 _OVER_SECONDS: Final = CALL_SECONDS + 30.0
-# Younger ones are left to their proxies.
+# Younger changes are left to the proxies that began them.
 _YOUNG_SECONDS: Final = 3.0
 # Between two looks, and after a look that failed.
 _PAUSE_SECONDS: Final = 30.0
@@ -61,7 +61,7 @@ class ChangeRecords(Protocol):
 async def judge(
     change: pb.CollectionChange, look: Look, *, has_failed: bool = False, is_over: bool = False
 ) -> pb.CollectionOutcome | None:
-    """Returns what became of a change by what the backend has now; None if that cannot be said yet.
+    """Returns the outcome of a change, by the collections that the backend has now; None: unknown.
 
     Raises what `look` raises.
 
@@ -89,7 +89,7 @@ async def judge(
 async def _judge_moved(
     change: pb.CollectionChange, look: Look, *, has_failed: bool, is_over: bool
 ) -> pb.CollectionOutcome | None:
-    """Does so for a rename whose collection has its old name no more."""
+    """Does the same for a rename whose collection no longer has its old name."""
     identity = change.collection_id
     moved_to = await look(change.new_database, change.new_name)
     if identity is None:
@@ -213,7 +213,7 @@ class Settlement:
         """
         change = pending.change
         is_over = pending.age_ms / 1000 >= _OVER_SECONDS
-        cause = "it may still be made"
+        cause = "the backend may still make the change"
         try:
             outcome = await judge(
                 change,

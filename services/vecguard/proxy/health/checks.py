@@ -53,7 +53,7 @@ class HealthChecks:
         """Checks that the proxy accepts new clients, which it does not while it stops."""
         draining = self.is_draining()
         message = (
-            "stopping: open calls may end, new clients go elsewhere"
+            "stopping: open calls may finish, new clients are not accepted"
             if draining
             else "new clients are accepted"
         )
@@ -64,17 +64,22 @@ class HealthChecks:
         enabled = self.authorization_enabled
         message = "every request is authenticated" if enabled else "off: every request passes"
         if not enabled and self.anonymous_changes:
-            message += ", and may change the users of all proxies"
+            message += ", and every client may change the users and roles of all proxies"
         return Check("authorization", enabled, critical=False, message=message)
 
     def roles(self) -> Check:
         """Checks that users need roles."""
         if not self.authorization_enabled:
-            return Check("roles", healthy=True, critical=False, message="there are no users")
+            return Check(
+                "roles",
+                healthy=True,
+                critical=False,
+                message="no call needs a role: authorization is off",
+            )
         message = (
             "roles are enforced"
             if self.roles_enforced
-            else "roles are not enforced: every login may read and change all data"
+            else "roles are not enforced: every user may read and change all data"
         )
         return Check("roles", self.roles_enforced, critical=False, message=message)
 
@@ -82,7 +87,7 @@ class HealthChecks:
         """Checks that logins can be decided."""
         decides = self._decides()
         message = (
-            f"logins are decided, {self.revocation} revocation"
+            f"logins can be checked ({self.revocation} revocation)"
             if decides
             else f"{self.trust.explain().message} ({self.client.last_error})"
         )
@@ -95,11 +100,11 @@ class HealthChecks:
             message = f"session with root coord at {address} as proxy {self.client.proxy_id}"
             if self.client.is_outdated:
                 message += (
-                    "; it is older than this proxy, and all changes of users are refused: "
-                    "upgrade root coord"
+                    "; it is older than this proxy, which therefore refuses to change users and "
+                    "roles: upgrade root coord"
                 )
         else:
-            state = "no session; known logins go on for now" if self._decides() else "no session"
+            state = "no session; cached logins still pass" if self._decides() else "no session"
             message = f"{state} ({self.client.last_error})"
         healthy = address is not None and not self.client.is_outdated
         return Check("root_coord", healthy, critical=False, message=message)
@@ -107,7 +112,7 @@ class HealthChecks:
     def backend_reachable(self) -> Check:
         """Checks that the last attempt to connect to the backend did not fail."""
         failure = self.backend.failure
-        message = failure or "no attempt to connect has failed since the last good one"
+        message = failure or "the last attempt to connect did not fail"
         return Check("backend", failure is None, critical=False, message=message)
 
     def connections(self) -> Check:
@@ -115,10 +120,10 @@ class HealthChecks:
         limits = self.connection_limits
         inside = f"{len(limits)} connections, {limits.unadmitted} of them without an admitted call"
         message = (
-            f"a limit was reached in the last minute: {inside}; the oldest of these make room "
-            "for newcomers, which are closed at once if there are none"
+            f"a limit was reached in the last minute: {inside}; a new connection closes the oldest "
+            "of these to make room, and is closed itself if there is none"
             if limits.was_full_lately
-            else f"there is room: {inside}"
+            else f"below the limits: {inside}"
         )
         return Check("connections", not limits.was_full_lately, critical=False, message=message)
 

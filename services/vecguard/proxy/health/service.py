@@ -13,7 +13,7 @@ from vecguard.observability.health import HealthReport
 from vecguard.proxy.health.watch_limit import WatchLimit, too_many_watchers
 
 _WATCH_INTERVAL_SECONDS = 1.0
-# Of the 4000 calls that one caller may have open on the connections to this service.
+# Well below the 4000 calls that one caller may have open on the connections to this service.
 _MAX_WATCHERS = 1000
 #: A request's longest message, which is the name of a service.
 MAX_REQUEST_BYTES = 1024

@@ -1,4 +1,4 @@
-"""Limits the health watches, which last for as long as their clients like."""
+"""Limits the health watches, which last until their clients end them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -64,4 +64,6 @@ class WatchLimit:
 
 def too_many_watchers() -> OverloadedError:
     """Returns the error for a watch that gets no place, or has lost it."""
-    return OverloadedError("too many calls watch the health", retry_after_seconds=_RETRY_SECONDS)
+    return OverloadedError(
+        "too many open calls of Watch, use Check", retry_after_seconds=_RETRY_SECONDS
+    )

@@ -218,7 +218,7 @@ class Connection(FrameSink):
 
     @property
     def peer_streams(self) -> int:
-        """The most concurrent streams that the peer allows."""
+        """The maximum number of concurrent streams that the peer allows."""
         return self._peer.concurrent_streams
 
     @property
@@ -271,7 +271,9 @@ class Connection(FrameSink):
 
     def on_data(self, stream_id: int, payload: bytes, length: int, end: bool) -> None:
         if length > self._window:
-            raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more data than allowed")
+            raise Http2ConnectionError(
+                ErrorCode.FLOW_CONTROL_ERROR, "more data than the window of the connection allows"
+            )
         self._window -= length
         stream = self.streams.get(stream_id)
         if stream is None or stream.received_end:
@@ -281,7 +283,9 @@ class Connection(FrameSink):
         if length > stream.receive_window:
             self._give_back(length)
             raise Http2StreamError(
-                stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream allows"
+                stream_id,
+                ErrorCode.FLOW_CONTROL_ERROR,
+                "more data than the window of the stream allows",
             )
         stream.receive_window -= length
         size = len(payload)
@@ -303,9 +307,11 @@ class Connection(FrameSink):
         except Exception as error:
             # The dynamic table may be out of step with the peer's.
             self._handler.failed(error)
-            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "the decoder failed") from error
+            raise Http2ConnectionError(
+                ErrorCode.INTERNAL_ERROR, "the HPACK decoder failed"
+            ) from error
         if fields is None and not self._client_side:
-            # An index of one byte can stand for a field of kilobytes, and reading the fields of a
+            # An index of one byte can refer to a field of kilobytes, and reading the fields of a
             # list over the limit takes time.
             self._hits.hit(Limit.HEADER_LIST)
             surplus, self._decoder.surplus = self._decoder.surplus, 0
@@ -315,10 +321,12 @@ class Connection(FrameSink):
             self._headers_of_no_stream(stream_id, fields, end=end)
             return
         if stream.received_end:
-            raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after the end")
+            raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
         if not self._client_side and not end:
             # RFC 9113, section 8.1: a second block is trailers, which must end the request.
-            raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers that do not end")
+            raise Http2StreamError(
+                stream_id, ErrorCode.PROTOCOL_ERROR, "trailers without END_STREAM"
+            )
         if end:
             stream.received_end = True
         self._handler.headers(stream, fields, end=end)
@@ -421,8 +429,10 @@ class Connection(FrameSink):
     def on_failure(self, stream_id: int, error: Exception) -> None:
         self._handler.failed(error)
         if stream_id not in self.streams:
-            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "a bug of ours") from error
-        self.on_stream_fault(Http2StreamError(stream_id, ErrorCode.INTERNAL_ERROR, "a bug of ours"))
+            raise Http2ConnectionError(ErrorCode.INTERNAL_ERROR, "internal error") from error
+        self.on_stream_fault(
+            Http2StreamError(stream_id, ErrorCode.INTERNAL_ERROR, "internal error")
+        )
 
     # States.
 
@@ -439,9 +449,13 @@ class Connection(FrameSink):
         if self._client_side and self._closed.was_reset_by_peer(stream_id):
             raise Http2StreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM")
         if self._client_side or not stream_id & 1:
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS that we did not ask for")
+            raise Http2ConnectionError(
+                ErrorCode.PROTOCOL_ERROR, "HEADERS open a stream that the peer may not open"
+            )
         if stream_id <= self._skipped_id:
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a number lower than before")
+            raise Http2ConnectionError(
+                ErrorCode.PROTOCOL_ERROR, "a stream identifier that is not higher than the last"
+            )
         if stream_id <= self._highest_id:
             raise Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
         if stream_id - self._highest_id > 2:  # noqa: PLR2004 - the next number
@@ -453,7 +467,9 @@ class Connection(FrameSink):
             return
         if len(self.streams) >= self._limits.concurrent_streams:
             self._hits.hit(Limit.STREAMS)
-            raise Http2StreamError(stream_id, ErrorCode.REFUSED_STREAM, "too many streams")
+            raise Http2StreamError(
+                stream_id, ErrorCode.REFUSED_STREAM, "too many concurrent streams"
+            )
         stream = Stream(None, self._account)
         stream.id = stream_id
         stream.received_end = end
@@ -522,7 +538,9 @@ class Connection(FrameSink):
         self.useless_weight += weight
         if self.useless_weight > self._limits.useless_weight:
             raise Http2ConnectionError(
-                ErrorCode.ENHANCE_YOUR_CALM, "too many useless frames", limit=Limit.USELESS_FRAMES
+                ErrorCode.ENHANCE_YOUR_CALM,
+                "too many frames that carry nothing",
+                limit=Limit.USELESS_FRAMES,
             )
 
 

@@ -48,7 +48,9 @@ class NoPrefaceError(Http2ConnectionError):
     """
 
     def __init__(self, said: bytes) -> None:
-        super().__init__(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface")
+        super().__init__(
+            ErrorCode.PROTOCOL_ERROR, "the client does not begin with the HTTP/2 preface"
+        )
         self.said = said
 
 

@@ -20,26 +20,29 @@ class Limits:
     """The limits of one connection, announced to the peer where HTTP/2 has a setting for them.
 
     Attributes:
-        concurrent_streams: the most open streams. High enough that a client with many long streams
-            does not block its own short calls; `connection_window_bytes` bounds their memory.
-        stream_window_bytes: the most bytes that are accepted on a stream whose receiver does not
-            read. One window must cover a round trip: 1 MiB is 800 Mbit/s at 10 ms.
-        connection_window_bytes: the most bytes for all streams of a connection together.
-        header_list_bytes: the most bytes of names, values and 32 for each field (RFC 9113,
-            section 10.5.1).
-            gRPC's own default is 8 to 16 KiB; a token in the metadata can be longer.
-        header_block_bytes: the most bytes of the compressed form, which is kept until complete. A
-            list over its limit ends its stream only, and is read to its end to keep the table
-            in step; a block over this limit is taken for an attack and ends the connection.
-        header_frames: the most HEADERS and CONTINUATIONs of one block. Empty frames cost a peer
-            nothing, and no sender needs them (CVE-2024-27316).
+        concurrent_streams: the maximum number of open streams. High enough that a client with many
+            long streams does not block its own short calls; `connection_window_bytes` bounds their
+            memory.
+        stream_window_bytes: the maximum number of bytes that are accepted on a stream whose
+            receiver does not read. One window must cover a round trip: 1 MiB is 800 Mbit/s at 10
+            ms.
+        connection_window_bytes: the maximum number of bytes for all streams of a connection
+            together.
+        header_list_bytes: the maximum size in bytes of names, values and 32 for each field (RFC
+            9113, section 10.5.1). gRPC's own default is 8 to 16 KiB; a token in the metadata can be
+            longer.
+        header_block_bytes: the maximum number of bytes of the compressed form, which is kept until
+            complete. A list over its limit ends its stream only, and is read to its end to keep the
+            table in step; a block over this limit is taken for an attack and ends the connection.
+        header_frames: the maximum number of HEADERS and CONTINUATION frames of one block. Empty
+            frames cost a peer nothing, and no sender needs them (CVE-2024-27316).
         table_bytes: the size of the dynamic table that the peer's encoder may use.
-        useless_weight: the most weight of frames that make work and carry nothing, between two
+        useless_weight: the maximum weight of frames that make work and carry nothing, between two
             calls of `Connection.clear_useless`; see `UselessWeight`. gRPC's keepalive needs less
             than one a second, a thousand cancelled calls ten thousand.
-        unread_bytes: the most bytes other than data (headers, resets, acknowledgements) that wait
-            for a peer that does not read; windows bound the data. A thousand answers of 4 KiB
-            of headers each fit.
+        unread_bytes: the maximum number of bytes other than data (headers, resets,
+            acknowledgements) that wait for a peer that does not read; windows bound the data. A
+            thousand answers of 4 KiB of headers each fit.
     """
 
     concurrent_streams: int

@@ -154,7 +154,9 @@ class FrameReader:
             word, flags, stream_id = unpack(data, at)
             length, kind = word >> 8, word & 0xFF
             if length > max_frame:
-                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame is over our limit")
+                raise Http2ConnectionError(
+                    ErrorCode.FRAME_SIZE_ERROR, "a frame over the maximum size"
+                )
             begin = at + _HEAD_BYTES
             if begin + length > end:
                 break
@@ -230,7 +232,9 @@ class FrameReader:
         if self._block is not None and (
             kind != frames.CONTINUATION or stream_id != self._block_stream
         ):
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
+            raise Http2ConnectionError(
+                ErrorCode.PROTOCOL_ERROR, "another frame within a header block"
+            )
         if kind == frames.HEADERS:
             self._headers(flags, stream_id, payload)
         elif kind == frames.WINDOW_UPDATE:
@@ -244,16 +248,19 @@ class FrameReader:
         elif kind == frames.PRIORITY:
             _require_stream(stream_id)
             if len(payload) != _PRIORITY_BYTES:
-                raise Http2StreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is 5 bytes")
+                raise Http2StreamError(
+                    stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY must have 5 bytes"
+                )
             self._sink.on_ignored_frame()
         elif kind == frames.DATA:
             _require_stream(stream_id)
         elif kind == frames.PUSH_PROMISE:
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "we allow no PUSH_PROMISE")
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE is not allowed")
         elif kind in {frames.SETTINGS, frames.PING, frames.GOAWAY}:
             if stream_id:
                 raise Http2ConnectionError(
-                    ErrorCode.PROTOCOL_ERROR, "a connection's frame on a stream"
+                    ErrorCode.PROTOCOL_ERROR,
+                    "a frame of the connection has the identifier of a stream",
                 )
             self._connection_frame(kind, flags, payload)
         else:
@@ -274,7 +281,9 @@ class FrameReader:
                 self._sink.on_ping(payload)
         else:
             if len(payload) < 2 * _WORD_BYTES:
-                raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is 8 bytes or more")
+                raise Http2ConnectionError(
+                    ErrorCode.FRAME_SIZE_ERROR, "GOAWAY must have at least 8 bytes"
+                )
             last = int.from_bytes(payload[:_WORD_BYTES]) & MAX_STREAM_ID
             self._sink.on_goaway(last, int.from_bytes(payload[_WORD_BYTES : 2 * _WORD_BYTES]))
 
@@ -296,7 +305,7 @@ class FrameReader:
 
     def _continuation(self, flags: int, payload: bytes) -> None:
         if self._block is None:
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
+            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         self._block.append(payload)
         self._block_bytes += len(payload)
         if self._block_bytes > self._max_block or len(self._block) > self._limits.header_frames:
@@ -311,14 +320,20 @@ class FrameReader:
         increment = int.from_bytes(payload) & MAX_STREAM_ID
         if not increment:
             if stream_id:
-                raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
-            raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
+                raise Http2StreamError(
+                    stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0"
+                )
+            raise Http2ConnectionError(
+                ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0"
+            )
         self._sink.on_window_update(stream_id, increment)
 
 
 def _unpadded(payload: bytes) -> bytes:
     if not payload:
-        raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "padding without a length")
+        raise Http2ConnectionError(
+            ErrorCode.FRAME_SIZE_ERROR, "a padded frame without the length of its padding"
+        )
     padding = payload[0]
     if padding >= len(payload):
         raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "more padding than payload")
@@ -327,13 +342,17 @@ def _unpadded(payload: bytes) -> bytes:
 
 def _endless_block() -> Http2ConnectionError:
     return Http2ConnectionError(
-        ErrorCode.ENHANCE_YOUR_CALM, "a header block without end", limit=Limit.HEADER_BLOCK
+        ErrorCode.ENHANCE_YOUR_CALM,
+        "a header block of too many bytes or frames",
+        limit=Limit.HEADER_BLOCK,
     )
 
 
 def _require_stream(stream_id: int) -> None:
     if not stream_id:
-        raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream's frame on no stream")
+        raise Http2ConnectionError(
+            ErrorCode.PROTOCOL_ERROR, "a frame of a stream has the identifier 0"
+        )
 
 
 def _require_size(payload: bytes, size: int) -> None:

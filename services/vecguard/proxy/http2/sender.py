@@ -19,9 +19,10 @@ _FIRST: Final = frames.END_HEADERS
 _LAST: Final = frames.END_HEADERS | frames.END_STREAM
 #: WINDOW_UPDATEs that a frame of data may bring back: one of its stream, one of the connection.
 UPDATES_PER_FRAME: Final = 2
-# The most bytes that are written before the socket must accept them.
+# The maximum number of bytes that are written before the socket must accept them.
 _TURN_BYTES = 256 * 1024
-# The most bytes that one stream sends before the next one, where they share a bottleneck.
+# The maximum number of bytes that one stream sends before the next one, where they share a
+# bottleneck.
 _QUANTUM_BYTES = 64 * 1024
 
 

@@ -47,23 +47,29 @@ class PeerSettings:
     def apply(self, payload: bytes) -> None:
         """Applies one SETTINGS frame. Raises Http2ConnectionError."""
         if len(payload) % _ENTRY.size:
-            raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a broken length")
+            raise Http2ConnectionError(
+                ErrorCode.FRAME_SIZE_ERROR, "the length of SETTINGS must be a multiple of 6"
+            )
         for key, value in _ENTRY.iter_unpack(payload):
             if key == MAX_CONCURRENT_STREAMS:
                 self.concurrent_streams = value
             elif key == INITIAL_WINDOW_SIZE:
                 if value > MAX_WINDOW_BYTES:
-                    raise Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "an impossible window")
+                    raise Http2ConnectionError(
+                        ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE over 2^31-1"
+                    )
                 self.window_bytes = value
             elif key == MAX_FRAME_SIZE:
                 if not DEFAULT_FRAME_BYTES <= value <= _LARGEST_FRAME_BYTES:
-                    raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "an impossible frame size")
+                    raise Http2ConnectionError(
+                        ErrorCode.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE out of its range"
+                    )
                 self.frame_bytes = value
             elif key == HEADER_TABLE_SIZE and value < self.table_bytes:
                 self.awaits_table_size = True
             elif key == ENABLE_PUSH and value > (0 if self.is_server else 1):
                 raise Http2ConnectionError(
-                    ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH has a value that its sender may not use"
+                    ErrorCode.PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH has an invalid value"
                 )
 
 

@@ -45,7 +45,7 @@ from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Arriving, Authorizer, Client
 from vecguard.usernames import ROOT
 
-# How often a decision is tried again because the roles have changed meanwhile.
+# How many times a decision is retried because the roles have changed meanwhile.
 _MAX_ROUNDS: Final = 5
 # Methods whose treatment is kept. Bounded, because clients choose paths.
 _MAX_METHODS: Final = 1024
@@ -66,7 +66,7 @@ class RoleAuthorizer(Authorizer):
         refused: how many calls were refused, also open ones after a change of roles.
         enforced: whether methods other than those of accounts and roles need a role.
         root_is_bound: whether `root` has only the rights of its roles.
-        max_request_bytes: the most bytes of a request's message, also when it is inflated.
+        max_request_bytes: the maximum size of a request's message in bytes, also when inflated.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class RoleAuthorizer(Authorizer):
             root_is_bound: whether `root` has only the rights of its roles.
             enforced: whether methods other than those of accounts and roles need a role.
             strict: whether methods for which Milvus defines no privilege may need the role admin.
-            max_request_bytes: the most bytes of a compressed message when it is inflated.
+            max_request_bytes: the maximum size of a compressed message in bytes, when inflated.
             method_roles: `proxy.methodRoles`: the roles that may call methods of other services.
             audit: records the refused calls.
             judge_again: has the open calls of a user judged again.
-            aliases: knows which collections aliases stand for; None: a name is a collection.
+            aliases: knows which collections aliases refer to; None: every name is a collection.
         """
         self._credentials = credentials
         self._roles = roles
@@ -214,17 +214,17 @@ class RoleAuthorizer(Authorizer):
         Raises:
             UnavailableError: nothing can be decided now, for the reason in its text.
             DeadlineError: root coord does not answer.
-            OverloadedError: the lease is lost again and again.
+            OverloadedError: the lease keeps getting lost.
         """
         for _ in range(_MAX_ROUNDS):
             await self._trust.require()
             found = await self.newest(username)
             if self._trust.is_valid():
                 return found
-        raise OverloadedError("root coord is lost again and again, try again later")
+        raise OverloadedError("the connection to root coord keeps breaking, try again later")
 
     def require_newest(self, username: str, rights: Rights) -> None:
-        """Has the open calls of a user judged again if rights that decided are outdated already.
+        """Judges the open calls of a user again if the rights that decided are outdated already.
 
         The notice of the change did not reach them: they were not decided yet.
         """

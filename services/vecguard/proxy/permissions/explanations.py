@@ -66,7 +66,7 @@ class Explainer:
     ) -> tuple[Explanation, tuple[str, ...]]:
         """Explains the decision about a call, and returns the user's roles without `public`.
 
-        As for the call itself, the backend is asked which collections the names stand for, if the
+        As for the call itself, the backend is asked which collections the names refer to, if the
         decision can depend on it; with `authorization`, where the backend wants credentials.
 
         Raises:
@@ -147,12 +147,12 @@ def _path_meant_by(method: str) -> bytes:
     if path.startswith(path_of("")):
         if path.encode() not in _METHODS_OF_MILVUS:
             raise InvalidParameterError(
-                f"Milvus's service has no method {path.removeprefix(path_of(''))}; names are those "
-                "of its RPCs, such as Search"
+                f"Milvus has no method {path.removeprefix(path_of(''))}; give the name of one of "
+                "its RPCs, such as Search"
             )
     elif not _is_path(path):
         raise InvalidParameterError(
-            f"{method} is no path of a method; paths are written like /qdrant.Points/Search"
+            f"{method} is not the path of a method; write it like /qdrant.Points/Search"
         )
     return path.encode()
 

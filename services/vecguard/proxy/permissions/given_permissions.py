@@ -9,7 +9,7 @@ from vecguard.proxy.relay.calls.permission import Permission
 
 
 class Given(Permission):
-    """Is given from the beginning. Subclasses say why the relay has to know of it."""
+    """A permission that is given from the beginning. Subclasses say why the relay needs it."""
 
     def __init__(self) -> None:
         # Not in the class: where `Permission` is compiled, that would hide its attributes.
@@ -33,7 +33,7 @@ class Given(Permission):
 
 
 class FilteredList(Given):
-    """A list that goes through `Lists`, which judges by the rights of the moment of the answer."""
+    """For a list that `Lists` filters, by the rights at the time of the answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class FilteredList(Given):
 
 
 class WholeList(Given):
-    """A list that the backend answers itself, because the user is an admin."""
+    """For a list that the backend answers itself, because the user is an admin."""
 
     def __init__(
         self, newest: Callable[[str], Awaitable[tuple[Rights, object]]], username: str
     ) -> None:
-        """Takes what reads the newest rights of a user, and the user."""
+        """Takes the function that reads the newest rights of a user, and the user."""
         super().__init__()
         self._newest = newest
         self._username = username
@@ -59,7 +59,7 @@ class WholeList(Given):
 
 
 class AliasChange(Given):
-    """A change by a caller who needs no role, after which aliases may stand for others."""
+    """For a change that needs no role, and after which aliases may refer to other collections."""
 
     def __init__(self, aliases: Aliases) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.reception import Client
 from vecguard.proxy.relay.upstreams.routing import Routes
 
-# How often the roles are read again because the user has changed meanwhile.
+# How many times the roles are read again because the user has changed meanwhile.
 _MAX_ROUNDS: Final = 5
 
 

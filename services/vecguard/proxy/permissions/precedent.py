@@ -1,4 +1,4 @@
-"""Decisions that hold for the next calls, too, as long as what they rest on is current."""
+"""Decisions that also hold for later calls, while the records behind them are current."""
 
 from typing import Final
 

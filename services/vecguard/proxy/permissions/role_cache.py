@@ -99,7 +99,7 @@ class RoleCache:
         self._flights: SingleFlight[tuple[str, ...], _Fetched] = SingleFlight()
         # Roles that were read before this revision are outdated.
         self._floor = 0
-        # How often everything was dropped, whatever its revision.
+        # How many times everything was dropped, at any revision.
         self._generation = 0
         self._admin = HeldRights(Rights((RolePolicy(ADMIN, (), {}),)), 0, 0, math.inf)
         self.newest_read = 0

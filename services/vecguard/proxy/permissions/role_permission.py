@@ -33,13 +33,13 @@ from vecguard.proxy.relay.reception import Client
 if TYPE_CHECKING:
     from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 
-# Of so many methods a client's connection keeps a precedent, each with so much of the request.
+# A connection keeps precedents of at most so many methods, with outlines of at most so many bytes.
 _MAX_PRECEDENTS: Final = 4
 _MAX_OUTLINE_BYTES: Final = 1024
-# To keep one costs as much as a decision without it, so calls that all differ do not replace it
-# each time.
+# Keeping a precedent costs as much as a decision, so calls that all differ do not replace it each
+# time.
 _KEPT_EVERY: Final = 16
-# What happens after their calls, or their evidence, is for each call.
+# These calls share no permission: each has its own evidence, or an effect after it.
 _NOT_SHARED: Final = ALIAS_CHANGES | SERVED
 
 

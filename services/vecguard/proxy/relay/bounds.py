@@ -11,10 +11,10 @@ class Bounds:
     """Bounds what all clients of a process may use together.
 
     Attributes:
-        buffered_bytes: the most bytes that wait for slow receivers, in both directions; above
-            it, the clients for whom most waits lose their calls. Ten thousand honest clients
-            never come near it, because their data moves. Windows bound each stream and each
-            connection.
+        buffered_bytes: the maximum number of bytes that wait for slow receivers, in both
+            directions; above it, the clients with the most waiting bytes lose their calls. Ten
+            thousand honest clients never come near it, because their data moves. Windows bound each
+            stream and each connection.
         connections: how many there may be, in all and from one address.
         lifetime: how long connections may last.
     """

@@ -39,7 +39,8 @@ class AnswerTooLargeError(OverloadedError):
 
     def __init__(self, found: MessageTooLargeError) -> None:
         super().__init__(
-            f"the answer has a message of {found.size} bytes, over the limit of {found.limit}"
+            f"the answer has a message of {found.size} bytes, over the limit of {found.limit} "
+            "(proxy.grpc.serverMaxSendSize)"
         )
 
 
@@ -56,7 +57,9 @@ class TooMuchBufferedError(OverloadedError):
     reason = "too_much_buffered"
 
     def __init__(self) -> None:
-        super().__init__("too much data waits for its receiver; read faster, or try again later")
+        super().__init__(
+            "the proxy buffers too much data for this client; read faster, or try again later"
+        )
 
 
 class ConnectionTooOldError(UnavailableError):
@@ -65,7 +68,7 @@ class ConnectionTooOldError(UnavailableError):
     reason = "connection_too_old"
 
     def __init__(self) -> None:
-        super().__init__("the connection is too old, try again on a new one")
+        super().__init__("the connection has reached its maximum age, try again on a new one")
 
 
 class UpstreamUnavailableError(UnavailableError):

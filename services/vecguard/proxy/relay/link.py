@@ -20,9 +20,9 @@ from vecguard.proxy.relay.unexpected import unexpected_error
 log = SparseLog(get_logger(__name__))
 
 _CLEARING_SECONDS = 1.0
-# How long a peer that does not read its last bytes is waited for.
+# How long to wait for a peer that does not read its last bytes.
 _CLOSING_SECONDS = 5.0
-# How long a peer that has its last bytes is waited for to close its side.
+# How long to wait until a peer that has its last bytes closes its side.
 _DEPARTING_SECONDS = 2.0
 # The interval of the looks at what waits for a full socket. TLS answers by itself, and to each
 # KeyUpdate that the peer sends; only these looks notice that.
@@ -48,7 +48,7 @@ class Link(Handler):
 
     Attributes:
         loop: its event loop.
-        writes: how often it wrote to the socket.
+        writes: how many times it wrote to the socket.
         bytes_sent: bytes written to the socket.
         bytes_received: bytes read from the socket.
         is_closing: whether it is closed; nothing is read or sent any more.
@@ -124,7 +124,7 @@ class Link(Handler):
         self.connection.sender.resume()
 
     def failed(self, error: Exception) -> None:
-        """Logs an exception that is a bug of ours."""
+        """Logs an unexpected exception, which is a bug."""
         unexpected_error(error, "http2_failed")
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -30,7 +30,7 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream
 _BACKLOG = 1024
 # Clients may be silent for hours; a vanished one is found within little more than a minute.
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
-# How long a client that does not read its last bytes is waited for.
+# How long to wait for a client that does not read its last bytes.
 _CLOSE_TIMEOUT_SECONDS = 2.0
 
 
@@ -67,8 +67,8 @@ class Listener:
             gatekeeper: admits calls.
             routes: choose the upstream of a call.
             open_calls: is kept up to date with the connected clients.
-            max_request_bytes: the most bytes of one message of a request.
-            max_answer_bytes: the most bytes of one message of an answer.
+            max_request_bytes: the maximum size of one message of a request, in bytes.
+            max_answer_bytes: the maximum size of one message of an answer, in bytes.
             limits: the limits of each connection.
             bounds: the limits of all connections together.
             hits: counts the limits that are reached.

@@ -40,7 +40,7 @@ class Client(Protocol):
 
     @property
     def precedents(self) -> dict[bytes, Any]:
-        """What an authorizer keeps of the client's calls, by their method, while it is there."""
+        """What an authorizer remembers of the client's calls, by method, while it is connected."""
         ...
 
 
@@ -96,8 +96,8 @@ class Reception(Host):
     """Decides about calls; only decisions that must be awaited cost a task.
 
     Attributes:
-        max_request_bytes: the most bytes of one message of a request.
-        max_answer_bytes: the most bytes of one message of an answer.
+        max_request_bytes: the maximum size of one message of a request, in bytes.
+        max_answer_bytes: the maximum size of one message of an answer, in bytes.
         links: the connected clients.
         tasks: the tasks of calls that wait for the gatekeeper.
         call_counts: counts of the calls by how they ended.

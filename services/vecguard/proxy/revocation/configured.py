@@ -18,7 +18,7 @@ def trust(settings: Settings, lease: Lease, clock: Clock) -> StrictTrust | Bound
 def open_calls_watch(
     settings: Settings, lease: Lease, revocations: Revocations, clock: Clock
 ) -> OpenCallsWatch | None:
-    """Returns the watch that ends open calls without a lease; None if they are to go on."""
+    """Returns the watch that ends open calls without a lease; None if they may continue."""
     if settings.revocation != "strict" or not settings.lease.end_open_calls:
         return None
     return OpenCallsWatch(lease, revocations, clock, grace_seconds=settings.lease.grace)

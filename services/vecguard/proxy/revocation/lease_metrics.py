@@ -22,12 +22,12 @@ class LeaseCollector(Collector):
         """Returns the current metrics."""
         yield GaugeMetricFamily(
             "vecguard_proxy_lease_remaining_seconds",
-            "How long this process may still decide from memory; 0 without a valid lease.",
+            "Seconds until the lease expires; 0 without a valid lease.",
             max(0.0, self._lease.remaining_seconds(self._clock())),
         )
         mode = GaugeMetricFamily(
             "vecguard_proxy_revocation_mode",
-            "Always 1; the label says what is done without a lease.",
+            "Always 1; the label is the setting revocation: strict or bounded.",
             labels=("mode",),
         )
         mode.add_metric((self._mode,), 1)

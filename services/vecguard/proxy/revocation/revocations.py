@@ -15,7 +15,7 @@ from vecguard.proxy.relay.calls.open_calls import Call, OpenCalls
 from vecguard.proxy.relay.calls.permission import Permission
 from vecguard.proxy.relay.unexpected import unexpected_error
 
-# How long an open call may go on by the older roles while the new ones are read.
+# How long an open call may continue by the older roles while the new ones are read.
 _JUDGING_SECONDS: Final = 1.0
 # So that a second is enough for many users whose roles differ, each with a read of its own.
 _JUDGED_TOGETHER: Final = 100
@@ -130,7 +130,7 @@ class Revocations:
         self.applied += 1
 
     def start_afresh(self) -> None:
-        """Drops everything, because the store has gone back and gives its revisions again.
+        """Drops everything, because the store went back to an older state and reuses revisions.
 
         A revision seen before may now belong to another password, so the verdicts about logins
         are dropped as well, and every call of a user ends.

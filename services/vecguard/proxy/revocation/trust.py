@@ -49,7 +49,7 @@ class StrictTrust(Trust):
         now = self._clock()
         remaining = self._lease.remaining_seconds(now)
         if remaining > 0:
-            return UnavailableError(f"try again: the lease is back for {remaining:.1f} s")
+            return UnavailableError(f"try again: the lease is valid again, for {remaining:.1f} s")
         silent = self._lease.silent_seconds(now)
         since = "since this proxy started" if silent == math.inf else f"for {silent:.1f} s"
         return UnavailableError(

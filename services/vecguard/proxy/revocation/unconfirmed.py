@@ -22,7 +22,7 @@ class UnconfirmedError(UnavailableError):
     def __init__(self, seconds: float) -> None:
         super().__init__(
             f"this proxy has had no contact with root coord for {seconds:.1f} s and cannot tell "
-            "whether the login of this call still holds; call again"
+            "whether the login of this call is still valid; call again"
         )
 
 

@@ -311,7 +311,10 @@ class RootCoordClient:
         session does not see reads that are still in flight.
         """
         if self._connection is not connection or term != connection.term:
-            raise UnavailableError(f"root coord at {connection.address} changed during a read")
+            raise UnavailableError(
+                f"the session with root coord at {connection.address} ended during a read, "
+                "try again"
+            )
 
     @asynccontextmanager
     async def asking(self, method: str) -> AsyncIterator[tuple[Connection, pb.RootCoordStub]]:

@@ -16,7 +16,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from vecguard.observability.metrics import vecguard_version
 
-# The most spans that wait for the collector; more are dropped. A call never waits for it.
+# The maximum number of spans that wait for the collector; more are dropped. A call never waits for
+# it.
 _QUEUE: Final = 4096
 _EXPORT_SECONDS: Final = 5.0
 _EVERY_MILLISECONDS: Final = 2000

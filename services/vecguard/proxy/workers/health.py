@@ -57,7 +57,7 @@ def _expiry(certificate: Certificate) -> float:
 
 def _presence(answers: Mapping[int, Health | str]) -> Check:
     absent = {number: why for number, why in answers.items() if isinstance(why, str)}
-    message = _by_message(absent) if absent else f"all {len(answers)} answer"
+    message = _by_message(absent) if absent else f"all {len(answers)} workers answer"
     return Check("workers", not absent, critical=True, message=message)
 
 

@@ -39,7 +39,7 @@ class NoAnswer(Enum):
 
     GONE = "not running; it is being replaced"
     HANGS = "no answer in time"
-    GIBBERISH = "an answer that cannot be read"
+    GIBBERISH = "an invalid answer"
 
 
 class WorkersReport:
@@ -53,7 +53,7 @@ class WorkersReport:
         self._ports: Mapping[int, int] = dict(enumerate(ports, start=1))
         self._own = service_registry("proxy")
         self._up = Gauge(
-            "vecguard_worker_up", "Whether a worker answers.", (WORKER_LABEL,), registry=None
+            "vecguard_worker_up", "1 if the worker answers, else 0.", (WORKER_LABEL,), registry=None
         )
         self._client: aiohttp.ClientSession | None = None
 

@@ -30,7 +30,7 @@ from vecguard.proxy.workers.restarts import Restarts
 
 _log = get_logger(__name__)
 
-#: How long a killed child is awaited.
+#: How long to wait for the end of a killed child.
 _KILL_SECONDS: Final = 5.0
 
 
@@ -170,7 +170,7 @@ class Supervisor:
         post.child = None
         if self._stopping or self._received is not None:
             if code != EXIT_CLEAN:
-                _log.warning(f"{post.role.name} did not stop in good order", how=_how(code))
+                _log.warning(f"{post.role.name} did not stop cleanly", how=_how(code))
             return
         # With exit code 0, a SIGTERM to this child alone has ended it: replaced, but no failure.
         error = ChildMisconfiguredError if code == EXIT_CONFIGURATION else ChildFailedError

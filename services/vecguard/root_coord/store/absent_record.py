@@ -20,5 +20,5 @@ class AbsentRecord:
         self._message = bytes(stored)
 
     def read(self) -> KeyValue:
-        """Decodes the message once more and returns it."""
+        """Decodes the message again and returns it."""
         return key_value_of(self._message)

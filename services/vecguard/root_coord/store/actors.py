@@ -10,15 +10,15 @@ from vecguard.root_coord.store.role_interface import RolesAndGroups
 
 
 class Actors:
-    """Finds the conditions under which a change is still its actor's to make."""
+    """Finds the conditions under which an actor may still make a change."""
 
     def __init__(
         self, client: EtcdClient, keys: Keys, policy: PolicyReads, *, changed_at: int
     ) -> None:
         """`policy` reads which grants the role of an actor has, and had.
 
-        `changed_at` is the revision at which the term began: what others changed before, nothing
-        tells this term.
+        `changed_at` is the revision at which the term began: this term gets no notice of changes
+        that others made before.
         """
         self._reads = Reads(client)
         self._keys = keys
@@ -27,7 +27,7 @@ class Actors:
         self._changed_at = changed_at
 
     def policy_changed_at(self, revision: int) -> None:
-        """Notes a change of the policy by others, who do not write the mark."""
+        """Records that another program, which does not write the mark, has changed the policy."""
         self._changed_at = max(self._changed_at, revision)
 
     async def standing(self, actor: Actor | None) -> list[Compare] | Outcome:

@@ -1,4 +1,4 @@
-"""Keeps drops and renames of collections that have begun, and takes the grants along, in etcd."""
+"""Stores drops and renames of collections in etcd until they end, and changes the grants."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Begun:
     """The result of the beginning of a change.
 
     Attributes:
-        has_grants: whether there may be grants that count for nothing from now on.
+        has_grants: whether there may be grants that have no effect from now on.
         pending: the other change of one of these names, if that is why it has not begun.
     """
 
@@ -73,8 +73,8 @@ class EtcdCollectionChanges:
     """Begins and ends changes; `vecguard.milvus_layout.collection_changes` has their records.
 
     While a record exists, `PolicyReads` leaves the grants on the collection out, and `GrantChanges`
-    gives none on any of its names. So nothing can be added to what an end has to take along,
-    and an end that was interrupted is repeated from its beginning.
+    gives none on any of its names. So no grants can be added meanwhile, and an end that was
+    interrupted is repeated from its beginning.
 
     Grants count as grants on the collection if they name exactly its database and its name.
     """
@@ -127,7 +127,7 @@ class EtcdCollectionChanges:
         return Begun(mutation, has_grants=await self._may_have_grants(change))
 
     async def end(self, wanted: CollectionChange, outcome: CollectionOutcome) -> Ended:
-        """Takes the grants along, and removes the record in the last transaction.
+        """Removes or moves the grants, and removes the record in the last transaction.
 
         Does nothing if there is no record with this token. Very many grants take several
         transactions; none of the grants counts in between.

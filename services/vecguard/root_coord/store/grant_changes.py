@@ -48,7 +48,9 @@ class GrantChanges:
     ) -> Mutation:
         """Gives or revokes grants of a role, all or none."""
         if len(grants) > _MOST_GRANTS:
-            return Mutation(Outcome.INVALID, detail=f"more than {_MOST_GRANTS} grants at once")
+            return Mutation(
+                Outcome.INVALID, detail=f"more than {_MOST_GRANTS} grants in one change"
+            )
         grantors = sorted({grant.grantor for grant in grants})
         attempt = partial(
             self._attempt, role, grants, give=give, grantors=grantors, refuse_changing=give
@@ -143,7 +145,7 @@ class GrantChanges:
                 Compare.mod_revision(grantees, "<", read.revision + 1, prefix=True)
             )
         if max(len(transaction.conditions), len(transaction.operations)) > MOST_OPERATIONS:
-            raise Refusal(Outcome.INVALID, "too many grants of one role for one change")
+            raise Refusal(Outcome.INVALID, "too many grants of one role in one change")
         return await self._writes.apply(transaction.conditions, transaction.operations)
 
     def _custom_groups(self, grants: Iterable[Grant], groups: Iterable[KeyValue]) -> list[bytes]:

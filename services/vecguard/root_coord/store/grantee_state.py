@@ -28,7 +28,7 @@ class GranteeState:
     Attributes:
         stored: its keys in all forms that exist, by the key below `Keys.grantees`.
         privileges: what is below the ids: id -> privilege -> key. The grantee's own id is
-            included even if no key refers to it: what is left below it counts for nothing.
+            included even if no key refers to it: what is left below it has no effect.
         revision: at which this was read.
     """
 

@@ -119,7 +119,7 @@ class GroupChanges:
         if changed == members:
             return Mutation(Outcome.APPLIED, read.revision)
         if len(named) > _MOST_GROUPS:
-            raise Refusal(Outcome.INVALID, f"more than {_MOST_GROUPS} groups at once")
+            raise Refusal(Outcome.INVALID, f"more than {_MOST_GROUPS} groups in one change")
         return await self._writes.apply(
             [
                 *standing,
@@ -134,7 +134,7 @@ class GroupChanges:
     def _mixes_levels(
         self, name: str, changed: Sequence[str], custom: Mapping[str, Sequence[str]]
     ) -> bool:
-        """Returns whether a change leaves the group, or one that contains it, with two levels.
+        """Returns whether a change leaves the group, or a group that contains it, with two levels.
 
         Milvus looks at the group alone. So privileges of the cluster would come into a group of
         collections by an empty group that it contains. What had two levels before may keep them.

@@ -128,7 +128,7 @@ class GuardedWrites:
 def unknown_after_a_part(has_part: Callable[[], bool]) -> Iterator[None]:
     """Raises OutcomeUnknownError for an error after a part of a change was made.
 
-    So proxies hear of the part: see `Changes`.
+    So `Changes` revokes the older state at the proxies.
     """
     try:
         yield
@@ -137,4 +137,4 @@ def unknown_after_a_part(has_part: Callable[[], bool]) -> Iterator[None]:
     except VecguardError as error:
         if not has_part():
             raise
-        raise OutcomeUnknownError(f"a part of the change was made: {error.message}") from error
+        raise OutcomeUnknownError(f"only a part of the change was made: {error.message}") from error

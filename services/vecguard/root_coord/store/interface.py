@@ -1,4 +1,4 @@
-"""Defines what root coord needs of a store. `etcd.py` implements it."""
+"""Defines the interface of the store of credentials. `etcd.py` implements it."""
 
 from dataclasses import dataclass
 from enum import Enum, auto

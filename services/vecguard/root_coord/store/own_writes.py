@@ -18,7 +18,7 @@ class OwnWrites:
     """Holds the revisions that this root coord wrote, so that the watch can recognise them.
 
     The writer revokes its own changes itself; some need no revocation. A change whose answer is
-    lost counts as foreign, which is safe: it is revoked once more.
+    lost counts as foreign, which is safe: it is revoked again.
     """
 
     def __init__(self) -> None:

@@ -35,7 +35,7 @@ from vecguard.usernames import ROOT
 
 log = get_logger(__name__)
 
-# Beside what restores, a transaction has the conditions of the actor and of the fence.
+# In addition to what restores, a transaction has the conditions of the actor and of the fence.
 _ROOM = MOST_OPERATIONS - 10
 # Each time another change came between.
 _MOST_ATTEMPTS = 5
@@ -95,7 +95,7 @@ def _users(keys: Keys, kvs: Iterable[KeyValue]) -> Iterator[StoredCredential]:
 
 @dataclass(slots=True)
 class _Part:
-    """What goes into one transaction."""
+    """The content of one transaction."""
 
     conditions: dict[Compare, None] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Restore:
     """One restoration.
 
     What fits one transaction is one. A larger backup is written in this order: groups, grants and
-    users' roles, which count for nothing while there are no such roles and users, then the roles,
+    users' roles, which have no effect while there are no such roles and users, then the roles,
     then the users.
     """
 
@@ -250,8 +250,8 @@ class Restore:
         return Mutation(
             Outcome.INVALID,
             mutation.revision,
-            detail="another change came between, and the backup is restored in part; "
-            "drop its roles, groups and users, then try again",
+            detail="another change was made at the same time, so only a part of the backup "
+            "is restored; drop its roles, groups and users, then try again",
             users=self._users,
         )
 

@@ -12,17 +12,17 @@ from vecguard.root_coord.store.grantee_state import Transaction, ids_of
 from vecguard.root_coord.store.guarded_writes import GuardedWrites, Refusal, unknown_after_a_part
 from vecguard.root_coord.store.interface import Actor, Mutation, Outcome
 
-# Of one transaction, beside its other operations.
+# Of one transaction, in addition to its other operations.
 _MOST_MAPPINGS = 80
 
 
 @dataclass(slots=True)
 class _Taken:
-    """From whom a change takes a role.
+    """The users from whom a change takes a role.
 
     Attributes:
         users: their names.
-        revision: that of the last transaction which took it from some, before the change itself.
+        revision: of the last transaction that took it from some of them before the change itself.
     """
 
     users: dict[str, None] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class RoleChanges:
         attempt: Callable[[Sequence[Compare]], Awaitable[Mutation | None]],
         taken: _Taken,
     ) -> Mutation:
-        """Repeats a change. If it is refused, it names those who have lost the role before.
+        """Repeats a change. If it is refused, the reply names the users who lost the role before.
 
         With a revision, because proxies must forget what these had.
 
@@ -153,9 +153,9 @@ class RoleChanges:
         )
         if mutation is None:
             return None
-        # The role is dropped, and proxies must hear of that if this fails.
+        # The role is dropped, and proxies must be notified if this fails.
         with unknown_after_a_part(lambda: True):
-            # Without a key that refers to it, what is below an id counts for nothing.
+            # Without a key that refers to it, what is below an id has no effect.
             for start in range(room, len(gone), MOST_OPERATIONS):
                 await self._writes.apply([], gone[start:][:MOST_OPERATIONS])
         return mutation
@@ -163,10 +163,10 @@ class RoleChanges:
     async def _take_from_all(
         self, role: str, conditions: Sequence[Compare], taken: _Taken
     ) -> Transaction | None:
-        """Returns what takes a role from its users, and adds their names to `taken`.
+        """Returns a transaction that takes a role from its users, whose names it adds to `taken`.
 
-        Of very many users it takes the role at once from all but some, under the conditions; None
-        when one does not hold.
+        If there are very many users, it takes the role from most of them before, in transactions
+        with these conditions. Returns None when a condition does not hold.
         """
         prefix = self._keys.mappings.encode()
         read = await self._reads.all_below(self._keys.mappings, keys_only=True)

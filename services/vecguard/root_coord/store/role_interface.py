@@ -1,4 +1,4 @@
-"""Defines what root coord needs of a store of roles. `roles.py` implements it."""
+"""Defines the interface of the store of roles. `roles.py` implements it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ def test_endpoints_are_deduplicated_and_not_none():
 
 @pytest.mark.parametrize("endpoint", ["host", "http://host:2379", "host:0"])
 def test_a_malformed_endpoint_is_a_configuration_error(endpoint):
-    with pytest.raises(ConfigurationError, match="is no address"):
+    with pytest.raises(ConfigurationError, match="is not an address"):
         EtcdClient([endpoint])
 
 

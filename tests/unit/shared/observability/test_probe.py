@@ -65,7 +65,7 @@ async def test_warning_is_no_complaint():
 
 async def test_path_that_does_not_exist_is_complained_about():
     said = await ask(process(logins=(True, True)), path="/ready")
-    assert said == "/ready answers 404, which no operations port does"
+    assert said == "/ready answers 404: this is not an operations port"
 
 
 @pytest.mark.parametrize(

@@ -172,12 +172,12 @@ def test_settings_that_say_nothing_leave_milvus_groups():
 
 @pytest.mark.parametrize("name", ["search", "CollectionReadOnly", "All", "*", "Privilege"])
 def test_a_setting_with_anything_but_a_privilege_is_refused(name):
-    with pytest.raises(ConfigurationError, match=r"no privilege that the group DatabaseAdmin"):
+    with pytest.raises(ConfigurationError, match="DatabaseAdmin cannot have the privilege '"):
         Catalogue({"DatabaseAdmin": ["Search", name]})
 
 
 def test_an_override_of_no_built_in_group_is_refused():
-    with pytest.raises(ConfigurationError, match="Readers is no built-in"):
+    with pytest.raises(ConfigurationError, match="Readers is not a built-in"):
         Catalogue({"Readers": ["Search"]})
 
 

@@ -19,7 +19,7 @@ _FIRST_DYNAMIC = len(STATIC)
 # count. Longer blocks seldom repeat.
 _MAX_KNOWN = 64
 _MAX_KNOWN_BYTES = 256
-# The size of all remembered header lists. An index of one byte can stand for kilobytes, and the
+# The size of all remembered header lists. An index of one byte can refer to kilobytes, and the
 # reader of a block may keep as much in its note: without this bound a connection could make the
 # proxy remember megabytes.
 _MAX_KNOWN_LIST_BYTES = 32 * 1024
@@ -54,7 +54,7 @@ class HeaderDecoder:
         self._nothing = HeaderBlock(Known([]), [])
         self._remembers = remembers
         # Whether the last block left the table unchanged: only then it is worthwhile to
-        # remember what indices stand for.
+        # remember what indices refer to.
         self._is_settled = False
         self._max_list_bytes = limits.header_list_bytes
         self._max_table_bytes = limits.table_bytes
@@ -173,7 +173,7 @@ class HeaderDecoder:
                 if self.surplus > self._max_surplus:
                     raise Http2ConnectionError(
                         ErrorCode.ENHANCE_YOUR_CALM,
-                        "far more fields than the limit of a header list",
+                        "far more header fields than the limit allows",
                         limit=Limit.HEADER_LIST,
                     )
         self._room = room
@@ -199,7 +199,7 @@ class HeaderDecoder:
             return STATIC[index]
         if 0 <= index - _FIRST_DYNAMIC < len(self._entries):
             return self._entries[index - _FIRST_DYNAMIC]
-        raise CompressionError("an index that stands for nothing")
+        raise CompressionError("an index beyond the HPACK tables")
 
     def _literal(self, block: bytes, at: int, index: int, prefix: int, *, secret: bool) -> Field:
         """Returns the field at `at`, and sets `self._at` to its end."""
@@ -223,7 +223,7 @@ class HeaderDecoder:
     def _string(self, block: bytes, at: int) -> tuple[int, int, bool]:
         """Returns the begin and end of a string literal, and whether it is Huffman-coded."""
         if at >= len(block):
-            raise CompressionError("a header block ends within a field")
+            raise CompressionError("a header block ends in the middle of a field")
         byte = block[at]
         at += 1
         length = byte & 0x7F
@@ -231,7 +231,7 @@ class HeaderDecoder:
             length, at = integers.decode(block, at, length)
         end = at + length
         if end > len(block):
-            raise CompressionError("a header block ends within a string")
+            raise CompressionError("a header block ends in the middle of a string")
         return at, end, byte & _HUFFMAN != 0
 
     def _add(self, field: Field) -> None:
@@ -245,7 +245,7 @@ class HeaderDecoder:
         if capacity == 0x1F:  # noqa: PLR2004 - the prefix is full
             capacity, at = integers.decode(block, at, capacity)
         if capacity > self._max_table_bytes:
-            raise CompressionError("a table larger than we allow")
+            raise CompressionError("a table size update over the maximum")
         self._capacity = capacity
         self._unsettle()
         self._evict()

@@ -69,7 +69,7 @@ def decode(data: bytes) -> bytes:
         piece, row = row[byte]
         pieces.append(piece)
     if not row.may_end:
-        raise CompressionError("a Huffman string is not padded as it must be")
+        raise CompressionError("a Huffman string has invalid padding")
     return b"".join(pieces)
 
 

@@ -24,7 +24,7 @@ def decode(block: bytes, at: int, prefix: int) -> tuple[int, int]:
         shift += 7
         if shift > _MAX_SHIFT:
             raise CompressionError("an integer is too large")
-    raise CompressionError("a header block ends within an integer")
+    raise CompressionError("a header block ends in the middle of an integer")
 
 
 def encode(value: int, prefix: int, pattern: int = 0) -> bytes:

@@ -40,7 +40,7 @@ class Answer:
         fields = list(block)
         # RFC 9113, section 8.3: `:status` comes first, and is the only pseudo-header.
         if not fields or fields[0].name != _STATUS or fields[0].value == _SWITCHING:
-            raise MalformedAnswerError(f"{upstream} answered without a status")
+            raise MalformedAnswerError(f"{upstream} answered without an HTTP status")
         http_status = fields[0].value
         self.status: bytes | None = None
         self.length: int | None = None
@@ -51,7 +51,7 @@ class Answer:
                 if http_status == b"200" and not is_grpc(field.value):
                     raise UpstreamProtocolError(
                         f"{upstream} answered with {field.value.decode('ascii', 'replace')}, "
-                        "which is no gRPC"
+                        "which is not gRPC"
                     )
             elif name == b"grpc-status":
                 self.status = field.value
@@ -142,7 +142,9 @@ def reset_error(upstream: str, code: int) -> VecguardError:
         case ErrorCode.CANCEL:
             return UpstreamCancelledError(f"{upstream} cancelled the call")
         case ErrorCode.ENHANCE_YOUR_CALM:
-            return OverloadedError(f"{upstream} asks for fewer calls")
+            return OverloadedError(
+                f"{upstream} refused the call: it gets too many (ENHANCE_YOUR_CALM)"
+            )
         case _:
             return UpstreamProtocolError(f"{upstream} reset the call with HTTP/2 error {code}")
 

@@ -103,7 +103,7 @@ class Call(Requester):
     def __init__(
         self, client_link: Link, client: Stream, max_request_bytes: int, max_answer_bytes: int
     ) -> None:
-        """Takes the client's stream, and the most bytes of each message in both directions."""
+        """Takes the client's stream, and the maximum sizes of messages in bytes."""
         self.client_link = client_link
         self.origin = client_link.origin
         self.client = client
@@ -421,7 +421,7 @@ class Call(Requester):
             if self._length is not None:
                 self._check_length(end=end)
             if end and not self._request_meter.is_between:
-                raise MalformedMessageError("the request ends within a message")
+                raise MalformedMessageError("the request ends in the middle of a message")
             if self._examined is not None:
                 self._examine(self._examined, payload, end)
                 return
@@ -582,7 +582,7 @@ class Call(Requester):
 
     def _check_length(self, end: bool) -> None:
         if _differs(self._request_meter.passed, self._length, end=end):
-            raise MalformedRequestError("the data is not as long as content-length says")
+            raise MalformedRequestError("the length of the data differs from content-length")
 
     def _answer_begun(self, fields: Fields, end: bool) -> None:
         begun = answer(fields, self._upstream_name)
@@ -599,7 +599,9 @@ class Call(Requester):
     def _answer_ended(self, fields: Fields, end: bool) -> None:
         ending = trailers(fields, self._upstream_name)
         if not end:
-            raise UpstreamProtocolError(f"{self._upstream_name} sent headers within its answer")
+            raise UpstreamProtocolError(
+                f"{self._upstream_name} sent headers in the middle of its answer"
+            )
         if self._answer_length is not None:
             self._check_answer_length(end=True)
         if not self._response_meter.is_between:
@@ -629,11 +631,15 @@ class Call(Requester):
     def _check_answer_length(self, end: bool) -> None:
         if _differs(self._response_meter.passed, self._answer_length, end=end):
             raise MalformedAnswerError(
-                f"{self._upstream_name} sent data that is not as long as its content-length says"
+                f"{self._upstream_name} sent data whose length differs from content-length"
             )
 
     def _breaks_off(self) -> VecguardError:
-        where = "without a status" if self._response_meter.is_between else "within a message"
+        where = (
+            "without a gRPC status"
+            if self._response_meter.is_between
+            else "in the middle of a message"
+        )
         return UpstreamProtocolError(f"{self._upstream_name} ended its answer {where}")
 
 

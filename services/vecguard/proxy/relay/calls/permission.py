@@ -11,7 +11,7 @@ class Permission(ABC):
     """Decides about one call, and may have to read its request for that.
 
     Attributes:
-        is_given: whether the call may go on.
+        is_given: whether the call is allowed.
         reads_request: whether the decision needs the request. The call then gives it to `read` as
             it comes, and withholds its end from the upstream.
         filters_answer: whether the caller may get a part of the answer only. The call then goes to
@@ -53,7 +53,7 @@ class Permission(ABC):
         """Does `decide`, and waits for what the decision needs. Raises VecguardError to refuse."""
 
     def evidence(self) -> bytes:
-        """Returns fields that tell our own services by what a given permission was given."""
+        """Returns header fields that tell our own services which role gave the permission."""
         return b""
 
     def answered(self) -> None:  # noqa: B027 - few permissions need it

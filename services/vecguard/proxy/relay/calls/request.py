@@ -35,7 +35,7 @@ class Request:
 
     Attributes:
         upstream: its upstream.
-        attempts: how often it was sent.
+        attempts: how many times it was sent.
         is_kept: whether all of it is kept, so that it can be sent again.
     """
 

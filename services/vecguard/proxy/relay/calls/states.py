@@ -6,7 +6,7 @@ end, while the request continues.
 The request:
     UNDECIDED: its user and its upstream are not known yet.
     EXAMINED: its upstream is known; whether the caller may make it is decided by its content. All
-        of it is held if it is short; a long one goes on to WAITING without its end.
+        of it is held if it is short; a long one moves to WAITING without its end.
     COLLECTING: its upstream accepts only whole requests, and it is not complete yet.
     WAITING: the pool has it, until a connection has room.
     SENT: it has a stream at the upstream. It goes back to WAITING if the upstream has refused
@@ -16,7 +16,7 @@ The answer:
     AWAITED: the client has received nothing.
     BEGUN: the client has received headers without a status.
     ENDED: the status is known, from the upstream or from us. It may wait behind data for a client
-        that reads slowly; an error of ours then replaces both.
+        that reads slowly; an error of the proxy then replaces both.
     OVER: the client's stream is closed, because both sides have ended or one is gone.
 
 What the upstream sends from ENDED on is dropped. Nothing of a call is kept from OVER on.

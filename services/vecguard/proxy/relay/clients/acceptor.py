@@ -26,7 +26,7 @@ from vecguard.proxy.relay.limits import RelayLimit
 
 # Each costs some 0.1 ms.
 _ACCEPTED_IN_A_TURN = 8
-# The least time for a handshake whose client took all its time for the first byte.
+# The minimum time for a handshake whose client took all its time for the first byte.
 _LEAST_SECONDS = 0.01
 # How long a client has to read its last bytes, as without TLS.
 _SHUTDOWN_SECONDS = 5.0

@@ -35,18 +35,18 @@ from vecguard.tls.live import Handshake
 
 log = SparseLog(get_logger(__name__))
 
-# How long a client that is asked to leave has to show that it has heard it.
+# How long to wait until a client acknowledges that it must open no new streams.
 _LEAVE_SECONDS = 2.0
 # A frame with a smaller part of a message costs as much as a full one. Libraries write a small
 # message in one frame, and split a large one where a frame or a window is full. Some write the
 # prefix by itself.
 _SHRED_BYTES = 256
-#: The most calls of a client that is not known yet that are read before they are decided: each
+#: The maximum number of calls of an unknown client that are read before they are decided: each
 #: takes some 2 KiB, and a turn may end before all are decided.
 _BATCH = 16
 #: How long after an admitted call the connection keeps its precedence in spite of refused calls.
 _LATELY_SECONDS = 60.0
-#: The time of the loop that a decision takes that must be awaited, outside the client's turn.
+#: The loop's time for a decision that must be awaited, outside the client's turn.
 _DECISION_SECONDS = 0.0002
 #: The time that TLS takes for the records that it reads at once after it has held some.
 _RECORDS_SECONDS = 0.0001
@@ -333,7 +333,7 @@ class ClientLink(Link, Reader):
     # How it ends.
 
     def leave(self) -> None:
-        """Lets the client go in good order: nothing that it has sent is lost.
+        """Closes the connection cleanly: nothing that the client has sent is lost.
 
         It is asked to open no new streams. What it opened before it heard that is served;
         the connection is closed when the last of it is over.

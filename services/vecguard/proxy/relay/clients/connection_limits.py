@@ -22,11 +22,11 @@ class ConnectionLimitsPolicy:
     """The limits of connections.
 
     Attributes:
-        connections: the most clients in all; an idle one costs up to some 30 KiB and a file
+        connections: the maximum number of clients; an idle one costs up to some 30 KiB and a file
             descriptor.
-        connections_per_address: the most clients of one address (IPv6: of one /64). It must be
-            well below `connections`, or one address could shut out all others; and well above
-            what one machine needs, because many machines may share one address.
+        connections_per_address: the maximum number of clients of one address (IPv6: of one /64). It
+            must be well below `connections`, or one address could shut out all others; and well
+            above what one machine needs, because many machines may share one address.
     """
 
     connections: int

@@ -11,7 +11,7 @@ from vecguard.proxy.http2.buffers import Buffers
 from vecguard.proxy.relay.clients.reputation import KNOWN, SUSPECT, UNKNOWN
 from vecguard.proxy.relay.round_robin import RoundRobin
 
-#: The longest that one connection is handled before the next one.
+#: The maximum time for which one connection is handled before the next one.
 SLICE_SECONDS: Final = 0.001
 #: The time of all connections with known logins in one iteration of the loop. Health checks,
 #: timers, the session with root coord and the backend's answers run between two iterations.
@@ -22,7 +22,7 @@ _OTHERS_TURN_SECONDS: Final = 0.002
 _OTHERS_PART: Final = 0.25
 #: One in this many of the other connections' turns goes to a suspect, so that none starves.
 _SUSPECTS_TURN: Final = 8
-#: The most bytes that all connections that are not known may leave unread together, and the bytes
+#: The maximum number of bytes that all unknown connections may leave unread together, and the bytes
 #: that each of them always may.
 _UNREAD_BYTES: Final = 16 * 2**20
 _LITTLE_BYTES: Final = 8 * 1024

@@ -11,7 +11,7 @@ _TOO_MANY: Final = 1000
 #: Calls in a connection's first turn. With one, a call that is cancelled at once would still be
 #: decided.
 _UNKNOWN_WINDOW: Final = 2
-#: The most refused calls in one turn, and after how many refusals that is halved.
+#: The maximum number of refused calls in one turn, and after how many refusals that is halved.
 _FIRST_WINDOW: Final = 128
 _HALVED_AFTER: Final = 128
 _REST_SECONDS: Final = 0.1

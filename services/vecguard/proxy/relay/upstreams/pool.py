@@ -33,7 +33,7 @@ _MAX_USELESS = 1
 # number a client that cancels, and keeps one call open on each, would use up all descriptors.
 _MAX_LEAVING = 16
 
-# Stands for the streams of a backend that sets no limit.
+# The number of streams that counts for a backend that sets no limit.
 _ALL = 2**31 - 1
 
 LinkFactory = Callable[[], UpstreamLink]
@@ -41,7 +41,7 @@ LinkFactory = Callable[[], UpstreamLink]
 Connector = Callable[[LinkFactory], Awaitable[UpstreamLink]]
 
 
-#: A backend that restarts is often back within less than a second; the longest delay bounds how
+#: A backend that restarts is often back within less than a second; the maximum delay bounds how
 #: long its return can go unnoticed.
 RECONNECT_DELAYS = BackoffPolicy(first_seconds=0.1, longest_seconds=5.0)
 
@@ -51,12 +51,12 @@ class PoolPolicy:
     """Bounds the connections of a pool.
 
     Attributes:
-        connections: the most connections at a time. The first one carries all calls as long as
-            it can, because frames that are written together cost least. The others are for
-            servers that allow few streams on a connection (100 is common) or do not read it
-            quickly enough. A single caller gets at most half of their streams.
-        waiting: the most calls that wait for a connection or a stream; more are refused. A
-            single caller gets at most half of these places.
+        connections: the maximum number of connections at a time. The first one carries all calls as
+            long as it can, because frames that are written together cost least. The others are for
+            servers that allow few streams on a connection (100 is common) or do not read it quickly
+            enough. A single caller gets at most half of their streams.
+        waiting: the maximum number of calls that wait for a connection or a stream; more are
+            refused. A single caller gets at most half of these places.
         idle_seconds: after how long without a call a connection is closed, unless it is the
             only one; None: never. Longer than the pause between two bursts, or each burst
             would have to reconnect.

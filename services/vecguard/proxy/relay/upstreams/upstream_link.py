@@ -159,7 +159,7 @@ class UpstreamLink(Link):
 
     @property
     def max_streams(self) -> int:
-        """The most concurrent streams that the peer allows."""
+        """The maximum number of concurrent streams that the peer allows."""
         return self.connection.peer_streams
 
     @property

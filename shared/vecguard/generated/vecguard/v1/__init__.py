@@ -98,7 +98,7 @@ class ExplainReply(betterproto.Message):
 
     database: str = betterproto.string_field(6)
     """
-    by whose grants it is decided; "*" if the privilege is one of the whole cluster
+    the database whose grants decide; "*" if the privilege is one of the whole cluster
     """
 
     objects: List[str] = betterproto.string_field(7)
@@ -113,7 +113,7 @@ class ExplainReply(betterproto.Message):
     grants: List["Grant"] = betterproto.message_field(9)
     smallest_grants: List["Grant"] = betterproto.message_field(10)
     """
-    if it is NOT_GRANTED or NOT_ENFORCED: grants that would allow it, and nothing that could be left out
+    if it is NOT_GRANTED or NOT_ENFORCED: the smallest set of grants that would allow it
     """
 
     pattern: str = betterproto.string_field(11)

@@ -150,7 +150,7 @@ BAD_HASH = "the password of user [bob] is not a bcrypt hash of cost 4 to 16"
         (pb.RbacMeta(users=[user("bob", password="")]), BAD_HASH),
         (pb.RbacMeta(users=[user("bob", password="clear-text")]), BAD_HASH),
         (pb.RbacMeta(users=[user("bob", password=HASH.replace("$04$", "$31$"))]), BAD_HASH),
-        (pb.RbacMeta(users=[user("b/b")]), "user [b/b] has a name that no user can have"),
+        (pb.RbacMeta(users=[user("b/b")]), "user [b/b]: the name is not valid for a user"),
         (pb.RbacMeta(users=[user("bob"), user("bob")]), "user [bob] already exists"),
         (pb.RbacMeta(users=[user("root")]), "user [root] already exists"),
         (pb.RbacMeta(users=[user("bob", "nothing")]), "role [nothing] does not exist"),

@@ -398,7 +398,7 @@ async def test_a_role_with_grants_is_dropped_by_force_only(reader):
         36,
         (
             "fail to drop the role that it has privileges. Use REVOKE API to revoke privileges; "
-            f"it has some in the databases [* books]{IP}"
+            f"it has privileges in the databases [* books]{IP}"
         ),
     )
     assert_success(await reader.drop_role("reader", force=True))

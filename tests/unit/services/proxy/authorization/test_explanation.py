@@ -122,11 +122,11 @@ def test_a_request_has_what_the_method_is_about():
 @pytest.mark.parametrize(
     ("method", "objects", "complaint"),
     [
-        ("Search", [], "Search is about a collection: name one"),
-        ("Flush", [], "about a collection"),
-        ("SelectUser", [], "about a user"),
-        ("SelectGrant", [], "about a role"),
-        ("Search", ["a", "b"], "one object, not several"),
+        ("Search", [], "Search needs the name of a collection"),
+        ("Flush", [], "name of a collection"),
+        ("SelectUser", [], "name of a user"),
+        ("SelectGrant", [], "name of a role"),
+        ("Search", ["a", "b"], "one object, not of several"),
     ],
 )
 def test_a_request_without_its_object_is_refused(method, objects, complaint):

@@ -262,13 +262,13 @@ def test_a_value_that_is_longer_than_the_message_is_refused(message):
     "message", [b"\x32", b"\xb2", b"\x32\x80", b"\x50", b"\x50\x80", b"\x50\xff\xff"]
 )
 def test_a_message_that_ends_within_a_field_is_refused(message):
-    refused(message, "ends within a field")
+    refused(message, "ends in the middle of a field")
 
 
 @pytest.mark.parametrize("message", [b"\x32\x02x", b"\x1a\x02x", b"\x7d" + bytes(3)])
 def test_an_inflated_message_that_ends_within_a_field_is_refused(message):
     frame = framed(compressed(message, b"gzip"), 1)
-    with pytest.raises(UnreadableRequestError, match="ends within a field"):
+    with pytest.raises(UnreadableRequestError, match="ends in the middle of a field"):
         scanned(SEARCH, [frame], encoding=b"gzip")
 
 
@@ -366,7 +366,7 @@ def test_a_request_without_a_message_is_refused():
 def test_a_request_that_is_cut_is_refused(size):
     frame = framed(field(3, b"docs"))
     for pieces in ([frame[:size]], bytewise(frame[:size])):
-        with pytest.raises(UnreadableRequestError, match="ends within its message"):
+        with pytest.raises(UnreadableRequestError, match="ends in the middle of its message"):
             scanned(SEARCH, pieces)
 
 
@@ -385,12 +385,12 @@ def test_nothing_after_the_message_is_fine():
 
 @pytest.mark.parametrize("flag", [2, 0x80, 0xFF])
 def test_another_flag_is_refused(flag):
-    with pytest.raises(UnreadableRequestError, match=f"is {flag}, and should be 0 or 1"):
+    with pytest.raises(UnreadableRequestError, match=f"is {flag}, and must be 0 or 1"):
         scanned(SEARCH, [framed(b"", flag)], encoding=b"gzip")
 
 
 def test_the_flag_without_an_encoding_is_refused():
-    with pytest.raises(UnreadableRequestError, match="without grpc-encoding"):
+    with pytest.raises(UnreadableRequestError, match="has no header grpc-encoding"):
         scanned(SEARCH, [framed(b"", 1)])
 
 
@@ -421,7 +421,7 @@ def test_a_message_that_inflates_to_more_than_the_limit_is_refused():
 def test_an_incomplete_compressed_message_is_refused():
     whole = compressed(field(3, b"docs"), b"gzip")
     for sent in (b"", whole[:-1], whole[:5]):
-        with pytest.raises(UnreadableRequestError, match="compressed request ends too early"):
+        with pytest.raises(UnreadableRequestError, match="compressed request is cut off"):
             scanned(SEARCH, [framed(sent, 1)], encoding=b"gzip")
 
 

@@ -121,7 +121,7 @@ def test_known_logins_are_said_to_go_on_only_while_they_do(harness, has_lease):
     harness.trust.valid = has_lease
     (warning,) = harness.report.evaluate().warnings
     assert warning.message.startswith("no session")
-    assert ("known logins go on" in warning.message) is has_lease
+    assert ("cached logins still pass" in warning.message) is has_lease
 
 
 def test_while_it_drains_it_is_not_ready(harness):

@@ -229,15 +229,15 @@ async def test_about_others_only_who_may_list_roles_is_answered(house):
     [
         (("nobody", "Search", "books"), Status.NOT_FOUND, "there is no user nobody"),
         (("alice", "Serach", "books"), Status.INVALID_ARGUMENT, "no method Serach"),
-        (("alice", "Search"), Status.INVALID_ARGUMENT, "name one"),
-        (("alice", "/a.B"), Status.INVALID_ARGUMENT, "no path of a method"),
-        (("alice", "/a.B/C/D"), Status.INVALID_ARGUMENT, "no path of a method"),
+        (("alice", "Search"), Status.INVALID_ARGUMENT, "needs the name"),
+        (("alice", "/a.B"), Status.INVALID_ARGUMENT, "not the path of a method"),
+        (("alice", "/a.B/C/D"), Status.INVALID_ARGUMENT, "not the path of a method"),
         (
             ("alice", "/milvus.proto.milvus.MilvusService/Serach"),
             Status.INVALID_ARGUMENT,
             "no method Serach",
         ),
-        (("alice", "Search", "a.b"), Status.INVALID_ARGUMENT, "can be no collection"),
+        (("alice", "Search", "a.b"), Status.INVALID_ARGUMENT, "invalid collection name"),
     ],
 )
 async def test_a_question_without_an_answer_is_refused(house, question, status, words):

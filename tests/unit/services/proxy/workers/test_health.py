@@ -18,7 +18,7 @@ def test_workers_that_agree_speak_with_one_voice():
     health = joined({1: said(), 2: said()})
     assert health.ready
     assert checks(health)["logins"] == Check("logins", True, True, "fine")
-    assert checks(health)["workers"].message == "all 2 answer"
+    assert checks(health)["workers"].message == "all 2 workers answer"
 
 
 def test_one_unhealthy_worker_makes_the_whole_unready_and_is_named():

@@ -80,9 +80,7 @@ async def test_the_figures_of_those_that_are_there_are_told(nobody):
 async def test_one_that_talks_gibberish_spoils_nobody_elses_report():
     async with worker() as one, confused_worker() as two, WorkersReport([one, two]) as report:
         health = await report.assess()
-        assert [check.message for check in health.failures] == [
-            "worker 2: an answer that cannot be read"
-        ]
+        assert [check.message for check in health.failures] == ["worker 2: an invalid answer"]
         registry = await report.gather()
         assert registry.get_sample_value("waiting", {"worker": "1"}) == 7
         assert registry.get_sample_value("vecguard_worker_up", {"worker": "2"}) == 0

@@ -185,7 +185,7 @@ class Acknowledge(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class Release(betterproto.Message):
     """
-    The proxy stops in good order and decides nothing any more: its lease is void.
+    The proxy is stopping cleanly and no longer decides: its lease is void.
      Root coord ends the stream.
     """
 
@@ -258,15 +258,13 @@ class Invalidation(betterproto.Message):
     revision: int = betterproto.int64_field(2)
     roles_only: bool = betterproto.bool_field(3)
     """
-    Only the roles of the user have changed, not the password: the user's logins hold.
+    Only the roles of the user have changed, not the password: the user's logins stay valid.
     """
 
 
 @dataclass(eq=False, repr=False)
 class Surrender(betterproto.Message):
-    """
-    The lease is void from now on: this root coord steps down in good order.
-    """
+    """The lease is void from now on: this root coord steps down cleanly."""
 
     sequence: int = betterproto.uint64_field(1)
 
@@ -435,7 +433,7 @@ class UpdateCredentialRequest(betterproto.Message):
     username: str = betterproto.string_field(1)
     expected_revision: int = betterproto.int64_field(2)
     """
-    Apply only if this is still the credential's revision; 0: whatever it is.
+    Apply only if this is still the credential's revision; 0: at any revision.
     """
 
     password: "PasswordHash" = betterproto.message_field(3)
@@ -584,7 +582,7 @@ class PendingCollectionChange(betterproto.Message):
     change: "CollectionChange" = betterproto.message_field(1)
     age_ms: int = betterproto.uint64_field(2)
     """
-    For how long this root coord has known it. Not longer than since it began.
+    How long this root coord has known it; at most the time since it began.
     """
 
 

@@ -216,7 +216,7 @@ async def test_an_answer_that_ends_without_a_status_is_the_backend_s_error(data)
         backend.say(there, data, end=True)
         await relay.quiet()
         assert client.status(call) == Status.INTERNAL.value
-        where = b"within a message" if data == HELLO[:-1] else b"without a status"
+        where = b"in the middle of a message" if data == HELLO[:-1] else b"without a gRPC status"
         assert where in client.value(call, b"grpc-message")
 
 
