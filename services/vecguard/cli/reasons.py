@@ -68,7 +68,7 @@ _TEXTS: Final = tuple(
     for pattern, reason in (
         (r"users and roles cannot be changed through a proxy whose", Reason.AUTHORIZATION_OFF),
         (r"is older than this proxy; upgrade root coord", Reason.OUTDATED_ROOT_COORD),
-        (r"a collection of this name is being dropped", Reason.COLLECTION_CHANGING),
+        (r"a collection (of|with) this name is being dropped", Reason.COLLECTION_CHANGING),
         (r"old password not correct", Reason.WRONG_PASSWORD),
         (r"invalid password: ", Reason.BAD_PASSWORD),
         (r"length of role description|invalid description length", Reason.DESCRIPTION_TOO_LONG),
