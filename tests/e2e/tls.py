@@ -100,9 +100,7 @@ def _authority(path: Path) -> Authority:
     private = path.with_suffix(".key").read_bytes()
     key = read_private_key(private)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return Authority(
-        read_certificates(certificate)[0], key, Issued(certificate, Secret(private), b"")
-    )
+    return Authority(read_certificates(certificate)[0], key, Issued(certificate, Secret(private)))
 
 
 def issue(

@@ -645,7 +645,7 @@ async def test_a_restoration_that_is_crossed_in_the_middle_says_so(store, users,
     restored = await crossed(nothing, crossing).restore(LARGE, actor=None)
     assert restored.outcome is Outcome.INVALID
     assert restored.revision > 0
-    assert "restored in part" in restored.detail
+    assert "only a part of the backup is restored" in restored.detail
 
 
 async def test_a_restoration_whose_actor_is_revoked_in_the_middle_stops(store, users, crossed):

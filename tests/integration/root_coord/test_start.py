@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import os
 import socket
 import sys
@@ -84,8 +85,8 @@ async def test_a_port_that_is_open_without_tls_is_a_warning(etcd, ip, lines):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"advertisedAddress": "root-coord-0.root-coord:53100"}, "root-coord-0.root-coord:53100"),
-        ({"ip": "0.0.0.0"}, f"{socket.gethostname()}:{{port}}"),
+        ({"ADVERTISEDADDRESS": "root-coord-0.root-coord:53100"}, "root-coord-0.root-coord:53100"),
+        ({"IP": "0.0.0.0"}, f"{socket.gethostname()}:{{port}}"),
         ({}, "127.0.0.1:{port}"),
     ],
 )
@@ -93,11 +94,14 @@ async def test_a_standby_tells_where_the_active_one_is(tmp_path, settings, told)
     stack = LocalStack(
         tmp_path,
         ports=Ports.free(proxies=1, root_coords=2),
-        settings_overrides={"rootCoord": settings},
         environment=clean_environment(),
     )
     stack._prepare()
     active, standby = stack.root_coords
+    # Of the active one alone: its own address in etcd would be its own key of an earlier term.
+    own_settings = {f"VECGUARD__ROOTCOORD__{name}": value for name, value in settings.items()}
+    environment = {**active.program.environment, **own_settings}
+    active.program = dataclasses.replace(active.program, environment=environment)
     own = stack.ports.root_coords[0]
     try:
         await stack.etcd.start()
