@@ -436,6 +436,26 @@ def test_options_of_objects_reach_them(adapted: Manifests, tmp_path: Path) -> No
         assert item["metadata"]["annotations"]["example.com/owner"] == "search"
 
 
+@pytest.mark.parametrize("peers", ["backend", "etcd", "metrics", "dns"])
+def test_empty_list_of_peers_opens_nothing(peers: str) -> None:
+    values = {
+        "etcd": {"mode": "existing"},
+        "config": {"etcd": {"endpoints": ["etcd.etcd:2379"]}},
+        "networkPolicies": {peers: []},
+    }
+    policies = [each for each in helm.rendered(values).items if each["kind"] == "NetworkPolicy"]
+    rules = [
+        rule
+        for policy in policies
+        for way in ("ingress", "egress")
+        for rule in policy["spec"].get(way, [])
+    ]
+    assert rules
+    # An empty list means every peer to Kubernetes.
+    assert not [rule for rule in rules if rule.get("from") == [] or rule.get("to") == []]
+    assert not [rule for rule in rules if "from" in rule and rule["from"] is None]
+
+
 def test_changed_setting_restarts_the_pods(chart_production: Manifests) -> None:
     other = helm.rendered({"config": {"log": {"level": "debug"}}})
     for name in SERVICES:
