@@ -21,6 +21,12 @@ from vecguard.config.removed import REMOVED, removed_by_variable
 #: No section is deeper. The limit also ends the walk through a file whose aliases form a cycle.
 _MAX_DEPTH: Final = 8
 
+# What Kubernetes and Docker set for a service that is called vecguard-...
+_OF_A_SERVICE: Final = re.compile(
+    r"_SERVICE_(HOST|PORT\w*)$|_PORT_[0-9]+_(TCP|UDP|SCTP)\w*$|_ENV_", re.ASCII | re.IGNORECASE
+)
+_PORT_OF_A_SERVICE: Final = ("tcp://", "udp://", "sctp://")
+
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 _WORDS: Final = {
     "true": True,
@@ -204,10 +210,12 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Enviro
 def _lacks_underscores(name: str, value: str, catalogue: Catalogue) -> bool:
     """Returns whether a variable is most likely a setting with a single underscore somewhere.
 
-    `VECGUARD_PROXY_PORT=tcp://10.0.0.1:19530` is none: Kubernetes sets it for a Service that is
+    `VECGUARD_PROXY_PORT=tcp://10.0.0.1:19530` is not: Kubernetes sets it for a Service that is
     called vecguard-proxy. Others, such as `VECGUARD_CONFIG`, have the name of no setting.
     """
-    if not name.upper().startswith(VARIABLE_PREFIX[:-1]) or "://" in value:
+    if not name.upper().startswith(VARIABLE_PREFIX[:-1]):
+        return False
+    if _OF_A_SERVICE.search(name) or value.startswith(_PORT_OF_A_SERVICE):
         return False
     return VARIABLE_SEPARATOR in name or catalogue.same_letters(name) is not None
 

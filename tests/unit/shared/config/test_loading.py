@@ -95,11 +95,21 @@ def test_variables_that_kubernetes_sets_for_a_service_are_not_ours():
         "VECGUARD_PROXY_PORT": "tcp://10.0.0.1:19530",
         "VECGUARD_PROXY_OPERATIONS_PORT": "tcp://10.0.0.1:9091",
         "VECGUARD_PROXY_SERVICE_PORT": "19530",
+        "VECGUARD_A__B_SERVICE_HOST": "10.0.0.1",
+        "VECGUARD_A__B_PORT_19530_TCP_ADDR": "10.0.0.1",
+        # A link of Docker copies the environment of the linked container.
+        "VECGUARD_ROOT_COORD_ENV_VECGUARD__ROOTCOORD__IP": "0.0.0.0",
         "VECGUARD_CONFIG": "x",
         "VECGUARD_PASSWORD": "x",
         "VECGUARD_TLS": "true",
     }
     assert load_settings(None, environ) == Settings()
+
+
+@pytest.mark.parametrize("name", ["VECGUARD_ETCD__ENDPOINTS", "VECGUARD_TRACE__ENDPOINT"])
+def test_a_url_does_not_hide_a_missing_underscore(name):
+    with pytest.raises(ConfigurationError, match=f"{name}: unknown environment variable"):
+        load_settings(None, {name: "http://elsewhere:4318"})
 
 
 def test_a_date_is_text(load):
