@@ -6,6 +6,7 @@ open a session with root coord, or read password hashes from etcd.
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -175,7 +176,8 @@ def write_files(directory: Path, files: Sequence[SetFile], *, replace: bool = Fa
     """Writes all files, or none if one exists and `replace` is off.
 
     A key is never readable by others, not even for a moment. With `replace`, each file is
-    replaced by a rename, so that a running service sees the old one or the new one.
+    replaced by a rename, so that a running service sees the old one or the new one. A certificate
+    keeps its owner and mode.
 
     Raises:
         CertificateFilesError: a file exists, or the directory cannot be written.
@@ -197,7 +199,10 @@ def _write(directory: Path, files: Sequence[SetFile], *, replace: bool) -> None:
     created: list[Path] = []
     try:
         for file in files:
+            former = directory / file.name
             _create(directory / (file.name + suffix), file, created)
+            if replace and former.exists() and not isinstance(file.content, Secret):
+                _take_over(created[-1], former)
         if replace:
             for path, file in zip(created, files, strict=True):
                 path.replace(directory / file.name)
@@ -217,6 +222,16 @@ def _create(path: Path, file: SetFile, created: list[Path]) -> None:
         stream.write(content.reveal() if isinstance(content, Secret) else content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _take_over(path: Path, former: Path) -> None:
+    """Gives a new certificate the owner and the mode of the file that it replaces.
+
+    Otherwise a service under a user of its own could not read it.
+    """
+    status = former.stat()
+    os.chown(path, status.st_uid, status.st_gid)
+    path.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _exists(directory: Path, names: Sequence[str]) -> CertificateFilesError:

@@ -122,6 +122,27 @@ def test_replacing_exchanges_all_and_leaves_nothing_behind(files, tmp_path):
     assert fresh == certificate(newer, "ca.pem")
 
 
+def test_a_replaced_certificate_keeps_its_owner_and_mode(files, tmp_path):
+    write_files(tmp_path, files)
+    former = tmp_path / "server.pem"
+    former.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(former, 1, 2)
+    before = former.stat()
+    umask = os.umask(0o077)
+    try:
+        write_files(tmp_path, make_set(SetRequest(), NOW), replace=True)
+    finally:
+        os.umask(umask)
+    after = former.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+    assert after.st_ino != before.st_ino
+
+
 def test_a_failure_half_way_leaves_the_old_files(files, tmp_path, monkeypatch):
     write_files(tmp_path, files)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
