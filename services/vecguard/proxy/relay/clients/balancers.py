@@ -134,8 +134,8 @@ class ForwardedClient:
         return self._host
 
     def certificate(self) -> Mapping[str, Any] | None:
-        """Returns the balancer's verified certificate: the client's does not reach us."""
-        return self._link.certificate()
+        """Returns None: the client's certificate ends at the balancer, whose own vouches for none."""
+        return None
 
     @property
     def precedents(self) -> dict[bytes, Any]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecguard.proxy.relay.clients.balancers import Forwarding
 from vecguard.proxy.relay.clients.forwarded_for import forwarded_host
 
 
@@ -61,3 +62,20 @@ def test_without_a_usable_entry_there_is_none(values, hops):
 def test_nothing_that_a_client_writes_changes_what_the_proxies_append(written, hops):
     appended = [f"192.0.2.{number}".encode() for number in range(hops)]
     assert forwarded_host([*written, *appended], hops) == "192.0.2.0"
+
+
+class Balancer:
+    """A connected balancer with a certificate of its own."""
+
+    origin = "10.0.0.1"
+
+    def host(self):
+        return "10.0.0.1"
+
+    def certificate(self):
+        return {"subject": ((("commonName", "root"),),)}
+
+
+@pytest.mark.parametrize("values", [[b"192.0.2.1"], []])
+def test_the_certificate_of_a_balancer_names_none_of_its_clients(values):
+    assert Forwarding(1, str).client_of(Balancer(), values).certificate() is None
