@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -42,8 +42,10 @@ DEFAULT_DIRECTORY = Path("certs")
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIRECTORY", help="The directory of the files.")
 ]
+_MAX_DAYS: Final = 36_500
+
 DaysOption = Annotated[
-    int, typer.Option(min=1, metavar="DAYS", help="How long certificates are valid.")
+    int, typer.Option(min=1, max=_MAX_DAYS, metavar="DAYS", help="How long certificates are valid.")
 ]
 
 
@@ -75,7 +77,7 @@ def init(
     ] = "client",
     days: DaysOption = 365,
     ca_days: Annotated[
-        int, typer.Option(min=1, metavar="DAYS", help="How long the CAs are valid.")
+        int, typer.Option(min=1, max=_MAX_DAYS, metavar="DAYS", help="How long the CAs are valid.")
     ] = 3650,
     key_type: Annotated[
         KeyKind, typer.Option(metavar="ec|rsa", help="EC P-256 or RSA 2048.")
@@ -153,8 +155,9 @@ def renew(
         int,
         typer.Option(
             min=0,
+            max=_MAX_DAYS,
             metavar="DAYS",
-            help="Renew what expires within so many days; a large number renews all.",
+            help=f"Renew what expires within so many days; {_MAX_DAYS} renews all.",
         ),
     ] = _WITHIN_DAYS,
     days: DaysOption = 365,

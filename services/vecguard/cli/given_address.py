@@ -31,7 +31,7 @@ def read_address(text: str, *, option: str, default_port: int) -> GivenAddress:
         default_port: the port of a host alone. https:// without a port means 443.
 
     Raises:
-        UsageError: the text has another form. A password is not shown.
+        UsageError: the text has another form. It is not shown, since it could hold a password.
     """
     if "@" in text:
         raise UsageError(
@@ -43,8 +43,7 @@ def read_address(text: str, *, option: str, default_port: int) -> GivenAddress:
         return GivenAddress(_address(text, option, default_port), None)
     if scheme.lower() not in _SCHEMES:
         raise UsageError(
-            f"{option}: unknown scheme {scheme!r}; give host:port, http://host:port or "
-            "https://host:port"
+            f"{option}: unknown scheme; give host:port, http://host:port or https://host:port"
         )
     tls = _SCHEMES[scheme.lower()]
     place, _, path = rest.partition("/")
@@ -59,6 +58,6 @@ def _address(place: str, option: str, default_port: int) -> Address:
         return Address.parse(place if has_port else f"{place}:{default_port}")
     except ConfigurationError:
         raise UsageError(
-            f"{option}: {place!r} is not an address: give host:port, http://host:port, "
-            "https://host:port or a host; an IPv6 address in brackets, as in [::1]:19530"
+            f"{option}: not an address; give host:port, http://host:port, https://host:port or a "
+            "host; an IPv6 address in brackets, as in [::1]:19530"
         ) from None

@@ -96,11 +96,14 @@ _TEXTS: Final = tuple(
         (r"invalid (privilege group|database) name", Reason.BAD_NAME),
     )
 )
+# A server could send a long text that takes the patterns seconds.
+_MAX_CHARACTERS: Final = 500
 _LENGTH: Final = re.compile(r"invalid password length: .*\[(\d+) out of range (\d+) <=")
 
 
 def reason_of_refusal(text: str) -> Reason:
     """Returns the case that a server's text is about; REFUSED if it is none of the known ones."""
+    text = text[:_MAX_CHARACTERS]
     if length := _LENGTH.search(text):
         too_short = int(length[1]) < int(length[2])
         return Reason.PASSWORD_TOO_SHORT if too_short else Reason.PASSWORD_TOO_LONG

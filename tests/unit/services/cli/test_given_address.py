@@ -61,6 +61,15 @@ def test_a_password_in_an_address_is_refused_and_not_shown(text):
     assert "S3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["host:1?token=root:S3cret", "root:S3cret", "root:S3cret://host", "http://root:S3cret"]
+)
+def test_a_text_that_is_not_an_address_is_not_shown(text):
+    with pytest.raises(UsageError) as caught:
+        read(text)
+    assert "S3cret" not in caught.value.message
+
+
 def test_https_asks_for_tls():
     assert Connection(address="https://host:1").is_encrypted
     assert Connection(address="host:1", tls=True).is_encrypted

@@ -26,7 +26,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("login", "-a", "no where", "-u", "x"), "no where"),
+        (("login", "-a", "no where", "-u", "x"), "not an address"),
         (("login", "-u", "a:b"), "cannot contain a colon"),
         (("login", "-u", ""), "--user is empty"),
         (("login", "--no-login"), "no login to check"),

@@ -168,3 +168,8 @@ def test_no_reason_of_the_page_is_without_a_source():
 
 def _all_subclasses(kind):
     return {kind}.union(*(_all_subclasses(each) for each in kind.__subclasses__()))
+
+
+def test_a_long_text_of_a_server_is_no_burden():
+    # Unbounded, this one takes minutes.
+    assert reason_of_refusal("of name " * 10_000) is Reason.REFUSED
