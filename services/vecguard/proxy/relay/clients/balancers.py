@@ -134,7 +134,7 @@ class ForwardedClient:
         return self._host
 
     def certificate(self) -> Mapping[str, Any] | None:
-        """Returns None: the client's certificate ends at the balancer, whose own vouches for none."""
+        """Returns None: the balancer ends TLS, so the client's certificate is unknown."""
         return None
 
     @property
