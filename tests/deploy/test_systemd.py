@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documented_steps import blocks
 from vecguard.config import Settings, load_settings
 from vecguard.config.loading import settings_catalogue
 from vecguard.lifecycle import EXIT_CONFIGURATION
@@ -56,7 +57,8 @@ def unit(name: str) -> Unit:
 
 
 def documented_files() -> list[str]:
-    return re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    page = ROOT / "docs" / "systemd.md"
+    return [block.text for block in blocks(page) if block.language == "yaml"]
 
 
 def run(*argv: object, **options) -> subprocess.CompletedProcess[str]:
