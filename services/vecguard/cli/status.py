@@ -44,7 +44,7 @@ _MARKS: dict[State, str] = {
     "not_ready": "wrong",
     "unreachable": "wrong",
 }
-#: Columns between the columns of the table, and those that its longest texts need.
+#: In characters: the space between columns, and the minimum width of the details.
 _GAP: Final = 2
 _LEAST_FOR_DETAILS: Final = 40
 

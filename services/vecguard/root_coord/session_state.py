@@ -282,8 +282,8 @@ class SessionState:
     def views(self, now: float, most: int) -> list[SessionView]:
         """Returns at most `most` sessions.
 
-        First those that notices have waited for, longest first, then those without a stream, then
-        the others, each by the end of its lease.
+        First the sessions that have not acknowledged notices, longest first, then sessions without
+        a stream, then the others, each by the end of its lease.
         """
         views = (
             SessionView(

@@ -52,7 +52,7 @@ class LoginLimitSettings(Section):
     )
     delay: SecondsOrZero = Field(
         default=1.0,
-        description="How long a throttled login, or one that finds the queue full, waits for its "
-        "refusal, varied by up to a quarter. It applies even if enabled is false. It slows down "
+        description="How long a login waits for its refusal if it is throttled or the queue is "
+        "full, varied by up to a quarter. It applies even if enabled is false. It slows down "
         "clients that retry immediately.",
     )

@@ -33,7 +33,7 @@ class LoginHistory(_Part):
 
     Attributes:
         interval_seconds: the length of an interval.
-        last_interval: the number of the latest one that is over: equal numbers are equal times in
+        last_interval: the number of the latest complete interval: equal numbers are equal times in
             all processes of a machine.
         counts: by result and reason, a count for each interval, the latest last. A reason that did
             not occur is left out.
@@ -107,8 +107,8 @@ class RootCoordProcess(_Part):
         changes_pending: changes that some proxy has not acknowledged.
         connected: proxies with a stream.
         leases: proxies with a lease.
-        sessions: those that changes wait for, then those without a stream, then the others; a
-            limited number.
+        sessions: first the proxies that changes wait for, then proxies without a stream, then the
+            others; a limited number.
         sessions_left_out: how many more there are.
     """
 
