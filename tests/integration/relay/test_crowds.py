@@ -45,10 +45,22 @@ async def crowd(relay, count, said=SILENT, address="127.0.0.1"):
             await loop.sock_sendall(each, said)
             if number % 100 == 99:
                 await asyncio.sleep(0)  # a backlog is bounded
+                await read_by_the_relay(sockets[-100:], said)
+        await read_by_the_relay(sockets[-(count % 100) :] if count % 100 else [], said)
         yield sockets
     finally:
         for each in sockets:
             each.close()
+
+
+async def read_by_the_relay(sockets, said):
+    """Waits until what they have said was read; what waits for longer than 5 s is closed."""
+    loop = asyncio.get_running_loop()
+    for each in sockets if said else ():
+        heard = b""
+        async with asyncio.timeout(60.0):
+            while frames.SETTINGS_ACK not in heard and (part := await loop.sock_recv(each, 2**16)):
+                heard += part
 
 
 async def served(relay, **arguments):
