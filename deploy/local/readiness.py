@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -28,12 +29,34 @@ def http_ok(
         path: the path to request.
         tls: makes the TLS context when it is first needed; None for plain HTTP.
     """
-    request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    request = _get(port, path)
     context = functools.cache(tls) if tls is not None else lambda: None
 
     async def probe() -> bool:
         status_line = await _ask(port, request, lambda reader: reader.readline(), context())
         return status_line.split()[1:2] == [b"200"]
+
+    return probe
+
+
+def decides_logins(port: int) -> Probe:
+    """Returns a probe: whether the proxy with this operations port is ready and has a session.
+
+    A proxy without authorization is ready without a session too, but it cannot change users.
+    """
+    request = _get(port, "/readyz")
+
+    async def probe() -> bool:
+        head, _, body = (await _ask(port, request, lambda reader: reader.read())).partition(
+            b"\r\n\r\n"
+        )
+        if head.split()[1:2] != [b"200"]:
+            return False
+        try:
+            return bool(json.loads(body)["checks"]["logins"]["healthy"])
+        except ValueError:
+            # It ended in the middle of its answer.
+            return False
 
     return probe
 
@@ -50,6 +73,10 @@ def speaks_http2(port: int) -> Probe:
         return bool(header) and header[_FRAME_TYPE_AT] == _SETTINGS
 
     return probe
+
+
+def _get(port: int, path: str) -> bytes:
+    return f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
 
 
 async def _ask(

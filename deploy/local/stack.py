@@ -21,7 +21,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.etcd_binary import find_etcd_binary
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Process, Program
-from deploy.local.readiness import Probe, http_ok, speaks_http2
+from deploy.local.readiness import Probe, decides_logins, http_ok, speaks_http2
 from vecguard.config.security import TlsMode
 from vecguard.errors import VecguardError
 
@@ -44,7 +44,7 @@ class ServiceProcess(Process):
 
 
 class ProxyProcess(ServiceProcess):
-    """Runs a proxy; `address` is for clients."""
+    """Runs a proxy; `address` is for clients. It is ready when it has a session with root coord."""
 
 
 class RootCoordProcess(ServiceProcess):
@@ -352,7 +352,7 @@ class LocalStack:
             self._proxy_name(index),
             "vecguard.proxy",
             self._proxy_settings(index),
-            http_ok(own.operations, "/readyz"),
+            decides_logins(own.operations),
         )
         return ProxyProcess(program, self._on_line, own.public, own.operations)
 
