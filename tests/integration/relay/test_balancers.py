@@ -1,6 +1,8 @@
 """Connections and calls that load balancers make on behalf of clients, on real sockets."""
 
 import asyncio
+import socket
+import struct
 from contextlib import asynccontextmanager
 
 import pytest
@@ -169,6 +171,19 @@ async def test_a_balancer_without_a_right_header_is_closed_at_once(said, fault):
     assert line["peer"].startswith("127.0.0.1:")
 
 
+async def test_headers_of_strangers_do_not_hide_the_faults_of_a_balancer_in_the_log():
+    with every_log_line() as lines:
+        async with relay_behind(behind(["127.0.0.9"])) as (relay, _):
+            for _ in range(30):
+                async with connected(relay, v1(CLIENT)) as (reader, _):
+                    await closed(reader)
+            async with connected(relay, frames.PREFACE, source="127.0.0.9") as (reader, _):
+                await closed(reader)
+            assert relay.listener.balancers.closed[HeaderFault.UNTRUSTED] == 30
+    reasons = [line["reason"] for line in lines if line["event"] == "proxy_header_refused"]
+    assert reasons == ["untrusted"] * 20 + ["missing"]
+
+
 async def test_a_header_that_is_cut_off_is_malformed():
     async with relay_behind(behind(HERE)) as (relay, _):
         async with connected(relay, v1(CLIENT)[:20]) as (reader, writer):
@@ -262,6 +277,21 @@ async def test_connections_count_for_the_balancer_until_their_headers_and_then_f
         assert not relay.listener.connection_limits._origins
 
 
+async def test_a_connection_that_is_reset_within_its_header_is_no_handshake_in_time():
+    async with relay_behind(behind(HERE)) as (relay, _):
+        async with connected(relay, v1(CLIENT)[:20]) as (_, writer):
+
+            async def it_waits():
+                return relay.listener.connections == 1
+
+            await eventually(it_waits)
+            linger = struct.pack("ii", 1, 0)  # close sends a reset
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await empty(relay)
+        assert relay.hits.counts[RelayLimit.HANDSHAKE] == 0
+        assert not any(relay.listener.balancers.closed.values())
+
+
 async def test_a_drain_ends_connections_that_wait_for_their_header():
     async with relay_behind(behind(HERE)) as (relay, _), connected(relay) as (reader, _):
 
@@ -315,6 +345,25 @@ async def test_a_balancer_of_calls_behind_one_of_connections_is_trusted_by_its_o
             assert await host_of(peer, backend, (FORWARDED, b"192.0.2.1")) == "192.0.2.1"
         async with dialled(relay, v1("10.0.0.6")) as peer:
             assert await host_of(peer, backend, (FORWARDED, b"192.0.2.1")) == "10.0.0.6"
+
+
+async def test_refused_calls_neither_slow_nor_close_the_connection_of_a_balancer():
+    gatekeeper = ScriptedGatekeeper()
+    gatekeeper.refuse(WrongCredentialsError())
+    guess = request_headers(b"/a.B/Unary", (FORWARDED, b"192.0.2.1"))
+    async with (
+        relay_behind(behind(forwarded_for=HERE), gatekeeper=gatekeeper) as (relay, backend),
+        dialled(relay) as peer,
+    ):
+        # A client that connects by itself is slowed after 10, and closed after 1,000.
+        for _ in range(11):
+            for stream in [peer.request(guess) for _ in range(100)]:
+                await peer.response(stream)
+        (link,) = relay.listener._reception.links
+        assert len(gatekeeper.refused) == 1_100
+        assert link.take_rest() == 0
+        gatekeeper.decide = None
+        assert await host_of(peer, backend, (FORWARDED, b"192.0.2.2")) == "192.0.2.2"
 
 
 async def test_refused_logins_and_anonymous_shares_count_for_the_client_of_the_call():

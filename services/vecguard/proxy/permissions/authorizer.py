@@ -137,7 +137,8 @@ class RoleAuthorizer(Authorizer):
             if self.aliases is not None and head.path.value in ALIAS_CHANGES:
                 return AliasChange(self.aliases)
             return None
-        precedent: Precedent | None = client.precedents.get(head.path.value)
+        kept = client.precedents
+        precedent: Precedent | None = None if kept is None else kept.get(head.path.value)
         if (
             precedent is not None
             and precedent.covers(username, head.databases, call.request_in_one_piece())

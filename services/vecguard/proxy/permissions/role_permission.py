@@ -158,6 +158,8 @@ class RolePermission(Permission):
     def _keep_precedent(self, standing: Standing, whole: bytes) -> None:
         """Lets the permission hold for calls like this one, if nothing but roles decided it."""
         need, path, precedents = self._need, self.path, self.client.precedents
+        if precedents is None:
+            return
         earlier: Precedent | None = precedents.get(path)
         if earlier is None:
             if len(precedents) == _MAX_PRECEDENTS or path in _NOT_SHARED:

@@ -39,8 +39,11 @@ class Client(Protocol):
         ...
 
     @property
-    def precedents(self) -> dict[bytes, Any]:
-        """What an authorizer remembers of the client's calls, by method, while it is connected."""
+    def precedents(self) -> dict[bytes, Any] | None:
+        """What an authorizer remembers of the client's calls, by method, while it is connected.
+
+        None if nothing can be remembered.
+        """
         ...
 
 

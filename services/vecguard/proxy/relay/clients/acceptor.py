@@ -119,7 +119,7 @@ class Acceptor:
         except ConnectionAbortedError:  # how asyncio reports the timeout
             self._hits.hit(RelayLimit.HANDSHAKE)
         except OSError:
-            pass  # the context counts and logs why
+            pass  # the TLS context counts and logs why
 
     async def _introduced(self, arrival: "_Arrival") -> bool:
         """Takes the balancer's header off the socket. Returns whether the connection continues.
@@ -135,11 +135,12 @@ class Acceptor:
                 HeaderFault.LATE, arrival.address, "no whole PROXY header has come in time"
             )
             return False
-        except MissingProxyHeaderError as error:
-            self._balancers.note_fault(HeaderFault.MISSING, arrival.address, str(error))
+        except OSError:  # the peer has hung up
             return False
         except ProxyHeaderError as error:
-            self._balancers.note_fault(HeaderFault.MALFORMED, arrival.address, str(error))
+            is_missing = isinstance(error, MissingProxyHeaderError)
+            fault = HeaderFault.MISSING if is_missing else HeaderFault.MALFORMED
+            self._balancers.note_fault(fault, arrival.address, str(error))
             return False
         if header is None:
             return False

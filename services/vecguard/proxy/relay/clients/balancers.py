@@ -15,7 +15,7 @@ from vecguard.proxy.relay.clients.forwarded_for import forwarded_host
 if TYPE_CHECKING:
     from vecguard.proxy.relay.clients.client_link import ClientLink
 
-log = SparseLog(get_logger(__name__))
+log = get_logger(__name__)
 
 
 class HeaderFault(StrEnum):
@@ -64,6 +64,8 @@ class Balancers:
         self._policy = policy
         self._forwarding = Forwarding(policy.hops, origin_of)
         self.closed: Counter[HeaderFault] = Counter(dict.fromkeys(HeaderFault, 0))
+        # Strangers can cause `untrusted` without limit; that must not hide the other faults.
+        self._logs = {fault: SparseLog(log) for fault in HeaderFault}
 
     def sends_header(self, host: str) -> bool:
         """Returns whether a connection from this address must begin with a PROXY header."""
@@ -81,7 +83,7 @@ class Balancers:
     def note_fault(self, fault: HeaderFault, peer: tuple[str, int], detail: str) -> None:
         """Counts and logs a connection that is closed for its PROXY header."""
         self.closed[fault] += 1
-        log.warning(
+        self._logs[fault].warning(
             "proxy_header_refused", reason=str(fault), peer=str(Address(*peer)), detail=detail
         )
 
@@ -138,6 +140,6 @@ class ForwardedClient:
         return None
 
     @property
-    def precedents(self) -> dict[bytes, Any]:
+    def precedents(self) -> None:
         """Nothing is kept: another client's call may be the next one on the connection."""
-        return {}
+        return

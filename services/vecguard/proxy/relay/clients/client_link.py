@@ -377,7 +377,13 @@ class ClientLink(Link, Reader):
         self._scheduler.charge(self, _DECISION_SECONDS)
 
     def refused(self) -> None:
-        """Counts a call that was refused because of the client; closes after too many."""
+        """Counts a call that was refused because of the client; closes after too many.
+
+        Counts nothing for a balancer: its other clients must not suffer, and the limits on logins
+        hold for each of them.
+        """
+        if self.forwarding is not None:
+            return
         reputation = self._reputation
         reputation.refused()
         if self._is_settled:

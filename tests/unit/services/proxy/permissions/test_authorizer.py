@@ -29,6 +29,7 @@ from vecguard.proxy.http2.hpack.header_decoder import HeaderDecoder
 from vecguard.proxy.identity_headers import read_caller
 from vecguard.proxy.permissions.authorizer import RoleAuthorizer
 from vecguard.proxy.principal import ANONYMOUS, Authority, Principal
+from vecguard.proxy.relay.clients.balancers import Forwarding
 from vecguard.proxy.revocation.revocations import Revocations
 
 SEARCH = b"/milvus.proto.milvus.MilvusService/Search"
@@ -712,6 +713,17 @@ async def test_calls_of_accounts_share_no_permission_because_each_has_evidence(h
         call = await house.call(path_of("UpdateCredential"), message(request.SerializeToString()))
         assert await house.has_arrived(call)
     (link,) = house.relay.links
+    assert not link.precedents
+
+
+async def test_calls_of_different_clients_behind_a_balancer_share_no_permission(house):
+    house.source.give("alice", "reader")
+    (link,) = house.relay.links
+    link.forwarding = Forwarding(1, str)
+    for _ in range(2):  # the roles are unknown, and known
+        await house.has_arrived(await house.call(SEARCH, vector(b"a")))
+    calls = await searches(house, vector(b"a"), vector(b"b"))
+    assert len(set(calls.values())) == 2
     assert not link.precedents
 
 
