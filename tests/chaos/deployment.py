@@ -20,8 +20,13 @@ from tests.chaos import failpoints, seeded
 from tests.chaos.failpoints import FailpointDirectory
 from tests.chaos.network import Link
 from tests.e2e.stacks import clean_environment
-from tests.support.debian_packages import program_of
-from tests.support.etcd import EtcdProcess, Ports, running_cluster, running_etcd
+from tests.support.etcd import (
+    EtcdProcess,
+    Ports,
+    recommended_etcd,
+    running_cluster,
+    running_etcd,
+)
 from vecguard.etcd import EtcdClient
 
 PYTHON = CHECKOUT / ".venv" / "bin" / "python"
@@ -216,9 +221,9 @@ async def _stop(process: Process) -> None:
 
 @contextmanager
 def _etcd(folder: Path, plan: Plan) -> Iterator[tuple[EtcdProcess, ...]]:
-    # etcd 3.5.16 where it can be had. PyPI's is 3.5.1, which crashes when a client gives up a
-    # read at the moment at which etcd continues after a pause (etcd issue 14110).
-    program = program_of("etcd-server", "usr/bin/etcd", release="trixie")
+    # PyPI's etcd crashes when a client gives up a read while etcd continues after a pause (etcd
+    # issue 14110).
+    program = recommended_etcd()
     if plan.members == 1:
         with running_etcd(folder / "etcd", program=program) as process:
             yield (process,)

@@ -27,9 +27,9 @@ def program_of(
             included, the packages that all of these depend on are unpacked too, as far as this
             machine lacks them; start the program with `libraries_beside`. None unpacks `package`
             alone.
-        release: of Debian, such as `trixie`; "" is the machine's own.
+        release: of Debian, such as `forky`; "" is the machine's own.
     """
-    unpacked = _FOLDER / package
+    unpacked = _FOLDER / (f"{package}-{release}" if release else package)
     if not (unpacked / path).exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
         # Another test process may have been faster: what is there decides.
         with suppress(subprocess.SubprocessError, OSError):

@@ -19,6 +19,7 @@ import pytest
 
 from deploy.local.etcd_binary import find_etcd_binary
 from deploy.local.ports import free_ports
+from tests.support.debian_packages import program_of
 
 START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -39,6 +40,14 @@ class Ports:
     def free(cls) -> "Ports":
         """Returns ports that this test process reserves."""
         return cls(*free_ports(3))
+
+
+def recommended_etcd() -> Path | None:
+    """Returns an etcd of the releases for production: 3.5.30 or newer, of Debian forky.
+
+    Returns None where it cannot be had. The other tests use PyPI's etcd, which is 3.5.1.
+    """
+    return program_of("etcd-server", "usr/bin/etcd", release="forky")
 
 
 class EtcdProcess:

@@ -11,7 +11,7 @@ from vecguard.cli.role_findings import examine_roles
 from vecguard.cli.service_settings import etcd_of
 from vecguard.config import Settings
 from vecguard.errors import VecguardError
-from vecguard.etcd import EtcdClient, MemberStatus
+from vecguard.etcd import EtcdClient, EtcdPermissionError, MemberStatus
 from vecguard.installations import Survey, named, survey
 from vecguard.milvus_layout import CorruptRecordError, Keys, Record
 from vecguard.passwords import PasswordHash, verify_password
@@ -31,8 +31,9 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
         answers = await asyncio.gather(*(_ask(client, each) for each in settings.etcd.endpoints))
         members = [answer for answer in answers if isinstance(answer, MemberStatus)]
         findings = [answer for answer in answers if isinstance(answer, Finding)]
-        findings += judge_members(members, asked=len(answers))
-        if members:
+        hidden = sum(finding.severity is Severity.NOTE for finding in findings)
+        findings += judge_members(members, hidden=hidden, asked=len(answers))
+        if members or hidden:
             keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
             findings += await _examine_root(client, keys)
             findings += await _examine_prefixes(
@@ -43,9 +44,17 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
     return findings
 
 
-def judge_members(members: Sequence[MemberStatus], *, asked: int) -> Iterator[Finding]:
-    """Yields findings about the members that answered; `asked` is how many were asked."""
-    count = len({member.member_id for member in members})
+def judge_members(
+    members: Sequence[MemberStatus], *, hidden: int = 0, asked: int
+) -> Iterator[Finding]:
+    """Yields findings about the members that answered.
+
+    Args:
+        members: the status of each member that shows it.
+        hidden: how many members answered and do not show their status.
+        asked: how many members were asked.
+    """
+    count = len({member.member_id for member in members}) + hidden
     if asked and count * 2 <= asked:
         yield Finding(
             Severity.WRONG,
@@ -114,6 +123,13 @@ def judge_access(settings: Settings) -> Iterator[Finding]:
 async def _ask(client: EtcdClient, endpoint: str) -> MemberStatus | Finding:
     try:
         return await client.status(endpoint, timeout_seconds=_TIMEOUT_SECONDS)
+    except EtcdPermissionError:
+        return Finding(
+            Severity.NOTE,
+            f"etcd {endpoint}",
+            "it answers, but shows its status only to users with the role root: its release, its "
+            "leader and its alarms were not checked",
+        )
     except VecguardError as error:
         return Finding(
             Severity.WARNING,

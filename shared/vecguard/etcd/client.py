@@ -37,7 +37,7 @@ class EtcdClient:
     - EtcdOutcomeUnknownError: a write was sent and its answer is lost. Safe to repeat if the
       write is guarded by comparisons.
     - EtcdNoSpaceError, EtcdCorruptError: etcd has raised an alarm and refuses. Nothing was changed.
-    - EtcdAuthError: wrong user or password, or no permission.
+    - EtcdAuthError: wrong user or password, or no permission (EtcdPermissionError).
     - EtcdRequestError: etcd refuses the request itself.
     - ClusterMismatchError: an endpoint belongs to another cluster.
 
@@ -203,6 +203,8 @@ class EtcdClient:
 
         Raises:
             ValueError: the endpoint is not one of the client's.
+            EtcdPermissionError: etcd asks for the role root, as 3.5.28 to 3.5.30 do (etcd issue
+                21663).
         """
         cluster = self._cluster
         member = (

@@ -39,6 +39,10 @@ class EtcdAuthError(EtcdError):
     reason = "etcd_auth"
 
 
+class EtcdPermissionError(EtcdAuthError):
+    """Etcd knows the user, who may not make this request."""
+
+
 class EtcdRequestError(EtcdError):
     """Etcd read the request and refuses it. Repeating the same request is useless."""
 

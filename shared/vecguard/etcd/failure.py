@@ -16,6 +16,7 @@ from vecguard.etcd.errors import (
     EtcdCorruptError,
     EtcdError,
     EtcdNoSpaceError,
+    EtcdPermissionError,
     EtcdRequestError,
     LeaseNotFoundError,
 )
@@ -154,6 +155,8 @@ def final_error(failure: AttemptError, where: str) -> EtcdError:
     for phrase, kind, meaning in _DEFINITE:
         if phrase in text:
             return kind(f"etcd at {where} {meaning}")
+    if _PERMISSION_DENIED in text:
+        return EtcdPermissionError(f"etcd at {where} refuses the request: {text}")
     if failure.status in {Status.PERMISSION_DENIED, Status.UNAUTHENTICATED} or is_auth_refusal(
         text
     ):

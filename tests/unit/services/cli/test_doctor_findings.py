@@ -122,6 +122,8 @@ def test_a_majority_of_members_is_needed():
     assert of(judge_members([member(1), member(2)], asked=3), Severity.WRONG) == []
     assert len(of(judge_members([member(1)], asked=3), Severity.WRONG)) == 1
     assert len(of(judge_members([], asked=1), Severity.WRONG)) == 1
+    assert of(judge_members([member(1)], hidden=1, asked=3), Severity.WRONG) == []
+    assert len(of(judge_members([], hidden=1, asked=3), Severity.WRONG)) == 1
 
 
 def test_alarms_a_missing_leader_and_learners_are_told():
