@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,7 +16,9 @@ from vecguard.observability.log import configure_logging
 from vecguard.observability.metrics import vecguard_version
 from vecguard.standard_streams import prepare_streams
 
-app = command.group("Manage, check and repair an installation of Vecguard.", name="vecguard")
+_NAME: Final = "vecguard"
+
+app = command.group("Manage, check and repair an installation of Vecguard.", name=_NAME)
 app.add_typer(user.app, name="user")
 app.add_typer(role.app, name="role")
 app.add_typer(group.app, name="group")
@@ -51,8 +53,9 @@ def main() -> None:
     prepare_streams()
     configure_logging("warn", "auto", service="cli")
     try:
-        # A standalone app always ends in sys.exit.
-        app()
+        # A standalone app always ends in sys.exit. By default the name in the help and in the
+        # variables of completion would depend on how Python was started.
+        app(prog_name=_NAME)
     except SystemExit as end:
         sys.exit(code_after_output(end.code) if isinstance(end.code, int) else end.code)
     except KeyboardInterrupt:

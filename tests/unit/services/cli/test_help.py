@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.program_here import run_here
 from tests.unit.services.cli.command_tree import commands, is_group, options
+from vecguard.cli import __main__ as entry
 from vecguard.cli.__main__ import main
 
 COMMANDS = commands()
@@ -46,6 +47,12 @@ def test_a_group_says_what_each_command_does_in_whole_sentences(name):
 def test_no_option_is_without_a_text():
     for name, command in COMMANDS.items():
         assert [each.name for each in command.params if not getattr(each, "help", "")] == [], name
+
+
+def test_the_program_has_the_same_name_however_it_is_started():
+    # As `python -m vecguard.cli` does.
+    ended = run_here(main, [entry.__file__, "-h"], environment={})
+    assert ended.out.startswith("Usage: vecguard [OPTIONS] COMMAND")
 
 
 def test_the_usage_line_says_what_may_be_left_out():

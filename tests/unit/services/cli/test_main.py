@@ -147,7 +147,7 @@ def test_help_and_errors_need_no_utf8(encoding):
 
 
 def test_a_bug_is_one_line_without_values(monkeypatch, capsys):
-    def broken():
+    def broken(**_):
         password = "very secret"
         raise RuntimeError(password)
 
@@ -161,7 +161,7 @@ def test_a_bug_is_one_line_without_values(monkeypatch, capsys):
 
 
 def test_an_interrupt_ends_with_its_code(monkeypatch):
-    def interrupted():
+    def interrupted(**_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "app", interrupted)
@@ -174,7 +174,7 @@ def test_an_interrupt_ends_with_its_code(monkeypatch):
 def test_a_command_leaves_no_logging_behind_for_the_next_test(monkeypatch, turn):
     assert our_handlers() == []
     assert not structlog.is_configured()
-    monkeypatch.setattr(command, "app", sys.exit)
+    monkeypatch.setattr(command, "app", lambda **_: sys.exit())
     with pytest.raises(SystemExit):
         command.main()
     assert len(our_handlers()) == 1
