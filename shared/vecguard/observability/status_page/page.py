@@ -113,7 +113,8 @@ def _icon(kind: _Kind) -> str:
 def _header(name: str, state: str, kind: _Kind, details: Details | None, now: datetime) -> Element:
     about = None
     if details is not None:
-        up = duration((now - details.started_at).total_seconds())
+        # Negative after the machine's clock was set back.
+        up = duration(max(0.0, (now - details.started_at).total_seconds()))
         about = element("p", f"version {details.version}, up for {up}", class_="quiet")
     title = element("h1", element("span", "Vecguard", class_="quiet"), f" {name} ")
     title.append(badge(state, kind))

@@ -86,6 +86,14 @@ def test_the_json_holds_every_documented_key():
     json.dumps(answer, allow_nan=False)
 
 
+def test_a_clock_that_was_set_back_after_the_start_gives_no_negative_time():
+    report, before = root_coord("a:1", active=True, term=3), NOW - 86_400
+    assert as_json([report], [], before)["processes"][0]["uptime_seconds"] == 0
+    shown = io.StringIO()
+    print_processes(Console(file=shown, width=200), [report], before)
+    assert " 0 s " in shown.getvalue()
+
+
 def test_a_clock_is_compared_by_the_date_of_the_answer():
     report = read_report(
         "p:1",

@@ -1,4 +1,5 @@
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -50,6 +51,11 @@ def test_a_proxy_s_page_says_how_clients_log_in_and_how_long_it_may_decide():
     for words in ("proxy", "version 0.2.0", "up for 4 h", "shows a certificate", "strict", "8.5 s"):
         assert words in shown
     assert "1,200" in shown
+
+
+def test_a_clock_that_was_set_back_after_the_start_gives_no_negative_time():
+    shown = text(health(process(), started_at=NOW + timedelta(hours=1)))
+    assert "up for 0 s" in shown
 
 
 def test_root_coord_s_page_says_since_when_it_is_active_and_who_is_connected():
