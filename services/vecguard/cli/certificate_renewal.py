@@ -23,6 +23,10 @@ from vecguard.tls.pem import PemError
 _NEW_CA: Final = "a CA is not renewed; make new CAs, see Rotation in docs/tls.md"
 
 
+class _NoIssuerError(AuthorityError):
+    """The CA of a certificate, or the CA's key, is not in the directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """What was done about one certificate.
@@ -73,7 +77,8 @@ def renew_expiring(
     """Renews the certificates of a directory that expire soon, and keeps their private keys.
 
     Only certificates are replaced, each by one rename. So a service that reads a certificate and
-    its key at any moment gets a pair that fits.
+    its key at any moment gets a pair that fits. A CA's key may be kept elsewhere: then only the
+    certificates of the other CA are renewed.
 
     Args:
         directory: a directory of `certs init`.
@@ -85,7 +90,7 @@ def renew_expiring(
         what was done about each certificate, the CAs included, in the order of the files' names.
 
     Raises:
-        AuthorityError: a CA cannot be used, or expires first. Nothing was written.
+        AuthorityError: a CA's key cannot be used, or the CA expires first. Nothing was written.
         CertificateFilesError: a file cannot be read or written.
     """
     authorities = _Authorities(directory)
@@ -97,11 +102,10 @@ def renew_expiring(
             continue
         renewal, certificate = _due(path, within, now)
         if certificate is not None:
-            authority = authorities.issuer(certificate)
-            if authority is None:
-                issuer = issuer_of(certificate)
-                problem = f"it was issued by {issuer!r}, which is not a CA of this directory"
-                renewal = replace(renewal, problem=problem)
+            try:
+                authority = authorities.issuer(certificate)
+            except _NoIssuerError as error:
+                renewal = replace(renewal, problem=error.message)
             else:
                 content = authority.renew(certificate, now=now, days=days)
                 files.append(SetFile(path.name, content, ""))
@@ -121,10 +125,11 @@ class _Authorities:
         self._directory = directory
         self._opened: dict[str, Authority] = {}
 
-    def issuer(self, certificate: x509.Certificate) -> Authority | None:
-        """Returns the CA that issued a certificate; None if no CA of the directory did.
+    def issuer(self, certificate: x509.Certificate) -> Authority:
+        """Returns the CA that issued a certificate.
 
         Raises:
+            _NoIssuerError: that CA, or its key, is not in the directory.
             AuthorityError, CertificateFilesError: that CA cannot be used.
         """
         for stem in CA_STEMS:
@@ -134,8 +139,12 @@ class _Authorities:
                     self._opened[stem] = _authority(self._directory, stem)
                 found = self._opened[stem]
                 # A CA file may have the former CA, too, whose key is elsewhere.
-                return found if is_issued_by(certificate, found.certificate) else None
-        return None
+                if is_issued_by(certificate, found.certificate):
+                    return found
+                break
+        raise _NoIssuerError(
+            f"it was issued by {issuer_of(certificate)!r}, which is not a CA of this directory"
+        )
 
 
 def _looked_at(path: Path, within: timedelta, now: datetime) -> Iterator[Renewal]:
@@ -164,9 +173,9 @@ def _due(path: Path, within: timedelta, now: datetime) -> tuple[Renewal, x509.Ce
 def _authority(directory: Path, stem: str) -> Authority:
     certificate, key = directory / f"{stem}.pem", directory / f"{stem}.key"
     if not key.exists():
-        raise AuthorityError(
-            f"{key} is missing: only the CA's key can issue certificates; bring it back from "
-            "where it is kept, run this again, and take it away"
+        raise _NoIssuerError(
+            f"{key} is missing, and a CA cannot issue certificates without its key; copy the key "
+            "to this path, run the command again, then remove the key"
         )
     try:
         return Authority.of(_content(certificate), Secret(_content(key)))

@@ -165,8 +165,10 @@ def renew(
 ) -> None:
     """Renew the certificates that expire soon, and say what expires when.
 
-    Needs the CAs' certificates and keys in the directory. Names, usage and private keys stay the
-    same. Running services take up the new files by themselves. Exit code 1 if a certificate is due
+    Needs the key of the CA that issued a certificate in the directory; it renews what it can and
+    names the key file that is missing. It renews the certificate of every client whose file is in
+    the directory: delete the file to let the certificate expire. Names, usage and private keys stay
+    the same. Running services load the new files by themselves. Exit code 1 if a certificate is due
     and cannot be renewed.
     """
     with reporting_errors(output):

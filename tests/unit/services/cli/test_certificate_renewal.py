@@ -105,17 +105,44 @@ def test_a_service_that_reads_meanwhile_always_finds_a_pair_that_fits(tmp_path):
     assert len(seen) > 1
 
 
-@pytest.mark.parametrize("stem", ["ca", "internal-ca"])
-def test_without_the_key_of_a_ca_nothing_is_written(tmp_path, stem):
+@pytest.mark.parametrize(
+    ("missing", "renewed"),
+    [
+        ({"ca"}, LEAVES - {"server", "client"}),
+        ({"internal-ca"}, {"server", "client"}),
+        ({"ca", "internal-ca"}, set()),
+    ],
+)
+def test_without_the_key_of_a_ca_its_certificates_are_kept_and_the_key_is_named(
+    tmp_path, missing, renewed
+):
     made(tmp_path)
-    (tmp_path / f"{stem}.key").unlink()
+    for stem in missing:
+        (tmp_path / f"{stem}.key").unlink()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     result = run("renew", tmp_path, "-o", "json")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     answer = json.loads(result.output)
-    assert f"{stem}.key is missing" in answer["error"]
-    assert answer["reason"] == "tls_authority"
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert answer["ok"] is False
+    changed = {path.stem for path in tmp_path.iterdir() if path.read_bytes() != before.pop(path)}
+    assert changed == renewed
+    assert not before
+    for each in answer["certificates"]:
+        stem = each["path"].rpartition("/")[2].removesuffix(".pem")
+        assert each["renewed"] == (stem in renewed)
+        if stem in LEAVES - renewed:
+            ca = "ca" if stem in ("server", "client") else "internal-ca"
+            assert each["problem"].startswith(f"{tmp_path / ca}.key is missing")
+        else:
+            assert each["problem"] is None
+
+
+def test_a_client_without_a_file_in_the_directory_is_not_renewed(tmp_path):
+    made(tmp_path)
+    (tmp_path / "client.pem").unlink()
+    done = renew_expiring(tmp_path, within=MONTH, days=20, now=NOW)
+    assert {each.path.stem for each in done if each.renewed} == LEAVES - {"client"}
+    assert not (tmp_path / "client.pem").exists()
 
 
 def test_a_ca_key_that_no_certificate_needs_may_stay_away(tmp_path):
