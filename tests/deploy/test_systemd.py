@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documented_steps import blocks
+from tests.support.documented_steps import blocks, commands
 from vecguard.config import Settings, load_settings
 from vecguard.config.loading import settings_catalogue
 from vecguard.lifecycle import EXIT_CONFIGURATION
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "systemd"
-PAGE = (ROOT / "docs" / "systemd.md").read_text()
+PAGE_FILE = ROOT / "docs" / "systemd.md"
+PAGE = PAGE_FILE.read_text()
 SERVICES = ("vecguard-proxy", "vecguard-root-coord")
+#: The group of both users, which may read what is not secret.
+COMMON = "vecguard"
 INSTALLED = "/opt/vecguard/bin/"
 CONFIGURATION = "/etc/vecguard/vecguard.yaml"
 # Of 100; 0 is the least exposed.
@@ -57,8 +60,7 @@ def unit(name: str) -> Unit:
 
 
 def documented_files() -> list[str]:
-    page = ROOT / "docs" / "systemd.md"
-    return [block.text for block in blocks(page) if block.language == "yaml"]
+    return [block.text for block in blocks(PAGE_FILE) if block.language == "yaml"]
 
 
 def run(*argv: object, **options) -> subprocess.CompletedProcess[str]:
@@ -165,14 +167,123 @@ def test_useless_configuration_is_not_tried_again(unit: Unit) -> None:
     assert unit["RestartPreventExitStatus"] == str(EXIT_CONFIGURATION)
 
 
-def test_user_of_the_units_is_created(unit: Unit) -> None:
-    (line,) = [
-        line
+def test_each_service_has_its_own_user_and_secrets() -> None:
+    proxy, root_coord = map(Unit, SERVICES)
+    for directive in ("User", "Group", "EnvironmentFile"):
+        assert proxy[directive] != root_coord[directive]
+    for unit in (proxy, root_coord):
+        assert unit["Group"] == unit["User"]
+        assert not unit.all("SupplementaryGroups")
+    # Root coord writes no file.
+    assert not root_coord.all("LogsDirectory")
+
+
+def test_users_of_the_units_are_created(unit: Unit) -> None:
+    lines = [
+        tuple(line.split()[:3])
         for line in (UNITS / "vecguard.conf").read_text().splitlines()
         if not line.startswith("#")
     ]
-    assert line.split()[:2] == ["u", unit["User"]]
-    assert unit["User"] == unit["Group"]
+    assert ("g", COMMON, "-") in lines
+    assert ("u", unit["User"], "-") in lines
+    assert ("m", unit["User"], COMMON) in lines
+    assert len(lines) == 1 + 2 * len(SERVICES)
+
+
+def test_the_page_installs_no_key_for_both_services() -> None:
+    """By the words of the commands. A test below runs them, where this machine allows it."""
+    installed = re.findall(r"install (?:-d )?-m (\d+) -g (\S+) (.+)", PAGE)
+    assert {group for _, group, _ in installed} == {COMMON, *SERVICES}
+    for mode, group, words in installed:
+        *sources, target = words.split()
+        assert int(mode, 8) & 0o027 == 0, words
+        assert group in (COMMON, f"{COMMON}-{Path(target).name}")
+        assert group != COMMON or all(each.endswith("ca.pem") for each in sources)
+
+
+#: Shows what a user can read. In /, because not every user may open the checkout.
+LOOK = "env --chdir=/ runuser -u "
+#: Commands that need neither systemd as the first process nor the network.
+RUNS_HERE = (
+    "install ",
+    "systemd-sysusers",
+    f"{INSTALLED}vecguard certs ",
+    "chgrp ",
+    "chmod ",
+    "touch ",
+    LOOK,
+)
+#: The copy is in memory, in a mount namespace: real users and files, which end with the shell.
+OWN_ETC = "mkdir etc; mount -t tmpfs tmpfs etc; cp -a /etc/. etc; mount --bind etc /etc"
+#: What a service can read in /etc/vecguard on one machine, and the files for several machines.
+READABLE = {
+    "vecguard-proxy": (
+        {"ca.pem", "vecguard.yaml", "proxy/server.pem", "proxy/server.key"},
+        {"internal-ca.pem", "proxy/internal-client.pem", "proxy/internal-client.key"},
+    ),
+    "vecguard-root-coord": (
+        {"ca.pem", "vecguard.yaml"},
+        {"internal-ca.pem", "root-coord/internal-server.pem", "root-coord/internal-server.key"},
+    ),
+}
+
+
+def steps_that_run_here() -> list[str]:
+    """The commands of the page in its order, and the writing of the first configuration."""
+    found: list[str] = []
+    for block in blocks(PAGE_FILE):
+        if block.text == documented_files()[0]:
+            found.append(f"cat documented.yaml > {CONFIGURATION}")
+        found += [each.text for each in commands(block) if each.text.startswith(RUNS_HERE)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def reads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What `find` says to each service: where the page runs it, and after all steps."""
+    for program in ("unshare", "systemd-sysusers", "runuser"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (Debian: systemd, util-linux)")
+    directory = tmp_path_factory.mktemp("machine")
+    own_mounts = ("unshare", "--mount", "bash", "-euc")
+    if run(*own_mounts, "mount -t tmpfs tmpfs .", cwd=directory).returncode:
+        pytest.skip("making users needs root, and the right to mount a copy of /etc")
+    (directory / "deploy").symlink_to(ROOT / "deploy")
+    (directory / "documented.yaml").write_text(documented_files()[0])
+    steps = steps_that_run_here()
+    looks = [step for step in steps if step.startswith(LOOK)]
+    script = ["export LC_ALL=C", OWN_ETC]
+    for step in [*steps, *looks]:
+        here = step.replace(INSTALLED, f"{Path(sys.executable).parent}/")
+        if step in looks:
+            # The marker ends the output. `find` fails at what the service may not open.
+            output = step.removeprefix(LOOK).split()[0]
+            here = f"({here} || true; echo end) >> {output} 2>&1"
+        script.append(here)
+    done = run(*own_mounts, "\n".join(script), cwd=directory)
+    assert done.returncode == 0, done.stderr
+    return {each: (directory / each).read_text().split("end\n")[:-1] for each in SERVICES}
+
+
+def test_after_the_commands_of_the_page_each_service_reads_its_own_files_only(
+    reads: dict[str, list[str]], name: str
+) -> None:
+    """The commands run as written, except for where the programs are."""
+    (other,) = set(SERVICES) - {name}
+    first, more = READABLE[name]
+    for shown, expected in zip(reads[name], (first, first | more), strict=True):
+        lines = shown.splitlines()
+        refused = [line for line in lines if "Permission denied" in line]
+        found = {line.removeprefix("/etc/vecguard/") for line in lines if line not in refused}
+        assert found == expected
+        assert len(refused) == 1
+        assert f"/etc/vecguard/{other.removeprefix('vecguard-')}" in refused[0]
+
+
+def test_the_files_of_the_documented_settings_are_those_that_a_service_can_read() -> None:
+    readable = {each for files in READABLE.values() for each in set.union(*files)}
+    for text in documented_files():
+        assert set(re.findall(r"/etc/vecguard/(\S+)", text)) <= readable
 
 
 def test_audit_log_of_the_page_is_where_the_proxy_may_write(tmp_path: Path) -> None:
@@ -184,7 +295,9 @@ def test_audit_log_of_the_page_is_where_the_proxy_may_write(tmp_path: Path) -> N
 
 def test_page_names_files_that_the_units_read(unit: Unit) -> None:
     assert CONFIGURATION in PAGE
-    assert unit["EnvironmentFile"].removeprefix("-") in PAGE
+    sources = [each.partition(":")[2] for each in unit.all("LoadCredential")]
+    for secret in (unit["EnvironmentFile"].removeprefix("-"), *sources):
+        assert re.search(rf"chmod 600 .*{secret}\b", PAGE)
 
 
 def test_commands_of_the_page_are_those_of_the_checkout(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ COVERED = {
     r"\.venv/bin/python -m tests\.load\.capacity": "an hour on a quiet machine",
     r"\.venv/bin/python -m tests\.model": "tests/model/test_revocation_model.py",
     r"\$target/bin/pip|target=|python3 -m venv|build/compiler/|cp -r build/modules|ln ": UNITS,
-    r"install -|chgrp|chmod|/opt/vecguard/bin/": UNITS,
+    r"install -|chgrp|chmod|touch|env --chdir|/opt/vecguard/bin/": UNITS,
     r"systemctl|systemd|journalctl": SYSTEMD,
     r"systemctl --user start podman": "podman of a desktop",
     r"curl .*/readyz": "tests/containers/test_images.py",
