@@ -64,6 +64,8 @@ def logging_of_other_tests():
         yield
 
 
+# Optional, so that `-p no:xdist` works.
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many `--numprocesses auto` means: none for single files, whose tests begin at once.
 
@@ -98,5 +100,6 @@ class _ByStack(LoadFileScheduling):
         return _FIRST_OF_ITS_STACK.get(file, file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadFileScheduling | None:
     return _ByStack(config, log) if config.getvalue("dist") == "loadfile" else None
