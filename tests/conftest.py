@@ -43,7 +43,6 @@ _SHARING_A_STACK = (
         "tests/e2e/test_tls_backend.py",
         "tests/e2e/test_tls_handshakes.py",
         "tests/e2e/test_tls_inside.py",
-        "tests/e2e/test_tls_manual.py",
         "tests/e2e/test_tls_pymilvus.py",
     ),
     (

@@ -3,19 +3,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from deploy.local.stack import CHECKOUT, LocalStack
-from tests.e2e.scenario import Pymilvus
+from deploy.local.stack import LocalStack
+from tests.e2e.scenario import VERSIONS, Pymilvus
 from tests.e2e.stacks import logs, running_stack
 from tests.e2e.tls import TlsStack, running_tls_stack
 from vecguard.config.security import TlsMode
 
-_VERSIONS = (
-    Pymilvus(3, CHECKOUT / ".venv" / "bin" / "python"),
-    Pymilvus(2, CHECKOUT / ".venv-pymilvus2" / "bin" / "python"),
-)
 
-
-@pytest.fixture(scope="session", params=_VERSIONS, ids=lambda each: f"pymilvus{each.major}")
+@pytest.fixture(scope="session", params=VERSIONS, ids=lambda each: f"pymilvus{each.major}")
 def pymilvus(request: pytest.FixtureRequest) -> Pymilvus:
     """Each of the two pymilvus versions."""
     return request.param
@@ -23,7 +18,7 @@ def pymilvus(request: pytest.FixtureRequest) -> Pymilvus:
 
 @pytest.fixture(
     scope="session",
-    params=[_VERSIONS[0], pytest.param(_VERSIONS[1], marks=pytest.mark.long)],
+    params=[VERSIONS[0], pytest.param(VERSIONS[1], marks=pytest.mark.long)],
     ids=lambda each: f"pymilvus{each.major}",
 )
 def any_pymilvus(request: pytest.FixtureRequest) -> Pymilvus:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from deploy.local.stack import CHECKOUT
+
 _SCENARIOS = Path(__file__).with_name("scenarios")
 _SECONDS = 60.0
 
@@ -50,6 +52,12 @@ class Pymilvus:
             pytest.fail(f"{scenario} under pymilvus {self.major}.x:\n{errors.decode()[-4000:]}")
         results: dict[str, Any] = json.loads(output)
         return results
+
+
+VERSIONS = (
+    Pymilvus(3, CHECKOUT / ".venv" / "bin" / "python"),
+    Pymilvus(2, CHECKOUT / ".venv-pymilvus2" / "bin" / "python"),
+)
 
 
 def grpc_answer(result: dict[str, Any]) -> tuple[str, str]:

@@ -1,39 +1,33 @@
-"""Reads the commands and programs of a page, and runs them as a reader would."""
+"""Reads the commands and programs of a page."""
 
-import ast
-import asyncio
-import json
-import os
 import re
-import sys
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
-
-import pexpect
+from typing import Final
 
 #: Blocks with a prompt before each command, and blocks of commands alone.
 SHELL: Final = ("console", "sh")
 PYTHON: Final = "python"
 _BLOCK = re.compile(
-    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
+    r'^(?P<indent> *)```(?P<language>\w*)(?: title="(?P<title>[^"]+)")?[^\n]*\n'
+    r"(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
 )
 _PROMPT: Final = "$ "
-# How a comment behind a statement begins that says what the statement does.
-_RAISES: Final = "raises "
-_LITERALS: Final = ("[", "{", "(", "'", '"')
-_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `line` is where its text begins in the page, from 1."""
+    """A fenced block. `line` is where its text begins in the page, from 1.
+
+    `title` is the name of the file that it shows, or "".
+    """
 
     page: Path
     line: int
     language: str
+    title: str
     text: str
 
 
@@ -45,18 +39,33 @@ class Command:
     output: tuple[str, ...] = ()
 
 
-def blocks(page: Path) -> list[Block]:
-    """Returns all fenced blocks of a page."""
+def blocks(page: Path, heading: str | None = None) -> list[Block]:
+    """Returns the fenced blocks of a page.
+
+    Args:
+        page: its file.
+        heading: a line of the page; returns only the blocks between it and the next heading of
+            the same level.
+    """
     content = page.read_text()
-    return [
+    found = [
         Block(
             page,
-            content.count("\n", 0, found.start("text")) + 1,
-            found["language"],
-            textwrap.dedent(found["text"]),
+            content.count("\n", 0, each.start("text")) + 1,
+            each["language"],
+            each["title"] or "",
+            textwrap.dedent(each["text"]),
         )
-        for found in _BLOCK.finditer(content)
+        for each in _BLOCK.finditer(content)
     ]
+    if heading is None:
+        return found
+    lines = content.splitlines()
+    first = lines.index(heading) + 1
+    level = heading.partition(" ")[0] + " "
+    later = [number for number, line in enumerate(lines, 1) if line.startswith(level)]
+    last = next((number for number in later if number > first), len(lines) + 1)
+    return [each for each in found if first < each.line < last]
 
 
 def commands(block: Block) -> list[Command]:
@@ -78,104 +87,3 @@ def commands(block: Block) -> list[Command]:
 
 def _without_comment(line: str) -> str:
     return re.split(r" +# ", line, maxsplit=1)[0].strip()
-
-
-def run_command(
-    command: Command, *, directory: Path, environment: Mapping[str, str], answers: Mapping[str, str]
-) -> str:
-    """Runs a command at a terminal, and returns what it prints.
-
-    Args:
-        command: what to run. Its output has to contain the lines that the page shows.
-        directory: where it runs.
-        environment: its variables.
-        answers: a pattern of each prompt, and what to type there.
-    """
-    terminal = pexpect.spawn(
-        "/bin/bash",
-        ["-c", command.text],
-        cwd=str(directory),
-        env=dict(environment),
-        encoding="utf-8",
-        timeout=_SECONDS,
-        dimensions=(50, 200),
-    )
-    printed = ""
-    prompts = list(answers)
-    while (prompt := terminal.expect([pexpect.EOF, *prompts])) != 0:
-        printed += terminal.before
-        terminal.sendline(answers[prompts[prompt - 1]])
-    printed += terminal.before
-    terminal.close()
-    missing = [line for line in command.output if line.strip() not in printed]
-    failed = terminal.exitstatus != 0 and not command.output
-    assert not failed, f"{command.text} ends with {terminal.exitstatus}:\n{printed}"
-    assert not missing, f"{command.text} does not print {missing}:\n{printed}"
-    return printed
-
-
-class PythonSession:
-    """An interpreter that runs one block after the other, as a reader's would."""
-
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        self._directory = directory
-        self._environment = environment
-
-    async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-u", __file__),
-            cwd=self._directory,
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._process.stdin.close()
-        await self._process.wait()
-
-    async def run(self, block: Block) -> None:
-        """Runs a block; a comment behind a statement is what it has to return, or `raises NAME`."""
-        self._process.stdin.write(json.dumps(block.text).encode() + b"\n")
-        async with asyncio.timeout(_SECONDS):
-            answer = json.loads(await self._process.stdout.readline())
-        assert answer is None, f"{block.page.name}, line {block.line}: {answer}"
-
-
-def _serve() -> None:
-    """Runs the blocks that come as lines of JSON; answers null or what went wrong."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    names: dict[str, object] = {"__name__": "__main__"}
-    for line in sys.stdin:
-        answers.write(json.dumps(_problem_of(json.loads(line), names)) + "\n")
-
-
-def _problem_of(text: str, names: dict[str, object]) -> str | None:
-    lines = text.splitlines()
-    for statement in ast.parse(text).body:
-        behind = lines[statement.end_lineno - 1][statement.end_col_offset :]
-        expected = behind.partition("#")[2].strip()
-        source = ast.get_source_segment(text, statement)
-        run = eval if isinstance(statement, ast.Expr) else exec
-        try:
-            value = run(source, names)
-        except Exception as error:  # noqa: BLE001 - the page says which one it has to be
-            if not _is_raised(expected, error):
-                return f"{source}\nraises {error!r}"
-            continue
-        if expected.startswith(_RAISES):
-            return f"{source}\nraises nothing"
-        if expected.startswith(_LITERALS) and value != ast.literal_eval(expected):
-            return f"{source}\nreturns {value!r}"
-    return None
-
-
-def _is_raised(expected: str, error: Exception) -> bool:
-    kinds = {each.__name__ for each in type(error).__mro__}
-    return expected.startswith(_RAISES) and expected.rpartition(".")[2] in kinds
-
-
-if __name__ == "__main__":
-    _serve()

@@ -2,76 +2,40 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
+from tests.support.documented_commands import CHECKOUT, COVERED, FOLLOWED, PAGES, Section, rule_of
 from tests.support.documented_steps import blocks, commands
 from tests.unit.services.cli import command_tree
 
-CHECKOUT = Path(__file__).parents[3]
-PAGES = [
-    *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted((CHECKOUT / "docs").glob("*.md")),
-    CHECKOUT / "tests" / "chaos" / "README.md",
-]
-CHART = "tests/deploy/test_chart.py"
-MAKEFILE = "tests/unit/deploy/test_makefile.py"
-UNITS = "tests/deploy/test_systemd.py"
-CLUSTER = "a cluster of Kubernetes, or a registry"
-SYSTEMD = "systemd as the first process, and root"
-
-#: How commands begin, and the test that does the same or, without one, what they need. The
-#: longest beginning counts. Commands of `vecguard` need no entry, see below.
-COVERED = {
-    r"\.venv/bin/pip install '\.\[load,local\]'": "tests/load/test_smoke.py",
-    r"\.venv/bin/pip install '\.\[peers\]'": "Makefile",
-    r"\.venv/bin/pip install pre-commit": "a person who commits",
-    r"\.venv/bin/python -m tests\.bench": "half an hour on a quiet machine",
-    r"\.venv/bin/python -m tests\.bench\.hot_path": "tests/bench/test_hot_path.py",
-    r"\.venv/bin/python -m tests\.load\.capacity": "an hour on a quiet machine",
-    r"\.venv/bin/python -m tests\.model": "tests/model/test_revocation_model.py",
-    r"\$target/bin/pip|target=|python3 -m venv|build/compiler/|cp -r build/modules|ln ": UNITS,
-    r"install -|chgrp|chmod|touch|env --chdir|/opt/vecguard/bin/": UNITS,
-    r"systemctl|systemd|journalctl": SYSTEMD,
-    r"systemctl --user start podman": "podman of a desktop",
-    r"curl .*/readyz": "tests/containers/test_images.py",
-    r"docker compose": "tests/containers/test_compose.py",
-    r"docker run": "tests/containers/test_images.py",
-    r"export (DOCKER_HOST|TESTCONTAINERS)": "tests/containers/conftest.py",
-    r"export VECGUARD__PROXY__METHODROLES": "tests/unit/shared/config/test_method_roles.py",
-    r"etcd ": "tests/e2e/test_tls_manual.py",
-    r"etcdctl|umask|for file in|done$": CLUSTER,
-    r"helm install": CHART,
-    r"helm (package|push)": CHART,
-    r"kubectl apply --kustomize": "tests/deploy/test_documented_overlay.py",
-    r"kubectl": CLUSTER,
-    r"make (help|setup|run|test|test-unit|compile|image|load)\b": MAKEFILE,
-    r"pip install '\./vecguard": "tests/deploy/test_package.py",
-    r"printf ": "tests/integration/cli/test_users.py",
-    r"sed ": "tests/deploy/test_prometheus.py",
-    r"ssh": "a second machine",
-}
-
-
 COMMANDS = command_tree.commands()
 LEAVES = [name for name, each in COMMANDS.items() if not command_tree.is_group(each)]
-
-
-def all_commands() -> list[str]:
-    return sorted(
-        {command.text for page in PAGES for block in blocks(page) for command in commands(block)}
-    )
+SECTIONS = [section for sections in FOLLOWED.values() for section in sections]
+EVERY = {
+    (block, command) for page in PAGES for block in blocks(page) for command in commands(block)
+}
+RUN = {
+    (block, command)
+    for section in SECTIONS
+    for block in section.blocks()
+    for command in commands(block)
+    if section.runs(command)
+}
+OTHERS = {command.text for _, command in EVERY - RUN}
+# Commands within a sentence or a table, which may leave out arguments.
+MENTIONED = sorted(
+    {
+        " ".join(found.split())
+        for page in PAGES
+        for found in re.findall(r"(?<!`)`(?:\.venv/bin/)?(vecguard [a-z][^`]*)`", page.read_text())
+    }
+)
 
 
 def own() -> list[str]:
     """Returns the commands of `vecguard`."""
-    return [each for each in all_commands() if each.startswith("vecguard ")]
-
-
-def rule_of(command: str) -> str | None:
-    matching = (rule for rule in COVERED if re.match(rule, command))
-    return max(matching, key=lambda rule: re.match(rule, command).end(), default=None)
+    return sorted({each.text for _, each in EVERY if each.text.startswith("vecguard ")})
 
 
 @pytest.mark.parametrize("command", own())
@@ -81,13 +45,31 @@ def test_the_program_takes_its_commands(command: str):
     COMMANDS[name].make_context(name, words[len(name.split()) :])
 
 
-def test_every_other_command_is_run_or_excused():
-    others = set(all_commands()) - set(own())
-    assert sorted(each for each in others if rule_of(each) is None) == []
+@pytest.mark.parametrize("command", MENTIONED)
+def test_the_program_has_a_mentioned_command_and_its_options(command: str):
+    words = shlex.split(command)[1:]
+    name = max((each for each in COMMANDS if f"{' '.join(words)} ".startswith(f"{each} ")), key=len)
+    rest = words[len(name.split()) :]
+    # Behind a group there can be a placeholder, or nothing.
+    assert not (command_tree.is_group(COMMANDS[name]) and rest and rest[0].islower())
+    options = {each.split("=")[0] for each in words if each.startswith("-") and len(each) > 1}
+    assert options <= command_tree.options(COMMANDS[name]) | {"-h", "--help", "-o", "--output"}
+
+
+def test_every_command_is_run_as_written_or_excused():
+    assert sorted(each for each in OTHERS if rule_of(each) is None) == []
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda each: f"{each.page} {each.heading}")
+def test_a_followed_section_has_what_it_leaves_out(section: Section):
+    found = [command.text for block in section.blocks() for command in commands(block)]
+    assert found
+    for beginning in section.left_out:
+        assert any(text.startswith(beginning) for text in found)
 
 
 def test_no_rule_is_left_over():
-    used = {rule_of(command) for command in set(all_commands()) - set(own())}
+    used = {rule_of(command) for command in OTHERS}
     assert sorted(set(COVERED) - used) == []
 
 
