@@ -1,6 +1,7 @@
 """README.md of the chart: an introduction, and a table made from the comments of values.yaml."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,18 +13,21 @@ _VALUES: Final = _CHART / "values.yaml"
 TARGET: Final = _CHART / "README.md"
 #: In characters; a longer default would make the table hard to read.
 _LONGEST: Final = 70
+#: A page or file of the repository in a comment.
+_MENTION: Final = re.compile(r"\b(?:docs|deploy)/[\w/-]+\.\w+")
 _INTRODUCTION: Final = """\
 # Vecguard's Helm chart
 
-Generated from the comments of `values.yaml` by `make docs`. How to install it is in
-[docs/kubernetes.md](../../../docs/kubernetes.md#with-helm).
+`make docs` generates this page from the comments of [`values.yaml`](values.yaml).
+[Kubernetes](../../../docs/kubernetes.md#with-helm) says how to install the chart.
 
-The chart makes the same objects as `deploy/kustomize`: with its defaults those of the overlay
-`production`, with `profiles/dev.yaml` those of `dev`. Objects have the same names in every
-release, so a namespace holds one release, and it should hold nothing else: the network policies
-close it. The namespace itself is not part of the chart, because Helm stores the release in it.
+The chart creates the same objects as [`deploy/kustomize`](../../kustomize): with its defaults the
+objects of the overlay `production`, with [`profiles/dev.yaml`](profiles/dev.yaml) the objects of
+`dev`. Objects have the same names in every release, so install one release in a namespace and
+nothing else: the network policies close the namespace. The namespace itself is not part of the
+chart, because Helm stores the release in it.
 
-`values.schema.json` refuses unknown keys and values of the wrong type, in `config` as well.
+`values.schema.json` refuses unknown keys and values of the wrong type, also in `config`.
 """
 
 
@@ -75,7 +79,8 @@ def _rows(
 def _table(rows: Iterator[tuple[str, str, str]]) -> Iterator[str]:
     yield "| value | default | meaning |\n| --- | --- | --- |\n"
     for path, default, comment in rows:
-        cells = (f"`{path}`", default, comment)
+        linked = _MENTION.sub(r"[\g<0>](../../../\g<0>)", comment)
+        cells = (f"`{path}`", default, linked)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
 

@@ -6,7 +6,11 @@ import pytest
 
 from tests.unit.docs.quoted_texts import CHECKOUT
 
-PAGES = [*sorted((CHECKOUT / "docs").glob("*.md")), *sorted(CHECKOUT.glob("*.md"))]
+PAGES = [
+    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted(CHECKOUT.glob("*.md")),
+    CHECKOUT / "deploy" / "helm" / "vecguard" / "README.md",
+]
 #: Code names a file, a link leads to a page.
 NO_MENTIONS = re.compile(
     r"<!--.*?-->|^ *```.*?^ *```|`[^`]+`|\[[^\]]*\]\([^)]*\)", re.MULTILINE | re.DOTALL
