@@ -10,7 +10,7 @@ Therefore no new password may contain NUL, and a password with NUL never matches
 which may belong to another text. The empty password, which cannot be set, never matches either:
 the hash may be of NULs that an older version has set.
 
-Hashing is slow by design (about 70 ms at cost 10): call it in a thread.
+Hashing is slow by design (about 60 ms at cost 10): call it in a thread.
 """
 
 import base64

@@ -27,7 +27,7 @@ from vecguard.proxy.root_coord.client import RootCoordClient
 
 Name = TypeVar("Name", bound=str)
 
-# About 1 ms at bcrypt's least cost, 70 ms at cost 10, seconds on a crowded machine.
+# About 1 ms at bcrypt's least cost, 60 ms at cost 10, seconds on a crowded machine.
 _BCRYPT_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 # From a read (a millisecond) to a change that waits for a whole lease.
 _CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
