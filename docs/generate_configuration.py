@@ -41,7 +41,7 @@ backend:
   address: localhost:19540
 common:
   security:
-    defaultRootPasswordFile: /run/secrets/root-password
+    defaultRootPasswordFile: /etc/vecguard/root-password
 ```
 
 [vecguard.example.yaml](vecguard.example.yaml) holds every setting with its default, each commented

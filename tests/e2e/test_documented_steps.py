@@ -36,7 +36,7 @@ ENVIRONMENT = clean_environment() | {
 FILLED = {
     # The virtual environment stands; what would fill it cannot be reached from this network.
     "make run": f"make -C {CHECKOUT} -o .venv/.ready run RUN_ARGS=\"--data-dir '$PWD/data'\"",
-    "/run/secrets/root-password": "root-password",
+    "/etc/vecguard/root-password": "root-password",
     "https://milvus.example.com:": "https://localhost:",
 }
 #: What a reader has before a page begins.
