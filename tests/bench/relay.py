@@ -50,9 +50,15 @@ async def run(report: Report, *, compiled: Path = COMPILED) -> None:
             await _calls(report, load, own, yardstick, backend)
             # A proxy of its own: memory that earlier loads have left free would be used first.
             await _connections(report, load, await proxies.start("idle"), "relay")
+            encrypted = await proxies.start("idle.tls", tls=True)
+            authority = str(proxies.certificates / "ca.pem")
+            await _connections(report, load, encrypted, "relay.tls", authority=authority)
             if proxies.has_compiled:
                 fresh = await proxies.start("idle.compiled", compiled=True)
                 await _connections(report, load, fresh, "relay.compiled")
+                encrypted = await proxies.start("idle.compiled.tls", tls=True, compiled=True)
+                name = "relay.compiled.tls"
+                await _connections(report, load, encrypted, name, authority=authority)
 
 
 async def _calls(
@@ -73,7 +79,9 @@ async def _calls(
         report.add(f"{name}.auth_cpu_us", found.median(name, "cpu_us") - without)
 
 
-async def _connections(report: Report, load: Load, target: Target, name: str) -> None:
+async def _connections(
+    report: Report, load: Load, target: Target, name: str, *, authority: str | None = None
+) -> None:
     def job(count: int) -> Job:
         return Job(
             *("idle", LOOPBACK, target.port, GET_VERSION),
@@ -81,6 +89,7 @@ async def _connections(report: Report, load: Load, target: Target, name: str) ->
             authorization=LOGIN,
             request=PAYLOAD,
             expected=PAYLOAD,
+            authority=authority,
         )
 
     def look() -> int:

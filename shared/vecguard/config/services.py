@@ -46,7 +46,7 @@ class OperationsSettings(Section):
 
 
 class RootCoordOperationsSettings(OperationsSettings):
-    """Root coord's operations port. One file may serve both, so its default is another one."""
+    """Root coord's operations port. The proxy's has another default, so both can use one file."""
 
     port: Port = Field(default=9092, description=_OPERATIONS_PORT)
 
