@@ -10,13 +10,18 @@ from mkdocs.structure.toc import AnchorLink
 _SECURITY = Path(__file__).parents[1] / "SECURITY.md"
 #: Code in a text. That of a block comes after an empty span.
 _INLINE_CODE = re.compile(r"(?<!<span></span>)<code>[^<]+</code>")
+#: A link to a file outside this folder, which the site does not have.
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 _SEPARATORS = re.compile(r"(?<=[A-Za-z0-9])([._/]+)(?=[A-Za-z]{3})")
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """The text of the page; that on security is SECURITY.md, where platforms look for it."""
+    """The text of the page, without links that lead out of the site.
+
+    The page on security is SECURITY.md, where platforms look for it.
+    """
     if page.file.src_uri != "security.md":
-        return markdown
+        return _OUTSIDE.sub(r"\1", markdown)
     return _SECURITY.read_text().replace("](docs/", "](")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -49,6 +50,30 @@ def chart() -> Manifests:
 def manifests(request: pytest.FixtureRequest) -> Manifests:
     found: Manifests = request.getfixturevalue(request.param)
     return found
+
+
+def test_own_etcd_is_reached_with_a_copied_overlay(tmp_path: Path) -> None:
+    if not has_renderer():
+        pytest.skip("kubectl is not installed; it renders the manifests")
+    copy = tmp_path / "copy"
+    shutil.copytree(KUSTOMIZE / "overlays" / "production", copy)
+    file = copy / "kustomization.yaml"
+    ours = os.path.relpath(KUSTOMIZE.resolve(), copy.resolve())
+    file.write_text(
+        file.read_text().replace("etcd-cluster", "etcd-existing").replace("../..", ours)
+    )
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "kustomization.yaml").write_text("resources: [../copy]\n" + _block("# added"))
+    found = Manifests.rendered(own)
+    assert not found.has("StatefulSet", "vecguard-etcd")
+    settings = load(found, found.workload("vecguard-root-coord"), tmp_path)
+    assert [str(each) for each in settings.etcd.endpoints] == [
+        "etcd-0.example.com:2379",
+        "etcd-1.example.com:2379",
+    ]
+    (rule,) = found.named("NetworkPolicy", "root-coord-to-etcd")["spec"]["egress"]
+    assert rule["to"] == [{"ipBlock": {"cidr": "10.0.3.0/24"}}]
 
 
 def test_images_come_from_the_registry(manifests: Manifests) -> None:

@@ -30,3 +30,9 @@ def test_a_page_mentions_others_by_links(page):
 @pytest.mark.parametrize("text", ["see docs/audit.md.", "(limits.md)", "[x](y.md) and SECURITY.md"])
 def test_a_mention_without_a_link_is_found(text):
     assert len(mentions(text)) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_to_a_file_outside_the_site_leads_to_one(page):
+    outside = re.findall(r"\]\((\.\./[^)#]*)", page.read_text())
+    assert [path for path in outside if not (page.parent / path).exists()] == []
