@@ -115,6 +115,12 @@ def test_every_block_of_a_page_is_one_on_the_site(name: str, site: Path) -> None
     assert Rendered(article).found == written(ON_THE_SITE[name].read_text())
 
 
+@pytest.mark.parametrize("name", sorted(ON_THE_SITE))
+def test_no_link_leads_out_of_the_site(name: str, site: Path) -> None:
+    article = (site / name).read_text().partition("<article")[2].partition("</article>")[0]
+    assert re.findall(r'href="\.\./[^"]*"', article) == []
+
+
 @pytest.mark.parametrize("page", sorted(ON_GITHUB), ids=lambda page: page.name)
 def test_every_block_of_a_page_is_one_on_github(page: Path) -> None:
     text = page.read_text()
