@@ -19,6 +19,10 @@ from vecguard.root_record import RootState, root_state
 from vecguard.usernames import ROOT
 
 _TIMEOUT_SECONDS: Final = 5.0
+_HIDDEN: Final = (
+    "it answers, but shows its status only to users with the role root: its release, its leader "
+    "and its alarms were not checked"
+)
 
 
 async def examine_etcd(settings: Settings) -> list[Finding]:
@@ -31,7 +35,7 @@ async def examine_etcd(settings: Settings) -> list[Finding]:
         answers = await asyncio.gather(*(_ask(client, each) for each in settings.etcd.endpoints))
         members = [answer for answer in answers if isinstance(answer, MemberStatus)]
         findings = [answer for answer in answers if isinstance(answer, Finding)]
-        hidden = sum(finding.severity is Severity.NOTE for finding in findings)
+        hidden = sum(finding.cause == _HIDDEN for finding in findings)
         findings += judge_members(members, hidden=hidden, asked=len(answers))
         if members or hidden:
             keys = Keys.of(settings.etcd.root_path, settings.etcd.meta_sub_path)
@@ -51,7 +55,7 @@ def judge_members(
 
     Args:
         members: the status of each member that shows it.
-        hidden: how many members answered and do not show their status.
+        hidden: how many endpoints answered and do not show their status; each counts as a member.
         asked: how many members were asked.
     """
     count = len({member.member_id for member in members}) + hidden
@@ -109,13 +113,14 @@ def judge_access(settings: Settings) -> Iterator[Finding]:
     local = all(
         each.rpartition(":")[0] in ("localhost", "127.0.0.1", "[::1]") for each in etcd.endpoints
     )
-    if local or etcd.auth.enabled or (etcd.ssl.enabled and etcd.ssl.tls_cert):
+    if etcd.auth.enabled or (etcd.ssl.enabled and etcd.ssl.tls_cert):
         return
+    strangers = "every process on this machine" if local else "anyone who reaches etcd"
     yield Finding(
-        Severity.WARNING,
+        Severity.NOTE if local else Severity.WARNING,
         "etcd",
-        "root coord shows etcd neither a password nor a certificate: anyone who reaches etcd "
-        "can set any password",
+        f"root coord shows etcd neither a password nor a certificate: {strangers} can set any "
+        "password",
         "let etcd ask for client certificates (etcd.ssl.*) or logins (etcd.auth.*)",
     )
 
@@ -125,10 +130,10 @@ async def _ask(client: EtcdClient, endpoint: str) -> MemberStatus | Finding:
         return await client.status(endpoint, timeout_seconds=_TIMEOUT_SECONDS)
     except EtcdPermissionError:
         return Finding(
-            Severity.NOTE,
+            Severity.WARNING,
             f"etcd {endpoint}",
-            "it answers, but shows its status only to users with the role root: its release, its "
-            "leader and its alarms were not checked",
+            _HIDDEN,
+            "as etcd's root: etcdctl endpoint status, etcdctl alarm list",
         )
     except VecguardError as error:
         return Finding(

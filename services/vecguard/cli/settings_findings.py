@@ -10,9 +10,13 @@ from vecguard.cli.connection_failure import reason_of
 from vecguard.cli.finding import Finding, Severity
 from vecguard.cli.service_settings import names_backend, names_etcd
 from vecguard.config import Settings
-from vecguard.config.exposure import Exposure, proxy_exposure, root_coord_exposure
+from vecguard.config.exposure import (
+    Exposure,
+    proxy_exposure,
+    root_coord_exposure,
+    trust_in_every_address,
+)
 from vecguard.errors import ConfigurationError
-from vecguard.networks import parse_network
 from vecguard.tls import connections
 
 if TYPE_CHECKING:
@@ -63,34 +67,8 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
             "open calls continue at a proxy that is cut off, also those of revoked users",
             "set lease.endOpenCalls to true, unless long streams come first",
         )
-    yield from _judge_trust(settings)
-    for exposure in _exposures(settings):
+    for exposure in (*trust_in_every_address(settings), *_exposures(settings)):
         yield Finding(Severity.WARNING, "configuration", exposure.cause, exposure.remedy)
-
-
-def _judge_trust(settings: Settings) -> Iterator[Finding]:
-    """Yields networks of load balancers that contain every address."""
-    proxy = settings.proxy
-    for key, trusted, consequence in (
-        (
-            "proxy.proxyProtocol.trusted",
-            proxy.proxy_protocol.trusted,
-            "every client of the port chooses the address that it counts for",
-        ),
-        (
-            "proxy.forwardedFor.trusted",
-            proxy.forwarded_for.trusted,
-            "every client of the port chooses the address that its logins count for",
-        ),
-    ):
-        for text in trusted:
-            if not parse_network(text).prefixlen:
-                yield Finding(
-                    Severity.WARNING,
-                    "configuration",
-                    f"{key} has {text}, which is every address: {consequence}",
-                    f"name only your load balancers in {key}",
-                )
 
 
 def _exposures(settings: Settings) -> Iterator[Exposure]:

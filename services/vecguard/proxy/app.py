@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vecguard.addresses import Address
 from vecguard.boot_clock import boot_clock
 from vecguard.config import Settings
-from vecguard.config.exposure import proxy_exposure
+from vecguard.config.exposure import proxy_exposure, trust_in_every_address
 from vecguard.lifecycle import ShutdownSignal, settle_memory
 from vecguard.observability.health import HealthReport, register_exposure
 from vecguard.observability.log import get_logger
@@ -297,6 +297,8 @@ class Proxy:
         ).register(self.health)
         register_checks(self.tls.active, self.health)
         register_exposure(proxy_exposure(settings), self.health)
+        for trust in trust_in_every_address(settings):
+            log.warning(str(trust))
         self.health.describe(
             ProxyDetails(
                 settings,

@@ -1,18 +1,20 @@
-"""Finds ports that a configuration opens to the network without TLS."""
+"""Finds what a configuration opens to the network."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vecguard.addresses import is_loopback
 from vecguard.config.security import TlsMode
 from vecguard.config.settings import Settings
+from vecguard.networks import parse_network
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A port that is open to the network without TLS.
+    """A port that is open without TLS, or an address that every client may choose.
 
     Attributes:
-        cause: which port it is, and what its exposure means.
+        cause: what is open, and what that means.
         remedy: the settings that close or encrypt it.
     """
 
@@ -44,3 +46,26 @@ def root_coord_exposure(settings: Settings) -> Exposure | None:
         "set common.security.internaltlsEnabled to true, or let only the proxies reach the port "
         "(rootCoord.ip, NetworkPolicy, firewall)",
     )
+
+
+def trust_in_every_address(settings: Settings) -> Iterator[Exposure]:
+    """Yields networks of load balancers that contain every address."""
+    proxy = settings.proxy
+    for key, trusted, consequence in (
+        (
+            "proxy.proxyProtocol.trusted",
+            proxy.proxy_protocol.trusted,
+            "every client of the port chooses the address that it counts for",
+        ),
+        (
+            "proxy.forwardedFor.trusted",
+            proxy.forwarded_for.trusted,
+            "every client of the port chooses the address that its logins count for",
+        ),
+    ):
+        for text in trusted:
+            if not parse_network(text).prefixlen:
+                yield Exposure(
+                    f"{key} has {text}, which is every address: {consequence}",
+                    f"name only your load balancers in {key}",
+                )

@@ -10,7 +10,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -112,6 +112,7 @@ class OperationsServer:
                 web.get("/metrics", self._metrics),
             ]
         )
+        app.on_response_prepare.append(_without_server)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -206,6 +207,11 @@ class OperationsServer:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         body = await self._exposition.text(encode, content_type)
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def _without_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Leaves out the versions of Python and aiohttp, which help only attackers."""
+    del response.headers[hdrs.SERVER]
 
 
 def _gathering(

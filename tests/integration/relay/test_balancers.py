@@ -11,13 +11,14 @@ from tests.support.echo_backend import echo_backend
 from tests.support.logs import every_log_line
 from tests.support.policies import bounds_with, connection_limits_with, lifetime_with
 from tests.support.proxy_headers import LOCAL, TCP4, TCP6, addresses, v1, v2
-from tests.support.raw_http2 import OK, Peer, message, request_headers
+from tests.support.raw_http2 import OK, Peer, message, request_headers, round_trip
 from tests.support.relay import relaying
 from tests.support.relay_parts import ScriptedGatekeeper
 from tests.support.waiting import eventually
 from vecguard.networks import Networks
 from vecguard.proxy.authentication.errors import WrongCredentialsError
 from vecguard.proxy.http2 import frames
+from vecguard.proxy.http2.limits import Limit
 from vecguard.proxy.principal import ANONYMOUS
 from vecguard.proxy.relay.clients.balancers import BalancerPolicy, HeaderFault
 from vecguard.proxy.relay.limits import RelayLimit
@@ -364,6 +365,25 @@ async def test_refused_calls_neither_slow_nor_close_the_connection_of_a_balancer
         assert link.take_rest() == 0
         gatekeeper.decide = None
         assert await host_of(peer, backend, (FORWARDED, b"192.0.2.2")) == "192.0.2.2"
+
+
+async def test_a_client_that_cancels_its_calls_does_not_close_the_connection_of_a_balancer():
+    gatekeeper = ScriptedGatekeeper()
+    gatekeeper.refuse(WrongCredentialsError())
+    guess = request_headers(b"/a.B/Unary", (FORWARDED, b"192.0.2.1"))
+    async with (
+        relay_behind(behind(forwarded_for=HERE), gatekeeper=gatekeeper) as (relay, backend),
+        dialled(relay) as peer,
+    ):
+        # A client that connects by itself is closed after 1,000 within a second.
+        for _ in range(15):
+            for stream in [peer.request(guess) for _ in range(100)]:
+                peer.h2.reset_stream(stream)
+            peer.flush()
+            await round_trip(peer)
+        gatekeeper.decide = None
+        assert await host_of(peer, backend, (FORWARDED, b"192.0.2.2")) == "192.0.2.2"
+        assert relay.hits.counts[Limit.USELESS_FRAMES] == 0
 
 
 async def test_refused_logins_and_anonymous_shares_count_for_the_client_of_the_call():

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 from vecguard.addresses import Address
@@ -32,6 +33,9 @@ _BACKLOG = 1024
 _KEEPALIVE = Keepalive(interval_seconds=60.0, timeout_seconds=10.0)
 # How long to wait for a client that does not read its last bytes.
 _CLOSE_TIMEOUT_SECONDS = 2.0
+# A connection of a layer 7 balancer may have as many useless frames as so many clients: one client
+# that cancels its calls must not close the connection of the others.
+_CLIENTS_OF_BALANCER = 100
 
 
 class Listener:
@@ -80,6 +84,9 @@ class Listener:
         """
         self._open_calls = open_calls
         self._limits = limits
+        self._balancer_limits = replace(
+            limits, useless_weight=limits.useless_weight * _CLIENTS_OF_BALANCER
+        )
         self._lifetime = bounds.lifetime
         self._random = Random()  # noqa: S311 - it spreads connections in time and hides nothing
         self.hits = hits or limit_hits()
@@ -173,9 +180,10 @@ class Listener:
                 link.abort()
 
     def _make_link(self, place: Place, address: tuple[str, int] | None) -> ClientLink:
+        forwards = address is not None and self.balancers.forwarding_of(address[0]) is not None
         return ClientLink(
             self._reception,
-            self._limits,
+            self._balancer_limits if forwards else self._limits,
             _KEEPALIVE,
             account=Account(self.buffers),
             lifetime=self._lifetime,

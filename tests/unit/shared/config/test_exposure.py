@@ -1,5 +1,9 @@
 from vecguard.config import Settings
-from vecguard.config.exposure import proxy_exposure, root_coord_exposure
+from vecguard.config.exposure import (
+    proxy_exposure,
+    root_coord_exposure,
+    trust_in_every_address,
+)
 
 
 def test_by_default_only_the_public_port_is_open():
@@ -23,3 +27,12 @@ def test_tls_or_a_loopback_address_closes_each_port():
     for settings in (encrypted, local):
         assert proxy_exposure(settings) is None
         assert root_coord_exposure(settings) is None
+
+
+def test_a_trusted_network_of_every_address_is_named():
+    trusting = Settings.model_validate(
+        {"proxy": {"forwardedFor": {"trusted": ["10.0.0.0/8", "::/0"]}}}
+    )
+    (found,) = trust_in_every_address(trusting)
+    assert str(found).startswith("proxy.forwardedFor.trusted has ::/0, which is every address")
+    assert list(trust_in_every_address(Settings())) == []

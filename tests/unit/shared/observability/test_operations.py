@@ -166,6 +166,8 @@ async def test_the_page_is_html_that_no_script_and_no_frame_can_use(request_, co
     assert response.charset == "utf-8"
     for name, value in HEADERS.items():
         assert response.headers[name] == value
+    assert "Server" not in response.headers
+    assert "Server" not in (await request_("/nowhere"))[0].headers
     assert b"etcd" in body
     assert b"unreachable" in body
     assert b'http-equiv="refresh"' in body
