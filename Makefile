@@ -24,8 +24,9 @@ TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
 # tests/conftest.py sets the number of workers, and which tests stay together.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PARALLEL := --numprocesses auto $(BY_FILE)
-# Each of these tests runs several processes of its own.
-PARALLEL_LONG := --numprocesses 2 $(BY_FILE)
+# Each of these tests runs several processes of its own; one worker waits for containers.
+PARALLEL_LONG := --numprocesses 3 $(BY_FILE)
+PARALLEL_ALONE := --numprocesses 2 $(BY_FILE)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests run check test test-unit test-long test-alone coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz compare-milvus load compile test-compiled image clean distclean
@@ -79,7 +80,7 @@ test-long: $(TESTS_SETUP) ## Run the long tests: guards, containers, memory unde
 # Their rates and waits prove something only where no other tests run. The faults take longest, and
 # leave enough of the machine to one more file.
 test-alone: $(TESTS_SETUP) ## Run the tests that need the machine for themselves: faults, floods, soak
-	$(BIN)/python -m pytest $(PARALLEL_LONG) -m alone $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL_ALONE) -m alone $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports
 	$(BIN)/ruff check .
