@@ -24,11 +24,12 @@ TESTS_SETUP := $(SETUP) $(PYMILVUS2_SETUP) $(NODE_SETUP)
 # tests/conftest.py sets the number of workers, and which tests stay together.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PARALLEL := --numprocesses auto $(BY_FILE)
-# Each of these tests runs several processes of its own.
-PARALLEL_LONG := --numprocesses 2 $(BY_FILE)
+# Each of these tests runs several processes of its own; one worker waits for containers.
+PARALLEL_LONG := --numprocesses 3 $(BY_FILE)
+PARALLEL_ALONE := --numprocesses 2 $(BY_FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test test-unit test-long test-alone coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz compare-milvus load compile test-compiled image clean distclean
+.PHONY: help setup setup-tests run check test test-unit test-long test-alone coverage lint types fmt protos protos-check docs docs-check bench chaos soak fuzz compare-milvus load compile test-compiled image clean distclean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +57,8 @@ $(NODE_SETUP): Makefile
 
 setup: $(SETUP) ## Create the environment
 
+setup-tests: $(TESTS_SETUP)
+
 # An argument of the shell.
 quoted = '$(subst ','\'',$(1))'
 
@@ -74,9 +77,10 @@ test-unit: $(SETUP) ## Run the tests that need no etcd, backend or proxy
 test-long: $(TESTS_SETUP) ## Run the long tests: guards, containers, memory under attack, load, packages, arbitrary bytes
 	$(BIN)/python -m pytest $(PARALLEL_LONG) -m long $(PYTEST_ARGS)
 
-# One after another: they measure rates and waits, or take all of the machine.
+# Their rates and waits prove something only where no other tests run. The faults take longest, and
+# leave enough of the machine to one more file.
 test-alone: $(TESTS_SETUP) ## Run the tests that need the machine for themselves: faults, floods, soak
-	$(BIN)/python -m pytest -m alone $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL_ALONE) -m alone $(PYTEST_ARGS)
 
 lint: $(SETUP) ## Check style and the direction of imports
 	$(BIN)/ruff check .

@@ -95,7 +95,8 @@ class LocalStack:
                 are mutual, except the connection to Milvus Lite, which cannot speak TLS. The
                 certificates are in `certs` below the data directory, made if they are missing.
             listen: the address of the proxies' public ports.
-            settings_overrides: settings laid over both services' own, as in their YAML file.
+            settings_overrides: settings laid over both services' own, as in their YAML file. If
+                they name a backend, Milvus Lite is not started.
             environment: the environment that the processes inherit; this process's own by default.
             verbose: shows all of etcd's log, not only warnings.
             on_line: called with (process name, line) for each line of output.
@@ -137,7 +138,12 @@ class LocalStack:
     @property
     def processes(self) -> tuple[Process, ...]:
         """Every process, in the order in which they depend on each other."""
-        return (self.etcd, self.backend, *self.root_coords, *self.proxies)
+        return (self.etcd, *self._own_backend, *self.root_coords, *self.proxies)
+
+    @property
+    def _own_backend(self) -> tuple[Process, ...]:
+        """Milvus Lite, unless the proxies have another backend."""
+        return () if "address" in self._overrides.get("backend", {}) else (self.backend,)
 
     async def start(self) -> None:
         """Starts everything and waits until it is ready.
@@ -149,13 +155,15 @@ class LocalStack:
         try:
             self._prepare()
             await self.etcd.start()
-            await self.backend.start()
+            for backend in self._own_backend:
+                await backend.start()
             await self.etcd.wait_ready()
             for root_coord in self.root_coords:
                 await root_coord.start()
                 await root_coord.wait_ready()
             await self.active_root_coord()
-            await self.backend.wait_ready()
+            for backend in self._own_backend:
+                await backend.wait_ready()
             for proxy in self.proxies:
                 await proxy.start()
             for proxy in self.proxies:
@@ -183,7 +191,7 @@ class LocalStack:
     async def stop(self) -> None:
         """Stops all processes in reverse order of their dependencies."""
         try:
-            for processes in (self.proxies, self.root_coords, (self.backend,), (self.etcd,)):
+            for processes in (self.proxies, self.root_coords, self._own_backend, (self.etcd,)):
                 async with asyncio.TaskGroup() as group:
                     for process in processes:
                         group.create_task(process.stop())

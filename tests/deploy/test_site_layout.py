@@ -1,5 +1,10 @@
-"""The pages of the site in a browser, on a desktop and on a phone."""
+"""The pages of the site in a browser, on a desktop and on a phone.
 
+With SCREENSHOTS=1 a picture of each goes to build/screenshots/site/. They are for people, and take
+half of the time.
+"""
+
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -101,9 +106,10 @@ async def test_a_page_is_readable(name: str, page: Page) -> None:
     for kind, width in WIDTHS.items():
         await page.set_viewport_size({"width": width, "height": 900})
         faults[kind] = await page.evaluate(FAULTS)
-        # JPEG: encoding a page of 40,000 lines as PNG takes twice as long.
-        picture = SCREENSHOTS / f"{Path(name).stem}-{kind}.jpeg"
-        await page.screenshot(path=picture, full_page=True, quality=80)
+        if os.environ.get("SCREENSHOTS") == "1":
+            # JPEG: encoding a page of 40,000 lines as PNG takes twice as long.
+            picture = SCREENSHOTS / f"{Path(name).stem}-{kind}.jpeg"
+            await page.screenshot(path=picture, full_page=True, quality=80)
 
     assert faults == {kind: [] for kind in WIDTHS}
     assert [url for url in requests if not url.startswith(f"{ORIGIN}/")] == []

@@ -85,12 +85,16 @@ async def holding_stack(tmp_path: Path) -> AsyncIterator[tuple[LocalStack, Holdi
         grpc.aio.insecure_channel(stack.backend_address) as channel,
     ):
         server.add_generic_rpc_handlers([_Forwarding(channel, backend)])
-        await server.start()
         try:
+            # Not a part of the stack, whose settings name another backend.
+            await stack.backend.start()
+            await stack.backend.wait_ready()
+            await server.start()
             yield stack, backend
         finally:
             backend.release.set()
             await server.stop(None)
+            await stack.backend.stop()
 
 
 class People:

@@ -64,7 +64,13 @@ async def answer(stack: TlsStack, directory: Path, port: int, **tls: Any) -> byt
         grpc.aio.AioRpcError: it failed.
     """
     settings = {"enabled": True, "serverName": BACKEND_NAME} | tls
-    changes = {"backend": {"address": f"127.0.0.1:{port}", "connectTimeout": 2, "tls": settings}}
+    changes = {
+        "backend": {
+            "address": f"127.0.0.1:{port}",
+            "connectTimeout": QUICKLY_SECONDS,
+            "tls": settings,
+        }
+    }
     credentials = grpc.ssl_channel_credentials(stack.authority.issued.certificate)
     options = [("grpc.ssl_target_name_override", "localhost")]
     async with (

@@ -118,7 +118,7 @@ async def test_etcd_refuses_whoever_has_no_certificate(mutual: TlsStack):
     }
     found = {}
     for name, context in contexts.items():
-        async with EtcdClient([endpoint], ssl=context, request_timeout_seconds=2) as client:
+        async with EtcdClient([endpoint], ssl=context, request_timeout_seconds=5) as client:
             try:
                 found[name] = (await client.range(b"no-such-key")).count
             except VecguardError:

@@ -29,7 +29,7 @@ from vecguard.tls.certificate_set import LOOPBACK_NAMES
 from vecguard.tls.certificates import read_certificates, read_private_key
 
 #: Refusals come during the handshake; this is what a slow machine may add.
-QUICKLY_SECONDS = 3.0
+QUICKLY_SECONDS = 15.0
 WATCH_FILES = {"tls": {"reloadInterval": 0.1}}
 DAY = timedelta(days=1)
 #: Metadata of a call that is root's.

@@ -133,18 +133,21 @@ OF_ROLES = (
 def seeded(bug: Bug) -> Rules:
     """The smallest configuration in which `bug` shows itself."""
     stale = (Bug.STALE_READ_ACCEPTED, Bug.SEEN_BEGINS_EMPTY, Bug.LOWER_TERM_ACCEPTED)
+    drifts = bug is Bug.NO_CLOCK_MARGIN
     waits = (Bug.NO_LEADER_WAIT, Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT)
     if bug is Bug.OWN_LEASE_WAITED_FOR:
         return replace(SHORT["leases of different lengths"], bug=bug)
     if bug in OF_ROLES:
-        return replace(SHORT["roles change"], bug=bug)
+        return replace(SHORT["roles change"], lease_ttl=1, bug=bug)
     if bug is Bug.ACTOR_POLICY_NOT_COMPARED:
         return replace(SHORT["a user with a role asks for changes"], bug=bug)
     if bug is Bug.NEWER_THAN_STORE_KEPT:
         return replace(SHORT["the store is restored"], bug=bug)
     return Rules(
-        # With a lease of two ticks nothing of it is left after an election.
-        lease_ttl=3 if bug in waits else 2,
+        # With a lease of one tick nothing of it is left after an election, or after a margin.
+        lease_ttl=2 if drifts or bug in waits else 1,
+        # Without drift no margin is needed.
+        margin=int(drifts),
         election_ttl=1,
         changes=2 if bug is Bug.ACKNOWLEDGED_BY_ID else 1,
         half_open=False,
@@ -152,6 +155,6 @@ def seeded(bug: Bug) -> Rules:
         step_downs=bug in (Bug.HANDOVER_BEFORE_OWN_WAIT, Bug.HANDOVER_RECORD_KEPT),
         stale_reads=bug in stale,
         actors=bug in (Bug.ACTOR_NOT_JUDGED, Bug.ACTOR_READ_BEFORE_WRITE),
-        drifting="proxy" if bug is Bug.NO_CLOCK_MARGIN else "",
+        drifting="proxy" if drifts else "",
         bug=bug,
     )

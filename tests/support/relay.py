@@ -47,7 +47,7 @@ async def relaying(
     backend_port: int,
     *,
     connect: Connector | None = None,
-    connect_timeout_seconds: float = 2.0,
+    connect_timeout_seconds: float = 10.0,
     tls: ssl.SSLContext | None = None,
     **parts,
 ) -> AsyncIterator[Relay]:
@@ -75,12 +75,12 @@ async def nothing_is_left(relay: Relay) -> None:
     async def no_client_is_connected() -> bool:
         return not relay.listener.connections
 
-    await eventually(no_client_is_connected, 5.0)
+    await eventually(no_client_is_connected)
 
     async def no_task_of_ours_runs() -> bool:
         return not own_tasks()
 
-    await eventually(no_task_of_ours_runs, 5.0)
+    await eventually(no_task_of_ours_runs)
 
 
 def channel(target: str, *options: tuple[str, object], **arguments) -> grpc.aio.Channel:

@@ -61,6 +61,7 @@ class Cluster:
             Endpoint(address, tls=tls, vet=self.observe) for address in endpoints
         )
         self._current = 0
+        self._closed = False
         self._tokens = TokenSource(credentials)
         self._request_timeout_seconds = request_timeout_seconds
         self._observe = observe
@@ -105,6 +106,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Ends all connections; running calls fail."""
+        self._closed = True
         for endpoint in self._endpoints:
             await endpoint.close()
 
@@ -198,6 +200,8 @@ class Cluster:
                         f"etcd write: outcome unknown, safe to repeat. It was sent to "
                         f"{endpoint.address} and no answer came: {error.text}"
                     ) from error
+                if self._closed:
+                    raise EtcdUnavailableError("the client of etcd is closed") from error
                 delay = rounds.failed()
                 if boot_clock() + delay >= deadline:
                     raise _unavailable(rpc.path, failures, timeout_seconds) from error

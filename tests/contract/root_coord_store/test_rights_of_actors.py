@@ -269,7 +269,8 @@ class Busy(Crossing):
         if any(is_mark(each) for each in conditions) and self.attempts < MOST_ATTEMPTS:
             self.attempts += 1
             self.others.append(asyncio.create_task(self._before()))
-            await asyncio.wait(self.others[-1:], timeout=0.5)
+            # The first one comes before any change was prevented, so nothing makes it wait.
+            await asyncio.wait(self.others[-1:], timeout=20 if self.attempts == 1 else 0.5)
         return await self._client.txn(conditions, changes, *more)
 
 

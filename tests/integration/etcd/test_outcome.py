@@ -102,9 +102,9 @@ async def test_what_is_safe_to_repeat_is_repeated_when_its_answer_is_lost(
 
 
 async def test_a_write_that_was_never_sent_changed_nothing_and_says_so(own_etcd, prefix):
-    async with EtcdClient([own_etcd.endpoint], request_timeout_seconds=1) as client:
+    async with EtcdClient([own_etcd.endpoint]) as client:
         await client.range(prefix)
         await asyncio.to_thread(own_etcd.kill)
         with pytest.raises(EtcdUnavailableError) as raised:
-            await client.txn([], [Put(prefix + b"k", b"v")])
+            await client.txn([], [Put(prefix + b"k", b"v")], timeout_seconds=1)
         assert not isinstance(raised.value, OutcomeUnknownError)

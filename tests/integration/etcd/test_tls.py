@@ -91,7 +91,7 @@ async def test_a_client_certificate_and_the_servers_name_open_the_door(
 
 
 async def refused(endpoint: str, match: str | None = None, **arguments) -> None:
-    async with EtcdClient([endpoint], request_timeout_seconds=1, **arguments) as client:
+    async with EtcdClient([endpoint], request_timeout_seconds=3, **arguments) as client:
         with pytest.raises(EtcdUnavailableError, match=match):
             await client.txn([], [Put(b"k", b"v")])
 

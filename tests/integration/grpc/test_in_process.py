@@ -96,7 +96,7 @@ async def test_a_cancellation_reaches_the_service(relay, service):
         watch = client.unary_stream(WATCH)(b"", timeout=TIMEOUT)
         assert await watch.read() == bytes(SERVING)
         watch.cancel()
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(TIMEOUT / 2):
             await service.cancelled.wait()
 
 

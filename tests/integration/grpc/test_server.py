@@ -81,7 +81,7 @@ class Running:
                 protocol.processor.streams for protocol in self.server._protocols
             )
 
-        await eventually(nothing_is_open, 5.0)
+        await eventually(nothing_is_open)
 
 
 @asynccontextmanager
@@ -203,7 +203,7 @@ async def test_a_client_s_cancellation_reaches_the_handler(running, client):
     call = client.unary_stream(WATCH)(b"", timeout=TIMEOUT)
     await call.read()
     call.cancel()
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(TIMEOUT / 2):
         await running.service.cancelled.wait()
     await running.idle()
 

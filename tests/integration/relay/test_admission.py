@@ -351,7 +351,7 @@ async def test_a_request_that_waits_for_its_upstream_ends_with_its_login(backend
         async def it_waits():
             return accounts.pool.waiting == 1
 
-        await eventually(it_waits, 5.0)
+        await eventually(it_waits)
         relay.open_calls.end_older(frozenset({"alice"}), 99, RevokedError())
         headers, _, _ = await client.response(mine)
         assert (b"grpc-status", b"16") in headers

@@ -31,7 +31,8 @@ from vecguard.proxy.relay.upstreams.upstream import Upstream, over_tcp
 from vecguard.proxy.relay.upstreams.upstream_link import Requester
 
 TIMEOUT = 10.0
-AT_ONCE = 2.0
+#: Less than what a connection or a call may take, and more than a busy machine delays an answer.
+AT_ONCE = TIMEOUT / 2
 
 
 async def failure(client, method="/a.B/Unary", timeout=TIMEOUT):

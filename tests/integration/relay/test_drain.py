@@ -60,7 +60,7 @@ async def test_a_client_is_told_to_open_no_new_streams(raw_relay, raw_backend):
 
 async def test_an_idle_proxy_drains_at_once(relay, client):
     await client.unary_unary("/a.B/Unary")(b"", timeout=TIMEOUT)
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(TIMEOUT):
         await relay.listener.drain(60.0)
     await nothing_is_left(relay)
 
@@ -125,7 +125,7 @@ async def test_calls_that_end_in_every_way_leave_nothing(relay, backend):
         async def no_task_is_left() -> bool:
             return not relay.listener._reception.tasks
 
-        await eventually(no_task_is_left, 5.0)
+        await eventually(no_task_is_left)
         # The connection's window is whole again: nothing was forgotten to be given back.
         [link] = relay.upstream.links
         connection = link.connection

@@ -56,7 +56,7 @@ class Exchange:
                         self.peer, self.theirs = peer, event.stream_id
             return self.theirs
 
-        await eventually(it_has_arrived, 5.0)
+        await eventually(it_has_arrived)
 
     async def ask(self):
         """Half of a message, to the backend."""
@@ -109,7 +109,7 @@ class Exchange:
         async def something_waits():
             return any(stream_of(call).queued for call in self.relay.open_calls)
 
-        await eventually(something_waits, 5.0)
+        await eventually(something_waits)
 
     @staticmethod
     async def _send(sender, sending, receiver, receiving):
@@ -174,7 +174,7 @@ async def drained(connection):
     async def nothing_waits():
         return not connection.sender._out and not connection.sender.waiting
 
-    await eventually(nothing_waits, 5.0)
+    await eventually(nothing_waits)
 
 
 async def assert_nothing_is_left(exchange, calls):

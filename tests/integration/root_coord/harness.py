@@ -35,6 +35,7 @@ from vecguard.root_coord.store.etcd import EtcdCredentialStore
 USER_LIMIT = 20
 #: More than the sessions of any test.
 MAX_CONNECTIONS = 200
+_ELECTION_TTL_SECONDS = 30.0
 _ROUTE = "/vecguard.internal.v1.RootCoord/Session"
 
 
@@ -48,9 +49,13 @@ class RootCoordHarness(Leader):
     ) -> AsyncIterator[Self]:
         settings = Settings(
             lease=lease_settings(ttl_seconds),
-            election={"ttl": min(5.0, ttl_seconds / 2)},
+            election={"ttl": ttl_seconds / 2},
             proxy={"max_user_num": USER_LIMIT},
         )
+        # No other root coord waits for the end of this one, so that its election may be longer than
+        # the leases, which settings refuse: a busy machine must not end it.
+        election = settings.election.model_copy(update={"ttl": _ELECTION_TTL_SECONDS})
+        settings = settings.model_copy(update={"election": election})
         async with elected(client, root, settings, max_connections=MAX_CONNECTIONS) as leader:
             yield cls(**vars(leader))
 

@@ -33,17 +33,17 @@ async def test_a_shorter_lease_in_the_settings_does_not_shorten_those_that_run(o
             await proxy.login("bob", "first1")
             relay.frozen = True
             await before.active_term.step_down(1.0)
-            async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2) as successor:
+            async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.4) as successor:
                 await successor.update("bob", SECOND)
                 with pytest.raises(UnavailableError):
                     await proxy.login("bob", "first1")
 
 
 async def test_the_wait_for_the_leases_of_one_that_was_killed_is_told(own_etcd):
-    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.0):
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.4):
         pass
     with every_log_line() as logs:
-        async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.0) as successor:
+        async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.4) as successor:
             role, health = Role(), HealthReport()
             role.assume(successor.active_term)
             register_health_checks(role, health)
@@ -53,7 +53,7 @@ async def test_the_wait_for_the_leases_of_one_that_was_killed_is_told(own_etcd):
             await successor.create("bob", FIRST)
             assert health.evaluate().warnings == ()
     (awaits,) = [line for line in logs if line["event"] == "awaits_earlier_leases"]
-    assert awaits["seconds"] > 2.0
+    assert awaits["seconds"] > 2.4
     (waits,) = [line for line in logs if line["event"] == "change_waits"]
     assert (waits["proxies"], waits["earlier_leases"]) == ([], True)
 
@@ -69,16 +69,16 @@ async def test_preparing_for_longer_than_the_election_lasts_costs_no_leadership(
 
         await eventually(well_past_the_first_end)
 
-    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2, prepare=prepare) as leader:
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.4, prepare=prepare) as leader:
         assert leader.active_term.leadership.is_valid()
         assert (await leader.create("bob", FIRST)).revision
 
 
 async def test_a_root_coord_whose_leader_key_was_deleted_by_hand_ends_its_term(own_etcd):
-    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2) as before:
+    async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.4) as before:
         leadership = before.active_term.leadership
         await before.client.txn([], [Delete(leadership.fence.key)])
-        async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=1.2):
+        async with leading(own_etcd.endpoint, "root", lease_ttl_seconds=2.4):
             await asyncio.wait([before.running], timeout=20)
             assert before.running.done()
             assert before.running.exception().subgroup(LeadershipLostError)

@@ -185,7 +185,7 @@ async def test_mode_2_refuses_a_client_certificate_in_the_handshake_and_says_why
 
 
 async def test_a_plaintext_client_on_a_tls_port_is_ended_at_once(one_way):
-    async with listening(one_way.context) as at, asyncio.timeout(2):
+    async with listening(one_way.context) as at, asyncio.timeout(5):
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
         writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         with suppress(ConnectionError):
@@ -197,7 +197,7 @@ async def test_a_plaintext_client_on_a_tls_port_is_ended_at_once(one_way):
 
 async def test_a_tls_client_on_a_plaintext_port_is_ended_at_once(tmp_path, ca):
     context = lone_client(tmp_path / "client", ca)
-    async with listening(None) as at, asyncio.timeout(2):
+    async with listening(None) as at, asyncio.timeout(5):
         assert "WRONG_VERSION_NUMBER" in str(await refusal(at.port, context))
 
 

@@ -1,8 +1,7 @@
 import asyncio
-import os
 import resource
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from structlog.testing import capture_logs
@@ -34,7 +33,7 @@ class Port:
         async def accepted():
             return len(self.accepted) == number
 
-        await eventually(accepted, 5.0)
+        await eventually(accepted)
 
 
 @asynccontextmanager
@@ -49,6 +48,17 @@ async def listening(**options):
             connection.close()
 
 
+@contextmanager
+def no_descriptor_left():
+    """No new descriptor is given out, whichever other code of this process closes meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_each_connection_is_passed_on_with_its_address():
     async with listening() as port:
         with port.dial() as first, port.dial() as second:
@@ -59,20 +69,13 @@ async def test_each_connection_is_passed_on_with_its_address():
 
 async def test_without_a_descriptor_it_pauses_says_so_once_and_accepts_again(monkeypatch):
     monkeypatch.setattr(accept_loop, "_PAUSE_SECONDS", 0.001)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with listening() as port:
-        with port.dial():
-            lowest = os.dup(0)
-            os.close(lowest)
-            with capture_logs() as lines:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-                try:
-                    for _ in range(100):
-                        await asyncio.sleep(0.001)
-                        assert not port.accepted
-                finally:
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-                await port.until_accepted(1)
+        with port.dial(), capture_logs() as lines:
+            with no_descriptor_left():
+                for _ in range(100):
+                    await asyncio.sleep(0.001)
+                    assert not port.accepted
+            await port.until_accepted(1)
     failed, again = lines
     assert (failed["event"], failed["port"], failed["error"]) == (
         "cannot_accept",
@@ -85,20 +88,14 @@ async def test_without_a_descriptor_it_pauses_says_so_once_and_accepts_again(mon
 
 async def test_without_a_descriptor_it_does_not_try_all_the_time(monkeypatch):
     monkeypatch.setattr(accept_loop, "_PAUSE_SECONDS", 3600.0)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def has_failed():
         return bool(lines)
 
     async with listening() as port:
         with port.dial(), capture_logs() as lines:
-            lowest = os.dup(0)
-            os.close(lowest)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-            try:
-                await eventually(has_failed, 5.0)
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            with no_descriptor_left():
+                await eventually(has_failed)
             for _ in range(20):
                 await asyncio.sleep(0.001)
             assert not port.accepted

@@ -97,7 +97,7 @@ async def test_counts_are_written_when_their_window_is_over(audit, lines, clock,
     async def the_count_is_written():
         return len(lines.written) == 2
 
-    await eventually(the_count_is_written, 5.0)
+    await eventually(the_count_is_written)
     running.cancel()
     await asyncio.wait([running])
     assert [entry["count"] for entry in lines.entries] == [1, 4]
@@ -228,7 +228,7 @@ async def test_changes_are_counted_until_their_window_is_over(audit, lines, cloc
     async def the_count_is_written():
         return len(lines.written) == 2
 
-    await eventually(the_count_is_written, 5.0)
+    await eventually(the_count_is_written)
     running.cancel()
     await asyncio.wait([running])
     assert (lines.entries[1]["count"], lines.entries[1]["revision"]) == (2, 3)

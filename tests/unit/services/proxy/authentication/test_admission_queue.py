@@ -165,7 +165,7 @@ async def test_a_pace_holds_back_what_there_would_be_room_for():
         return len(work.order) == 3
 
     clock.advance(0.021)
-    await eventually(next_is_in, 5.0)
+    await eventually(next_is_in)
     assert work.order[2] == "a3"
     work.queue.close()
     await gone(*jobs)

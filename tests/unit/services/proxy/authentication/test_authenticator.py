@@ -619,7 +619,7 @@ async def test_no_clear_password_stays_in_memory_after_the_decision(harness, out
             # bcrypt's thread and the loop let go of the job a moment after its end.
             return holders_of(BACKWARDS) == []
 
-        await eventually(nothing_holds_it, timeout_seconds=3)
+        await eventually(nothing_holds_it)
     finally:
         gc.enable()
 

@@ -177,7 +177,7 @@ async def test_hanging_up_on_bcrypt_costs_what_a_wrong_password_costs(harness):
         async def nobody_is_at_the_gate():
             return not harness.verifier.gate.waiting
 
-        await eventually(nobody_is_at_the_gate, 5.0)
+        await eventually(nobody_is_at_the_gate)
     harness.verifier.gate.open()
     with pytest.raises(LoginLimitedError):
         await harness.login("bob", "wrong9", ATTACKER)
@@ -211,7 +211,7 @@ async def test_names_that_are_not_held_are_looked_up_at_a_pace(small_burst):
     async def the_burst_was_looked_up():
         return harness.source.fetches.total() == 5
 
-    await eventually(the_burst_was_looked_up, 5.0)
+    await eventually(the_burst_was_looked_up)
     await asyncio.sleep(0.02)  # longer than the pace, by a clock that stands still here
     assert harness.source.fetches.total() == 5
     for login in logins:
@@ -240,7 +240,7 @@ async def test_users_who_are_held_do_not_wait_behind_names_that_are_not(small_bu
     async def unknown_wait():
         return harness.lookup_queue.waiting and harness.verifier.waiting > 5
 
-    await eventually(unknown_wait, 5.0)
+    await eventually(unknown_wait)
     harness.clock.advance(61)
     assert await harness.login("bob", "right1", HOME) == Principal("bob", 101)
     assert await harness.login("bob", "right1", ATTACKER) == Principal("bob", 101)

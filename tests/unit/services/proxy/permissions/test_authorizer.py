@@ -892,7 +892,7 @@ async def test_open_calls_end_if_the_new_roles_do_not_come(house, monkeypatch):
         await house.relay.quiet()
         return house.status(searching) is Status.UNAVAILABLE
 
-    await eventually(has_ended, 5.0)
+    await eventually(has_ended)
     house.source.gate.open()
 
 
