@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from tests.support.etcd import recommended_etcd
 from tests.support.logs import restored_logging
 from vecguard.proxy.cpus import usable_cpus
 
@@ -56,6 +57,23 @@ _WITH_CONTAINERS = "tests/containers/"
 _FIRST_OF_ITS_STACK = {file: files[0] for files in _SHARING_A_STACK for file in files}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the etcd that we recommend, where it can be had, in place of PyPI's 3.5.1.
+
+    That one crashes when a client gives up a read at the wrong moment (etcd issue 14110), which
+    happens on a busy machine. Workers inherit the variable.
+    """
+    if not hasattr(config, "workerinput") and not _are_unit_tests(config):
+        program = recommended_etcd()
+        if program is not None:
+            os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def _are_unit_tests(config: pytest.Config) -> bool:
+    places = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    return all(place.is_relative_to(_UNIT) for place in places)
+
+
 @pytest.fixture(autouse=True)
 def logging_of_other_tests():
     """A command or a service that runs in this process sets up the logging of all of it."""
@@ -73,7 +91,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     places = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     if not any(place.is_dir() for place in places):
         return 0
-    for_each_cpu = 1 if all(place.is_relative_to(_UNIT) for place in places) else 2
+    for_each_cpu = 1 if _are_unit_tests(config) else 2
     return min(for_each_cpu * usable_cpus(), _MOST_WORKERS)
 
 

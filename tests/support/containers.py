@@ -358,7 +358,7 @@ def _checked(*command: str) -> None:
 def _build_etcd(engine: Engine, base: str) -> None:
     """Builds an image like the official one: the program on the path, no entry point."""
     recipe = f'FROM {base}\nCOPY etcd /usr/local/bin/etcd\nUSER 10001:10001\nCMD ["etcd"]\n'
-    _build_of_program(engine, "etcd", Path(find_etcd_binary()), recipe)
+    _build_of_program(engine, "etcd", find_etcd_binary(""), recipe)
 
 
 def _build_of_program(engine: Engine, name: str, program: Path, recipe: str) -> None:
