@@ -36,7 +36,7 @@ _PAGE: Final = 50
 # Prefixes that one message names, and characters that it shows of each.
 _NAMED: Final = 10
 _NAME_LENGTH: Final = 100
-# Characters that people add to a prefix or leave out. Other blanks are not searched.
+# Characters that people add to a prefix or leave out. Other spaces are not searched.
 _NOISE: Final = (b"/", b".", b" ")
 
 
@@ -70,7 +70,7 @@ class Survey:
 
     Attributes:
         similar: prefixes that differ from the configured one only in slashes, dots, letter
-            case or blanks.
+            case or spaces.
         others: all other prefixes.
         gap: why some prefixes may be missing; "" when both searches are complete.
     """

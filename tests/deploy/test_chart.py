@@ -554,8 +554,22 @@ def test_package_has_all_that_the_chart_needs(tmp_path: Path) -> None:
     [
         ({}, "waits for the Secret vecguard-root-password"),
         (changed("rootPassword.existingSecret", ""), "change it at once"),
-        (changed("tls.enabled", False), "unencrypted"),
+        ({}, "connect to https://vecguard-proxy"),
+        (changed("tls.enabled", False), "common.security.tlsMode is 0"),
+        (changed("tls.enabled", False), "common.security.internaltlsEnabled is false"),
+        (changed("tls.enabled", False), "connect to http://vecguard-proxy"),
+        (changed("config.common.security.tlsMode", 0), "common.security.tlsMode is 0"),
+        (changed("config.common.security.tlsMode", 0), "connect to http://vecguard-proxy"),
+        (
+            changed("config.common.security.authorizationEnabled", False),
+            "Every call passes without a login",
+        ),
     ],
 )
 def test_notes_say_what_is_left_to_do(values: helm.Values, words: str) -> None:
     assert words in helm.notes(values)
+
+
+def test_notes_of_the_defaults_warn_of_nothing() -> None:
+    assert "is 0" not in helm.notes()
+    assert "is false" not in helm.notes()

@@ -189,7 +189,8 @@ def _plot(title: str, x: str, y: str, traces: list[go.Scatter], *, log: bool = F
     figure = go.Figure(traces)
     figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, height=340)
     if log:
-        figure.update_yaxes(type="log")
+        # Labels of minor ticks (2, 5) would look like values.
+        figure.update_yaxes(type="log", dtick=1)
     if x == "percentile":
         figure.update_xaxes(type="category")
     drawn: str = figure.to_html(

@@ -68,7 +68,7 @@ COVERED: Final = {
     r"\.venv/bin/python -m tests\.model": "tests/model/test_revocation_model.py",
     r"\$target/bin/pip|target=|python3 -m venv|build/compiler/|cp -r build/modules|ln ": _UNITS,
     r"install -|chgrp|chmod|touch|env --chdir|/opt/vecguard/bin/": _UNITS,
-    r"systemctl|systemd|journalctl": _SYSTEMD,
+    r"systemctl|systemd|journalctl|set -a": _SYSTEMD,
     r"systemctl --user start podman": "podman of a desktop",
     r"curl .*/readyz": "tests/containers/test_images.py",
     r"docker compose": "tests/containers/test_compose.py",

@@ -255,7 +255,7 @@ def _check_use(files: FileSet, leaf: x509.Certificate) -> Iterator[Finding]:
             file,
             "names",
             "has no alternative name, and clients ignore the common name",
-            "issue it with --san and the name that clients dial",
+            "issue it with --san and the name that clients connect to",
         )
     elif names:
         yield Finding(file, "names", Severity.GOOD, listed)

@@ -14,7 +14,7 @@ _INSIDE = (_ROOT_COORD, "etcd-")
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files that belong together. `name` is the host name that clients dial."""
+    """Files that belong together. `name` is the host name that clients connect to."""
 
     certificate: Path | None = None
     key: Path | None = None

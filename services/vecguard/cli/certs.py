@@ -57,7 +57,7 @@ def init(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What clients dial: host, address, DNS:host, IP:address or URI:... "
+            help="What clients connect to: host, address, DNS:host, IP:address or URI:... "
             f"May be repeated. Default: {', '.join(LOOPBACK_NAMES)}.",
         ),
     ] = None,
@@ -65,8 +65,8 @@ def init(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="What proxies dial for root coord, and root coord for etcd, in addition to the "
-            "loopback. May be repeated.",
+            help="Names of root coord for proxies, and of etcd for root coord, in addition "
+            "to the loopback. May be repeated.",
         ),
     ] = None,
     client_name: Annotated[
@@ -169,7 +169,7 @@ def renew(
     names the key file that is missing. It renews the certificate of every client whose file is in
     the directory: delete the file to let the certificate expire. Names, usage and private keys stay
     the same. Running services load the new files by themselves. Exit code 1 if a certificate is due
-    and cannot be renewed.
+    and cannot be renewed. If a CA's key does not fit or a CA expires too soon, nothing is renewed.
     """
     with reporting_errors(output):
         now = datetime.now(UTC)
@@ -244,7 +244,7 @@ def check(
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="File with its key.")] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Host that clients dial.")
+        str | None, typer.Option(metavar="HOST", help="Host that clients connect to.")
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:

@@ -99,7 +99,7 @@ def _judge_member(member: MemberStatus, *, members: int) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             name,
-            "it is a learner, which serves no reads that count",
+            "it is a learner, which root coord cannot read from",
             "promote it, or take it out of etcd.endpoints",
         )
     if not release:
@@ -156,7 +156,8 @@ async def _examine_root(client: EtcdClient, keys: Keys) -> list[Finding]:
                     Finding(
                         Severity.WRONG,
                         name,
-                        "the record is missing, and this store had one; root coord makes no other",
+                        "the record is missing, and this store had one; root coord does not create "
+                        "another",
                         "restore it, or: vecguard root reset --offline",
                     )
                 ]
@@ -212,7 +213,7 @@ def judge_prefixes(name: str, found: Survey, *, withheld: bool) -> Iterator[Find
             Severity.WRONG if withheld else Severity.WARNING,
             name,
             "there are credentials under a prefix that differs from it only in slashes, dots, "
-            f"letter case or blanks: {named(found.similar)}",
+            f"letter case or spaces: {named(found.similar)}",
             "correct etcd.rootPath and etcd.metaSubPath, or set rootCoord.allowSimilarPrefix if "
             "this is another installation",
         )

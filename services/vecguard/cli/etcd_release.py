@@ -49,7 +49,7 @@ def judge_release(part: str, version: str, *, members: int) -> Iterator[Finding]
         yield Finding(
             Severity.WARNING,
             part,
-            f"its version {version!r} is not known here",
+            f"its version {version!r} is unknown to this version of vecguard",
             "look it up in etcd's release notes",
         )
         return
@@ -73,7 +73,7 @@ def judge_release(part: str, version: str, *, members: int) -> Iterator[Finding]
         yield Finding(
             Severity.WARNING if cluster else Severity.NOTE,
             part,
-            f"etcd {version} can answer from the past after a pause of one of several members; "
-            "root coord notices and asks again",
+            f"etcd {version} can return stale reads after a pause of one of several members; "
+            "root coord notices and reads again",
             _UPGRADE,
         )

@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command cannot be understood, or a file or setting that it names cannot be used."""
     UNREACHABLE = 3
-    """A part is out of reach, too slow, overloaded or out of space. Trying again may help."""
+    """A part is unreachable, too slow, overloaded or out of space. Trying again may help."""
     NOT_ALLOWED = 4
     """The login is refused, or it may not do this."""
     BUG = 70  # EX_SOFTWARE of sysexits.h

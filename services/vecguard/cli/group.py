@@ -106,7 +106,7 @@ def remove(
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
 ) -> None:
-    """Remove privileges from a group. Once this says so, no role has them by the group."""
+    """Remove privileges from a group. Then no role has them through the group."""
     with reporting_errors(output):
         login = connection.login()
         connection.ask(
@@ -124,7 +124,7 @@ def remove(
 def drop(
     *, group: GroupArgument, output: OutputOption = Output.TABLE, connection: LoginConnection
 ) -> None:
-    """Drop a group that no role has. If there is none, that is no error."""
+    """Drop a group that no role has. A missing group is not an error."""
     with reporting_errors(output):
         login = connection.login()
         dropped = connection.ask(

@@ -81,7 +81,7 @@ def _judge(report: ProcessReport) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             name,
-            "revocation is bounded: while root coord is out of reach, a revoked password "
+            "revocation is bounded: while root coord is unreachable, a revoked password "
             "passes for up to cache.ttl",
             "set revocation to strict, unless availability comes first",
         )
@@ -118,8 +118,8 @@ def _judge_root_coords(root_coords: Sequence[ProcessReport]) -> Iterator[Finding
         yield Finding(
             Severity.WRONG,
             "root coord",
-            "none of those asked is active: no password can be changed, and proxies decide "
-            "nothing once their leases are over",
+            "none of those asked is active: no password can be changed, and proxies refuse "
+            "all calls when their leases have expired",
             "name all root coords with --operations; check that etcd answers, and read their logs",
         )
     elif len(root_coords) == 1:

@@ -174,7 +174,7 @@ def drop(
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
 ) -> None:
-    """Drop a role and take it from its users. If there is none, that is no error."""
+    """Drop a role and take it from its users. A missing role is not an error."""
     with reporting_errors(output):
         login = connection.login()
         dropped = connection.ask(
@@ -237,7 +237,7 @@ def revoke(
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
 ) -> None:
-    """Revoke a grant. Once this says so, no proxy allows anything by it.
+    """Revoke a grant. When the command returns, no proxy allows a call by it.
 
     It takes the names that were granted: a privilege that the role has by a group, or on all
     collections by '*', cannot be revoked for a part. See what is granted by: role describe ROLE.

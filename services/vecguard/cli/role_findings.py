@@ -101,7 +101,7 @@ def judge_corrupt(name: str, corrupt: Sequence[CorruptKey]) -> Iterator[Finding]
             Severity.WARNING,
             name,
             f"{len(corrupt) - MOST_SHOWN} more records cannot be read",
-            "deal with those above, and run doctor again",
+            "repair the records above, and run doctor again",
         )
 
 

@@ -42,7 +42,7 @@ async def root_exists(client: EtcdClient, keys: Keys, *, allow_similar_prefix: b
 
     Raises:
         SimilarPrefixError: this prefix is empty, and another prefix, which differs only in
-            slashes, dots, letter case or blanks, has credentials.
+            slashes, dots, letter case or spaces, has credentials.
         EtcdError: etcd refuses, or cannot be reached.
     """
     state = await root_state(client, keys)

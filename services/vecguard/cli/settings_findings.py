@@ -56,7 +56,7 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             "configuration",
-            "revocation is bounded: while root coord is out of reach, a revoked password passes "
+            "revocation is bounded: while root coord is unreachable, a revoked password passes "
             f"for up to {settings.cache.ttl:g} s",
             "set revocation to strict, unless availability comes first",
         )

@@ -255,7 +255,7 @@ def _print(reports: Sequence[ProcessReport], wrong: Sequence[str], now: float) -
     for problem in wrong:
         out.print(f"{mark('wrong')} {printable(problem)}")
     if (page := _page(reports)) is not None:
-        out.print(f"each of these addresses has a page for a browser: {printable(page)}")
+        out.print(f"status page for a browser: {printable(page)}")
 
 
 def _page(reports: Sequence[ProcessReport]) -> str | None:

@@ -138,14 +138,14 @@ def passwd(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File with the password that NAME has now; a Milvus wants it unless a super user "
-            "asks. Not needed for your own.",
+            help="File with the old password of NAME. Needed for another user's password, unless "
+            "you log in as root or a super user; a Milvus also needs it from root.",
         ),
     ] = None,
     output: OutputOption = Output.TABLE,
     connection: LoginConnection,
 ) -> None:
-    """Change a password. Once this says so, no proxy accepts the old one."""
+    """Change a password. When the command returns, no proxy accepts the old password."""
     with reporting_errors(output):
         login = connection.login()
         target = _own(name, login)
@@ -207,7 +207,7 @@ def roles(
 ) -> None:
     """Show a user's roles, or give and take roles.
 
-    Once this says so, every proxy decides by the new roles. Each role is one change, so that an
+    When the command returns, every proxy uses the new roles. Each role is one change, so that an
     error may leave the earlier ones made. Every user also has the role public, which is not shown.
     """
     with reporting_errors(output):

@@ -233,9 +233,7 @@ async def _prepare_root(
     if found is RootState.NEW:
         log.info("root_created", prefix=keys.root)
         if password.reveal() != password.reveal().strip():
-            log.warning(
-                "root's first password begins or ends with a blank; the blank is part of it"
-            )
+            log.warning("root's first password begins or ends with a space, which is part of it")
 
 
 async def _check_other_prefixes(settings: Settings, etcd: EtcdClient, keys: Keys) -> None:

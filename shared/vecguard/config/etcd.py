@@ -51,7 +51,7 @@ class EtcdSettings(Section):
     root_path: PathPart = Field(
         default="by-dev",
         description="First part of every key in etcd. The default is Milvus's own. Parts are "
-        "joined as in Milvus (Go's path.Join): a leading slash and blanks are significant, `a//b` "
+        "joined as in Milvus (Go's path.Join): a leading slash and spaces are significant, `a//b` "
         "becomes `a/b`, and a trailing slash is removed.",
     )
     meta_sub_path: PathPart = Field(

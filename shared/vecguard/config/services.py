@@ -175,7 +175,7 @@ class RootCoordSettings(Section):
     allow_similar_prefix: bool = Field(
         default=False,
         description="Whether to create root although etcd has users under a prefix that differs "
-        "from etcd.rootPath/etcd.metaSubPath only in slashes, dots, letter case or blanks. Set it "
+        "from etcd.rootPath/etcd.metaSubPath only in slashes, dots, letter case or spaces. Set it "
         "only for a second installation in the same etcd.",
     )
     operations: RootCoordOperationsSettings = RootCoordOperationsSettings()

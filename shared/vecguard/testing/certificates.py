@@ -62,7 +62,7 @@ class StackCertificates:
 
         Args:
             mode: how clients reach the proxies.
-            names: the names that clients dial, in addition to the loopback: containers, the
+            names: the names that clients connect to, in addition to the loopback: containers, the
                 engine's host.
             now: when the certificates begin.
         """

@@ -44,8 +44,8 @@ class SetRequest:
     """Describes the set to make.
 
     Attributes:
-        server_names: the names that clients dial, for the public port.
-        internal_names: the names that proxies dial, for root coord and etcd, in addition to the
+        server_names: the names that clients connect to, on the public port.
+        internal_names: the names of root coord and etcd for their clients, in addition to the
             loopback addresses.
         client_name: the common name in the client's certificate.
         days: the validity of the certificates.

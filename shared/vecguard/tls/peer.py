@@ -107,7 +107,7 @@ class UserPattern:
         if not colon or kind not in ("DNS", "URI"):
             raise _refused(source, "it is neither CN nor starts with DNS: or URI:")
         if not template.isprintable() or " " in template:
-            raise _refused(source, "it holds a blank or an unprintable character")
+            raise _refused(source, "it contains a space or an unprintable character")
         if template.count(_USER) != 1:
             raise _refused(source, "it needs {user} exactly once")
         if kind == "DNS":

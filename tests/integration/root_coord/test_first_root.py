@@ -242,7 +242,7 @@ async def test_root_is_created_beside_a_similar_prefix_when_that_is_allowed(clie
         assert await root_exists(client, Keys.of("/by-dev", "meta"))
     (told,) = events(lines, "credentials_under_other_prefixes")
     assert told["others"] == '"by-dev/meta" (1 user)'
-    assert any("begins or ends with a blank" in line["event"] for line in lines)
+    assert any("begins or ends with a space" in line["event"] for line in lines)
 
 
 async def test_another_installation_in_the_same_etcd_is_told_and_keeps_nobody_out(client):
