@@ -358,7 +358,7 @@ def _authorizer(
         return None
     if not security.rbac.enforced:
         log.warning(
-            "roles are not enforced: every user may call every method except those that manage "
+            "roles are not enforced: every user may call every method except methods that manage "
             "users and roles; give the users roles, then set common.security.rbac.enforced to true"
         )
     return RoleAuthorizer(

@@ -24,9 +24,11 @@ from vecguard.etcd.channel import (
 from vecguard.etcd.failure import AttemptError
 from vecguard.etcd.revisions import Header
 from vecguard.generated.etcdserverpb import StatusRequest, StatusResponse
+from vecguard.grpc.failure import CallFailure, failures_as
 
 # Name, TCP, TLS and the first answer. A stopped process still accepts TCP connections.
 CONNECT_SECONDS = 2.0
+_REFUSED = "etcd may refuse the client's certificate"
 
 STATUS = Rpc("/etcdserverpb.Maintenance/Status", StatusRequest, StatusResponse)
 
@@ -140,9 +142,16 @@ class Endpoint:
         self._channel = channel
         return channel
 
+    def _unanswered(self, failure: CallFailure) -> AttemptError:
+        # With TLS 1.3, a server refuses a client's certificate after the handshake, and a reset of
+        # the connection often overtakes its alert.
+        is_lost = failure.status is None and not failure.is_timeout
+        hint = f" ({_REFUSED})" if is_lost and self._tls is not None else ""
+        return AttemptError(failure.text + hint, status=failure.status, sent=False)
+
     async def _first_answer(self, channel: EtcdChannel) -> None:
         # The caller's request has not been sent yet, so a failure here leaves it unsent.
-        with attempt(Progress()):
+        with failures_as(self._unanswered):
             try:
                 status = await unary(channel, STATUS, StatusRequest(), {}, Progress())
             except AttemptError as error:

@@ -5,7 +5,7 @@ connection, an empty DATA frame inside a message breaks its reader, a protocol e
 closes the connection without telling the peer why, an answer that was received
 completely is lost when the connection is closed before it is read, a task that waits to
 write to a lost connection waits for ever, and a frame is refused as too long only
-after 16 MiB of it.
+after 16 MiB of it. A lost connection does not say why.
 """
 
 import asyncio
@@ -86,7 +86,8 @@ class Protocol(H2Protocol):
         self.processor = Processor(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
+        # grpclib leaves out the reason, such as a TLS alert about our certificate.
+        self.processor.close("Connection lost" if exc is None else f"Connection lost: {exc}")
         self.connection._connection.state_machine.state = ConnectionState.CLOSED  # noqa: SLF001 - h2 cannot see a socket
         self.lost.set()
         self.greeted.set()

@@ -36,7 +36,6 @@ GRPC = (
     "Unwrap failed (TSI_DATA_CORRUPTED)",
     "unable to decode issuer public key",
 )
-ETCD = ("bad certificate",)
 SYSTEM = ("Address already in use",)
 MILVUS = (
     "fail to execute task when deleting the user",
@@ -52,7 +51,7 @@ NGINX = (
 #: A usage of certificates, and arguments of the benchmark.
 NO_TEXTS = ("relay peers", "server auth")
 #: What the pages quote that is not ours.
-FOREIGN = frozenset((*PYMILVUS, *OPENSSL, *GRPC, *ETCD, *SYSTEM, *MILVUS, *NGINX, *NO_TEXTS))
+FOREIGN = frozenset((*PYMILVUS, *OPENSSL, *GRPC, *SYSTEM, *MILVUS, *NGINX, *NO_TEXTS))
 
 
 @pytest.fixture(scope="module")
