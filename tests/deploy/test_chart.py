@@ -561,6 +561,10 @@ def test_package_has_all_that_the_chart_needs(tmp_path: Path) -> None:
         (changed("config.common.security.tlsMode", 0), "common.security.tlsMode is 0"),
         (changed("config.common.security.tlsMode", 0), "connect to http://vecguard-proxy"),
         (
+            changed("config.common.security.internaltlsEnabled", False),
+            "common.security.internaltlsEnabled is false",
+        ),
+        (
             changed("config.common.security.authorizationEnabled", False),
             "Every call passes without a login",
         ),

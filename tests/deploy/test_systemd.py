@@ -281,6 +281,36 @@ def test_after_the_commands_of_the_page_each_service_reads_its_own_files_only(
     assert f"/etc/vecguard/{other.removeprefix('vecguard-')}" in refused[0]
 
 
+@pytest.mark.parametrize(
+    ("line", "password"),
+    [("", "None"), ("VECGUARD__ETCD__AUTH__PASSWORD='a $HOME\"\\#;b'\n", 'a $HOME"\\#;b')],
+    ids=["empty", "special characters"],
+)
+def test_doctor_gets_the_secrets_of_root_coord_and_the_shell_does_not(
+    tmp_path: Path, line: str, password: str
+) -> None:
+    """The command as written, with a program in place of doctor that prints the password."""
+    secrets = Unit("vecguard-root-coord")["EnvironmentFile"].removeprefix("-")
+    (command,) = (
+        each.text
+        for block in blocks(PAGE_FILE)
+        for each in commands(block)
+        if f"{INSTALLED}vecguard doctor" in each.text
+    )
+    (tmp_path / "root-coord.env").write_text(line)
+    program = tmp_path / "vecguard"
+    program.write_text(
+        f"#!{sys.executable}\nimport os\nprint(os.environ.get('VECGUARD__ETCD__AUTH__PASSWORD'))\n"
+    )
+    program.chmod(0o755)
+    assert secrets in command
+    here = command.replace(secrets, str(tmp_path / "root-coord.env"))
+    here = here.replace(f"{INSTALLED}vecguard", str(program))
+    clean = {key: each for key, each in os.environ.items() if not key.startswith("VECGUARD")}
+    done = run("sh", "-euc", f"{here}; {program}", env=clean)
+    assert done.stdout.splitlines() == [password, "None"], done.stderr
+
+
 def test_the_files_of_the_documented_settings_are_those_that_a_service_can_read() -> None:
     readable = set.union(*READABLE.values())
     for text in documented_files():
