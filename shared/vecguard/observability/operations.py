@@ -211,7 +211,7 @@ class OperationsServer:
 
 async def _without_server(_request: web.Request, response: web.StreamResponse) -> None:
     """Leaves out the versions of Python and aiohttp, which help only attackers."""
-    del response.headers[hdrs.SERVER]
+    response.headers.pop(hdrs.SERVER, None)
 
 
 def _gathering(

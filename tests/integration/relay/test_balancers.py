@@ -348,17 +348,26 @@ async def test_a_balancer_of_calls_behind_one_of_connections_is_trusted_by_its_o
             assert await host_of(peer, backend, (FORWARDED, b"192.0.2.1")) == "10.0.0.6"
 
 
-async def test_refused_calls_neither_slow_nor_close_the_connection_of_a_balancer():
+GUESS = request_headers(b"/a.B/Unary", (FORWARDED, b"192.0.2.1"))
+
+
+@asynccontextmanager
+async def guessing_behind_a_balancer():
+    """A balancer's connection, on which every call is refused."""
     gatekeeper = ScriptedGatekeeper()
     gatekeeper.refuse(WrongCredentialsError())
-    guess = request_headers(b"/a.B/Unary", (FORWARDED, b"192.0.2.1"))
     async with (
         relay_behind(behind(forwarded_for=HERE), gatekeeper=gatekeeper) as (relay, backend),
         dialled(relay) as peer,
     ):
+        yield gatekeeper, relay, backend, peer
+
+
+async def test_refused_calls_neither_slow_nor_close_the_connection_of_a_balancer():
+    async with guessing_behind_a_balancer() as (gatekeeper, relay, backend, peer):
         # A client that connects by itself is slowed after 10, and closed after 1,000.
         for _ in range(11):
-            for stream in [peer.request(guess) for _ in range(100)]:
+            for stream in [peer.request(GUESS) for _ in range(100)]:
                 await peer.response(stream)
         (link,) = relay.listener._reception.links
         assert len(gatekeeper.refused) == 1_100
@@ -368,16 +377,10 @@ async def test_refused_calls_neither_slow_nor_close_the_connection_of_a_balancer
 
 
 async def test_a_client_that_cancels_its_calls_does_not_close_the_connection_of_a_balancer():
-    gatekeeper = ScriptedGatekeeper()
-    gatekeeper.refuse(WrongCredentialsError())
-    guess = request_headers(b"/a.B/Unary", (FORWARDED, b"192.0.2.1"))
-    async with (
-        relay_behind(behind(forwarded_for=HERE), gatekeeper=gatekeeper) as (relay, backend),
-        dialled(relay) as peer,
-    ):
+    async with guessing_behind_a_balancer() as (gatekeeper, relay, backend, peer):
         # A client that connects by itself is closed after 1,000 within a second.
         for _ in range(1_500):
-            peer.h2.reset_stream(peer.request(guess))
+            peer.h2.reset_stream(peer.request(GUESS))
         peer.flush()
         await round_trip(peer)
         gatekeeper.decide = None
